@@ -1,0 +1,49 @@
+# Each target sets up what it needs: a virtual environment in .venv, and nothing outside of it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+WORKERS ?= 2
+
+.PHONY: demo test test-slow lint bench docs torch clean
+
+demo: $(VENV)/.installed
+	$(BIN)/thalweg train digits
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) -rs
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow -rs
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.torch
+	$(BIN)/python benchmarks/training_speed.py --json benchmarks/latest.json
+
+docs: $(VENV)/.dev
+	$(BIN)/pdoc --docformat google --output-directory site thalweg
+
+# The oracle of some tests and a peer of the benchmark. This version has a build without CUDA's gigabytes.
+torch: $(VENV)/.torch
+
+clean:
+	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Thalweg needs Python 3.11 or later; make PYTHON=python3.12 demo, say")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(PIP) --editable ".[dev]"
+	touch $@
+
+$(VENV)/.torch: $(VENV)/.dev
+	$(PIP) torch==2.13.0
+	touch $@

@@ -1,0 +1,48 @@
+"""Write docs/parts.md from the parts themselves: their kinds, options and the first line of their docstrings."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from thalweg import data, initializers, layers, losses, optimizers, schedules
+from thalweg.data import Source
+from thalweg.parts import Initializer, Layer, Loss, Optimizer, Part, Schedule
+
+FAMILIES: list[tuple[str, type[Part], str]] = [
+    ("Layers", Layer, f"`{layers.__name__}`. z is what comes in, y what goes out."),
+    ("Losses", Loss, f"`{losses.__name__}`. y is the output, t the target, z a logit; every loss takes sample weights."),
+    ("Initializers", Initializer, f"`{initializers.__name__}`."),
+    ("Optimizers", Optimizer, f"`{optimizers.__name__}`. g is the gradient, Δ the update, η the rate; every rate may be a schedule."),
+    ("Schedules", Schedule, f"`{schedules.__name__}`. t counts updates from 0; durations are steps, or \"10 epochs\", or \"25 %\"."),
+    ("Data sources", Source, f"`{data.__name__}`."),
+]
+
+
+def options(part: type[Part]) -> str:
+    """The options of a part with their defaults."""
+    words = []
+    for field in dataclasses.fields(part):  # type: ignore[arg-type]
+        required = field.default is dataclasses.MISSING
+        words.append(f"`{field.name}`" if required else f"`{field.name} = {field.default!r}`".replace("None", "…"))
+    return ", ".join(words)
+
+
+def text() -> str:
+    """The whole page."""
+    lines = ["# All parts", "", "Written by `docs/write_parts.py` from the docstrings, where the formulas, shapes and sources stand.", ""]
+    for title, family, said in FAMILIES:
+        lines += [f"## {title}", "", said, "", "| kind | options | |", "| --- | --- | --- |"]
+        for part in dict.fromkeys(family.kinds.values()):
+            names = " ".join(f"`{name}`" for name, cls in family.kinds.items() if cls is part)
+            first = (part.__doc__ or "").strip().splitlines()[0].replace("|", "\\|")
+            lines.append(f"| {names} | {options(part)} | {first} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    page = Path(__file__).with_name("parts.md")
+    page.write_text(text())
+    sys.stdout.write(f"{page}\n")

@@ -1,0 +1,37 @@
+"""Thalweg: a training laboratory for neural networks.
+
+>>> import thalweg
+>>> run = thalweg.train(["dense 16", "tanh", "dense 2", "softmax"], "rings", epochs=40, progress=False)
+>>> run.measures["test"]["accuracy"] > 0.95
+True
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# Name -> module. Nothing is imported before it is asked for, so that the shell answers at once.
+_PLACES = {
+    **dict.fromkeys(("Network", "default_initializer"), "network"),
+    **dict.fromkeys(("Run", "list_runs", "load", "train"), "runs"),
+    **dict.fromkeys(("Spec", "read_spec"), "spec"),
+    **dict.fromkeys(("InputError",), "errors"),
+    **dict.fromkeys(("Training",), "training"),
+    **dict.fromkeys(("Data", "Dataset", "Preprocessing", "Split"), "data"),
+}
+_MODULES = ("data", "initializers", "layers", "losses", "optimizers", "probes", "schedules")
+
+__all__ = [*_PLACES, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'thalweg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

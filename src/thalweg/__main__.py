@@ -1,0 +1,5 @@
+"""`python -m thalweg` is the shell command."""
+
+from .cli import main
+
+main()

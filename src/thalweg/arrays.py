@@ -1,0 +1,48 @@
+"""Whose array is this? The namespace of an array, and maps over nested tuples of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+# NumPy, JAX and their tracers share the Array API and no base class: the type of an array is stated in words.
+Array = Any
+Tree = Any
+
+
+def namespace(x: Array) -> Any:
+    """The array functions that belong to `x`, by the Array API standard; NumPy's for a Python number.
+
+    >>> import numpy
+    >>> namespace(numpy.zeros(2)) is numpy and namespace(0.5) is numpy
+    True
+    """
+    return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
+
+
+def map_arrays(function: Callable[..., Array], tree: Tree, *others: Tree) -> Tree:
+    """Apply a function to every array of a nested tuple, or to the arrays at the same place of several.
+
+    >>> map_arrays(lambda a, b: a + b, (1, (2, 3)), (10, (20, 30)))
+    (11, (22, 33))
+    """
+    if not isinstance(tree, tuple):
+        return function(tree, *others)
+    parts = (map_arrays(function, *items) for items in zip(tree, *others, strict=True))
+    return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+
+
+def arrays_of(tree: Tree, place: str = "") -> Iterator[tuple[str, Array]]:
+    """Every array of a nested tuple with its place: `params.0.W`.
+
+    >>> list(arrays_of(((1, 2), 3)))
+    [('0.0', 1), ('0.1', 2), ('1', 3)]
+    """
+    if not isinstance(tree, tuple):
+        yield place, tree
+        return
+    names = getattr(tree, "_fields", range(len(tree)))
+    for name, item in zip(names, tree, strict=True):
+        yield from arrays_of(item, f"{place}.{name}" if place else str(name))

@@ -1,0 +1,91 @@
+"""State <-> files, so that a crash at any moment leaves either the old files or the new ones, and damage never goes unseen."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from .arrays import Tree, arrays_of, map_arrays
+from .errors import InputError
+
+_FORMAT = 1
+
+
+def commit(path: Path, content: bytes) -> None:
+    """Write a file as a whole or not at all: beside it, flushed to the disk, then renamed.
+
+    Raises InputError where the folder can not be written or the disk is full; the file is then as it was.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise InputError(str(path), f"can not be written: {error.strerror or error}") from error
+
+
+def save_state(path: Path, state: Tree, facts: dict[str, Any]) -> None:
+    """Write the arrays of a state to `path` (safetensors), and beside it a manifest with their SHA-256 and the facts.
+
+    The manifest is committed last: a file of arrays counts only once its manifest names it.
+    """
+    arrays = {place: np.asarray(array, order="C") for place, array in arrays_of(state)}
+    content = safetensors.save(arrays)
+    commit(path, content)
+    manifest = {"format": _FORMAT, "file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **facts}
+    commit(path.with_suffix(".json"), json.dumps(manifest, indent=1).encode())
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a saved state. Raises InputError where there is none, or it is damaged."""
+    try:
+        manifest = json.loads(path.with_suffix(".json").read_bytes())
+    except OSError as error:
+        raise InputError(str(path.with_suffix(".json")), f"can not be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(str(path.with_suffix(".json")), f"is damaged: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        raise InputError(str(path.with_suffix(".json")), f"expected a manifest of format {_FORMAT}")
+    return manifest
+
+
+def load_state(path: Path, like: Tree) -> Tree:
+    """The saved state with the structure and the shapes of `like`.
+
+    Raises InputError where the file is missing, does not match the SHA-256 of its manifest, or holds other arrays.
+    """
+    manifest = read_manifest(path)
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != manifest.get("sha256"):
+            raise InputError(str(path), "is damaged: its content does not match the SHA-256 of its manifest")
+        arrays = safetensors.load(content)
+    except OSError as error:
+        raise InputError(str(path), f"can not be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise InputError(str(path), f"is no safetensors file: {error}") from error
+    expected = {place: np.shape(array) for place, array in arrays_of(like)}
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != expected:
+        differing = sorted(set(found.items()) ^ set(expected.items()))
+        raise InputError(str(path), f"holds other arrays than the network of its spec needs: {differing[:4]}")
+    ordered = iter([arrays[place] for place in expected])
+    return map_arrays(lambda _: next(ordered), like)

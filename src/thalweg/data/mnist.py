@@ -1,0 +1,118 @@
+"""MNIST: from a folder, or once from the public mirrors."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.client
+import os
+import tempfile
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from ..errors import InputError
+from .dataset import Samples
+from .idx import IdxFiles, find_idx, read_folder
+from .source import Source
+
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+MD5 = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+_LARGEST = 60_000 * 28 * 28 + 16
+_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Mnist(Source, kind="mnist"):
+    """70,000 handwritten digits as pictures of 28 x 28 pixels with values of 0 to 255; 10,000 of them are the test set.
+
+    They are taken from `folder`; without it from the folder that the environment variable THALWEG_DATA names, or its
+    subfolder `mnist`; else from the user's cache folder, into which they are downloaded once.
+    Raises InputError if they can not be had.
+
+    >>> Mnist("data/mnist").folder
+    'data/mnist'
+    """
+
+    folder: str | None = None
+
+    def load(self, seed: int) -> Samples:
+        files = next(filter(None, map(find_idx, self._folders())), None)
+        if files is None and self.folder is not None:
+            raise InputError("mnist", f"no train-images and train-labels files in the folder {self.folder}")
+        samples = read_folder(files or _download(_cache()))
+        return samples._replace(target_names=tuple("0123456789"))
+
+    def _folders(self) -> Iterator[Path]:
+        if self.folder is not None:
+            yield Path(self.folder)
+            return
+        if given := os.environ.get("THALWEG_DATA"):
+            yield Path(given)
+            yield Path(given, "mnist")
+        if all((_cache() / f"{name}.gz").exists() for name in MD5):
+            yield _cache()
+
+
+def _cache() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("thalweg"), "mnist")
+
+
+def _download(folder: Path) -> IdxFiles:
+    for name in MD5:
+        target = folder / f"{name}.gz"
+        if not target.exists():
+            _commit(_fetch(name), target)
+    files = find_idx(folder)
+    assert files is not None
+    return files
+
+
+def _fetch(name: str) -> bytes:
+    failures = []
+    for mirror in MIRRORS:
+        try:
+            with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=_SECONDS) as response:
+                packed: bytes = response.read(_LARGEST)
+            with gzip.GzipFile(fileobj=BytesIO(packed)) as file:
+                content = file.read(_LARGEST + 1)
+        except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
+            failures.append(f"{mirror}: {error}")
+            continue
+        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if found == MD5[name]:
+            return packed
+        failures.append(f"{mirror}: wrong content, MD5 {found} instead of {MD5[name]}")
+    raise InputError(
+        "mnist",
+        f"could not download {name}.gz ({'; '.join(failures)}); put the four MNIST files into a folder and name it by "
+        "the option `folder` or the environment variable THALWEG_DATA; `digits` is a smaller set without a download",
+    )
+
+
+def _commit(content: bytes, target: Path) -> None:
+    # Two processes may download at once: each writes its own file, and the last to be renamed stands.
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+        try:
+            with open(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, target)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise InputError("mnist", f"{target} can not be written: {error.strerror}") from None

@@ -1,0 +1,279 @@
+"""How raw rows become the numbers of a network, and its outputs become labels and values again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from ..errors import InputError
+from .dataset import Dataset, Scale, Task, as_matrix, as_targets, check_finite, check_targets
+from .tables import Column, as_frame, check_columns, check_table, fit_columns, is_frame
+
+if TYPE_CHECKING:
+    import polars
+
+# As many rows are scaled at once as stay in the processor's cache.
+_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What was learnt from the training rows, and from them alone, about scaling; a part of the model.
+
+        input = (number - shift) / span,    target = (value - target_shift) / target_span
+
+    shift and span: one for each input, or a single one for all (pictures). columns: how the columns of a table become
+    numbers first; empty where rows came as numbers. classes: the labels as the data have them, of NumPy type
+    `class_type`.
+
+    >>> x, y = np.array([[1.0], [3.0]]), np.array(["no", "yes"])
+    >>> fitted, notes = Preprocessing.fit(x, y, "classification", "standard")
+    >>> fitted.inputs([[1.0], [2.0], [5.0]]).ravel().tolist()
+    [-1.0, 0.0, 3.0]
+    >>> fitted.targets(["yes"]).tolist(), fitted.labels([1, 0]).tolist()
+    ([1], ['yes', 'no'])
+    >>> Preprocessing.of(fitted.describe()) == fitted
+    True
+    """
+
+    task: Task
+    feature_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    shift: tuple[float, ...]
+    span: tuple[float, ...]
+    columns: tuple[Column, ...] = ()
+    classes: tuple[bool | int | float | str, ...] = ()
+    class_type: str = "<i8"
+    target_shift: tuple[float, ...] = ()
+    target_span: tuple[float, ...] = ()
+    image_shape: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not {len(self.shift), len(self.span)} <= {1, self.features}:
+            received = f"{len(self.shift)} and {len(self.span)}"
+            raise InputError(
+                "preprocessing", f"expected a shift and a span for {self.features} inputs, received {received}"
+            )
+
+    @classmethod
+    def fit(
+        cls,
+        x: np.ndarray | polars.DataFrame,
+        y: np.ndarray,
+        task: Task,
+        scale: Scale,
+        feature_names: tuple[str, ...] = (),
+        target_names: tuple[str, ...] = (),
+        image_shape: tuple[int, int] | None = None,
+    ) -> tuple[Self, tuple[str, ...]]:
+        """Learn it from training rows; also gives notes on what the user ought to know.
+
+        standard: mean 0 and deviation 1, also for the targets of a regression; range: lowest 0 and highest 1, one pair
+        of them for all pixels of pictures; none: as it is. 0 and 1 of truth values and categories stay what they are.
+        """
+        columns: tuple[Column, ...] = ()
+        notes: tuple[str, ...] = ()
+        if is_frame(x):
+            frame = as_frame(x)
+            check_table(frame)
+            columns, notes = fit_columns(frame)
+            matrix = _encode(columns, frame)
+            feature_names = tuple(name for column in columns for name in column.inputs)
+        else:
+            matrix = as_matrix(x)
+            feature_names = feature_names or tuple(f"x{i}" for i in range(matrix.shape[1]))
+        shift, span = _fit_scale(matrix, scale, together=image_shape is not None)
+        if columns:
+            scaled = np.concatenate([np.full(len(column.inputs), column.is_scaled) for column in columns])
+            shift, span = np.where(scaled, shift, 0.0), np.where(scaled, span, 1.0)
+        targets = _fit_targets(as_targets(y), task, scale, target_names)
+        inputs: dict[str, Any] = {"shift": _floats(shift), "span": _floats(span), "columns": columns}
+        fitted = cls(task, feature_names, image_shape=image_shape, **inputs, **targets)
+        return fitted, notes
+
+    @property
+    def features(self) -> int:
+        """Number of inputs of the network."""
+        return len(self.feature_names)
+
+    @property
+    def outputs(self) -> int:
+        """Number of classes, outputs or labels."""
+        return len(self.target_names)
+
+    def inputs(self, raw: Any) -> np.ndarray:
+        """Raw rows as float32 (n, features).
+
+        Rows: an array, a list of rows, a frame; after a table also dictionaries. Raises InputError for missing columns,
+        a wrong number of features, NaN (a table's missing values are filled), and numbers beyond float32.
+        """
+        if self.columns:
+            frame = as_frame(raw, tuple(column.name for column in self.columns))
+            check_columns(frame, tuple(column.name for column in self.columns))
+            frame = frame.select([column.name for column in self.columns])
+            check_table(frame)
+            matrix = _encode(self.columns, frame)
+        else:
+            matrix = as_matrix(self._select(raw) if is_frame(raw) else raw)
+        if matrix.shape[1] != self.features:
+            raise InputError("x", f"expected {self.features} features, received {matrix.shape[1]}")
+        shift, span = np.array(self.shift), np.array(self.span)
+        result = np.empty(matrix.shape, np.float32)
+        with np.errstate(over="ignore"):
+            for start in range(0, len(matrix), _ROWS):
+                rows = slice(start, start + _ROWS)
+                result[rows] = (matrix[rows] - shift) / span
+        if not np.isfinite(result).all():
+            name = self.feature_names[int(np.argwhere(~np.isfinite(result))[0, 1])]
+            raise InputError(
+                "x", f"numbers of {name!r} are too large for 32 bits; choose scale = 'standard' or another unit"
+            )
+        return result
+
+    def unscaled(self, inputs: np.ndarray) -> np.ndarray:
+        """Inputs (n, features) in the units of the data again, float64; categories stay 0 and 1."""
+        numbers: np.ndarray = np.asarray(inputs, np.float64) * np.array(self.span) + np.array(self.shift)
+        return numbers
+
+    def targets(self, raw: Any) -> np.ndarray:
+        """Raw targets as the network wants them: class indices (n,) int32, else float32 (n, outputs).
+
+        Raises InputError for a class that the training rows did not have, and for a wrong number of outputs.
+        """
+        y = as_targets(raw)
+        check_targets(y, self.task)
+        if self.task == "classification":
+            return self._indices(y)
+        table = _table(y)
+        if table.shape[1] != self.outputs:
+            raise InputError("y", f"expected {self.outputs} columns, received {table.shape[1]}")
+        with np.errstate(over="ignore"):
+            scaled: np.ndarray = (table - np.array(self.target_shift)) / np.array(self.target_span)
+            scaled = scaled.astype(np.float32)
+        check_finite(scaled, "y in 32 bits")
+        return scaled
+
+    def dataset(self, x: Any, y: Any, weight: np.ndarray | None = None) -> Dataset:
+        """Raw rows and their targets as a network takes them."""
+        return Dataset(self.inputs(x), self.targets(y), self.task, weight, self.target_names, self.image_shape)
+
+    def labels(self, indices: Any) -> np.ndarray:
+        """Class indices as the labels that the data had, in their own type."""
+        if self.task != "classification":
+            raise InputError("labels", f"are for classes, and the task is {self.task}")
+        labels: np.ndarray = np.array(self.classes, np.dtype(self.class_type))[np.asarray(indices)]
+        return labels
+
+    def values(self, outputs: Any) -> np.ndarray:
+        """Outputs of a regression in the units of the data, float64 (n, outputs)."""
+        if self.task == "classification":
+            raise InputError("values", "are numbers in their own units, and the task is classification")
+        values: np.ndarray = np.asarray(outputs, np.float64) * np.array(self.target_span) + np.array(self.target_shift)
+        return values
+
+    def describe(self) -> dict[str, Any]:
+        """Itself in plain numbers, words, lists and tables, as JSON holds them; `of` restores it exactly."""
+        table: dict[str, Any] = _adapter().dump_python(self, mode="json")
+        return table
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> Self:
+        """The preprocessing that `describe` described. Raises InputError for anything else."""
+        try:
+            fitted: Self = _adapter().validate_python(dict(table))
+        except ValidationError as error:
+            raise InputError("preprocessing", str(error)) from None
+        return fitted
+
+    def _select(self, raw: Any) -> np.ndarray:
+        import polars
+
+        frame = as_frame(raw)
+        # A frame that knows none of the names is taken in its own order, as an array is.
+        if set(self.feature_names) & set(frame.columns):
+            check_columns(frame, self.feature_names)
+            frame = frame.select(self.feature_names)
+        try:
+            return frame.cast(polars.Float64).to_numpy()
+        except polars.exceptions.PolarsError as error:
+            raise InputError("x", f"expected columns of numbers: {str(error).splitlines()[0]}") from None
+
+    def _indices(self, y: np.ndarray) -> np.ndarray:
+        place = {label: i for i, label in enumerate(self.classes)}
+        found = np.array([place.get(label, -1) for label in y.tolist()], np.int32)
+        if (found < 0).any():
+            row = int(np.argmax(found < 0))
+            raise InputError(
+                "y",
+                f"{np.count_nonzero(found < 0)} labels are unknown from training, the first {y[row].item()!r} in row "
+                f"{row} (from 0); classes: {', '.join(map(str, self.classes))}",
+            )
+        return found
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(Preprocessing)
+
+
+def _encode(columns: tuple[Column, ...], frame: polars.DataFrame) -> np.ndarray:
+    return np.hstack([column.encode(frame[column.name]) for column in columns])
+
+
+def _fit_scale(x: np.ndarray, scale: Scale, together: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    if scale == "none":
+        return np.zeros(1), np.ones(1)
+    axis = None if together and scale == "range" else 0
+    low = np.atleast_1d(x.min(axis=axis)).astype(np.float64)
+    high = np.atleast_1d(x.max(axis=axis)).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shift, span = low, high - low
+        if scale == "standard":
+            shift, span = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    if not np.isfinite(span).all():
+        raise InputError("data", f"numbers up to {np.abs([low, high]).max():.3g} are too large to be scaled")
+    # Rounding gives a constant column a tiny deviation, which would blow up whatever differs later.
+    constant = (low == high) | (span == 0)
+    return np.where(constant, low, shift), np.where(constant, 1.0, span)
+
+
+def _fit_targets(y: np.ndarray, task: Task, scale: Scale, names: tuple[str, ...]) -> dict[str, Any]:
+    check_targets(y, task)
+    if task == "classification":
+        classes = np.unique(y)
+        if len(classes) < 2:
+            raise InputError(
+                "y", f"all rows have the class {classes[0].item()!r}; a classifier needs at least 2 classes"
+            )
+        labels = tuple(classes.tolist())
+        return {"classes": labels, "class_type": classes.dtype.str, "target_names": _class_names(labels, names)}
+    table = _table(y)
+    shift, span = _fit_scale(table, scale if task == "regression" and scale == "standard" else "none")
+    width = table.shape[1]
+    return {
+        "target_shift": _floats(np.broadcast_to(shift, width)),
+        "target_span": _floats(np.broadcast_to(span, width)),
+        "target_names": names or (("y",) if width == 1 else tuple(f"y{i}" for i in range(width))),
+    }
+
+
+def _class_names(labels: tuple[Any, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        return tuple(map(str, labels))
+    foreign = [label for label in labels if label not in range(len(names))]
+    if foreign:
+        raise InputError("y", f"the label {foreign[0]} is outside of the {len(names)} classes 0 to {len(names) - 1}")
+    return tuple(names[label] for label in labels)
+
+
+def _table(y: np.ndarray) -> np.ndarray:
+    return y.reshape(len(y), -1).astype(np.float64)
+
+
+def _floats(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(np.asarray(values, np.float64).tolist())

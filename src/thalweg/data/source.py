@@ -1,0 +1,59 @@
+"""What every data source is, and how a name, a path or arrays become one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from ..errors import InputError
+from ..parts import Part
+from .dataset import Samples
+from .tables import SUFFIXES
+
+
+class Source(Part, family="data source"):
+    """Where rows come from.
+
+    Beside the forms of every part, a source may be the path of a table (.csv, .tsv, .parquet), the path of a folder
+    with IDX files, or arrays: (x, y) or (x, y, weight).
+
+    >>> from thalweg.data import Source
+    >>> Source.of("rings 500").samples, Source.of("my table.csv").file
+    (500, 'my table.csv')
+    """
+
+    def load(self, seed: int) -> Samples:
+        """The rows; the seed matters to sources that draw them."""
+        raise NotImplementedError
+
+    @classmethod
+    def of(cls, value: Any) -> Self:
+        """The source that `value` describes; InputError says what is wrong with it."""
+        return super().of(value if cls.kind or isinstance(value, cls) else _table(value, cls.kinds))
+
+
+def _table(value: Any, kinds: Mapping[str, type[Part]]) -> Any:
+    if isinstance(value, tuple):
+        if len(value) not in (2, 3):
+            raise InputError("data source", f"expected (x, y) or (x, y, weight), received {len(value)} values")
+        return {"kind": "arrays", **dict(zip(("x", "y", "weight"), value, strict=False))}
+    if isinstance(value, Mapping) and value.get("kind") == "arrays" and "x" not in value:
+        raise InputError(
+            "arrays",
+            f"these data ({value.get('samples', 'unknown')} rows) were in memory, and a spec does not hold them; "
+            "load the spec in Python and replace its source by (x, y), or write the data to a .parquet file",
+        )
+    if isinstance(value, str | os.PathLike):
+        path = Path(value)
+        first = str(value).split()[:1]
+        if path.suffix.lower() in SUFFIXES and first != ["table"]:
+            return {"kind": "table", "file": str(value)}
+        if isinstance(value, str) and first and first[0] in kinds:
+            return value
+        if path.is_dir() and str(value):
+            return {"kind": "idx", "folder": str(value)}
+        if not isinstance(value, str):
+            raise InputError("data source", f"{value} is no table ({', '.join(SUFFIXES)}) and no folder of IDX files")
+    return value

@@ -1,0 +1,98 @@
+"""The live display of a training: a bar on a terminal, plain lines elsewhere, nothing when quiet. Always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from .training import Progress
+
+# Lines of a display that nobody overwrites: no more than one in this time, and always the last.
+_LINE_SECONDS = 1.0
+
+
+@contextmanager
+def shown(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
+    """A watch for `training.fit` that shows how the training goes."""
+    if quiet:
+        yield lambda progress: None
+    elif sys.stderr.isatty():
+        with _bar() as watch:
+            yield watch
+    else:
+        yield _lines()
+
+
+def in_words(progress: Progress) -> str:
+    """Loss, scores, rate, speed and remaining time in one line."""
+    parts = [f"{name} {value:.4g}" for name, value in _measures(progress).items()]
+    parts.append(f"{_thousands(progress.samples_per_second)} samples/s")
+    return "  ".join(parts)
+
+
+def _measures(progress: Progress) -> dict[str, float]:
+    short = {"mean_absolute_error": "MAE", "learning_rate": "rate"}
+    found = {}
+    for name, value in progress.record.items():
+        if name in ("epoch", "step") or name == "validation_loss":
+            continue
+        held_out, name = name.startswith("validation_"), name.removeprefix("validation_")
+        found[("val " if held_out else "") + short.get(name, name)] = value
+    found["rate"] = found.pop("rate")
+    return found
+
+
+def _thousands(value: float) -> str:
+    return f"{value / 1000:,.0f}k" if value >= 10_000 else f"{value:,.0f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _lines() -> Callable[[Progress], None]:
+    last = time.monotonic()
+
+    def watch(progress: Progress) -> None:
+        nonlocal last
+        done = progress.step == progress.steps
+        if done or (time.monotonic() - last >= _LINE_SECONDS):
+            last = time.monotonic()
+            left = "" if done else f"  {_duration(progress.remaining_seconds)} left"
+            print(f"epoch {progress.epoch}/{progress.epochs}  {in_words(progress)}{left}", file=sys.stderr, flush=True)
+
+    return watch
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    from rich import progress as rich
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.text import Text
+
+    columns = (
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(bar_width=None),
+        rich.TextColumn("{task.fields[left]}"),
+    )
+    bar = rich.Progress(*columns, expand=True)
+    task = bar.add_task("preparing", total=None, left="")
+    words = Text("", no_wrap=True, overflow="ellipsis")
+    with Live(Group(bar, words), console=Console(stderr=True), refresh_per_second=10):
+
+        def watch(progress: Progress) -> None:
+            bar.update(
+                task,
+                description=f"epoch {progress.epoch}/{progress.epochs}",
+                total=progress.steps,
+                completed=progress.step,
+                left=f"{_duration(progress.remaining_seconds)} left",
+            )
+            words.plain = in_words(progress)
+
+        yield watch

@@ -1,0 +1,66 @@
+"""Two ways to run the same step: `Eager` on NumPy, `Compiled` through XLA. Both have the same methods."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+
+from ..arrays import Array, Tree
+from ..errors import InputError
+from ..network import Network
+from ..parts import Loss
+from ..step import Batch, Plan, State
+
+Precision = Literal["float32", "float64"]
+Device = Literal["cpu", "gpu"]
+EngineName = Literal["compiled", "eager"]
+
+
+class Engine(Protocol):
+    """What an engine does. Arrays that it made are used with its own methods only, until `fetch` gives them back."""
+
+    @property
+    def precision(self) -> Precision:
+        """The type of its numbers."""
+
+    @property
+    def platform(self) -> str:
+        """What it runs on: cpu or gpu."""
+
+    def place(self, tree: Tree) -> Tree:
+        """The arrays in this engine's kind and precision, on its device."""
+
+    def fetch(self, tree: Tree) -> Tree:
+        """The arrays as NumPy arrays that no later step changes."""
+
+    def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
+        """Steps start to stop of `rows` (steps, batch size): the new state, and the reports stacked over these steps.
+
+        The state that was given must not be used again: its memory may be the new one's.
+        """
+
+    def measure(self, plan: Plan, state: State, data: Batch, rows: Array) -> Tree:
+        """The scores of every batch, stacked, without learning from them."""
+
+    def predict(self, network: Network, loss: Loss, state: State, x: Array) -> np.ndarray:
+        """What the network answers for the rows of x (n, features): (n, K)."""
+
+
+def make_engine(name: EngineName, precision: Precision | None = None, device: Device | None = None) -> Engine:
+    """The engine of that name; without a precision, float64 for NumPy and float32 for XLA.
+
+    Raises InputError where the machine has no such device.
+
+    >>> make_engine("eager")
+    Eager(precision='float64')
+    """
+    if name == "eager":
+        from .eager import Eager
+
+        if device == "gpu":
+            raise InputError("device", "the eager engine runs on the CPU; choose --engine compiled for a GPU")
+        return Eager(precision or "float64")
+    from .compiled import Compiled
+
+    return Compiled(precision or "float32", device)

@@ -1,0 +1,169 @@
+"""XLA through JAX: an epoch, or any stretch of it, is one loop on the device. Nothing outside of this folder imports JAX."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import platformdirs
+from jax import lax
+
+from ..arrays import Array, Tree
+from ..errors import InputError
+from ..parts import Initializer, Part
+from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
+
+_Fixed = tuple[tuple[str, Any], ...]
+
+
+def _flatten(part: Any) -> tuple[tuple[Any, ...], tuple[tuple[str, ...], _Fixed]]:
+    """Numbers with a fraction, and parts, are leaves: changing them compiles nothing. Whole numbers and words shape the program."""
+    leaves: dict[str, Any] = {}
+    fixed: list[tuple[str, Any]] = []
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if isinstance(value, int | str | None):
+            fixed.append((field.name, value))
+        elif isinstance(value, Initializer):
+            # It has done its work before the first step, and must not make another program.
+            fixed.append((field.name, None))
+        else:
+            leaves[field.name] = value
+    return tuple(leaves.values()), (tuple(leaves), tuple(fixed))
+
+
+def _unflatten(cls: type[Part], names: tuple[tuple[str, ...], _Fixed], leaves: Any) -> Part:
+    # Not through the constructor: it checks ranges, and a traced number has none.
+    part = object.__new__(cls)
+    for name, value in (*zip(names[0], leaves, strict=True), *names[1]):
+        object.__setattr__(part, name, value)
+    return part
+
+
+_registered: set[type[Part]] = set()
+
+
+def _known(value: Any) -> Any:
+    """The same parts, each class of them made known to JAX."""
+    if isinstance(value, Part):
+        cls = type(value)
+        if cls not in _registered:
+            _registered.add(cls)
+            jax.tree_util.register_pytree_node(cls, _flatten, functools.partial(_unflatten, cls))
+        for field in dataclasses.fields(value):  # type: ignore[arg-type]
+            _known(getattr(value, field.name))
+    elif isinstance(value, tuple):
+        for item in value:
+            _known(item)
+    return value
+
+
+@functools.partial(jax.jit, donate_argnums=1)
+def _run(plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
+    step = make_step(plan)
+    shapes = jax.eval_shape(lambda s, b: step(s, b)[1], state, jax.eval_shape(batch_at, data, rows, 0))
+    reports = jax.tree.map(lambda report: jnp.zeros((len(rows), *report.shape), report.dtype), shapes)
+
+    def body(index: Any, carried: tuple[State, Tree]) -> tuple[State, Tree]:
+        state, reports = carried
+        state, report = step(state, batch_at(data, rows, index))
+        return state, jax.tree.map(lambda all_, one: all_.at[index].set(one), reports, report)
+
+    return lax.fori_loop(start, stop, body, (state, reports))
+
+
+@jax.jit
+def _measure(plan: Plan, state: State, data: Batch, rows: Array, index: int) -> Tree:
+    return make_measure(plan)(state, batch_at(data, rows, index))
+
+
+_predict = jax.jit(predict)
+
+
+def _keep_compiled_programs() -> None:
+    """Compiled programs outlive the process, in the user's own cache folder; a folder that the user set up stays."""
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    folder = Path(os.environ.get("THALWEG_CACHE") or platformdirs.user_cache_dir("thalweg")) / "compiled"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError:
+        # Without the cache every process compiles anew; that is slower and nothing else.
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The engine that compiles the whole epoch for a CPU or a GPU. Raises InputError where there is no such device."""
+
+    precision: Literal["float32", "float64"] = "float32"
+    device: Literal["cpu", "gpu"] | None = None
+
+    def __post_init__(self) -> None:
+        _keep_compiled_programs()
+        self._find()
+
+    def _find(self) -> Any:
+        try:
+            return jax.devices(self.device)[0]
+        except RuntimeError as error:
+            found = ", ".join(sorted({device.platform for device in jax.devices()}))
+            raise InputError(
+                "device",
+                f"expected a {self.device}, found only: {found}. A GPU needs NVIDIA's driver and"
+                " `pip install 'thalweg[cuda]'`; or choose --device cpu",
+            ) from error
+
+    @property
+    def platform(self) -> str:
+        """What it runs on: cpu or gpu."""
+        return str(self._find().platform)
+
+    @contextlib.contextmanager
+    def _settings(self) -> Iterator[None]:
+        with jax.enable_x64(self.precision == "float64"), jax.default_device(self._find()):
+            yield
+
+    def place(self, tree: Tree) -> Tree:
+        """The arrays on the device, in this engine's precision; whole numbers as 32 bits."""
+
+        def cast(array: Any) -> jax.Array:
+            array = np.asarray(array)
+            return jnp.array(array, {"f": self.precision, "i": "int32", "u": "int32"}.get(array.dtype.kind))
+
+        with self._settings():
+            return jax.tree.map(cast, tree)
+
+    def fetch(self, tree: Tree) -> Tree:
+        """The arrays as NumPy arrays of their own: later steps, which reuse the device's memory, do not reach them."""
+        return jax.tree.map(np.array, tree)
+
+    def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
+        """Steps start to stop of `rows` (steps, batch size): the new state, and the reports stacked over these steps. Uses up `state`."""
+        with self._settings():
+            state, reports = _run(_known(plan), state, data, rows, start, stop)
+        return state, jax.tree.map(lambda values: np.asarray(values)[start:stop], reports)
+
+    def measure(self, plan: Plan, state: State, data: Batch, rows: Array) -> Tree:
+        """The scores of every batch, stacked, without learning."""
+        with self._settings():
+            scores = [_measure(_known(plan), state, data, rows, index) for index in range(len(rows))]
+        return jax.tree.map(lambda *values: np.stack([np.asarray(value) for value in values]), *scores)
+
+    def predict(self, network: Any, loss: Any, state: State, x: np.ndarray) -> np.ndarray:
+        """Answers for the rows of x."""
+        with self._settings():
+            return np.asarray(_predict(_known(network), _known(loss), state.params, state.layers, x))

@@ -1,0 +1,59 @@
+"""NumPy, step by step: for inspection, gradient checks, and as the oracle of the tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ..arrays import Array, Tree, map_arrays
+from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
+
+
+def stack(reports: list[Tree]) -> Tree:
+    """Reports of several steps as one report whose arrays have a first axis over the steps."""
+    return map_arrays(lambda *values: np.stack([np.asarray(value) for value in values]), *reports)
+
+
+@dataclass(frozen=True)
+class Eager:
+    """The engine that runs each operation when Python comes to it, on NumPy arrays."""
+
+    precision: Literal["float32", "float64"] = "float64"
+
+    @property
+    def platform(self) -> str:
+        """What it runs on."""
+        return "cpu"
+
+    def place(self, tree: Tree) -> Tree:
+        """The arrays in this engine's kind and precision."""
+
+        def cast(array: Array) -> np.ndarray:
+            array = np.asarray(array)
+            return array.astype(self.precision, copy=False) if array.dtype.kind == "f" else array
+
+        return map_arrays(cast, tree)
+
+    def fetch(self, tree: Tree) -> Tree:
+        """The arrays as NumPy arrays that stay as they are."""
+        return tree
+
+    def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
+        """Steps start to stop of `rows` (steps, batch size): the new state, and the reports stacked over these steps."""
+        step = make_step(plan)
+        reports = []
+        for index in range(start, stop):
+            state, report = step(state, batch_at(data, rows, index))
+            reports.append(report)
+        return state, stack(reports)
+
+    def measure(self, plan: Plan, state: State, data: Batch, rows: Array) -> Tree:
+        """The scores of every batch, stacked, without learning."""
+        measure = make_measure(plan)
+        return stack([measure(state, batch_at(data, rows, index)) for index in range(len(rows))])
+
+    def predict(self, network: Any, loss: Any, state: State, x: np.ndarray) -> np.ndarray:
+        """Answers for the rows of x."""
+        return np.asarray(predict(network, loss, state.params, state.layers, x))

@@ -1,0 +1,54 @@
+"""Errors that a user can mend: what was expected, what was received, and the likely fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: where it stands (`optimizer.learning_rate`, or empty) and what is the matter."""
+
+    place: str
+    message: str
+
+    def below(self, place: str) -> Problem:
+        """The same problem seen from one level further out."""
+        joint = "" if not self.place or self.place.startswith("[") else "."
+        return Problem(f"{place}{joint}{self.place}", self.message)
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class InputError(ValueError):
+    """Something that the user gave does not fit. Holds every problem that was found, not the first alone.
+
+    >>> error = InputError("Adam", [Problem("learning_rate", "expected a number, received 'fast'")])
+    >>> print(error)
+    Adam: learning_rate: expected a number, received 'fast'
+    """
+
+    def __init__(self, subject: str, problems: Iterable[Problem] | str) -> None:
+        self.subject = subject
+        self.problems: Sequence[Problem] = (Problem("", problems),) if isinstance(problems, str) else tuple(problems)
+        if len(self.problems) == 1:
+            text = f"{subject}: {self.problems[0]}"
+        else:
+            lines = "".join(f"\n  - {problem}" for problem in self.problems)
+            text = f"{subject}: {len(self.problems)} problems{lines}"
+        super().__init__(text)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that names the known name nearest to a misspelt one, or lists all of them.
+
+    >>> nearest("rellu", ["relu", "tanh"])
+    "did you mean 'relu'?"
+    >>> nearest("xyz", ["relu", "tanh"])
+    'known: relu, tanh'
+    """
+    names = list(known)
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"

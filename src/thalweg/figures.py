@@ -1,0 +1,242 @@
+"""Numbers -> plotly figures: a chart is written once and seen in a notebook, a report and a web page.
+
+Every function is pure. The figures stand on a transparent ground and keep to mid tones, so that they read on a light
+page and on a dark one; a page that knows its theme may set the colour of the text by CSS. Colours are those of Okabe
+and Ito, which colour-blind readers can tell apart, with the blue a little lighter for dark pages.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+History = Sequence[Mapping[str, float]]
+
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#1F83C6", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+
+_INK, _GRID = "#7c7f85", "rgba(128, 132, 140, 0.25)"
+# Light enough for dark text at every value, on any page.
+_RIGHT, _WRONG, _ON_CELL = [[0, "#dcedf9"], [1, SKY]], [[0, "#fbe6d3"], [1, "#ee8a3c"]], "#16181c"
+_FEW_EPOCHS = 30
+_MOST_NAMED = 50
+_MOST_COUNTED = 20
+
+_NAMES = {"r2": "R²", "learning_rate": "learning rate"}
+_SHARES = frozenset({"accuracy"})
+_ERRORS = frozenset({"loss", "mean_absolute_error"})
+
+_AXIS = {
+    "gridcolor": _GRID,
+    "linecolor": _GRID,
+    "zeroline": False,
+    "automargin": True,
+    "exponentformat": "power",
+    "title": {"standoff": 8, "font": {"size": 12}},
+    "tickfont": {"size": 12},
+}
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": _INK},
+        "title": {"x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"t": 6}, "font": {"size": 16}},
+        "paper_bgcolor": "rgba(0, 0, 0, 0)",
+        "plot_bgcolor": "rgba(0, 0, 0, 0)",
+        "colorway": [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY],
+        "colorscale": {"sequential": "Cividis"},
+        "hoverlabel": {"bgcolor": "#26292e", "bordercolor": "#26292e", "font": {"color": "#f4f4f4"}},
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 12}},
+        "margin": {"l": 56, "r": 16, "t": 80, "b": 48},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+    }
+)
+
+
+def measure_name(measure: str) -> str:
+    """A measure in words: `mean_absolute_error` -> `mean absolute error`, `r2` -> `R²`."""
+    return _NAMES.get(measure, measure.replace("_", " "))
+
+
+def learning_curves(history: History, measure: str, title: str = "") -> go.Figure:
+    """One measure over the epochs: on the training rows, with the weights still moving, and on the validation rows.
+
+    `history` holds one record an epoch, `{"epoch": 1, "loss": 0.7, "validation_loss": 0.6, ...}`; records without the
+    measure are passed over. The best validation epoch is marked. Errors that span more than one and a half decades
+    get a logarithmic axis.
+
+    >>> learning_curves([{"epoch": 1, "loss": 0.7}, {"epoch": 2, "loss": 0.4}], "loss").data[0].y.tolist()
+    [0.7, 0.4]
+    """
+    name = measure_name(measure)
+    figure = _over_epochs(history, title or _capital(name), name)
+    mode = "lines+markers" if len(history) <= _FEW_EPOCHS else "lines"
+    everything = np.array([])
+    for key, label, colour, dash in (
+        (measure, "training", BLUE, "dot"),
+        (f"validation_{measure}", "validation", VERMILION, "solid"),
+    ):
+        epochs, values = _column(history, key)
+        if not epochs.size:
+            continue
+        everything = np.append(everything, values[np.isfinite(values)])
+        line = {"color": colour, "dash": dash, "width": 2}
+        figure.add_scatter(x=epochs, y=values, name=label, mode=mode, line=line, marker={"size": 5})
+    epochs, values = _column(history, f"validation_{measure}")
+    if np.isfinite(values).any():
+        best = int(np.nanargmin(values) if measure in _ERRORS else np.nanargmax(values))
+        figure.add_scatter(
+            x=epochs[[best]],
+            y=values[[best]],
+            name=f"best: {_written(values[best], measure)}, epoch {epochs[best]:g}",
+            mode="markers",
+            marker={"size": 13, "symbol": "circle-open", "color": VERMILION, "line": {"width": 2.5}},
+            hoverinfo="skip",
+        )
+    if everything.size < 3:
+        figure.update_yaxes(rangemode="tozero")
+    if measure in _SHARES:
+        figure.update_yaxes(tickformat="~%")
+    elif measure in _ERRORS and _spans_decades(everything):
+        figure.update_yaxes(type="log", dtick=1, minor={"showgrid": True, "gridcolor": "rgba(128, 132, 140, 0.12)"})
+    return figure
+
+
+def learning_rate(history: History, title: str = "Learning rate") -> go.Figure:
+    """The learning rate at the end of each epoch. `history` as for `learning_curves`, with `learning_rate`."""
+    figure = _over_epochs(history, title, "learning rate", height=260)
+    epochs, values = _column(history, "learning_rate")
+    mode = "lines+markers" if len(history) <= _FEW_EPOCHS else "lines"
+    figure.add_scatter(x=epochs, y=values, mode=mode, line={"color": GREEN, "width": 2}, marker={"size": 5})
+    figure.update_layout(showlegend=False, margin={"t": 48})
+    if values.size:
+        figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str = "Confusion") -> go.Figure:
+    """What the network says (columns) about the samples of each class (rows): counts, and per cent of the row.
+
+    `matrix` (classes, classes) holds the counts. Right answers, on the diagonal, are blue and wrong ones orange, the
+    stronger the larger their part of the row; the scale of the wrong ones ends at their largest part. Cells that are
+    empty stay blank. Beyond 20 classes the numbers show on hovering only.
+    """
+    counts = np.asarray(matrix)
+    classes = len(counts)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    diagonal = np.eye(classes, dtype=bool)
+    wrong = ~diagonal & (counts > 0)
+    largest = max(0.02, float(share[wrong].max(initial=0.0)))
+    numbered = classes <= _MOST_COUNTED
+    written = np.array([f"{c}<br>{p:.0%}" for c, p in zip(counts.flat, share.flat, strict=True)]).reshape(counts.shape)
+    figure = go.Figure()
+    for cells, scale, top, name in ((diagonal, _RIGHT, 1.0, "right"), (wrong, _WRONG, largest, "wrong")):
+        figure.add_heatmap(
+            z=np.where(cells, share, np.nan),
+            customdata=counts,
+            text=np.where(cells, written, "") if numbered else None,
+            texttemplate="%{text}" if numbered else None,
+            textfont={"size": 13 if classes <= 10 else 10, "color": _ON_CELL},
+            colorscale=scale,
+            zmin=0,
+            zmax=top,
+            showscale=False,
+            hoverongaps=False,
+            xgap=1,
+            ygap=1,
+            name=name,
+            hovertemplate="true %{y}, said %{x}<br>%{customdata} samples, %{z:.1%} of the row<extra></extra>",
+        )
+    ticks = {
+        "tickvals": list(range(classes)),
+        "ticktext": [_short(name) for name in class_names],
+        "showticklabels": classes <= _MOST_NAMED,
+        "showgrid": False,
+        "tickfont": {"size": 12 if classes <= _MOST_COUNTED else 10},
+    }
+    figure.update_xaxes(title="said", autotickangles=[0, -45, -90], range=[-0.5, classes - 0.5], **ticks)
+    figure.update_yaxes(title="true", range=[classes - 0.5, -0.5], **ticks)
+    height = 130 + min(900, max(160, classes * (46 if classes <= 10 else 34 if numbered else 20)))
+    return figure.update_layout(template=TEMPLATE, title=title, height=height, margin={"t": 48})
+
+
+def predictions(true: np.ndarray, predicted: np.ndarray, name: str, unit: str = "") -> go.Figure:
+    """Predicted against true values (n,) of one target, in its own units, with the diagonal where both agree."""
+    label = _with_unit(name, unit)
+    both = np.concatenate([np.asarray(true, dtype=float), np.asarray(predicted, dtype=float)])
+    finite = both[np.isfinite(both)]
+    ends = [finite.min(), finite.max()] if finite.size else [0.0, 1.0]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=true,
+        y=predicted,
+        mode="markers",
+        name="samples",
+        marker={"color": BLUE, "size": 6, "opacity": 0.6},
+        hovertemplate="true %{x:.4~g}, predicted %{y:.4~g}<extra></extra>",
+    )
+    line = {"color": VERMILION, "width": 1.5, "dash": "dash"}
+    figure.add_scatter(x=ends, y=ends, mode="lines", name="predicted = true", line=line, hoverinfo="skip")
+    figure.update_xaxes(title=f"true {label}")
+    figure.update_yaxes(title=f"predicted {label}")
+    return figure.update_layout(template=TEMPLATE, title=f"Predicted and true {_short(name)}", height=400)
+
+
+def residuals(true: np.ndarray, predicted: np.ndarray, name: str, unit: str = "") -> go.Figure:
+    """How the errors, predicted minus true values (n,) of one target, are spread: a histogram in the target's units."""
+    error = np.asarray(predicted, dtype=float) - np.asarray(true, dtype=float)
+    error = error[np.isfinite(error)]
+    counts, edges = np.histogram(error, bins=int(np.clip(math.sqrt(error.size), 5, 60)))
+    figure = go.Figure()
+    figure.add_bar(
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=counts,
+        width=np.diff(edges),
+        marker={"color": BLUE, "line": {"width": 0}},
+        customdata=np.column_stack([edges[:-1], edges[1:]]),
+        hovertemplate="%{customdata[0]:.3~g} to %{customdata[1]:.3~g}: %{y} samples<extra></extra>",
+    )
+    figure.add_vline(x=0, line={"color": VERMILION, "width": 1.5, "dash": "dash"})
+    figure.update_xaxes(title=f"predicted - true {_with_unit(name, unit)}")
+    figure.update_yaxes(title="samples", dtick=1 if counts.max() <= 5 else None)
+    return figure.update_layout(template=TEMPLATE, title=f"Errors of {_short(name)}", height=400, bargap=0.05)
+
+
+def _over_epochs(history: History, title: str, quantity: str, height: int = 360) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(template=TEMPLATE, title=title, height=height, hovermode="x unified", showlegend=True)
+    epochs, _ = _column(history, "epoch")
+    figure.update_xaxes(title="epoch", tickformat="d")
+    if epochs.size and epochs.max() <= 12:
+        figure.update_xaxes(dtick=1, range=[epochs.min() - 0.5, epochs.max() + 0.5])
+    return figure.update_yaxes(title=quantity)
+
+
+def _column(history: History, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """The epochs that recorded a quantity, and its values; one that is not finite leaves a gap in the line."""
+    rows = [(row["epoch"], row[key]) for row in history if key in row]
+    epochs, values = np.array(rows, dtype=float).reshape(-1, 2).T
+    return epochs, np.where(np.isfinite(values), values, np.nan)
+
+
+def _spans_decades(values: np.ndarray) -> bool:
+    return bool(values.size and values.min() > 0 and values.max() / values.min() > 10**1.5)
+
+
+def _written(value: float, measure: str) -> str:
+    return f"{value:.1%}" if measure in _SHARES else f"{value:.3g}"
+
+
+def _with_unit(name: str, unit: str) -> str:
+    return f"{_short(name)} in {html.escape(unit, quote=False)}" if unit else _short(name)
+
+
+def _short(name: str) -> str:
+    """A name as it fits an axis, with the signs escaped that plotly would take for mark-up."""
+    return html.escape(name if len(name) <= 22 else f"{name[:21]}…", quote=False)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,65 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ..arrays import Array, Tree, namespace
+from ..errors import InputError
+from ..parts import Count, Initializer, Layer, Mode
+
+
+class Affine(NamedTuple):
+    """Parameters of a dense layer, and their gradients: W (fan_in, width) and b (width,)."""
+
+    W: Array
+    b: Array
+
+
+@dataclass(frozen=True)
+class Dense(Layer, kind="dense"):
+    """A fully connected layer: z = x W + b.
+
+    Shapes: x (n, fan_in), W (fan_in, width), b (width,), z (n, width). Textbooks that stack samples as columns write
+    Z = Wᵀ X + b for the same numbers.
+
+    Backward, with d = dL/dz (n, width):  dL/dx = d Wᵀ,  dL/dW = xᵀ d,  dL/db = Σ d over the samples.
+
+    `init` and `bias_init` default to the network's; see `thalweg.network.default_initializer`.
+
+    Source: Goodfellow, Bengio, Courville 2016, Deep Learning, algorithms 6.3 and 6.4.
+
+    >>> import numpy as np
+    >>> params = Affine(np.array([[1.0], [2.0]]), np.array([0.5]))
+    >>> z, _, cache = Dense(1).forward(params, (), np.array([[3.0, 4.0]]), Mode(training=True))
+    >>> z.tolist()
+    [[11.5]]
+    >>> dx, grads = Dense(1).backward(params, cache, np.array([[1.0]]))
+    >>> dx.tolist(), grads.W.tolist(), grads.b.tolist()
+    ([[1.0, 2.0]], [[3.0], [4.0]], [1.0])
+    """
+
+    width: Count
+    init: Initializer | None = None
+    bias_init: Initializer | None = None
+
+    def initialize(
+        self, rng: np.random.Generator, shape: tuple[int, ...], weights: Initializer, bias: Initializer
+    ) -> tuple[Tree, Tree, tuple[int, ...]]:
+        if len(shape) != 1:
+            raise InputError(f"dense {self.width}", f"expected flat samples, received samples of shape {shape}")
+        W = (self.init or weights)(rng, (*shape, self.width))
+        b = (self.bias_init or bias)(rng, (self.width,))
+        return Affine(W, b), (), (self.width,)
+
+    def forward(self, params: Tree, state: Tree, x: Array, mode: Mode) -> tuple[Array, Tree, Tree]:
+        return x @ params.W + params.b, state, x
+
+    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
+        return delta @ params.W.T, self.gradients(params, cache, delta)
+
+    def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
+        return Affine(cache.T @ delta, namespace(delta).sum(delta, axis=0))

@@ -1,0 +1,214 @@
+"""Losses: the value and its delta together, so that they can not drift apart.
+
+Every loss is L = Σ_i w_i l_i / Σ_i w_i over the samples i of the batch, and delta_i = (w_i / Σ w) dl_i/d(outputs_i).
+Below, y is the output, t the target and z a logit, each of shape (n, K); sums and means run over the K outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .arrays import Array, namespace
+from .functions import log_softmax, sigmoid, softmax, softplus
+from .parts import Loss, Positive
+
+_GUARD = 1e-7
+
+
+def as_targets(outputs: Array, y: Array) -> Array:
+    """Targets in the outputs' shape and type: (n,) classes become one-hot rows, or one column for a single output.
+
+    >>> import numpy as np
+    >>> as_targets(np.zeros((2, 3)), np.array([2, 0])).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+    xp = namespace(outputs)
+    if y.ndim == 1:
+        width = outputs.shape[-1]
+        y = y[:, None] if width == 1 else y[:, None] == xp.arange(width)
+    return xp.astype(y, outputs.dtype)
+
+
+@dataclass(frozen=True)
+class SquaredError(Loss, kind="squared_error"):
+    """l = 1/2 Σ (y - t)²;  dl/dy = y - t. The textbook's form: the delta is the plain error.
+
+    >>> import numpy as np
+    >>> loss, delta = SquaredError()(np.array([[2.0]]), np.array([[4.0]]), np.array([1.0]))
+    >>> float(loss), delta.tolist()
+    (2.0, [[-2.0]])
+    """
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        error = outputs - targets
+        return namespace(outputs).sum(error * error, axis=-1) / 2, error
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss, kind="mean_squared_error", also=("mse",)):
+    """l = mean (y - t)²;  dl/dy = 2 (y - t) / K. As Keras, PyTorch and scikit-learn's metric define it.
+
+    >>> import numpy as np
+    >>> loss, delta = MeanSquaredError()(np.array([[2.0, 0.0]]), np.array([[4.0, 0.0]]), np.array([1.0]))
+    >>> float(loss), delta.tolist()
+    (2.0, [[-2.0, 0.0]])
+    """
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        error = outputs - targets
+        return namespace(outputs).mean(error * error, axis=-1), 2 * error / outputs.shape[-1]
+
+
+@dataclass(frozen=True)
+class MeanAbsoluteError(Loss, kind="mean_absolute_error", also=("mae",)):
+    """l = mean |y - t|;  dl/dy = sign(y - t) / K (0 where y = t).
+
+    >>> import numpy as np
+    >>> loss, delta = MeanAbsoluteError()(np.array([[2.0]]), np.array([[4.0]]), np.array([1.0]))
+    >>> float(loss), delta.tolist()
+    (2.0, [[-1.0]])
+    """
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        xp = namespace(outputs)
+        error = outputs - targets
+        return xp.mean(xp.abs(error), axis=-1), xp.sign(error) / outputs.shape[-1]
+
+
+@dataclass(frozen=True)
+class Huber(Loss, kind="huber"):
+    """l = mean h(e) with e = y - t, h = e²/2 where |e| <= delta, else delta (|e| - delta/2);  h' = e cut to ±delta.
+
+    Source: Huber 1964.
+
+    >>> import numpy as np
+    >>> loss, delta = Huber()(np.array([[4.0]]), np.array([[0.0]]), np.array([1.0]))
+    >>> float(loss), delta.tolist()
+    (3.5, [[1.0]])
+    """
+
+    delta: Positive = 1.0
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        xp = namespace(outputs)
+        error = outputs - targets
+        cut = xp.maximum(xp.minimum(error, self.delta), -self.delta)
+        # cut (e - cut/2) is e²/2 inside and delta (|e| - delta/2) outside.
+        return xp.mean(cut * (error - cut / 2), axis=-1), cut / outputs.shape[-1]
+
+
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy(Loss, kind="softmax_cross_entropy"):
+    """Cross-entropy on logits: l = -Σ t log softmax(z);  dl/dz = softmax(z) Σt - t, which is softmax(z) - t.
+
+    Stable for any finite logits: log softmax(z) is computed after the maximum is subtracted.
+
+    Source: Goodfellow et al. 2016, section 6.2.2.3.
+
+    >>> import numpy as np
+    >>> z, t = np.array([[2.0, 1.0, 0.1]]), np.array([[1.0, 0.0, 0.0]])
+    >>> loss, delta = SoftmaxCrossEntropy()(z, t, np.array([1.0]))
+    >>> round(float(loss), 3), delta.round(3).tolist()
+    (0.417, [[-0.341, 0.242, 0.099]])
+    """
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        xp = namespace(outputs)
+        log_p = log_softmax(outputs)
+        return -xp.sum(targets * log_p, axis=-1), xp.exp(log_p) * xp.sum(targets, axis=-1, keepdims=True) - targets
+
+    def probabilities(self, outputs: Array) -> Array:
+        return softmax(outputs)
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss, kind="cross_entropy"):
+    """Cross-entropy on probabilities: l = -Σ t log max(p, 1e-7), p = y / Σ y.
+
+    Outputs that do not sum to 1 (a ReLU or Sigmoid before this loss) are divided by their sum first, as Keras does; a row
+    whose sum is 0 is left as it is. With u = t/p where p > 1e-7, else 0:  dl/dy_j = -(u_j - Σ_k u_k p_k) / Σ y.
+
+    After `Softmax` at the end of a network the two run as one: `SoftmaxCrossEntropy`, with delta = y - t at the logits.
+
+    >>> import numpy as np
+    >>> loss, delta = CrossEntropy()(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]), np.array([1.0]))
+    >>> round(float(loss), 4), delta.tolist()
+    (0.6931, [[-1.0, 1.0]])
+    """
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        xp = namespace(outputs)
+        total = xp.sum(outputs, axis=-1, keepdims=True)
+        total = xp.where(total == 0, xp.ones_like(total), total)
+        p = outputs / total
+        guarded = xp.maximum(p, _GUARD)
+        u = xp.where(p > _GUARD, targets / guarded, xp.zeros_like(p))
+        return -xp.sum(targets * xp.log(guarded), axis=-1), (xp.sum(u * p, axis=-1, keepdims=True) - u) / total
+
+
+@dataclass(frozen=True)
+class SigmoidBinaryCrossEntropy(Loss, kind="sigmoid_binary_cross_entropy"):
+    """Binary cross-entropy on logits: l = Σ (softplus(z) - t z);  dl/dz = sigmoid(z) - t.
+
+    The sum over several outputs is the negative log-likelihood of independent labels (multi-label classification); PyTorch
+    and Keras report its mean over the outputs.
+
+    >>> import numpy as np
+    >>> loss, delta = SigmoidBinaryCrossEntropy()(np.array([[0.0]]), np.array([[1.0]]), np.array([1.0]))
+    >>> round(float(loss), 4), delta.tolist()
+    (0.6931, [[-0.5]])
+    """
+
+    threshold: ClassVar[float] = 0.0
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        xp = namespace(outputs)
+        return xp.sum(softplus(outputs) - targets * outputs, axis=-1), sigmoid(outputs) - targets
+
+    def probabilities(self, outputs: Array) -> Array:
+        return sigmoid(outputs)
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(Loss, kind="binary_cross_entropy"):
+    """Binary cross-entropy on probabilities: l = -Σ (t log p + (1-t) log(1-p)), p = y cut to [1e-7, 1 - 1e-7].
+
+    dl/dy = (p - t) / (p (1 - p)) where y is inside the cut, else 0.
+
+    After `Sigmoid` at the end of a network the two run as one: `SigmoidBinaryCrossEntropy`, with delta = y - t at the logits.
+
+    >>> import numpy as np
+    >>> loss, delta = BinaryCrossEntropy()(np.array([[0.5]]), np.array([[1.0]]), np.array([1.0]))
+    >>> round(float(loss), 4), delta.tolist()
+    (0.6931, [[-2.0]])
+    """
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        xp = namespace(outputs)
+        p = xp.minimum(xp.maximum(outputs, _GUARD), 1 - _GUARD)
+        slope = xp.where(p == outputs, (p - targets) / (p * (1 - p)), xp.zeros_like(p))
+        return -xp.sum(targets * xp.log(p) + (1 - targets) * xp.log(1 - p), axis=-1), slope
+
+
+@dataclass(frozen=True)
+class Hinge(Loss, kind="hinge"):
+    """l = Σ max(0, 1 - s y), s = +1 for targets above 0 and -1 for the others;  dl/dy = -s where s y < 1, else 0.
+
+    With several outputs each is its own machine, one class against the rest.
+
+    Source: Cortes and Vapnik 1995; Rosasco et al. 2004.
+
+    >>> import numpy as np
+    >>> loss, delta = Hinge()(np.array([[0.25]]), np.array([[1.0]]), np.array([1.0]))
+    >>> float(loss), delta.tolist()
+    (0.75, [[-1.0]])
+    """
+
+    threshold: ClassVar[float] = 0.0
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        xp = namespace(outputs)
+        s = xp.where(targets > 0, xp.ones_like(outputs), -1)
+        margin = 1 - s * outputs
+        return xp.sum(xp.maximum(margin, 0), axis=-1), xp.where(margin > 0, -s, xp.zeros_like(s))

@@ -1,0 +1,111 @@
+"""How well a batch went: sums that add up over batches to the loss, the accuracy, R² and the mean absolute error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..arrays import Array, namespace
+from ..parts import Number, Part
+
+
+class Right(NamedTuple):
+    """Sums over samples, each times its weight: the weights, the loss, and the samples that were told right."""
+
+    weight: Array
+    loss: Array
+    right: Array
+
+
+class Residuals(NamedTuple):
+    """Sums over samples, each times its weight: the weights, the loss, and by output |y - t| and (y - t)², (K,)."""
+
+    weight: Array
+    loss: Array
+    absolute: Array
+    square: Array
+
+
+class Scores(Part, family="score"):
+    """Sums of a batch (`tally`), inside of the step; and what the sums over an epoch come to (`summary`), outside of it."""
+
+    def tally(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Any:
+        """The sums of one batch: outputs (n, K), y as the data set has it, weight (n,), loss the batch's mean."""
+        raise NotImplementedError
+
+    def summary(self, total: Any) -> dict[str, float]:
+        """Names and values of the measures from sums over batches, as NumPy arrays."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ClassScores(Scores, kind="classes"):
+    """loss, and accuracy = the weighted share of samples told right.
+
+    A sample's class is its largest output; a single output, or each of several labels, says yes above `threshold`, and a
+    sample with several labels is right if all of them are (scikit-learn's `accuracy_score`).
+
+    >>> scores = ClassScores()
+    >>> one = np.ones(2)
+    >>> total = scores.tally(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]), one, np.array(0.5))
+    >>> scores.summary(total)
+    {'loss': 0.5, 'accuracy': 0.5}
+    """
+
+    threshold: Number = 0.5
+
+    def tally(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Right:
+        xp = namespace(outputs)
+        total = xp.sum(weight)
+        if y.ndim > 1:
+            right = xp.all((outputs > self.threshold) == (y > 0.5), axis=-1)
+        elif outputs.shape[-1] == 1:
+            right = (outputs[:, 0] > self.threshold) == (y > 0)
+        else:
+            right = xp.argmax(outputs, axis=-1) == y
+        return Right(total, loss * total, xp.sum(xp.where(right, weight, xp.zeros_like(weight))))
+
+    def summary(self, total: Right) -> dict[str, float]:
+        return {"loss": float(total.loss / total.weight), "accuracy": float(total.right / total.weight)}
+
+
+@dataclass(frozen=True)
+class ResidualScores(Scores, kind="residuals"):
+    """loss, mean absolute error in the target's own units, and R² = 1 - Σ(y - t)² / Σ(t - mean t)².
+
+    `variance` and `unit` are, by output, the variance of the targets as the network sees them, and how much of the target's
+    own unit one unit of the network is. Several outputs count alike, as in scikit-learn's `r2_score`.
+
+    >>> scores = ResidualScores(variance=(1.0,), unit=(10.0,))
+    >>> one = np.ones(2)
+    >>> total = scores.tally(np.array([[1.0], [0.0]]), np.array([[1.0], [1.0]]), one, np.array(0.25))
+    >>> scores.summary(total)
+    {'loss': 0.25, 'r2': 0.5, 'mean_absolute_error': 5.0}
+    """
+
+    variance: tuple[float, ...]
+    unit: tuple[float, ...]
+
+    def tally(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Residuals:
+        xp = namespace(outputs)
+        total = xp.sum(weight)
+        error = outputs - (y[:, None] if y.ndim == 1 else y)
+        each = weight[:, None]
+        return Residuals(
+            total, loss * total, xp.sum(each * xp.abs(error), axis=0), xp.sum(each * error * error, axis=0)
+        )
+
+    def summary(self, total: Residuals) -> dict[str, float]:
+        mean_square = total.square / total.weight
+        variance = np.asarray(self.variance)
+        # A constant target has no R²; scikit-learn reports 1 for a perfect answer and 0 for any other.
+        perfect = np.where(mean_square == 0, 1.0, 0.0)
+        r2 = np.where(variance > 0, 1 - mean_square / np.where(variance > 0, variance, 1), perfect)
+        absolute = total.absolute / total.weight * np.asarray(self.unit)
+        return {
+            "loss": float(total.loss / total.weight),
+            "r2": float(np.mean(r2)),
+            "mean_absolute_error": float(np.mean(absolute)),
+        }

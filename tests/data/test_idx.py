@@ -1,0 +1,112 @@
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+from thalweg.data import Data, IdxFolder, read_idx
+from thalweg.errors import InputError
+
+TYPES = {0x08: "B", 0x09: "b", 0x0B: "h", 0x0C: "i", 0x0D: "f", 0x0E: "d"}
+
+
+def idx(code, shape, values):
+    head = struct.pack(f">BBBB{len(shape)}I", 0, 0, code, len(shape), *shape)
+    return head + struct.pack(f">{len(values)}{TYPES[code]}", *values)
+
+
+@pytest.mark.parametrize("code", TYPES)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_every_type_of_number(tmp_path, code, pack):
+    path = tmp_path / "file"
+    path.write_bytes(pack(idx(code, (2, 3), [0, 1, 2, 3, 4, 127])))
+    array = read_idx(path)
+    assert array.tolist() == [[0, 1, 2], [3, 4, 127]]
+    assert array.dtype == np.dtype(TYPES[code]) and array.dtype.isnative
+
+
+GOOD = idx(0x08, (2, 3), range(6))
+DAMAGED = bytearray(gzip.compress(GOOD))
+DAMAGED[-6] ^= 0xFF
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "starts with nothing"),
+        (b"\x89PNG....", "is no IDX file: it starts with 89 50 4e 47"),
+        (b"\0\0\x0a\x01\0\0\0\1\0", "is no IDX file"),
+        (b"\0\0\x08\0", "is no IDX file"),
+        (GOOD[:9], "breaks off within its header of 2 sizes"),
+        (GOOD[:-1], "too short"),
+        (GOOD + b"x", "too long: its header says 2 x 3 uint8 = 6 bytes, but more follow"),
+        (idx(0x08, (0, 3), []), "holds no data"),
+        (idx(0x08, (2**32 - 1,) * 4, [1]), "too short"),
+        (gzip.compress(GOOD)[:-9], "truncated"),
+        (gzip.compress(GOOD)[:12], "truncated"),
+        (gzip.compress(GOOD[:-1]), "too short: its header says 2 x 3 uint8 = 6 bytes, but 5 follow"),
+        (gzip.compress(GOOD + bytes(10**6)), "too long"),
+        (gzip.compress(idx(0x08, (2**32 - 1,) * 255, [1])), "too short"),
+        (bytes(DAMAGED), "damaged"),
+    ],
+)
+def test_files_that_are_damaged_or_hostile(tmp_path, content, words):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        read_idx(path)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="can not be read: No such file"):
+        read_idx(tmp_path / "nothing")
+
+
+def write(folder, part, images, labels, code=0x08, pack=bytes, end=""):
+    n, *shape = images.shape
+    (folder / f"{part}-images-idx{images.ndim}-ubyte{end}").write_bytes(pack(idx(code, images.shape, images.ravel())))
+    (folder / f"{part}-labels-idx1-ubyte{end}").write_bytes(pack(idx(0x08, (n,), labels)))
+
+
+@pytest.mark.parametrize(("pack", "end"), [(bytes, ""), (gzip.compress, ".gz")])
+def test_a_folder_of_pictures_with_test_pictures(tmp_path, pack, end):
+    rng = np.random.default_rng(0)
+    train, test = rng.integers(10, 200, (30, 4, 5)), rng.integers(10, 200, (10, 4, 5))
+    write(tmp_path, "train", train, [3, 5, 7] * 10, pack=pack, end=end)
+    write(tmp_path, "t10k", test, [3, 5] * 5, pack=pack, end=end)
+    split = Data.of({"source": str(tmp_path), "test": 0.5}).load(0)
+    assert (len(split.train), len(split.validation), len(split.test)) == (27, 3, 10)
+    assert split.train.image_shape == (4, 5) and split.train.features == 20
+    assert split.preprocessing.labels(split.test.y).tolist() == [3, 5] * 5
+    assert split.train.x.min() == 0 and split.train.x.max() == 1
+    low, high = split.preprocessing.shift[0], split.preprocessing.shift[0] + split.preprocessing.span[0]
+    assert np.allclose(split.test.x, (test.reshape(10, 20) - low) / (high - low))
+    assert any("test = 0.5 has no effect" in note for note in split.notes)
+
+
+def test_a_folder_without_test_pictures_and_with_colours(tmp_path):
+    write(tmp_path, "train", np.arange(20 * 12).reshape(20, 2, 2, 3) % 250, [0, 1] * 10)
+    split = Data.of(IdxFolder(str(tmp_path))).load(0)
+    assert len(split.test) == 4 and split.train.features == 12 and split.train.image_shape is None
+
+
+def test_a_class_that_only_the_test_pictures_have(tmp_path):
+    write(tmp_path, "train", np.ones((20, 2, 2), int), [0, 1] * 10)
+    write(tmp_path, "test", np.ones((2, 2, 2), int), [0, 9])
+    with pytest.raises(InputError, match="unknown from training, the first 9 in row 1"):
+        Data.of(tmp_path).load(0)
+
+
+def test_folders_that_do_not_fit_together(tmp_path):
+    with pytest.raises(InputError, match="no train-images"):
+        Data.of(tmp_path).load(0)
+    write(tmp_path, "train", np.ones((20, 2, 2), int), [0, 1] * 10)
+    write(tmp_path, "t10k", np.ones((2, 3, 3), int), [0, 1])
+    with pytest.raises(InputError, match=r"expected samples of shape \(2, 2\), as in training, received \(3, 3\)"):
+        Data.of(tmp_path).load(0)
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(0x08, (3,), [0, 1, 0]))
+    with pytest.raises(InputError, match="has 3 labels for the 20 samples"):
+        Data.of(tmp_path).load(0)
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(0x08, (20, 1), [0, 1] * 10))
+    with pytest.raises(InputError, match=r"expected labels \(n,\)"):
+        Data.of(tmp_path).load(0)

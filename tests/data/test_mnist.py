@@ -1,0 +1,145 @@
+import gzip
+import hashlib
+import os
+import struct
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from thalweg.data import Data, Mnist, mnist
+from thalweg.errors import InputError
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+FOLDERS = [Path(os.environ[name]) for name in ("THALWEG_DATA",) if name in os.environ] + [SHARED]
+SET = next((f for root in FOLDERS for f in (root, root / "mnist") if (f / "train-images-idx3-ubyte.gz").exists()), None)
+
+
+def idx(shape, values):
+    return struct.pack(f">4B{len(shape)}I", 0, 0, 8, len(shape), *shape) + bytes(values)
+
+
+SMALL = {
+    "train-images-idx3-ubyte": idx((40, 2, 2), [i % 256 for i in range(160)]),
+    "train-labels-idx1-ubyte": idx((40,), list(range(10)) * 4),
+    "t10k-images-idx3-ubyte": idx((10, 2, 2), range(40)),
+    "t10k-labels-idx1-ubyte": idx((10,), range(10)),
+}
+
+
+@pytest.mark.skipif(SET is None, reason="the full MNIST set is neither in $THALWEG_DATA nor in shared/data")
+def test_the_full_set(monkeypatch):
+    monkeypatch.setenv("THALWEG_DATA", str(SET.parent))
+    split = Data.of("mnist").load(0)
+    assert (len(split.train), len(split.validation), len(split.test)) == (54000, 6000, 10000)
+    assert split.train.image_shape == (28, 28) and split.train.target_names == tuple("0123456789")
+    assert split.test.y[:5].tolist() == [7, 2, 1, 0, 4]
+    assert split.train.x.dtype == np.float32 and split.train.x.min() == 0 and split.train.x.max() == 1
+    assert split.preprocessing.span == (255.0,)
+    counts = np.bincount(split.validation.y) / np.bincount(split.train.y)
+    assert np.allclose(counts, 1 / 9, atol=1e-3)
+
+
+@pytest.fixture
+def mirror(monkeypatch, tmp_path):
+    """A mirror on this machine; what it sends may be changed, and an empty cache."""
+    sent = {f"/{name}.gz": gzip.compress(content) for name, content in SMALL.items()}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            content, length = sent.get(self.path), len(sent.get(self.path) or b"")
+            if isinstance(content, tuple):
+                content, length = content
+            self.send_response(200 if content else 404)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    md5 = {name: hashlib.md5(content).hexdigest() for name, content in SMALL.items()}
+    monkeypatch.setattr(mnist, "MIRRORS", (f"http://127.0.0.1:{server.server_port}/",))
+    monkeypatch.setattr(mnist, "MD5", md5)
+    monkeypatch.setattr(mnist, "_cache", lambda: tmp_path / "cache" / "mnist")
+    monkeypatch.delenv("THALWEG_DATA", raising=False)
+    yield sent
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def left(tmp_path):
+    return sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_downloads_once(mirror, tmp_path):
+    split = Data("mnist", validation=0.25).load(0)
+    assert (len(split.train), len(split.validation), len(split.test)) == (30, 10, 10)
+    assert left(tmp_path) == sorted(f"{name}.gz" for name in SMALL)
+    mirror.clear()
+    assert len(Data.of("mnist").load(0).test) == 10
+
+
+def test_a_download_that_was_broken_off_goes_on(mirror, tmp_path):
+    content = mirror.pop("/t10k-labels-idx1-ubyte.gz")
+    with pytest.raises(InputError, match="404"):
+        Mnist().load(0)
+    assert len(left(tmp_path)) == 3
+    mirror["/t10k-labels-idx1-ubyte.gz"] = content
+    assert len(Mnist().load(0).x_test) == 10
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (gzip.compress(b"something else"), "wrong content, MD5"),
+        (gzip.compress(SMALL["train-images-idx3-ubyte"])[:-12], "127.0.0.1"),
+        ((gzip.compress(SMALL["train-images-idx3-ubyte"])[:-12], 1000), "127.0.0.1"),
+        (b"<html>not here</html>", "[Nn]ot a gzipped file"),
+    ],
+)
+def test_nothing_half_is_kept(mirror, tmp_path, content, words):
+    mirror["/train-images-idx3-ubyte.gz"] = content
+    with pytest.raises(InputError, match=words) as caught:
+        Mnist().load(0)
+    assert "THALWEG_DATA" in str(caught.value)
+    assert left(tmp_path) == []
+
+
+def test_the_next_mirror_is_asked(mirror, monkeypatch):
+    monkeypatch.setattr(mnist, "MIRRORS", ("http://127.0.0.1:9/", *mnist.MIRRORS))
+    assert len(Mnist().load(0).x) == 40
+
+
+def test_a_cache_that_can_not_be_written(mirror, tmp_path):
+    (tmp_path / "cache").write_text("a file in the way")
+    with pytest.raises(InputError, match="can not be written"):
+        Mnist().load(0)
+
+
+def test_a_failed_write_leaves_nothing(mirror, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        Mnist().load(0)
+    assert left(tmp_path) == []
+
+
+def test_a_folder_by_option_or_environment(mirror, tmp_path, monkeypatch):
+    folder = tmp_path / "own" / "mnist"
+    folder.mkdir(parents=True)
+    for name, content in SMALL.items():
+        (folder / name).write_bytes(content)
+    mirror.clear()
+    assert len(Data.of({"source": {"kind": "mnist", "folder": str(folder)}}).load(0).test) == 10
+    for place in (folder, folder.parent):
+        monkeypatch.setenv("THALWEG_DATA", str(place))
+        assert len(Data.of("mnist").load(0).test) == 10

@@ -1,0 +1,293 @@
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+
+from thalweg.data import (
+    Arrays,
+    Data,
+    IdxFolder,
+    Iris,
+    Mnist,
+    Plane,
+    Preprocessing,
+    Rings,
+    Source,
+    Spiral,
+    TableFile,
+    Wave,
+    Xor,
+)
+from thalweg.errors import InputError
+
+DRAWN = ("xor", "and", "or", "rings", "spiral", "moons", "blobs", "plane", "wave")
+BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
+
+
+@pytest.mark.parametrize("kind", DRAWN + BUNDLED)
+def test_every_source_loads_and_its_description_makes_it_again(kind):
+    data = Data.of(kind)
+    split = data.load(3)
+    assert Data.of(data.describe()) == data
+    assert split.train.x.dtype == np.float32
+    assert split.train.features == split.preprocessing.features == len(split.preprocessing.feature_names)
+    assert split.train.outputs == split.preprocessing.outputs == len(split.train.target_names)
+    stored = json.loads(json.dumps(split.preprocessing.describe()))
+    assert Preprocessing.of(stored) == split.preprocessing
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_drawn_sources_depend_on_the_seed_alone(kind):
+    source = Source.of({"kind": kind, "samples": 40, "noise" if kind != "blobs" else "spread": 0.1})
+    first, again, other = source.load(1), source.load(1), source.load(2)
+    assert np.array_equal(first.x, again.x) and np.array_equal(first.y, again.y)
+    assert not np.array_equal(first.x, other.x)
+    assert len(first.x) == len(first.y) == 40
+    assert first.scale == "none"
+
+
+@pytest.mark.parametrize(("kind", "answers"), [("xor", [0, 1, 1, 0]), ("and", [0, 0, 0, 1]), ("or", [0, 1, 1, 1])])
+def test_truth_tables_train_on_all_four_rows(kind, answers):
+    split = Data.of(kind).load(0)
+    assert split.train.x.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert split.train.y.tolist() == answers
+    assert split.validation is None and split.test is None
+    assert any("no validation set" in note for note in split.notes)
+
+
+def test_truth_tables_repeat():
+    samples = Xor(samples=10).load(0)
+    assert samples.x[4:8].tolist() == samples.x[:4].tolist()
+    assert samples.test == 0.2
+
+
+def test_rings_are_separated_by_a_circle_and_by_no_line():
+    samples = Rings().load(0)
+    radius = np.hypot(*samples.x.T)
+    assert ((radius > 0.6) == samples.y).all()
+    assert LogisticRegression().fit(samples.x, samples.y).score(samples.x, samples.y) < 0.7
+
+
+def test_spiral_arms_are_curves_that_do_not_touch():
+    samples = Spiral(samples=900, arms=3, turns=1, noise=0).load(0)
+    angle = np.arctan2(samples.x[:, 1], samples.x[:, 0])
+    arm = (angle - 2 * np.pi * np.hypot(*samples.x.T)) / (2 * np.pi / 3)
+    off = (arm - samples.y) % 3
+    assert np.minimum(off, 3 - off).max() < 1e-9
+    assert SVC(gamma=20, C=100).fit(samples.x, samples.y).score(samples.x, samples.y) > 0.97
+
+
+def test_the_regressions_follow_their_formulas():
+    plane = Plane(noise=0).load(0)
+    solution = np.linalg.lstsq(np.column_stack([plane.x, np.ones(500)]), plane.y, rcond=None)[0]
+    assert np.allclose(solution, [2, -3, 1])
+    wave = Wave(noise=0.05).load(0)
+    assert 0.03 < np.std(wave.y - np.sin(wave.x[:, 0])) < 0.07
+    assert np.abs(wave.x).max() <= np.pi
+
+
+def test_pictures_have_their_shape_and_one_common_range():
+    split = Data.of("digits").load(0)
+    assert split.train.image_shape == (8, 8)
+    assert split.preprocessing.shift == (0.0,) and split.preprocessing.span == (16.0,)
+    assert split.train.x.min() == 0 and split.train.x.max() == 1
+
+
+def test_names_of_classes_and_features():
+    split = Data.of("iris").load(0)
+    assert split.train.target_names == ("setosa", "versicolor", "virginica")
+    assert "petal length (cm)" in split.preprocessing.feature_names
+
+
+def test_another_task_than_the_sources_own():
+    split = Data(Iris(), task="regression", scale="none").load(0)
+    assert split.train.y.shape == (108, 1)
+    assert split.preprocessing.target_names == ("y",)
+
+
+@pytest.mark.parametrize(
+    ("value", "source"),
+    [
+        ("rings 500 0.1", Rings(500, 0.1)),
+        ({"kind": "rings", "samples": 500}, Rings(500)),
+        ("a folder/my table.CSV", TableFile("a folder/my table.CSV")),
+        ("iris data.tsv", TableFile("iris data.tsv")),
+        ("table x.parquet", TableFile("x.parquet")),
+    ],
+)
+def test_forms_of_a_source(value, source):
+    assert Source.of(value) == source
+    assert Data.of(value).source == source
+    assert Source.of(source) is source
+
+
+def test_paths_and_folders(tmp_path):
+    assert Source.of(tmp_path / "x.csv") == TableFile(str(tmp_path / "x.csv"))
+    assert Source.of(str(tmp_path)) == Source.of(tmp_path) == IdxFolder(str(tmp_path))
+    with pytest.raises(InputError, match="no folder of IDX files"):
+        Source.of(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("ring 20", "did you mean 'rings'"),
+        ("/no/such/folder", "unknown data source '/no/such/folder'"),
+        ({"source": "rings -3"}, "source.samples: expected greater than or equal to 1"),
+        ({"source": "iris", "validation": 1.0}, "validation: expected less than 1"),
+        ({"source": "iris", "scale": "minmax"}, "expected 'standard', 'range' or 'none'"),
+        ({"source": "spiral 100 1"}, "source.arms: expected greater than or equal to 2"),
+        ({"sauce": "iris"}, "did you mean 'source'"),
+        (([1], [1], [1], [1]), "received 4 values"),
+    ],
+)
+def test_wrong_sections_are_named(value, words):
+    with pytest.raises(InputError) as caught:
+        Data.of(value)
+    assert words in str(caught.value)
+
+
+X = [[0.0, 1.0], [1.0, 0.0], [2.0, 5.0], [3.0, 1.0]]
+
+
+def test_arrays_are_equal_by_content_and_describe_their_digest():
+    arrays = Source.of((X, [0, 1, 0, 1]))
+    assert isinstance(arrays, Arrays)
+    assert arrays == Arrays(np.array(X), np.array([0, 1, 0, 1])) and hash(arrays) == hash(Arrays(X, [0, 1, 0, 1]))
+    assert arrays != Arrays(X, [0, 1, 1, 1]) and arrays != "arrays"
+    assert Data.of((X, [0, 1, 0, 1])) == Data(arrays)
+    table = arrays.describe()
+    assert (table["samples"], table["features"], len(table["sha256"])) == (4, 2, 64)
+    with pytest.raises(InputError, match=r"4 rows\) were in memory"):
+        Data.of({"source": table})
+
+
+def test_arrays_of_frames():
+    frame = pl.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": ["u", "v", "u", "v"], "t": [0.5, 1.5, 2.5, 3.5]})
+    split = Data.of({"source": (frame, None), "target": "t", "validation": 0, "test": 0, "scale": "none"}).load(0)
+    assert split.train.x.tolist() == [[1, 1, 0], [2, 0, 1], [3, 1, 0], [4, 0, 1]]
+    assert split.train.target_names == ("t",)
+    assert Arrays(frame) == Arrays(frame.clone()) != Arrays(frame.head(3))
+    assert Arrays(frame).describe()["features"] == 3
+
+
+class PandasColumn(list):
+    def tolist(self):
+        return list(self)
+
+    def isna(self):
+        return PandasColumn(value is None or value != value for value in self)
+
+
+class PandasFrame(dict):
+    columns = property(dict.keys)
+    shape = property(lambda self: (4, len(self)))
+
+
+def test_arrays_of_a_frame_of_pandas():
+    frame = PandasFrame(a=PandasColumn([1.0, float("nan"), 3.0, 2.0]), b=PandasColumn(["u", None, "u", "v"]))
+    split = Data.of({"source": (frame, [0, 1, 0, 1]), "validation": 0, "test": 0, "scale": "none"}).load(0)
+    assert split.train.x.tolist() == [[1, 1, 0], [2, 0, 0], [3, 1, 0], [2, 0, 1]]
+
+
+def test_sample_weights_go_with_their_rows():
+    x = np.arange(40.0).reshape(20, 2)
+    split = Data.of({"source": (x, [0, 1] * 10, x[:, 0]), "scale": "none"}).load(0)
+    for part in (split.train, split.validation, split.test):
+        assert part.weight.tolist() == part.x[:, 0].tolist()
+
+
+def test_multilabel_and_several_outputs():
+    labels = np.array([[0, 1, 1], [1, 1, 0], [0, 0, 0], [1, 0, 1]])
+    split = Data.of({"source": (X, labels), "test": 0}).load(0)
+    assert split.train.task == "multilabel" and split.train.y.tolist() == labels.tolist()
+    assert split.train.outputs == 3
+    one_hot = Data.of({"source": (X, np.eye(4)), "test": 0}).load(0)
+    assert any("y.argmax(axis=1)" in note for note in one_hot.notes)
+    split = Data.of({"source": (X, labels + 0.5), "test": 0, "scale": "none"}).load(0)
+    assert split.train.task == "regression" and split.train.y.tolist() == (labels + 0.5).tolist()
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        ([1.0, 2.0], [0, 1], "x.reshape(-1, 1)"),
+        ([[1.0], [2.0, 3.0]], [0, 1], "all of one length"),
+        ([["a"], ["b"]], [0, 1], "text needs a table"),
+        (np.ones((0, 2)), [], "is empty"),
+        (X, [0, 1], "received 4 in x and 2 in y"),
+        (X, [0, 0, 0, 0], "all rows have the class 0"),
+        (X, ["a", "b", None, "a"], "1 of 4 values are missing; drop these rows; the first is None in row 2"),
+        (
+            X,
+            [1.0, 2.0, np.inf, np.nan],
+            "2 of 4 values are NaN or infinite; drop these rows or fill them in; the first",
+        ),
+        (X, ["a", "b", "a", "a"], "the class 'b' has 1 row"),
+        ([[1.0, 2.0], [np.nan, 3.0], [np.inf, 1.0]], [1.5, 2.5, 3.5], "first is nan in row 1, column 0"),
+        (X, np.ones((4, 1, 1)), "received (4, 1, 1)"),
+        (X, [1j, 2j, 3j, 4j], "received complex128"),
+        (X, None, "y is missing"),
+        (np.array(X) * 1e39, [0.5, 1.5, 2.5, 3.5], "too large for 32 bits"),
+    ],
+)
+def test_arrays_that_are_of_no_use(x, y, words):
+    with pytest.raises(InputError) as caught:
+        Data.of({"source": (x, y), "scale": "none"}).load(0)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [([1, 2], "one number for each"), ([1, -1, 1, 1], "are negative"), ([0] * 4, "is 0"), ([np.nan] * 4, "NaN")],
+)
+def test_weights_that_are_of_no_use(weight, words):
+    with pytest.raises(InputError, match=words):
+        Data.of((X, [0, 1, 0, 1], weight)).load(0)
+
+
+@pytest.mark.parametrize(
+    ("task", "y", "words"),
+    [
+        ("classification", np.eye(4), "y.argmax(axis=1)"),
+        ("regression", ["a", "b", "a", "b"], "regression needs numbers, received text such as 'a'"),
+        ("multilabel", [[0, 1], [1, 2], [0, 0], [1, 1]], "1 of 8 values are neither 0 nor 1"),
+    ],
+)
+def test_targets_that_do_not_fit_the_task(task, y, words):
+    with pytest.raises(InputError) as caught:
+        Data.of({"source": (X, y), "task": task}).load(0)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("y", "task"),
+    [
+        (["a", "b"] * 4, "classification"),
+        ([True, False] * 4, "classification"),
+        ([0, 1], "classification"),
+        ([3, 5, 7] * 10, "classification"),
+        (list(range(21)) * 10, "regression"),
+        ([3, 5, 7, 9], "regression"),
+        ([1.0, 2.0] * 9, "regression"),
+        (np.eye(3), "multilabel"),
+        (np.eye(3) * 2, "regression"),
+    ],
+)
+def test_the_task_is_inferred_and_noted(y, task):
+    split = Data.of({"source": (np.arange(len(y), dtype=float).reshape(-1, 1), y), "test": 0, "validation": 0}).load(0)
+    assert split.train.task == task
+    assert any(note.startswith(f"task: {task}, because") for note in split.notes)
+
+
+def test_a_target_column_where_the_source_has_targets():
+    with pytest.raises(InputError, match="the source has its own targets"):
+        Data(Iris(), target="species").load(0)
+
+
+def test_mnist_folder_without_files(tmp_path):
+    with pytest.raises(InputError, match="no train-images"):
+        Mnist(str(tmp_path)).load(0)

@@ -1,0 +1,365 @@
+"""One table of all parts with their independent oracles. A new part is tested by entering it here.
+
+An oracle is built lazily: PyTorch and Optax are imported only by the tests that ask them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from thalweg import initializers as init
+from thalweg import layers, losses, optimizers, schedules
+from thalweg.parts import Initializer, Layer, Loss, Optimizer, Schedule
+
+
+def name_of(entry: Any) -> str:
+    """A short name for pytest: the kind and the options that are not plain."""
+    table = {name: value for name, value in entry.part.describe().items() if name != "kind"}
+    options = "-".join(str(value) for value in table.values() if isinstance(value, int | float | str))
+    return f"{entry.part.kind}-{options}".rstrip("-")
+
+
+# Layers ---------------------------------------------------------------------------------------------------------------
+
+
+class LayerEntry(NamedTuple):
+    part: Layer
+    torch: Callable[[Any, Any], Any]
+    """(torch, z) -> the layer's output for the tensor z."""
+    kink: bool = False
+    """Whether the derivative jumps at 0, so that finite differences must keep away from it."""
+    largest: float = 1000.0
+    """The largest argument whose value float64 can hold."""
+
+
+def _activation(name: str, **options: Any) -> Callable[[Any, Any], Any]:
+    return lambda torch, z: getattr(torch.nn.functional, name)(z, **options)
+
+
+LAYERS = [
+    LayerEntry(layers.Identity(), lambda torch, z: z),
+    LayerEntry(layers.Step(), lambda torch, z: torch.heaviside(z.detach(), torch.ones_like(z)), kink=True),
+    LayerEntry(layers.Sign(), lambda torch, z: torch.sign(z), kink=True),
+    LayerEntry(layers.Sigmoid(), lambda torch, z: torch.sigmoid(z)),
+    LayerEntry(layers.Tanh(), lambda torch, z: torch.tanh(z)),
+    LayerEntry(layers.ReLU(), _activation("relu"), kink=True),
+    LayerEntry(layers.LeakyReLU(), _activation("leaky_relu"), kink=True),
+    LayerEntry(layers.LeakyReLU(0.2), _activation("leaky_relu", negative_slope=0.2), kink=True),
+    LayerEntry(layers.LeakyReLU(-0.5), _activation("leaky_relu", negative_slope=-0.5), kink=True),
+    LayerEntry(layers.ELU(), _activation("elu")),
+    LayerEntry(layers.ELU(0.3), _activation("elu", alpha=0.3), kink=True),
+    LayerEntry(layers.SELU(), _activation("selu"), kink=True),
+    LayerEntry(layers.GELU(), _activation("gelu")),
+    LayerEntry(layers.GELU(tanh=True), _activation("gelu", approximate="tanh")),
+    # exp(1000) is above the largest float64; the function itself overflows there.
+    LayerEntry(layers.Exponential(), lambda torch, z: torch.exp(z), largest=700.0),
+    LayerEntry(layers.Softplus(), _activation("softplus", threshold=1e6)),
+    LayerEntry(layers.Swish(), _activation("silu")),
+    LayerEntry(layers.Swish(1.7), lambda torch, z: z * torch.sigmoid(1.7 * z)),
+    LayerEntry(layers.Softmax(), _activation("softmax", dim=-1)),
+]
+"""All layers without parameters; Dense has tests of its own."""
+
+DENSE = layers.Dense(3, init=init.GlorotUniform(), bias_init=init.Constant(0.1))
+
+
+# Losses ---------------------------------------------------------------------------------------------------------------
+
+
+class LossEntry(NamedTuple):
+    part: Loss
+    torch: Callable[[Any, Any, Any], Any]
+    """(torch, outputs, targets) -> the loss of each sample."""
+    outputs: str = "real"
+    """real; positive: rows above 0 of any sum; share: inside (0, 1)."""
+    targets: str = "real"
+    """real; classes: one-hot rows; labels: several of 0 or 1."""
+
+
+def _mean(name: str, **options: Any) -> Callable[[Any, Any, Any], Any]:
+    return lambda torch, y, t: getattr(torch.nn.functional, name)(y, t, reduction="none", **options).mean(-1)
+
+
+def _sum(name: str) -> Callable[[Any, Any, Any], Any]:
+    return lambda torch, y, t: getattr(torch.nn.functional, name)(y, t, reduction="none").sum(-1)
+
+
+def _cross_entropy_of_shares(torch: Any, y: Any, t: Any) -> Any:
+    # Keras: output / sum(output), then categorical_crossentropy.
+    return -(t * torch.log(y / y.sum(-1, keepdim=True))).sum(-1)
+
+
+LOSSES = [
+    LossEntry(losses.SquaredError(), lambda torch, y, t: ((y - t) ** 2).sum(-1) / 2),
+    LossEntry(losses.MeanSquaredError(), _mean("mse_loss")),
+    LossEntry(losses.MeanAbsoluteError(), _mean("l1_loss")),
+    LossEntry(losses.Huber(), _mean("huber_loss")),
+    LossEntry(losses.Huber(0.5), _mean("huber_loss", delta=0.5)),
+    LossEntry(
+        losses.SoftmaxCrossEntropy(),
+        lambda torch, y, t: torch.nn.functional.cross_entropy(y, t, reduction="none"),
+        targets="classes",
+    ),
+    LossEntry(losses.CrossEntropy(), _cross_entropy_of_shares, outputs="positive", targets="classes"),
+    LossEntry(losses.SigmoidBinaryCrossEntropy(), _sum("binary_cross_entropy_with_logits"), targets="labels"),
+    LossEntry(losses.BinaryCrossEntropy(), _sum("binary_cross_entropy"), outputs="share", targets="labels"),
+    # sum max(0, 1 - s y) with s = 2 t - 1; PyTorch's hinge_embedding_loss is another function.
+    LossEntry(losses.Hinge(), lambda torch, y, t: torch.clamp(1 - (2 * t - 1) * y, min=0).sum(-1), targets="labels"),
+]
+
+
+def outputs_and_targets(
+    entry: LossEntry, rng: np.random.Generator, n: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random outputs and targets in the domain of the loss."""
+    outputs = {
+        "real": lambda: rng.normal(size=(n, width)),
+        "positive": lambda: rng.uniform(0.1, 2.0, (n, width)),
+        "share": lambda: rng.uniform(0.05, 0.95, (n, width)),
+    }[entry.outputs]()
+    targets = {
+        "real": lambda: rng.normal(size=(n, width)),
+        "classes": lambda: np.eye(width)[rng.integers(width, size=n)],
+        "labels": lambda: rng.integers(2, size=(n, width)).astype(float),
+    }[entry.targets]()
+    return outputs, targets
+
+
+# Optimizers -----------------------------------------------------------------------------------------------------------
+
+
+class OptimizerEntry(NamedTuple):
+    part: Optimizer
+    optax: Callable[[Any, Any], Any] | None = None
+    """(optax, rate) -> a transformation, rate a number or optax's schedule; None where Optax differs on purpose."""
+    torch: Callable[[Any, Any], Any] | None = None
+    """(torch, params) -> an optimizer, whose rate the test sets at each step; None where PyTorch differs on purpose."""
+
+
+def _after_rate(momentum: float, nesterov: bool) -> Callable[[Any, Any], Any]:
+    # The rate goes into the velocity, as in the textbook and Keras; optax.sgd and PyTorch apply it behind, which is the
+    # same for a constant rate alone.
+    return lambda optax, rate: optax.chain(optax.scale_by_learning_rate(rate), optax.trace(momentum, nesterov))
+
+
+def _decays(params: Any) -> Any:
+    import jax
+
+    return jax.tree.map(lambda p: p.ndim > 1, params)
+
+
+def _torch_adamw(torch: Any, params: list[Any]) -> Any:
+    groups = [{"params": [p], "weight_decay": 0.1 if p.ndim > 1 else 0.0} for p in params]
+    return torch.optim.AdamW(groups)
+
+
+OPTIMIZERS = [
+    OptimizerEntry(optimizers.SGD(0.1), lambda optax, rate: optax.sgd(rate), lambda torch, p: torch.optim.SGD(p)),
+    OptimizerEntry(optimizers.SGD(schedules.Cosine(0.1, steps=15)), None, lambda torch, p: torch.optim.SGD(p)),
+    OptimizerEntry(optimizers.GradientDescent(0.1), lambda optax, rate: optax.sgd(rate)),
+    OptimizerEntry(optimizers.Momentum(0.05, 0.8), _after_rate(0.8, nesterov=False)),
+    OptimizerEntry(optimizers.Nesterov(0.05, 0.8), _after_rate(0.8, nesterov=True)),
+    # optax.adagrad puts epsilon inside of the root.
+    OptimizerEntry(optimizers.Adagrad(0.1), None, lambda torch, p: torch.optim.Adagrad(p, eps=1e-10)),
+    OptimizerEntry(
+        optimizers.RMSProp(0.01, rho=0.8),
+        lambda optax, rate: optax.rmsprop(rate, decay=0.8, eps=1e-8, eps_in_sqrt=False),
+        lambda torch, p: torch.optim.RMSprop(p, alpha=0.8, eps=1e-8),
+    ),
+    OptimizerEntry(
+        optimizers.Adadelta(0.7, rho=0.8),
+        lambda optax, rate: optax.adadelta(rate, rho=0.8, eps=1e-6),
+        lambda torch, p: torch.optim.Adadelta(p, rho=0.8, eps=1e-6),
+    ),
+    OptimizerEntry(optimizers.Adam(0.01), lambda optax, rate: optax.adam(rate), lambda torch, p: torch.optim.Adam(p)),
+    OptimizerEntry(
+        optimizers.AdamW(0.01, 0.8, 0.9, weight_decay=0.1),
+        lambda optax, rate: optax.adamw(rate, 0.8, 0.9, weight_decay=0.1, mask=_decays),
+    ),
+    OptimizerEntry(optimizers.AdamW(0.01, weight_decay=0.1), None, _torch_adamw),
+    # optax.amsgrad takes the largest of the corrected v, PyTorch (as ours) corrects the largest v.
+    OptimizerEntry(
+        optimizers.AMSGrad(0.01, 0.8, 0.9),
+        None,
+        lambda torch, p: torch.optim.Adam(p, betas=(0.8, 0.9), amsgrad=True),
+    ),
+    # PyTorch's NAdam warms its momentum up; optax.nadam keeps it constant as ours.
+    OptimizerEntry(optimizers.Nadam(0.01), lambda optax, rate: optax.nadam(rate)),
+]
+
+
+# Schedules ------------------------------------------------------------------------------------------------------------
+
+
+class ScheduleEntry(NamedTuple):
+    part: Schedule
+    oracle: Callable[[], Callable[[int], float]]
+    """Builds step -> value, independently."""
+
+
+SCHEDULE_STEPS = 60
+
+
+def _optax(build: Callable[[Any], Any]) -> Callable[[], Callable[[int], float]]:
+    def oracle() -> Callable[[int], float]:
+        import jax
+        import optax
+
+        with jax.enable_x64(True):
+            schedule = build(optax)
+            values = [float(schedule(np.float64(t))) for t in range(SCHEDULE_STEPS)]
+        return values.__getitem__
+
+    return oracle
+
+
+def _torch(build: Callable[[Any, Any], Any], rate: float = 1.0) -> Callable[[], Callable[[int], float]]:
+    def oracle() -> Callable[[int], float]:
+        import torch
+
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
+        schedule = build(torch.optim.lr_scheduler, optimizer)
+        values = []
+        for _ in range(SCHEDULE_STEPS):
+            values.append(float(optimizer.param_groups[0]["lr"]))
+            optimizer.step()
+            schedule.step()
+        return values.__getitem__
+
+    return oracle
+
+
+def _formula(function: Callable[[int], float]) -> Callable[[], Callable[[int], float]]:
+    return lambda: function
+
+
+def _warm_cosine(t: int) -> float:
+    return (t + 1) / 6 if t < 5 else 0.1 + 0.9 * (1 + math.cos(math.pi * min((t - 5) / 25, 1))) / 2
+
+
+def _joined(optax: Any) -> Any:
+    pieces = [optax.linear_schedule(0.5, 1.0, 10), optax.cosine_decay_schedule(1.0, 20), optax.constant_schedule(0.01)]
+    return optax.join_schedules(pieces, [10, 30])
+
+
+SCHEDULES = [
+    ScheduleEntry(schedules.Constant(0.3), _formula(lambda t: 0.3)),
+    ScheduleEntry(
+        schedules.StepDecay(0.8, 0.5, every=7),
+        _optax(lambda optax: optax.exponential_decay(0.8, 7, 0.5, staircase=True)),
+    ),
+    ScheduleEntry(schedules.StepDecay(1.0, 0.1, every=20), _torch(lambda lr, o: lr.StepLR(o, step_size=20, gamma=0.1))),
+    ScheduleEntry(
+        schedules.ExponentialDecay(0.8, 0.9, every=7), _optax(lambda optax: optax.exponential_decay(0.8, 7, 0.9))
+    ),
+    ScheduleEntry(schedules.InverseTime(2.0, 10.0), _formula(lambda t: 2.0 / (10.0 + t))),
+    ScheduleEntry(
+        schedules.Polynomial(1.0, 0.1, power=2.0, steps=30),
+        _optax(lambda optax: optax.polynomial_schedule(1.0, 0.1, 2, 30)),
+    ),
+    ScheduleEntry(schedules.Polynomial(0.1, 1.0, steps=30), _optax(lambda optax: optax.linear_schedule(0.1, 1.0, 30))),
+    ScheduleEntry(
+        schedules.Cosine(1.0, final=0.1, steps=30),
+        _optax(lambda optax: optax.cosine_decay_schedule(1.0, 30, alpha=0.1)),
+    ),
+    ScheduleEntry(schedules.Cosine(1.0, final=0.1, warmup=5, steps=30), _formula(_warm_cosine)),
+    ScheduleEntry(
+        schedules.LinearWarmup(1.0, steps=9),
+        _torch(lambda lr, o: lr.LinearLR(o, start_factor=0.1, end_factor=1.0, total_iters=9)),
+    ),
+    ScheduleEntry(
+        schedules.LinearWarmup(schedules.InverseTime(2.0, 10.0), steps=4),
+        _formula(lambda t: 2.0 / (10.0 + t) * min((t + 1) / 5, 1.0)),
+    ),
+    ScheduleEntry(
+        schedules.CosineWarmup(2.0, steps=9), _formula(lambda t: 2 * math.sin(math.pi / 2 * min((t + 1) / 10, 1)) ** 2)
+    ),
+    ScheduleEntry(
+        schedules.Triangular(0.1, 0.9, period=14),
+        _torch(lambda lr, o: lr.CyclicLR(o, 0.1, 0.9, step_size_up=7, cycle_momentum=False)),
+    ),
+    # Optax gives the last rate as a factor of the first: 1 / (25 * 400) is 1 / 1e4.
+    ScheduleEntry(
+        schedules.OneCycle(1.0, rise=0.3, start=25.0, end=1e4, steps=40),
+        _optax(lambda optax: optax.cosine_onecycle_schedule(40, 1.0, 0.3, 25.0, 400.0)),
+    ),
+    ScheduleEntry(
+        schedules.WarmRestarts(1.0, 0.1, period=7),
+        _torch(lambda lr, o: lr.CosineAnnealingWarmRestarts(o, 7, eta_min=0.1)),
+    ),
+    ScheduleEntry(
+        schedules.WarmRestarts(1.0, 0.0, period=4, growth=2.0),
+        _torch(lambda lr, o: lr.CosineAnnealingWarmRestarts(o, 4, T_mult=2)),
+    ),
+    ScheduleEntry(
+        schedules.WarmRestarts(1.0, 0.0, period=4, growth=3.0),
+        _torch(lambda lr, o: lr.CosineAnnealingWarmRestarts(o, 4, T_mult=3)),
+    ),
+    ScheduleEntry(
+        schedules.Joined(
+            (schedules.Polynomial(0.5, 1.0, steps=10), schedules.Cosine(1.0, steps=20), schedules.Constant(0.01)),
+            (10, 30),
+        ),
+        _optax(_joined),
+    ),
+]
+
+
+# Initializers ---------------------------------------------------------------------------------------------------------
+
+
+class InitializerEntry(NamedTuple):
+    part: Initializer
+    mean: float
+    variance: Callable[[int, int], float]
+    """(fan_in, fan_out) -> the variance of one number."""
+    kurtosis: float = 3.0
+    """E(x - mean)^4 / variance^2, for the spread of the sample variance: 3 for normal numbers, 9/5 for uniform ones."""
+    bound: Callable[[int, int], float] | None = None
+    """(fan_in, fan_out) -> the largest distance from the mean."""
+    shapes: tuple[tuple[int, ...], ...] = ((300, 200), (3, 3, 80, 50))
+
+
+def _uniform(part: Initializer, variance: Callable[[int, int], float]) -> InitializerEntry:
+    return InitializerEntry(part, 0.0, variance, 1.8, lambda i, o: math.sqrt(3 * variance(i, o)))
+
+
+# The variance of a standard normal number cut at two deviations: 1 - 4 phi(2) / (2 Phi(2) - 1).
+_CUT = 1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2))
+
+INITIALIZERS = [
+    InitializerEntry(init.Zeros(), 0.0, lambda i, o: 0.0),
+    InitializerEntry(init.Ones(), 1.0, lambda i, o: 0.0),
+    InitializerEntry(init.Constant(-0.3), -0.3, lambda i, o: 0.0),
+    InitializerEntry(init.Given(((1.0, -1.0), (-1.0, 1.0))), 0.0, lambda i, o: 1.0, 1.0, shapes=((2, 2),)),
+    InitializerEntry(init.Uniform(-0.2, 0.6), 0.2, lambda i, o: 0.64 / 12, 1.8, lambda i, o: 0.4),
+    InitializerEntry(init.Normal(0.3, mean=-1.0), -1.0, lambda i, o: 0.09),
+    InitializerEntry(init.TruncatedNormal(0.3, mean=1.0), 1.0, lambda i, o: 0.09 * _CUT, 3.0, lambda i, o: 0.6),
+    InitializerEntry(init.GlorotNormal(), 0.0, lambda i, o: 2 / (i + o)),
+    _uniform(init.GlorotUniform(), lambda i, o: 2 / (i + o)),
+    InitializerEntry(init.HeNormal(), 0.0, lambda i, o: 2 / i),
+    InitializerEntry(init.HeNormal(0.5), 0.0, lambda i, o: 2 / i / 1.25),
+    _uniform(init.HeUniform(), lambda i, o: 2 / i),
+    _uniform(init.HeUniform(0.5), lambda i, o: 2 / i / 1.25),
+    InitializerEntry(init.LeCunNormal(), 0.0, lambda i, o: 1 / i),
+    _uniform(init.LeCunUniform(), lambda i, o: 1 / i),
+    # Rows of Q' Q = 1 have squares of mean 1/rows, here where rows >= columns.
+    InitializerEntry(init.Orthogonal(2.0), 0.0, lambda i, o: 4 / i),
+]
+
+FAMILIES: dict[type, list[Any]] = {
+    Layer: [*LAYERS, LayerEntry(DENSE, lambda torch, z: z)],
+    Loss: LOSSES,
+    Optimizer: OPTIMIZERS,
+    Schedule: SCHEDULES,
+    Initializer: INITIALIZERS,
+}
+
+
+def all_parts() -> list[Any]:
+    """Every part of the table."""
+    return [entry.part for entries in FAMILIES.values() for entry in entries]

@@ -1,0 +1,201 @@
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars
+import pytest
+
+
+def thalweg(*words, cwd=None, env=None):
+    command = [sys.executable, "-m", "thalweg", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **(env or {})})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    done = thalweg("train", "iris", "--epochs", 5, "--out", folder / "runs" / "first", "--engine", "eager", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "runs" / "first", done
+
+
+def test_train_shows_progress_measures_and_the_reports_path(trained):
+    folder, done = trained
+    assert "epoch 5/5" in done.stderr
+    assert "samples/s" in done.stderr
+    assert "accuracy" in done.stdout
+    assert f"report: {folder / 'report.html'}" in done.stdout
+    assert (folder / "report.html").stat().st_size > 1000
+    assert "\x1b[" not in done.stdout + done.stderr
+
+
+def test_json_is_all_that_stdout_holds(tmp_path):
+    done = thalweg("train", "xor", "--json", "--quiet", "--epochs", 3, "--out", tmp_path / "run")
+    assert json.loads(done.stdout)["measures"]["training"]["accuracy"] >= 0
+    assert done.stderr == ""
+
+
+def test_settings_reach_the_run(tmp_path):
+    words = ["train", "rings", "--epochs", 2, "--seed", 9, "--set", "optimizer.learning_rate=0.02", "--quiet"]
+    done = thalweg(*words, "--set", "data.source.samples=100", "--engine", "eager", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    spec = (tmp_path / "run" / "spec.toml").read_text()
+    assert "seed = 9" in spec
+    assert "learning_rate = 0.02" in spec
+    assert 'source = "rings 100"' in spec
+
+
+def test_a_table_is_trained_and_new_rows_are_predicted(tmp_path):
+    rows = 200
+    frame = polars.DataFrame(
+        {
+            "size": [i % 10 for i in range(rows)],
+            "colour": ["red" if i % 3 else "blue" for i in range(rows)],
+            "bought": ["yes" if i % 10 > 4 else "no" for i in range(rows)],
+        }
+    )
+    frame.write_csv(tmp_path / "shop.csv")
+    words = ["--data", tmp_path / "shop.csv", "--target", "bought", "--epochs", 40, "--out", tmp_path / "run"]
+    done = thalweg("train", *words)
+    assert done.returncode == 0, done.stderr
+    assert "classification" in done.stdout
+    frame.drop("bought").head(10).write_csv(tmp_path / "new.csv")
+    done = thalweg("predict", tmp_path / "run", tmp_path / "new.csv", "--out", tmp_path / "answers.csv")
+    assert done.returncode == 0, done.stderr
+    answers = polars.read_csv(tmp_path / "answers.csv")
+    assert answers["prediction"].to_list() == ["no"] * 5 + ["yes"] * 5
+    assert {"p(no)", "p(yes)"} <= set(answers.columns)
+    # The same on stdout.
+    done = thalweg("predict", tmp_path / "run", tmp_path / "new.csv")
+    assert done.stdout == (tmp_path / "answers.csv").read_text()
+
+
+def test_runs_lists_and_report_rewrites(trained):
+    folder, _ = trained
+    listed = json.loads(thalweg("runs", folder.parent, "--json").stdout)
+    assert [row["name"] for row in listed] == ["first"]
+    assert "first" in thalweg("runs", folder.parent).stdout
+    (folder / "report.html").unlink()
+    done = thalweg("report", folder)
+    assert done.stdout.strip() == str(folder / "report.html")
+    assert (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train"], "expected a spec"),
+        (["train", "digitz"], "did you mean 'digits'"),
+        (["train", "missing.toml"], "can not be read"),
+        (["train", "rings", "--set", "optimizer.kind=adamm"], "did you mean 'adam'"),
+        (["train", "rings", "--set", "training.epochs=0"], "training.epochs"),
+        (["train", "rings", "--set", "nonsense"], "section.key=value"),
+        (["train", "rings", "--engine", "warp"], "training.engine"),
+        (["train", "digits", "--set", "network.layers=['dense 3','softmax']"], "10 classes"),
+        (["train", "--data", "missing.csv", "--target", "y"], "missing.csv"),
+        (["train", "iris", "--device", "gpu"], "gpu"),
+        (["predict", "nowhere", "file.csv"], "is no run"),
+        (["report", "nowhere"], "is no run"),
+        (["runs", "nowhere"], "no folder of runs"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(words, said, tmp_path):
+    done = thalweg(*words, cwd=tmp_path, env={"JAX_PLATFORMS": "cpu"})
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a,y\n", "no rows"),
+        ("a,y\n" + "1,same\n" * 9, "2 classes"),
+        ("a,y\n" + "inf,p\n2,q\n" * 9, "'a'"),
+        ("a,b\n1,2\n", "'y'"),
+        ("\x00\x01\x02", ""),
+    ],
+)
+def test_a_table_of_no_use_is_told(content, said, tmp_path):
+    (tmp_path / "table.csv").write_text(content)
+    done = thalweg("train", "--data", "table.csv", "--target", "y", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_diverging_run_has_its_own_exit_code_and_names_the_step(tmp_path):
+    words = ["--set", "optimizer.kind=sgd", "--set", "optimizer.learning_rate=1e6", "--engine", "eager", "--quiet"]
+    done = thalweg("train", "diabetes", *words, "--out", tmp_path / "run")
+    assert done.returncode == 3
+    assert re.search(r"NaN or infinite at step \d+", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_ctrl_c_saves_the_run(tmp_path):
+    words = ["train", "rings", "--epochs", "1000000", "--engine", "eager", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen([sys.executable, "-m", "thalweg", *words], stderr=subprocess.PIPE, text=True)
+    assert "epoch" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped by Ctrl-C" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "run" / "checkpoints" / "final.safetensors").exists()
+
+
+def test_a_terminal_gets_a_bar_that_counts(tmp_path):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        words = ["train", "rings", "--epochs", "3", "--engine", "eager", "--out", str(tmp_path / "run")]
+        os.execv(sys.executable, [sys.executable, "-m", "thalweg", *words])
+    said = b""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            chunk = os.read(terminal, 4096)
+        except OSError:
+            break
+        if not chunk:
+            break
+        said += chunk
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert b"epoch 3/3" in said
+    assert "━".encode() in said
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; sys.argv = ['thalweg', '--help']\nimport thalweg.cli\ntry: thalweg.cli.main()\nfinally: print(sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    modules = eval(done.stderr)  # noqa: S307 - a list of names that this test printed
+    assert {name for name in modules if name.partition(".")[0] == "thalweg"} == {
+        "thalweg",
+        "thalweg.cli",
+        "thalweg.errors",
+    }
+    heavy = {"numpy", "jax", "scipy", "sklearn", "polars", "plotly", "pydantic", "rich", "safetensors", "asyncio"}
+    assert heavy.isdisjoint(modules)
+
+
+def test_the_version_is_that_of_the_package():
+    from importlib import metadata
+
+    assert thalweg("--version").stdout.strip() == metadata.version("thalweg")
+
+
+def test_the_module_and_the_command_are_one():
+    command = Path(sys.executable).with_name("thalweg")
+    assert (
+        subprocess.run([command, "--help"], capture_output=True).stdout
+        == subprocess.run([command, "--help"], capture_output=True).stdout
+    )

@@ -1,0 +1,116 @@
+"""The documents are true: every command and every piece of Python runs, every public name is explained."""
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import thalweg
+from thalweg.parts import Part
+from thalweg.spec import Spec
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks" / "README.md",
+]
+MODULES = [
+    importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(thalweg.__path__, "thalweg.")
+    if module.name != "thalweg.__main__"
+]
+
+
+def blocks(language):
+    found = []
+    for page in PAGES:
+        for number, block in enumerate(re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)):
+            found.append(pytest.param(block, id=f"{page.name}-{number}"))
+    return found
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_in_the_documents_runs(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "document", "exec"), {})
+
+
+@pytest.mark.parametrize("block", blocks("console"))
+def test_commands_in_the_documents_run(block, tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for line in block.splitlines():
+        assert line.startswith("$ thalweg "), line
+        words = shlex.split(line, comments=True)[2:]
+        done = subprocess.run([sys.executable, "-m", "thalweg", *words], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, (line, done.stderr)
+
+
+@pytest.mark.parametrize("block", blocks("toml"))
+def test_specs_in_the_documents_are_specs(block):
+    Spec.of(tomllib.loads(block))
+
+
+def test_the_list_of_parts_is_up_to_date():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        write_parts = importlib.import_module("write_parts")
+    finally:
+        sys.path.pop(0)
+    assert (ROOT / "docs" / "parts.md").read_text() == write_parts.text(), "run python docs/write_parts.py"
+
+
+def test_links_between_the_documents_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), (page.name, target)
+
+
+def test_every_section_and_key_of_a_spec_is_explained():
+    text = (ROOT / "docs" / "spec.md").read_text()
+    for section in dataclasses.fields(Spec):
+        assert f"[{section.name}]" in text
+    hints = [thalweg.Data, thalweg.Network, thalweg.Training]
+    for part in hints:
+        for field in dataclasses.fields(part):
+            assert re.search(rf"(^{field.name} = |`{field.name}`)", text, re.M), (part.__name__, field.name)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_every_public_name_is_explained(module):
+    assert module.__doc__
+    for name, value in vars(module).items():
+        if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
+            continue
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert inspect.getdoc(value), f"{module.__name__}.{name}"
+            if inspect.isclass(value) and not value.__doc__.startswith(f"{name}("):
+                for method, function in vars(value).items():
+                    if inspect.isfunction(function) and not method.startswith("_"):
+                        assert inspect.getdoc(getattr(value, method)), f"{module.__name__}.{name}.{method}"
+
+
+@pytest.mark.parametrize(
+    "part", sorted({c for f in Part.__subclasses__() for c in f.kinds.values()}, key=str), ids=lambda p: p.__name__
+)
+def test_every_part_has_an_example_that_runs_or_a_source(part):
+    if part.__module__.startswith("thalweg."):
+        assert ">>>" in part.__doc__ or ">>>" in importlib.import_module(part.__module__).__doc__, part
+
+
+def test_every_name_of_the_package_can_be_had():
+    for name in thalweg.__all__:
+        assert getattr(thalweg, name) is not None
+    assert set(thalweg.__all__) <= set(dir(thalweg))
+    with pytest.raises(AttributeError, match="nothing"):
+        thalweg.nothing  # noqa: B018
