@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from thalweg import data, initializers, layers, losses, optimizers, schedules
 from thalweg.data import Source
 from thalweg.parts import Initializer, Layer, Loss, Optimizer, Part, Schedule
 
-FAMILIES: list[tuple[str, type[Part], str]] = [
-    ("Layers", Layer, f"`{layers.__name__}`. z is what comes in, y what goes out."),
-    ("Losses", Loss, f"`{losses.__name__}`. y is the output, t the target, z a logit; every loss takes sample weights."),
-    ("Initializers", Initializer, f"`{initializers.__name__}`."),
-    ("Optimizers", Optimizer, f"`{optimizers.__name__}`. g is the gradient, Δ the update, η the rate; every rate may be a schedule."),
-    ("Schedules", Schedule, f"`{schedules.__name__}`. t counts updates from 0; durations are steps, or \"10 epochs\", or \"25 %\"."),
-    ("Data sources", Source, f"`{data.__name__}`."),
+FAMILIES: list[tuple[str, type[Part], ModuleType, str]] = [
+    ("Layers", Layer, layers, "z is what comes in, y what goes out."),
+    ("Losses", Loss, losses, "y is the output, t the target, z a logit; every loss takes sample weights."),
+    ("Initializers", Initializer, initializers, "The values are drawn in float64 by NumPy, whatever the engine."),
+    ("Optimizers", Optimizer, optimizers, "g is the gradient, Δ the update, η the rate; any rate may be a schedule."),
+    ("Schedules", Schedule, schedules, 't counts updates from 0; durations are steps, or "10 epochs", or "25 %".'),
+    ("Data sources", Source, data, "Beside these names, a source may be a file, a folder of IDX files, or arrays."),
 ]
 
 
@@ -31,9 +32,9 @@ def options(part: type[Part]) -> str:
 
 def text() -> str:
     """The whole page."""
-    lines = ["# All parts", "", "Written by `docs/write_parts.py` from the docstrings, where the formulas, shapes and sources stand.", ""]
-    for title, family, said in FAMILIES:
-        lines += [f"## {title}", "", said, "", "| kind | options | |", "| --- | --- | --- |"]
+    lines = ["# All parts", "", "Written by `docs/write_parts.py` from the docstrings, which tell more.", ""]
+    for title, family, module, said in FAMILIES:
+        lines += [f"## {title}", "", f"`{module.__name__}`. {said}", "", "| kind | options | |", "| --- | --- | --- |"]
         for part in dict.fromkeys(family.kinds.values()):
             names = " ".join(f"`{name}`" for name, cls in family.kinds.items() if cls is part)
             first = (part.__doc__ or "").strip().splitlines()[0].replace("|", "\\|")

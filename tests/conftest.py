@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,3 +52,31 @@ def _jax(function: Callable[..., Any], *arguments: Any) -> Any:
 def on(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """on(function, *arrays): the function's result as NumPy arrays, computed on one of the three kinds of arrays."""
     return request.param
+
+
+def _mnist() -> Path | None:
+    named = [Path(os.environ["THALWEG_DATA"])] if "THALWEG_DATA" in os.environ else []
+    roots = [*named, Path(__file__).parents[2] / "shared" / "data"]
+    folders = [folder for root in roots for folder in (root, root / "mnist")]
+    return next((folder for folder in folders if (folder / "train-images-idx3-ubyte.gz").exists()), None)
+
+
+@pytest.fixture
+def mnist_folder(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with the full MNIST, where there is one; the source "mnist" then reads it."""
+    folder = _mnist()
+    if folder is None:
+        pytest.skip("LEFT OUT: no MNIST here; set THALWEG_DATA to the folder of its four files")
+    monkeypatch.setenv("THALWEG_DATA", str(folder))
+    return folder
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say loudly what this machine could not test."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = [str(report.longrepr[-1]) for report in reports if isinstance(report.longrepr, tuple)]
+    left_out = Counter(reason.removeprefix("Skipped: ") for reason in reasons)
+    if any("LEFT OUT" in reason for reason in left_out):
+        terminalreporter.section("LEFT OUT", sep="!", red=True, bold=True)
+        for reason, count in left_out.items():
+            terminalreporter.line(f"{count} tests: {reason.removeprefix('LEFT OUT: ')}")

@@ -31,4 +31,4 @@ def test_mnist_reaches_its_figure_whatever_the_seed(seed, mnist_folder):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_demo_reaches_its_figure_whatever_the_seed(seed):
     run = run_spec(read_spec("digits", [f"training.seed={seed}"]))
-    assert run.measures["test"]["accuracy"] >= 0.965
+    assert run.measures["test"]["accuracy"] >= LEAST["digits"]

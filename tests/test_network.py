@@ -84,7 +84,7 @@ def test_deltas_are_the_derivatives_by_the_outputs(on):
 
 
 def test_gradients_of_a_deep_network_are_pytorchs(on):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
     network = Network(
         ["dense 8", "relu", "dense 6", "gelu", "dense 5", {"kind": "leaky_relu", "alpha": 0.1}, "dense 3"]
     )
@@ -169,7 +169,6 @@ def test_streams_of_random_numbers_are_apart():
     assert first_numbers(7, "order", 1) == first_numbers(7, "order", 1)
 
 
-@pytest.mark.xfail(reason="noise.generator: SeedSequence takes trailing zeros as nothing, and a word as a number")
 @pytest.mark.parametrize(("one", "other"), [(("order",), ("order", 0)), (("a", 98), ("a", "b"))], ids=str)
 def test_purposes_of_other_lengths_or_types_are_apart(one, other):
     assert first_numbers(7, *one) != first_numbers(7, *other)

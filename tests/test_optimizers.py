@@ -89,7 +89,7 @@ def test_updates_are_optaxs(entry, scheduled, on):
 @with_torch
 @rates
 def test_updates_are_pytorchs(entry, scheduled, on):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
     part = scheduled_part(entry, scheduled)
     W, b = (torch.tensor(p, requires_grad=True) for p in quadratic()[2][0])
     rule, expected = entry.torch(torch, [W, b]), []

@@ -28,7 +28,7 @@ every_schedule = pytest.mark.parametrize("entry", SCHEDULES, ids=name_of)
 
 @every_schedule
 def test_values_are_the_oracles_also_for_an_array_of_steps(entry, on):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
     oracle = entry.oracle()
     expected = [oracle(t) for t in range(SCHEDULE_STEPS)]
     values = on(lambda t: entry.part(t) + 0 * t, np.arange(float(SCHEDULE_STEPS)))

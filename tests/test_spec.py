@@ -12,7 +12,7 @@ from thalweg.losses import (
 )
 from thalweg.network import Network
 from thalweg.schedules import Cosine
-from thalweg.spec import Spec, completed, example_names, read_spec, set_value, spec_of, to_toml
+from thalweg.spec import Spec, assign, completed, example_names, read_spec, spec_of, to_toml
 
 FULL = {
     "data": {"source": {"kind": "rings", "samples": 500}, "validation": 0.25},
@@ -78,7 +78,7 @@ def test_the_shell_sets_values(assignment, path, value):
     import copy
 
     table = copy.deepcopy(FULL)
-    set_value(table, assignment)
+    assign(table, assignment)
     for key in path:
         table = table[key]
     assert table == value
@@ -91,7 +91,7 @@ def test_a_wrong_assignment_is_refused(assignment):
     import copy
 
     with pytest.raises(InputError, match="--set"):
-        set_value(copy.deepcopy(FULL), assignment)
+        assign(copy.deepcopy(FULL), assignment)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_a_weight_of_two_is_the_sample_twice():
     assert one.history[-1]["loss"] == pytest.approx(other.history[-1]["loss"])
 
 
-@pytest.mark.parametrize("layers", [["dense 3", "softmax"], ["dense 1", "sigmoid"], ["dense 1", "softmax"]])
+@pytest.mark.parametrize("layers", [["dense 2", "relu"], ["dense 1", "sigmoid"], ["dense 1", "softmax"]])
 def test_any_output_that_can_tell_two_classes_runs(rings, layers):
     fitted = fit(Network(layers), CrossEntropy(), SGD(), Training(epochs=1, engine="eager"), rings.train)
     assert len(fitted.history) == 1
@@ -120,8 +120,7 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_what_was_good(engine)
     split = Data("wave", validation=0).load(0)
     network = Network(["dense 16", "relu", "dense 1"])
     training = Training(epochs=400, engine=engine, precision="float32")
-    with np.errstate(all="ignore"):
-        fitted = fit(network, MeanSquaredError(), SGD(50.0), training, split.train)
+    fitted = fit(network, MeanSquaredError(), SGD(50.0), training, split.train)
     assert "NaN or infinite at step" in fitted.diverged
     assert len(fitted.history) < 400
     assert all(np.isfinite(array).all() for params in fitted.state.params for array in params)

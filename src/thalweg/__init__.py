@@ -1,7 +1,7 @@
 """Thalweg: a training laboratory for neural networks.
 
 >>> import thalweg
->>> run = thalweg.train(["dense 16", "tanh", "dense 2", "softmax"], "rings", epochs=40, progress=False)
+>>> run = thalweg.train(["dense 16", "tanh", "dense 2", "softmax"], "rings", optimizer="adam 0.01", progress=False)
 >>> run.measures["test"]["accuracy"] > 0.95
 True
 """

@@ -1,4 +1,4 @@
-"""State <-> files, so that a crash at any moment leaves either the old files or the new ones, and damage never goes unseen."""
+"""State <-> files: a crash at any moment leaves the old files or the new ones, and damage never goes unseen."""
 
 from __future__ import annotations
 

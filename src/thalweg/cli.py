@@ -1,4 +1,4 @@
-"""The shell: `thalweg train`, `predict`, `runs`, `report`. Whatever takes time to import is imported when it is needed."""
+"""The shell: `thalweg train`, `predict`, `runs`, `report`. What takes time to import is imported when it is needed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 EXIT_INPUT, EXIT_DIVERGED, EXIT_INTERRUPTED = 2, 3, 130
+_MANY_CLASSES = 12
 
 app = typer.Typer(
     name="thalweg",
@@ -86,24 +87,27 @@ def train(
     thalweg train --data titanic.csv --target survived
     """
     from .errors import InputError
-    from .spec import read_table, set_value, spec_of
+    from .spec import assign, read_table, set_value, spec_of
 
     if spec is None and data is None:
         raise InputError(
             "train", "expected a spec, or --data FILE --target COLUMN; `thalweg train digits` is a first try"
         )
     table: dict[str, Any] = read_table(spec) if spec else {}
-    file = str(Path(data).resolve()) if data and Path(data).exists() else data
-    given: dict[str, Any] = {"data.source": file, "data.target": target, "training.epochs": epochs, "training.seed": seed}
-    given |= {"training.engine": engine, "training.device": device}
-    if data_dir is not None:
-        given["data.source"] = {"kind": "mnist", "folder": str(data_dir)}
+    given = {
+        "data.source": str(Path(data).resolve()) if data and Path(data).exists() else data,
+        "data.target": target,
+        "data.source.folder": str(data_dir.resolve()) if data_dir else None,
+        "training.epochs": epochs,
+        "training.seed": seed,
+        "training.engine": engine,
+        "training.device": device,
+    }
     for path, value in given.items():
-        section, key = path.split(".")
         if value is not None:
-            table.setdefault(section, {})[key] = value
+            set_value(table, path, value)
     for assignment in settings or ():
-        set_value(table, assignment)
+        assign(table, assignment)
     name = Path(spec or data or "run").stem
     _train(spec_of(table, spec or "train"), name, out, json, quiet)
 
@@ -122,7 +126,15 @@ def _train(spec: Any, name: str, out: Path | None, json: bool, quiet: bool) -> N
     with shown(quiet) as watch:
         run = run_spec(spec, watch, out or new_folder(name), told)
     if json:
-        _print_json({"folder": str(run.folder), "outcome": run.outcome, "measures": run.measures, "facts": run.facts})
+        _print_json(
+            {
+                "folder": str(run.folder),
+                "outcome": run.outcome,
+                "measures": run.measures,
+                "confusion": run.confusion,
+                "facts": run.facts,
+            }
+        )
     else:
         _print_measures(run)
     if run.diverged:
@@ -146,12 +158,21 @@ def _print_measures(run: Any) -> None:
     table = Table(title=run.outcome, title_justify="left", title_style="bold")
     table.add_column("set")
     names = list(next(iter(run.measures.values())))
+    names_of_sets = list(run.measures)
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     for part, measures in run.measures.items():
         table.add_row(part, *(_number(name, measures[name]) for name in names))
     console = Console(soft_wrap=True)
     console.print(table)
+    if run.confusion is not None and len(run.confusion) <= _MANY_CLASSES:
+        matrix = Table(title=f"true classes and what was said, {names_of_sets[-1]} set", title_justify="left")
+        matrix.add_column("true")
+        for name in run.preprocessing.target_names:
+            matrix.add_column(name, justify="right")
+        for name, counts in zip(run.preprocessing.target_names, run.confusion, strict=True):
+            matrix.add_row(name, *(str(count) if count else "·" for count in counts))
+        console.print(matrix)
     console.print(f"report: {run.folder / 'report.html'}", highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""Start values of weights and biases. The rule of scale: keep the variance of signals and deltas from layer to layer."""
+"""Start values of weights and biases. The rule of scale: keep the variance of signals and deltas through the layers."""
 
 from __future__ import annotations
 
@@ -257,8 +257,8 @@ class LeCunUniform(Initializer, kind="lecun_uniform"):
 class Orthogonal(Initializer, kind="orthogonal"):
     """gain * Q with orthonormal rows or columns, whichever are fewer: keeps lengths through deep linear stacks.
 
-    Q comes from the QR decomposition of a normal matrix (all axes but the last flattened), with the signs of R's diagonal
-    taken out, so that every orthogonal matrix is equally likely.
+    Q comes from the QR decomposition of a normal matrix (all axes but the last flattened), with the signs of R's
+    diagonal taken out, so that every orthogonal matrix is equally likely.
 
     Source: Saxe, McClelland, Ganguli 2014; Mezzadri 2007 for the signs.
 

@@ -126,8 +126,8 @@ class SoftmaxCrossEntropy(Loss, kind="softmax_cross_entropy"):
 class CrossEntropy(Loss, kind="cross_entropy"):
     """Cross-entropy on probabilities: l = -Σ t log max(p, 1e-7), p = y / Σ y.
 
-    Outputs that do not sum to 1 (a ReLU or Sigmoid before this loss) are divided by their sum first, as Keras does; a row
-    whose sum is 0 is left as it is. With u = t/p where p > 1e-7, else 0:  dl/dy_j = -(u_j - Σ_k u_k p_k) / Σ y.
+    Outputs that do not sum to 1 (a ReLU or Sigmoid before this loss) are divided by their sum first, as Keras does; a
+    row whose sum is 0 is left as it is. With u = t/p where p > 1e-7, else 0:  dl/dy_j = -(u_j - Σ_k u_k p_k) / Σ y.
 
     After `Softmax` at the end of a network the two run as one: `SoftmaxCrossEntropy`, with delta = y - t at the logits.
 
@@ -151,8 +151,8 @@ class CrossEntropy(Loss, kind="cross_entropy"):
 class SigmoidBinaryCrossEntropy(Loss, kind="sigmoid_binary_cross_entropy"):
     """Binary cross-entropy on logits: l = Σ (softplus(z) - t z);  dl/dz = sigmoid(z) - t.
 
-    The sum over several outputs is the negative log-likelihood of independent labels (multi-label classification); PyTorch
-    and Keras report its mean over the outputs.
+    The sum over several outputs is the negative log-likelihood of independent labels (multi-label classification);
+    PyTorch and Keras report its mean over the outputs.
 
     >>> import numpy as np
     >>> loss, delta = SigmoidBinaryCrossEntropy()(np.array([[0.0]]), np.array([[1.0]]), np.array([1.0]))
@@ -176,7 +176,8 @@ class BinaryCrossEntropy(Loss, kind="binary_cross_entropy"):
 
     dl/dy = (p - t) / (p (1 - p)) where y is inside the cut, else 0.
 
-    After `Sigmoid` at the end of a network the two run as one: `SigmoidBinaryCrossEntropy`, with delta = y - t at the logits.
+    After `Sigmoid` at the end of a network the two run as one: `SigmoidBinaryCrossEntropy`, with delta = y - t at the
+    logits.
 
     >>> import numpy as np
     >>> loss, delta = BinaryCrossEntropy()(np.array([[0.5]]), np.array([[1.0]]), np.array([1.0]))

@@ -17,8 +17,8 @@ from .parts import Initializer, Layer, Mode, Part
 def default_initializer(following: Sequence[Layer]) -> Initializer:
     """The start of weights that suits the activation which comes next.
 
-    He's normal before the ReLU family (ReLU, LeakyReLU with its slope, ELU, GELU, Swish, Softplus), LeCun's normal before
-    SELU, Glorot's uniform before everything else: Tanh, Sigmoid, Softmax, or no activation at all.
+    He's normal before the ReLU family (ReLU, LeakyReLU with its slope, ELU, GELU, Swish, Softplus), LeCun's normal
+    before SELU, Glorot's uniform before everything else: Tanh, Sigmoid, Softmax, or no activation at all.
 
     >>> from thalweg.layers import LeakyReLU
     >>> default_initializer([LeakyReLU(0.2)])
@@ -55,8 +55,8 @@ class Start(NamedTuple):
 class Network(Part):
     """Layers, one after another.
 
-    `init` and `bias_init` serve every layer that has none of its own; without `init` each layer gets the one that suits the
-    activation after it (`default_initializer`), and biases start at 0.
+    `init` and `bias_init` serve every layer that has none of its own; without `init` each layer gets the one that suits
+    the activation after it (`default_initializer`), and biases start at 0.
 
     >>> network = Network(["dense 3", "tanh", "dense 1"])
     >>> start = network.initialize(seed=0, shape=(2,))
@@ -74,7 +74,7 @@ class Network(Part):
             raise InputError("Network", [Problem("layers", "expected at least one layer, received none")])
 
     def initialize(self, seed: int, shape: tuple[int, ...]) -> Start:
-        """Start values in float64 for samples of `shape`. The numbers of a layer depend on the seed and its place alone."""
+        """Start values in float64 for samples of `shape`. A layer's numbers depend on the seed and its place alone."""
         params, states, shapes = [], [], []
         for index, layer in enumerate(self.layers):
             weights = self.init or default_initializer(self.layers[index + 1 :])

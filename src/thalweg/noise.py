@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """A generator for one purpose: two purposes never share numbers, and one never shifts the numbers of another.
 
-    Initial weights, splits and the order of each epoch each draw from their own stream, so that a change of one (a further
-    layer, a longer run) leaves the others as they were. That keeps comparisons paired.
+    Initial weights, splits and the order of each epoch each draw from their own stream, so that a change of one (a
+    further layer, a longer run) leaves the others as they were. That keeps comparisons paired.
 
     >>> int(generator(7, "order", 3).integers(100)) == int(generator(7, "order", 3).integers(100))
     True
     """
-    words = [int.from_bytes(p.encode(), "big") if isinstance(p, str) else p for p in purpose]
-    return np.random.default_rng([seed, *words])
+    words = [part if isinstance(part, str) else int(part) for part in purpose]
+    word = hashlib.sha256(repr(words).encode()).digest()
+    return np.random.default_rng([seed, int.from_bytes(word, "big")])

@@ -1,7 +1,7 @@
 """Optimizers: rules that turn gradients into updates. The new parameters are params + updates.
 
-g is the gradient, Δ the update, η the learning rate, t = 1, 2, ... the number of the update. Every rate may be a number or a
-schedule. Moments have the type of the parameters. All operations are by element.
+g is the gradient, Δ the update, η the learning rate, t = 1, 2, ... the number of the update. Every rate may be a number
+or a schedule. Moments have the type of the parameters. All operations are by element.
 """
 
 from __future__ import annotations

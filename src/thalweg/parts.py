@@ -1,7 +1,8 @@
 """What every part of a network is: a frozen description by its hyper-parameters, checked when it is made.
 
 A part is a frozen dataclass. It belongs to a family (layers, losses, optimizers, schedules, initializers, data sources)
-and has a kind, the name by which specs and the shell call it. Wherever a part of a family is wanted, four forms will do:
+and has a kind, the name by which specs and the shell call it. Wherever a part of a family is wanted, four forms will
+do:
 
     ReLU()                                      the part
     "relu", "dense 128"                         its kind, and its first options in order
@@ -25,7 +26,7 @@ from .errors import InputError, Problem, nearest
 
 
 class Part:
-    """Base of all parts. A subclass is a frozen dataclass and names its family's kind: `class ReLU(Layer, kind="relu")`."""
+    """Base of all parts. A subclass is a frozen dataclass and names its kind: `class ReLU(Layer, kind="relu")`."""
 
     kind: ClassVar[str] = ""
     family: ClassVar[str] = ""
@@ -62,7 +63,7 @@ class Part:
         name = table.pop("kind", cls.kind or None)
         if name is None:
             raise InputError(cls.family, f"needs a kind; {nearest('', cls.kinds)}")
-        if name not in cls.kinds:
+        if not isinstance(name, str) or name not in cls.kinds:
             raise InputError(cls.family, f"unknown {cls.family} {name!r}; {nearest(str(name), cls.kinds)}")
         if not issubclass(cls.kinds[name], cls):
             raise InputError(cls.family, f"expected {cls.kind}, received {name}")
@@ -183,16 +184,17 @@ def _problems(error: ValidationError, place: str) -> list[Problem]:
         if isinstance(cause, InputError):
             found += [problem.below(where) for problem in cause.problems]
         else:
-            message = item["msg"].replace("Input should be", "expected")
+            message = item["msg"].replace("Input should be", "expected").removeprefix("Value error, ")
             found.append(Problem(where, f"{message}, received {item['input']!r}"))
     return found
 
 
-Count = Annotated[int, Field(ge=1)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
+# Strict: a whole number is a number, and neither true nor "1" is one.
+Count = Annotated[int, Field(ge=1, strict=True)]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
 
 
 class Initializer(Part, family="initializer"):
@@ -211,16 +213,17 @@ class Schedule(Part, family="schedule"):
         raise NotImplementedError
 
 
-def _number_or_schedule(value: Any) -> str:
-    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else "schedule"
+def number_or_other(value: Any) -> str:
+    """Which of two tags a value of either kind has: "number", or "other"."""
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else "other"
 
 
 Rate = Annotated[
-    Annotated[NonNegative, Tag("number")] | Annotated[Schedule, Tag("schedule")], Discriminator(_number_or_schedule)
+    Annotated[NonNegative, Tag("number")] | Annotated[Schedule, Tag("other")], Discriminator(number_or_other)
 ]
 """A number of at least 0, or a schedule."""
 FractionRate = Annotated[
-    Annotated[Fraction, Tag("number")] | Annotated[Schedule, Tag("schedule")], Discriminator(_number_or_schedule)
+    Annotated[Fraction, Tag("number")] | Annotated[Schedule, Tag("other")], Discriminator(number_or_other)
 ]
 """A number of [0, 1), or a schedule."""
 
@@ -272,7 +275,7 @@ class Loss(Part, family="loss"):
         raise NotImplementedError
 
     def __call__(self, outputs: Array, targets: Array, weight: Array) -> tuple[Array, Array]:
-        """(L, dL/d outputs) with L the mean of the samples' losses, weighted by `weight` (n,); 0 if all weights are 0."""
+        """(L, dL/d outputs), L the mean of the samples' losses weighted by `weight` (n,); 0 if all weights are 0."""
         xp = namespace(outputs)
         values, slopes = self.terms(outputs, targets)
         total = xp.sum(weight)

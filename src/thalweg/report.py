@@ -24,6 +24,7 @@ from plotly.offline import get_plotlyjs
 
 from . import figures
 from .figures import measure_name
+from .probes import confusion_matrix
 
 _SETS = ("test", "validation", "training")
 _NO_MEASURES = frozenset({"epoch", "step", "learning_rate"})
@@ -91,16 +92,6 @@ def card(title: str, outcome: str, measures: dict[str, dict[str, float]]) -> str
     True
     """
     return f"<p><strong>{escape(title)}</strong> {escape(outcome)}</p>\n{_measures(measures)}"
-
-
-def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """How often each class (rows) was taken for each class (columns): counts (classes, classes), from numbers (n,).
-
-    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
-    [[1, 1], [0, 1]]
-    """
-    pairs = np.asarray(true, dtype=int) * classes + np.asarray(predicted, dtype=int)
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def precision_and_recall(right: np.ndarray, said: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

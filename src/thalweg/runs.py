@@ -29,6 +29,7 @@ from .engines import Device, Engine, EngineName, Precision, make_engine
 from .errors import InputError
 from .network import Network
 from .parts import Layer, Loss, Optimizer
+from .probes import confusion_matrix
 from .spec import Spec, completed, read_spec, to_toml
 from .step import State
 from .training import Fit, Progress, Training, answers, evaluate, fit, start_state
@@ -41,7 +42,8 @@ class Run:
     """A trained network with its record.
 
     `history` has one record an epoch, `measures` the loss and the scores at the end by set ("training", "validation",
-    "test"); `state.params` are the weights, one entry a layer.
+    "test"); `state.params` are the weights, one entry a layer. `confusion` counts, for classes, how often each (row)
+    was taken for each (column) in the last of these sets.
     """
 
     spec: Spec
@@ -51,6 +53,7 @@ class Run:
     preprocessing: Preprocessing
     outcome: str
     facts: dict[str, str]
+    confusion: list[list[int]] | None = None
     notes: tuple[str, ...] = ()
     interrupted: bool = False
     diverged: str = ""
@@ -111,7 +114,7 @@ class Run:
         return float(self.loss.probabilities(np.array([[self.loss.threshold]]))[0, 0])
 
     def save(self, folder: str | Path) -> Path:
-        """Write the run's directory and return it. Raises InputError where it holds something, or can not be written."""
+        """Write the run's directory and return it. Raises InputError where it is not empty, or can not be written."""
         path = make_folder(Path(folder))
         _write_spec(path, self.spec)
         commit(path / "metrics.jsonl", b"".join(_line(record) for record in self.history))
@@ -127,6 +130,7 @@ class Run:
             "interrupted": self.interrupted,
             "diverged": self.diverged,
             "measures": self.measures,
+            "confusion": self.confusion,
             "facts": self.facts,
             "notes": self.notes,
         }
@@ -134,7 +138,7 @@ class Run:
         commit(folder / "report.html", self.report().encode())
 
     def report(self) -> str:
-        """The report as one HTML page that needs no network. Reads the data again where the run was loaded from a folder."""
+        """The report as one HTML page that needs no network. Loads the data again if the run came from a folder."""
         from .report import page
 
         return page(account_of(self))
@@ -185,10 +189,11 @@ def train(
 ) -> Run:
     """Train a network on data and return the run.
 
-    data is a `Data`, or what its `source` may be: a name ("digits"), the path of a table, or (x, y). Without a network or a
-    loss, one that suits the data is taken. Raises InputError for whatever does not fit together.
+    data is a `Data`, or what its `source` may be: a name ("digits"), the path of a table, or (x, y). Without a network
+    or a loss, one that suits the data is taken. Raises InputError for whatever does not fit together.
 
-    >>> run = train(["dense 8", "tanh", "dense 2", "softmax"], "xor", epochs=300, engine="eager", progress=False)
+    >>> layers = ["dense 8", "tanh", "dense 2", "softmax"]
+    >>> run = train(layers, "xor", optimizer="adam 0.1", epochs=100, engine="eager", progress=False)
     >>> run.predict([[0, 0], [0, 1], [1, 0], [1, 1]]).tolist()
     [0, 1, 1, 0]
     """
@@ -210,8 +215,8 @@ def run_spec(
 ) -> Run:
     """Load the data, train, measure, and write the run's directory if a folder is given.
 
-    Everything that can be wrong with the spec, the data or the folder is found before the folder is made. `told` hears of
-    the completed spec and the data before training starts.
+    Everything that can be wrong with the spec, the data or the folder is found before the folder is made. `told` hears
+    of the completed spec and the data before training starts.
     """
     split = spec.data.load(spec.training.seed)
     spec = completed(spec, split.train)
@@ -251,6 +256,10 @@ def run_spec(
         folder=folder,
         split=split,
     )
+    if run.task == "classification":
+        data = list(_sets(split).values())[-1]
+        matrix = confusion_matrix(data.y, run._classes(run._answers(data.x)), data.outputs)
+        run = dataclasses.replace(run, confusion=matrix.tolist())
     if folder is not None:
         run._write(folder)
     return run
@@ -315,7 +324,7 @@ def account_of(run: Run) -> Any:
     confidence = None
     if run.task == "classification":
         true, predicted = data.y, run._classes(outputs)
-        if 0 <= outputs.min() and outputs.max() <= 1:
+        if outputs.min() >= 0 and outputs.max() <= 1:
             single = outputs.shape[1] == 1
             confidence = np.maximum(outputs, 1 - outputs)[:, 0] if single else outputs.max(axis=1)
     elif run.task == "multilabel":
@@ -431,6 +440,7 @@ def load(folder: str | Path) -> Run:
         preprocessing=preprocessing,
         outcome=result["outcome"],
         facts=result["facts"],
+        confusion=result["confusion"],
         notes=tuple(result["notes"]),
         interrupted=result["interrupted"],
         diverged=result["diverged"],

@@ -1,7 +1,7 @@
 """Schedules: step -> value, for a learning rate, a momentum or any other rate. Step 0 is the first update.
 
-Durations are numbers of steps, or words: "10 epochs", "25 %" (of the training). A schedule that is left without `steps` lasts
-until the end of the training. `in_steps` turns both into numbers before training starts.
+Durations are numbers of steps, or words: "10 epochs", "25 %" (of the training). A schedule that is left without `steps`
+lasts until the end of the training. `in_steps` turns both into numbers before training starts.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Discriminator, Field, PlainValidator, Tag
 
 from .arrays import Array, namespace
 from .errors import InputError
-from .parts import NonNegative, Part, Positive, Rate, Schedule, at
+from .parts import NonNegative, Part, Positive, Rate, Schedule, at, number_or_other
 
 _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(steps?|epochs?|%)?\s*")
 
 
-def _duration(value: float | str) -> float | str:
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value)
-        if not match or not 0 < float(match[1]) < math.inf:
-            raise ValueError("expected a number of steps, or a text such as '10 epochs' or '25 %'")
-    return value
+def _in_words(value: Any) -> str:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if not match or not 0 < float(match[1]) < math.inf:
+        raise ValueError("expected a number of steps, or a text such as '10 epochs' or '25 %'")
+    return str(value)
 
 
 if TYPE_CHECKING:
@@ -36,8 +35,9 @@ if TYPE_CHECKING:
     Warmup = Any
     Lasting = Any
 else:
-    Duration = Annotated[Positive | str, AfterValidator(_duration)]
-    Warmup = Annotated[NonNegative | str, AfterValidator(_duration)]
+    Words = Annotated[Any, PlainValidator(_in_words), Tag("other")]
+    Duration = Annotated[Annotated[Positive, Tag("number")] | Words, Discriminator(number_or_other)]
+    Warmup = Annotated[Annotated[NonNegative, Tag("number")] | Words, Discriminator(number_or_other)]
     Lasting = Duration | None
 
 
@@ -170,7 +170,8 @@ class Polynomial(Schedule, kind="polynomial"):
 
 @dataclass(frozen=True)
 class Cosine(Schedule, kind="cosine"):
-    """Linear from 0 to peak during `warmup`, then final + (peak - final) (1 + cos(pi p)) / 2, p the share of the rest done.
+    """Linear from 0 to peak during `warmup`, then final + (peak - final) (1 + cos(pi p)) / 2, p the share of the rest
+    done.
 
     The update after t steps of warm-up runs at peak (t+1) / (warmup+1), so that the first one moves.
 
@@ -301,7 +302,8 @@ class WarmRestarts(Schedule, kind="warm_restarts"):
 
 @dataclass(frozen=True)
 class Joined(Schedule, kind="joined"):
-    """Several schedules one after another; each counts its steps from its own start, boundaries[i] is the start of the next.
+    """Several schedules one after another; each counts its steps from its own start, boundaries[i] is the start of the
+    next.
 
     Raises InputError unless there is one boundary fewer than there are schedules, and they increase.
 

@@ -107,54 +107,61 @@ def read_table(name: str) -> dict[str, Any]:
     return table
 
 
-def set_value(table: dict[str, Any], assignment: str) -> None:
+def assign(table: dict[str, Any], assignment: str) -> None:
     """Change one value of a spec's tables, as the shell writes it: `optimizer.learning_rate=0.01`.
 
-    The value is read as TOML, and as a plain word where it is none.
+    The value is read as TOML, and as a plain word where it is none. Raises InputError for a place that there is not.
 
     >>> table = {"optimizer": "adam"}
-    >>> set_value(table, "optimizer.learning_rate=0.01")
+    >>> assign(table, "optimizer.learning_rate=0.01")
     >>> table
     {'optimizer': {'kind': 'adam', 'learning_rate': 0.01}}
     """
     path, equals, text = assignment.partition("=")
-    *sections, key = [name.strip() for name in path.split(".")]
-    if not equals or not key or not all(sections):
+    if not equals or "." not in path:
         raise InputError("--set", f"expected section.key=value, received {assignment!r}")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
+    set_value(table, path, value)
+
+
+def set_value(table: dict[str, Any], path: str, value: Any) -> None:
+    """Change the value at a path of a spec's tables; lists count from 0: `network.layers.0`. Raises InputError."""
+    *sections, key = [name.strip() for name in path.split(".")]
+    if not key or not all(sections):
+        raise InputError("--set", f"expected section.key, received {path!r}")
     place: Any = table
     for name, following in zip(sections, [*sections[1:], key], strict=True):
-        place = _entered(place, name, following, assignment)
+        place = _entered(place, name, following, path)
     if isinstance(place, list):
-        place[_index(place, key, assignment)] = value
+        place[_index(place, key, path)] = value
     else:
         place[key] = value
 
 
-def _entered(place: Any, name: str, following: str, assignment: str) -> Any:
-    key: Any = _index(place, name, assignment) if isinstance(place, list) else name
+def _entered(place: Any, name: str, following: str, path: str) -> Any:
+    key: Any = _index(place, name, path) if isinstance(place, list) else name
     inner = place[key] if isinstance(place, list) else place.setdefault(key, {})
     if isinstance(inner, str):
         inner = place[key] = {"kind": inner}
     if not isinstance(inner, dict | list):
-        raise InputError("--set", f"{assignment!r}: {name} is the value {inner!r}, and has no {following}")
+        raise InputError("--set", f"{path}: {name} is the value {inner!r}, and has no {following}")
     return inner
 
 
-def _index(items: list[Any], name: str, assignment: str) -> int:
+def _index(items: list[Any], name: str, path: str) -> int:
     if not name.isdigit() or int(name) >= len(items):
-        raise InputError("--set", f"{assignment!r}: expected a position from 0 to {len(items) - 1}, received {name!r}")
+        raise InputError("--set", f"{path}: expected a position from 0 to {len(items) - 1}, received {name!r}")
     return int(name)
 
 
 def read_spec(name: str, settings: Iterable[str] = ()) -> Spec:
-    """The spec of a file, an example or a data source, with some values set anew. InputError names every problem at once."""
+    """The spec of a file, an example or a data source, with some values set anew. InputError names every problem."""
     table = read_table(name)
     for assignment in settings:
-        set_value(table, assignment)
+        assign(table, assignment)
     return spec_of(table, name)
 
 

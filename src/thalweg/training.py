@@ -19,9 +19,9 @@ from .engines import Device, Engine, EngineName, Precision, make_engine
 from .errors import InputError
 from .network import Network
 from .noise import generator
+from .optimizers import SGD
 from .parts import Count, Loss, Optimizer, Part
 from .probes import ClassScores, ResidualScores, Scores
-from .optimizers import SGD
 from .schedules import in_steps
 from .step import Batch, Plan, State, fused
 
@@ -36,8 +36,8 @@ _MEASURE_ROWS = 2048
 class Training(Part):
     """How to train: the [training] section of a spec.
 
-    `precision` is float32 on the compiled engine and float64 on the eager one unless it is given. `batch_size = "full"` takes
-    all rows for each step.
+    `precision` is float32 on the compiled engine and float64 on the eager one unless it is given. `batch_size = "full"`
+    takes all rows for each step.
 
     >>> Training(epochs=3).batch_size
     32
@@ -54,8 +54,8 @@ class Training(Part):
 class Progress(NamedTuple):
     """Where a training stands, after each stretch of steps.
 
-    `record` holds the measures of the last stretch, or at the end of an epoch those of the epoch, which then is the last
-    entry of the history.
+    `record` holds the measures of the last stretch, or at the end of an epoch those of the epoch, which then is the
+    last entry of the history.
     """
 
     epochs: int
@@ -82,7 +82,7 @@ class Progress(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """A finished training: its last good state as NumPy arrays, one record an epoch, and why it stopped before its time."""
+    """A finished training: its last good state as NumPy arrays, one record an epoch, and why it stopped early."""
 
     state: State
     history: list[dict[str, float]]
@@ -104,7 +104,7 @@ def check_fit(network: Network, data: Dataset) -> None:
     shape = network.initialize(0, (data.features,)).shapes[-1]
     width, needed = shape[-1], data.outputs
     if data.task == "classification":
-        fits = width >= needed or (width == 1 and needed == 2)
+        fits = width == needed or (width == 1 and needed == 2)
         what = f"the data has {needed} classes"
     else:
         fits = width == needed
@@ -210,11 +210,11 @@ def fit(
     """Train, and return the last good state with the history of all epochs.
 
     The history has one record an epoch: its measures over the training rows as they were met during the epoch, with the
-    weights still moving, and over the validation rows with the weights at its end (`validation_...`). `unit` is what one
-    unit of a regression's target is in the target's own units, for the mean absolute error.
+    weights still moving, and over the validation rows with the weights at its end (`validation_...`). `unit` is what
+    one unit of a regression's target is in the target's own units, for the mean absolute error.
 
-    Stops before its time at Ctrl-C, after the running stretch of steps, and when the loss is no number any more: then the
-    state is one from before that.
+    Stops before its time at Ctrl-C, after the running stretch of steps, and when the loss is no number any more: then
+    the state is one from before that.
 
     Raises InputError where network and data do not fit, or the machine has not the engine asked for.
     """

@@ -22,7 +22,8 @@ def test_every_type_of_number(tmp_path, code, pack):
     path.write_bytes(pack(idx(code, (2, 3), [0, 1, 2, 3, 4, 127])))
     array = read_idx(path)
     assert array.tolist() == [[0, 1, 2], [3, 4, 127]]
-    assert array.dtype == np.dtype(TYPES[code]) and array.dtype.isnative
+    assert array.dtype == np.dtype(TYPES[code])
+    assert array.dtype.isnative
 
 
 GOOD = idx(0x08, (2, 3), range(6))
@@ -63,7 +64,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def write(folder, part, images, labels, code=0x08, pack=bytes, end=""):
-    n, *shape = images.shape
+    n, *_shape = images.shape
     (folder / f"{part}-images-idx{images.ndim}-ubyte{end}").write_bytes(pack(idx(code, images.shape, images.ravel())))
     (folder / f"{part}-labels-idx1-ubyte{end}").write_bytes(pack(idx(0x08, (n,), labels)))
 
@@ -76,9 +77,11 @@ def test_a_folder_of_pictures_with_test_pictures(tmp_path, pack, end):
     write(tmp_path, "t10k", test, [3, 5] * 5, pack=pack, end=end)
     split = Data.of({"source": str(tmp_path), "test": 0.5}).load(0)
     assert (len(split.train), len(split.validation), len(split.test)) == (27, 3, 10)
-    assert split.train.image_shape == (4, 5) and split.train.features == 20
+    assert split.train.image_shape == (4, 5)
+    assert split.train.features == 20
     assert split.preprocessing.labels(split.test.y).tolist() == [3, 5] * 5
-    assert split.train.x.min() == 0 and split.train.x.max() == 1
+    assert split.train.x.min() == 0
+    assert split.train.x.max() == 1
     low, high = split.preprocessing.shift[0], split.preprocessing.shift[0] + split.preprocessing.span[0]
     assert np.allclose(split.test.x, (test.reshape(10, 20) - low) / (high - low))
     assert any("test = 0.5 has no effect" in note for note in split.notes)
@@ -87,7 +90,9 @@ def test_a_folder_of_pictures_with_test_pictures(tmp_path, pack, end):
 def test_a_folder_without_test_pictures_and_with_colours(tmp_path):
     write(tmp_path, "train", np.arange(20 * 12).reshape(20, 2, 2, 3) % 250, [0, 1] * 10)
     split = Data.of(IdxFolder(str(tmp_path))).load(0)
-    assert len(split.test) == 4 and split.train.features == 12 and split.train.image_shape is None
+    assert len(split.test) == 4
+    assert split.train.features == 12
+    assert split.train.image_shape is None
 
 
 def test_a_class_that_only_the_test_pictures_have(tmp_path):

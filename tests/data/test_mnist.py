@@ -4,17 +4,12 @@ import os
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from thalweg.data import Data, Mnist, mnist
 from thalweg.errors import InputError
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-FOLDERS = [Path(os.environ[name]) for name in ("THALWEG_DATA",) if name in os.environ] + [SHARED]
-SET = next((f for root in FOLDERS for f in (root, root / "mnist") if (f / "train-images-idx3-ubyte.gz").exists()), None)
 
 
 def idx(shape, values):
@@ -29,14 +24,15 @@ SMALL = {
 }
 
 
-@pytest.mark.skipif(SET is None, reason="the full MNIST set is neither in $THALWEG_DATA nor in shared/data")
-def test_the_full_set(monkeypatch):
-    monkeypatch.setenv("THALWEG_DATA", str(SET.parent))
+def test_the_full_set(mnist_folder):
     split = Data.of("mnist").load(0)
     assert (len(split.train), len(split.validation), len(split.test)) == (54000, 6000, 10000)
-    assert split.train.image_shape == (28, 28) and split.train.target_names == tuple("0123456789")
+    assert split.train.image_shape == (28, 28)
+    assert split.train.target_names == tuple("0123456789")
     assert split.test.y[:5].tolist() == [7, 2, 1, 0, 4]
-    assert split.train.x.dtype == np.float32 and split.train.x.min() == 0 and split.train.x.max() == 1
+    assert split.train.x.dtype == np.float32
+    assert split.train.x.min() == 0
+    assert split.train.x.max() == 1
     assert split.preprocessing.span == (255.0,)
     counts = np.bincount(split.validation.y) / np.bincount(split.train.y)
     assert np.allclose(counts, 1 / 9, atol=1e-3)

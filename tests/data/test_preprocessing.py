@@ -68,7 +68,8 @@ def test_labels_come_back_in_their_own_type(y):
     fitted, _ = Preprocessing.fit(np.eye(3), original, "classification", "none")
     restored = Preprocessing.of(json.loads(json.dumps(fitted.describe())))
     labels = restored.labels(restored.targets(y))
-    assert labels.tolist() == y and labels.dtype == original.dtype
+    assert labels.tolist() == y
+    assert labels.dtype == original.dtype
     assert restored.targets(y).dtype == np.int32
     with pytest.raises(InputError, match="values"):
         fitted.values([0])

@@ -43,7 +43,8 @@ def test_every_source_loads_and_its_description_makes_it_again(kind):
 def test_drawn_sources_depend_on_the_seed_alone(kind):
     source = Source.of({"kind": kind, "samples": 40, "noise" if kind != "blobs" else "spread": 0.1})
     first, again, other = source.load(1), source.load(1), source.load(2)
-    assert np.array_equal(first.x, again.x) and np.array_equal(first.y, again.y)
+    assert np.array_equal(first.x, again.x)
+    assert np.array_equal(first.y, again.y)
     assert not np.array_equal(first.x, other.x)
     assert len(first.x) == len(first.y) == 40
     assert first.scale == "none"
@@ -54,7 +55,8 @@ def test_truth_tables_train_on_all_four_rows(kind, answers):
     split = Data.of(kind).load(0)
     assert split.train.x.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert split.train.y.tolist() == answers
-    assert split.validation is None and split.test is None
+    assert split.validation is None
+    assert split.test is None
     assert any("no validation set" in note for note in split.notes)
 
 
@@ -92,8 +94,10 @@ def test_the_regressions_follow_their_formulas():
 def test_pictures_have_their_shape_and_one_common_range():
     split = Data.of("digits").load(0)
     assert split.train.image_shape == (8, 8)
-    assert split.preprocessing.shift == (0.0,) and split.preprocessing.span == (16.0,)
-    assert split.train.x.min() == 0 and split.train.x.max() == 1
+    assert split.preprocessing.shift == (0.0,)
+    assert split.preprocessing.span == (16.0,)
+    assert split.train.x.min() == 0
+    assert split.train.x.max() == 1
 
 
 def test_names_of_classes_and_features():
@@ -156,8 +160,10 @@ X = [[0.0, 1.0], [1.0, 0.0], [2.0, 5.0], [3.0, 1.0]]
 def test_arrays_are_equal_by_content_and_describe_their_digest():
     arrays = Source.of((X, [0, 1, 0, 1]))
     assert isinstance(arrays, Arrays)
-    assert arrays == Arrays(np.array(X), np.array([0, 1, 0, 1])) and hash(arrays) == hash(Arrays(X, [0, 1, 0, 1]))
-    assert arrays != Arrays(X, [0, 1, 1, 1]) and arrays != "arrays"
+    assert arrays == Arrays(np.array(X), np.array([0, 1, 0, 1]))
+    assert hash(arrays) == hash(Arrays(X, [0, 1, 0, 1]))
+    assert arrays != Arrays(X, [0, 1, 1, 1])
+    assert arrays != "arrays"
     assert Data.of((X, [0, 1, 0, 1])) == Data(arrays)
     table = arrays.describe()
     assert (table["samples"], table["features"], len(table["sha256"])) == (4, 2, 64)
@@ -203,12 +209,14 @@ def test_sample_weights_go_with_their_rows():
 def test_multilabel_and_several_outputs():
     labels = np.array([[0, 1, 1], [1, 1, 0], [0, 0, 0], [1, 0, 1]])
     split = Data.of({"source": (X, labels), "test": 0}).load(0)
-    assert split.train.task == "multilabel" and split.train.y.tolist() == labels.tolist()
+    assert split.train.task == "multilabel"
+    assert split.train.y.tolist() == labels.tolist()
     assert split.train.outputs == 3
     one_hot = Data.of({"source": (X, np.eye(4)), "test": 0}).load(0)
     assert any("y.argmax(axis=1)" in note for note in one_hot.notes)
     split = Data.of({"source": (X, labels + 0.5), "test": 0, "scale": "none"}).load(0)
-    assert split.train.task == "regression" and split.train.y.tolist() == (labels + 0.5).tolist()
+    assert split.train.task == "regression"
+    assert split.train.y.tolist() == (labels + 0.5).tolist()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""XLA through JAX: an epoch, or any stretch of it, is one loop on the device. Nothing outside of this folder imports JAX."""
+"""XLA through JAX: any stretch of steps is one loop on the device. Nothing outside of this folder imports JAX."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Fixed = tuple[tuple[str, Any], ...]
 
 
 def _flatten(part: Any) -> tuple[tuple[Any, ...], tuple[tuple[str, ...], _Fixed]]:
-    """Numbers with a fraction, and parts, are leaves: changing them compiles nothing. Whole numbers and words shape the program."""
+    """Numbers with a fraction, and parts, are leaves: changing them compiles nothing. The rest shapes the program."""
     leaves: dict[str, Any] = {}
     fixed: list[tuple[str, Any]] = []
     for field in dataclasses.fields(part):
@@ -152,7 +152,7 @@ class Compiled:
         return jax.tree.map(np.array, tree)
 
     def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
-        """Steps start to stop of `rows` (steps, batch size): the new state, and the reports stacked over these steps. Uses up `state`."""
+        """Steps start to stop of `rows` (steps, batch size): the new state, which uses up the old; stacked reports."""
         with self._settings():
             state, reports = _run(_known(plan), state, data, rows, start, stop)
         return state, jax.tree.map(lambda values: np.asarray(values)[start:stop], reports)

@@ -41,12 +41,14 @@ class Eager:
         return tree
 
     def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
-        """Steps start to stop of `rows` (steps, batch size): the new state, and the reports stacked over these steps."""
+        """Steps start to stop of `rows` (steps, batch size): the new state, and the stacked reports."""
         step = make_step(plan)
         reports = []
-        for index in range(start, stop):
-            state, report = step(state, batch_at(data, rows, index))
-            reports.append(report)
+        # Overflow and NaN are no surprise to be warned of: whoever reads the reports looks for them.
+        with np.errstate(all="ignore"):
+            for index in range(start, stop):
+                state, report = step(state, batch_at(data, rows, index))
+                reports.append(report)
         return state, stack(reports)
 
     def measure(self, plan: Plan, state: State, data: Batch, rows: Array) -> Tree:

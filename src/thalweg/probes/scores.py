@@ -29,7 +29,7 @@ class Residuals(NamedTuple):
 
 
 class Scores(Part, family="score"):
-    """Sums of a batch (`tally`), inside of the step; and what the sums over an epoch come to (`summary`), outside of it."""
+    """Sums of a batch (`tally`), inside of the step; what the sums over an epoch come to (`summary`), outside of it."""
 
     def tally(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Any:
         """The sums of one batch: outputs (n, K), y as the data set has it, weight (n,), loss the batch's mean."""
@@ -44,8 +44,8 @@ class Scores(Part, family="score"):
 class ClassScores(Scores, kind="classes"):
     """loss, and accuracy = the weighted share of samples told right.
 
-    A sample's class is its largest output; a single output, or each of several labels, says yes above `threshold`, and a
-    sample with several labels is right if all of them are (scikit-learn's `accuracy_score`).
+    A sample's class is its largest output; a single output, or each of several labels, says yes above `threshold`, and
+    a sample with several labels is right if all of them are (scikit-learn's `accuracy_score`).
 
     >>> scores = ClassScores()
     >>> one = np.ones(2)
@@ -75,8 +75,8 @@ class ClassScores(Scores, kind="classes"):
 class ResidualScores(Scores, kind="residuals"):
     """loss, mean absolute error in the target's own units, and R² = 1 - Σ(y - t)² / Σ(t - mean t)².
 
-    `variance` and `unit` are, by output, the variance of the targets as the network sees them, and how much of the target's
-    own unit one unit of the network is. Several outputs count alike, as in scikit-learn's `r2_score`.
+    `variance` and `unit` are, by output, the variance of the targets as the network sees them, and how much of the
+    target's own unit one unit of the network is. Several outputs count alike, as in scikit-learn's `r2_score`.
 
     >>> scores = ResidualScores(variance=(1.0,), unit=(10.0,))
     >>> one = np.ones(2)
@@ -109,3 +109,13 @@ class ResidualScores(Scores, kind="residuals"):
             "r2": float(np.mean(r2)),
             "mean_absolute_error": float(np.mean(absolute)),
         }
+
+
+def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """How often each class (rows) was taken for each class (columns): counts (classes, classes), from numbers (n,).
+
+    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    pairs = np.asarray(true, dtype=int) * classes + np.asarray(predicted, dtype=int)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
