@@ -83,7 +83,7 @@ class Case:
 
 
 CASES = (
-    Case("rings", (2, 32, 16, 2), batch_size=128, rows=2_000, epochs=512, bound=0.99),
+    Case("rings", (2, 32, 16, 2), batch_size=128, rows=2_000, epochs=2_000, bound=0.99),
     Case("mnist", (784, 256, 128, 10), batch_size=128, rows=60_000, epochs=1, bound=0.92),
     Case("wide", (784, 2048, 2048, 10), batch_size=512, rows=10_240, epochs=1, bound=0.80),
 )
@@ -396,6 +396,10 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
             for peer, times in microseconds.items()
             if peer != "thalweg"
         },
+        "over_products": {
+            peer: spread([mine / time for time, mine in zip(microseconds[peer], own, strict=True)])
+            for peer in ("products", "products_xla")
+        },
         "learnt": {peer: found[-1] for peer, found in learnt.items() if found},
     }
 
@@ -417,7 +421,11 @@ def table(result: dict[str, Any], rounds: int) -> Table:
     sizes = "-".join(map(str, result["sizes"]))
     found = Table(
         title=f"{result['name']}: {sizes}, batch {result['batch_size']}, {result['rows']:,} rows ({result['data']}), "
-        f"{rounds} rounds of {result['steps']} steps"
+        f"{rounds} rounds of {result['steps']} steps",
+        caption="; ".join(
+            f"Thalweg takes {over['median']:.2f} ({over['low']:.2f} - {over['high']:.2f}) times the {LABELS[peer]}"
+            for peer, over in result["over_products"].items()
+        ),
     )
     found.add_column("")
     for heading in COLUMNS:

@@ -69,6 +69,9 @@ def test_medians_and_ratios_belong_to_the_times(report):
         # The median of two rounds is their mean.
         ratios = [time / own for time, own in zip(rounds[peer], rounds["thalweg"], strict=True)]
         assert found == pytest.approx({"median": sum(ratios) / 2, "low": min(ratios), "high": max(ratios)})
+    for peer, found in result["over_products"].items():
+        ratios = [own / time for time, own in zip(rounds[peer], rounds["thalweg"], strict=True)]
+        assert found == pytest.approx({"median": sum(ratios) / 2, "low": min(ratios), "high": max(ratios)})
     for peer, found in result["microseconds"].items():
         times = rounds[peer]
         assert found == pytest.approx({"median": sum(times) / 2, "low": min(times), "high": max(times)})

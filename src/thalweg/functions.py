@@ -49,3 +49,46 @@ def log_softmax(z: Array) -> Array:
 def erf(z: Array) -> Array:
     """The error function 2/sqrt(pi) * integral of exp(-t^2) from 0 to z. The Array API has none: SciPy has, and JAX."""
     return importlib.import_module(_SPECIAL[namespace(z).__name__]).erf(z)
+
+
+# Result sizes, and multiplications, up to which XLA on a CPU gains by the forms below (benchmarks/README.md).
+_SMALL_RESULT = 8192
+_SMALL_PRODUCT = 2**19
+
+
+def product(a: Array, b: Array) -> Array:
+    """The matrix product a b of (n, k) and (k, m).
+
+    A small one of two terms or fewer (points of a plane come in, two classes go out) is written out as
+    Σ_k a[:, k] b[k], which a compiler joins with the sums and the activation around it.
+
+    >>> import numpy
+    >>> product(numpy.array([[1.0, 2.0]]), numpy.array([[3.0], [4.0]])).tolist()
+    [[11.0]]
+    """
+    terms = b.shape[0]
+    if terms > 2 or a.shape[0] * b.shape[1] > _SMALL_RESULT:
+        return a @ b
+    total = a[:, :1] * b[:1]
+    return total + a[:, 1:] * b[1:] if terms == 2 else total
+
+
+def transposed_product(a: Array, b: Array) -> Array:
+    """aᵀ b of (n, k) and (n, m).
+
+    XLA's routine for small products takes no transposed left side, and its compiler would leave a small one to a slower
+    routine rather than transpose it first.
+
+    >>> import numpy
+    >>> transposed_product(numpy.array([[1.0], [2.0]]), numpy.array([[3.0], [4.0]])).tolist()
+    [[11.0]]
+    """
+    small = a.shape[0] * a.shape[1] * b.shape[1] <= _SMALL_PRODUCT
+    return (_fenced(a.T) if small else a.T) @ b
+
+
+def _fenced(x: Array) -> Array:
+    """x, computed before whatever uses it."""
+    if namespace(x).__name__ != "jax.numpy":
+        return x
+    return importlib.import_module("jax.lax").optimization_barrier(x)

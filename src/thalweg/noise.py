@@ -16,6 +16,5 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     >>> int(generator(7, "order", 3).integers(100)) == int(generator(7, "order", 3).integers(100))
     True
     """
-    words = [part if isinstance(part, str) else int(part) for part in purpose]
-    word = hashlib.sha256(repr(words).encode()).digest()
-    return np.random.default_rng([seed, int.from_bytes(word, "big")])
+    words = [seed, *(part if isinstance(part, str) else int(part) for part in purpose)]
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(repr(words).encode()).digest()[:16], "big"))

@@ -28,7 +28,7 @@ from .step import Batch, Plan, State, fused
 # A stretch of steps lasts about this long: the beat of the progress display, and the longest wait after Ctrl-C.
 _BEAT_SECONDS = 0.2
 # Epochs that nobody looks at in between run as one program of up to this many steps.
-_BLOCK_STEPS = 4096
+_BLOCK_STEPS = 2048
 _MEASURE_ROWS = 2048
 
 
@@ -158,7 +158,8 @@ def answers(network: Network, loss: Loss, state: State, x: np.ndarray, engine: E
 
 
 def _summary(plan: Plan, sums: Tree) -> dict[str, float]:
-    return plan.scores.summary(map_arrays(lambda values: np.asarray(values, dtype=float).sum(axis=0), sums))
+    total = map_arrays(lambda values: values.sum(axis=0, dtype=float), sums)
+    return {name: float(value) for name, value in plan.scores.summary(total).items()}
 
 
 @contextmanager
@@ -183,8 +184,22 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 def start_state(network: Network, optimizer: Optimizer, seed: int, features: int, engine: Engine) -> State:
     """The state before the first step, placed on the engine."""
     start = network.initialize(seed, (features,))
-    params = engine.place(start.params)
-    return State(params, engine.place(start.states), optimizer.init(params), engine.place(np.array(0)))
+    return engine.place(State(start.params, start.states, optimizer.init(start.params), np.array(0)))
+
+
+def _orders(training: Training, block: int, samples: int, batch_size: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Block after block: its first epoch, its number of epochs, and the rows of all its batches, always of one shape.
+
+    The first block is short, so that the device can begin; the others are made while it works.
+    """
+    first, count = 0, max(1, block // 8)
+    while first < training.epochs:
+        count = min(count, training.epochs - first)
+        orders = [order_of(training.seed, epoch, samples, batch_size) for epoch in range(first, first + count)]
+        rows = np.full((block, *orders[0].shape), -1, dtype=np.int32)
+        rows[:count] = orders
+        yield first, count, rows.reshape(-1, batch_size)
+        first, count = first + count, block
 
 
 class _Pace:
@@ -194,7 +209,7 @@ class _Pace:
         self.steps = 1
 
     def took(self, steps: int, seconds: float) -> None:
-        self.steps = max(1, int(steps * min(8.0, max(0.25, _BEAT_SECONDS / seconds))))
+        self.steps = max(1, int(steps * min(32.0, max(0.25, _BEAT_SECONDS / seconds))))
 
 
 def fit(
@@ -236,15 +251,20 @@ def fit(
     pace, began = _Pace(), time.perf_counter()
 
     with _interruptible() as asked_to_stop:
-        for first in range(0, training.epochs, block):
-            epochs = range(first, first + block)
-            rows = engine.place(np.concatenate([order_of(training.seed, e, len(train), batch_size) for e in epochs]))
-            end = min(block, training.epochs - first) * per_epoch
+        orders = _orders(training, block, len(train), batch_size)
+        upcoming = next(orders, None)
+        while upcoming:
+            first, epochs, rows = upcoming[0], upcoming[1], engine.place(upcoming[2])
+            end = epochs * per_epoch
             good, done, reports = engine.fetch(state), 0, []
             while done < end:
                 mark = time.perf_counter()
                 start, stop = done, min(done + pace.steps, end)
                 state, report = engine.run(plan, state, data, rows, start, stop)
+                if stop == end:
+                    # A device works on while the next block is made here.
+                    upcoming = next(orders, None)
+                report = map_arrays(lambda values, steps=stop - start: values[:steps], engine.fetch(report))
                 now = time.perf_counter()
                 pace.took(stop - start, now - mark)
                 reports.append(report)
@@ -255,7 +275,7 @@ def fit(
                     return Fit(good, history, diverged=_where(first * per_epoch + at_step, per_epoch))
                 record = _summary(plan, report.scores) | {"learning_rate": float(report.learning_rate[-1])}
                 if done == end:
-                    history += _records(plan, reports, first, per_epoch, end // per_epoch)
+                    history += _records(plan, reports, first, per_epoch, epochs)
                     if held_out:
                         found = _summary(judge, engine.measure(judge, state, *held_out))
                         history[-1] |= {f"validation_{name}": value for name, value in found.items()}
@@ -277,16 +297,17 @@ def _placed(engine: Engine, data: Dataset) -> tuple[Batch, Array]:
 
 def _records(plan: Plan, reports: list[Tree], first: int, per_epoch: int, count: int) -> list[dict[str, float]]:
     """The records of the first `count` epochs that the reports of a block cover."""
-    joined = map_arrays(lambda *parts: np.concatenate(parts), *reports)
-    records = []
-    for index in range(count):
-        own = map_arrays(lambda values, i=index: values[i * per_epoch : (i + 1) * per_epoch], joined)
-        epoch = first + index + 1
-        records.append(
-            {"epoch": epoch, "step": epoch * per_epoch, "learning_rate": float(own.learning_rate[-1])}
-            | _summary(plan, own.scores)
-        )
-    return records
+
+    def by_epoch(*parts: np.ndarray) -> np.ndarray:
+        values = np.concatenate(parts)[: count * per_epoch]
+        return values.reshape(count, per_epoch, *values.shape[1:])
+
+    joined = map_arrays(by_epoch, *reports)
+    scores = plan.scores.summary(map_arrays(lambda values: values.sum(axis=1, dtype=float), joined.scores))
+    epochs = first + 1 + np.arange(count)
+    columns = {"epoch": epochs, "step": epochs * per_epoch, "learning_rate": joined.learning_rate[:, -1], **scores}
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _where(step: int, per_epoch: int) -> str:

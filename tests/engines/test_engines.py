@@ -75,15 +75,19 @@ def rows_of(n: int, batch_size: int, steps: int) -> np.ndarray:
 
 def placed(engine, plan: Plan, data: Batch, batch_size: int, steps: int, seed: int = 0):
     start = plan.network.initialize(seed, data.x.shape[1:])
-    params = engine.place(start.params)
-    state = State(params, engine.place(start.states), plan.optimizer.init(params), engine.place(np.array(0)))
+    state = engine.place(State(start.params, start.states, plan.optimizer.init(start.params), np.array(0)))
     return state, engine.place(data), engine.place(rows_of(len(data.x), batch_size, steps))
+
+
+def steps_of(engine, plan, state, data, rows, start: int, stop: int):
+    state, report = engine.run(plan, state, data, rows, start, stop)
+    return state, map_arrays(lambda values: values[: stop - start], engine.fetch(report))
 
 
 def trained(engine, problem, steps: int | None = None):
     plan, data, batch_size, all_steps = problem()
     state, data, rows = placed(engine, plan, data, batch_size, steps or all_steps)
-    state, report = engine.run(plan, state, data, rows, 0, len(rows))
+    state, report = steps_of(engine, plan, state, data, rows, 0, len(rows))
     return engine.fetch(state), report
 
 
@@ -138,7 +142,7 @@ def test_a_training_in_pieces_is_the_training_in_one_bit_for_bit(engine):
     state, data, rows = placed(engine, plan, data, batch_size, 60)
     parts = []
     for start, stop in ((0, 1), (1, 25), (25, 60)):
-        state, part = engine.run(plan, state, data, rows, start, stop)
+        state, part = steps_of(engine, plan, state, data, rows, start, stop)
         assert len(part.learning_rate) == stop - start
         parts.append(part)
     assert_equal(engine.fetch(state), whole)
@@ -172,8 +176,7 @@ def test_what_was_given_is_not_touched(engine):
     plan, data, batch_size, _ = regression()
     start = plan.network.initialize(0, (3,))
     before = map_arrays(np.array, (start, data))
-    params = engine.place(start.params)
-    state = State(params, engine.place(start.states), plan.optimizer.init(params), engine.place(np.array(0)))
+    state = engine.place(State(start.params, start.states, plan.optimizer.init(start.params), np.array(0)))
     engine.run(plan, state, engine.place(data), engine.place(rows_of(90, batch_size, 5)), 0, 5)
     assert_equal((start, data), before)
 

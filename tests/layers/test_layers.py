@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from parts_table import DENSE, LAYERS, LayerEntry, name_of
 from thalweg import layers
 from thalweg.errors import InputError
+from thalweg.functions import product, transposed_product
 from thalweg.initializers import Constant, Ones, Zeros
 from thalweg.layers import Affine
 from thalweg.parts import Mode
@@ -233,3 +234,12 @@ def test_dense_takes_its_own_initializers_before_the_networks():
 def test_dense_refuses_samples_that_are_not_flat():
     with pytest.raises(InputError, match=r"flat samples.*\(28, 28\)"):
         layers.Dense(2).initialize(np.random.default_rng(0), (28, 28), Zeros(), Zeros())
+
+
+@pytest.mark.parametrize("terms", [1, 2, 3])
+@pytest.mark.parametrize("width", [1, 5, 9000])
+def test_products_written_out_are_matrix_products(on, terms, width):
+    rng = np.random.default_rng(terms)
+    a, b, d = rng.normal(size=(4, terms)), rng.normal(size=(terms, width)), rng.normal(size=(4, width))
+    np.testing.assert_allclose(on(product, a, b), a @ b, rtol=1e-12)
+    np.testing.assert_allclose(on(transposed_product, a, d), a.T @ d, rtol=1e-12)

@@ -35,9 +35,11 @@ class Engine(Protocol):
         """The arrays as NumPy arrays that no later step changes."""
 
     def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
-        """Steps start to stop of `rows` (steps, batch size): the new state, and the reports stacked over these steps.
+        """Steps start to stop of `rows` (steps, batch size): the new state, and the reports stacked over the steps.
 
-        The state that was given must not be used again: its memory may be the new one's.
+        The first stop - start reports are these steps'; what comes behind them means nothing. Both results are to be
+        fetched, for the device may still be at work. The state that was given must not be used again: its memory may
+        be the new one's.
         """
 
     def measure(self, plan: Plan, state: State, data: Batch, rows: Array) -> Tree:

@@ -76,7 +76,7 @@ def _run(plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: i
     def body(index: Any, carried: tuple[State, Tree]) -> tuple[State, Tree]:
         state, reports = carried
         state, report = step(state, batch_at(data, rows, index))
-        return state, jax.tree.map(lambda all_, one: all_.at[index].set(one), reports, report)
+        return state, jax.tree.map(lambda all_, one: all_.at[index - start].set(one), reports, report)
 
     return lax.fori_loop(start, stop, body, (state, reports))
 
@@ -140,22 +140,24 @@ class Compiled:
     def place(self, tree: Tree) -> Tree:
         """The arrays on the device, in this engine's precision; whole numbers as 32 bits."""
 
-        def cast(array: Any) -> jax.Array:
+        def cast(array: Any) -> np.ndarray:
             array = np.asarray(array)
-            return jnp.array(array, {"f": self.precision, "i": "int32", "u": "int32"}.get(array.dtype.kind))
+            return array.astype(
+                {"f": self.precision, "i": "int32", "u": "int32"}.get(array.dtype.kind, array.dtype), copy=False
+            )
 
+        # Copies, for a step may write its result where its input was.
         with self._settings():
-            return jax.tree.map(cast, tree)
+            return jax.block_until_ready(jax.device_put(jax.tree.map(cast, tree), self._find(), may_alias=False))
 
     def fetch(self, tree: Tree) -> Tree:
         """The arrays as NumPy arrays of their own: later steps, which reuse the device's memory, do not reach them."""
         return jax.tree.map(np.array, tree)
 
     def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
-        """Steps start to stop of `rows` (steps, batch size): the new state, which uses up the old; stacked reports."""
+        """Steps start to stop of `rows` (steps, batch size): the new state, which uses up the old; the reports."""
         with self._settings():
-            state, reports = _run(_known(plan), state, data, rows, start, stop)
-        return state, jax.tree.map(lambda values: np.asarray(values)[start:stop], reports)
+            return _run(_known(plan), state, data, rows, start, stop)
 
     def measure(self, plan: Plan, state: State, data: Batch, rows: Array) -> Tree:
         """The scores of every batch, stacked, without learning."""

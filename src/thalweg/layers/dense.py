@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arrays import Array, Tree, namespace
 from ..errors import InputError
+from ..functions import product, transposed_product
 from ..parts import Count, Initializer, Layer, Mode
 
 
@@ -56,10 +57,10 @@ class Dense(Layer, kind="dense"):
         return Affine(W, b), (), (self.width,)
 
     def forward(self, params: Tree, state: Tree, x: Array, mode: Mode) -> tuple[Array, Tree, Tree]:
-        return x @ params.W + params.b, state, x
+        return product(x, params.W) + params.b, state, x
 
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
-        return delta @ params.W.T, self.gradients(params, cache, delta)
+        return product(delta, params.W.T), self.gradients(params, cache, delta)
 
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
-        return Affine(cache.T @ delta, namespace(delta).sum(delta, axis=0))
+        return Affine(transposed_product(cache, delta), namespace(delta).sum(delta, axis=0))

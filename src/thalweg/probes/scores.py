@@ -35,8 +35,8 @@ class Scores(Part, family="score"):
         """The sums of one batch: outputs (n, K), y as the data set has it, weight (n,), loss the batch's mean."""
         raise NotImplementedError
 
-    def summary(self, total: Any) -> dict[str, float]:
-        """Names and values of the measures from sums over batches, as NumPy arrays."""
+    def summary(self, total: Any) -> dict[str, np.ndarray]:
+        """Names and values of the measures from sums over batches; sums of many epochs, (epochs, ...), give as many."""
         raise NotImplementedError
 
 
@@ -50,7 +50,7 @@ class ClassScores(Scores, kind="classes"):
     >>> scores = ClassScores()
     >>> one = np.ones(2)
     >>> total = scores.tally(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]), one, np.array(0.5))
-    >>> scores.summary(total)
+    >>> {name: float(value) for name, value in scores.summary(total).items()}
     {'loss': 0.5, 'accuracy': 0.5}
     """
 
@@ -67,8 +67,8 @@ class ClassScores(Scores, kind="classes"):
             right = xp.argmax(outputs, axis=-1) == y
         return Right(total, loss * total, xp.sum(xp.where(right, weight, xp.zeros_like(weight))))
 
-    def summary(self, total: Right) -> dict[str, float]:
-        return {"loss": float(total.loss / total.weight), "accuracy": float(total.right / total.weight)}
+    def summary(self, total: Right) -> dict[str, np.ndarray]:
+        return {"loss": total.loss / total.weight, "accuracy": total.right / total.weight}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class ResidualScores(Scores, kind="residuals"):
     >>> scores = ResidualScores(variance=(1.0,), unit=(10.0,))
     >>> one = np.ones(2)
     >>> total = scores.tally(np.array([[1.0], [0.0]]), np.array([[1.0], [1.0]]), one, np.array(0.25))
-    >>> scores.summary(total)
+    >>> {name: float(value) for name, value in scores.summary(total).items()}
     {'loss': 0.25, 'r2': 0.5, 'mean_absolute_error': 5.0}
     """
 
@@ -97,17 +97,16 @@ class ResidualScores(Scores, kind="residuals"):
             total, loss * total, xp.sum(each * xp.abs(error), axis=0), xp.sum(each * error * error, axis=0)
         )
 
-    def summary(self, total: Residuals) -> dict[str, float]:
-        mean_square = total.square / total.weight
-        variance = np.asarray(self.variance)
+    def summary(self, total: Residuals) -> dict[str, np.ndarray]:
+        weight = np.asarray(total.weight)[..., None]
+        mean_square, variance = total.square / weight, np.asarray(self.variance)
         # A constant target has no R²; scikit-learn reports 1 for a perfect answer and 0 for any other.
         perfect = np.where(mean_square == 0, 1.0, 0.0)
         r2 = np.where(variance > 0, 1 - mean_square / np.where(variance > 0, variance, 1), perfect)
-        absolute = total.absolute / total.weight * np.asarray(self.unit)
         return {
-            "loss": float(total.loss / total.weight),
-            "r2": float(np.mean(r2)),
-            "mean_absolute_error": float(np.mean(absolute)),
+            "loss": total.loss / total.weight,
+            "r2": r2.mean(axis=-1),
+            "mean_absolute_error": (total.absolute / weight * np.asarray(self.unit)).mean(axis=-1),
         }
 
 
