@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,8 @@ def shown(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
 def in_words(progress: Progress) -> str:
     """Loss, scores, rate, speed and remaining time in one line."""
     parts = [f"{name} {value:.4g}" for name, value in _measures(progress).items()]
-    parts.append(f"{_thousands(progress.samples_per_second)} samples/s")
+    if math.isfinite(progress.steps_per_second):
+        parts.append(f"{_thousands(progress.samples_per_second)} samples/s")
     return "  ".join(parts)
 
 
@@ -48,10 +50,12 @@ def _thousands(value: float) -> str:
     return f"{value / 1000:,.0f}k" if value >= 10_000 else f"{value:,.0f}"
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
+def _left(progress: Progress) -> str:
+    if not math.isfinite(progress.steps_per_second):
+        return ""
+    minutes, rest = divmod(round(progress.remaining_seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left"
 
 
 def _lines() -> Callable[[Progress], None]:
@@ -62,8 +66,12 @@ def _lines() -> Callable[[Progress], None]:
         done = progress.step == progress.steps
         if done or (time.monotonic() - last >= _LINE_SECONDS):
             last = time.monotonic()
-            left = "" if done else f"  {_duration(progress.remaining_seconds)} left"
-            print(f"epoch {progress.epoch}/{progress.epochs}  {in_words(progress)}{left}", file=sys.stderr, flush=True)
+            left = "" if done else _left(progress)
+            print(
+                f"epoch {progress.epoch}/{progress.training.epochs}  {in_words(progress)}  {left}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
 
     return watch
 
@@ -88,10 +96,10 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
         def watch(progress: Progress) -> None:
             bar.update(
                 task,
-                description=f"epoch {progress.epoch}/{progress.epochs}",
+                description=f"epoch {progress.epoch}/{progress.training.epochs}",
                 total=progress.steps,
                 completed=progress.step,
-                left=f"{_duration(progress.remaining_seconds)} left",
+                left=_left(progress),
             )
             words.plain = in_words(progress)
 

@@ -32,9 +32,11 @@ from .parts import Layer, Loss, Optimizer
 from .probes import confusion_matrix
 from .spec import Spec, completed, read_spec, to_toml
 from .step import State
-from .training import Fit, Progress, Training, answers, evaluate, fit, start_state
+from .training import Fit, Progress, Training, answers, check_fit, evaluate, fit, start_state
 
 _STATE = Path("checkpoints") / "final.safetensors"
+# What result.json holds of a run.
+_RESULT = ("outcome", "interrupted", "diverged", "measures", "confusion", "facts", "notes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,16 +82,18 @@ class Run:
         return self.preprocessing.task
 
     def predict(self, x: Any) -> np.ndarray:
-        """Classes by their names, labels as 0 and 1, or values in the target's own units, for raw rows (n, features).
+        """Answers for raw rows (n, features): classes by their names, labels as 0 and 1, or values in their own units.
 
-        x is scaled and encoded as the training rows were. Raises InputError where its columns do not fit.
+        Of shape (n,), or (n, K) for several labels or targets. x is scaled and encoded as the training rows were. Raises
+        InputError where its columns do not fit.
         """
         outputs = self.predict_outputs(x)
         if self.task == "classification":
             return self.preprocessing.labels(self._classes(outputs))
         if self.task == "multilabel":
             return (outputs > self._threshold).astype(int)
-        return self.preprocessing.values(outputs)
+        values = self.preprocessing.values(outputs)
+        return values[:, 0] if values.shape[1] == 1 else values
 
     def predict_outputs(self, x: Any) -> np.ndarray:
         """What the network answers for raw rows: (n, K) probabilities after a cross-entropy, else its plain outputs."""
@@ -98,10 +102,15 @@ class Run:
     def evaluate(self, x: Any, y: Any) -> dict[str, float]:
         """The loss and the scores for raw rows and their targets."""
         prepared = self.preprocessing
-        return _evaluate(self.spec, self.state, prepared, prepared.dataset(x, y), _engine(self.spec))
+        return _evaluate(self.spec, self.state, prepared, prepared.dataset(x, y), self._engine)
+
+    @property
+    def _engine(self) -> Engine:
+        """The engine of the training, on whatever device there is: a run may be used on another machine."""
+        return make_engine(self.spec.training.engine, self.spec.training.precision)
 
     def _answers(self, x: np.ndarray) -> np.ndarray:
-        return answers(self.network, self.loss, self.state, x, _engine(self.spec))
+        return answers(self.network, self.loss, self.state, x, self._engine)
 
     def _classes(self, outputs: np.ndarray) -> np.ndarray:
         if outputs.shape[1] == 1:
@@ -125,15 +134,7 @@ class Run:
         """All files but those that exist since before the training."""
         (folder / _STATE).parent.mkdir(exist_ok=True)
         save_state(folder / _STATE, self.state, {"preprocessing": self.preprocessing.describe()})
-        result = {
-            "outcome": self.outcome,
-            "interrupted": self.interrupted,
-            "diverged": self.diverged,
-            "measures": self.measures,
-            "confusion": self.confusion,
-            "facts": self.facts,
-            "notes": self.notes,
-        }
+        result = {name: getattr(self, name) for name in _RESULT}
         commit(folder / "result.json", json.dumps(result, indent=1).encode())
         commit(folder / "report.html", self.report().encode())
 
@@ -220,12 +221,10 @@ def run_spec(
     """
     split = spec.data.load(spec.training.seed)
     spec = completed(spec, split.train)
-    engine = _engine(spec)
+    engine = make_engine(spec.training.engine, spec.training.precision, spec.training.device)
     told(spec, split)
     record = watch
     if folder is not None:
-        from .training import check_fit
-
         assert spec.network
         check_fit(spec.network, split.train)
         make_folder(folder)
@@ -269,10 +268,6 @@ def _sets(split: Split) -> dict[str, Dataset]:
     """The sets that there are; the last one is the one that says most of unseen rows."""
     sets = {"training": split.train, "validation": split.validation, "test": split.test}
     return {name: data for name, data in sets.items() if data is not None}
-
-
-def _engine(spec: Spec) -> Engine:
-    return make_engine(spec.training.engine, spec.training.precision, spec.training.device)
 
 
 def _unit(preprocessing: Preprocessing) -> np.ndarray | float:
@@ -436,15 +431,9 @@ def load(folder: str | Path) -> Run:
         spec=spec,
         state=load_state(path / _STATE, template),
         history=read_metrics(path / "metrics.jsonl"),
-        measures=result["measures"],
         preprocessing=preprocessing,
-        outcome=result["outcome"],
-        facts=result["facts"],
-        confusion=result["confusion"],
-        notes=tuple(result["notes"]),
-        interrupted=result["interrupted"],
-        diverged=result["diverged"],
         folder=path,
+        **{name: result[name] for name in _RESULT},
     )
 
 
@@ -453,6 +442,8 @@ def _read_result(path: Path) -> dict[str, Any]:
         result: dict[str, Any] = json.loads((path / "result.json").read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(str(path / "result.json"), f"can not be read: {error}") from error
+    if not isinstance(result, dict) or not set(_RESULT) <= set(result):
+        raise InputError(str(path / "result.json"), f"expected a table with {', '.join(_RESULT)}")
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -54,18 +55,24 @@ class Training(Part):
 class Progress(NamedTuple):
     """Where a training stands, after each stretch of steps.
 
-    `record` holds the measures of the last stretch, or at the end of an epoch those of the epoch, which then is the
-    last entry of the history.
+    `steps_per_second` leaves out the first stretch, in which the program is compiled, and is NaN until there is
+    another. `record` holds the measures of the last stretch, or at the end of an epoch those of the epoch: the last
+    entry of the history.
     """
 
-    epochs: int
-    steps: int
+    training: Training
+    samples: int
     steps_per_epoch: int
     step: int
     seconds: float
-    samples_per_second: float
+    steps_per_second: float
     record: dict[str, float]
     history: list[dict[str, float]]
+
+    @property
+    def steps(self) -> int:
+        """The number of steps of the whole training."""
+        return self.training.epochs * self.steps_per_epoch
 
     @property
     def epoch(self) -> int:
@@ -74,11 +81,18 @@ class Progress(NamedTuple):
 
     @property
     def epoch_ended(self) -> bool:
+        """Whether this is the end of an epoch."""
         return self.step % self.steps_per_epoch == 0
 
     @property
+    def samples_per_second(self) -> float:
+        """How many training rows are learnt from in a second."""
+        return self.steps_per_second * self.samples / self.steps_per_epoch
+
+    @property
     def remaining_seconds(self) -> float:
-        return (self.steps - self.step) * self.seconds / max(self.step, 1)
+        """How long the rest will take at this speed."""
+        return (self.steps - self.step) / self.steps_per_second
 
 
 class Fit(NamedTuple):
@@ -150,11 +164,11 @@ def evaluate(
 def answers(network: Network, loss: Loss, state: State, x: np.ndarray, engine: Engine) -> np.ndarray:
     """What the network answers for the rows of x (n, features): probabilities or values, (n, K)."""
     placed = engine.place(state._replace(moments=()))
-    rows = [x[start : start + _MEASURE_ROWS] for start in range(0, len(x), _MEASURE_ROWS)]
-    size = min(len(x), _MEASURE_ROWS)
-    # The last rows are filled up to the common size, so that one compiled program serves all.
-    full = [np.concatenate([part, np.zeros((size - len(part), x.shape[1]), x.dtype)]) for part in rows]
-    return np.concatenate([engine.predict(network, loss, placed, engine.place(part)) for part in full])[: len(x)]
+    # Filled up to a power of two, so that a few compiled programs serve any number of rows.
+    size = min(1 << (len(x) - 1).bit_length(), _MEASURE_ROWS)
+    full = np.concatenate([x, np.zeros((-len(x) % size, x.shape[1]), x.dtype)])
+    parts = [engine.place(full[start : start + size]) for start in range(0, len(full), size)]
+    return np.concatenate([engine.predict(network, loss, placed, part) for part in parts])[: len(x)]
 
 
 def _summary(plan: Plan, sums: Tree) -> dict[str, float]:
@@ -249,6 +263,7 @@ def fit(
     block = 1 if held_out else max(1, min(training.epochs, _BLOCK_STEPS // per_epoch))
     history: list[dict[str, float]] = []
     pace, began = _Pace(), time.perf_counter()
+    warm: tuple[int, float] | None = None
 
     with _interruptible() as asked_to_stop:
         orders = _orders(training, block, len(train), batch_size)
@@ -280,9 +295,10 @@ def fit(
                         found = _summary(judge, engine.measure(judge, state, *held_out))
                         history[-1] |= {f"validation_{name}": value for name, value in found.items()}
                     record = history[-1]
-                step, seconds = first * per_epoch + done, now - began
-                speed = step * len(train) / per_epoch / seconds
-                watch(Progress(training.epochs, steps, per_epoch, step, seconds, speed, record, history))
+                step = first * per_epoch + done
+                speed = (step - warm[0]) / (now - warm[1]) if warm else math.nan
+                warm = warm or (step, now)
+                watch(Progress(training, len(train), per_epoch, step, now - began, speed, record, history))
                 if asked_to_stop():
                     if done < end:
                         history += _records(plan, reports, first, per_epoch, done // per_epoch)
