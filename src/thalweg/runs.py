@@ -84,8 +84,8 @@ class Run:
     def predict(self, x: Any) -> np.ndarray:
         """Answers for raw rows (n, features): classes by their names, labels as 0 and 1, or values in their own units.
 
-        Of shape (n,), or (n, K) for several labels or targets. x is scaled and encoded as the training rows were. Raises
-        InputError where its columns do not fit.
+        Of shape (n,), or (n, K) for several labels or targets. x is scaled and encoded as the training rows were.
+        Raises InputError where its columns do not fit.
         """
         outputs = self.predict_outputs(x)
         if self.task == "classification":
@@ -358,7 +358,7 @@ def _title(run: Run) -> str:
 
 def _data_in_words(spec: Spec) -> str:
     described = spec.data.describe()["source"]
-    return described if isinstance(described, str) else str(described.get("file") or described["kind"])
+    return described if isinstance(described, str) else Path(described.get("file") or described["kind"]).name
 
 
 def _in_words(layer: Layer) -> str:
