@@ -12,7 +12,7 @@ import thalweg
 ROOT = Path(thalweg.__file__).parent
 
 # The ground floor is a stair of its own: each may import those before it.
-STAIR = ["errors", "arrays", "noise", "functions", "parts"]
+STAIR = ["errors", "files", "arrays", "noise", "functions", "parts"]
 FLOORS = [
     STAIR,
     ["initializers", "layers", "losses", "optimizers", "schedules", "data", "linear_units", "probes"],
@@ -29,6 +29,7 @@ FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in name
 # On the stair, only these steps down.
 STAIR_IMPORTS = {
     "errors": set(),
+    "files": {"errors"},
     "arrays": set(),
     "noise": set(),
     "functions": {"arrays"},

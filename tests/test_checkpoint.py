@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from thalweg.checkpoint import commit, load_state, read_manifest, save_state
+from thalweg.checkpoint import load_state, read_manifest, save_state
 from thalweg.errors import InputError
 from thalweg.layers import Affine
 
@@ -58,17 +58,3 @@ def test_another_networks_state_is_refused(saved):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="can not be read"):
         load_state(tmp_path / "none.safetensors", STATE)
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    commit(path, b"old")
-
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(InputError, match="No space left"):
-        commit(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +13,9 @@ from safetensors import numpy as safetensors
 
 from .arrays import Tree, arrays_of, map_arrays
 from .errors import InputError
+from .files import commit
 
 _FORMAT = 1
-
-
-def commit(path: Path, content: bytes) -> None:
-    """Write a file as a whole or not at all: beside it, flushed to the disk, then renamed.
-
-    Raises InputError where the folder can not be written or the disk is full; the file is then as it was.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise InputError(str(path), f"can not be written: {error.strerror or error}") from error
 
 
 def save_state(path: Path, state: Tree, facts: dict[str, Any]) -> None:

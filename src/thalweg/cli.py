@@ -189,8 +189,8 @@ def predict(
     out: Annotated[Path | None, typer.Option("--out", help="Write to this CSV file instead of stdout.")] = None,
 ) -> None:
     """Predict the rows of a file with a trained network; prints CSV."""
-    from .checkpoint import commit
     from .data import read_table
+    from .files import commit
     from .runs import load, prediction_table
 
     content = prediction_table(load(run), read_table(file)).write_csv().encode()
@@ -237,7 +237,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a run anew, and print its path."""
-    from .checkpoint import commit
+    from .files import commit
     from .runs import load
 
     path = out or run / "report.html"

@@ -23,10 +23,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import arrays_of
-from .checkpoint import commit, load_state, read_manifest, save_state
+from .checkpoint import load_state, read_manifest, save_state
 from .data import Data, Dataset, Preprocessing, Split, Task
 from .engines import Device, Engine, EngineName, Precision, make_engine
 from .errors import InputError
+from .files import commit
 from .network import Network
 from .parts import Layer, Loss, Optimizer
 from .probes import confusion_matrix

@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.request
 import zlib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 
 from ..errors import InputError
+from ..files import cache_folder, commit
 from .dataset import Samples
 from .idx import IdxFiles, find_idx, read_folder
 from .source import Source
@@ -63,16 +63,14 @@ class Mnist(Source, kind="mnist"):
 
 
 def _cache() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("thalweg"), "mnist")
+    return cache_folder() / "mnist"
 
 
 def _download(folder: Path) -> IdxFiles:
     for name in MD5:
         target = folder / f"{name}.gz"
         if not target.exists():
-            _commit(_fetch(name), target)
+            commit(target, _fetch(name))
     files = find_idx(folder)
     assert files is not None
     return files
@@ -98,21 +96,3 @@ def _fetch(name: str) -> bytes:
         f"could not download {name}.gz ({'; '.join(failures)}); put the four MNIST files into a folder and name it by "
         "the option `folder` or the environment variable THALWEG_DATA; `digits` is a smaller set without a download",
     )
-
-
-def _commit(content: bytes, target: Path) -> None:
-    # Two processes may download at once: each writes its own file, and the last to be renamed stands.
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".part-")
-        try:
-            with open(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, target)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise InputError("mnist", f"{target} can not be written: {error.strerror}") from None

@@ -5,20 +5,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import platformdirs
 from jax import lax
 
 from ..arrays import Array, Tree
 from ..errors import InputError
+from ..files import cache_folder
 from ..parts import Initializer, Part
 from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
 
@@ -93,7 +91,7 @@ def _keep_compiled_programs() -> None:
     """Compiled programs outlive the process, in the user's own cache folder; a folder that the user set up stays."""
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
-    folder = Path(os.environ.get("THALWEG_CACHE") or platformdirs.user_cache_dir("thalweg")) / "compiled"
+    folder = cache_folder() / "compiled"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -161,8 +159,9 @@ class Compiled:
 
     def measure(self, plan: Plan, state: State, data: Batch, rows: Array) -> Tree:
         """The scores of every batch, stacked, without learning."""
+        plan = _known(plan)
         with self._settings():
-            scores = [_measure(_known(plan), state, data, rows, index) for index in range(len(rows))]
+            scores = [_measure(plan, state, data, rows, index) for index in range(len(rows))]
         return jax.tree.map(lambda *values: np.stack([np.asarray(value) for value in values]), *scores)
 
     def predict(self, network: Any, loss: Any, state: State, x: np.ndarray) -> np.ndarray:
