@@ -135,18 +135,17 @@ def as_batch(data: Dataset) -> Batch:
     return Batch(data.x, data.y, weight)
 
 
-def order_of(seed: int, epoch: int, samples: int, batch_size: int) -> np.ndarray:
-    """The rows of each batch of an epoch, shuffled: (steps, batch size), the last batch filled up with -1.
+def order_of(seed: int, epoch: int, samples: int) -> np.ndarray:
+    """The rows in the order of an epoch, shuffled: (samples,). A function of the seed and the epoch alone.
 
-    A function of the seed and the epoch alone.
-
-    >>> order_of(0, 1, samples=5, batch_size=3).shape
-    (2, 3)
+    >>> sorted(order_of(0, 1, samples=5).tolist())
+    [0, 1, 2, 3, 4]
     """
-    return _in_batches(generator(seed, "order", epoch).permutation(samples), batch_size)
+    return generator(seed, "order", epoch).permutation(samples)
 
 
 def _in_batches(rows: np.ndarray, batch_size: int) -> np.ndarray:
+    """Rows in batches (steps, batch size), the last one filled up with -1."""
     steps = -(-len(rows) // batch_size)
     padded = np.full(steps * batch_size, -1, dtype=np.int32)
     padded[: len(rows)] = rows
@@ -201,17 +200,17 @@ def start_state(network: Network, optimizer: Optimizer, seed: int, features: int
     return engine.place(State(start.params, start.states, optimizer.init(start.params), np.array(0)))
 
 
-def _orders(training: Training, block: int, samples: int, batch_size: int) -> Iterator[tuple[int, int, np.ndarray]]:
+def _orders(seed: int, epochs: int, block: int, samples: int, batch_size: int) -> Iterator[tuple[int, int, np.ndarray]]:
     """Block after block: its first epoch, its number of epochs, and the rows of all its batches, always of one shape.
 
     The first block is short, so that the device can begin; the others are made while it works.
     """
     first, count = 0, max(1, block // 8)
-    while first < training.epochs:
-        count = min(count, training.epochs - first)
-        orders = [order_of(training.seed, epoch, samples, batch_size) for epoch in range(first, first + count)]
-        rows = np.full((block, *orders[0].shape), -1, dtype=np.int32)
-        rows[:count] = orders
+    while first < epochs:
+        count = min(count, epochs - first)
+        rows = np.full((block, -(-samples // batch_size) * batch_size), -1, dtype=np.int32)
+        for index in range(count):
+            rows[index, :samples] = order_of(seed, first + index, samples)
         yield first, count, rows.reshape(-1, batch_size)
         first, count = first + count, block
 
@@ -266,10 +265,10 @@ def fit(
     warm: tuple[int, float] | None = None
 
     with _interruptible() as asked_to_stop:
-        orders = _orders(training, block, len(train), batch_size)
+        orders = _orders(training.seed, training.epochs, block, len(train), batch_size)
         upcoming = next(orders, None)
         while upcoming:
-            first, epochs, rows = upcoming[0], upcoming[1], engine.place(upcoming[2])
+            first, epochs, rows = upcoming
             end = epochs * per_epoch
             good, done, reports = engine.fetch(state), 0, []
             while done < end:
@@ -308,7 +307,7 @@ def fit(
 
 def _placed(engine: Engine, data: Dataset) -> tuple[Batch, Array]:
     rows = _in_batches(np.arange(len(data)), min(len(data), _MEASURE_ROWS))
-    return engine.place(as_batch(data)), engine.place(rows)
+    return engine.place(as_batch(data)), rows
 
 
 def _records(plan: Plan, reports: list[Tree], first: int, per_epoch: int, count: int) -> list[dict[str, float]]:
