@@ -355,3 +355,19 @@ def test_a_cache_folder_that_can_not_be_made_stops_nobody(tmp_path):
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     subprocess.run([sys.executable, "-c", _CACHE], env=environment, check=True, timeout=120)
     assert Path(blocked).is_file()
+
+
+def test_few_and_many_parameters_are_carried_alike():
+    # Few are carried through the loop as one vector; the formulas must not notice.
+    from thalweg.engines import compiled
+
+    plan, data, batch_size, _ = rings()
+    packed, _ = trained(Compiled("float64"), rings, 60)
+    limit, compiled._FEW_PARAMETERS = compiled._FEW_PARAMETERS, 0
+    try:
+        jax.clear_caches()
+        apart, _ = trained(Compiled("float64"), rings, 60)
+    finally:
+        compiled._FEW_PARAMETERS = limit
+        jax.clear_caches()
+    assert_close(packed, apart, rtol=1e-10, atol=1e-12)
