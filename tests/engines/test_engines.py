@@ -361,7 +361,6 @@ def test_few_and_many_parameters_are_carried_alike():
     # Few are carried through the loop as one vector; the formulas must not notice.
     from thalweg.engines import compiled
 
-    plan, data, batch_size, _ = rings()
     packed, _ = trained(Compiled("float64"), rings, 60)
     limit, compiled._FEW_PARAMETERS = compiled._FEW_PARAMETERS, 0
     try:
