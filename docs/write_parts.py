@@ -9,7 +9,7 @@ from types import ModuleType
 
 from thalweg import data, initializers, layers, losses, optimizers, schedules
 from thalweg.data import Source
-from thalweg.parts import Initializer, Layer, Loss, Optimizer, Part, Schedule
+from thalweg.parts import Initializer, Layer, Loss, Optimizer, Part, Schedule, options_of
 
 FAMILIES: list[tuple[str, type[Part], ModuleType, str]] = [
     ("Layers", Layer, layers, "z is what comes in, y what goes out."),
@@ -24,7 +24,7 @@ FAMILIES: list[tuple[str, type[Part], ModuleType, str]] = [
 def options(part: type[Part]) -> str:
     """The options of a part with their defaults."""
     words = []
-    for field in dataclasses.fields(part):  # type: ignore[arg-type]
+    for field in options_of(part):
         required = field.default is dataclasses.MISSING
         words.append(f"`{field.name}`" if required else f"`{field.name} = {field.default!r}`".replace("None", "…"))
     return ", ".join(words)

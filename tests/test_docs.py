@@ -113,4 +113,4 @@ def test_every_name_of_the_package_can_be_had():
         assert getattr(thalweg, name) is not None
     assert set(thalweg.__all__) <= set(dir(thalweg))
     with pytest.raises(AttributeError, match="nothing"):
-        thalweg.nothing  # noqa: B018
+        _ = thalweg.nothing

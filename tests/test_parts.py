@@ -248,3 +248,16 @@ def test_one_problem_is_one_line_and_several_are_a_list():
 
 def test_nearest_lists_all_names_where_none_is_near():
     assert nearest("qqqq", ["relu", "tanh"]) == "known: relu, tanh"
+
+
+def test_a_part_that_lacks_its_rule_is_refused_when_it_is_made():
+    try:
+
+        @dataclasses.dataclass(frozen=True)
+        class Unfinished(Layer, kind="unfinished"):
+            pass
+
+        with pytest.raises(TypeError, match="abstract"):
+            Unfinished()
+    finally:
+        Layer.kinds.pop("unfinished", None)

@@ -14,6 +14,7 @@ Parameters (weights) and running values live outside of the parts, in nested Nam
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, get_type_hints
 
@@ -42,7 +43,7 @@ class Part:
                 cls.kinds[name] = cls
 
     def __post_init__(self) -> None:
-        values = {field.name: getattr(self, field.name) for field in _fields(type(self))}
+        values = {field.name: getattr(self, field.name) for field in options_of(type(self))}
         checked, problems = _check(type(self), values)
         if problems:
             raise InputError(type(self).__name__, problems)
@@ -72,7 +73,7 @@ class Part:
     def describe(self) -> dict[str, Any]:
         """The table that makes this part again through `of`, in plain numbers, words, lists and tables."""
         table: dict[str, Any] = {"kind": self.kind} if self.kind else {}
-        for field in _fields(type(self)):
+        for field in options_of(type(self)):
             value = getattr(self, field.name)
             if value is not None:
                 table[field.name] = _plain(value)
@@ -83,7 +84,8 @@ class Part:
         return core_schema.no_info_plain_validator_function(cls.of)
 
 
-def _fields(cls: type[Part]) -> tuple[dataclasses.Field[Any], ...]:
+def options_of(cls: type[Part]) -> tuple[dataclasses.Field[Any], ...]:
+    """The options of a kind of part, in order."""
     return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
 
 
@@ -97,7 +99,7 @@ def _plain(value: Any) -> Any:
 
 def _brief(part: Part) -> Any:
     """The shortest form: `dense 128` where the options given are numbers and the first ones, else a table of them."""
-    fields = _fields(type(part))
+    fields = options_of(type(part))
     given = {
         field.name: _plain(getattr(part, field.name)) for field in fields if getattr(part, field.name) != field.default
     }
@@ -115,7 +117,7 @@ def _as_table(cls: type[Part], value: Any) -> dict[str, Any]:
         known = cls.kinds.get(name)
         if known is None or not options:
             return {"kind": name}
-        names = [field.name for field in _fields(known)]
+        names = [field.name for field in options_of(known)]
         if len(options) > len(names):
             raise InputError(name, f"takes at most {len(names)} options ({', '.join(names)}), received {len(options)}")
         return {"kind": name, **dict(zip(names, map(_number_or_word, options), strict=False))}
@@ -134,7 +136,7 @@ def _number_or_word(text: str) -> int | float | str:
 
 
 def _from_table(cls: type[Part], table: dict[str, Any]) -> Any:
-    fields = {field.name: field for field in _fields(cls) if field.init}
+    fields = {field.name: field for field in options_of(cls) if field.init}
     label = cls.kind or cls.__name__
     problems = [
         Problem(name, f"unknown option of {label}; {nearest(name, fields) if fields else f'{label} has none'}")
@@ -158,7 +160,7 @@ _ADAPTERS: dict[type[Part], dict[str, TypeAdapter[Any]]] = {}
 def _adapters(cls: type[Part]) -> dict[str, TypeAdapter[Any]]:
     if cls not in _ADAPTERS:
         hints = get_type_hints(cls, include_extras=True)
-        _ADAPTERS[cls] = {field.name: TypeAdapter(hints[field.name]) for field in _fields(cls)}
+        _ADAPTERS[cls] = {field.name: TypeAdapter(hints[field.name]) for field in options_of(cls)}
     return _ADAPTERS[cls]
 
 
@@ -197,20 +199,20 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
 
 
-class Initializer(Part, family="initializer"):
+class Initializer(Part, ABC, family="initializer"):
     """Draws the start values of an array, always with NumPy and in float64, so that no engine changes them."""
 
+    @abstractmethod
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Start values of that shape."""
-        raise NotImplementedError
 
 
-class Schedule(Part, family="schedule"):
+class Schedule(Part, ABC, family="schedule"):
     """A number that changes with training: step -> value. Step 0 is the first update."""
 
+    @abstractmethod
     def __call__(self, step: Array) -> Array:
         """The value for the update after `step` updates; `step` is a number or an array of any engine."""
-        raise NotImplementedError
 
 
 def number_or_other(value: Any) -> str:
@@ -239,7 +241,7 @@ class Mode(NamedTuple):
     training: bool
 
 
-class Layer(Part, family="layer"):
+class Layer(Part, ABC, family="layer"):
     """One map from rows to rows, with the rule that carries dL/d(output) back to dL/d(input).
 
     Shapes: x (n, width in), y (n, width out), one row a sample.
@@ -251,28 +253,28 @@ class Layer(Part, family="layer"):
         """(params, state, shape of one output sample) for samples of `shape`; the initializers fill what has no own."""
         return (), (), shape
 
+    @abstractmethod
     def forward(self, params: Tree, state: Tree, x: Array, mode: Mode) -> tuple[Array, Tree, Tree]:
         """(y, the new state, the cache that `backward` needs)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
         """(dL/dx, gradients in the type of `params`) from delta = dL/dy."""
-        raise NotImplementedError
 
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         """The gradients alone, for the lowest layer, where nobody asks for dL/dx."""
         return self.backward(params, cache, delta)[1]
 
 
-class Loss(Part, family="loss"):
+class Loss(Part, ABC, family="loss"):
     """A loss over a batch: its value and its delta = dL/d(outputs) from one function."""
 
     threshold: ClassVar[float] = 0.5
     """Where a single output, or each of several labels, changes from no to yes."""
 
+    @abstractmethod
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         """Loss of each sample (n,) and its derivative by the outputs (n, width), for targets of the outputs' shape."""
-        raise NotImplementedError
 
     def __call__(self, outputs: Array, targets: Array, weight: Array) -> tuple[Array, Array]:
         """(L, dL/d outputs), L the mean of the samples' losses weighted by `weight` (n,); 0 if all weights are 0."""
@@ -287,17 +289,17 @@ class Loss(Part, family="loss"):
         return outputs
 
 
-class Optimizer(Part, family="optimizer"):
+class Optimizer(Part, ABC, family="optimizer"):
     """A rule that turns gradients into updates; the new parameters are params + updates."""
 
     learning_rate: Any
     full_batch: ClassVar[bool] = False
     """Whether the rule is meant for the gradient over all training samples."""
 
+    @abstractmethod
     def init(self, params: Tree) -> Tree:
         """The moments before the first update."""
-        raise NotImplementedError
 
+    @abstractmethod
     def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
         """(updates, new moments) for the update after `step` updates."""
-        raise NotImplementedError

@@ -24,7 +24,7 @@ import numpy as np
 
 from .arrays import arrays_of
 from .checkpoint import load_state, read_manifest, save_state
-from .data import Data, Dataset, Preprocessing, Split, Task
+from .data import Dataset, Preprocessing, Split, Task
 from .engines import Device, Engine, EngineName, Precision, make_engine
 from .errors import InputError
 from .files import commit
@@ -33,7 +33,7 @@ from .parts import Layer, Loss, Optimizer
 from .probes import confusion_matrix
 from .spec import Spec, completed, read_spec, to_toml
 from .step import State
-from .training import Fit, Progress, Training, answers, check_fit, evaluate, fit, start_state
+from .training import Fit, Progress, answers, check_fit, evaluate, fit, start_state
 
 _STATE = Path("checkpoints") / "final.safetensors"
 # What result.json holds of a run.
@@ -199,10 +199,10 @@ def train(
     >>> run.predict([[0, 0], [0, 1], [1, 0], [1, 1]]).tolist()
     [0, 1, 1, 0]
     """
-    if network is not None and not isinstance(network, Network):
-        network = Network(tuple(network))  # type: ignore[arg-type]
-    training = Training(epochs, batch_size, seed, engine, precision, device)  # type: ignore[arg-type]
-    spec = Spec(Data.of(data), network, loss, optimizer, training)  # type: ignore[arg-type]
+    training: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "engine": engine}
+    training |= {"precision": precision, "device": device}
+    layers = network if network is None or isinstance(network, Network) else {"layers": network}
+    spec = Spec.of({"data": data, "network": layers, "loss": loss, "optimizer": optimizer, "training": training})
     from .display import shown
 
     with shown(quiet=not progress) as watch:

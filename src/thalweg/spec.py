@@ -47,7 +47,7 @@ class Spec(Part):
 def default_network(data: Dataset) -> Network:
     """Two hidden layers of 64 and 32 ReLU units, and the output that the task calls for."""
     output = {"classification": ["softmax"], "multilabel": ["sigmoid"], "regression": []}[data.task]
-    return Network(("dense 64", "relu", "dense 32", "relu", f"dense {data.outputs}", *output))  # type: ignore[arg-type]
+    return Network.of({"layers": ["dense 64", "relu", "dense 32", "relu", f"dense {data.outputs}", *output]})
 
 
 def default_loss(network: Network, data: Dataset) -> Loss:

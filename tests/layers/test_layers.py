@@ -206,9 +206,12 @@ def test_dense_gradients_are_finite_differences(seed, n, fan_in, width):
 def test_dense_backward_is_the_adjoint_in_all_arguments(on):
     params, x, v = dense_case(1, 5, 3, 2)
     du, dx, _ = dense_case(2, 5, 3, 2)
+
+    def output(params, x):
+        return layers.Dense(2).forward(params, (), x, TRAINING)[0]
+
     with jax.enable_x64(True):
-        function = lambda params, x: layers.Dense(2).forward(params, (), x, TRAINING)[0]  # noqa: E731
-        _, forward = jax.jvp(function, (params, x), (du, dx))
+        _, forward = jax.jvp(output, (params, x), (du, dx))
     (back, grads), _ = on(dense_back, params, x, v)
     left = np.sum(back * dx) + np.sum(grads.W * du.W) + np.sum(grads.b * du.b)
     np.testing.assert_allclose(left, np.sum(v * np.asarray(forward)), rtol=1e-12)

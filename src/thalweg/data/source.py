@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ from .dataset import Samples
 from .tables import SUFFIXES
 
 
-class Source(Part, family="data source"):
+class Source(Part, ABC, family="data source"):
     """Where rows come from.
 
     Beside the forms of every part, a source may be the path of a table (.csv, .tsv, .parquet), the path of a folder
@@ -24,9 +25,9 @@ class Source(Part, family="data source"):
     (500, 'my table.csv')
     """
 
+    @abstractmethod
     def load(self, seed: int) -> Samples:
         """The rows; the seed matters to sources that draw them."""
-        raise NotImplementedError
 
     @classmethod
     def of(cls, value: Any) -> Self:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from jax.flatten_util import ravel_pytree
 from ..arrays import Array, Tree
 from ..errors import InputError
 from ..files import cache_folder
-from ..parts import Initializer, Part
+from ..parts import Initializer, Part, options_of
 from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
 
 _Fixed = tuple[tuple[str, Any], ...]
@@ -28,7 +27,7 @@ def _flatten(part: Any) -> tuple[tuple[Any, ...], tuple[tuple[str, ...], _Fixed]
     """Numbers with a fraction, and parts, are leaves: changing them compiles nothing. The rest shapes the program."""
     leaves: dict[str, Any] = {}
     fixed: list[tuple[str, Any]] = []
-    for field in dataclasses.fields(part):
+    for field in options_of(type(part)):
         value = getattr(part, field.name)
         if isinstance(value, int | str | None):
             fixed.append((field.name, value))
@@ -58,7 +57,7 @@ def _known(value: Any) -> Any:
         if cls not in _registered:
             _registered.add(cls)
             jax.tree_util.register_pytree_node(cls, _flatten, functools.partial(_unflatten, cls))
-        for field in dataclasses.fields(value):  # type: ignore[arg-type]
+        for field in options_of(cls):
             _known(getattr(value, field.name))
     elif isinstance(value, tuple):
         for item in value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from ..arrays import Array, Tree, namespace
@@ -16,13 +17,13 @@ class Activation(Layer):
     Shapes: z and y (n, width). Backward: dL/dz = dL/dy * slope.
     """
 
+    @abstractmethod
     def value(self, z: Array) -> Array:
         """f(z)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def slope(self, z: Array, y: Array) -> Array:
         """f'(z); y = f(z) is given because many derivatives are shorter by it."""
-        raise NotImplementedError
 
     def forward(self, params: Tree, state: Tree, x: Array, mode: Mode) -> tuple[Array, Tree, Tree]:
         y = self.value(x)

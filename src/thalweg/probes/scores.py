@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,16 +29,16 @@ class Residuals(NamedTuple):
     square: Array
 
 
-class Scores(Part, family="score"):
+class Scores(Part, ABC, family="score"):
     """Sums of a batch (`tally`), inside of the step; what the sums over an epoch come to (`summary`), outside of it."""
 
+    @abstractmethod
     def tally(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Any:
         """The sums of one batch: outputs (n, K), y as the data set has it, weight (n,), loss the batch's mean."""
-        raise NotImplementedError
 
+    @abstractmethod
     def summary(self, total: Any) -> dict[str, np.ndarray]:
         """Names and values of the measures from sums over batches; sums of many epochs, (epochs, ...), give as many."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
