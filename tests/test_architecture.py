@@ -21,7 +21,7 @@ FLOORS = [
     ["engines", "checkpoint"],
     ["training"],
     ["spec"],
-    ["report", "display"],
+    ["report", "display", "folders"],
     ["runs"],
     ["cli", "estimators", "web", "__init__", "__main__"],
 ]

@@ -8,7 +8,8 @@ import pytest
 
 import thalweg
 from thalweg.errors import InputError
-from thalweg.runs import list_runs, load, new_folder, prediction_table, read_metrics, run_spec
+from thalweg.folders import list_runs, new_folder, read_metrics
+from thalweg.runs import load, prediction_table, run_spec
 from thalweg.spec import Spec
 
 

@@ -14,7 +14,8 @@ from typing import Any
 # Name -> module. Nothing is imported before it is asked for, so that the shell answers at once.
 _PLACES = {
     **dict.fromkeys(("Network", "default_initializer"), "network"),
-    **dict.fromkeys(("Run", "list_runs", "load", "train"), "runs"),
+    **dict.fromkeys(("Run", "load", "train"), "runs"),
+    **dict.fromkeys(("list_runs",), "folders"),
     **dict.fromkeys(("Spec", "read_spec"), "spec"),
     **dict.fromkeys(("InputError",), "errors"),
     **dict.fromkeys(("Training",), "training"),

@@ -114,7 +114,8 @@ def train(
 
 def _train(spec: Any, name: str, out: Path | None, json: bool, quiet: bool) -> None:
     from .display import shown
-    from .runs import network_in_words, new_folder, run_spec
+    from .folders import network_in_words, new_folder
+    from .runs import run_spec
 
     def told(spec: Any, split: Any) -> None:
         if quiet or json:
@@ -208,7 +209,7 @@ def runs(
 ) -> None:
     """List the runs of a folder."""
     from .errors import InputError
-    from .runs import list_runs
+    from .folders import list_runs
 
     if not folder.is_dir():
         raise InputError(str(folder), "is no folder of runs; `thalweg train digits` makes the first run in runs/")

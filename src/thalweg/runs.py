@@ -1,11 +1,4 @@
-"""A run: what was trained, how it went, and its directory of plain files.
-
-spec.toml                   everything that decides the run
-metrics.jsonl               one line an epoch
-checkpoints/final.*         the state (safetensors) and its manifest with the SHA-256 and the preprocessing
-result.json                 outcome, measures by set, facts and notes
-report.html                 the report, for a browser, offline
-"""
+"""A run: a trained network with its record; how it is made, used, saved and loaded."""
 
 from __future__ import annotations
 
@@ -18,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +21,17 @@ from .data import Dataset, Preprocessing, Split, Task
 from .engines import Device, Engine, EngineName, Precision, make_engine
 from .errors import InputError
 from .files import commit
+from .folders import (
+    RESULT,
+    data_in_words,
+    layer_in_words,
+    line_of,
+    make_folder,
+    read_metrics,
+    read_result,
+    recorded,
+    write_spec,
+)
 from .network import Network
 from .parts import Layer, Loss, Optimizer
 from .probes import confusion_matrix
@@ -36,8 +40,6 @@ from .step import State
 from .training import Fit, Progress, answers, check_fit, evaluate, fit, start_state
 
 _STATE = Path("checkpoints") / "final.safetensors"
-# What result.json holds of a run.
-_RESULT = ("outcome", "interrupted", "diverged", "measures", "confusion", "facts", "notes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +128,8 @@ class Run:
     def save(self, folder: str | Path) -> Path:
         """Write the run's directory and return it. Raises InputError where it is not empty, or can not be written."""
         path = make_folder(Path(folder))
-        _write_spec(path, self.spec)
-        commit(path / "metrics.jsonl", b"".join(_line(record) for record in self.history))
+        write_spec(path, self.spec)
+        commit(path / "metrics.jsonl", b"".join(line_of(record) for record in self.history))
         self._write(path)
         return path
 
@@ -135,7 +137,7 @@ class Run:
         """All files but those that exist since before the training."""
         (folder / _STATE).parent.mkdir(exist_ok=True)
         save_state(folder / _STATE, self.state, {"preprocessing": self.preprocessing.describe()})
-        result = {name: getattr(self, name) for name in _RESULT}
+        result = {name: getattr(self, name) for name in RESULT}
         commit(folder / "result.json", json.dumps(result, indent=1).encode())
         commit(folder / "report.html", self.report().encode())
 
@@ -161,18 +163,6 @@ class Run:
         from IPython.display import HTML, display
 
         display(HTML(self._repr_html_()), *self.figures()[:1])
-
-
-class Row(NamedTuple):
-    """One line of the list of runs."""
-
-    name: str
-    finished: str
-    data: str
-    network: str
-    epochs: int
-    outcome: str
-    measures: dict[str, dict[str, float]]
 
 
 def train(
@@ -229,8 +219,8 @@ def run_spec(
         assert spec.network
         check_fit(spec.network, split.train)
         make_folder(folder)
-        _write_spec(folder, spec)
-        record = _recorded(folder, watch)
+        write_spec(folder, spec)
+        record = recorded(folder, watch)
 
     began = time.perf_counter()
     assert spec.network and spec.loss
@@ -329,7 +319,7 @@ def account_of(run: Run) -> Any:
         true, predicted = run.preprocessing.values(data.y), run.preprocessing.values(outputs)
     start = run.network.initialize(0, (data.features,))
     layers = tuple(
-        (_in_words(layer), str(shape), sum(np.size(array) for _, array in arrays_of(params)))
+        (layer_in_words(layer), str(shape), sum(np.size(array) for _, array in arrays_of(params)))
         for layer, shape, params in zip(run.network.layers, start.shapes, start.params, strict=True)
     )
     return Account(
@@ -354,66 +344,7 @@ def account_of(run: Run) -> Any:
 
 
 def _title(run: Run) -> str:
-    return f"{run.folder.name}: {_data_in_words(run.spec)}" if run.folder else _data_in_words(run.spec)
-
-
-def _data_in_words(spec: Spec) -> str:
-    described = spec.data.describe()["source"]
-    return described if isinstance(described, str) else Path(described.get("file") or described["kind"]).name
-
-
-def _in_words(layer: Layer) -> str:
-    table = layer.describe()
-    return " ".join([table.pop("kind"), *(f"{value:g}" for value in table.values() if type(value) in (int, float))])
-
-
-def network_in_words(network: Network) -> str:
-    """`dense 128, relu, dense 10, softmax`."""
-    return ", ".join(_in_words(layer) for layer in network.layers)
-
-
-def new_folder(name: str, parent: Path = Path("runs")) -> Path:
-    """A folder for a run that does not exist yet: its name and the time, to the second, and a number if need be."""
-    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    candidates = (parent / (stem if number == 1 else f"{stem}-{number}") for number in range(1, 10_000))
-    return next(path for path in candidates if not path.exists())
-
-
-def make_folder(folder: Path) -> Path:
-    """Make the folder of a run. Raises InputError where it holds something already, or can not be made or written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise InputError(str(folder), "expected a new or an empty folder, and this one holds files")
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(str(folder), f"can not be used as a run's folder: {error.strerror or error}") from error
-    return folder
-
-
-def _write_spec(folder: Path, spec: Spec) -> None:
-    commit(folder / "spec.toml", to_toml(spec).encode())
-
-
-def _line(record: dict[str, float]) -> bytes:
-    return json.dumps(record).encode() + b"\n"
-
-
-def _recorded(folder: Path, watch: Callable[[Progress], None]) -> Callable[[Progress], None]:
-    """A watch that also appends each epoch's record to metrics.jsonl."""
-    written = 0
-
-    def record(progress: Progress) -> None:
-        nonlocal written
-        if new := progress.history[written:]:
-            with open(folder / "metrics.jsonl", "ab") as file:
-                file.writelines(map(_line, new))
-            written += len(new)
-        watch(progress)
-
-    return record
+    return f"{run.folder.name}: {data_in_words(run.spec)}" if run.folder else data_in_words(run.spec)
 
 
 def load(folder: str | Path) -> Run:
@@ -427,61 +358,15 @@ def load(folder: str | Path) -> Run:
     preprocessing = Preprocessing.of(read_manifest(path / _STATE)["preprocessing"])
     assert spec.network
     template = start_state(spec.network, spec.optimizer, 0, preprocessing.features, make_engine("eager"))
-    result = _read_result(path)
+    result = read_result(path)
     return Run(
         spec=spec,
         state=load_state(path / _STATE, template),
         history=read_metrics(path / "metrics.jsonl"),
         preprocessing=preprocessing,
         folder=path,
-        **{name: result[name] for name in _RESULT},
+        **{name: result[name] for name in RESULT} | {"notes": tuple(result["notes"])},
     )
-
-
-def _read_result(path: Path) -> dict[str, Any]:
-    try:
-        result: dict[str, Any] = json.loads((path / "result.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(str(path / "result.json"), f"can not be read: {error}") from error
-    if not isinstance(result, dict) or not set(_RESULT) <= set(result):
-        raise InputError(str(path / "result.json"), f"expected a table with {', '.join(_RESULT)}")
-    return result
-
-
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The records of metrics.jsonl; a last line that a crash has torn is left out."""
-    records = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return records
-
-
-def list_runs(parent: Path) -> list[Row]:
-    """The runs below a folder, the oldest first. One that was broken off is listed as such."""
-    rows = []
-    for path in sorted(parent.glob("*/spec.toml")):
-        folder = path.parent
-        try:
-            spec = read_spec(str(path))
-            result = _read_result(folder) if (folder / "result.json").exists() else {}
-        except InputError as error:
-            rows.append(Row(folder.name, "", "", "", 0, str(error), {}))
-            continue
-        rows.append(
-            Row(
-                name=folder.name,
-                finished=result.get("facts", {}).get("finished", ""),
-                data=_data_in_words(spec),
-                network=network_in_words(spec.network) if spec.network else "",
-                epochs=len(read_metrics(folder / "metrics.jsonl")),
-                outcome=result.get("outcome", "Broken off."),
-                measures=result.get("measures", {}),
-            )
-        )
-    return sorted(rows, key=lambda row: row.finished)
 
 
 def prediction_table(run: Run, table: Any) -> Any:

@@ -1,0 +1,148 @@
+"""The folder of a run: its plain files, but for the state itself.
+
+spec.toml                   everything that decides the run
+metrics.jsonl               one line an epoch
+checkpoints/final.*         the state (safetensors) and its manifest with the SHA-256 and the preprocessing
+result.json                 outcome, measures by set, facts and notes
+report.html                 the report, for a browser, offline
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .errors import InputError
+from .files import commit
+from .network import Network
+from .parts import Layer
+from .spec import Spec, read_spec, to_toml
+from .training import Progress
+
+# What result.json holds of a run.
+RESULT = ("outcome", "interrupted", "diverged", "measures", "confusion", "facts", "notes")
+
+
+class Row(NamedTuple):
+    """One line of the list of runs."""
+
+    name: str
+    finished: str
+    data: str
+    network: str
+    epochs: int
+    outcome: str
+    measures: dict[str, dict[str, float]]
+
+
+def new_folder(name: str, parent: Path = Path("runs")) -> Path:
+    """A folder for a run that does not exist yet: its name and the time, to the second, and a number if need be."""
+    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    candidates = (parent / (stem if number == 1 else f"{stem}-{number}") for number in range(1, 10_000))
+    return next(path for path in candidates if not path.exists())
+
+
+def make_folder(folder: Path) -> Path:
+    """Make the folder of a run. Raises InputError where it holds something already, or can not be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InputError(str(folder), "expected a new or an empty folder, and this one holds files")
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(str(folder), f"can not be used as a run's folder: {error.strerror or error}") from error
+    return folder
+
+
+def write_spec(folder: Path, spec: Spec) -> None:
+    """Write spec.toml."""
+    commit(folder / "spec.toml", to_toml(spec).encode())
+
+
+def line_of(record: dict[str, float]) -> bytes:
+    """A line of metrics.jsonl."""
+    return json.dumps(record).encode() + b"\n"
+
+
+def recorded(folder: Path, watch: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """A watch that also appends each epoch's record to metrics.jsonl."""
+    written = 0
+
+    def record(progress: Progress) -> None:
+        nonlocal written
+        if new := progress.history[written:]:
+            with open(folder / "metrics.jsonl", "ab") as file:
+                file.writelines(map(line_of, new))
+            written += len(new)
+        watch(progress)
+
+    return record
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """What result.json of a run's folder holds. Raises InputError where it is missing or damaged."""
+    try:
+        result: dict[str, Any] = json.loads((path / "result.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(str(path / "result.json"), f"can not be read: {error}") from error
+    if not isinstance(result, dict) or not set(RESULT) <= set(result):
+        raise InputError(str(path / "result.json"), f"expected a table with {', '.join(RESULT)}")
+    return result
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The records of metrics.jsonl; a last line that a crash has torn is left out."""
+    records = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records
+
+
+def list_runs(parent: Path) -> list[Row]:
+    """The runs below a folder, the oldest first. One that was broken off is listed as such."""
+    rows = []
+    for path in sorted(parent.glob("*/spec.toml")):
+        folder = path.parent
+        try:
+            spec = read_spec(str(path))
+            result = read_result(folder) if (folder / "result.json").exists() else {}
+        except InputError as error:
+            rows.append(Row(folder.name, "", "", "", 0, str(error), {}))
+            continue
+        rows.append(
+            Row(
+                name=folder.name,
+                finished=result.get("facts", {}).get("finished", ""),
+                data=data_in_words(spec),
+                network=network_in_words(spec.network) if spec.network else "",
+                epochs=len(read_metrics(folder / "metrics.jsonl")),
+                outcome=result.get("outcome", "Broken off."),
+                measures=result.get("measures", {}),
+            )
+        )
+    return sorted(rows, key=lambda row: row.finished)
+
+
+def data_in_words(spec: Spec) -> str:
+    """The source of a spec in a word or two: its name, or the name of its file."""
+    described = spec.data.describe()["source"]
+    return described if isinstance(described, str) else Path(described.get("file") or described["kind"]).name
+
+
+def layer_in_words(layer: Layer) -> str:
+    """`dense 128`."""
+    table = layer.describe()
+    return " ".join([table.pop("kind"), *(f"{value:g}" for value in table.values() if type(value) in (int, float))])
+
+
+def network_in_words(network: Network) -> str:
+    """`dense 128, relu, dense 10, softmax`."""
+    return ", ".join(layer_in_words(layer) for layer in network.layers)
