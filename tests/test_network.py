@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parts_table import LAYERS, LOSSES, outputs_and_targets
-from thalweg.initializers import Given
+from thalweg.initializers import Given, GlorotUniform, HeNormal, LeCunNormal
 from thalweg.layers import Affine, Dense, Identity, ReLU, Sigmoid, Softplus, Tanh
-from thalweg.network import Network
-from thalweg.noise import generator
-from thalweg.parts import Mode
+from thalweg.network import Network, default_initializer
+from thalweg.noise import Noise, generator, noise_key
+from thalweg.parts import Layer, Mode
 
 TRAINING = Mode(training=True)
 # Layers whose derivative jumps are left to their own tests: a point of a stack can not be kept off the jumps.
@@ -156,6 +156,63 @@ def test_a_network_may_begin_with_an_activation(on):
     np.testing.assert_allclose(deltas[0], [[2 * y]])
     np.testing.assert_allclose(grads[1].W, [[y * np.tanh(0.5)]])
     assert grads[0] == ()
+
+
+@pytest.mark.parametrize(
+    ("following", "rule"),
+    [
+        (["batch_norm", "relu"], HeNormal()),
+        (["layer_norm", "dropout 0.2", "gaussian_noise 0.1", "flatten", "selu"], LeCunNormal()),
+        (["dropout 0.2", {"kind": "leaky_relu", "alpha": 0.3}], HeNormal(0.3)),
+        (["batch_norm", "tanh", "relu"], GlorotUniform()),
+        (["batch_norm"], GlorotUniform()),
+        (["dense 3", "relu"], GlorotUniform()),
+    ],
+    ids=str,
+)
+def test_the_start_suits_the_next_activation_behind_whatever_normalises_or_drops(following, rule):
+    assert default_initializer([Layer.of(layer) for layer in following]) == rule
+
+
+def test_the_last_layer_of_a_block_starts_as_suits_what_follows_the_block():
+    # He's variance is 2 / fan_in, Glorot's for a square is 1 / fan_in: apart by far for 400 x 400 numbers.
+    block = {"kind": "residual", "layers": ["dense 400", "tanh", "dense 400"]}
+    for last, variance in (("relu", 2 / 400), ("tanh", 1 / 400)):
+        first, _, second = Network([block, "batch_norm", last]).initialize(0, (400,)).params[0].layers
+        assert first.W.var() == pytest.approx(1 / 400, rel=0.05)
+        assert second.W.var() == pytest.approx(variance, rel=0.05)
+
+
+def test_the_networks_own_initializers_serve_its_blocks_too():
+    network = Network([{"kind": "residual", "layers": ["dense 2"]}], init="constant 0.5", bias_init="ones")
+    (affine,), projection = network.initialize(0, (3,)).params[0]
+    assert (affine.W.tolist(), affine.b.tolist()) == ([[0.5, 0.5]] * 3, [1, 1])
+    assert projection.tolist() == [[0.5, 0.5]] * 3
+
+
+def test_every_noisy_layer_draws_its_own_noise_and_the_same_on_all_arrays(on):
+    network = Network(["dropout 0.5", {"kind": "residual", "layers": ["dropout 0.5"]}, "dropout 0.5"])
+    start, x = network.initialize(0, (30,)), np.ones((20, 30))
+
+    def outputs(key, x):
+        return network.forward(start.params, start.states, x, Mode(True, None, Noise(key, np.array(4)))).outputs
+
+    first, second, third = on(outputs, noise_key(0), x)
+    np.testing.assert_allclose((first, second, third), outputs(noise_key(0), x))
+    # Each layer halves what is left: a mask used twice would show as another share.
+    assert {0.0, 2.0} == set(np.unique(first))
+    assert ((second == 6).mean(), (second == 2).mean()) == pytest.approx((0.25, 0.25), abs=0.08)
+    assert (third > 0).mean() == pytest.approx(0.25, abs=0.08)
+
+
+def test_states_of_the_layers_come_back_at_their_places(on):
+    network = Network(["dense 4", "batch_norm", {"kind": "residual", "layers": ["tanh", "batch_norm 0.0"]}])
+    start, x = network.initialize(0, (3,)), np.random.default_rng(0).normal(size=(5, 3))
+    mode = Mode(training=True)
+    outputs, states, _ = on(lambda x: (*network.forward(start.params, start.states, x, mode)[:2], ()), x)
+    np.testing.assert_allclose(states[1].mean, 0.1 * outputs[0].mean(axis=0), atol=1e-15)
+    np.testing.assert_allclose(states[2][1].mean, np.tanh(outputs[1]).mean(axis=0), atol=1e-15)
+    assert (states[0], states[2][0]) == ((), ())
 
 
 def first_numbers(seed: int, *purpose: str | int) -> tuple[int, ...]:

@@ -34,6 +34,19 @@ def map_arrays(function: Callable[..., Array], tree: Tree, *others: Tree) -> Tre
     return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
 
 
+def map_weights(function: Callable[..., Array], tree: Tree, *others: Tree, biases: bool = False) -> Tree:
+    """`map_arrays` over the weights alone; vectors (biases, normalisation) stay as they are, unless `biases` is true.
+
+    >>> map_weights(lambda w: 2 * w, (np.ones((1, 1)), np.ones(1)))
+    (array([[2.]]), array([1.]))
+    """
+
+    def changed(array: Array, *more: Array) -> Array:
+        return function(array, *more) if biases or array.ndim > 1 else array
+
+    return map_arrays(changed, tree, *others)
+
+
 def arrays_of(tree: Tree, place: str = "") -> Iterator[tuple[str, Array]]:
     """Every array of a nested tuple with its place: `params.0.W`.
 

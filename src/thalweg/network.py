@@ -4,27 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from .arrays import Array, Tree
 from .errors import InputError, Problem
 from .initializers import GlorotUniform, HeNormal, LeCunNormal, Zeros
-from .layers import ELU, GELU, SELU, LeakyReLU, ReLU, Softplus, Swish
+from .layers import (
+    ELU,
+    GELU,
+    SELU,
+    BatchNorm,
+    Dropout,
+    Flatten,
+    GaussianNoise,
+    LayerNorm,
+    LeakyReLU,
+    ReLU,
+    Softplus,
+    Swish,
+    stack,
+)
+from .layers.stack import Forward, Start
 from .noise import generator
-from .parts import Initializer, Layer, Mode, Part
+from .parts import Draw, Initializer, Layer, Mode, Part
+
+_NO_ACTIVATION = (BatchNorm, LayerNorm, Dropout, GaussianNoise, Flatten)
 
 
 def default_initializer(following: Sequence[Layer]) -> Initializer:
     """The start of weights that suits the activation which comes next.
 
     He's normal before the ReLU family (ReLU, LeakyReLU with its slope, ELU, GELU, Swish, Softplus), LeCun's normal
-    before SELU, Glorot's uniform before everything else: Tanh, Sigmoid, Softmax, or no activation at all.
+    before SELU, Glorot's uniform before everything else: Tanh, Sigmoid, Softmax, or no activation at all. Layers that
+    normalise, drop, disturb or flatten are looked through.
 
-    >>> from thalweg.layers import LeakyReLU
-    >>> default_initializer([LeakyReLU(0.2)])
+    >>> from thalweg.layers import BatchNorm, LeakyReLU
+    >>> default_initializer([BatchNorm(), LeakyReLU(0.2)])
     HeNormal(slope=0.2)
     """
-    match following[:1]:
+    match [layer for layer in following if not isinstance(layer, _NO_ACTIVATION)][:1]:
         case [LeakyReLU(alpha=alpha)]:
             return HeNormal(slope=alpha)
         case [ReLU() | ELU() | GELU() | Swish() | Softplus()]:
@@ -33,22 +50,6 @@ def default_initializer(following: Sequence[Layer]) -> Initializer:
             return LeCunNormal()
         case _:
             return GlorotUniform()
-
-
-class Forward(NamedTuple):
-    """What a forward pass leaves: outputs of every layer, their new states, and what the way back needs."""
-
-    outputs: tuple[Array, ...]
-    states: tuple[Tree, ...]
-    caches: tuple[Tree, ...]
-
-
-class Start(NamedTuple):
-    """Parameters and states of every layer before training, and the shape of one sample after each layer."""
-
-    params: tuple[Tree, ...]
-    states: tuple[Tree, ...]
-    shapes: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -75,37 +76,17 @@ class Network(Part):
 
     def initialize(self, seed: int, shape: tuple[int, ...]) -> Start:
         """Start values in float64 for samples of `shape`. A layer's numbers depend on the seed and its place alone."""
-        params, states, shapes = [], [], []
-        for index, layer in enumerate(self.layers):
-            weights = self.init or default_initializer(self.layers[index + 1 :])
-            rng = generator(seed, "weights", index)
-            own_params, own_state, shape = layer.initialize(rng, shape, weights, self.bias_init or Zeros())
-            params.append(own_params)
-            states.append(own_state)
-            shapes.append(shape)
-        return Start(tuple(params), tuple(states), tuple(shapes))
+        weights = (lambda following: self.init) if self.init else default_initializer
+        streams = (generator(seed, "weights", index) for index in range(len(self.layers)))
+        draws = (Draw(rng, weights, self.bias_init or Zeros()) for rng in streams)
+        return stack.initialize(self.layers, draws, shape)
 
     def forward(self, params: Sequence[Tree], states: Sequence[Tree], x: Array, mode: Mode) -> Forward:
         """Run x (n, features) through all layers."""
-        outputs, new_states, caches = [], [], []
-        for layer, own_params, own_state in zip(self.layers, params, states, strict=True):
-            x, own_state, cache = layer.forward(own_params, own_state, x, mode)
-            outputs.append(x)
-            new_states.append(own_state)
-            caches.append(cache)
-        return Forward(tuple(outputs), tuple(new_states), tuple(caches))
+        return stack.forward(self.layers, params, states, x, mode)
 
     def backward(
         self, params: Sequence[Tree], caches: Sequence[Tree], delta: Array
     ) -> tuple[tuple[Array, ...], tuple[Tree, ...]]:
-        """(deltas, grads) of every layer from delta = dL/d(last output); deltas[i] is dL/d(outputs[i]).
-
-        The chain rule, from the last layer to the first: delta(i-1) = (dy_i/dx_i)ᵀ delta(i).
-        """
-        deltas, grads = [delta], []
-        for index in reversed(range(1, len(self.layers))):
-            delta, gradient = self.layers[index].backward(params[index], caches[index], delta)
-            deltas.append(delta)
-            grads.append(gradient)
-        grads.append(self.layers[0].gradients(params[0], caches[0], delta))
-        return tuple(reversed(deltas)), tuple(reversed(grads))
+        """(deltas, grads) of every layer from delta = dL/d(last output); deltas[i] is dL/d(outputs[i])."""
+        return stack.gradients(self.layers, params, caches, delta)

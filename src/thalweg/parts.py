@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, get_type_hints
 
 import numpy as np
 from pydantic import Discriminator, Field, GetCoreSchemaHandler, Tag, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
-from .arrays import Array, Tree, namespace
+from .arrays import Array, Tree, map_weights, namespace
 from .errors import InputError, Problem, nearest
+from .noise import Noise
 
 
 class Part:
@@ -91,7 +92,8 @@ def options_of(cls: type[Part]) -> tuple[dataclasses.Field[Any], ...]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Part):
-        return _brief(value) if value.kind else value.describe()
+        # A part that describes itself in its own way has no shorter form.
+        return _brief(value) if value.kind and type(value).describe is Part.describe else value.describe()
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value
@@ -236,9 +238,31 @@ def at(rate: Any, step: Array) -> Array:
 
 
 class Mode(NamedTuple):
-    """How a forward pass is meant: `training` tells layers that behave differently then from when they predict."""
+    """How a forward pass is meant: `training` tells layers that behave differently then from when they predict.
+
+    `weight` (n,) are the weights of the samples (None: all 1), for layers that reckon over a whole batch; a row of
+    weight 0 is padding. `noise` is where layers that draw random numbers draw them from.
+    """
 
     training: bool
+    weight: Array | None = None
+    noise: Noise | None = None
+
+    def at(self, index: int) -> Mode:
+        """The mode for the layer at that place of a stack, with noise of its own."""
+        return self if self.noise is None else self._replace(noise=self.noise.at(index))
+
+
+class Draw(NamedTuple):
+    """What the start values of a layer are drawn with; `following` are the layers that come after it.
+
+    `weights` gives the initializer that suits the layers after the weights; it and `bias` fill what has no own.
+    """
+
+    rng: np.random.Generator
+    weights: Callable[[Sequence[Layer]], Initializer]
+    bias: Initializer
+    following: Sequence[Layer] = ()
 
 
 class Layer(Part, ABC, family="layer"):
@@ -247,10 +271,13 @@ class Layer(Part, ABC, family="layer"):
     Shapes: x (n, width in), y (n, width out), one row a sample.
     """
 
-    def initialize(
-        self, rng: np.random.Generator, shape: tuple[int, ...], weights: Initializer, bias: Initializer
-    ) -> tuple[Tree, Tree, tuple[int, ...]]:
-        """(params, state, shape of one output sample) for samples of `shape`; the initializers fill what has no own."""
+    @property
+    def least_batch(self) -> int:
+        """The fewest rows of a batch that the layer can be trained with."""
+        return 1
+
+    def initialize(self, draw: Draw, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
+        """(params, state, shape of one output sample) for samples of `shape`."""
         return (), (), shape
 
     @abstractmethod
@@ -276,11 +303,17 @@ class Loss(Part, ABC, family="loss"):
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         """Loss of each sample (n,) and its derivative by the outputs (n, width), for targets of the outputs' shape."""
 
-    def __call__(self, outputs: Array, targets: Array, weight: Array) -> tuple[Array, Array]:
-        """(L, dL/d outputs), L the mean of the samples' losses weighted by `weight` (n,); 0 if all weights are 0."""
+    def __call__(
+        self, outputs: Array, targets: Array, weight: Array, total: Array | None = None
+    ) -> tuple[Array, Array]:
+        """(L, dL/d outputs), L the mean of the samples' losses weighted by `weight` (n,); 0 if all weights are 0.
+
+        `total` is the sum of the weights of the whole batch where these samples are a piece of it: then the values of
+        the pieces add up to L, and their deltas are those of the whole.
+        """
         xp = namespace(outputs)
         values, slopes = self.terms(outputs, targets)
-        total = xp.sum(weight)
+        total = xp.sum(weight) if total is None else total
         share = weight / xp.where(total == 0, xp.ones_like(total), total)
         return xp.sum(share * values), share[:, None] * slopes
 
@@ -303,3 +336,15 @@ class Optimizer(Part, ABC, family="optimizer"):
     @abstractmethod
     def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
         """(updates, new moments) for the update after `step` updates."""
+
+    def decayed(
+        self, updates: Tree, params: Tree, step: Array, weight_decay: float | None, biases: bool = False
+    ) -> Tree:
+        """Decoupled weight decay: Δ - η λ W for the weights, with `biases` for vectors too; None decays nothing.
+
+        Source: Loshchilov and Hutter 2019, algorithm 2.
+        """
+        if weight_decay is None:
+            return updates
+        share = at(self.learning_rate, step) * weight_decay
+        return map_weights(lambda u, p: u - share * p, updates, params, biases=biases)

@@ -16,7 +16,7 @@ from thalweg.errors import InputError
 from thalweg.functions import product, transposed_product
 from thalweg.initializers import Constant, Ones, Zeros
 from thalweg.layers import Affine
-from thalweg.parts import Mode
+from thalweg.parts import Draw, Initializer, Mode
 
 TRAINING = Mode(training=True)
 every_layer = pytest.mark.parametrize("entry", LAYERS, ids=name_of)
@@ -27,6 +27,10 @@ def points(entry: LayerEntry, rng: np.random.Generator, shape: tuple[int, int]) 
     """Random arguments, away from 0 where the derivative jumps there."""
     z = rng.normal(size=shape) * 2
     return np.where(z >= 0, z + 0.1, z - 0.1) if entry.kink else z
+
+
+def draw(weights: Initializer, bias: Initializer) -> Draw:
+    return Draw(np.random.default_rng(0), lambda following: weights, bias)
 
 
 def value(part: layers.Activation, z: np.ndarray) -> np.ndarray:
@@ -121,7 +125,7 @@ def test_float32_stays_float32(entry):
 
 @every_layer
 def test_a_layer_without_parameters_has_empty_gradients_and_keeps_the_shape(entry):
-    assert entry.part.initialize(np.random.default_rng(0), (3,), Zeros(), Zeros()) == ((), (), (3,))
+    assert entry.part.initialize(draw(Zeros(), Zeros()), (3,)) == ((), (), (3,))
     _, state, cache = entry.part.forward((), (), np.ones((2, 3)), TRAINING)
     assert state == ()
     assert entry.part.gradients((), cache, np.ones((2, 3))) == ()
@@ -225,10 +229,9 @@ def test_dense_gradients_alone_are_those_of_backward(on):
 
 
 def test_dense_takes_its_own_initializers_before_the_networks():
-    rng = np.random.default_rng(0)
-    params, state, shape = layers.Dense(2).initialize(rng, (3,), Ones(), Constant(0.5))
+    params, state, shape = layers.Dense(2).initialize(draw(Ones(), Constant(0.5)), (3,))
     assert (params.W.tolist(), params.b.tolist(), state, shape) == ([[1, 1]] * 3, [0.5, 0.5], (), (2,))
-    params, _, shape = DENSE.initialize(rng, (3,), Zeros(), Zeros())
+    params, _, shape = DENSE.initialize(draw(Zeros(), Zeros()), (3,))
     assert shape == (3,)
     assert params.W.any()
     assert params.b.tolist() == [0.1] * 3
@@ -236,7 +239,7 @@ def test_dense_takes_its_own_initializers_before_the_networks():
 
 def test_dense_refuses_samples_that_are_not_flat():
     with pytest.raises(InputError, match=r"flat samples.*\(28, 28\)"):
-        layers.Dense(2).initialize(np.random.default_rng(0), (28, 28), Zeros(), Zeros())
+        layers.Dense(2).initialize(draw(Zeros(), Zeros()), (28, 28))
 
 
 @pytest.mark.parametrize("terms", [1, 2, 3])

@@ -18,6 +18,10 @@ from .activations import (
     Tanh,
 )
 from .dense import Affine, Dense
+from .dropout import Dropout, GaussianNoise
+from .norm import BatchNorm, LayerNorm, RunningMoments, Scale
+from .residual import Branch, Residual
+from .shape import Flatten
 
 __all__ = [
     "ELU",
@@ -25,11 +29,20 @@ __all__ = [
     "SELU",
     "Activation",
     "Affine",
+    "BatchNorm",
+    "Branch",
     "Dense",
+    "Dropout",
     "Exponential",
+    "Flatten",
+    "GaussianNoise",
     "Identity",
+    "LayerNorm",
     "LeakyReLU",
     "ReLU",
+    "Residual",
+    "RunningMoments",
+    "Scale",
     "Sigmoid",
     "Sign",
     "Softmax",

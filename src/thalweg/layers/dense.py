@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from ..arrays import Array, Tree, namespace
 from ..errors import InputError
 from ..functions import product, transposed_product
-from ..parts import Count, Initializer, Layer, Mode
+from ..parts import Count, Draw, Initializer, Layer, Mode
 
 
 class Affine(NamedTuple):
@@ -47,13 +45,11 @@ class Dense(Layer, kind="dense"):
     init: Initializer | None = None
     bias_init: Initializer | None = None
 
-    def initialize(
-        self, rng: np.random.Generator, shape: tuple[int, ...], weights: Initializer, bias: Initializer
-    ) -> tuple[Tree, Tree, tuple[int, ...]]:
+    def initialize(self, draw: Draw, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
         if len(shape) != 1:
             raise InputError(f"dense {self.width}", f"expected flat samples, received samples of shape {shape}")
-        W = (self.init or weights)(rng, (*shape, self.width))
-        b = (self.bias_init or bias)(rng, (self.width,))
+        W = (self.init or draw.weights(draw.following))(draw.rng, (*shape, self.width))
+        b = (self.bias_init or draw.bias)(draw.rng, (self.width,))
         return Affine(W, b), (), (self.width,)
 
     def forward(self, params: Tree, state: Tree, x: Array, mode: Mode) -> tuple[Array, Tree, Tree]:
