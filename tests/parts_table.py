@@ -5,14 +5,17 @@ An oracle is built lazily: PyTorch and Optax are imported only by the tests that
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from thalweg import clipping, layers, losses, optimizers, schedules
 from thalweg import initializers as init
-from thalweg import layers, losses, optimizers, schedules
+from thalweg.clipping import Clipping
+from thalweg.data import Order, orders
 from thalweg.parts import Initializer, Layer, Loss, Optimizer, Schedule
 
 
@@ -62,9 +65,50 @@ LAYERS = [
     LayerEntry(layers.Swish(1.7), lambda torch, z: z * torch.sigmoid(1.7 * z)),
     LayerEntry(layers.Softmax(), _activation("softmax", dim=-1)),
 ]
-"""All layers without parameters; Dense has tests of its own."""
+"""All activations."""
 
 DENSE = layers.Dense(3, init=init.GlorotUniform(), bias_init=init.Constant(0.1))
+
+
+class BlockEntry(NamedTuple):
+    part: Layer
+    torch: Callable[[Any, Any, Any, Any, bool], Any] | None = None
+    """(torch, params, state, x, training) -> the layer's output; None where it draws random numbers."""
+
+
+def _batch_norm(torch: Any, params: Any, state: Any, x: Any, training: bool, epsilon: float = 1e-5) -> Any:
+    # A running mean and variance that are given would be written to.
+    running = (None, None) if training else state
+    return torch.nn.functional.batch_norm(x, *running, *params, training, eps=epsilon)
+
+
+def _residual(torch: Any, params: Any, state: Any, x: Any, training: bool) -> Any:
+    (first, scale, _, inner, _), P = params
+    z = torch.tanh(_batch_norm(torch, scale, state[1], x @ first.W + first.b, training))
+    (last,), _ = inner
+    return z + z @ last.W + last.b + x @ P
+
+
+BLOCKS = [
+    BlockEntry(DENSE, lambda torch, params, state, x, training: x @ params.W + params.b),
+    BlockEntry(layers.Dropout(0.4)),
+    BlockEntry(layers.GaussianNoise(0.3)),
+    BlockEntry(layers.BatchNorm(), _batch_norm),
+    BlockEntry(layers.BatchNorm(0.5, epsilon=0.1), functools.partial(_batch_norm, epsilon=0.1)),
+    BlockEntry(
+        layers.LayerNorm(0.01),
+        lambda torch, params, state, x, training: torch.nn.functional.layer_norm(x, x.shape[1:], *params, eps=0.01),
+    ),
+    BlockEntry(layers.Flatten(), lambda torch, params, state, x, training: torch.flatten(x, 1)),
+    BlockEntry(layers.Residual(["tanh"]), lambda torch, params, state, x, training: torch.tanh(x) + x),
+    # Another width, a block in the block, and a state inside.
+    BlockEntry(
+        layers.Residual(["dense 3", "batch_norm", "tanh", {"kind": "residual", "layers": ["dense 3"]}, "identity"]),
+        _residual,
+    ),
+    BlockEntry(layers.Residual(["dense 4", "layer_norm", "dropout 0.3", "gelu"])),
+]
+"""All layers that learn, keep a state, draw random numbers or change the shape: samples of 4 features."""
 
 
 # Losses ---------------------------------------------------------------------------------------------------------------
@@ -93,6 +137,16 @@ def _cross_entropy_of_shares(torch: Any, y: Any, t: Any) -> Any:
     return -(t * torch.log(y / y.sum(-1, keepdim=True))).sum(-1)
 
 
+def _smooth_cross_entropy_of_shares(torch: Any, y: Any, t: Any) -> Any:
+    # The logarithms of shares are logits of them.
+    return torch.nn.functional.cross_entropy(torch.log(y), t, reduction="none", label_smoothing=0.3)
+
+
+def _smooth_labels(name: str) -> Callable[[Any, Any, Any], Any]:
+    # PyTorch smooths classes alone: 1 becomes 0.85 and 0 becomes 0.15.
+    return lambda torch, y, t: _sum(name)(torch, y, 0.85 * t + 0.15 * (1 - t))
+
+
 LOSSES = [
     LossEntry(losses.SquaredError(), lambda torch, y, t: ((y - t) ** 2).sum(-1) / 2),
     LossEntry(losses.MeanSquaredError(), _mean("mse_loss")),
@@ -104,9 +158,21 @@ LOSSES = [
         lambda torch, y, t: torch.nn.functional.cross_entropy(y, t, reduction="none"),
         targets="classes",
     ),
+    LossEntry(
+        losses.SoftmaxCrossEntropy(0.3),
+        lambda torch, y, t: torch.nn.functional.cross_entropy(y, t, reduction="none", label_smoothing=0.3),
+        targets="classes",
+    ),
     LossEntry(losses.CrossEntropy(), _cross_entropy_of_shares, outputs="positive", targets="classes"),
+    LossEntry(losses.CrossEntropy(0.3), _smooth_cross_entropy_of_shares, outputs="positive", targets="classes"),
     LossEntry(losses.SigmoidBinaryCrossEntropy(), _sum("binary_cross_entropy_with_logits"), targets="labels"),
+    LossEntry(
+        losses.SigmoidBinaryCrossEntropy(0.3), _smooth_labels("binary_cross_entropy_with_logits"), targets="labels"
+    ),
     LossEntry(losses.BinaryCrossEntropy(), _sum("binary_cross_entropy"), outputs="share", targets="labels"),
+    LossEntry(
+        losses.BinaryCrossEntropy(0.3), _smooth_labels("binary_cross_entropy"), outputs="share", targets="labels"
+    ),
     # sum max(0, 1 - s y) with s = 2 t - 1; PyTorch's hinge_embedding_loss is another function.
     LossEntry(losses.Hinge(), lambda torch, y, t: torch.clamp(1 - (2 * t - 1) * y, min=0).sum(-1), targets="labels"),
 ]
@@ -275,6 +341,18 @@ SCHEDULES = [
         schedules.LinearWarmup(schedules.InverseTime(2.0, 10.0), steps=4),
         _formula(lambda t: 2.0 / (10.0 + t) * min((t + 1) / 5, 1.0)),
     ),
+    # 4 times the reference: from 1 to 4 in six parts, the first of them at once.
+    ScheduleEntry(
+        schedules.LinearScaling(schedules.InverseTime(2.0, 10.0), reference=100, warmup=5, batch_size=400),
+        _formula(lambda t: 2.0 / (10.0 + t) * (1 + 3 * min((t + 1) / 6, 1.0))),
+    ),
+    ScheduleEntry(
+        schedules.LinearScaling(0.8, warmup=0, batch_size=64),
+        _formula(lambda t: 0.2),
+    ),
+    # Without an epoch's measure they stay where they start.
+    ScheduleEntry(schedules.ReduceOnPlateau(0.3, factor=0.5, patience=0), _formula(lambda t: 0.3)),
+    ScheduleEntry(schedules.WhenSettled(0.5, 0.9, patience=1), _formula(lambda t: 0.5)),
     ScheduleEntry(
         schedules.CosineWarmup(2.0, steps=9), _formula(lambda t: 2 * math.sin(math.pi / 2 * min((t + 1) / 10, 1)) ** 2)
     ),
@@ -305,6 +383,38 @@ SCHEDULES = [
             (10, 30),
         ),
         _optax(_joined),
+    ),
+]
+
+
+# Clipping -------------------------------------------------------------------------------------------------------------
+
+
+class ClippingEntry(NamedTuple):
+    part: Clipping
+    torch: Callable[[Any, list[Any]], Any]
+    """(torch, parameters): clips their gradients in place."""
+    by_layer: bool = False
+    """Whether the oracle is to be asked for each layer alone."""
+    optax: Callable[[Any], Any] | None = None
+    """optax -> a transformation; None where Optax has none."""
+
+
+CLIPPINGS = [
+    ClippingEntry(
+        clipping.ClipValue(0.7),
+        lambda torch, parameters: torch.nn.utils.clip_grad_value_(parameters, 0.7),
+        optax=lambda optax: optax.clip(0.7),
+    ),
+    ClippingEntry(
+        clipping.ClipNorm(0.7),
+        lambda torch, parameters: torch.nn.utils.clip_grad_norm_(parameters, 0.7),
+        by_layer=True,
+    ),
+    ClippingEntry(
+        clipping.ClipGlobalNorm(0.7),
+        lambda torch, parameters: torch.nn.utils.clip_grad_norm_(parameters, 0.7),
+        optax=lambda optax: optax.clip_by_global_norm(0.7),
     ),
 ]
 
@@ -351,12 +461,38 @@ INITIALIZERS = [
     InitializerEntry(init.Orthogonal(2.0), 0.0, lambda i, o: 4 / i),
 ]
 
+
+# Orders ---------------------------------------------------------------------------------------------------------------
+
+
+class OrderEntry(NamedTuple):
+    part: Order
+    once: bool = True
+    """Whether an epoch meets every row exactly once."""
+    anew: bool = True
+    """Whether another epoch has another order."""
+
+
+ORDERS = [
+    OrderEntry(orders.Shuffled()),
+    OrderEntry(orders.Fixed(), anew=False),
+    OrderEntry(orders.InTime(), anew=False),
+    OrderEntry(orders.InTime(by="day"), anew=False),
+    OrderEntry(orders.Stratified()),
+    OrderEntry(orders.Balanced(), once=False),
+    OrderEntry(orders.Buckets(by="length")),
+    OrderEntry(orders.Curriculum(by="difficulty"), once=False),
+    OrderEntry(orders.Curriculum(by="difficulty", stages=2, start=0.5), once=False),
+]
+
 FAMILIES: dict[type, list[Any]] = {
-    Layer: [*LAYERS, LayerEntry(DENSE, lambda torch, z: z)],
+    Layer: [*LAYERS, *BLOCKS],
     Loss: LOSSES,
     Optimizer: OPTIMIZERS,
     Schedule: SCHEDULES,
+    Clipping: CLIPPINGS,
     Initializer: INITIALIZERS,
+    Order: ORDERS,
 }
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from parts_table import LOSSES, LossEntry, name_of, outputs_and_targets
 from thalweg import losses
+from thalweg.errors import InputError
 from thalweg.layers import Sigmoid, Softmax
 from thalweg.losses import as_targets
 from thalweg.network import Network
@@ -53,7 +54,7 @@ def test_value_is_scikit_learns(entry):
             metrics.log_loss(targets[:, k], outputs[:, k], sample_weight=weight, labels=[0, 1]) for k in range(3)
         ),
     }
-    if entry.part.kind not in published:
+    if entry.part.kind not in published or getattr(entry.part, "label_smoothing", 0.0):
         pytest.skip("scikit-learn has no such measure")
     np.testing.assert_allclose(entry.part(outputs, targets, weight)[0], published[entry.part.kind](), rtol=1e-12)
 
@@ -204,9 +205,42 @@ def test_binary_cross_entropy_outside_of_the_cut_is_flat(on):
     assert delta.tolist() == [[0, 0, 0]]
 
 
+# Label smoothing ------------------------------------------------------------------------------------------------------
+
+SMOOTH = [
+    losses.CrossEntropy,
+    losses.SoftmaxCrossEntropy,
+    losses.BinaryCrossEntropy,
+    losses.SigmoidBinaryCrossEntropy,
+]
+
+
+def test_a_smoothing_of_zero_leaves_every_bit(on):
+    targets = np.random.default_rng(0).uniform(size=(4, 3))
+    assert on(losses.smoothed, targets, np.array(0.0), np.array(3.0)).tolist() == targets.tolist()
+
+
+def test_smoothed_classes_and_labels_by_hand(on):
+    # 0.3 of 1 over 3 classes: 0.7 + 0.1 and 0.1 twice, against the shares (1/2, 1/4, 1/4).
+    shares, one_hot = np.array([[0.5, 0.25, 0.25]]), np.array([[1.0, 0.0, 0.0]])
+    loss, _ = on(losses.CrossEntropy(0.3), shares, one_hot, np.ones(1))
+    np.testing.assert_allclose(loss, (0.8 + 0.2 + 0.2) * np.log(2), rtol=1e-14)
+    # A label of 1 becomes 0.8: at sigmoid(0) = 1/2 the delta is 1/2 - 0.8, for a single output too.
+    _, delta = on(losses.SigmoidBinaryCrossEntropy(0.4), np.array([[0.0]]), np.array([[1.0]]), np.ones(1))
+    np.testing.assert_allclose(delta, [[-0.3]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("cls", SMOOTH, ids=lambda cls: cls.kind)
+@pytest.mark.parametrize("bad", [-0.1, 1.0, float("nan")])
+def test_a_smoothing_outside_of_0_to_1_is_refused(cls, bad):
+    with pytest.raises(InputError, match="label_smoothing"):
+        cls(bad)
+
+
 # Fused pairs ----------------------------------------------------------------------------------------------------------
 
 PAIRS = [(Softmax(), losses.CrossEntropy()), (Sigmoid(), losses.BinaryCrossEntropy())]
+SMOOTH_PAIRS = [(Softmax(), losses.CrossEntropy(0.2)), (Sigmoid(), losses.BinaryCrossEntropy(0.2))]
 every_pair = pytest.mark.parametrize(("last", "loss"), PAIRS, ids=["softmax", "sigmoid"])
 
 
@@ -216,7 +250,9 @@ def loss_and_delta_at_the_logits(network, loss, z, t, w):
     return value, network.layers[-1].backward((), caches[-1], delta)[0]
 
 
-@every_pair
+@pytest.mark.parametrize(
+    ("last", "loss"), PAIRS + SMOOTH_PAIRS, ids=["softmax", "sigmoid", "smooth softmax", "smooth sigmoid"]
+)
 def test_a_fused_pair_is_the_pair(last, loss, on):
     network = Network((last,))
     rng = np.random.default_rng(0)

@@ -2,6 +2,9 @@
 
 Every loss is L = Σ_i w_i l_i / Σ_i w_i over the samples i of the batch, and delta_i = (w_i / Σ w) dl_i/d(outputs_i).
 Below, y is the output, t the target and z a logit, each of shape (n, K); sums and means run over the K outputs.
+
+The cross-entropies take a `label_smoothing` s of [0, 1): their formulas then hold with (1 - s) t + s/K in place of t,
+and with (1 - s) t + s/2 where each output is a label of its own. The least loss is no longer 0.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from typing import ClassVar
 
 from .arrays import Array, namespace
 from .functions import log_softmax, sigmoid, softmax, softplus
-from .parts import Loss, Positive
+from .parts import Fraction, Loss, Positive
 
 _GUARD = 1e-7
 
@@ -28,6 +31,18 @@ def as_targets(outputs: Array, y: Array) -> Array:
         width = outputs.shape[-1]
         y = y[:, None] if width == 1 else y[:, None] == xp.arange(width)
     return xp.astype(y, outputs.dtype)
+
+
+def smoothed(targets: Array, smoothing: float, classes: int) -> Array:
+    """(1 - s) t + s / classes: a share s of the certainty spread evenly over all classes; s = 0 leaves t as it is.
+
+    Source: Szegedy et al. 2016, section 7.
+
+    >>> import numpy as np
+    >>> smoothed(np.array([[1.0, 0.0]]), 0.2, classes=2).tolist()
+    [[0.9, 0.1]]
+    """
+    return (1 - smoothing) * targets + smoothing / classes
 
 
 @dataclass(frozen=True)
@@ -113,8 +128,11 @@ class SoftmaxCrossEntropy(Loss, kind="softmax_cross_entropy"):
     (0.417, [[-0.341, 0.242, 0.099]])
     """
 
+    label_smoothing: Fraction = 0.0
+
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
+        targets = smoothed(targets, self.label_smoothing, classes=outputs.shape[-1])
         log_p = log_softmax(outputs)
         return -xp.sum(targets * log_p, axis=-1), xp.exp(log_p) * xp.sum(targets, axis=-1, keepdims=True) - targets
 
@@ -137,8 +155,11 @@ class CrossEntropy(Loss, kind="cross_entropy"):
     (0.6931, [[-1.0, 1.0]])
     """
 
+    label_smoothing: Fraction = 0.0
+
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
+        targets = smoothed(targets, self.label_smoothing, classes=outputs.shape[-1])
         total = xp.sum(outputs, axis=-1, keepdims=True)
         total = xp.where(total == 0, xp.ones_like(total), total)
         p = outputs / total
@@ -161,9 +182,11 @@ class SigmoidBinaryCrossEntropy(Loss, kind="sigmoid_binary_cross_entropy"):
     """
 
     threshold: ClassVar[float] = 0.0
+    label_smoothing: Fraction = 0.0
 
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
+        targets = smoothed(targets, self.label_smoothing, classes=2)
         return xp.sum(softplus(outputs) - targets * outputs, axis=-1), sigmoid(outputs) - targets
 
     def probabilities(self, outputs: Array) -> Array:
@@ -185,8 +208,11 @@ class BinaryCrossEntropy(Loss, kind="binary_cross_entropy"):
     (0.6931, [[-2.0]])
     """
 
+    label_smoothing: Fraction = 0.0
+
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
+        targets = smoothed(targets, self.label_smoothing, classes=2)
         p = xp.minimum(xp.maximum(outputs, _GUARD), 1 - _GUARD)
         slope = xp.where(p == outputs, (p - targets) / (p * (1 - p)), xp.zeros_like(p))
         return -xp.sum(targets * xp.log(p) + (1 - targets) * xp.log(1 - p), axis=-1), slope

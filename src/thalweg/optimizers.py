@@ -272,8 +272,7 @@ class AdamW(Adam, kind="adamw"):
 
     def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
         updates, moments = super().update(grads, moments, params, step)
-        decay = at(self.learning_rate, step) * self.weight_decay
-        return map_arrays(lambda u, p: u - decay * p if p.ndim > 1 else u, updates, params), moments
+        return self.decayed(updates, params, step, self.weight_decay), moments
 
 
 class ThreeMoments(NamedTuple):

@@ -2,6 +2,8 @@
 
 Durations are numbers of steps, or words: "10 epochs", "25 %" (of the training). A schedule that is left without `steps`
 lasts until the end of the training. `in_steps` turns both into numbers before training starts.
+
+A rate that looks at a measure of the training (`Adaptive`) has one value an epoch, which is set when the epoch is over.
 """
 
 from __future__ import annotations
@@ -10,14 +12,16 @@ import dataclasses
 import itertools
 import math
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Discriminator, Field, PlainValidator, Tag
 
 from .arrays import Array, namespace
 from .errors import InputError
-from .parts import NonNegative, Part, Positive, Rate, Schedule, at, number_or_other
+from .parts import Count, Fraction, NonNegative, Part, Positive, Rate, Schedule, at, number_or_other, options_of
 
 _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(steps?|epochs?|%)?\s*")
 
@@ -30,34 +34,43 @@ def _in_words(value: Any) -> str:
 
 
 if TYPE_CHECKING:
-    # Whatever was written, it is a number of steps when the schedule is asked for a value: `in_steps` sees to it.
+    # Whatever was written, it is a number when the schedule is asked for a value: `in_steps` sees to it.
     Duration = Any
     Warmup = Any
     Lasting = Any
+    BatchSize = Any
 else:
     Words = Annotated[Any, PlainValidator(_in_words), Tag("other")]
     Duration = Annotated[Annotated[Positive, Tag("number")] | Words, Discriminator(number_or_other)]
     Warmup = Annotated[Annotated[NonNegative, Tag("number")] | Words, Discriminator(number_or_other)]
     Lasting = Duration | None
+    BatchSize = Positive | None
 
 
-def in_steps(part: Any, steps_per_epoch: int, total_steps: float) -> Any:
+def in_steps(part: Any, steps_per_epoch: int, total_steps: float, batch_size: int) -> Any:
     """The same optimizer or schedule with every duration as a number of steps; a missing one is the whole training.
 
-    >>> in_steps(StepDecay(0.1, every="2 epochs"), steps_per_epoch=50, total_steps=500).every
+    Schedules that depend on the batch size are told it.
+
+    >>> in_steps(StepDecay(0.1, every="2 epochs"), steps_per_epoch=50, total_steps=500, batch_size=32).every
     100.0
     """
+    if isinstance(part, Adaptive):
+        return part
+    if isinstance(part, LinearScaling) and part.batch_size is None:
+        part = dataclasses.replace(part, batch_size=batch_size)
     if isinstance(part, Joined):
         starts = (0.0, *(_steps(text, steps_per_epoch, total_steps) for text in part.boundaries))
         # A training that ends before a boundary never comes to the pieces behind it; their span only has to be one.
         spans = [max(end - start, 1.0) for start, end in zip(starts, (*starts[1:], total_steps), strict=True)]
         pieces = zip(part.schedules, spans, strict=True)
-        return Joined(tuple(in_steps(piece, steps_per_epoch, span) for piece, span in pieces), starts[1:])
+        schedules = tuple(in_steps(piece, steps_per_epoch, span, batch_size) for piece, span in pieces)
+        return Joined(schedules, starts[1:])
     changed = {}
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
         if isinstance(value, Part):
-            changed[field.name] = in_steps(value, steps_per_epoch, total_steps)
+            changed[field.name] = in_steps(value, steps_per_epoch, total_steps, batch_size)
         elif value is None or isinstance(value, str):
             changed[field.name] = _steps(value, steps_per_epoch, total_steps)
     return dataclasses.replace(part, **changed)
@@ -226,6 +239,29 @@ class CosineWarmup(Schedule, kind="cosine_warmup"):
 
 
 @dataclass(frozen=True)
+class LinearScaling(Schedule, kind="linear_scaling"):
+    """k of `then`, k = batch size / reference, reached in a straight line from 1: 1 + (k-1) min((t+1) / (warmup+1), 1).
+
+    For a rate that is known to be good at batches of `reference` samples. The batch size is the training's, where none
+    is given.
+
+    Source: Goyal et al. 2017, sections 2.1 and 2.2.
+
+    >>> [float(LinearScaling(0.1, warmup=3, batch_size=1024)(t)) for t in (0, 1, 3, 9)]
+    [0.17500000000000002, 0.25, 0.4, 0.4]
+    """
+
+    then: Rate
+    reference: Positive = 256
+    warmup: Warmup = "5 epochs"
+    batch_size: BatchSize = None
+
+    def __call__(self, step: Array) -> Array:
+        growth = self.batch_size / self.reference - 1
+        return at(self.then, step) * (1 + growth * _progress(step + 1.0, self.warmup + 1.0))
+
+
+@dataclass(frozen=True)
 class Triangular(Schedule, kind="triangular"):
     """A cycle of `period`: straight from low to high and back.
 
@@ -332,3 +368,169 @@ class Joined(Schedule, kind="joined"):
         for start, schedule in zip(self.boundaries, self.schedules[1:], strict=True):
             value = xp.where(step < start, value, schedule(xp.maximum(step - start, 0)))
         return value
+
+
+# Rates that look at a measure -----------------------------------------------------------------------------------------
+
+
+class Memory(NamedTuple):
+    """What an adaptive schedule knows: its value, the best measure so far (None: none yet), the epochs without a better
+    one, the epochs left in which it does not count them."""
+
+    value: float
+    best: float | None = None
+    waited: int = 0
+    cooldown: int = 0
+
+
+class Adaptive(Schedule, ABC):
+    """A schedule that looks at a measure after each epoch: one value for the whole of the next epoch.
+
+    `start` gives the first memory, `observe` the one after an epoch, `settled` the value until the end of the next
+    epoch. They are plain numbers, handled between epochs; for the steps of an epoch `settle` puts a constant in the
+    schedule's place. Called as a schedule, it gives the value it starts with.
+
+    `measure` names what it looks at; None is the validation loss, or the training loss where no rows are held out.
+    """
+
+    measure: str | None
+
+    @abstractmethod
+    def start(self) -> Memory:
+        """The memory before the first epoch."""
+
+    @abstractmethod
+    def observe(self, memory: Memory, value: float, larger_is_better: bool) -> Memory:
+        """The memory after an epoch with that value of the measure."""
+
+    def settled(self, memory: Memory) -> float:
+        """The value until the end of the next epoch."""
+        return memory.value
+
+    def __call__(self, step: Array) -> Array:
+        return self.start().value + 0 * step
+
+
+def improved(value: float, best: float | None, threshold: float, larger_is_better: bool) -> bool:
+    """Whether value > best + threshold |best| where larger is better, else value < best - threshold |best|.
+
+    Any number is better than None; NaN is never better.
+
+    >>> improved(0.95, 1.0, 0.01, larger_is_better=False), improved(0.995, 1.0, 0.01, larger_is_better=False)
+    (True, False)
+    """
+    if best is None:
+        return value > -math.inf if larger_is_better else value < math.inf
+    margin = threshold * abs(best)
+    return value > best + margin if larger_is_better else value < best - margin
+
+
+def _compared(memory: Memory, value: float, threshold: float, larger_is_better: bool) -> Memory:
+    """The memory with one epoch more: a new best, or one epoch waited."""
+    if improved(value, memory.best, threshold, larger_is_better):
+        return memory._replace(best=value, waited=0)
+    return memory._replace(waited=memory.waited + 1)
+
+
+@dataclass(frozen=True)
+class ReduceOnPlateau(Adaptive, kind="plateau", also=("reduce_on_plateau",)):
+    """`factor` times the value, but at least `least`, after more than `patience` epochs without a better measure.
+
+    Better is relative: by a share `threshold` of the best so far. After a reduction `cooldown` epochs are not counted.
+
+    Source: PyTorch, ReduceLROnPlateau (threshold_mode "rel", eps 0), for measures of at least 0.
+
+    >>> plateau = ReduceOnPlateau(0.1, factor=0.5, patience=1)
+    >>> memory = plateau.start()
+    >>> for loss in (1.0, 0.9, 0.9, 0.9):
+    ...     memory = plateau.observe(memory, loss, larger_is_better=False)
+    >>> plateau.settled(memory)
+    0.05
+    """
+
+    initial: NonNegative
+    factor: Fraction = 0.1
+    patience: Annotated[int, Field(ge=0, strict=True)] = 10
+    threshold: NonNegative = 1e-4
+    cooldown: Annotated[int, Field(ge=0, strict=True)] = 0
+    least: NonNegative = 0.0
+    measure: str | None = None
+
+    def start(self) -> Memory:
+        return Memory(self.initial)
+
+    def observe(self, memory: Memory, value: float, larger_is_better: bool) -> Memory:
+        memory = _compared(memory, value, self.threshold, larger_is_better)
+        if memory.cooldown:
+            memory = memory._replace(waited=0, cooldown=memory.cooldown - 1)
+        if memory.waited <= self.patience:
+            return memory
+        # A start below `least` stays where it is.
+        reduced = min(memory.value, max(memory.value * self.factor, self.least))
+        return Memory(reduced, memory.best, waited=0, cooldown=self.cooldown)
+
+
+@dataclass(frozen=True)
+class WhenSettled(Adaptive, kind="when_settled"):
+    """`before`, until the measure has not become better for `patience` epochs; from then on `after`.
+
+    Better is relative: by a share `threshold` of the best so far. Meant for a momentum that is small while the large
+    gradients of the start die away.
+
+    Source: Hinton 2010, A practical guide to training restricted Boltzmann machines, section 9.1.
+
+    >>> momentum = WhenSettled(0.5, 0.9, patience=2)
+    >>> memory, values = momentum.start(), []
+    >>> for loss in (1.0, 0.5, 0.5, 0.5, 0.1):
+    ...     memory = momentum.observe(memory, loss, larger_is_better=False)
+    ...     values.append(momentum.settled(memory))
+    >>> values
+    [0.5, 0.5, 0.5, 0.9, 0.9]
+    """
+
+    before: NonNegative = 0.5
+    after: NonNegative = 0.9
+    patience: Count = 3
+    threshold: NonNegative = 0.01
+    measure: str = "loss"
+
+    def start(self) -> Memory:
+        return Memory(self.before)
+
+    def observe(self, memory: Memory, value: float, larger_is_better: bool) -> Memory:
+        if memory.waited >= self.patience:
+            return memory
+        memory = _compared(memory, value, self.threshold, larger_is_better)
+        return memory if memory.waited < self.patience else memory._replace(value=self.after)
+
+
+def adaptives(part: Any) -> tuple[Adaptive, ...]:
+    """All adaptive schedules inside a part, depth first in the order of the options.
+
+    >>> [inner.kind for inner in adaptives(LinearWarmup(ReduceOnPlateau(0.1), steps=5))]
+    ['plateau']
+    """
+    if isinstance(part, Adaptive):
+        return (part,)
+    if isinstance(part, Part):
+        return adaptives(tuple(getattr(part, field.name) for field in options_of(type(part))))
+    return tuple(found for item in part for found in adaptives(item)) if isinstance(part, tuple) else ()
+
+
+def settle(part: Any, values: Sequence[float]) -> Any:
+    """The same part with its adaptive schedules as constants of these values, in the order of `adaptives`.
+
+    >>> settle(LinearWarmup(ReduceOnPlateau(0.1), steps=5), [0.05])
+    LinearWarmup(then=Constant(value=0.05), steps=5.0)
+    """
+    left = iter(values)
+
+    def constant(value: Any) -> Any:
+        if isinstance(value, Adaptive):
+            return Constant(next(left))
+        if isinstance(value, Part):
+            options = {field.name: constant(getattr(value, field.name)) for field in options_of(type(value))}
+            return type(value)(**options)
+        return tuple([constant(item) for item in value]) if isinstance(value, tuple) else value
+
+    return constant(part)
