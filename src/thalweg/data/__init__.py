@@ -11,37 +11,51 @@ from .dataset import Dataset, Samples, Scale, Task
 from .idx import read_idx
 from .loading import Data, Split, infer_task
 from .mnist import Mnist
-from .own import Arrays, IdxFolder, TableFile
+from .orders import Balanced, Buckets, Curriculum, Fixed, InTime, Order, Shuffled, Stratified, Turn
+from .own import Absent, Arrays, IdxFolder, NpyFiles, TableFile
 from .preprocessing import Preprocessing
 from .source import Source
+from .streaming import Streamed
 from .tables import Column, read_table
 from .toy import And, Blobs, Moons, Or, Plane, Rings, Spiral, Wave, Xor
 
 __all__ = [
+    "Absent",
     "And",
     "Arrays",
+    "Balanced",
     "Blobs",
     "BreastCancer",
+    "Buckets",
     "Column",
+    "Curriculum",
     "Data",
     "Dataset",
     "Diabetes",
     "Digits",
+    "Fixed",
     "IdxFolder",
+    "InTime",
     "Iris",
     "Mnist",
     "Moons",
+    "NpyFiles",
     "Or",
+    "Order",
     "Plane",
     "Preprocessing",
     "Rings",
     "Samples",
     "Scale",
+    "Shuffled",
     "Source",
     "Spiral",
     "Split",
+    "Stratified",
+    "Streamed",
     "TableFile",
     "Task",
+    "Turn",
     "Wave",
     "Wine",
     "Xor",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
+from .moments import Moments
 
 if TYPE_CHECKING:
     import polars
@@ -45,6 +48,7 @@ class Dataset:
     x: (n, features) float32. y: class indices (n,) int32 for classification; (n, outputs) float32 for regression;
     (n, labels) float32 of 0 and 1 for multilabel. weight: (n,) float32, or None for rows that count alike.
     target_names: the classes, the outputs or the labels. image_shape: (height, width) where rows are pictures.
+    key: (n,) float64, what the order of the rows looks at (a length, a difficulty, a time), or None.
     Raises InputError for rows that do not fit together.
 
     >>> data = Dataset([[0, 1], [1, 1]], [0, 1], "classification", target_names=("no", "yes"))
@@ -58,6 +62,7 @@ class Dataset:
     weight: np.ndarray | None = None
     target_names: tuple[str, ...] = ()
     image_shape: tuple[int, int] | None = None
+    key: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         x = as_matrix(self.x)
@@ -78,6 +83,16 @@ class Dataset:
         object.__setattr__(self, "y", np.ascontiguousarray(y, np.int32 if y.ndim == 1 else np.float32))
         if self.weight is not None:
             object.__setattr__(self, "weight", as_weight(self.weight, len(x)).astype(np.float32))
+        if self.key is not None:
+            object.__setattr__(self, "key", _as_key(self.key, len(x)))
+
+    @classmethod
+    def checked(cls, **fields: Any) -> Dataset:
+        """Rows that were checked when they were written to a disk, and are not looked at again: all of its fields."""
+        data = object.__new__(cls)
+        for field in dataclasses.fields(cls):
+            object.__setattr__(data, field.name, fields.get(field.name, field.default))
+        return data
 
     def __len__(self) -> int:
         return len(self.x)
@@ -94,9 +109,20 @@ class Dataset:
             return len(self.target_names) or int(self.y.max()) + 1
         return int(self.y.shape[1])
 
+    @property
+    def target_variance(self) -> np.ndarray:
+        """The weighted variance of each target of a regression, (outputs,)."""
+        return Moments.of(self.y, self.weight).variance
 
-def as_matrix(x: Any) -> np.ndarray:
+    def parts(self) -> Iterator[Dataset]:
+        """The rows in pieces that fit into memory: all of them at once."""
+        yield self
+
+
+def as_matrix(x: Any, image_shape: tuple[int, int] | None = None) -> np.ndarray:
     """`x` as an array (n, features) of finite numbers; InputError says what else it is.
+
+    With `image_shape` (height, width), pictures (n, height, width) are flattened to rows.
 
     >>> as_matrix([1.0, 2.0])
     Traceback (most recent call last):
@@ -112,6 +138,8 @@ x.reshape(-1, 1); one row: x.reshape(1, -1)
         raise InputError(
             "x", f"expected rows of numbers, all of one length: {error}; text needs a table (a polars frame)"
         ) from None
+    if image_shape and array.ndim == 3 and array.shape[1:] == image_shape:
+        array = array.reshape(len(array), image_shape[0] * image_shape[1])
     if array.ndim != 2:
         fix = "; one feature: x.reshape(-1, 1); one row: x.reshape(1, -1)" if array.ndim == 1 else ""
         raise InputError("x", f"expected 2 dimensions (rows, features), received shape {array.shape}{fix}")
@@ -119,6 +147,15 @@ x.reshape(-1, 1); one row: x.reshape(1, -1)
         raise InputError("x", f"is empty: shape {array.shape}; at least one row and one feature are needed")
     check_finite(array, "x")
     return array
+
+
+def feature_names_of(features: int, names: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The names of the columns of an array (n, features): those given, or x0, x1, ...
+
+    >>> feature_names_of(2)
+    ('x0', 'x1')
+    """
+    return names or tuple(f"x{i}" for i in range(features))
 
 
 def as_targets(y: Any) -> np.ndarray:
@@ -150,6 +187,14 @@ def as_weight(weight: Any, rows: int) -> np.ndarray:
     _refuse(array, array < 0, "weight", "are negative")
     if not array.any():
         raise InputError("weight", "is 0 for every row: nothing would be learnt")
+    return array
+
+
+def _as_key(key: Any, rows: int) -> np.ndarray:
+    array = np.asarray(key, np.float64)
+    if array.shape != (rows,):
+        raise InputError("key", f"expected one number for each of the {rows} rows, received shape {array.shape}")
+    _refuse(array, np.isnan(array), "key", "are NaN")
     return array
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from functools import cache, reduce
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InputError
-from .dataset import Dataset, Scale, Task, as_matrix, as_targets, check_finite, check_targets
-from .tables import Column, as_frame, check_columns, check_table, fit_columns, is_frame
+from .dataset import Dataset, Scale, Task, as_matrix, as_targets, check_finite, check_targets, feature_names_of
+from .moments import Extent, Moments
+from .tables import Column, Shown, as_frame, check_columns, check_table, fit_columns, is_frame
 
 if TYPE_CHECKING:
     import polars
@@ -76,24 +77,35 @@ class Preprocessing:
         standard: mean 0 and deviation 1, also for the targets of a regression; range: lowest 0 and highest 1, one pair
         of them for all pixels of pictures; none: as it is. 0 and 1 of truth values and categories stay what they are.
         """
+        return cls.fit_pieces([(x, y)], task, scale, feature_names, target_names, image_shape)
+
+    @classmethod
+    def fit_pieces(
+        cls,
+        pieces: Iterable[tuple[np.ndarray | polars.DataFrame, np.ndarray]],
+        task: Task,
+        scale: Scale,
+        feature_names: tuple[str, ...] = (),
+        target_names: tuple[str, ...] = (),
+        image_shape: tuple[int, int] | None = None,
+    ) -> tuple[Self, tuple[str, ...]]:
+        """As `fit`, from training rows (x, y) that come piece by piece; one piece at a time is in memory."""
+        inputs, targets = reduce(_merged, (_shown(x, y, task, scale) for x, y in pieces))
         columns: tuple[Column, ...] = ()
         notes: tuple[str, ...] = ()
-        if is_frame(x):
-            frame = as_frame(x)
-            check_table(frame)
-            columns, notes = fit_columns(frame)
-            matrix = _encode(columns, frame)
+        if isinstance(inputs, list):
+            columns, inputs, notes = _fit_columns(inputs)
             feature_names = tuple(name for column in columns for name in column.inputs)
-        else:
-            matrix = as_matrix(x)
-            feature_names = feature_names or tuple(f"x{i}" for i in range(matrix.shape[1]))
-        shift, span = _fit_scale(matrix, scale, together=image_shape is not None)
-        if columns:
-            scaled = np.concatenate([np.full(len(column.inputs), column.is_scaled) for column in columns])
-            shift, span = np.where(scaled, shift, 0.0), np.where(scaled, span, 1.0)
-        targets = _fit_targets(as_targets(y), task, scale, target_names)
-        inputs: dict[str, Any] = {"shift": _floats(shift), "span": _floats(span), "columns": columns}
-        fitted = cls(task, feature_names, image_shape=image_shape, **inputs, **targets)
+        shift, span = _fit_scale(inputs, scale, together=image_shape is not None)
+        fitted = cls(
+            task,
+            feature_names_of(len(inputs.extent.low), feature_names),
+            shift=_floats(shift),
+            span=_floats(span),
+            columns=columns,
+            image_shape=image_shape,
+            **_fit_targets(targets, task, scale, target_names),
+        )
         return fitted, notes
 
     @property
@@ -109,8 +121,9 @@ class Preprocessing:
     def inputs(self, raw: Any) -> np.ndarray:
         """Raw rows as float32 (n, features).
 
-        Rows: an array, a list of rows, a frame; after a table also dictionaries. Raises InputError for missing columns,
-        a wrong number of features, NaN (a table's missing values are filled), and numbers beyond float32.
+        Rows: an array, a list of rows, a frame; after a table also dictionaries; pictures also (n, height, width).
+        Raises InputError for missing columns, a wrong number of features, NaN (a table's missing values are filled),
+        and numbers beyond float32.
         """
         if self.columns:
             frame = as_frame(raw, tuple(column.name for column in self.columns))
@@ -119,7 +132,7 @@ class Preprocessing:
             check_table(frame)
             matrix = _encode(self.columns, frame)
         else:
-            matrix = as_matrix(self._select(raw) if is_frame(raw) else raw)
+            matrix = as_matrix(self._select(raw) if is_frame(raw) else raw, self.image_shape)
         if matrix.shape[1] != self.features:
             raise InputError("x", f"expected {self.features} features, received {matrix.shape[1]}")
         shift, span = np.array(self.shift), np.array(self.span)
@@ -225,16 +238,70 @@ def _encode(columns: tuple[Column, ...], frame: polars.DataFrame) -> np.ndarray:
     return np.hstack([column.encode(frame[column.name]) for column in columns])
 
 
-def _fit_scale(x: np.ndarray, scale: Scale, together: bool = False) -> tuple[np.ndarray, np.ndarray]:
+class _Numbers(NamedTuple):
+    """What numbers show for their scaling; moments only where scaling asks for them."""
+
+    extent: Extent
+    moments: Moments | None
+
+    @classmethod
+    def of(cls, x: np.ndarray, scale: Scale) -> _Numbers:
+        return cls(Extent.of(x), Moments.of(x) if scale == "standard" else None)
+
+    def merged(self, later: _Numbers) -> _Numbers:
+        moments = self.moments.merged(later.moments) if self.moments and later.moments else None
+        return _Numbers(self.extent.merged(later.extent), moments)
+
+
+# What rows show about their inputs (numbers, or columns of a table) and about their targets (numbers, or classes).
+_Shown = tuple[_Numbers | list[Shown], _Numbers | np.ndarray]
+
+
+def _shown(x: np.ndarray | polars.DataFrame, y: np.ndarray, task: Task, scale: Scale) -> _Shown:
+    targets = as_targets(y)
+    check_targets(targets, task)
+    seen = np.unique(targets) if task == "classification" else _Numbers.of(_table(targets), scale)
+    if not is_frame(x):
+        return _Numbers.of(as_matrix(x), scale), seen
+    frame = as_frame(x)
+    check_table(frame)
+    return [Shown.by(series) for series in frame], seen
+
+
+def _merged(first: _Shown, later: _Shown) -> _Shown:
+    (inputs, targets), (more, others) = first, later
+    if isinstance(targets, np.ndarray):
+        seen: _Numbers | np.ndarray = np.unique(np.concatenate([targets, np.asarray(others)]))
+    else:
+        seen = targets.merged(cast(_Numbers, others))
+    if isinstance(inputs, list):
+        columns = zip(inputs, cast(list[Shown], more), strict=True)
+        return [column.merged(its) for column, its in columns], seen
+    return inputs.merged(cast(_Numbers, more)), seen
+
+
+def _fit_columns(shown: list[Shown]) -> tuple[tuple[Column, ...], _Numbers, tuple[str, ...]]:
+    fitted, notes = fit_columns(shown)
+    used = [(column, seen.inputs(column)) for column, seen in zip(fitted, shown, strict=True) if column]
+    extents, moments = zip(*(numbers for _, numbers in used), strict=True)
+    numbers = _Numbers(Extent(*_joined(extents)), Moments(*_joined(moments)))
+    return tuple(column for column, _ in used), numbers, notes
+
+
+def _joined(parts: Sequence[tuple[np.ndarray, ...]]) -> Iterator[np.ndarray]:
+    return (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+
+def _fit_scale(numbers: _Numbers, scale: Scale, together: bool = False) -> tuple[np.ndarray, np.ndarray]:
     if scale == "none":
         return np.zeros(1), np.ones(1)
-    axis = None if together and scale == "range" else 0
-    low = np.atleast_1d(x.min(axis=axis)).astype(np.float64)
-    high = np.atleast_1d(x.max(axis=axis)).astype(np.float64)
+    low, high = numbers.extent
+    if together and scale == "range":
+        low, high = low.min(keepdims=True), high.max(keepdims=True)
     with np.errstate(over="ignore", invalid="ignore"):
         shift, span = low, high - low
-        if scale == "standard":
-            shift, span = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+        if scale == "standard" and numbers.moments:
+            shift, span = numbers.moments.mean, np.sqrt(numbers.moments.variance)
     if not np.isfinite(span).all():
         raise InputError("data", f"numbers up to {np.abs([low, high]).max():.3g} are too large to be scaled")
     # Rounding gives a constant column a tiny deviation, which would blow up whatever differs later.
@@ -242,19 +309,14 @@ def _fit_scale(x: np.ndarray, scale: Scale, together: bool = False) -> tuple[np.
     return np.where(constant, low, shift), np.where(constant, 1.0, span)
 
 
-def _fit_targets(y: np.ndarray, task: Task, scale: Scale, names: tuple[str, ...]) -> dict[str, Any]:
-    check_targets(y, task)
-    if task == "classification":
-        classes = np.unique(y)
-        if len(classes) < 2:
-            raise InputError(
-                "y", f"all rows have the class {classes[0].item()!r}; a classifier needs at least 2 classes"
-            )
-        labels = tuple(classes.tolist())
-        return {"classes": labels, "class_type": classes.dtype.str, "target_names": _class_names(labels, names)}
-    table = _table(y)
-    shift, span = _fit_scale(table, scale if task == "regression" and scale == "standard" else "none")
-    width = table.shape[1]
+def _fit_targets(shown: _Numbers | np.ndarray, task: Task, scale: Scale, names: tuple[str, ...]) -> dict[str, Any]:
+    if isinstance(shown, np.ndarray):
+        if len(shown) < 2:
+            raise InputError("y", f"all rows have the class {shown[0].item()!r}; a classifier needs at least 2 classes")
+        labels = tuple(shown.tolist())
+        return {"classes": labels, "class_type": shown.dtype.str, "target_names": _class_names(labels, names)}
+    shift, span = _fit_scale(shown, scale if task == "regression" and scale == "standard" else "none")
+    width = len(shown.extent.low)
     return {
         "target_shift": _floats(np.broadcast_to(shift, width)),
         "target_span": _floats(np.broadcast_to(span, width)),

@@ -11,6 +11,7 @@ from typing import Any, Self
 from ..errors import InputError
 from ..parts import Part
 from .dataset import Samples
+from .pieces import Pieces
 from .tables import SUFFIXES
 
 
@@ -29,6 +30,10 @@ class Source(Part, ABC, family="data source"):
     def load(self, seed: int) -> Samples:
         """The rows; the seed matters to sources that draw them."""
 
+    def pieces(self, size: int) -> Pieces | None:
+        """The rows piece by piece, about `size` bytes of text at a time; None where they can only be loaded."""
+        return None
+
     @classmethod
     def of(cls, value: Any) -> Self:
         """The source that `value` describes; InputError says what is wrong with it."""
@@ -41,11 +46,7 @@ def _table(value: Any, kinds: Mapping[str, type[Part]]) -> Any:
             raise InputError("data source", f"expected (x, y) or (x, y, weight), received {len(value)} values")
         return {"kind": "arrays", **dict(zip(("x", "y", "weight"), value, strict=False))}
     if isinstance(value, Mapping) and value.get("kind") == "arrays" and "x" not in value:
-        raise InputError(
-            "arrays",
-            f"these data ({value.get('samples', 'unknown')} rows) were in memory, and a spec does not hold them; "
-            "load the spec in Python and replace its source by (x, y), or write the data to a .parquet file",
-        )
+        return {**value, "kind": "absent"}
     if isinstance(value, str | os.PathLike):
         path = Path(value)
         first = str(value).split()[:1]

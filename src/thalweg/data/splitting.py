@@ -28,17 +28,36 @@ def split_rows(
     >>> [len(part) for part in split_rows(np.random.default_rng(0), 100, validation=0.1, test=0.2)]
     [72, 8, 20]
     """
+    tested, validated = _sizes(rows, validation, test)
+    groups = [np.arange(rows)] if labels is None else _classes(labels, 1 + (tested > 0) + (validated > 0))
+    groups = [rng.permutation(group) for group in groups]
+    test_rows, groups = _draw(groups, tested, keep=1 + (validated > 0))
+    validation_rows, groups = _draw(groups, validated, keep=1)
+    return Rows(_join(groups), validation_rows, test_rows)
+
+
+def split_in_time(rows: int, validation: float, test: float, times: np.ndarray | None = None) -> Rows:
+    """The last rows test, those before them validate, the first train; `times` (n,), if given, say which are the last.
+
+    Raises InputError if no row is left to train on.
+
+    >>> split_in_time(6, validation=0.25, test=0.4)
+    Rows(train=array([0, 1, 2]), validation=array([3]), test=array([4, 5]))
+    """
+    tested, validated = _sizes(rows, validation, test)
+    sequence = np.arange(rows) if times is None else np.argsort(times, kind="stable")
+    first = rows - tested - validated
+    return Rows(*(np.sort(part) for part in np.split(sequence, [first, first + validated])))
+
+
+def _sizes(rows: int, validation: float, test: float) -> tuple[int, int]:
     tested = round(test * rows)
     validated = round(validation * (rows - tested))
     if tested + validated >= rows:
         raise InputError(
             "split", f"leaves no training rows: of {rows}, {tested} go to the test and {validated} to the validation"
         )
-    groups = [np.arange(rows)] if labels is None else _classes(labels, 1 + (tested > 0) + (validated > 0))
-    groups = [rng.permutation(group) for group in groups]
-    test_rows, groups = _draw(groups, tested, keep=1 + (validated > 0))
-    validation_rows, groups = _draw(groups, validated, keep=1)
-    return Rows(_join(groups), validation_rows, test_rows)
+    return tested, validated
 
 
 def _classes(labels: np.ndarray, parts: int) -> list[np.ndarray]:

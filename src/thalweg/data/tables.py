@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -10,14 +12,19 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from ..errors import InputError, Problem, nearest
+from .moments import Extent, Moments
 
 if TYPE_CHECKING:
     import polars
+
+Kind = Literal["number", "time", "boolean", "category"]
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
 # A column of text with more different values than this, and than half of the rows, says who, not what.
 _MOST_CATEGORIES = 50
+# So many of them it never has, however many rows there are.
+_MOST_TEXTS = 100_000
 _DAY_US = 86_400_000_000
 
 
@@ -28,28 +35,48 @@ def read_table(path: str | os.PathLike[str]) -> polars.DataFrame:
     """
     import polars
 
+    place = check_file(path)
+    with faults_of(path):
+        if place.suffix.lower() == ".parquet":
+            frame = polars.read_parquet(place)
+        else:
+            frame = polars.read_csv(
+                place, separator=separator_of(place), infer_schema_length=None, try_parse_dates=True
+            )
+    if not frame.height:
+        raise InputError(str(path), "has column names and no rows")
+    return frame
+
+
+def check_file(path: str | os.PathLike[str]) -> Path:
+    """The path of a table. Raises InputError if there is no such file, or it is of another kind."""
     place = Path(path)
     suffix = place.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(str(path), f"expected a table ({', '.join(SUFFIXES)}), received the suffix {suffix!r}")
     if not place.is_file():
         raise InputError(str(path), "there is no such file")
+    return place
+
+
+def separator_of(place: Path) -> str:
+    """What stands between the cells of a .csv or .tsv file."""
+    return "\t" if place.suffix.lower() == ".tsv" else ","
+
+
+@contextmanager
+def faults_of(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise what polars finds wrong with a file as InputError."""
+    import polars
+
     try:
-        if suffix == ".parquet":
-            frame = polars.read_parquet(place)
-        else:
-            frame = polars.read_csv(
-                place, separator="\t" if suffix == ".tsv" else ",", infer_schema_length=None, try_parse_dates=True
-            )
+        yield
     except polars.exceptions.NoDataError:
         raise InputError(str(path), "is empty: expected a line of column names and rows below") from None
     # Some damaged Parquet files make polars panic.
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
-        fault = str(error).splitlines()[0]
-        raise InputError(str(path), f"can not be read as {suffix[1:].upper()}: {fault}") from None
-    if not frame.height:
-        raise InputError(str(path), "has column names and no rows")
-    return frame
+        suffix, fault = Path(path).suffix[1:].upper(), str(error).splitlines()[0]
+        raise InputError(str(path), f"can not be read as {suffix}: {fault}") from None
 
 
 def is_frame(x: Any) -> bool:
@@ -120,7 +147,6 @@ class Target(NamedTuple):
     frame: polars.DataFrame
     y: np.ndarray
     kept: np.ndarray
-    notes: tuple[str, ...]
 
 
 def take_target(frame: polars.DataFrame, target: str) -> Target:
@@ -130,10 +156,9 @@ def take_target(frame: polars.DataFrame, target: str) -> Target:
     check_columns(frame, (target,))
     check_table(frame)
     kept = _without_nan(frame[target]).is_not_null()
-    missing = frame.height - kept.sum()
     series = frame[target].filter(kept)
     kind = _kind(series.dtype)
-    if missing == frame.height or kind is None or kind == "time":
+    if series.dtype == polars.Null or kind is None or kind == "time":
         raise InputError(
             "table", f"the target column {target!r} holds {series.dtype} values, expected classes or numbers"
         )
@@ -143,8 +168,7 @@ def take_target(frame: polars.DataFrame, target: str) -> Target:
         y = series.to_numpy()
     else:
         y = _cast(series, polars.Int64 if series.dtype.is_integer() else polars.Float64).to_numpy()
-    notes = (f"{missing} of {frame.height} rows have no value of {target!r} and are left out",) if missing else ()
-    return Target(frame.drop(target).filter(kept), y, kept.to_numpy(), notes)
+    return Target(frame.drop(target).filter(kept), y, kept.to_numpy())
 
 
 @dataclass(frozen=True)
@@ -156,7 +180,7 @@ class Column:
     """
 
     name: str
-    kind: Literal["number", "time", "boolean", "category"]
+    kind: Kind
     fill: float = 0.0
     categories: tuple[str, ...] = ()
 
@@ -180,56 +204,110 @@ class Column:
         return _numbers(series, self.kind).fill_null(self.fill).to_numpy().reshape(-1, 1)
 
 
-def fit_columns(frame: polars.DataFrame) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """How the columns of these training rows become numbers, with notes on all that is not as one would wish."""
-    columns: list[Column] = []
-    notes: list[str] = []
-    for series in frame:
-        column, said = _fit(series)
-        columns += [column] if column else []
-        notes += [f"column {series.name!r}: {text}" for text in said]
-    if not columns:
+class Shown(NamedTuple):
+    """What rows show about a column: moments and extent of its numbers without gaps, or its different texts, sorted.
+
+    `wrong` counts the texts that are no numbers, row by row; `first_wrong` is the first of them.
+    """
+
+    name: str
+    kind: Kind | None
+    rows: int
+    gaps: int
+    moments: Moments | None = None
+    extent: Extent | None = None
+    texts: tuple[str, ...] = ()
+    wrong: int = 0
+    first_wrong: str = ""
+
+    @classmethod
+    def by(cls, series: polars.Series) -> Shown:
+        """What the rows of a column show."""
+        import polars
+
+        kind, gaps = _kind(series.dtype), _without_nan(series).null_count()
+        shown = cls(series.name, kind, len(series), gaps)
+        if kind is None or gaps == len(series):
+            return shown
+        if kind != "category":
+            numbers = _numbers(series, kind).drop_nulls().to_numpy().reshape(-1, 1)
+            return shown._replace(moments=Moments.of(numbers), extent=Extent.of(numbers))
+        text = series.cast(polars.String).drop_nulls()
+        wrong = text.filter(text.cast(polars.Float64, strict=False).is_null())
+        texts = tuple(text.unique().sort().to_list())
+        return shown._replace(texts=texts, wrong=len(wrong), first_wrong=wrong[0] if len(wrong) else "")
+
+    def merged(self, later: Shown) -> Shown:
+        """What these rows and later ones show together."""
+        moments, extent = self.moments or later.moments, self.extent or later.extent
+        if self.moments and later.moments and self.extent and later.extent:
+            moments, extent = self.moments.merged(later.moments), self.extent.merged(later.extent)
+        return self._replace(
+            rows=self.rows + later.rows,
+            gaps=self.gaps + later.gaps,
+            moments=moments,
+            extent=extent,
+            texts=self._texts_with(later),
+            wrong=self.wrong + later.wrong,
+            first_wrong=self.first_wrong or later.first_wrong,
+        )
+
+    def _texts_with(self, later: Shown) -> tuple[str, ...]:
+        if len(self.texts) > _MOST_TEXTS or self.texts == later.texts:
+            return self.texts
+        return tuple(sorted({*self.texts, *later.texts}))
+
+    def inputs(self, column: Column) -> tuple[Extent, Moments]:
+        """Those of the inputs that the column becomes, gaps filled; 0 and 1 are left what they are."""
+        if self.moments is None or self.extent is None or not column.is_scaled:
+            zeros, ones = np.zeros(len(column.inputs)), np.ones(len(column.inputs))
+            return Extent(zeros, ones), Moments(ones * self.rows, zeros, ones)
+        # What is filled in is the mean: it adds rows, and nothing to the deviations.
+        rows, mean = np.array([float(self.rows)]), self.moments.mean
+        return self.extent, Moments(rows, mean, self.moments.variance * (self.moments.total / rows))
+
+
+def fit_columns(shown: Sequence[Shown]) -> tuple[tuple[Column | None, ...], tuple[str, ...]]:
+    """How columns become numbers, or None where one can not serve, with notes on all that is not as one would wish."""
+    fitted = [_fit(column) for column in shown]
+    notes = tuple(
+        f"column {column.name!r}: {text}" for column, (_, said) in zip(shown, fitted, strict=True) for text in said
+    )
+    if not any(column for column, _ in fitted):
         raise InputError("table", f"no column can serve as an input: {'; '.join(notes) or 'only the target is there'}")
-    return tuple(columns), tuple(notes)
+    return tuple(column for column, _ in fitted), notes
 
 
-def _fit(series: polars.Series) -> tuple[Column | None, list[str]]:
-    kind = _kind(series.dtype)
-    gaps = _without_nan(series).null_count()
-    if kind is None or gaps == len(series):
+def _fit(shown: Shown) -> tuple[Column | None, list[str]]:
+    if shown.kind == "category" and shown.texts:
+        return _fit_category(shown)
+    if shown.kind is None or shown.moments is None or shown.extent is None:
         return None, ["dropped, it has no value in the training rows"]
-    if kind == "category":
-        return _fit_category(series, gaps)
-    numbers = _numbers(series, kind)
-    mean = float(numbers.drop_nulls().to_numpy().mean())
-    notes = [f"{gaps} missing values, filled by the mean of the training rows, {mean:.6g}"] if gaps else []
-    notes += ["the same value in all training rows"] if numbers.n_unique() == 1 else []
-    return Column(series.name, kind, fill=mean), notes
+    mean = float(shown.moments.mean[0])
+    notes = [f"{shown.gaps} missing values, filled by the mean of the training rows, {mean:.6g}"] if shown.gaps else []
+    constant = shown.extent.low[0] == shown.extent.high[0] and not shown.gaps
+    notes += ["the same value in all training rows"] if constant else []
+    return Column(shown.name, shown.kind, fill=mean), notes
 
 
-def _fit_category(series: polars.Series, gaps: int) -> tuple[Column | None, list[str]]:
-    import polars
-
-    text = series.cast(polars.String).drop_nulls()
-    categories = tuple(text.unique().sort().to_list())
-    notes = []
-    bad = text.filter(text.cast(polars.Float64, strict=False).is_null())
-    if 0 < len(bad) < len(text) / 2:
+def _fit_category(shown: Shown) -> tuple[Column | None, list[str]]:
+    notes, filled = [], shown.rows - shown.gaps
+    if 0 < shown.wrong < filled / 2:
         notes.append(
-            f"taken as text because {len(bad)} of {len(text)} values are no numbers, such as {bad[0]!r}; "
+            f"taken as text because {shown.wrong} of {filled} values are no numbers, such as {shown.first_wrong!r}; "
             "empty these cells to have the column taken as numbers"
         )
-    if len(categories) > max(_MOST_CATEGORIES, len(series) / 2):
+    if len(shown.texts) > min(_MOST_TEXTS, max(_MOST_CATEGORIES, shown.rows / 2)):
         return None, [
             *notes,
-            f"dropped, {len(categories)} different texts in {len(series)} rows tell rows apart, not classes",
+            f"dropped, {len(shown.texts)} different texts in {shown.rows} rows tell rows apart, not classes",
         ]
-    notes += [f"{gaps} missing values, 0 in each of its inputs"] if gaps else []
-    notes += ["the same value in all training rows"] if len(categories) == 1 and not gaps else []
-    return Column(series.name, "category", categories=categories), notes
+    notes += [f"{shown.gaps} missing values, 0 in each of its inputs"] if shown.gaps else []
+    notes += ["the same value in all training rows"] if len(shown.texts) == 1 and not shown.gaps else []
+    return Column(shown.name, "category", categories=shown.texts), notes
 
 
-def _kind(dtype: polars.DataType) -> Literal["number", "time", "boolean", "category"] | None:
+def _kind(dtype: polars.DataType) -> Kind | None:
     import polars
 
     if dtype.is_numeric():

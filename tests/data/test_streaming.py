@@ -1,0 +1,425 @@
+import os
+import resource
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thalweg.data import Data, Dataset, Fixed, InTime, Preprocessing, Shuffled, Source, Stratified, Streamed, Turn
+from thalweg.data.moments import Extent, Moments
+from thalweg.data.pieces import csv_pieces
+from thalweg.data.tables import read_table
+from thalweg.errors import InputError
+
+ROWS, FEATURES = 4000, 80
+
+
+@pytest.fixture(autouse=True)
+def disk(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
+def gathered(data):
+    """All rows of a data set in memory, whichever way it is kept."""
+    parts = list(data.parts())
+    whole = [np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y")]
+    weight = None if parts[0].weight is None else np.concatenate([part.weight for part in parts])
+    return (*whole, weight)
+
+
+def assert_same(streamed, whole, tolerance=1e-5):
+    """Two splits hold the same rows, one of them on the disk."""
+    assert isinstance(streamed.train, Streamed)
+    assert isinstance(whole.train, Dataset)
+    for name in ("train", "validation", "test"):
+        found, expected = getattr(streamed, name), getattr(whole, name)
+        assert (found is None) == (expected is None)
+        if found is not None:
+            for ours, theirs in zip(gathered(found), gathered(expected), strict=True):
+                assert (ours is None) == (theirs is None)
+                if ours is not None:
+                    assert ours.dtype == theirs.dtype
+                    assert np.allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+            assert (len(found), found.features, found.outputs) == (len(expected), expected.features, expected.outputs)
+            assert (found.task, found.target_names) == (expected.task, expected.target_names)
+            assert found.image_shape == expected.image_shape
+    ours, theirs = streamed.preprocessing, whole.preprocessing
+    assert (ours.classes, ours.class_type, ours.feature_names) == (
+        theirs.classes,
+        theirs.class_type,
+        theirs.feature_names,
+    )
+    for found, expected in zip(ours.columns, theirs.columns, strict=True):
+        assert (found.name, found.kind, found.categories) == (expected.name, expected.kind, expected.categories)
+        assert np.isclose(found.fill, expected.fill, rtol=1e-10)
+    for name in ("shift", "span", "target_shift", "target_span"):
+        assert np.allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9, atol=1e-12)
+    assert [note for note in streamed.notes if "stream from a disk" not in note] == list(whole.notes)
+
+
+def arrays(kind, rng=None):
+    rng = rng or np.random.default_rng(0)
+    x = rng.normal(3, 5, (ROWS, FEATURES)).astype(np.float32)
+    y = {
+        "labels": lambda: np.array(["yes", "no", "who knows"])[rng.integers(0, 3, ROWS)],
+        "numbers": lambda: rng.normal(100, 7, ROWS),
+        "outputs": lambda: rng.normal(100, 7, (ROWS, 2)),
+        "several": lambda: rng.integers(0, 2, (ROWS, 3)),
+    }[kind]()
+    return x, y
+
+
+@pytest.mark.parametrize("kind", ["labels", "numbers", "outputs", "several"])
+@pytest.mark.parametrize("scale", ["standard", "range", "none"])
+def test_arrays_stream_as_they_are_in_memory(kind, scale):
+    x, y = arrays(kind)
+    weight = np.random.default_rng(1).uniform(0, 2, ROWS)
+    weight[: ROWS // 2] = 0
+    section = {"source": (x, y, weight), "scale": scale}
+    streamed, whole = Data.of({**section, "memory": 1}).load(3), Data.of(section).load(3)
+    assert_same(streamed, whole)
+    if kind in ("numbers", "outputs"):
+        assert np.allclose(streamed.train.target_variance, whole.train.target_variance, rtol=1e-5)
+
+
+def table(rows=4400):
+    """Columns of every kind, with gaps, and a category and a class that come late."""
+    rng = np.random.default_rng(5)
+    late = np.where(np.arange(rows) < rows - 40, "a", "z")
+    frame = pl.DataFrame(
+        {
+            **{f"n{i}": rng.normal(size=rows).round(4) for i in range(60)},
+            "whole": rng.integers(0, 9, rows),
+            "late": late,
+            "kind": rng.choice(["u", "v", "w"], rows),
+            "flag": rng.random(rows) < 0.5,
+            "day": pl.Series(rng.integers(18000, 19000, rows)).cast(pl.Int32).cast(pl.Date),
+            "who": [f"person {i}" for i in range(rows)],
+            "target": np.where(np.arange(rows) < rows - 30, rng.choice(["x", "y"], rows), "last"),
+        }
+    )
+    gap = pl.Series(rng.random(rows) < 0.1)
+    gaps = [
+        pl.when(gap).then(None).otherwise(pl.col(name)).alias(name) for name in ("n0", "late", "flag", "day", "target")
+    ]
+    return frame.with_columns(gaps)
+
+
+@pytest.mark.parametrize(("suffix", "target"), [("csv", "target"), ("tsv", "n1"), ("parquet", "target")])
+def test_tables_stream_as_they_are_in_memory(tmp_path, suffix, target):
+    path = tmp_path / f"rows.{suffix}"
+    if suffix == "parquet":
+        table().write_parquet(path, row_group_size=900)
+    else:
+        table().write_csv(path, separator="\t" if suffix == "tsv" else ",")
+    streamed = Data(str(path), target=target, memory=1).load(1)
+    assert_same(streamed, Data(str(path), target=target).load(1))
+    assert any("no value of 'target'" in note for note in streamed.notes) == (target == "target")
+
+
+@pytest.mark.parametrize("shape", [(FEATURES,), (10, 8)])
+def test_npy_files_stream_and_pictures_stay_pictures(tmp_path, shape):
+    x, y = arrays("labels")
+    x = x.reshape(ROWS, *shape)
+    y = np.unique(y, return_inverse=True)[1]
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    source = {"kind": "npy", "x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
+    whole = Data.of((x, y)).load(2)
+    assert_same(Data(source, memory=1).load(2), whole)
+    assert_same(Data((np.load(source["x"], mmap_mode="r"), y), memory=1).load(2), whole)
+    assert np.array_equal(Data(source).load(2).train.x, whole.train.x)
+    assert Source.of((np.load(source["x"], mmap_mode="r"), y)) == Source.of((x, y))
+
+
+def test_below_the_memory_nothing_changes():
+    x, y = arrays("labels")
+    ours, theirs = Data((x, y), memory=2).load(0), Data((x, y)).load(0)
+    assert isinstance(ours.train, Dataset)
+    assert np.allclose(ours.train.x, theirs.train.x, atol=1e-5)
+    assert np.array_equal(ours.train.y, theirs.train.y)
+    assert ours.notes == theirs.notes
+    assert isinstance(Data("iris", memory=1).load(0).train, Dataset)
+    # Many narrow rows, not in order: what streaming could not do is no fault where nothing streams.
+    falling = np.arange(20000.0)[::-1]
+    narrow = Data((falling[:, None], falling), memory=1, order={"kind": "time", "by": "x0"}, split="time").load(0)
+    assert isinstance(narrow.train, Dataset)
+
+
+def test_a_set_whose_weights_are_all_zero():
+    x, y = arrays("labels")
+    weight = np.where(np.arange(ROWS) < 3600, 1.0, 0.0)
+    for memory in (None, 1):
+        with pytest.raises(InputError, match="weight: is 0 for every row"):
+            Data((x, y, weight), split="time", test=0.05, memory=memory).load(0)
+
+
+def test_what_is_prepared_is_told():
+    heard = []
+    Data(arrays("labels"), memory=1).load(0, watch=lambda done, total: heard.append((done, total)))
+    assert {total for _, total in heard} == {ROWS}
+    assert heard == sorted(heard)
+    assert heard[-1][0] == ROWS
+
+
+def numbered(rows, memory=1, **more):
+    """Streamed rows that know their number: column 0, before scaling."""
+    x = np.zeros((rows, 100), np.float32)
+    x[:, 0] = np.arange(rows)
+    split = Data((x, np.arange(rows) % 3), memory=memory, scale="none", validation=0.0, test=0.0, **more).load(0)
+    assert isinstance(split.train, Streamed)
+    return split.train
+
+
+def met(data, order, turn):
+    """The numbers of the rows in the order of an epoch, batch by batch."""
+    return [part.x[rows, 0].astype(int) for part, rows in data.epoch(order, turn)]
+
+
+@settings(deadline=None, max_examples=25)
+@given(rows=st.integers(2600, 6000), batch=st.integers(1, 250), seed=st.integers(0, 5), epoch=st.integers(0, 5))
+def test_an_epoch_meets_every_row_once(rows, batch, seed, epoch):
+    data = numbered(rows)
+    turn = Turn(seed, epoch, 6, batch)
+    size = data.part_rows(batch)
+    parts = met(data, Shuffled(), turn)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(rows))
+    assert size % batch == 0
+    assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
+    assert sum(-(-len(part) // batch) for part in parts) == -(-rows // batch)
+    assert size * 404 <= 10**6 / 8
+    again = met(data, Shuffled(), turn)
+    assert all(np.array_equal(one, other) for one, other in zip(parts, again, strict=True))
+    other = met(data, Shuffled(), turn._replace(epoch=epoch + 1))
+    assert any(not np.array_equal(one, two) for one, two in zip(parts, other, strict=True))
+
+
+def test_orders_of_streamed_rows():
+    data, turn = numbered(3000), Turn(0, 0, 4, 30)
+    assert np.array_equal(np.concatenate(met(data, InTime(), turn)), np.arange(3000))
+    one, two = (np.concatenate(met(data, Fixed(), turn._replace(epoch=epoch))) for epoch in (0, 3))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, np.arange(3000))
+    for part, rows in data.epoch(Stratified(), turn):
+        for start in range(0, len(rows) - 29, 30):
+            counts = np.bincount(part.y[rows[start : start + 30]], minlength=3)
+            assert np.abs(counts - 30 * np.bincount(part.y, minlength=3) / len(part)).max() <= 1
+    first, second = met(data, Shuffled(), turn)[:2]
+    # Parts are drawn from all over the file, and differently shuffled.
+    assert first.max() - first.min() > 1500
+    assert not np.array_equal(np.argsort(first), np.argsort(second))
+
+
+def test_the_key_of_an_order_streams_too():
+    data = numbered(3000, order={"kind": "buckets", "by": "x0"})
+    for part in data.parts():
+        assert np.array_equal(part.key, part.x[:, 0])
+    x, y = arrays("numbers")
+    with pytest.raises(InputError, match=r"row 1 .*sort the file"):
+        Data((x[np.argsort(-x[:, 0])], y), memory=1, order={"kind": "time", "by": "x0"}).load(0)
+    rising = Data((x[np.argsort(x[:, 0])], y), memory=1, order={"kind": "time", "by": "x0"}, split="time").load(0)
+    seen = np.concatenate([part.x[rows, 0] for part, rows in rising.train.epoch(InTime("x0"), Turn(0, 0, 1, 8))])
+    assert (np.diff(seen) >= 0).all()
+
+
+def test_an_abandoned_epoch_leaves_no_thread():
+    data = numbered(3000)
+    before = threading.active_count()
+    epoch = data.epoch(Shuffled(), Turn(0, 0, 1, 10))
+    next(epoch)
+    epoch.close()
+    assert threading.active_count() == before
+
+
+def test_an_error_of_the_reading_thread_is_raised():
+    data = numbered(3000)
+    with pytest.raises(InputError, match="needs a number of each row"):
+        list(data.epoch(InTime("x0"), Turn(0, 0, 1, 10)))
+
+
+def test_no_file_is_left_or_seen(tmp_path):
+    data = numbered(3000)
+    assert list(tmp_path.iterdir()) == []
+    assert len(list(data.parts())) > 1
+
+
+def test_a_full_disk(monkeypatch, tmp_path):
+    x, y = arrays("labels")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    try:
+        with pytest.raises(InputError, match=r"can not hold the rows that stream: .*TMPDIR"):
+            Data((x, y), memory=1).load(0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "a file"))
+    with pytest.raises(InputError, match="can not hold the rows"):
+        Data((x, y), memory=1).load(0)
+
+
+def test_too_little_memory_names_the_least():
+    data = numbered(3000)
+    with pytest.raises(InputError, match=r"batches of 500 rows need at least memory = 2\b") as caught:
+        data.part_rows(500)
+    assert "data.memory" in str(caught.value)
+    assert numbered(6000, memory=2).part_rows(500) == 500
+    with pytest.raises(InputError, match=r"do not hold the targets of 20000 rows .* at least memory = 2 does"):
+        Data((np.zeros((20000, 20)), np.arange(20000.0)), memory=1).load(0)
+
+
+def test_faults_in_the_middle_name_their_place(tmp_path):
+    x, y = arrays("labels")
+    x[3000, 5] = np.nan
+    with pytest.raises(InputError, match=r"first is nan in row \d+, column 5 .*rows counted from row 2\d+"):
+        Data((x, y), memory=1).load(0)
+    path = tmp_path / "rows.csv"
+    table().select("whole", "kind", "target").write_csv(path)
+    lines = path.read_text().splitlines()
+    lines[2000] += ",1,2"
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"rows.csv: can not be read as CSV"):
+        Data(str(path), target="target", memory=1).load(0)
+    lines[2000] = '"' + lines[2001]
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError):
+        Data(str(path), target="target", memory=1).load(0)
+
+
+def test_a_bad_cell_in_the_middle_makes_a_column_text(tmp_path):
+    path = tmp_path / "rows.csv"
+    frame = table().drop("who").with_columns(pl.col("whole").cast(pl.String))
+    frame = frame.with_columns(
+        pl.when(pl.int_range(pl.len()) == 2500).then(pl.lit("oops")).otherwise("whole").alias("whole")
+    )
+    frame.write_csv(path)
+    streamed = Data(str(path), target="target", memory=1, test=0.0, validation=0.0).load(0)
+    assert any("such as 'oops'" in note for note in streamed.notes)
+    assert_same(streamed, Data(str(path), target="target", test=0.0, validation=0.0).load(0))
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "x.npy: there is no such file"),
+        ({"x.npy": b"no array"}, "can not be read as an array"),
+        ({"x.npy": np.array([{}], object)}, "can not be read as an array"),
+        ({"x.npy": np.zeros((3, 2)), "y.npy": np.zeros(4)}, "3 in x and 4 in y"),
+    ],
+)
+@pytest.mark.parametrize("memory", [None, 1])
+def test_npy_files_of_no_use(tmp_path, files, words, memory):
+    for name, content in files.items():
+        if isinstance(content, bytes):
+            (tmp_path / name).write_bytes(content)
+        else:
+            np.save(tmp_path / name, content)
+    source = {"kind": "npy", "x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
+    with pytest.raises(InputError, match=words):
+        Data(source, memory=memory).load(0)
+
+
+cells = st.one_of(
+    st.integers(-(2**63), 2**63 - 1).map(str),
+    st.floats(-1e6, 1e6).map(repr),
+    st.sampled_from(
+        ["", "true", "false", "2020-01-01", "2020-01-01 10:00:00", "10:00:00", "text", '"a,b"', '"a\nb"', '"say ""x"""']
+    ),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    columns=st.integers(1, 3).flatmap(
+        lambda width: st.lists(st.lists(cells, min_size=width, max_size=width), min_size=1, max_size=12)
+    ),
+    size=st.integers(1, 60),
+    ends=st.booleans(),
+)
+def test_a_csv_file_in_pieces_is_the_file(tmp_path_factory, columns, size, ends):
+    path = tmp_path_factory.mktemp("csv") / "rows.csv"
+    # A blank line is a row or none, as the neighbours are; a first column of numbers keeps lines from being blank.
+    lines = [
+        "id," + ",".join(f"c{i}" for i in range(len(columns[0]))),
+        *(f"{i}," + ",".join(row) for i, row in enumerate(columns)),
+    ]
+    path.write_text("\n".join(lines) + "\n" * ends)
+    try:
+        whole = read_table(path)
+    except InputError:
+        return
+    pieces = csv_pieces(str(path), size)
+    read = pl.concat([samples.x for samples in pieces.read(max(1, size // 20))])
+    assert (pieces.rows, pieces.width) == whole.shape
+    assert read.schema == whole.schema
+    assert read.equals(whole)
+
+
+@given(
+    x=st.lists(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=2), min_size=2, max_size=30),
+    at=st.integers(1, 29),
+    data=st.data(),
+)
+def test_moments_of_pieces_are_those_of_the_whole(x, at, data):
+    x = np.array(x)
+    weight = np.array(data.draw(st.lists(st.floats(0.1, 5), min_size=len(x), max_size=len(x))))
+    at = min(at, len(x) - 1)
+    for both in (
+        (Moments.of(x[:at]).merged(Moments.of(x[at:])), Moments.of(x)),
+        (Moments.of(x[:at], weight[:at]).merged(Moments.of(x[at:], weight[at:])), Moments.of(x, weight)),
+        (Extent.of(x[:at]).merged(Extent.of(x[at:])), Extent.of(x)),
+    ):
+        for merged, whole in zip(*both, strict=True):
+            assert np.allclose(merged, whole, rtol=1e-9, atol=1e-9)
+
+
+def test_numbers_far_from_zero_keep_their_deviation():
+    x = 1e9 + np.random.default_rng(0).normal(size=(3000, 1))
+    parts = [(x[i : i + 7], np.arange(len(x[i : i + 7]), dtype=float)) for i in range(0, 3000, 7)]
+    fitted, _ = Preprocessing.fit_pieces(parts, "regression", "standard")
+    assert np.isclose(fitted.span[0], x.std(), rtol=1e-6)
+
+
+MEASURE = """
+import sys
+import numpy as np
+from thalweg.data import Data, Shuffled, Turn
+source = {"kind": "npy", "x": sys.argv[1], "y": sys.argv[2]} if len(sys.argv) > 2 else sys.argv[1]
+split = Data(source, target=None if len(sys.argv) > 2 else "y", memory=400).load(0)
+for epoch in range(2):
+    rows = 0
+    for part, order in split.train.epoch(Shuffled(), Turn(0, epoch, 2, 128)) if len(split.train) > 10**4 else ():
+        rows += len(order)
+        part.x[order[:128]].sum()
+    assert rows in (0, len(split.train))
+print([int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="LEFT OUT: no /proc here to measure memory")
+@pytest.mark.parametrize("kind", ["npy", "polars", "one group"])
+def test_a_gigabyte_streams_within_its_memory(tmp_path, kind):
+    rng = np.random.default_rng(0)
+
+    def peak(rows):
+        if kind == "npy":
+            x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (rows, 100))
+            for start in range(0, rows, 50_000):
+                x[start : start + 50_000] = rng.standard_normal((len(x[start : start + 50_000]), 100), np.float32)
+            x.flush()
+            np.save(tmp_path / "y.npy", rng.integers(0, 3, rows))
+            files = [tmp_path / "x.npy", tmp_path / "y.npy"]
+        else:
+            frame = pl.DataFrame(rng.standard_normal((rows, 100), np.float32)).with_columns(y=rng.integers(0, 3, rows))
+            files = [tmp_path / "rows.parquet"]
+            frame.write_parquet(files[0], row_group_size=None if kind == "polars" else 1 << 20)
+        done = subprocess.run([sys.executable, "-c", MEASURE, *files], capture_output=True, text=True, check=True)
+        return int(done.stdout) * 1024
+
+    assert peak(2_500_000) - peak(1_000) <= 400_000_000
