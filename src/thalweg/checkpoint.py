@@ -15,32 +15,53 @@ from .arrays import Tree, arrays_of, map_arrays
 from .errors import InputError
 from .files import commit
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def save_state(path: Path, state: Tree, facts: dict[str, Any]) -> None:
     """Write the arrays of a state to `path` (safetensors), and beside it a manifest with their SHA-256 and the facts.
 
-    The manifest is committed last: a file of arrays counts only once its manifest names it.
+    The manifest has a SHA-256 of its own, and is committed last: a file of arrays counts only once its manifest does.
     """
     arrays = {place: np.asarray(array, order="C") for place, array in arrays_of(state)}
     content = safetensors.save(arrays)
     commit(path, content)
     manifest = {"format": _FORMAT, "file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **facts}
-    commit(path.with_suffix(".json"), json.dumps(manifest, indent=1).encode())
+    commit(path.with_suffix(".json"), json.dumps({**manifest, "seal": _seal(manifest)}, indent=1).encode())
+
+
+def _seal(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a saved state. Raises InputError where there is none, or it is damaged."""
+    place = str(path.with_suffix(".json"))
     try:
         manifest = json.loads(path.with_suffix(".json").read_bytes())
     except OSError as error:
-        raise InputError(str(path.with_suffix(".json")), f"can not be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InputError(str(path.with_suffix(".json")), f"is damaged: {error}") from error
+        raise InputError(place, f"can not be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(place, f"is damaged: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-        raise InputError(str(path.with_suffix(".json")), f"expected a manifest of format {_FORMAT}")
+        raise InputError(place, f"expected a manifest of format {_FORMAT}")
+    if manifest.pop("seal", None) != _seal(manifest):
+        raise InputError(place, "is damaged: its content does not match its own SHA-256")
     return manifest
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a saved state by their places. InputError where the file does not match its manifest's SHA-256."""
+    manifest = read_manifest(path)
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != manifest.get("sha256"):
+            raise InputError(str(path), "is damaged: its content does not match the SHA-256 of its manifest")
+        return safetensors.load(content)
+    except OSError as error:
+        raise InputError(str(path), f"can not be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise InputError(str(path), f"is no safetensors file: {error}") from error
 
 
 def load_state(path: Path, like: Tree) -> Tree:
@@ -48,16 +69,11 @@ def load_state(path: Path, like: Tree) -> Tree:
 
     Raises InputError where the file is missing, does not match the SHA-256 of its manifest, or holds other arrays.
     """
-    manifest = read_manifest(path)
-    try:
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != manifest.get("sha256"):
-            raise InputError(str(path), "is damaged: its content does not match the SHA-256 of its manifest")
-        arrays = safetensors.load(content)
-    except OSError as error:
-        raise InputError(str(path), f"can not be read: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise InputError(str(path), f"is no safetensors file: {error}") from error
+    return arranged(path, read_arrays(path), like)
+
+
+def arranged(path: Path, arrays: dict[str, np.ndarray], like: Tree) -> Tree:
+    """Arrays by their places as a tree like `like`. Raises InputError where they are others than those of `like`."""
     expected = {place: np.shape(array) for place, array in arrays_of(like)}
     found = {name: array.shape for name, array in arrays.items()}
     if found != expected:

@@ -37,6 +37,14 @@ def commit(path: Path, content: bytes) -> None:
         raise InputError(str(path), f"can not be written: {error.strerror or error}") from error
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if it is there. Raises InputError where the folder can not be written."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(str(path), f"can not be removed: {error.strerror or error}") from error
+
+
 def cache_folder() -> Path:
     """Where compiled programs and downloads are kept: $THALWEG_CACHE, or the user's cache folder of this system."""
     import platformdirs

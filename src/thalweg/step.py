@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .arrays import Array, Tree, map_arrays, namespace
+from .clipping import Clipping
 from .layers import Identity, Sigmoid, Softmax
 from .losses import BinaryCrossEntropy, CrossEntropy, SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy, as_targets
 from .network import Network
-from .parts import Loss, Mode, Optimizer, at
+from .noise import Noise
+from .parts import Count, Fraction, Loss, Mode, Optimizer, Part, at
 from .probes import Scores
+from .regularization import Regularization
 
 
 class Batch(NamedTuple):
@@ -23,19 +27,26 @@ class Batch(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that a training carries from step to step: parameters, states of the layers, moments, the updates done."""
+    """All that a training carries from step to step.
+
+    Parameters, states of the layers, moments, the updates done, the key of all noise (2,), and the running average of
+    the parameters (`()` where none is kept).
+    """
 
     params: Tree
     layers: Tree
     moments: Tree
     step: Array
+    key: Array
+    average: Tree = ()
 
 
 class Trace(NamedTuple):
     """Every number of one step. deltas[i] = dL/d(outputs[i]): behind a dense layer the local sensitivity dL/dz.
 
     Where the output activation and the loss run fused, the activation stands as an identity here: outputs[-1] are the
-    logits, and deltas[-1] is y - t over the batch.
+    logits, and deltas[-1] is y - t over the batch. `grads` is the gradient of the loss; `clipped` is 1 where clipping
+    acted on this step, and `penalty` what L1 and L2 add to the loss; either is `()` where there is no such thing.
     """
 
     batch: Batch
@@ -45,6 +56,8 @@ class Trace(NamedTuple):
     grads: Tree
     updates: Tree
     learning_rate: Array
+    clipped: Array
+    penalty: Array
 
 
 class Report(NamedTuple):
@@ -52,15 +65,8 @@ class Report(NamedTuple):
 
     learning_rate: Array
     scores: Any
-
-
-class Plan(NamedTuple):
-    """What decides a training besides its data and its start: descriptions only."""
-
-    network: Network
-    loss: Loss
-    optimizer: Optimizer
-    scores: Scores
+    clipped: Array
+    penalty: Array
 
 
 def fused(network: Network, loss: Loss) -> tuple[Network, Loss]:
@@ -69,17 +75,41 @@ def fused(network: Network, loss: Loss) -> tuple[Network, Loss]:
     The pair's delta at the logits is y - t: exact where the two factors of the chain rule would be 0 times infinity.
 
     >>> network, loss = fused(Network(["dense 2", "softmax"]), CrossEntropy())
-    >>> network.layers[-1], loss
-    (Identity(), SoftmaxCrossEntropy())
+    >>> network.layers[-1], loss.kind
+    (Identity(), 'softmax_cross_entropy')
     """
-    pairs: dict[tuple[type, type], Loss] = {
-        (Softmax, CrossEntropy): SoftmaxCrossEntropy(),
-        (Sigmoid, BinaryCrossEntropy): SigmoidBinaryCrossEntropy(),
-    }
-    logits = pairs.get((type(network.layers[-1]), type(loss)))
-    if logits is None:
-        return network, loss
+    match network.layers[-1], loss:
+        case Softmax(), CrossEntropy(label_smoothing=smoothing):
+            logits: Loss = SoftmaxCrossEntropy(smoothing)
+        case Sigmoid(), BinaryCrossEntropy(label_smoothing=smoothing):
+            logits = SigmoidBinaryCrossEntropy(smoothing)
+        case _:
+            return network, loss
     return dataclasses.replace(network, layers=(*network.layers[:-1], Identity())), logits
+
+
+@dataclass(frozen=True)
+class Plan(Part):
+    """What decides a training besides its data and its start: descriptions only.
+
+    A pair that `fused` knows stands here as one. A batch is worked off in `accumulate` pieces, one after another, whose
+    gradients add up to that of the whole. `average` is how much of the running average of the parameters an update
+    leaves.
+    """
+
+    network: Network
+    loss: Loss
+    optimizer: Optimizer
+    scores: Scores
+    regularization: Regularization = Regularization()
+    clip: Clipping | None = None
+    average: Fraction | None = None
+    accumulate: Count = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, part in zip(("network", "loss"), fused(self.network, self.loss), strict=True):
+            object.__setattr__(self, name, part)
 
 
 def batch_at(data: Batch, rows: Array, index: Array) -> Batch:
@@ -90,22 +120,102 @@ def batch_at(data: Batch, rows: Array, index: Array) -> Batch:
     return Batch(data.x[chosen], data.y[chosen], xp.where(chosen >= 0, weight, xp.zeros_like(weight)))
 
 
+class Survey(NamedTuple):
+    """One way forward and back: the loss, outputs and deltas of every layer, gradients, new states of the layers."""
+
+    loss: Array
+    outputs: tuple[Array, ...]
+    deltas: tuple[Array, ...]
+    grads: Tree
+    layers: Tree
+
+
+def survey(
+    network: Network, loss: Loss, params: Tree, layers: Tree, batch: Batch, mode: Mode, total: Array | None = None
+) -> Survey:
+    """Forward, loss, backward: over a batch, or a piece of one whose weights sum to `total`."""
+    outputs, layers, caches = network.forward(params, layers, batch.x, mode)
+    value, delta = loss(outputs[-1], as_targets(outputs[-1], batch.y), batch.weight, total)
+    deltas, grads = network.backward(params, caches, delta)
+    return Survey(value, outputs, deltas, grads, layers)
+
+
+def _pieces(batch: Batch, count: int) -> Iterator[Batch]:
+    rows = len(batch.weight) // count
+    for start in range(0, rows * count, rows):
+        yield Batch(*(array[start : start + rows] for array in batch))
+
+
+def _survey_by_pieces(network: Network, loss: Loss, state: State, batch: Batch, noise: Noise, count: int) -> Survey:
+    xp = namespace(batch.x)
+    total, layers, found = xp.sum(batch.weight), state.layers, []
+    for index, piece in enumerate(_pieces(batch, count)):
+        mode = Mode(True, piece.weight, noise.at(index))
+        found.append(survey(network, loss, state.params, layers, piece, mode, total))
+        layers = found[-1].layers
+    values, outputs, deltas, grads, _ = zip(*found, strict=True)
+
+    def joined(*arrays: Array) -> Array:
+        return xp.concat(arrays)
+
+    return Survey(
+        sum(values),
+        map_arrays(joined, *outputs),
+        map_arrays(joined, *deltas),
+        map_arrays(lambda *arrays: sum(arrays[1:], arrays[0]), *grads),
+        layers,
+    )
+
+
+def _averaged(average: Tree, params: Tree, decay: Array, time: Array) -> Tree:
+    """d average + (1-d) params with d = min(decay, (1+t)/(10+t)): short at first, so that the start is soon forgotten.
+
+    Source: Polyak and Juditsky 1992; the short memory at first is TensorFlow's ExponentialMovingAverage.
+    """
+    now = namespace(time).minimum((1 + time) / (10 + time), decay)
+    return map_arrays(lambda a, p: a + (1 - now) * (p - a), average, params)
+
+
+def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
+    """The step of a plan with all its numbers: forward, loss, backward, clip and decay, optimizer."""
+    network, loss, optimizer, regularization = plan.network, plan.loss, plan.optimizer, plan.regularization
+
+    def step(state: State, batch: Batch) -> tuple[State, Trace]:
+        xp = namespace(batch.x)
+        noise = Noise(state.key, state.step)
+        if plan.accumulate == 1:
+            found = survey(network, loss, state.params, state.layers, batch, Mode(True, batch.weight, noise))
+        else:
+            found = _survey_by_pieces(network, loss, state, batch, noise, plan.accumulate)
+        time = xp.astype(state.step, batch.x.dtype)
+        grads, clipped = regularization.gradients(found.grads, state.params), ()
+        if plan.clip:
+            grads, clipped = plan.clip(grads)
+        updates, moments = optimizer.update(grads, state.moments, state.params, time)
+        decay = regularization.weight_decay
+        updates = optimizer.decayed(updates, state.params, time, decay, regularization.biases)
+        params = map_arrays(lambda p, u: p + u, state.params, updates)
+        if regularization.max_norm is not None:
+            params = regularization.constrained(params)
+            updates = map_arrays(lambda new, old: new - old, params, state.params)
+        average = state.average
+        if plan.average is not None:
+            average = _averaged(average, params, plan.average, time)
+        rate = at(optimizer.learning_rate, time)
+        penalty = regularization.penalty(state.params) if regularization.penalizes else ()
+        trace = Trace(batch, found.loss, found.outputs, found.deltas, found.grads, updates, rate, clipped, penalty)
+        return State(params, found.layers, moments, state.step + 1, state.key, average), trace
+
+    return step
+
+
 def make_step(plan: Plan) -> Callable[[State, Batch], tuple[State, Report]]:
-    """The step of a plan: forward, loss, backward, optimizer, probes. Pure: it changes nothing that it is given."""
-    network, loss = fused(plan.network, plan.loss)
-    optimizer = plan.optimizer
+    """The step of a plan, observed by its probes. Pure: it changes nothing that it is given."""
+    trace = make_trace(plan)
 
     def step(state: State, batch: Batch) -> tuple[State, Report]:
-        xp = namespace(batch.x)
-        outputs, layers, caches = network.forward(state.params, state.layers, batch.x, Mode(training=True))
-        value, delta = loss(outputs[-1], as_targets(outputs[-1], batch.y), batch.weight)
-        deltas, grads = network.backward(state.params, caches, delta)
-        time = xp.astype(state.step, batch.x.dtype)
-        updates, moments = optimizer.update(grads, state.moments, state.params, time)
-        params = map_arrays(lambda p, u: p + u, state.params, updates)
-        rate = at(optimizer.learning_rate, time)
-        trace = Trace(batch, value, outputs, deltas, grads, updates, rate)
-        return State(params, layers, moments, state.step + 1), observe(plan.scores, trace)
+        state, seen = trace(state, batch)
+        return state, observe(plan.scores, seen)
 
     return step
 
@@ -115,15 +225,24 @@ def observe(scores: Scores, trace: Trace) -> Report:
     batch = trace.batch
     # An array of its own, also where the rate is a plain number.
     rate = namespace(trace.loss).full_like(trace.loss, trace.learning_rate)
-    return Report(rate, scores.tally(trace.outputs[-1], batch.y, batch.weight, trace.loss))
+    tally = scores.tally(trace.outputs[-1], batch.y, batch.weight, trace.loss)
+    return Report(rate, tally, trace.clipped, trace.penalty)
+
+
+def answering(state: State) -> State:
+    """The state that answers: with the averaged parameters where an average is kept, and without what only training
+    needs.
+    """
+    return state._replace(params=state.average or state.params, moments=(), average=())
 
 
 def make_measure(plan: Plan) -> Callable[[State, Batch], Any]:
     """The scores of a batch without learning from it: (state, batch) -> sums."""
-    network, loss = fused(plan.network, plan.loss)
+    network, loss = plan.network, plan.loss
 
     def measure(state: State, batch: Batch) -> Any:
-        outputs = network.forward(state.params, state.layers, batch.x, Mode(training=False)).outputs[-1]
+        params = answering(state).params
+        outputs = network.forward(params, state.layers, batch.x, Mode(training=False)).outputs[-1]
         value, _ = loss(outputs, as_targets(outputs, batch.y), batch.weight)
         return plan.scores.tally(outputs, batch.y, batch.weight, value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import signal
 import threading
@@ -14,22 +15,25 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from .arrays import Array, Tree, map_arrays
-from .data import Dataset
+from .arrays import Array, Tree, arrays_of, map_arrays
+from .blocks import Block, Course, Rows, as_batch, in_batches
+from .clipping import Clipping
+from .data import Dataset, Order, Shuffled, Turn
+from .divergence import Fault, first_fault
 from .engines import Device, Engine, EngineName, Precision, make_engine
 from .errors import InputError
 from .network import Network
-from .noise import generator
+from .noise import noise_key
 from .optimizers import SGD
-from .parts import Count, Loss, Optimizer, Part
+from .parts import Count, Fraction, Loss, Optimizer, Part
 from .probes import ClassScores, ResidualScores, Scores
+from .regularization import Regularization
 from .schedules import in_steps
-from .step import Batch, Plan, State, fused
+from .step import Batch, Plan, State, answering, fused
+from .stopping import Counters, Judge, Stopping
 
 # A stretch of steps lasts about this long: the beat of the progress display, and the longest wait after Ctrl-C.
 _BEAT_SECONDS = 0.2
-# Epochs that nobody looks at in between run as one program of up to this many steps.
-_BLOCK_STEPS = 2048
 _MEASURE_ROWS = 2048
 
 
@@ -38,7 +42,9 @@ class Training(Part):
     """How to train: the [training] section of a spec.
 
     `precision` is float32 on the compiled engine and float64 on the eager one unless it is given. `batch_size = "full"`
-    takes all rows for each step.
+    takes all rows for each step. `accumulate` batches make one update, by the gradient over all of them: a large batch
+    in little memory. `clip` bounds the gradients. `average` is the share that each update leaves of a running average
+    of the parameters (0.999, say); the average then answers in the place of the last parameters.
 
     >>> Training(epochs=3).batch_size
     32
@@ -50,6 +56,25 @@ class Training(Part):
     engine: EngineName = "compiled"
     precision: Precision | None = None
     device: Device | None = None
+    accumulate: Count = 1
+    clip: Clipping | None = None
+    average: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoints(Part):
+    """When a training that has a folder saves what it needs to go on: the [checkpoints] section of a spec.
+
+    After every `every` epochs, at each best epoch where the best weights are kept (`best`), and at the end; the last
+    `keep` of them stay.
+
+    >>> Checkpoints().every
+    10
+    """
+
+    every: Count = 10
+    keep: Count = 3
+    best: bool = True
 
 
 class Progress(NamedTuple):
@@ -95,25 +120,43 @@ class Progress(NamedTuple):
         return (self.steps - self.step) / self.steps_per_second
 
 
+class Snapshot(NamedTuple):
+    """All that a training needs to go on as if it had never stopped, as NumPy arrays and plain numbers.
+
+    `best` is the state with the best weights so far, or `()`; `reports` are those of the steps of the running epoch,
+    one array for each of their numbers.
+    """
+
+    state: State
+    best: State | tuple[()] = ()
+    reports: tuple[np.ndarray, ...] = ()
+    counters: Counters = Counters()
+    history: tuple[dict[str, float], ...] = ()
+
+
 class Fit(NamedTuple):
-    """A finished training: its last good state as NumPy arrays, one record an epoch, and why it stopped early."""
+    """A finished training: the state that answers as NumPy arrays, one record an epoch, and how it ended.
+
+    `stopped` says why it stopped before its last epoch, `diverged` which number became NaN or infinite first.
+    """
 
     state: State
     history: list[dict[str, float]]
+    counters: Counters = Counters()
+    stopped: str = ""
     interrupted: bool = False
     diverged: str = ""
 
 
-def scores_for(data: Dataset, loss: Loss, network: Network, unit: np.ndarray | float) -> Scores:
+def scores_for(data: Rows, loss: Loss, network: Network, unit: np.ndarray | float) -> Scores:
     """The measures of a task: accuracy for classes and labels, R² and the mean absolute error for numbers."""
     if data.task == "regression":
-        y = data.y.astype(float)
-        variance = np.average((y - np.average(y, axis=0, weights=data.weight)) ** 2, axis=0, weights=data.weight)
+        variance = data.target_variance
         return ResidualScores(tuple(map(float, variance)), tuple(map(float, np.broadcast_to(unit, variance.shape))))
     return ClassScores(fused(network, loss)[1].threshold)
 
 
-def check_fit(network: Network, data: Dataset) -> None:
+def check_fit(network: Network, data: Rows) -> None:
     """Raise InputError unless the network takes the data's samples and gives as many outputs as its targets need."""
     shape = network.initialize(0, (data.features,)).shapes[-1]
     width, needed = shape[-1], data.outputs
@@ -129,40 +172,73 @@ def check_fit(network: Network, data: Dataset) -> None:
         )
 
 
-def as_batch(data: Dataset) -> Batch:
-    """All rows of a data set as one batch, each of weight 1 unless it has its own."""
-    weight = np.ones(len(data), dtype=np.float32) if data.weight is None else data.weight
-    return Batch(data.x, data.y, weight)
+def _check_batches(network: Network, samples: int, batch_size: int) -> None:
+    """Raise InputError where a batch would hold fewer rows than a layer can be trained with."""
+    least = max(layer.least_batch for layer in network.layers)
+    last = samples % batch_size or batch_size
+    if last < least:
+        fits = (
+            size
+            for size in range(max(least, batch_size), samples + 1)
+            if samples % size == 0 or samples % size >= least
+        )
+        raise InputError(
+            "training.batch_size",
+            f"{batch_size} leaves {last} of {samples} training rows for the last batch of an epoch, and batch"
+            f" normalisation needs at least {least}; take {next(fits, least)}",
+        )
 
 
-def order_of(seed: int, epoch: int, samples: int) -> np.ndarray:
-    """The rows in the order of an epoch, shuffled: (samples,). A function of the seed and the epoch alone.
+def course_of(network: Network, optimizer: Optimizer, training: Training, train: Rows, order: Order) -> Course:
+    """The rows that a training meets, update by update. Raises InputError where network and data do not fit."""
+    check_fit(network, train)
+    full = optimizer.full_batch or training.batch_size == "full"
+    batch_size = -(-len(train) // training.accumulate) if full else min(int(training.batch_size), len(train))
+    _check_batches(network, len(train), batch_size)
+    step_rows = batch_size * training.accumulate
+    return Course(train, order, Turn(training.seed, 0, training.epochs, step_rows), step_rows)
 
-    >>> sorted(order_of(0, 1, samples=5).tolist())
-    [0, 1, 2, 3, 4]
-    """
-    return generator(seed, "order", epoch).permutation(samples)
 
-
-def _in_batches(rows: np.ndarray, batch_size: int) -> np.ndarray:
-    """Rows in batches (steps, batch size), the last one filled up with -1."""
-    steps = -(-len(rows) // batch_size)
-    padded = np.full(steps * batch_size, -1, dtype=np.int32)
-    padded[: len(rows)] = rows
-    return padded.reshape(steps, batch_size)
+def judge_of(stopping: Stopping, optimizer: Optimizer, course: Course, validation: Rows | None) -> Judge:
+    """What looks at the record of each epoch. Raises InputError for a measure that the records will not have."""
+    own = (ResidualScores if course.data.task == "regression" else ClassScores).measures
+    held_out = [f"validation_{name}" for name in own] if validation else []
+    return Judge(stopping, in_steps(optimizer, course.per_epoch, course.steps, course.step_rows), [*held_out, *own])
 
 
 def evaluate(
-    network: Network, loss: Loss, state: State, data: Dataset, engine: Engine, unit: np.ndarray | float = 1.0
+    network: Network, loss: Loss, state: State, data: Rows, engine: Engine, unit: np.ndarray | float = 1.0
 ) -> dict[str, float]:
     """The loss and the scores over a whole data set, with the weights as they are in `state` (NumPy arrays)."""
     plan = Plan(network, loss, SGD(), scores_for(data, loss, network, unit))
-    return _summary(plan, engine.measure(plan, engine.place(state._replace(moments=())), *_placed(engine, data)))
+    return _measuring(plan, engine, data)(engine.place(answering(state)))
+
+
+def _measuring(plan: Plan, engine: Engine, data: Rows) -> Callable[[State], dict[str, float]]:
+    """A function of the state that measures it over all rows; rows in memory are placed on the device once."""
+
+    def placed(part: Dataset) -> tuple[Batch, Array]:
+        size = min(len(data), _MEASURE_ROWS)
+        return engine.place(as_batch(part, size)), in_batches(np.arange(len(part)), size)
+
+    kept = [placed(data)] if isinstance(data, Dataset) else None
+
+    def measure(state: State) -> dict[str, float]:
+        parts = kept or map(placed, data.parts())
+        sums = [engine.measure(plan, state, batch, rows) for batch, rows in parts]
+        return _summary(plan.scores, map_arrays(lambda *values: np.concatenate(values), *sums))
+
+    return measure
+
+
+def _summary(scores: Scores, sums: Tree) -> dict[str, float]:
+    total = map_arrays(lambda values: values.sum(axis=0, dtype=float), sums)
+    return {name: float(value) for name, value in scores.summary(total).items()}
 
 
 def answers(network: Network, loss: Loss, state: State, x: np.ndarray, engine: Engine) -> np.ndarray:
     """What the network answers for the rows of x (n, features): probabilities or values, (n, K)."""
-    placed = engine.place(state._replace(moments=()))
+    placed = engine.place(answering(state))
     # Filled up to a power of two, so that a few compiled programs serve any number of rows.
     size = min(1 << (len(x) - 1).bit_length(), _MEASURE_ROWS)
     full = np.concatenate([x, np.zeros((-len(x) % size, x.shape[1]), x.dtype)])
@@ -170,49 +246,34 @@ def answers(network: Network, loss: Loss, state: State, x: np.ndarray, engine: E
     return np.concatenate([engine.predict(network, loss, placed, part) for part in parts])[: len(x)]
 
 
-def _summary(plan: Plan, sums: Tree) -> dict[str, float]:
-    total = map_arrays(lambda values: values.sum(axis=0, dtype=float), sums)
-    return {name: float(value) for name, value in plan.scores.summary(total).items()}
-
-
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C wait for the end of a stretch of steps; a second one interrupts at once."""
+def _stoppable() -> Iterator[Callable[[], str]]:
+    """Let the first Ctrl-C or SIGTERM wait for the end of a stretch of steps; a second one stops at once."""
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield lambda: ""
         return
-    asked = threading.Event()
+    names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+    asked: list[str] = []
 
     def ask(number: int, frame: Any) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, before)
+        asked.append(names[signal.Signals(number)])
+        signal.signal(number, before[signal.Signals(number)])
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in names}
     try:
-        yield asked.is_set
+        yield lambda: asked[0] if asked else ""
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def start_state(network: Network, optimizer: Optimizer, seed: int, features: int, engine: Engine) -> State:
-    """The state before the first step, placed on the engine."""
+def start_state(
+    network: Network, optimizer: Optimizer, seed: int, features: int, average: Fraction | None = None
+) -> State:
+    """The state before the first step, as NumPy arrays in float64."""
     start = network.initialize(seed, (features,))
-    return engine.place(State(start.params, start.states, optimizer.init(start.params), np.array(0)))
-
-
-def _orders(seed: int, epochs: int, block: int, samples: int, batch_size: int) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Block after block: its first epoch, its number of epochs, and the rows of all its batches, always of one shape.
-
-    The first block is short, so that the device can begin; the others are made while it works.
-    """
-    first, count = 0, max(1, block // 8)
-    while first < epochs:
-        count = min(count, epochs - first)
-        rows = np.full((block, -(-samples // batch_size) * batch_size), -1, dtype=np.int32)
-        for index in range(count):
-            rows[index, :samples] = order_of(seed, first + index, samples)
-        yield first, count, rows.reshape(-1, batch_size)
-        first, count = first + count, block
+    copy = start.params if average is not None else ()
+    return State(start.params, start.states, optimizer.init(start.params), np.array(0), noise_key(seed), copy)
 
 
 class _Pace:
@@ -225,108 +286,186 @@ class _Pace:
         self.steps = max(1, int(steps * min(32.0, max(0.25, _BEAT_SECONDS / seconds))))
 
 
+class _Ledger:
+    """The reports of the running epoch, and the records of the epochs that have ended."""
+
+    def __init__(self, scores: Scores, per_epoch: int, snapshot: Snapshot) -> None:
+        self.scores, self.per_epoch = scores, per_epoch
+        self.epoch = int(snapshot.state.step) // per_epoch
+        self.history = list(snapshot.history)
+        self.parts = [snapshot.reports] if snapshot.reports else []
+
+    def add(self, report: Tree) -> None:
+        """Take the report of a stretch, and make the records of the epochs that it ends."""
+        self.parts.append(tuple(array for _, array in arrays_of(report)))
+        steps = sum(len(part[0]) for part in self.parts)
+        count = steps // self.per_epoch
+        if count:
+            joined = self.reports
+            cut = count * self.per_epoch
+            numbers = iter(array[:cut].reshape(count, self.per_epoch, *array.shape[1:]) for array in joined)
+            self.history += self._records(map_arrays(lambda _: next(numbers), report), count)
+            self.epoch += count
+            self.parts = [tuple(array[cut:] for array in joined)] if steps > cut else []
+
+    @property
+    def reports(self) -> tuple[np.ndarray, ...]:
+        """The numbers of the reports of the running epoch, each with a first axis over its steps."""
+        return tuple(np.concatenate(arrays) for arrays in zip(*self.parts, strict=True))
+
+    def _records(self, reports: Tree, count: int) -> list[dict[str, float]]:
+        """Records of whole epochs from reports of shape (epochs, steps of an epoch, ...)."""
+        scores = self.scores.summary(map_arrays(lambda values: values.sum(axis=1, dtype=float), reports.scores))
+        epochs = self.epoch + 1 + np.arange(count)
+        columns = {
+            "epoch": epochs,
+            "step": epochs * self.per_epoch,
+            "learning_rate": reports.learning_rate[:, -1],
+            **scores,
+            **{
+                name: values.mean(axis=1, dtype=float)
+                for name, values in (("clipped", reports.clipped), ("penalty", reports.penalty))
+                if not isinstance(values, tuple)
+            },
+        }
+        rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
 def fit(
     network: Network,
     loss: Loss,
     optimizer: Optimizer,
     training: Training,
-    train: Dataset,
-    validation: Dataset | None = None,
+    train: Rows,
+    validation: Rows | None = None,
     unit: np.ndarray | float = 1.0,
     watch: Callable[[Progress], None] = lambda progress: None,
+    *,
+    order: Order = Shuffled(),
+    regularization: Regularization = Regularization(),
+    stopping: Stopping = Stopping(),
+    checkpoints: Checkpoints = Checkpoints(),
+    keep: Callable[[Snapshot], None] | None = None,
+    resume: Snapshot | None = None,
 ) -> Fit:
-    """Train, and return the last good state with the history of all epochs.
+    """Train, and return the state that answers with the history of all epochs.
 
     The history has one record an epoch: its measures over the training rows as they were met during the epoch, with the
     weights still moving, and over the validation rows with the weights at its end (`validation_...`). `unit` is what
     one unit of a regression's target is in the target's own units, for the mean absolute error.
 
-    Stops before its time at Ctrl-C, after the running stretch of steps, and when the loss is no number any more: then
-    the state is one from before that.
+    `keep` takes a snapshot whenever `checkpoints` says so, and when training stops before its time: at Ctrl-C or
+    SIGTERM after the running stretch of steps, or when `stopping` says so. With one of them as `resume` training goes
+    on, and ends with the same state, bit for bit, as if it had not stopped. When a number becomes NaN or infinite,
+    training stops, and the state is one from before that.
 
     Raises InputError where network and data do not fit, or the machine has not the engine asked for.
     """
-    check_fit(network, train)
+    course = course_of(network, optimizer, training, train, order)
     engine = make_engine(training.engine, training.precision, training.device)
-    full = optimizer.full_batch or training.batch_size == "full"
-    batch_size = len(train) if full else min(int(training.batch_size), len(train))
-    per_epoch = -(-len(train) // batch_size)
-    steps = training.epochs * per_epoch
-    plan = Plan(network, loss, in_steps(optimizer, per_epoch, steps), scores_for(train, loss, network, unit))
+    per_epoch, steps = course.per_epoch, course.steps
 
-    data = engine.place(as_batch(train))
-    held_out = None if validation is None else _placed(engine, validation)
-    judge = plan if validation is None else plan._replace(scores=scores_for(validation, loss, network, unit))
-    state = start_state(network, optimizer, training.seed, train.features, engine)
+    scores = scores_for(train, loss, network, unit)
+    judge = judge_of(stopping, optimizer, course, validation)
+    update = (regularization, training.clip, training.average, training.accumulate)
+    plan = Plan(network, loss, judge.optimizer, scores, *update)
+    measure = None
+    if validation is not None:
+        measure = _measuring(
+            dataclasses.replace(plan, scores=scores_for(validation, loss, network, unit)), engine, validation
+        )
+
+    if resume is None:
+        state = start_state(network, optimizer, training.seed, train.features, training.average)
+        resume = Snapshot(engine.fetch(engine.place(state)), counters=judge.start())
+    state, best, counters = engine.place(resume.state), resume.best, resume.counters
+    ledger, step, kept = _Ledger(scores, per_epoch, resume), int(resume.state.step), int(resume.state.step)
     # Where nobody looks at the end of each epoch, several short ones run as one program.
-    block = 1 if held_out else max(1, min(training.epochs, _BLOCK_STEPS // per_epoch))
-    history: list[dict[str, float]] = []
-    pace, began = _Pace(), time.perf_counter()
+    look_every = 1 if measure or judge.looks else checkpoints.every if keep else training.epochs
+    pace, began, before = _Pace(), time.perf_counter(), counters.seconds
     warm: tuple[int, float] | None = None
+    stopped, interrupted = "", False
 
-    with _interruptible() as asked_to_stop:
-        orders = _orders(training.seed, training.epochs, block, len(train), batch_size)
-        upcoming = next(orders, None)
-        while upcoming:
-            first, epochs, rows = upcoming
-            end = epochs * per_epoch
-            good, done, reports = engine.fetch(state), 0, []
-            while done < end:
-                mark = time.perf_counter()
-                start, stop = done, min(done + pace.steps, end)
-                state, report = engine.run(plan, state, data, rows, start, stop)
-                if stop == end:
+    def snapshot() -> Snapshot:
+        return Snapshot(engine.fetch(state), best, ledger.reports, counters, tuple(ledger.history))
+
+    with _stoppable() as signalled:
+        upcoming = course.blocks(engine, step, look_every)
+        block: Block | None = next(upcoming, None)
+        while block and not stopped:
+            start = done = max(0, step - block.first)
+            good, following = engine.fetch(state), None
+            if judge.rates:
+                plan = dataclasses.replace(plan, optimizer=judge.settled(counters))
+            while done < block.steps and not stopped:
+                mark, begin, stop = time.perf_counter(), done, min(done + pace.steps, block.steps)
+                state, report = engine.run(plan, state, block.data, block.rows, begin, stop)
+                if stop == block.steps:
                     # A device works on while the next block is made here.
-                    upcoming = next(orders, None)
-                report = map_arrays(lambda values, steps=stop - start: values[:steps], engine.fetch(report))
+                    following = next(upcoming, None)
+                report = map_arrays(lambda values, steps=stop - begin: values[:steps], engine.fetch(report))
                 now = time.perf_counter()
-                pace.took(stop - start, now - mark)
-                reports.append(report)
-                done = stop
-                if not np.isfinite(report.scores.loss).all():
-                    at_step = start + int(np.argmin(np.isfinite(report.scores.loss)))
-                    history += _records(plan, reports, first, per_epoch, at_step // per_epoch)
-                    return Fit(good, history, diverged=_where(first * per_epoch + at_step, per_epoch))
-                record = _summary(plan, report.scores) | {"learning_rate": float(report.learning_rate[-1])}
-                if done == end:
-                    history += _records(plan, reports, first, per_epoch, epochs)
-                    if held_out:
-                        found = _summary(judge, engine.measure(judge, state, *held_out))
-                        history[-1] |= {f"validation_{name}": value for name, value in found.items()}
-                    record = history[-1]
-                step = first * per_epoch + done
+                pace.took(stop - begin, now - mark)
+                if not np.isfinite(report.scores.loss).all() or not engine.finite(state):
+                    return _diverged(network, plan, engine, good, start, block, begin, stop, report, ledger, counters)
+                ledger.add(report)
+                done, step = stop, block.first + stop
+                counters = counters._replace(seconds=before + now - began)
+                record = _summary(scores, report.scores) | {"learning_rate": float(report.learning_rate[-1])}
+                if step % per_epoch == 0:
+                    record = ledger.history[-1]
+                    if measure:
+                        record |= {f"validation_{name}": value for name, value in measure(state).items()}
+                    is_best = False
+                    if judge.looks:
+                        counters, is_best, stopped = judge.after_epoch(counters, record)
+                    if is_best and stopping.keeps_best:
+                        best = engine.fetch(answering(state))
+                    due = step // per_epoch % checkpoints.every == 0 or (is_best and checkpoints.best and bool(best))
+                    if keep and due:
+                        keep(snapshot())
+                        kept = step
                 speed = (step - warm[0]) / (now - warm[1]) if warm else math.nan
                 warm = warm or (step, now)
-                watch(Progress(training, len(train), per_epoch, step, now - began, speed, record, history))
-                if asked_to_stop():
-                    if done < end:
-                        history += _records(plan, reports, first, per_epoch, done // per_epoch)
-                    return Fit(engine.fetch(state), history, interrupted=step < steps)
-    return Fit(engine.fetch(state), history)
+                watch(Progress(training, len(train), per_epoch, step, now - began, speed, record, ledger.history))
+                interrupted = bool(signalled()) and step < steps
+                if interrupted:
+                    stopped = f"by {signalled()}"
+                elif stopping.seconds is not None and counters.seconds >= stopping.seconds and step < steps:
+                    stopped = stopped or f"the time of {stopping.seconds:g} s is over"
+            block = following
+        if keep and kept < step:
+            keep(snapshot())
+    final = best if best and not interrupted else engine.fetch(answering(state))
+    return Fit(final, ledger.history, counters, stopped, interrupted)
 
 
-def _placed(engine: Engine, data: Dataset) -> tuple[Batch, Array]:
-    rows = _in_batches(np.arange(len(data)), min(len(data), _MEASURE_ROWS))
-    return engine.place(as_batch(data)), rows
-
-
-def _records(plan: Plan, reports: list[Tree], first: int, per_epoch: int, count: int) -> list[dict[str, float]]:
-    """The records of the first `count` epochs that the reports of a block cover."""
-
-    def by_epoch(*parts: np.ndarray) -> np.ndarray:
-        values = np.concatenate(parts)[: count * per_epoch]
-        return values.reshape(count, per_epoch, *values.shape[1:])
-
-    joined = map_arrays(by_epoch, *reports)
-    scores = plan.scores.summary(map_arrays(lambda values: values.sum(axis=1, dtype=float), joined.scores))
-    epochs = first + 1 + np.arange(count)
-    columns = {"epoch": epochs, "step": epochs * per_epoch, "learning_rate": joined.learning_rate[:, -1], **scores}
-    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def _where(step: int, per_epoch: int) -> str:
-    return (
-        f"the loss became NaN or infinite at step {step + 1} (epoch {step // per_epoch + 1});"
-        " a smaller learning rate is the usual remedy, scaled inputs the next"
-    )
+def _diverged(
+    network: Network,
+    plan: Plan,
+    engine: Engine,
+    good: State,
+    start: int,
+    block: Block,
+    begin: int,
+    stop: int,
+    report: Tree,
+    ledger: _Ledger,
+    counters: Counters,
+) -> Fit:
+    """The end of a training in which a number went wrong between two steps of a block: what it was, and the last good
+    state.
+    """
+    finite = np.isfinite(report.scores.loss)
+    bad = begin + int(np.argmin(finite)) if not finite.all() else stop - 1
+    fault = first_fault(network, plan, engine, good, start, block, begin, stop)
+    if not fault and bad > begin:
+        fault = first_fault(network, plan, engine, good, start, block, bad - 1, stop)
+    fault = fault or Fault("the loss became NaN or infinite", bad)
+    # Steps behind the fault may have a loss that looks well: a unit with a bias of -infinity is silent.
+    ledger.add(map_arrays(lambda values: values[: min(bad, fault.step) - begin], report))
+    step = block.first + fault.step
+    place = f"at step {step + 1} (epoch {step // ledger.per_epoch + 1})"
+    advice = "a smaller learning rate is the usual remedy, scaled inputs or clipped gradients the next"
+    return Fit(answering(good), ledger.history, counters, diverged=f"{fault.what} {place}; {advice}")

@@ -22,6 +22,7 @@ from thalweg.errors import InputError
 from thalweg.initializers import HeUniform
 from thalweg.layers import Dense, LeakyReLU
 from thalweg.network import Network
+from thalweg.noise import noise_key
 from thalweg.probes import ClassScores, ResidualScores
 from thalweg.schedules import Constant, Cosine, Joined, WarmRestarts
 from thalweg.step import Batch, Plan, State
@@ -75,7 +76,9 @@ def rows_of(n: int, batch_size: int, steps: int) -> np.ndarray:
 
 def placed(engine, plan: Plan, data: Batch, batch_size: int, steps: int, seed: int = 0):
     start = plan.network.initialize(seed, data.x.shape[1:])
-    state = engine.place(State(start.params, start.states, plan.optimizer.init(start.params), np.array(0)))
+    state = engine.place(
+        State(start.params, start.states, plan.optimizer.init(start.params), np.array(0), noise_key(0))
+    )
     return state, engine.place(data), engine.place(rows_of(len(data.x), batch_size, steps))
 
 
@@ -176,7 +179,9 @@ def test_what_was_given_is_not_touched(engine):
     plan, data, batch_size, _ = regression()
     start = plan.network.initialize(0, (3,))
     before = map_arrays(np.array, (start, data))
-    state = engine.place(State(start.params, start.states, plan.optimizer.init(start.params), np.array(0)))
+    state = engine.place(
+        State(start.params, start.states, plan.optimizer.init(start.params), np.array(0), noise_key(0))
+    )
     engine.run(plan, state, engine.place(data), engine.place(rows_of(90, batch_size, 5)), 0, 5)
     assert_equal((start, data), before)
 
@@ -216,23 +221,23 @@ def leaky(alpha: float = 0.1, init=None) -> Network:
 
 
 BASE = Plan(leaky(), losses.Huber(1.0), optimizers.Momentum(0.01, 0.9), ClassScores())
-ADAM = BASE._replace(optimizer=optimizers.Adam(Cosine(0.01, steps=50)))
+ADAM = dataclasses.replace(BASE, optimizer=optimizers.Adam(Cosine(0.01, steps=50)))
 
 
 @pytest.mark.parametrize(
     ("first", "second"),
     [
         (BASE, BASE),
-        (BASE, BASE._replace(optimizer=optimizers.Momentum(0.02, 0.9))),
-        (BASE, BASE._replace(optimizer=optimizers.Momentum(0.01, 0.5))),
-        (BASE, BASE._replace(network=leaky(alpha=0.3))),
-        (BASE, BASE._replace(loss=losses.Huber(0.5))),
-        (BASE, BASE._replace(scores=ClassScores(0.0))),
-        (BASE, BASE._replace(network=leaky(init=HeUniform()))),
-        (BASE, BASE._replace(network=dataclasses.replace(leaky(), init=HeUniform()))),
-        (ADAM, ADAM._replace(optimizer=optimizers.Adam(Cosine(0.05, steps=50)))),
-        (ADAM, ADAM._replace(optimizer=optimizers.Adam(Cosine(0.01, final=0.001, warmup=5, steps=90)))),
-        (ADAM, ADAM._replace(optimizer=optimizers.Adam(Cosine(0.01, steps=50), 0.8, 0.99, epsilon=1e-5))),
+        (BASE, dataclasses.replace(BASE, optimizer=optimizers.Momentum(0.02, 0.9))),
+        (BASE, dataclasses.replace(BASE, optimizer=optimizers.Momentum(0.01, 0.5))),
+        (BASE, dataclasses.replace(BASE, network=leaky(alpha=0.3))),
+        (BASE, dataclasses.replace(BASE, loss=losses.Huber(0.5))),
+        (BASE, dataclasses.replace(BASE, scores=ClassScores(0.0))),
+        (BASE, dataclasses.replace(BASE, network=leaky(init=HeUniform()))),
+        (BASE, dataclasses.replace(BASE, network=dataclasses.replace(leaky(), init=HeUniform()))),
+        (ADAM, dataclasses.replace(ADAM, optimizer=optimizers.Adam(Cosine(0.05, steps=50)))),
+        (ADAM, dataclasses.replace(ADAM, optimizer=optimizers.Adam(Cosine(0.01, final=0.001, warmup=5, steps=90)))),
+        (ADAM, dataclasses.replace(ADAM, optimizer=optimizers.Adam(Cosine(0.01, steps=50), 0.8, 0.99, epsilon=1e-5))),
     ],
     ids=[
         "nothing",
@@ -272,7 +277,7 @@ def test_another_width_compiles_another_program():
     # The counter counts: without this the tests above could not fail.
     pieces(BASE)
     before = programs()
-    pieces(BASE._replace(network=Network((Dense(5), LeakyReLU(0.1), Dense(1)))))
+    pieces(dataclasses.replace(BASE, network=Network((Dense(5), LeakyReLU(0.1), Dense(1)))))
     assert programs() == before + 3
 
 
@@ -280,7 +285,7 @@ def test_changed_numbers_are_used_though_nothing_is_compiled():
     states = []
     for rate in (0.01, 0.02):
         engine = Compiled("float64")
-        plan = BASE._replace(optimizer=optimizers.SGD(rate))
+        plan = dataclasses.replace(BASE, optimizer=optimizers.SGD(rate))
         _, data, batch_size, _ = rings()
         state, data, rows = placed(engine, plan, data, batch_size, 1)
         start = engine.fetch(state).params[0].W
@@ -331,7 +336,7 @@ from thalweg.network import Network
 from thalweg.step import State
 network = Network(["dense 1"])
 engine = Compiled()
-state = State(engine.place(network.initialize(0, (1,)).params), ((),), (), 0)
+state = State(engine.place(network.initialize(0, (1,)).params), ((),), (), 0, np.zeros(2, np.uint32))
 engine.predict(network, SquaredError(), state, np.ones((1, 1)))
 """
 

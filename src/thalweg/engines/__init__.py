@@ -34,6 +34,9 @@ class Engine(Protocol):
     def fetch(self, tree: Tree) -> Tree:
         """The arrays as NumPy arrays that no later step changes."""
 
+    def finite(self, tree: Tree) -> bool:
+        """Whether no number is NaN or infinite."""
+
     def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
         """Steps start to stop of `rows` (steps, batch size): the new state, and the reports stacked over the steps.
 

@@ -78,17 +78,18 @@ def _packing(state: State) -> tuple[Callable[[State], State], Callable[[State], 
     if not 0 < vector.size <= _FEW_PARAMETERS:
         return lambda state: state, lambda state: state
 
-    def moments(state: State, change: Callable[[Tree], Tree]) -> Tree:
-        return type(state.moments)(*map(change, state.moments)) if state.moments else ()
+    has_average = state.average != ()
+
+    def changed(state: State, change: Callable[[Tree], Tree]) -> State:
+        moments = type(state.moments)(*map(change, state.moments)) if state.moments else ()
+        average = change(state.average) if has_average else ()
+        return state._replace(params=change(state.params), moments=moments, average=average)
 
     def pack(state: State) -> State:
-        def together(tree: Tree) -> Any:
-            return ravel_pytree(tree)[0]
-
-        return state._replace(params=together(state.params), moments=moments(state, together))
+        return changed(state, lambda tree: ravel_pytree(tree)[0])
 
     def unpack(state: State) -> State:
-        return state._replace(params=apart(state.params), moments=moments(state, apart))
+        return changed(state, apart)
 
     return pack, unpack
 
@@ -115,6 +116,11 @@ def _measure(plan: Plan, state: State, data: Batch, rows: Array, index: int) -> 
 
 
 _predict = jax.jit(predict)
+
+
+@jax.jit
+def _finite(tree: Tree) -> Any:
+    return jnp.all(jnp.array([jnp.isfinite(array).all() for array in jax.tree.leaves(tree)]))
 
 
 def _keep_compiled_programs() -> None:
@@ -171,7 +177,7 @@ class Compiled:
         def cast(array: Any) -> np.ndarray:
             array = np.asarray(array)
             return array.astype(
-                {"f": self.precision, "i": "int32", "u": "int32"}.get(array.dtype.kind, array.dtype), copy=False
+                {"f": self.precision, "i": "int32", "u": "uint32"}.get(array.dtype.kind, array.dtype), copy=False
             )
 
         # Copies, for a step may write its result where its input was.
@@ -181,6 +187,11 @@ class Compiled:
     def fetch(self, tree: Tree) -> Tree:
         """The arrays as NumPy arrays of their own: later steps, which reuse the device's memory, do not reach them."""
         return jax.tree.map(np.array, tree)
+
+    def finite(self, tree: Tree) -> bool:
+        """Whether no number is NaN or infinite."""
+        with self._settings():
+            return bool(_finite(tree))
 
     def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
         """Steps start to stop of `rows` (steps, batch size): the new state, which uses up the old; the reports."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..arrays import Array, Tree, map_arrays
+from ..arrays import Array, Tree, arrays_of, map_arrays
 from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
 
 
@@ -39,6 +39,10 @@ class Eager:
     def fetch(self, tree: Tree) -> Tree:
         """The arrays as NumPy arrays that stay as they are."""
         return tree
+
+    def finite(self, tree: Tree) -> bool:
+        """Whether no number is NaN or infinite."""
+        return all(bool(np.isfinite(array).all()) for _, array in arrays_of(tree))
 
     def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
         """Steps start to stop of `rows` (steps, batch size): the new state, and the stacked reports."""

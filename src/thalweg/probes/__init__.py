@@ -1,5 +1,5 @@
 """Probes: pure functions of a `Trace`, computed inside of the step, that can not disturb training."""
 
-from .scores import ClassScores, Residuals, ResidualScores, Right, Scores, confusion_matrix
+from .scores import LARGER_IS_BETTER, ClassScores, Residuals, ResidualScores, Right, Scores, confusion_matrix
 
-__all__ = ["ClassScores", "ResidualScores", "Residuals", "Right", "Scores", "confusion_matrix"]
+__all__ = ["LARGER_IS_BETTER", "ClassScores", "ResidualScores", "Residuals", "Right", "Scores", "confusion_matrix"]

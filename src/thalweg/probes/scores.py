@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ..arrays import Array, namespace
 from ..parts import Number, Part
+
+LARGER_IS_BETTER = frozenset({"accuracy", "r2"})
 
 
 class Right(NamedTuple):
@@ -30,7 +32,12 @@ class Residuals(NamedTuple):
 
 
 class Scores(Part, ABC, family="score"):
-    """Sums of a batch (`tally`), inside of the step; what the sums over an epoch come to (`summary`), outside of it."""
+    """Sums of a batch (`tally`), inside of the step; what the sums over an epoch come to (`summary`), outside of it.
+
+    `measures` are the names that `summary` gives; those of LARGER_IS_BETTER grow as a network learns, others fall.
+    """
+
+    measures: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def tally(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Any:
@@ -55,6 +62,7 @@ class ClassScores(Scores, kind="classes"):
     {'loss': 0.5, 'accuracy': 0.5}
     """
 
+    measures: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
     threshold: Number = 0.5
 
     def tally(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Right:
@@ -86,6 +94,7 @@ class ResidualScores(Scores, kind="residuals"):
     {'loss': 0.25, 'r2': 0.5, 'mean_absolute_error': 5.0}
     """
 
+    measures: ClassVar[tuple[str, ...]] = ("loss", "r2", "mean_absolute_error")
     variance: tuple[float, ...]
     unit: tuple[float, ...]
 

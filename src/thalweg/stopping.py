@@ -1,0 +1,146 @@
+"""What the record of an epoch decides: whether training goes on, which weights are the best, what the rates become."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .errors import InputError, Problem, nearest
+from .parts import Count, NonNegative, Number, Optimizer, Part, Positive
+from .probes import LARGER_IS_BETTER
+from .schedules import Adaptive, adaptives, improved, settle
+
+
+@dataclass(frozen=True)
+class Stopping(Part):
+    """When to stop before the last epoch, and with which weights: the [stopping] section of a spec.
+
+    measure: what is looked at after each epoch; validation_loss where there are validation rows, else loss.
+    patience: stop when the measure has not improved for so many epochs; an improvement is one by more than the share
+    `threshold` of the best value. restore_best: end with the weights of the best epoch; None: if there is a patience.
+    target: stop when the measure reaches this value. seconds: stop after this time.
+
+    Source: Prechelt 1998, Early stopping, but when?
+
+    >>> Stopping(patience=5).keeps_best
+    True
+    """
+
+    measure: str | None = None
+    patience: Count | None = None
+    threshold: NonNegative = 0.0
+    restore_best: bool | None = None
+    target: Number | None = None
+    seconds: Positive | None = None
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether training ends with the weights of the best epoch."""
+        return self.patience is not None if self.restore_best is None else self.restore_best
+
+
+class Counters(NamedTuple):
+    """What a training remembers from epoch to epoch besides its state: plain numbers.
+
+    The best value of the measure (None: none yet) and its epoch, how long it has not improved, the seconds trained so
+    far, and the memory of each rate that looks at a measure.
+    """
+
+    best: float | None = None
+    best_epoch: int = 0
+    waited: int = 0
+    seconds: float = 0.0
+    rates: tuple[Any, ...] = ()
+
+
+class Verdict(NamedTuple):
+    """What an epoch decided: the new counters, whether it is the best so far, and why to stop, if so."""
+
+    counters: Counters
+    is_best: bool
+    stop: str
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Looks at the record of each epoch; `measures` are the names that it will find there.
+
+    Raises InputError for a measure that the records do not have.
+
+    >>> judge = Judge(Stopping(patience=1), Optimizer.of("sgd"), ["loss"])
+    >>> judge.after_epoch(Counters(best=0.5, best_epoch=1), {"epoch": 2, "loss": 0.6}).stop
+    'loss has not improved for 1 epoch'
+    """
+
+    stopping: Stopping
+    optimizer: Optimizer
+    measures: Sequence[str]
+
+    def __post_init__(self) -> None:
+        self._resolved(self.stopping.measure, "stopping")
+        for rate in self.rates:
+            self._resolved(rate.measure, f"optimizer: {rate.kind}")
+
+    @property
+    def rates(self) -> tuple[Adaptive, ...]:
+        """The rates of the optimizer that look at a measure."""
+        return adaptives(self.optimizer)
+
+    @property
+    def measure(self) -> str:
+        """What decides about stopping and the best epoch."""
+        return self._resolved(self.stopping.measure, "stopping")
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is anything to decide after an epoch."""
+        return bool(
+            self.stopping.keeps_best or self.stopping.patience or self.stopping.target is not None or self.rates
+        )
+
+    def _resolved(self, measure: str | None, subject: str) -> str:
+        if measure is None:
+            return "validation_loss" if "validation_loss" in self.measures else "loss"
+        if measure not in self.measures:
+            hint = nearest(measure, self.measures)
+            if measure.startswith("validation_") and "validation_loss" not in self.measures:
+                hint = "there are no validation rows; set data.validation, or take " + ", ".join(self.measures)
+            raise InputError(subject, [Problem("measure", f"there is no {measure!r}: {hint}")])
+        return measure
+
+    def start(self) -> Counters:
+        """The counters before the first epoch."""
+        return Counters(rates=tuple(rate.start() for rate in self.rates))
+
+    def settled(self, counters: Counters) -> Optimizer:
+        """The optimizer with the present value of each rate that looks at a measure."""
+        values = [rate.settled(memory) for rate, memory in zip(self.rates, counters.rates, strict=True)]
+        return settle(self.optimizer, values)
+
+    def after_epoch(self, counters: Counters, record: dict[str, float]) -> Verdict:
+        """What the record of an epoch decides."""
+        value, stopping = record[self.measure], self.stopping
+        larger = _larger_is_better(self.measure)
+        is_best = improved(value, counters.best, stopping.threshold, larger)
+        memories = []
+        for rate, memory in zip(self.rates, counters.rates, strict=True):
+            name = self._resolved(rate.measure, "")
+            memories.append(rate.observe(memory, record[name], _larger_is_better(name)))
+        counters = counters._replace(rates=tuple(memories), waited=0 if is_best else counters.waited + 1)
+        if is_best:
+            counters = counters._replace(best=value, best_epoch=int(record["epoch"]))
+        stop = ""
+        if stopping.target is not None and (value >= stopping.target if larger else value <= stopping.target):
+            stop = f"{self.measure} reached {value:.6g}, and {stopping.target:g} was asked for"
+        elif stopping.patience is not None and counters.waited >= stopping.patience:
+            stop = f"{self.measure} has not improved for {_epochs(stopping.patience)}"
+        return Verdict(counters, is_best, stop)
+
+
+def _larger_is_better(measure: str) -> bool:
+    return measure.removeprefix("validation_") in LARGER_IS_BETTER
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'s' * (count > 1)}"

@@ -1,0 +1,133 @@
+"""What the record of an epoch decides, against records worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from thalweg.errors import InputError
+from thalweg.optimizers import SGD, Momentum, Optimizer
+from thalweg.schedules import Constant, LinearWarmup, ReduceOnPlateau, WhenSettled
+from thalweg.stopping import Judge, Stopping
+
+MEASURES = ["validation_loss", "validation_accuracy", "loss", "accuracy"]
+PLAIN = SGD()
+
+
+def verdicts(stopping, values, optimizer=PLAIN):
+    """The verdict on each of a series of values, which all measures have, up to the first that stops."""
+    judge = Judge(stopping, optimizer, MEASURES)
+    counters, found = judge.start(), []
+    for epoch, value in enumerate(values, 1):
+        found.append(judge.after_epoch(counters, dict.fromkeys(MEASURES, value) | {"epoch": epoch}))
+        counters = found[-1].counters
+        if found[-1].stop:
+            break
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "stops", "best"),
+    [
+        ({"patience": 1}, [3, 2, 2, 1], 3, 2),
+        ({"patience": 2}, [3, 2, 2, 1, 1, 1, 0], 6, 4),
+        ({"patience": 3}, [1, 2, 3, 0.5, 0.6, 0.7, 0.8, 0], 7, 4),
+        # An improvement is one by more than a tenth of the best.
+        ({"patience": 2, "threshold": 0.1}, [1, 0.95, 0.91, 0.5], 3, 1),
+        ({"patience": 2, "threshold": 0.1}, [1, 0.95, 0.89, 0.85, 0.82, 0.1], 5, 3),
+        # Accuracies grow.
+        ({"patience": 2, "measure": "accuracy"}, [0.1, 0.5, 0.4, 0.6, 0.6, 0.5, 0.9], 6, 4),
+        ({"target": 0.5}, [2, 0.51, 0.5, 0.1], 3, 3),
+        ({"target": 0.5, "measure": "validation_accuracy"}, [0.1, 0.49, 0.5, 0.9], 3, 3),
+        ({"patience": 1, "target": 0.5}, [1, 1, 0.1], 2, 1),
+        ({"restore_best": True}, [1, 2, 3], None, 1),
+        # What is no number is no improvement, and no target reached.
+        ({"patience": 2, "target": 0.5}, [math.nan, 1, math.nan, math.nan, 0], 4, 2),
+        ({"patience": 2}, [math.inf, math.inf, 0], 2, 0),
+    ],
+)
+def test_when_it_stops_and_which_epoch_was_the_best(options, values, stops, best):
+    found = verdicts(Stopping(**options), values)
+    assert len(found) == (stops or len(values))
+    assert bool(found[-1].stop) == (stops is not None)
+    assert found[-1].counters.best_epoch == best
+    assert [verdict.is_best for verdict in found].count(True) >= (best > 0)
+    if best:
+        assert found[best - 1].is_best
+        assert found[-1].counters.best == values[best - 1]
+        assert found[-1].counters.waited == len(found) - best
+
+
+def test_the_reason_names_the_measure():
+    assert verdicts(Stopping(patience=1), [1, 2])[-1].stop == "validation_loss has not improved for 1 epoch"
+    assert verdicts(Stopping(patience=2, measure="loss"), [1, 2, 3])[-1].stop == "loss has not improved for 2 epochs"
+    assert "accuracy reached 0.95" in verdicts(Stopping(target=0.9, measure="accuracy"), [0.95])[-1].stop
+
+
+def test_without_held_out_rows_the_training_loss_is_looked_at():
+    assert Judge(Stopping(), SGD(), ["loss", "accuracy"]).measure == "loss"
+    assert Judge(Stopping(), SGD(), MEASURES).measure == "validation_loss"
+
+
+@pytest.mark.parametrize(
+    ("stopping", "optimizer", "said"),
+    [
+        (Stopping(measure="validation_loss"), SGD(), "no validation rows; set data.validation, or take loss, accuracy"),
+        (Stopping(measure="acuracy"), SGD(), "did you mean 'accuracy'"),
+        (Stopping(measure="r2"), SGD(), "known: loss, accuracy"),
+        (
+            Stopping(),
+            SGD(ReduceOnPlateau(0.1, measure="validation_accuracy")),
+            "plateau.*set data.validation",
+        ),
+        (Stopping(), Momentum(0.1, WhenSettled(measure="los")), "when_settled.*did you mean 'loss'"),
+    ],
+)
+def test_a_measure_that_the_records_do_not_have_is_refused(stopping, optimizer, said):
+    with pytest.raises(InputError, match=said):
+        Judge(stopping, optimizer, ["loss", "accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("stopping", "keeps"),
+    [
+        (Stopping(), False),
+        (Stopping(patience=3), True),
+        (Stopping(patience=3, restore_best=False), False),
+        (Stopping(restore_best=True), True),
+        (Stopping(target=0.1, seconds=3.0), False),
+    ],
+)
+def test_the_best_weights_are_kept_if_there_is_a_patience_or_they_are_asked_for(stopping, keeps):
+    assert stopping.keeps_best is keeps
+
+
+def test_nothing_is_looked_at_where_there_is_nothing_to_decide():
+    assert not Judge(Stopping(), SGD(), MEASURES).looks
+    assert not Judge(Stopping(seconds=1.0), SGD(), MEASURES).looks
+    for stopping in (Stopping(patience=1), Stopping(restore_best=True), Stopping(target=0.0)):
+        assert Judge(stopping, SGD(), MEASURES).looks
+    assert Judge(Stopping(), SGD(LinearWarmup(ReduceOnPlateau(0.1), 3)), MEASURES).looks
+
+
+def test_every_rate_has_a_memory_of_its_own():
+    rule = Momentum(ReduceOnPlateau(0.8, factor=0.5, patience=0), WhenSettled(0.5, 0.9, patience=2, measure="loss"))
+    judge = Judge(Stopping(), rule, MEASURES)
+    counters, values = judge.start(), []
+    for epoch, (held_out, loss) in enumerate([(1, 1), (2, 0.5), (0.5, 0.5), (0.5, 0.5)], 1):
+        record = dict.fromkeys(MEASURES, math.nan) | {"epoch": epoch, "validation_loss": held_out, "loss": loss}
+        counters, _, _ = judge.after_epoch(counters, record)
+        settled: Optimizer = judge.settled(counters)
+        assert isinstance(settled.learning_rate, Constant)
+        values.append((settled.learning_rate.value, settled.momentum.value))
+    assert values == [(0.8, 0.5), (0.4, 0.5), (0.4, 0.5), (0.2, 0.9)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"patience": 0}, {"patience": 1.5}, {"threshold": -1}, {"seconds": 0}, {"target": math.nan}],
+)
+def test_bad_options_are_refused(options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        Stopping(**options)
