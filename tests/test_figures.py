@@ -106,6 +106,30 @@ def test_learning_rate_holds_the_history():
     assert (numbers(line.x), numbers(line.y)) == ([1, 2, 3], [0.01, 0.01, 0.001])
 
 
+def test_rate_range_holds_the_sweeps_their_mean_and_the_rate_chosen():
+    rates, smoothed = np.array([0.01, 0.1, 1.0, 10.0]), np.array([2.0, 1.0, 1.5])
+    losses = [np.array([2.1, 0.9, 1.4]), np.array([1.9, 1.1, 1.6, 9.0])]
+    figure = figures.rate_range(rates, losses, smoothed, chosen=np.sqrt(0.001), blew_up=1.0)
+    first, second, mean, chosen = figure.data
+    assert numbers(first.x) == [0.01, 0.1, 1.0]
+    assert (numbers(first.y), numbers(second.y)) == ([2.1, 0.9, 1.4], [1.9, 1.1, 1.6, 9.0])
+    assert (numbers(mean.x), numbers(mean.y)) == ([0.01, 0.1, 1.0], [2.0, 1.0, 1.5])
+    # Half of the way from 0.01 to 0.1 on the logarithmic axis.
+    assert numbers(chosen.y) == [pytest.approx(1.5)]
+    assert chosen.name == "chosen: 0.032"
+    (shade,) = figure.layout.shapes
+    assert (shade.x0, shade.x1) == (1.0, 10.0)
+    # A loss that blows up does not press the others flat.
+    assert numbers(figure.layout.yaxis.range) == [0.0, 3.0]
+
+
+def test_rate_range_without_a_choice_marks_and_shades_nothing():
+    figure = figures.rate_range(np.array([0.1, 1.0]), [np.array([1.0, 0.001])], np.array([1.0, 0.001]))
+    assert len(figure.data) == 2
+    assert figure.layout.shapes == ()
+    assert figure.layout.yaxis.type == "log"
+
+
 def test_confusion_holds_counts_and_parts_of_the_row():
     matrix = np.array([[8, 2, 0], [0, 5, 5], [0, 0, 0]])
     right, wrong = figures.confusion(matrix, ["a", "b", "c"]).data
@@ -178,6 +202,7 @@ def test_all_charts_share_one_template():
     charts = [
         figures.learning_curves(HISTORY, "loss"),
         figures.learning_rate(HISTORY),
+        figures.rate_range(np.ones(2), [np.ones(2)], np.ones(2)),
         figures.confusion(np.eye(2, dtype=int), ["a", "b"]),
         figures.predictions(np.ones(2), np.ones(2), "y"),
         figures.residuals(np.ones(2), np.ones(2), "y"),

@@ -25,8 +25,8 @@ _FEW_EPOCHS = 30
 _MOST_NAMED = 50
 _MOST_COUNTED = 20
 
-_NAMES = {"r2": "R²", "learning_rate": "learning rate"}
-_SHARES = frozenset({"accuracy"})
+_NAMES = {"r2": "R²", "clipped": "updates clipped", "penalty": "penalty of L1 and L2"}
+_SHARES = frozenset({"accuracy", "clipped"})
 _ERRORS = frozenset({"loss", "mean_absolute_error"})
 
 _AXIS = {
@@ -114,6 +114,48 @@ def learning_rate(history: History, title: str = "Learning rate") -> go.Figure:
     if values.size:
         figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def rate_range(
+    rates: np.ndarray,
+    losses: Sequence[np.ndarray],
+    smoothed: np.ndarray,
+    chosen: float | None = None,
+    blew_up: float | None = None,
+    title: str = "Loss by learning rate",
+) -> go.Figure:
+    """A learning-rate range test: the loss of each sweep, thin, and the smoothed mean of all, over the rate.
+
+    `rates` (steps,) are those of a sweep; each of `losses`, and `smoothed`, holds the losses at the first of them. The
+    rate `chosen` is marked, and the range from `blew_up` on is shaded. The axis of the losses ends at one and a half
+    times the start, and is logarithmic where they span more than one and a half decades.
+
+    >>> rate_range(np.array([0.1, 1.0]), [np.array([2.0])], np.array([2.0])).data[-1].y.tolist()
+    [2.0]
+    """
+    figure = go.Figure()
+    for number, loss in enumerate(losses, 1):
+        line, text = {"color": SKY, "width": 1}, f"sweep {number}: %{{y:.3~g}}<extra></extra>"
+        shown = {"name": "single sweeps", "showlegend": number == 1, "opacity": 0.55, "hovertemplate": text}
+        figure.add_scatter(x=rates[: len(loss)], y=loss, mode="lines", line=line, legendgroup="sweeps", **shown)
+    text = "rate %{x:.3~g}<br>mean loss %{y:.3~g}<extra></extra>"
+    line = {"color": BLUE, "width": 3}
+    x = rates[: len(smoothed)]
+    figure.add_scatter(x=x, y=smoothed, mode="lines", name="smoothed mean", line=line, hovertemplate=text)
+    if chosen is not None:
+        marker = {"size": 14, "symbol": "circle-open", "color": VERMILION, "line": {"width": 3}}
+        y = np.interp(np.log(chosen), np.log(x), smoothed)
+        name = f"chosen: {chosen:.2g}"
+        figure.add_scatter(x=[chosen], y=[y], mode="markers", name=name, marker=marker, hoverinfo="skip")
+    if blew_up is not None:
+        figure.add_vrect(x0=blew_up, x1=rates[-1], fillcolor=VERMILION, opacity=0.12, line_width=0, layer="below")
+    figure.update_xaxes(type="log", title="learning rate", range=np.log10([rates[0], rates[-1]]), dtick=1)
+    figure.update_yaxes(title="loss")
+    if _spans_decades(smoothed):
+        figure.update_yaxes(type="log", dtick=1, range=np.log10([smoothed.min() / 1.5, 1.5 * smoothed[0]]))
+    elif smoothed[0] > 0:
+        figure.update_yaxes(range=[0, 1.5 * smoothed[0]])
+    return figure.update_layout(template=TEMPLATE, title=title, height=420)
 
 
 def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str = "Confusion") -> go.Figure:

@@ -75,12 +75,37 @@ def page(account: Account) -> str:
     >>> page(Account(title="digits", outcome="Trained 20 epochs.", task="classification")).startswith("<!doctype html>")
     True
     """
-    tell = (_overview, _curves, _answers, _mistakes, _network, _notes, _specification)
+    tell = (_overview, _curves, _answers, _mistakes, _network, _notes)
     sections = "".join(section(account) for section in tell)
+    return _document(account.title, _header(account), sections + _specification(account.spec))
+
+
+def chart_page(
+    title: str,
+    outcome: str,
+    chart: go.Figure,
+    facts: Sequence[tuple[str, str]] = (),
+    remarks: Sequence[str] = (),
+    spec: str = "",
+) -> str:
+    """A page that tells of one chart: the outcome, the chart, remarks and facts, the spec it came from.
+
+    >>> "<h1>digits</h1>" in chart_page("digits", "A line.", go.Figure(layout={"title": "Loss"}))
+    True
+    """
+    told = "".join(f"<p>{escape(remark)}</p>\n" for remark in remarks)
+    sections = f"<section>\n{_chart('chart', chart)}{told}</section>\n"
+    if facts:
+        sections += _section("Overview", _facts(facts))
+    header = f'<header>\n<h1>{escape(title)}</h1>\n<p class="outcome">{escape(outcome)}</p>\n</header>\n'
+    return _document(title, header, sections + _specification(spec))
+
+
+def _document(title: str, header: str, sections: str) -> str:
     library = f"<script>{get_plotlyjs()}</script>\n" if "plotly-graph-div" in sections else ""
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n{_HEAD}<title>{escape(account.title)}</title>\n'
-        f"<style>{_STYLE}</style>\n{library}</head>\n<body>\n{_header(account)}<main>\n{sections}</main>\n"
+        f'<!doctype html>\n<html lang="en">\n<head>\n{_HEAD}<title>{escape(title)}</title>\n'
+        f"<style>{_STYLE}</style>\n{library}</head>\n<body>\n{header}<main>\n{sections}</main>\n"
         f"<script>{_SCRIPT}</script>\n</body>\n</html>\n"
     )
 
@@ -161,11 +186,13 @@ def _measures(measures: dict[str, dict[str, float]]) -> str:
 def _overview(account: Account) -> str:
     parts = _measures(account.measures)
     if account.facts:
-        facts = "".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>\n" for name, value in account.facts
-        )
-        parts += f'<dl class="facts">\n{facts}</dl>\n'
+        parts += _facts(account.facts)
     return _section("Overview", f'<div class="overview">\n{parts}</div>\n') if parts else ""
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> str:
+    items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>\n" for name, value in facts)
+    return f'<dl class="facts">\n{items}</dl>\n'
 
 
 def _curves(account: Account) -> str:
@@ -320,13 +347,13 @@ def _notes(account: Account) -> str:
     return _section("Notes on the data", f"<ul>\n{items}</ul>\n") if items else ""
 
 
-def _specification(account: Account) -> str:
-    if not account.spec:
+def _specification(spec: str) -> str:
+    if not spec:
         return ""
     return _section(
         "Specification",
         '<div class="spec"><button type="button" id="copy">Copy</button>\n'
-        f'<pre id="spec" tabindex="0"><code>{escape(account.spec)}</code></pre></div>\n',
+        f'<pre id="spec" tabindex="0"><code>{escape(spec)}</code></pre></div>\n',
     )
 
 
