@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from thalweg import data, initializers, layers, losses, optimizers, schedules
-from thalweg.data import Source
+from thalweg import clipping, data, initializers, layers, losses, optimizers, schedules
+from thalweg.clipping import Clipping
+from thalweg.data import Order, Source
 from thalweg.parts import Initializer, Layer, Loss, Optimizer, Part, Schedule, options_of
 
 FAMILIES: list[tuple[str, type[Part], ModuleType, str]] = [
@@ -17,7 +18,9 @@ FAMILIES: list[tuple[str, type[Part], ModuleType, str]] = [
     ("Initializers", Initializer, initializers, "The values are drawn in float64 by NumPy, whatever the engine."),
     ("Optimizers", Optimizer, optimizers, "g is the gradient, Δ the update, η the rate; any rate may be a schedule."),
     ("Schedules", Schedule, schedules, 't counts updates from 0; durations are steps, or "10 epochs", or "25 %".'),
+    ("Clipping", Clipping, clipping, "g is the gradient; one that is NaN or infinite is left as it is."),
     ("Data sources", Source, data, "Beside these names, a source may be a file, a folder of IDX files, or arrays."),
+    ("Orders", Order, data, "`by` names a column, or is a Python function f(x, y) -> (n,) of the source's rows."),
 ]
 
 

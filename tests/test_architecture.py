@@ -15,14 +15,27 @@ ROOT = Path(thalweg.__file__).parent
 STAIR = ["errors", "files", "arrays", "noise", "functions", "parts"]
 FLOORS = [
     STAIR,
-    ["initializers", "layers", "losses", "optimizers", "schedules", "data", "linear_units", "probes"],
-    ["network", "figures"],
+    [
+        "initializers",
+        "layers",
+        "losses",
+        "optimizers",
+        "schedules",
+        "clipping",
+        "regularization",
+        "data",
+        "linear_units",
+        "probes",
+    ],
+    ["network", "figures", "stopping"],
     ["step"],
     ["engines", "checkpoint"],
+    ["blocks"],
+    ["divergence"],
     ["training"],
     ["spec"],
-    ["report", "display", "folders"],
-    ["runs"],
+    ["report", "display", "folders", "snapshots"],
+    ["runs", "lr_range"],
     ["cli", "estimators", "web", "__init__", "__main__"],
 ]
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -31,9 +44,9 @@ STAIR_IMPORTS = {
     "errors": set(),
     "files": {"errors"},
     "arrays": set(),
-    "noise": set(),
+    "noise": {"arrays"},
     "functions": {"arrays"},
-    "parts": {"arrays", "errors"},
+    "parts": {"arrays", "errors", "noise"},
 }
 # The door of the house stands on the same floor as what it opens to.
 NEIGHBOURS = {("__main__", "cli")}

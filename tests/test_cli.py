@@ -98,6 +98,14 @@ def test_runs_lists_and_report_rewrites(trained):
         (["train", "rings", "--set", "nonsense"], "section.key=value"),
         (["train", "rings", "--engine", "warp"], "training.engine"),
         (["train", "digits", "--set", "network.layers=['dense 3','softmax']"], "10 classes"),
+        (["train", "iris", "--set", "stopping.measure=validation_los"], "did you mean 'validation_loss'"),
+        (["train", "and", "--set", "stopping.measure=validation_loss"], "set data.validation"),
+        (
+            ["train", "and", "--set", "network.layers=['batch_norm','dense 2']", "--set", "training.batch_size=3"],
+            "take 4",
+        ),
+        (["train", "--resume", "nowhere"], "is no run"),
+        (["train", "iris", "--resume", "nowhere"], "takes no other SPEC"),
         (["train", "--data", "missing.csv", "--target", "y"], "missing.csv"),
         (["train", "iris", "--device", "gpu"], "gpu"),
         (["predict", "nowhere", "file.csv"], "is no run"),
@@ -136,7 +144,7 @@ def test_a_diverging_run_has_its_own_exit_code_and_names_the_step(tmp_path):
     words = ["--set", "optimizer.kind=sgd", "--set", "optimizer.learning_rate=1e6", "--engine", "eager", "--quiet"]
     done = thalweg("train", "diabetes", *words, "--out", tmp_path / "run")
     assert done.returncode == 3
-    assert re.search(r"NaN or infinite at step \d+", done.stderr)
+    assert re.search(r"layer 3 \(dense\) became infinite at step \d+ \(epoch \d+\)", done.stderr)
     assert "Traceback" not in done.stderr
     assert (tmp_path / "run" / "report.html").exists()
 
@@ -203,3 +211,43 @@ def test_the_module_and_the_command_are_one():
         subprocess.run([command, "--help"], capture_output=True).stdout
         == subprocess.run([command, "--help"], capture_output=True).stdout
     )
+
+
+def test_lr_range_writes_a_page_and_suggests_a_rate_that_train_takes(tmp_path):
+    done = thalweg("lr-range", "iris", "--engine", "eager", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    use = re.search(r"To train with it: (.*)", done.stdout)[1].split()
+    (page,) = (tmp_path / "runs").iterdir()
+    assert page.name.startswith("iris-lr-range-")
+    assert f"curve: runs/{page.name}" in done.stdout
+    done = thalweg("train", "iris", *use, "--epochs", 1, "--engine", "eager", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_lr_range_without_a_rate_is_no_failure_and_json_is_all_of_stdout(tmp_path):
+    words = ["--high", "1e-5", "--engine", "eager", "--json", "--quiet", "--out", tmp_path / "page.html"]
+    done = thalweg("lr-range", "iris", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["chosen"] is None
+    assert "larger high" in found["reason"]
+    assert len(found["rates"]) == len(found["smoothed"]) == 200
+    assert Path(found["page"]).stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lr-range"], "expected a spec"),
+        (["lr-range", "iris", "--low", "1", "--high", "0.1"], "ten times low"),
+        (["lr-range", "iris", "--steps", "3"], "at least 60"),
+        (["lr-range", "digitz"], "did you mean 'digits'"),
+        (["lr-range", "digits", "--set", "network.layers=['dense 3','softmax']"], "10 classes"),
+    ],
+)
+def test_bad_input_of_lr_range_leaves_nothing_behind(words, said, tmp_path):
+    done = thalweg(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -81,6 +81,7 @@ def test_every_section_and_key_of_a_spec_is_explained():
     for section in dataclasses.fields(Spec):
         assert f"[{section.name}]" in text
     hints = [thalweg.Data, thalweg.Network, thalweg.Training]
+    hints += [thalweg.Regularization, thalweg.Stopping, thalweg.Checkpoints]
     for part in hints:
         for field in dataclasses.fields(part):
             assert re.search(rf"(^{field.name} = |`{field.name}`)", text, re.M), (part.__name__, field.name)

@@ -143,7 +143,7 @@ def test_runs_are_listed_with_their_result_and_broken_ones_as_such(folder):
         == json.loads((folder / "result.json").read_text())["measures"]["test"]["accuracy"]
     )
     assert rows["one"].epochs == 5
-    assert rows["broken"].outcome == "Broken off."
+    assert rows["broken"].outcome == f"Broken off; to go on: thalweg train --resume {folder.parent / 'broken'}"
     assert "no TOML" in rows["foreign"].outcome
 
 

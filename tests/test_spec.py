@@ -1,5 +1,6 @@
 import pytest
 
+from thalweg.clipping import ClipGlobalNorm
 from thalweg.data import Data
 from thalweg.errors import InputError
 from thalweg.layers import Dense, ReLU, Sigmoid
@@ -11,8 +12,11 @@ from thalweg.losses import (
     SoftmaxCrossEntropy,
 )
 from thalweg.network import Network
+from thalweg.regularization import Regularization
 from thalweg.schedules import Cosine
-from thalweg.spec import Spec, assign, completed, example_names, read_spec, spec_of, to_toml
+from thalweg.spec import Spec, assign, completed, differences, example_names, read_spec, spec_of, to_toml
+from thalweg.stopping import Stopping
+from thalweg.training import Checkpoints
 
 FULL = {
     "data": {"source": {"kind": "rings", "samples": 500}, "validation": 0.25},
@@ -138,3 +142,60 @@ def test_python_and_toml_mean_the_same():
     spec = Spec.of({**FULL, "network": Network([Dense(8), ReLU(), Dense(1), Sigmoid()])})
     assert spec.network == Network(["dense 8", "relu", "dense 1", "sigmoid"])
     assert spec.optimizer.learning_rate == Cosine(0.1, steps="10 epochs")
+
+
+CRAFT = FULL | {
+    "training": {"epochs": 3, "engine": "eager", "accumulate": 4, "clip": "global_norm 1.0", "average": 0.999},
+    "regularization": {"l1": 1e-5, "l2": 1e-4, "weight_decay": 0.01, "max_norm": 3.0, "biases": True},
+    "stopping": {"measure": "validation_accuracy", "patience": 5, "threshold": 0.01, "target": 0.99, "seconds": 60.0},
+    "checkpoints": {"every": 2, "keep": 5, "best": False},
+}
+
+
+def test_the_sections_of_a_training_survive_their_own_toml(tmp_path):
+    spec = Spec.of(CRAFT)
+    path = tmp_path / "again.toml"
+    path.write_text(to_toml(spec))
+    assert read_spec(str(path)) == spec
+    assert (spec.training.clip, spec.training.accumulate) == (ClipGlobalNorm(1.0), 4)
+    assert spec.regularization == Regularization(1e-5, 1e-4, 0.01, 3.0, True)
+    assert spec.stopping == Stopping("validation_accuracy", 5, 0.01, None, 0.99, 60.0)
+    assert spec.checkpoints == Checkpoints(2, 5, False)
+
+
+def test_without_their_sections_everything_is_off():
+    spec = Spec.of(FULL)
+    assert (spec.training.clip, spec.training.average, spec.training.accumulate) == (None, None, 1)
+    assert (spec.regularization, spec.stopping, spec.checkpoints) == (Regularization(), Stopping(), Checkpoints())
+    assert not spec.stopping.keeps_best
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("training.accumulate", 0),
+        ("training.clip", "norm -1"),
+        ("training.average", 1.0),
+        ("regularization.l1", -1),
+        ("stopping.patience", 0),
+        ("checkpoints.every", 0),
+        ("checkpoints.keep", 0),
+        ("stopping.pateince", 3),
+    ],
+)
+def test_a_wrong_value_of_a_section_is_named(place, value):
+    section, name = place.split(".")
+    with pytest.raises(InputError, match=place):
+        spec_of({**FULL, section: {name: value}}, "my.toml")
+
+
+def test_differences_name_every_value_that_changed():
+    old, new = Spec.of(CRAFT).describe(), Spec.of(CRAFT | {"loss": "hinge", "stopping": {"patience": 5}}).describe()
+    assert differences(old, old) == []
+    found = differences(old, new)
+    assert {line.partition(":")[0] for line in found} == {
+        "loss.kind",
+        "loss.label_smoothing",
+        *(f"stopping.{name}" for name in ("measure", "threshold", "target", "seconds")),
+    }
+    assert "stopping.target: 0.99 -> None" in found

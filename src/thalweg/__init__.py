@@ -14,14 +14,17 @@ from typing import Any
 # Name -> module. Nothing is imported before it is asked for, so that the shell answers at once.
 _PLACES = {
     **dict.fromkeys(("Network", "default_initializer"), "network"),
-    **dict.fromkeys(("Run", "load", "train"), "runs"),
+    **dict.fromkeys(("Run", "load", "resume", "train"), "runs"),
     **dict.fromkeys(("list_runs",), "folders"),
+    **dict.fromkeys(("RangeTest", "range_test"), "lr_range"),
     **dict.fromkeys(("Spec", "read_spec"), "spec"),
     **dict.fromkeys(("InputError",), "errors"),
-    **dict.fromkeys(("Training",), "training"),
+    **dict.fromkeys(("Checkpoints", "Training"), "training"),
+    **dict.fromkeys(("Regularization",), "regularization"),
+    **dict.fromkeys(("Stopping",), "stopping"),
     **dict.fromkeys(("Data", "Dataset", "Preprocessing", "Split"), "data"),
 }
-_MODULES = ("data", "initializers", "layers", "losses", "optimizers", "probes", "schedules")
+_MODULES = ("clipping", "data", "initializers", "layers", "losses", "optimizers", "probes", "schedules")
 
 __all__ = [*_PLACES, *_MODULES]
 

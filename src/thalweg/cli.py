@@ -1,4 +1,7 @@
-"""The shell: `thalweg train`, `predict`, `runs`, `report`. What takes time to import is imported when it is needed."""
+"""The shell: `thalweg train`, `lr-range`, `predict`, `runs`, `report`.
+
+What takes time to import is imported when it is needed.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,18 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+SpecName = Annotated[
+    str | None, typer.Argument(help="A TOML file, or the name of an example or of a data source.", show_default=False)
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Set a value of the spec: section.key=value. May be repeated.")
+]
+DataFile = Annotated[str | None, typer.Option("--data", help="A CSV, TSV or Parquet file, or a folder of IDX files.")]
+Target = Annotated[str | None, typer.Option("--target", help="The column of the file to predict.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The folder that holds MNIST's files.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Decides weights, splits and the order of samples.")]
+EngineName = Annotated[str | None, typer.Option("--engine", help="compiled (XLA) or eager (NumPy, float64).")]
+DeviceName = Annotated[str | None, typer.Option("--device", help="cpu or gpu.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run [default: runs/NAME-TIME].")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
@@ -57,24 +72,21 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 @app.command()
 def train(
-    spec: Annotated[
-        str | None,
-        typer.Argument(help="A TOML file, or the name of an example or of a data source.", show_default=False),
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Set a value of the spec: section.key=value. May be repeated.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="A CSV, TSV or Parquet file, or a folder of IDX files.")
-    ] = None,
-    target: Annotated[str | None, typer.Option("--target", help="The column of the file to predict.")] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="The folder that holds MNIST's files.")] = None,
+    spec: SpecName = None,
+    settings: Settings = None,
+    data: DataFile = None,
+    target: Target = None,
+    data_dir: DataDir = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="How often all training rows are seen.")] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Decides weights, splits and the order of samples.")
+    seed: Seed = None,
+    engine: EngineName = None,
+    device: DeviceName = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with this run, which was stopped or broken off.")
     ] = None,
-    engine: Annotated[str | None, typer.Option("--engine", help="compiled (XLA) or eager (NumPy, float64).")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="cpu or gpu.")] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="With --resume: go on though spec or rows have changed.")
+    ] = False,
     out: Out = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -85,15 +97,32 @@ def train(
     thalweg train digits
     thalweg train examples/rings.toml --epochs 50 --set optimizer.learning_rate=0.01
     thalweg train --data titanic.csv --target survived
+    thalweg train --resume runs/digits-20260102-101500
     """
     from .errors import InputError
-    from .spec import assign, read_table, set_value, spec_of
 
-    if spec is None and data is None:
-        raise InputError(
-            "train", "expected a spec, or --data FILE --target COLUMN; `thalweg train digits` is a first try"
-        )
-    table: dict[str, Any] = read_table(spec) if spec else {}
+    changes = _changes(data, target, data_dir, epochs, seed, engine, device)
+    if resume is not None:
+        if spec is not None or out is not None:
+            raise InputError(
+                "--resume", f"goes on in {resume} with the spec there, and takes no other SPEC and no --out"
+            )
+        _resume(resume, changes, settings or [], accept_changes, json, quiet)
+        return
+
+    _train(*_spec_and_name("train", spec, data, changes, settings or []), out, json, quiet)
+
+
+def _changes(
+    data: str | None,
+    target: str | None,
+    data_dir: Path | None,
+    epochs: int | None,
+    seed: int | None,
+    engine: str | None,
+    device: str | None,
+) -> list[tuple[str, Any]]:
+    """Places of a spec with the values that options gave them."""
     given = {
         "data.source": str(Path(data).resolve()) if data and Path(data).exists() else data,
         "data.target": target,
@@ -103,29 +132,72 @@ def train(
         "training.engine": engine,
         "training.device": device,
     }
-    for path, value in given.items():
-        if value is not None:
-            set_value(table, path, value)
-    for assignment in settings or ():
+    return [(path, value) for path, value in given.items() if value is not None]
+
+
+def _spec_and_name(
+    command: str, spec: str | None, data: str | None, changes: list[tuple[str, Any]], settings: list[str]
+) -> tuple[Any, str]:
+    """The spec that a command's arguments describe, and a short name for what comes of it."""
+    from .errors import InputError
+    from .spec import assign, read_table, set_value, spec_of
+
+    if spec is None and data is None:
+        raise InputError(
+            command, f"expected a spec, or --data FILE --target COLUMN; `thalweg {command} digits` is a first try"
+        )
+    table: dict[str, Any] = read_table(spec) if spec else {}
+    for path, value in changes:
+        set_value(table, path, value)
+    for assignment in settings:
         assign(table, assignment)
-    name = Path(spec or data or "run").stem
-    _train(spec_of(table, spec or "train"), name, out, json, quiet)
+    return spec_of(table, spec or command), Path(spec or data or "run").stem
 
 
 def _train(spec: Any, name: str, out: Path | None, json: bool, quiet: bool) -> None:
-    from .display import shown
-    from .folders import network_in_words, new_folder
+    from .display import loading, shown
+    from .folders import new_folder
     from .runs import run_spec
 
+    with shown(quiet) as watch:
+        run = run_spec(spec, watch, out or new_folder(name), _told(json or quiet), loading(quiet))
+    _tell(run, json)
+
+
+def _resume(
+    folder: Path, changes: list[tuple[str, Any]], settings: list[str], accept: bool, json: bool, quiet: bool
+) -> None:
+    from .display import loading, shown
+    from .runs import resume_run
+
+    with shown(quiet) as watch:
+        run = resume_run(
+            folder,
+            settings,
+            changes=changes,
+            accept_changes=accept,
+            watch=watch,
+            told=_told(json or quiet),
+            loading=loading(quiet),
+        )
+    _tell(run, json)
+
+
+def _told(quiet: bool) -> Any:
+    from .folders import network_in_words
+
     def told(spec: Any, split: Any) -> None:
-        if quiet or json:
+        if quiet:
             return
         print(f"network: {network_in_words(spec.network)};  loss: {spec.loss.kind};  optimizer: {spec.optimizer.kind}")
         for note in split.notes:
             print(f"note: {note}")
 
-    with shown(quiet) as watch:
-        run = run_spec(spec, watch, out or new_folder(name), told)
+    return told
+
+
+def _tell(run: Any, json: bool) -> None:
+    """Print what came of a run; exit with its code where it did not come to its end."""
     if json:
         _print_json(
             {
@@ -142,7 +214,7 @@ def _train(spec: Any, name: str, out: Path | None, json: bool, quiet: bool) -> N
         print(f"thalweg: {run.outcome} What was good is kept in {run.folder}", file=sys.stderr)
         sys.exit(EXIT_DIVERGED)
     if run.interrupted:
-        print(f"thalweg: {run.outcome} It is saved in {run.folder}", file=sys.stderr)
+        print(f"thalweg: {run.outcome} To go on: thalweg train --resume {run.folder}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
 
 
@@ -179,6 +251,50 @@ def _print_measures(run: Any) -> None:
 
 def _number(name: str, value: float) -> str:
     return f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
+
+
+@app.command()
+def lr_range(
+    spec: SpecName = None,
+    low: Annotated[float, typer.Option("--low", help="The rate that a sweep starts with.")] = 1e-6,
+    high: Annotated[float, typer.Option("--high", help="The rate that a sweep ends with.")] = 10.0,
+    steps: Annotated[int, typer.Option("--steps", help="Updates of a sweep.")] = 200,
+    sweeps: Annotated[int, typer.Option("--sweeps", help="Sweeps, each with other weights and order.")] = 3,
+    settings: Settings = None,
+    data: DataFile = None,
+    target: Target = None,
+    data_dir: DataDir = None,
+    seed: Seed = None,
+    engine: EngineName = None,
+    device: DeviceName = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page with the curve [default: runs/NAME-lr-range-TIME.html].")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find a learning rate: short trainings with a rising rate show where the loss falls and where it blows up.
+
+    \b
+    thalweg lr-range digits
+    thalweg lr-range examples/rings.toml --low 1e-4 --steps 400
+    """
+    from .files import commit
+    from .folders import new_folder
+    from .lr_range import range_test
+
+    changes = _changes(data, target, data_dir, None, seed, engine, device)
+    described, name = _spec_and_name("lr-range", spec, data, changes, settings or [])
+    found = range_test(described, low=low, high=high, steps=steps, sweeps=sweeps, progress=not quiet)
+    path = out or Path(f"{new_folder(f'{name}-lr-range')}.html")
+    commit(path, found.report().encode())
+    if json:
+        numbers = {"rates": found.rates.tolist(), "smoothed": found.smoothed.tolist()}
+        numbers["losses"] = [losses.tolist() for losses in found.losses]
+        words = ("chosen", "reason", "remarks", "choices", "fell", "lowest", "blew_up")
+        _print_json({"page": str(path)} | {word: getattr(found, word) for word in words} | numbers)
+    else:
+        print("\n".join([found.outcome, found.reason, *found.remarks, f"curve: {path}"]))
 
 
 @app.command()

@@ -26,6 +26,19 @@ def shown(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
         yield _lines()
 
 
+def loading(quiet: bool = False) -> Callable[[int, int], None]:
+    """A watch for `Data.load`: a line now and then, where rows take their time to be made ready."""
+    last = time.monotonic()
+
+    def watch(done: int, total: int) -> None:
+        nonlocal last
+        if not quiet and time.monotonic() - last >= _LINE_SECONDS:
+            last = time.monotonic()
+            print(f"rows made ready: {done:,} of {total:,}", file=sys.stderr, flush=True)
+
+    return watch
+
+
 def in_words(progress: Progress) -> str:
     """Loss, scores, rate, speed and remaining time in one line."""
     parts = [f"{name} {value:.4g}" for name, value in _measures(progress).items()]

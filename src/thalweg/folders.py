@@ -2,7 +2,8 @@
 
 spec.toml                   everything that decides the run
 metrics.jsonl               one line an epoch
-checkpoints/final.*         the state (safetensors) and its manifest with the SHA-256 and the preprocessing
+checkpoints/step-*          what the training needs to go on (`snapshots`)
+checkpoints/final.*         the state that answers (safetensors), and its manifest with SHA-256 and the preprocessing
 result.json                 outcome, measures by set, facts and notes
 report.html                 the report, for a browser, offline
 """
@@ -10,7 +11,8 @@ report.html                 the report, for a browser, offline
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +20,8 @@ from typing import Any, NamedTuple
 from .errors import InputError
 from .files import commit
 from .network import Network
-from .parts import Layer
+from .parts import Layer, options_of
 from .spec import Spec, read_spec, to_toml
-from .training import Progress
 
 # What result.json holds of a run.
 RESULT = ("outcome", "interrupted", "diverged", "measures", "confusion", "facts", "notes")
@@ -69,19 +70,24 @@ def line_of(record: dict[str, float]) -> bytes:
     return json.dumps(record).encode() + b"\n"
 
 
-def recorded(folder: Path, watch: Callable[[Progress], None]) -> Callable[[Progress], None]:
-    """A watch that also appends each epoch's record to metrics.jsonl."""
-    written = 0
+class Journal:
+    """metrics.jsonl of a running training, which begins with the records of a part that has gone before."""
 
-    def record(progress: Progress) -> None:
-        nonlocal written
-        if new := progress.history[written:]:
-            with open(folder / "metrics.jsonl", "ab") as file:
-                file.writelines(map(line_of, new))
-            written += len(new)
-        watch(progress)
+    def __init__(self, folder: Path, history: Sequence[dict[str, float]] = ()) -> None:
+        self.path, self.written = folder / "metrics.jsonl", len(history)
+        commit(self.path, b"".join(map(line_of, history)))
 
-    return record
+    def write(self, history: Sequence[dict[str, float]], flush: bool = False) -> None:
+        """Append what is new; with `flush` also to the disk itself. Raises InputError where that fails."""
+        try:
+            with open(self.path, "ab") as file:
+                file.writelines(map(line_of, history[self.written :]))
+                self.written = len(history)
+                if flush:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise InputError(str(self.path), f"can not be written: {error.strerror or error}") from error
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -96,13 +102,20 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The records of metrics.jsonl; a last line that a crash has torn is left out."""
+    """The records of metrics.jsonl; a last line that a crash has torn is left out. InputError if it can not be read."""
+    try:
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise InputError(str(path), f"can not be read: {error.strerror or error}") from error
     records = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
+    for line in content.splitlines():
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
             break
+        if not isinstance(record, dict):
+            break
+        records.append(record)
     return records
 
 
@@ -114,6 +127,7 @@ def list_runs(parent: Path) -> list[Row]:
         try:
             spec = read_spec(str(path))
             result = read_result(folder) if (folder / "result.json").exists() else {}
+            epochs = len(read_metrics(folder / "metrics.jsonl"))
         except InputError as error:
             rows.append(Row(folder.name, "", "", "", 0, str(error), {}))
             continue
@@ -123,8 +137,8 @@ def list_runs(parent: Path) -> list[Row]:
                 finished=result.get("facts", {}).get("finished", ""),
                 data=data_in_words(spec),
                 network=network_in_words(spec.network) if spec.network else "",
-                epochs=len(read_metrics(folder / "metrics.jsonl")),
-                outcome=result.get("outcome", "Broken off."),
+                epochs=epochs,
+                outcome=result.get("outcome", f"Broken off; to go on: thalweg train --resume {folder}"),
                 measures=result.get("measures", {}),
             )
         )
@@ -138,9 +152,15 @@ def data_in_words(spec: Spec) -> str:
 
 
 def layer_in_words(layer: Layer) -> str:
-    """`dense 128`."""
-    table = layer.describe()
-    return " ".join([table.pop("kind"), *(f"{value:g}" for value in table.values() if type(value) in (int, float))])
+    """`dense 128`, `residual (dense 64, relu)`."""
+    words = [layer.kind]
+    for field in options_of(type(layer)):
+        value = getattr(layer, field.name)
+        if isinstance(value, tuple):
+            words.append(f"({', '.join(map(layer_in_words, value))})")
+        elif type(value) in (int, float) and value != field.default:
+            words.append(f"{value:g}")
+    return " ".join(words)
 
 
 def network_in_words(network: Network) -> str:

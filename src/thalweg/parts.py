@@ -59,7 +59,7 @@ class Part:
         """
         if isinstance(value, cls):
             return value
-        table = _as_table(cls, value)
+        table = cls.as_table(value)
         if not cls.family:
             return _from_table(cls, table)
         name = table.pop("kind", cls.kind or None)
@@ -70,6 +70,28 @@ class Part:
         if not issubclass(cls.kinds[name], cls):
             raise InputError(cls.family, f"expected {cls.kind}, received {name}")
         return _from_table(cls.kinds[name], table)
+
+    @classmethod
+    def as_table(cls, value: Any) -> dict[str, Any]:
+        """The table of a name with options: `adam 0.01` -> kind = adam, learning_rate = 0.01. Tables stay as they are.
+
+        Raises InputError for anything else, and for more options than the kind has.
+        """
+        if isinstance(value, Mapping):
+            return dict(value)
+        if isinstance(value, str) and value.strip() and cls.family:
+            name, *options = value.split()
+            known = cls.kinds.get(name)
+            if known is None or not options:
+                return {"kind": name}
+            names = [field.name for field in options_of(known)]
+            if len(options) > len(names):
+                found = f"takes at most {len(names)} options ({', '.join(names)}), received {len(options)}"
+                raise InputError(name, found)
+            return {"kind": name, **dict(zip(names, map(_number_or_word, options), strict=False))}
+        if cls.family:
+            raise InputError(cls.family, f"expected a name or a table with its kind, received {value!r}")
+        raise InputError(cls.__name__, f"expected a table, received {value!r}")
 
     def describe(self) -> dict[str, Any]:
         """The table that makes this part again through `of`, in plain numbers, words, lists and tables."""
@@ -109,23 +131,6 @@ def _brief(part: Part) -> Any:
     if list(given) == leading and all(type(value) in (int, float) for value in given.values()):
         return " ".join([part.kind, *(repr(value) for value in given.values())])
     return {"kind": part.kind, **given}
-
-
-def _as_table(cls: type[Part], value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, str) and value.strip() and cls.family:
-        name, *options = value.split()
-        known = cls.kinds.get(name)
-        if known is None or not options:
-            return {"kind": name}
-        names = [field.name for field in options_of(known)]
-        if len(options) > len(names):
-            raise InputError(name, f"takes at most {len(names)} options ({', '.join(names)}), received {len(options)}")
-        return {"kind": name, **dict(zip(names, map(_number_or_word, options), strict=False))}
-    if cls.family:
-        raise InputError(cls.family, f"expected a name or a table with its kind, received {value!r}")
-    raise InputError(cls.__name__, f"expected a table, received {value!r}")
 
 
 def _number_or_word(text: str) -> int | float | str:

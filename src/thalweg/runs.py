@@ -16,28 +16,45 @@ from typing import Any
 import numpy as np
 
 from .arrays import arrays_of
+from .blocks import Rows
 from .checkpoint import load_state, read_manifest, save_state
-from .data import Dataset, Preprocessing, Split, Task
+from .clipping import Clipping
+from .data import Preprocessing, Split, Task
 from .engines import Device, Engine, EngineName, Precision, make_engine
-from .errors import InputError
-from .files import commit
+from .errors import InputError, Problem
+from .files import commit, remove
 from .folders import (
     RESULT,
+    Journal,
     data_in_words,
     layer_in_words,
     line_of,
     make_folder,
     read_metrics,
     read_result,
-    recorded,
     write_spec,
 )
 from .network import Network
 from .parts import Layer, Loss, Optimizer
 from .probes import confusion_matrix
-from .spec import Spec, completed, read_spec, to_toml
-from .step import State
-from .training import Fit, Progress, answers, check_fit, evaluate, fit, start_state
+from .regularization import Regularization
+from .schedules import adaptives
+from .snapshots import check_records, fingerprint, load_snapshot, newest, remove_remains, save_snapshot
+from .spec import Spec, completed, differences, read_spec, to_toml
+from .step import State, answering
+from .stopping import Stopping
+from .training import (
+    Checkpoints,
+    Fit,
+    Progress,
+    Snapshot,
+    answers,
+    course_of,
+    evaluate,
+    fit,
+    judge_of,
+    start_state,
+)
 
 _STATE = Path("checkpoints") / "final.safetensors"
 
@@ -129,13 +146,12 @@ class Run:
         """Write the run's directory and return it. Raises InputError where it is not empty, or can not be written."""
         path = make_folder(Path(folder))
         write_spec(path, self.spec)
-        commit(path / "metrics.jsonl", b"".join(line_of(record) for record in self.history))
         self._write(path)
         return path
 
     def _write(self, folder: Path) -> None:
-        """All files but those that exist since before the training."""
-        (folder / _STATE).parent.mkdir(exist_ok=True)
+        """All files but the spec, which is there since before the training."""
+        commit(folder / "metrics.jsonl", b"".join(line_of(record) for record in self.history))
         save_state(folder / _STATE, self.state, {"preprocessing": self.preprocessing.describe()})
         result = {name: getattr(self, name) for name in RESULT}
         commit(folder / "result.json", json.dumps(result, indent=1).encode())
@@ -171,18 +187,26 @@ def train(
     *,
     loss: Loss | str | dict[str, Any] | None = None,
     optimizer: Optimizer | str | dict[str, Any] = "adam",
+    regularization: Regularization | dict[str, Any] = Regularization(),
+    stopping: Stopping | dict[str, Any] = Stopping(),
+    checkpoints: Checkpoints | dict[str, Any] = Checkpoints(),
     epochs: int = 20,
     batch_size: int | str = 32,
     seed: int = 0,
     engine: EngineName = "compiled",
     precision: Precision | None = None,
     device: Device | None = None,
+    accumulate: int = 1,
+    clip: Clipping | str | dict[str, Any] | None = None,
+    average: float | None = None,
+    folder: str | Path | None = None,
     progress: bool = True,
 ) -> Run:
     """Train a network on data and return the run.
 
     data is a `Data`, or what its `source` may be: a name ("digits"), the path of a table, or (x, y). Without a network
-    or a loss, one that suits the data is taken. Raises InputError for whatever does not fit together.
+    or a loss, one that suits the data is taken. With a folder the run is written there while it trains, and `resume`
+    goes on where it was stopped. Raises InputError for whatever does not fit together.
 
     >>> layers = ["dense 8", "tanh", "dense 2", "softmax"]
     >>> run = train(layers, "xor", optimizer="adam 0.1", epochs=100, engine="eager", progress=False)
@@ -190,13 +214,15 @@ def train(
     [0, 1, 1, 0]
     """
     training: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "engine": engine}
-    training |= {"precision": precision, "device": device}
+    training |= {"precision": precision, "device": device, "accumulate": accumulate, "clip": clip, "average": average}
     layers = network if network is None or isinstance(network, Network) else {"layers": network}
-    spec = Spec.of({"data": data, "network": layers, "loss": loss, "optimizer": optimizer, "training": training})
-    from .display import shown
+    sections = {"data": data, "network": layers, "loss": loss, "optimizer": optimizer, "training": training}
+    more = {"regularization": regularization, "stopping": stopping, "checkpoints": checkpoints}
+    spec = Spec.of(sections | more)
+    from .display import loading, shown
 
     with shown(quiet=not progress) as watch:
-        return run_spec(spec, watch)
+        return run_spec(spec, watch, Path(folder) if folder else None, loading=loading(quiet=not progress))
 
 
 def run_spec(
@@ -204,29 +230,158 @@ def run_spec(
     watch: Callable[[Progress], None] = lambda progress: None,
     folder: Path | None = None,
     told: Callable[[Spec, Split], None] = lambda spec, split: None,
+    loading: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
     """Load the data, train, measure, and write the run's directory if a folder is given.
 
     Everything that can be wrong with the spec, the data or the folder is found before the folder is made. `told` hears
-    of the completed spec and the data before training starts.
+    of the completed spec and the data before training starts, `loading` of the rows made ready so far and in all, where
+    that takes its time.
     """
-    split = spec.data.load(spec.training.seed)
+    split = spec.data.load(spec.training.seed, loading)
     spec = completed(spec, split.train)
     engine = make_engine(spec.training.engine, spec.training.precision, spec.training.device)
     told(spec, split)
-    record = watch
     if folder is not None:
         assert spec.network
-        check_fit(spec.network, split.train)
+        course = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
+        judge_of(spec.stopping, spec.optimizer, course, split.validation)
         make_folder(folder)
         write_spec(folder, spec)
-        record = recorded(folder, watch)
+    return _trained(spec, split, engine, watch, folder, None)
 
+
+def resume(
+    folder: str | Path,
+    settings: Sequence[str] = (),
+    *,
+    data: Any = None,
+    accept_changes: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Go on with a training that was stopped or broken off, from its newest whole checkpoint.
+
+    It ends with the same weights, bit for bit, as if it had not stopped. `settings` change the spec, as
+    `training.epochs=40`; `data` gives anew what the spec can not hold, rows that were in memory. Raises InputError
+    where the spec or the rows have changed since, naming each change, unless `accept_changes` is true; where there is
+    no checkpoint; and where the training had come to its end.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> run = train(["dense 1", "sigmoid"], "and", epochs=2, engine="eager", folder=folder, progress=False)
+    >>> run = resume(folder, ["training.epochs=5"], accept_changes=True, progress=False)
+    >>> len(run.history)
+    5
+    """
+    from .display import loading, shown
+
+    with shown(quiet=not progress) as watch:
+        return resume_run(
+            Path(folder),
+            settings,
+            data=data,
+            accept_changes=accept_changes,
+            watch=watch,
+            loading=loading(quiet=not progress),
+        )
+
+
+def resume_run(
+    path: Path,
+    settings: Sequence[str] = (),
+    changes: Sequence[tuple[str, Any]] = (),
+    data: Any = None,
+    accept_changes: bool = False,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    told: Callable[[Spec, Split], None] = lambda spec, split: None,
+    loading: Callable[[int, int], None] = lambda done, total: None,
+) -> Run:
+    """What `resume` does, with the watchers of `run_spec`; `changes` are places of the spec with their new values."""
+    spec = _spec_of(path, settings, changes)
+    if data is not None:
+        spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, source=data))
+    checkpoint, facts = newest(path)
+    differing = differences(facts["spec"], spec.describe())
+    _refuse(path, differing, accept_changes)
+    ended = read_result(path) if (path / "result.json").exists() else {"interrupted": True}
+    if not ended["interrupted"] and not differing:
+        fix = "Change the spec to go on nevertheless, as with --set training.epochs=N --accept-changes"
+        raise InputError(str(path), f"has nothing left to do: {ended['outcome']} {fix}")
+    split = spec.data.load(spec.training.seed, loading)
+    engine = make_engine(spec.training.engine, spec.training.precision, spec.training.device)
+    prints = _fingerprints(split)
+    rows = [f"the {name} rows" for name in {**facts["rows"], **prints} if facts["rows"].get(name) != prints.get(name)]
+    _refuse(path, rows, accept_changes)
+    assert spec.network
+    training = spec.training
+    start = start_state(spec.network, spec.optimizer, training.seed, split.train.features, training.average)
+    snapshot = load_snapshot(checkpoint, start).snapshot
+    history = tuple(record for record in read_metrics(path / "metrics.jsonl") if record["step"] <= snapshot.state.step)
+    snapshot = _still_valid(snapshot._replace(history=history), spec, [*differing, *(f"data: {name}" for name in rows)])
+    course = course_of(spec.network, spec.optimizer, training, split.train, split.order)
+    judge_of(spec.stopping, spec.optimizer, course, split.validation)
+    check_records(snapshot, course.per_epoch)
+    told(spec, split)
+    remove_remains(path, checkpoint)
+    remove(path / "result.json")
+    write_spec(path, spec)
+    return _trained(spec, split, engine, watch, path, snapshot)
+
+
+def _spec_of(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[str, Any]] = ()) -> Spec:
+    if not (folder / "spec.toml").is_file():
+        raise InputError(str(folder), "is no run: it holds no spec.toml; `thalweg runs` lists the runs of a folder")
+    return read_spec(str(folder / "spec.toml"), settings, changes)
+
+
+def _still_valid(snapshot: Snapshot, spec: Spec, changes: Sequence[str]) -> Snapshot:
+    """The snapshot without what was found by parts of the spec that have changed: values of rates, the best epoch."""
+    counters = snapshot.counters
+    if any(change.startswith("optimizer") for change in changes):
+        counters = counters._replace(rates=tuple(rate.start() for rate in adaptives(spec.optimizer)))
+    another_measure = any(change.startswith(("stopping.measure", "data")) for change in changes)
+    newly_kept = spec.stopping.keeps_best and not snapshot.best and counters.best is not None
+    if another_measure or newly_kept:
+        counters = counters._replace(best=None, best_epoch=0, waited=0)
+        return snapshot._replace(counters=counters, best=())
+    return snapshot._replace(counters=counters)
+
+
+def _refuse(folder: Path, changes: Sequence[str], accept: bool) -> None:
+    if changes and not accept:
+        fix = "undo this, or go on with the new spec: --accept-changes (accept_changes=True)"
+        raise InputError(str(folder), [Problem("changed", change) for change in changes] + [Problem("", fix)])
+
+
+def _trained(
+    spec: Spec,
+    split: Split,
+    engine: Engine,
+    watch: Callable[[Progress], None],
+    folder: Path | None,
+    snapshot: Snapshot | None,
+) -> Run:
     began = time.perf_counter()
     assert spec.network and spec.loss
-    unit = _unit(split.preprocessing)
+    keep: Callable[[Snapshot], None] | None = None
+    record = watch
+    if folder is not None:
+        record, keep = _recorded(spec, split, folder, watch, snapshot)
     fitted = fit(
-        spec.network, spec.loss, spec.optimizer, spec.training, split.train, split.validation, unit, watch=record
+        spec.network,
+        spec.loss,
+        spec.optimizer,
+        spec.training,
+        split.train,
+        split.validation,
+        _unit(split.preprocessing),
+        watch=record,
+        order=split.order,
+        regularization=spec.regularization,
+        stopping=spec.stopping,
+        checkpoints=spec.checkpoints,
+        keep=keep,
+        resume=snapshot,
     )
     seconds = time.perf_counter() - began
     measures = {
@@ -248,14 +403,47 @@ def run_spec(
     )
     if run.task == "classification":
         data = list(_sets(split).values())[-1]
-        matrix = confusion_matrix(data.y, run._classes(run._answers(data.x)), data.outputs)
-        run = dataclasses.replace(run, confusion=matrix.tolist())
+        parts = [confusion_matrix(part.y, run._classes(run._answers(part.x)), data.outputs) for part in data.parts()]
+        run = dataclasses.replace(run, confusion=np.sum(parts, axis=0).tolist())
     if folder is not None:
         run._write(folder)
     return run
 
 
-def _sets(split: Split) -> dict[str, Dataset]:
+def _recorded(
+    spec: Spec, split: Split, folder: Path, watch: Callable[[Progress], None], snapshot: Snapshot | None
+) -> tuple[Callable[[Progress], None], Callable[[Snapshot], None]]:
+    """A watch that also writes the record of each epoch, and what keeps the snapshots of a training, in its folder."""
+    journal = Journal(folder, snapshot.history if snapshot else ())
+    facts = {
+        "spec": spec.describe(),
+        "rows": _fingerprints(split),
+        "preprocessing": split.preprocessing.describe(),
+    }
+
+    def record(progress: Progress) -> None:
+        journal.write(progress.history)
+        watch(progress)
+
+    def keep(snapshot: Snapshot) -> None:
+        try:
+            # A checkpoint is never newer than the records that belong to it.
+            journal.write(snapshot.history, flush=True)
+            save_snapshot(folder, snapshot, facts, spec.checkpoints.keep)
+        except InputError as error:
+            fault = (
+                f"{error.problems[0]}; training stopped. When that is mended, go on: thalweg train --resume {folder}"
+            )
+            raise InputError(error.subject, fault) from error
+
+    return record, keep
+
+
+def _fingerprints(split: Split) -> dict[str, int]:
+    return {name: fingerprint(data) for name, data in _sets(split).items()}
+
+
+def _sets(split: Split) -> dict[str, Rows]:
     """The sets that there are; the last one is the one that says most of unseen rows."""
     sets = {"training": split.train, "validation": split.validation, "test": split.test}
     return {name: data for name, data in sets.items() if data is not None}
@@ -269,9 +457,7 @@ def _unit(preprocessing: Preprocessing) -> np.ndarray | float:
     return (preprocessing.values(zero + 1) - preprocessing.values(zero)).reshape(-1)
 
 
-def _evaluate(
-    spec: Spec, state: State, preprocessing: Preprocessing, data: Dataset, engine: Engine
-) -> dict[str, float]:
+def _evaluate(spec: Spec, state: State, preprocessing: Preprocessing, data: Rows, engine: Engine) -> dict[str, float]:
     assert spec.network and spec.loss
     return evaluate(spec.network, spec.loss, state, data, engine, _unit(preprocessing))
 
@@ -281,13 +467,18 @@ def _outcome(spec: Spec, fitted: Fit, seconds: float) -> str:
     if fitted.diverged:
         return f"Diverged: {fitted.diverged}."
     if fitted.interrupted:
-        return f"Stopped by Ctrl-C after {done} of {asked} epochs."
-    return f"Trained {asked} {'epoch' if asked == 1 else 'epochs'} in {seconds:.1f} s."
+        return f"Stopped {fitted.stopped} after {done} of {asked} epochs."
+    restored = ""
+    if spec.stopping.keeps_best and fitted.counters.best_epoch < done:
+        restored = f" The weights are those of epoch {fitted.counters.best_epoch}, the best."
+    if fitted.stopped:
+        return f"Stopped after {done} of {asked} epochs: {fitted.stopped}.{restored}"
+    return f"Trained {asked} {'epoch' if asked == 1 else 'epochs'} in {seconds:.1f} s.{restored}"
 
 
 def _facts(spec: Spec, split: Split, fitted: Fit, seconds: float, engine: Engine) -> dict[str, str]:
     training = spec.training
-    return {
+    facts = {
         "samples": ", ".join(f"{len(data):,} {name}" for name, data in _sets(split).items()),
         "task": split.train.task,
         "parameters": f"{sum(np.size(array) for _, array in arrays_of(fitted.state.params)):,}",
@@ -298,6 +489,9 @@ def _facts(spec: Spec, split: Split, fitted: Fit, seconds: float, engine: Engine
         "finished": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z"),
         "thalweg": f"{metadata.version('thalweg')} on Python {platform.python_version()}",
     }
+    if clipped := [record["clipped"] for record in fitted.history if "clipped" in record]:
+        facts["clipping"] = f"acted in {np.mean(clipped):.1%} of the updates"
+    return facts
 
 
 def account_of(run: Run) -> Any:
@@ -305,7 +499,9 @@ def account_of(run: Run) -> Any:
     from .report import Account
 
     split = run.split or run.spec.data.load(run.spec.training.seed)
-    name, data = list(_sets(split).items())[-1]
+    name, rows = list(_sets(split).items())[-1]
+    # Of rows that stream from the disk, the report looks at as many as fit into memory.
+    data = next(rows.parts())
     outputs = run._answers(data.x)
     confidence = None
     if run.task == "classification":
@@ -350,14 +546,13 @@ def _title(run: Run) -> str:
 def load(folder: str | Path) -> Run:
     """The run of a directory. Raises InputError where it is none, or a file of it is missing or damaged."""
     path = Path(folder)
-    if not (path / "spec.toml").is_file():
-        raise InputError(str(path), "is no run: it holds no spec.toml; `thalweg runs` lists the runs of a folder")
-    spec = read_spec(str(path / "spec.toml"))
+    spec = _spec_of(path)
     if not (path / _STATE).is_file():
-        raise InputError(str(path), "holds no trained state: its training did not come to an end")
+        fix = f"`thalweg train --resume {path}` goes on with it"
+        raise InputError(str(path), f"holds no trained state: its training did not come to an end; {fix}")
     preprocessing = Preprocessing.of(read_manifest(path / _STATE)["preprocessing"])
     assert spec.network
-    template = start_state(spec.network, spec.optimizer, 0, preprocessing.features, make_engine("eager"))
+    template = answering(start_state(spec.network, spec.optimizer, 0, preprocessing.features))
     result = read_result(path)
     return Run(
         spec=spec,

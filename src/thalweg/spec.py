@@ -10,21 +10,33 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .data import Data, Dataset, Source
+from .blocks import Rows
+from .clipping import Clipping
+from .data import Data, Order, Source
 from .errors import InputError, nearest
 from .layers import Sigmoid, Softmax
 from .losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
 from .network import Network
 from .optimizers import Adam
 from .parts import Loss, Optimizer, Part
-from .training import Training
+from .regularization import Regularization
+from .stopping import Stopping
+from .training import Checkpoints, Training
 
+# The places of a spec where a part may stand by its name and options.
+_NAMED: dict[str, type[Part]] = {
+    "optimizer": Optimizer,
+    "loss": Loss,
+    "source": Source,
+    "clip": Clipping,
+    "order": Order,
+}
 _EXAMPLES = resources.files("thalweg") / "examples"
 
 
 @dataclass(frozen=True)
 class Spec(Part):
-    """Data, network, loss, optimizer and training: the five sections of a spec file.
+    """The sections of a spec file: data, network, loss, regularization, optimizer, training, stopping, checkpoints.
 
     A missing `network` or `loss` is chosen to suit the data (`completed`).
 
@@ -38,19 +50,22 @@ class Spec(Part):
     loss: Loss | None = None
     optimizer: Optimizer = Adam()
     training: Training = Training()
+    regularization: Regularization = Regularization()
+    stopping: Stopping = Stopping()
+    checkpoints: Checkpoints = Checkpoints()
 
     def describe(self) -> dict[str, Any]:
         sections = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: part.describe() for name, part in sections.items() if part is not None}
 
 
-def default_network(data: Dataset) -> Network:
+def default_network(data: Rows) -> Network:
     """Two hidden layers of 64 and 32 ReLU units, and the output that the task calls for."""
     output = {"classification": ["softmax"], "multilabel": ["sigmoid"], "regression": []}[data.task]
     return Network.of({"layers": ["dense 64", "relu", "dense 32", "relu", f"dense {data.outputs}", *output]})
 
 
-def default_loss(network: Network, data: Dataset) -> Loss:
+def default_loss(network: Network, data: Rows) -> Loss:
     """The loss that belongs to the network's last layer and the task.
 
     Cross-entropy after Softmax, binary cross-entropy after Sigmoid, either on logits where the last layer is linear and
@@ -67,7 +82,7 @@ def default_loss(network: Network, data: Dataset) -> Loss:
     return SigmoidBinaryCrossEntropy() if single or data.task == "multilabel" else SoftmaxCrossEntropy()
 
 
-def completed(spec: Spec, data: Dataset) -> Spec:
+def completed(spec: Spec, data: Rows) -> Spec:
     """The spec with nothing left open, for the training rows of its data."""
     network = spec.network or default_network(data)
     return dataclasses.replace(spec, network=network, loss=spec.loss or default_loss(network, data))
@@ -91,7 +106,7 @@ def read_table(name: str) -> dict[str, Any]:
                 return read_table(str(path))
         if name in Source.kinds:
             return {"data": {"source": name}}
-        known = sorted({*example_names(), *Source.kinds} - {"arrays", "table", "idx"})
+        known = sorted({*example_names(), *Source.kinds} - {"arrays", "absent", "table", "idx"})
         raise InputError("spec", f"no file and no example is called {name!r}; {nearest(name, known)}")
     try:
         table = tomllib.loads(Path(name).read_bytes().decode())
@@ -132,6 +147,8 @@ def set_value(table: dict[str, Any], path: str, value: Any) -> None:
     *sections, key = [name.strip() for name in path.split(".")]
     if not key or not all(sections):
         raise InputError("--set", f"expected section.key, received {path!r}")
+    if sections[:1] == ["optimizer"]:
+        table.setdefault("optimizer", Adam.kind)
     place: Any = table
     for name, following in zip(sections, [*sections[1:], key], strict=True):
         place = _entered(place, name, following, path)
@@ -145,7 +162,7 @@ def _entered(place: Any, name: str, following: str, path: str) -> Any:
     key: Any = _index(place, name, path) if isinstance(place, list) else name
     inner = place[key] if isinstance(place, list) else place.setdefault(key, {})
     if isinstance(inner, str):
-        inner = place[key] = {"kind": inner}
+        inner = place[key] = _NAMED[name].as_table(inner) if name in _NAMED else {"kind": inner}
     if not isinstance(inner, dict | list):
         raise InputError("--set", f"{path}: {name} is the value {inner!r}, and has no {following}")
     return inner
@@ -157,9 +174,14 @@ def _index(items: list[Any], name: str, path: str) -> int:
     return int(name)
 
 
-def read_spec(name: str, settings: Iterable[str] = ()) -> Spec:
-    """The spec of a file, an example or a data source, with some values set anew. InputError names every problem."""
+def read_spec(name: str, settings: Iterable[str] = (), changes: Iterable[tuple[str, Any]] = ()) -> Spec:
+    """The spec of a file, an example or a data source, with some values set anew. InputError names every problem.
+
+    `changes` are places with their new values, `settings` texts as `assign` takes them.
+    """
     table = read_table(name)
+    for path, value in changes:
+        set_value(table, path, value)
     for assignment in settings:
         assign(table, assignment)
     return spec_of(table, name)
@@ -171,6 +193,22 @@ def spec_of(table: dict[str, Any], name: str) -> Spec:
         return Spec.of(table)
     except InputError as error:
         raise InputError(name, error.problems) from error
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], place: str = "") -> list[str]:
+    """Where two described specs differ, one line for each value.
+
+    >>> differences({"training": {"epochs": 5}}, {"training": {"epochs": 9}})
+    ['training.epochs: 5 -> 9']
+    """
+    found = []
+    for name in dict.fromkeys((*old, *new)):
+        before, after, where = old.get(name), new.get(name), f"{place}.{name}".lstrip(".")
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differences(before, after, where)
+        elif before != after:
+            found.append(f"{where}: {before} -> {after}")
+    return found
 
 
 def to_toml(spec: Spec) -> str:
