@@ -251,3 +251,27 @@ def test_bad_input_of_lr_range_leaves_nothing_behind(words, said, tmp_path):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="LEFT OUT: no /dev/full here")
+def test_an_output_that_can_not_be_written_is_no_silent_success(tmp_path):
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "thalweg", "runs", "--json", str(tmp_path)]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr) == (
+            2,
+            "thalweg: the output can not be written: No space left on device\n",
+        )
+        # Progress that nobody can read costs no training.
+        words = [sys.executable, "-m", "thalweg", "train", "xor", "--epochs", "5", "--out", str(tmp_path / "run")]
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=full, text=True)
+    assert done.returncode == 0
+    assert (tmp_path / "run" / "result.json").exists()
+
+
+def test_an_order_that_does_not_fit_the_task_is_refused_before_anything_is_written(tmp_path):
+    words = ["train", "diabetes", "--set", 'data.order="stratified"', "--out", tmp_path / "run"]
+    done = thalweg(*words)
+    assert done.returncode == 2
+    assert "stratified needs classes, and the task is regression; choose order = 'shuffled'" in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -43,7 +43,7 @@ def test_a_snapshot_comes_back_bit_for_bit(tmp_path):
     save_snapshot(tmp_path, at(7, best=best, reports=reports, counters=counters), FACTS, 3)
     path, facts = newest(tmp_path)
     assert facts["note"] == "ä"
-    snapshot = load_snapshot(path, START).snapshot
+    snapshot = load_snapshot(path, START)
     for found, expected in ((snapshot.state, at(7).state), (snapshot.best, best), (snapshot.reports, reports)):
         assert type(found) is type(expected)
         for (place, one), (other_place, other) in zip(arrays_of(found), arrays_of(expected), strict=True):
@@ -55,7 +55,7 @@ def test_a_snapshot_comes_back_bit_for_bit(tmp_path):
 
 def test_without_a_best_state_and_within_no_epoch_there_are_none(tmp_path):
     save_snapshot(tmp_path, at(3), FACTS, 3)
-    snapshot = load_snapshot(newest(tmp_path)[0], START).snapshot
+    snapshot = load_snapshot(newest(tmp_path)[0], START)
     assert (snapshot.best, snapshot.reports, snapshot.history) == ((), (), ())
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from thalweg import optimizers
 from thalweg.clipping import ClipGlobalNorm
 from thalweg.data import Data
 from thalweg.errors import InputError
@@ -199,3 +200,18 @@ def test_differences_name_every_value_that_changed():
         *(f"stopping.{name}" for name in ("measure", "threshold", "target", "seconds")),
     }
     assert "stopping.target: 0.99 -> None" in found
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({"optimizer": "momentum 0.1 0.8"}, optimizers.Momentum(0.02, 0.8)),
+        ({}, optimizers.Adam(0.02)),
+        ({"optimizer": {"kind": "sgd"}}, optimizers.SGD(0.02)),
+    ],
+    ids=str,
+)
+def test_a_setting_leaves_the_other_options_of_a_part_as_they_are(given, rule):
+    table = {"data": "rings", **given}
+    assign(table, "optimizer.learning_rate=0.02")
+    assert Spec.of(table).optimizer == rule

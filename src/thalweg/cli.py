@@ -44,7 +44,10 @@ def main() -> None:
     from .errors import InputError
 
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except InputError as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -54,6 +57,10 @@ def main() -> None:
         # Whoever read the output has gone, as `head` does; there is nobody to tell.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        # What was printed and not written yet would fail a second time when Python ends.
+        sys.stdout = None
+        _fail(f"the output can not be written: {error.strerror or error}")
 
 
 def _fail(message: str) -> NoReturn:

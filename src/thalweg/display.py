@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from .training import Progress
 
@@ -80,11 +80,10 @@ def _lines() -> Callable[[Progress], None]:
         if done or (time.monotonic() - last >= _LINE_SECONDS):
             last = time.monotonic()
             left = "" if done else _left(progress)
-            print(
-                f"epoch {progress.epoch}/{progress.training.epochs}  {in_words(progress)}  {left}".rstrip(),
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f"epoch {progress.epoch}/{progress.training.epochs}  {in_words(progress)}  {left}".rstrip()
+            # A training is worth more than the line that tells of it.
+            with suppress(OSError):
+                print(line, file=sys.stderr, flush=True)
 
     return watch
 

@@ -315,7 +315,7 @@ def resume_run(
     assert spec.network
     training = spec.training
     start = start_state(spec.network, spec.optimizer, training.seed, split.train.features, training.average)
-    snapshot = load_snapshot(checkpoint, start).snapshot
+    snapshot = load_snapshot(checkpoint, start)
     history = tuple(record for record in read_metrics(path / "metrics.jsonl") if record["step"] <= snapshot.state.step)
     snapshot = _still_valid(snapshot._replace(history=history), spec, [*differing, *(f"data: {name}" for name in rows)])
     course = course_of(spec.network, spec.optimizer, training, split.train, split.order)
@@ -323,7 +323,9 @@ def resume_run(
     check_records(snapshot, course.per_epoch)
     told(spec, split)
     remove_remains(path, checkpoint)
-    remove(path / "result.json")
+    # What an earlier end has left is true no longer.
+    for name in ("result.json", _STATE.with_suffix(".json"), _STATE):
+        remove(path / name)
     write_spec(path, spec)
     return _trained(spec, split, engine, watch, path, snapshot)
 

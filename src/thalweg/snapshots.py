@@ -24,13 +24,6 @@ from .training import Snapshot
 FOLDER = "checkpoints"
 
 
-class Saved(NamedTuple):
-    """A checkpoint that was read: the snapshot without its history, and the facts of its manifest."""
-
-    snapshot: Snapshot
-    facts: dict[str, Any]
-
-
 class _Arrays(NamedTuple):
     state: State
     best: State | tuple[()]
@@ -75,25 +68,25 @@ def newest(folder: Path) -> tuple[Path, dict[str, Any]]:
     raise InputError(str(folder), "; ".join(["has no checkpoint to go on from", *faults]))
 
 
-def load_snapshot(path: Path, start: State) -> Saved:
-    """The snapshot of a checkpoint, for a training that begins with states like `start`. Raises InputError."""
-    arrays, facts = read_arrays(path), read_manifest(path)
+def load_snapshot(path: Path, start: State) -> Snapshot:
+    """The snapshot of a checkpoint but for its history, for a training that begins with a state like `start`.
+
+    Raises InputError where the file is damaged, or is another network's.
+    """
+    arrays, counters = read_arrays(path), read_manifest(path)["counters"]
 
     def under(name: str) -> dict[str, np.ndarray]:
         return {
             place.removeprefix(f"{name}."): array for place, array in arrays.items() if place.startswith(f"{name}.")
         }
 
-    best = under("best")
-    reports = under("reports")
-    counters = facts["counters"]
-    snapshot = Snapshot(
+    best, reports = under("best"), under("reports")
+    return Snapshot(
         state=arranged(path, under("state"), start),
         best=arranged(path, best, answering(start)) if best else (),
         reports=tuple(reports[str(index)] for index in range(len(reports))),
         counters=Counters(**counters | {"rates": tuple(Memory(*memory) for memory in counters["rates"])}),
     )
-    return Saved(snapshot, facts)
 
 
 def check_records(snapshot: Snapshot, per_epoch: int) -> None:

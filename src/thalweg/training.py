@@ -177,16 +177,11 @@ def _check_batches(network: Network, samples: int, batch_size: int) -> None:
     least = max(layer.least_batch for layer in network.layers)
     last = samples % batch_size or batch_size
     if last < least:
-        fits = (
-            size
-            for size in range(max(least, batch_size), samples + 1)
-            if samples % size == 0 or samples % size >= least
-        )
-        raise InputError(
-            "training.batch_size",
-            f"{batch_size} leaves {last} of {samples} training rows for the last batch of an epoch, and batch"
-            f" normalisation needs at least {least}; take {next(fits, least)}",
-        )
+        found = f"{batch_size} leaves {last} of {samples} training rows for the last batch of an epoch, and batch"
+        sizes = range(max(least, batch_size), samples + 1)
+        fits = next((size for size in sizes if samples % size == 0 or samples % size >= least), None)
+        fix = f"take {fits}" if fits else f"there have to be {least} training rows"
+        raise InputError("training.batch_size", f"{found} normalisation needs at least {least}; {fix}")
 
 
 def course_of(network: Network, optimizer: Optimizer, training: Training, train: Rows, order: Order) -> Course:

@@ -401,6 +401,39 @@ print([int(line.split()[1]) for line in open("/proc/self/status") if line.starts
 """
 
 
+TRAIN = """
+import sys
+from pathlib import Path
+from thalweg.runs import run_spec
+from thalweg.spec import Spec
+table = {"data": {"source": {"kind": "npy", "x": sys.argv[1], "y": sys.argv[2]}, "memory": 400}}
+table |= {"network": {"layers": ["dense 64", "relu", "dense 3"]}, "loss": "softmax_cross_entropy"}
+run = run_spec(Spec.of(table | {"training": {"epochs": 2, "batch_size": 128}}), folder=Path(sys.argv[3]))
+assert len(run.history) == 2
+print([int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="LEFT OUT: no /proc here to measure memory")
+def test_a_whole_run_on_a_gigabyte_stays_within_its_memory(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def peak(rows):
+        x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (rows, 100))
+        for start in range(0, rows, 50_000):
+            x[start : start + 50_000] = rng.standard_normal((len(x[start : start + 50_000]), 100), np.float32)
+        x.flush()
+        np.save(tmp_path / "y.npy", (x[:, 0] > 0).astype(int) + (x[:, 1] > 0))
+        words = [tmp_path / "x.npy", tmp_path / "y.npy", tmp_path / f"run-{rows}"]
+        done = subprocess.run([sys.executable, "-c", TRAIN, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout) * 1024
+
+    small, large = peak(1_000), peak(2_500_000)
+    assert large - small <= 400_000_000, (small, large)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="LEFT OUT: no /proc here to measure memory")
 @pytest.mark.parametrize("kind", ["npy", "polars", "one group"])

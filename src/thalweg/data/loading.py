@@ -83,6 +83,7 @@ class Data(Part):
             task, reason = infer_task(y)
             notes.append(f"task: {task}, because {reason}; set task if it is not meant so")
         check_targets(y, task)
+        self.order.check(task)
         own_test = samples.x_test is not None
         share = 0.0 if own_test else samples.test if self.test is None else self.test
         if self.split == "time":

@@ -14,7 +14,7 @@ from pydantic import Field, PlainValidator
 from ..errors import InputError, nearest
 from ..noise import generator
 from ..parts import Count, Part
-from .dataset import Dataset, feature_names_of
+from .dataset import Dataset, Task, feature_names_of
 from .tables import Column, as_frame, check_columns, is_frame
 
 if TYPE_CHECKING:
@@ -77,6 +77,13 @@ class Order(Part, ABC, family="order"):
 
     in_time: ClassVar[bool] = False
     """Whether the rows are a sequence in time, which nothing may shuffle."""
+    needs_classes: ClassVar[bool] = False
+    """Whether it looks at the classes of the rows."""
+
+    def check(self, task: Task) -> None:
+        """Raise InputError where the task has not what the order looks at."""
+        if self.needs_classes and task != "classification":
+            raise InputError("order", f"{self.kind} needs classes, and the task is {task}; choose order = 'shuffled'")
 
     @abstractmethod
     def rows(self, turn: Turn, data: Dataset) -> np.ndarray:
@@ -199,6 +206,8 @@ class Stratified(Order, kind="stratified"):
     [2, 2, 2]
     """
 
+    needs_classes: ClassVar[bool] = True
+
     def rows(self, turn: Turn, data: Dataset) -> np.ndarray:
         rng = turn.generator()
         return _dealt(np.concatenate([rng.permutation(rows) for rows in _classes(self, data)]), turn.batch_size, rng)
@@ -215,6 +224,8 @@ class Balanced(Order, kind="balanced"):
     >>> data.y[Balanced().rows(Turn(0, 0, 20, 4), data)].tolist()
     [1, 0, 1, 0, 0, 1, 1, 0, 1]
     """
+
+    needs_classes: ClassVar[bool] = True
 
     def rows(self, turn: Turn, data: Dataset) -> np.ndarray:
         rng = turn.generator()
@@ -284,8 +295,7 @@ class Curriculum(Keyed, kind="curriculum"):
 
 def _classes(order: Order, data: Dataset) -> list[np.ndarray]:
     """The rows of each class."""
-    if data.task != "classification":
-        raise InputError("order", f"{order.kind} needs classes, and the task is {data.task}; choose order = 'shuffled'")
+    order.check(data.task)
     rows = np.argsort(data.y, kind="stable")
     return np.split(rows, np.flatnonzero(np.diff(data.y[rows])) + 1)
 
