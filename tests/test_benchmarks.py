@@ -1,4 +1,4 @@
-"""The benchmark of the training speed runs, in a few steps, and writes what it promises."""
+"""The benchmarks run, in a few steps, and write what they promise."""
 
 import json
 import math
@@ -16,19 +16,11 @@ ROOT = Path(__file__).parents[1]
 PEERS = {"thalweg", "torch", "sklearn", "numpy", "products", "products_xla"}
 LEARNERS = {"thalweg", "torch", "sklearn", "numpy"}
 
-pytestmark = pytest.mark.skipif(
-    find_spec("torch") is None,
-    reason="LEFT OUT: the benchmark, which needs PyTorch; make torch installs it",
-)
 
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    file = tmp_path_factory.mktemp("benchmark") / "speed.json"
+def run(*words: str | Path) -> str:
     source = Path(thalweg.__path__[0]).parent
-    script = [sys.executable, "benchmarks/training_speed.py", "--quick", "--cases", "rings", "--rounds", "2"]
     done = subprocess.run(
-        [*script, "--json", str(file)],
+        [sys.executable, *map(str, words)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
@@ -37,9 +29,27 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "Thalweg" in done.stdout
-    assert "PyTorch" in done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    if find_spec("torch") is None:
+        pytest.skip("LEFT OUT: the benchmark, which needs PyTorch; make torch installs it")
+    file = tmp_path_factory.mktemp("benchmark") / "speed.json"
+    script = ["benchmarks/training_speed.py", "--quick", "--cases", "rings", "--rounds", "2"]
+    said = run(*script, "--json", file)
+    assert "Thalweg" in said
+    assert "PyTorch" in said
     return json.loads(file.read_text())
+
+
+def test_streaming_is_compared_with_memory_in_every_round():
+    words = ["--rows", "30000", "--memory", "8", "--rounds", "2", "--epochs", "1"]
+    *rounds, last = run("benchmarks/streaming.py", *words).splitlines()
+    ratios = sorted(float(line.rpartition(" ")[2]) for line in rounds)
+    assert len(ratios) == 2
+    assert last.endswith(f"{ratios[0]:.2f} to {ratios[1]:.2f}")
 
 
 def test_the_machine_and_the_versions_are_named(report):

@@ -147,6 +147,11 @@ def test_a_diverging_run_has_its_own_exit_code_and_names_the_step(tmp_path):
     assert re.search(r"layer 3 \(dense\) became infinite at step \d+ \(epoch \d+\)", done.stderr)
     assert "Traceback" not in done.stderr
     assert (tmp_path / "run" / "report.html").exists()
+    # What was good is a checkpoint, also where the first epoch went wrong.
+    words = ["--set", "optimizer.learning_rate=0.01", "--epochs", 3, "--accept-changes", "--json", "--quiet"]
+    again = thalweg("train", "--resume", tmp_path / "run", *words)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["measures"]["training"]["r2"] > 0
 
 
 def test_ctrl_c_saves_the_run(tmp_path):

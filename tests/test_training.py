@@ -2,6 +2,8 @@ import dataclasses
 import os
 import re
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -367,3 +369,15 @@ def test_the_average_answers(rings):
     assert fitted.history[-1]["validation_loss"] == pytest.approx(still["loss"], rel=1e-12)
     last = evaluate(RINGS, CrossEntropy(), kept[-1].state._replace(average=()), rings.validation, make_engine("eager"))
     assert last["loss"] != pytest.approx(still["loss"], rel=1e-6)
+
+
+def test_sigterm_ends_a_program_whose_training_saves_nothing():
+    code = """
+import os, signal
+from thalweg.runs import run_spec
+from thalweg.spec import read_spec
+run_spec(read_spec("xor"), watch=lambda progress: os.kill(os.getpid(), signal.SIGTERM))
+print("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, ""), done.stderr

@@ -218,7 +218,8 @@ def _tell(run: Any, json: bool) -> None:
     else:
         _print_measures(run)
     if run.diverged:
-        print(f"thalweg: {run.outcome} What was good is kept in {run.folder}", file=sys.stderr)
+        fix = f"thalweg train --resume {run.folder} --set ... --accept-changes"
+        print(f"thalweg: {run.outcome} What was good is kept; to go on with another setting: {fix}", file=sys.stderr)
         sys.exit(EXIT_DIVERGED)
     if run.interrupted:
         print(f"thalweg: {run.outcome} To go on: thalweg train --resume {run.folder}", file=sys.stderr)

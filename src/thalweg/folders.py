@@ -82,7 +82,7 @@ class Journal:
         try:
             with open(self.path, "ab") as file:
                 file.writelines(map(line_of, history[self.written :]))
-                self.written = len(history)
+                self.written = max(self.written, len(history))
                 if flush:
                     file.flush()
                     os.fsync(file.fileno())

@@ -242,12 +242,15 @@ def answers(network: Network, loss: Loss, state: State, x: np.ndarray, engine: E
 
 
 @contextmanager
-def _stoppable() -> Iterator[Callable[[], str]]:
-    """Let the first Ctrl-C or SIGTERM wait for the end of a stretch of steps; a second one stops at once."""
+def _stoppable(saves: bool) -> Iterator[Callable[[], str]]:
+    """Let the first Ctrl-C wait for the end of a stretch of steps, and SIGTERM where that `saves` something.
+
+    A second one stops at once.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: ""
         return
-    names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+    names = {signal.SIGINT: "Ctrl-C"} | ({signal.SIGTERM: "SIGTERM"} if saves else {})
     asked: list[str] = []
 
     def ask(number: int, frame: Any) -> None:
@@ -350,10 +353,10 @@ def fit(
     weights still moving, and over the validation rows with the weights at its end (`validation_...`). `unit` is what
     one unit of a regression's target is in the target's own units, for the mean absolute error.
 
-    `keep` takes a snapshot whenever `checkpoints` says so, and when training stops before its time: at Ctrl-C or
-    SIGTERM after the running stretch of steps, or when `stopping` says so. With one of them as `resume` training goes
-    on, and ends with the same state, bit for bit, as if it had not stopped. When a number becomes NaN or infinite,
-    training stops, and the state is one from before that.
+    `keep` takes a snapshot whenever `checkpoints` says so, and when training stops before its time: when `stopping`
+    says so, and at Ctrl-C or (only where there is a `keep`) SIGTERM after the running stretch of steps. With one of
+    them as `resume` training goes on, and ends with the same state, bit for bit, as if it had not stopped. When a
+    number becomes NaN or infinite, training stops, and the state is one from before that; `keep` takes it too.
 
     Raises InputError where network and data do not fit, or the machine has not the engine asked for.
     """
@@ -374,8 +377,11 @@ def fit(
     if resume is None:
         state = start_state(network, optimizer, training.seed, train.features, training.average)
         resume = Snapshot(engine.fetch(engine.place(state)), counters=judge.start())
+        kept = -1
+    else:
+        kept = int(resume.state.step)
     state, best, counters = engine.place(resume.state), resume.best, resume.counters
-    ledger, step, kept = _Ledger(scores, per_epoch, resume), int(resume.state.step), int(resume.state.step)
+    ledger, step = _Ledger(scores, per_epoch, resume), int(resume.state.step)
     # Where nobody looks at the end of each epoch, several short ones run as one program.
     look_every = 1 if measure or judge.looks else checkpoints.every if keep else training.epochs
     pace, began, before = _Pace(), time.perf_counter(), counters.seconds
@@ -385,12 +391,12 @@ def fit(
     def snapshot() -> Snapshot:
         return Snapshot(engine.fetch(state), best, ledger.reports, counters, tuple(ledger.history))
 
-    with _stoppable() as signalled:
+    with _stoppable(saves=keep is not None) as signalled:
         upcoming = course.blocks(engine, step, look_every)
         block: Block | None = next(upcoming, None)
         while block and not stopped:
             start = done = max(0, step - block.first)
-            good, following = engine.fetch(state), None
+            good, following = snapshot(), None
             if judge.rates:
                 plan = dataclasses.replace(plan, optimizer=judge.settled(counters))
             while done < block.steps and not stopped:
@@ -403,7 +409,11 @@ def fit(
                 now = time.perf_counter()
                 pace.took(stop - begin, now - mark)
                 if not np.isfinite(report.scores.loss).all() or not engine.finite(state):
-                    return _diverged(network, plan, engine, good, start, block, begin, stop, report, ledger, counters)
+                    if keep and kept < int(good.state.step):
+                        keep(good)
+                    return _diverged(
+                        network, plan, engine, good.state, start, block, begin, stop, report, ledger, counters
+                    )
                 ledger.add(report)
                 done, step = stop, block.first + stop
                 counters = counters._replace(seconds=before + now - began)
