@@ -23,6 +23,8 @@ from .network import Network
 from .parts import Layer, options_of
 from .spec import Spec, read_spec, to_toml
 
+# Groups of layers are counted where they come this often, and are no longer than this.
+_MANY, _LONGEST_GROUP = 3, 6
 # What result.json holds of a run.
 RESULT = ("outcome", "interrupted", "diverged", "measures", "confusion", "facts", "notes")
 
@@ -164,5 +166,26 @@ def layer_in_words(layer: Layer) -> str:
 
 
 def network_in_words(network: Network) -> str:
-    """`dense 128, relu, dense 10, softmax`."""
-    return ", ".join(layer_in_words(layer) for layer in network.layers)
+    """`dense 128, relu, dense 10, softmax`; what comes again and again is counted.
+
+    >>> network_in_words(Network([*["dense 64", "tanh"] * 30, "dense 10"]))
+    '30 x (dense 64, tanh), dense 10'
+    """
+    words, found = [layer_in_words(layer) for layer in network.layers], []
+    while words:
+        groups = [(size, _repeats(words, size)) for size in range(1, _LONGEST_GROUP + 1)]
+        size, count = max(groups, key=lambda group: group[0] * group[1] if group[1] >= _MANY else 0)
+        if count < _MANY:
+            size = count = 1
+        group = ", ".join(words[:size])
+        found.append(f"{count} x ({group})" if count > 1 else group)
+        words = words[size * count :]
+    return ", ".join(found)
+
+
+def _repeats(words: list[str], size: int) -> int:
+    """How often the first `size` words come one after another."""
+    count = 1
+    while words[count * size : (count + 1) * size] == words[:size]:
+        count += 1
+    return count

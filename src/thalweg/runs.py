@@ -324,7 +324,7 @@ def resume_run(
     told(spec, split)
     remove_remains(path, checkpoint)
     # What an earlier end has left is true no longer.
-    for name in ("result.json", _STATE.with_suffix(".json"), _STATE):
+    for name in ("result.json", "report.html", _STATE.with_suffix(".json"), _STATE):
         remove(path / name)
     write_spec(path, spec)
     return _trained(spec, split, engine, watch, path, snapshot)
