@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,35 @@ def _jax(function: Callable[..., Any], *arguments: Any) -> Any:
 def on(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """on(function, *arrays): the function's result as NumPy arrays, computed on one of the three kinds of arrays."""
     return request.param
+
+
+@pytest.fixture
+def readable() -> Iterator[Path]:
+    """A folder that every user may read; below pytest's own folders nobody but their user may even look."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def write_protected() -> Callable[[Path], contextlib.AbstractContextManager[None]]:
+    """`with write_protected(folder):` nothing below the folder may be written, by root neither."""
+
+    @contextlib.contextmanager
+    def protected(folder: Path) -> Iterator[None]:
+        user, folders = os.geteuid(), [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+        for place in folders:
+            place.chmod(0o555)
+        # Root may write everywhere; for so long the test is nobody.
+        os.seteuid(user or 65534)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+            for place in folders:
+                place.chmod(0o755)
+
+    return protected
 
 
 def _mnist() -> Path | None:

@@ -280,3 +280,11 @@ def test_an_order_that_does_not_fit_the_task_is_refused_before_anything_is_writt
     assert done.returncode == 2
     assert "stratified needs classes, and the task is regression; choose order = 'shuffled'" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_path_that_the_system_refuses_is_named():
+    done = thalweg("report", "x" * 300)
+    assert done.returncode == 2
+    assert "x" * 300 in done.stderr
+    assert "File name too long" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -265,15 +265,15 @@ def test_resuming_what_may_not_be_written_is_told(tmp_path, monkeypatch):
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="LEFT OUT: root may write everywhere; run as another user")
-def test_a_folder_that_is_read_only_is_told(tmp_path):
-    run_spec(spec_of(epochs=2), folder=tmp_path / "run")
-    for path in (tmp_path / "run" / "checkpoints", tmp_path / "run"):
-        path.chmod(0o500)
-    with pytest.raises(InputError, match="Permission denied"):
-        resume_run(tmp_path / "run", ["training.epochs=4"], accept_changes=True)
-    with pytest.raises(InputError, match="can not be used"):
-        run_spec(spec_of(epochs=2), folder=tmp_path / "run" / "below")
+def test_a_folder_that_is_read_only_is_told(readable, write_protected):
+    run_spec(spec_of(epochs=2), folder=readable / "run")
+    before = {path: path.read_bytes() for path in readable.rglob("*") if path.is_file()}
+    with write_protected(readable):
+        with pytest.raises(InputError, match="Permission denied"):
+            resume_run(readable / "run", ["training.epochs=4"], accept_changes=True)
+        with pytest.raises(InputError, match="can not be used"):
+            run_spec(spec_of(epochs=2), folder=readable / "other")
+    assert {path: path.read_bytes() for path in readable.rglob("*") if path.is_file()} == before
 
 
 # Records --------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,4 @@
 import json
-import os
 import sys
 
 import numpy as np
@@ -172,11 +171,9 @@ def test_a_folder_that_can_not_be_made_is_told_before_training(tmp_path):
         run_spec(spec, lambda progress: pytest.fail("trained all the same"), tmp_path / "file" / "run")
 
 
-@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_told(tmp_path, rings):
-    tmp_path.chmod(0o500)
-    with pytest.raises(InputError, match="can not be used"):
-        rings.save(tmp_path / "run")
+def test_a_read_only_folder_is_told(readable, write_protected, rings):
+    with write_protected(readable), pytest.raises(InputError, match="can not be used"):
+        rings.save(readable / "run")
 
 
 def test_bad_data_leave_no_folder(tmp_path):

@@ -58,6 +58,8 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
+        if error.filename is not None:
+            _fail(f"{error.filename}: can not be used: {error.strerror}")
         # What was printed and not written yet would fail a second time when Python ends.
         sys.stdout = None
         _fail(f"the output can not be written: {error.strerror or error}")
