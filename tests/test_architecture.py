@@ -12,7 +12,7 @@ import thalweg
 ROOT = Path(thalweg.__file__).parent
 
 # The ground floor is a stair of its own: each may import those before it.
-STAIR = ["errors", "files", "arrays", "noise", "functions", "parts"]
+STAIR = ["errors", "files", "arrays", "noise", "functions", "expressions", "parts"]
 FLOORS = [
     STAIR,
     [
@@ -24,18 +24,18 @@ FLOORS = [
         "clipping",
         "regularization",
         "data",
-        "linear_units",
         "probes",
     ],
     ["network", "figures", "stopping"],
-    ["step"],
-    ["engines", "checkpoint"],
+    ["step", "linear_units", "pages"],
+    ["engines", "checkpoint", "worksheet"],
     ["blocks"],
     ["divergence"],
     ["training"],
     ["spec"],
-    ["report", "display", "folders", "snapshots"],
-    ["runs", "lr_range"],
+    ["report", "display", "folders", "snapshots", "trail"],
+    ["runs", "lr_range", "explain"],
+    ["lessons", "exercises"],
     ["cli", "estimators", "web", "__init__", "__main__"],
 ]
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -46,6 +46,7 @@ STAIR_IMPORTS = {
     "arrays": set(),
     "noise": {"arrays"},
     "functions": {"arrays"},
+    "expressions": {"arrays", "errors", "functions"},
     "parts": {"arrays", "errors", "noise"},
 }
 # The door of the house stands on the same floor as what it opens to.

@@ -201,6 +201,20 @@ def judge_of(stopping: Stopping, optimizer: Optimizer, course: Course, validatio
     return Judge(stopping, in_steps(optimizer, course.per_epoch, course.steps, course.step_rows), [*held_out, *own])
 
 
+def plan_of(
+    network: Network,
+    loss: Loss,
+    optimizer: Optimizer,
+    training: Training,
+    regularization: Regularization,
+    train: Rows,
+    unit: np.ndarray | float = 1.0,
+) -> Plan:
+    """What decides each step of a training; durations in the optimizer's schedules must be in steps."""
+    update = (regularization, training.clip, training.average, training.accumulate)
+    return Plan(network, loss, optimizer, scores_for(train, loss, network, unit), *update)
+
+
 def evaluate(
     network: Network, loss: Loss, state: State, data: Rows, engine: Engine, unit: np.ndarray | float = 1.0
 ) -> dict[str, float]:
@@ -364,10 +378,9 @@ def fit(
     engine = make_engine(training.engine, training.precision, training.device)
     per_epoch, steps = course.per_epoch, course.steps
 
-    scores = scores_for(train, loss, network, unit)
     judge = judge_of(stopping, optimizer, course, validation)
-    update = (regularization, training.clip, training.average, training.accumulate)
-    plan = Plan(network, loss, judge.optimizer, scores, *update)
+    plan = plan_of(network, loss, judge.optimizer, training, regularization, train, unit)
+    scores = plan.scores
     measure = None
     if validation is not None:
         measure = _measuring(

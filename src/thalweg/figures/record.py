@@ -1,9 +1,4 @@
-"""Numbers -> plotly figures: a chart is written once and seen in a notebook, a report and a web page.
-
-Every function is pure. The figures stand on a transparent ground and keep to mid tones, so that they read on a light
-page and on a dark one; a page that knows its theme may set the colour of the text by CSS. Colours are those of Okabe
-and Ito, which colour-blind readers can tell apart, with the blue a little lighter for dark pages.
-"""
+"""What a run recorded, as charts: curves over the epochs, confusion, predictions, errors, the range of rates."""
 
 from __future__ import annotations
 
@@ -14,11 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from .theme import BLUE, GREEN, SKY, TEMPLATE, VERMILION
+
 History = Sequence[Mapping[str, float]]
 
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#1F83C6", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
-
-_INK, _GRID = "#7c7f85", "rgba(128, 132, 140, 0.25)"
 # Light enough for dark text at every value, on any page.
 _RIGHT, _WRONG, _ON_CELL = [[0, "#dcedf9"], [1, SKY]], [[0, "#fbe6d3"], [1, "#ee8a3c"]], "#16181c"
 _FEW_EPOCHS = 30
@@ -28,32 +22,6 @@ _MOST_COUNTED = 20
 _NAMES = {"r2": "R²", "clipped": "updates clipped", "penalty": "penalty of L1 and L2"}
 _SHARES = frozenset({"accuracy", "clipped"})
 _ERRORS = frozenset({"loss", "mean_absolute_error"})
-
-_AXIS = {
-    "gridcolor": _GRID,
-    "linecolor": _GRID,
-    "zeroline": False,
-    "automargin": True,
-    "exponentformat": "power",
-    "title": {"standoff": 8, "font": {"size": 12}},
-    "tickfont": {"size": 12},
-}
-TEMPLATE = go.layout.Template(
-    layout={
-        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": _INK},
-        "title": {"x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"t": 6}, "font": {"size": 16}},
-        "paper_bgcolor": "rgba(0, 0, 0, 0)",
-        "plot_bgcolor": "rgba(0, 0, 0, 0)",
-        "colorway": [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY],
-        "colorscale": {"sequential": "Cividis"},
-        "hoverlabel": {"bgcolor": "#26292e", "bordercolor": "#26292e", "font": {"color": "#f4f4f4"}},
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 12}},
-        "margin": {"l": 56, "r": 16, "t": 80, "b": 48},
-        "xaxis": _AXIS,
-        "yaxis": _AXIS,
-    }
-)
-
 
 def measure_name(measure: str) -> str:
     """A measure in words: `mean_absolute_error` -> `mean absolute error`, `r2` -> `R²`."""

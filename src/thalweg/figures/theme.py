@@ -1,0 +1,37 @@
+"""The look of all charts: colours that colour-blind readers can tell apart, grounds that read on light and dark pages.
+
+Figures stand on a transparent ground and keep to mid tones; a page that knows its theme may set the colour of the text
+by CSS. Colours are those of Okabe and Ito, with the blue a little lighter for dark pages.
+"""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#1F83C6", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+
+_INK, _GRID = "#7c7f85", "rgba(128, 132, 140, 0.25)"
+_AXIS = {
+    "gridcolor": _GRID,
+    "linecolor": _GRID,
+    "zeroline": False,
+    "automargin": True,
+    "exponentformat": "power",
+    "title": {"standoff": 8, "font": {"size": 12}},
+    "tickfont": {"size": 12},
+}
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": _INK},
+        "title": {"x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"t": 6}, "font": {"size": 16}},
+        "paper_bgcolor": "rgba(0, 0, 0, 0)",
+        "plot_bgcolor": "rgba(0, 0, 0, 0)",
+        "colorway": [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY],
+        "colorscale": {"sequential": "Cividis"},
+        "hoverlabel": {"bgcolor": "#26292e", "bordercolor": "#26292e", "font": {"color": "#f4f4f4"}},
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 12}},
+        "margin": {"l": 56, "r": 16, "t": 80, "b": 48},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+    }
+)
