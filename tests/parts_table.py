@@ -6,6 +6,7 @@ An oracle is built lazily: PyTorch and Optax are imported only by the tests that
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -89,6 +90,18 @@ def _residual(torch: Any, params: Any, state: Any, x: Any, training: bool) -> An
     return z + z @ last.W + last.b + x @ P
 
 
+def _monomials(
+    torch: Any, params: Any, state: Any, x: Any, training: bool, degrees: tuple[int, ...], powers: bool = True
+) -> Any:
+    chosen = itertools.combinations_with_replacement if powers else itertools.combinations
+    columns = [c for degree in degrees for c in chosen(range(x.shape[1]), degree)]
+    return torch.stack([x[:, c].prod(dim=1) for c in map(list, columns)], dim=1)
+
+
+def _radial(torch: Any, params: Any, state: Any, x: Any, training: bool, width: float) -> Any:
+    return torch.exp(-((torch.cdist(x, state[0]) / width) ** 2) / 2)
+
+
 BLOCKS = [
     BlockEntry(DENSE, lambda torch, params, state, x, training: x @ params.W + params.b),
     BlockEntry(layers.Dropout(0.4)),
@@ -107,6 +120,10 @@ BLOCKS = [
         _residual,
     ),
     BlockEntry(layers.Residual(["dense 4", "layer_norm", "dropout 0.3", "gelu"])),
+    BlockEntry(layers.Products(), functools.partial(_monomials, degrees=(1, 2), powers=False)),
+    BlockEntry(layers.PolynomialFeatures(1), functools.partial(_monomials, degrees=(1,))),
+    BlockEntry(layers.PolynomialFeatures(3), functools.partial(_monomials, degrees=(1, 2, 3))),
+    BlockEntry(layers.Radial(3, 0.8), functools.partial(_radial, width=0.8)),
 ]
 """All layers that learn, keep a state, draw random numbers or change the shape: samples of 4 features."""
 
@@ -147,6 +164,12 @@ def _smooth_labels(name: str) -> Callable[[Any, Any, Any], Any]:
     return lambda torch, y, t: _sum(name)(torch, y, 0.85 * t + 0.15 * (1 - t))
 
 
+def _won_by(torch: Any, y: Any, t: Any) -> Any:
+    if y.shape[-1] == 1:
+        return torch.clamp((1 - 2 * t) * y, min=0).sum(-1)
+    return y.amax(-1) - (y * t).sum(-1)
+
+
 LOSSES = [
     LossEntry(losses.SquaredError(), lambda torch, y, t: ((y - t) ** 2).sum(-1) / 2),
     LossEntry(losses.MeanSquaredError(), _mean("mse_loss")),
@@ -175,6 +198,13 @@ LOSSES = [
     ),
     # sum max(0, 1 - s y) with s = 2 t - 1; PyTorch's hinge_embedding_loss is another function.
     LossEntry(losses.Hinge(), lambda torch, y, t: torch.clamp(1 - (2 * t - 1) * y, min=0).sum(-1), targets="labels"),
+    # What the winner has more than the right class; scikit-learn's and PyTorch's perceptron have no such function.
+    LossEntry(losses.PerceptronLoss(), lambda torch, y, t: _won_by(torch, y, t), targets="classes"),
+    LossEntry(losses.PerceptronLoss("-1/1"), lambda torch, y, t: 2 * _won_by(torch, y, t), targets="classes"),
+    LossEntry(losses.LeastMeanSquares(), lambda torch, y, t: ((y - t) ** 2).sum(-1) / 2, targets="labels"),
+    LossEntry(
+        losses.LeastMeanSquares("-1/1"), lambda torch, y, t: ((y - 2 * t + 1) ** 2).sum(-1) / 2, targets="labels"
+    ),
 ]
 
 

@@ -10,10 +10,10 @@ import pytest
 from thalweg.data import Data
 from thalweg.errors import InputError
 from thalweg.lr_range import RangeTest, range_test, read_off
-from thalweg.spec import Spec
+from thalweg.spec import Spec, completed
 from thalweg.training import fit
 
-SPEC = Spec.of({"data": {"source": "iris"}})
+SPEC = completed(Spec.of({"data": {"source": "iris"}}), Data.of("iris").load(0).train)
 RATES = np.geomspace(1e-6, 10, 200)
 
 

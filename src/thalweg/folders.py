@@ -26,7 +26,7 @@ from .spec import Spec, read_spec, to_toml
 # Groups of layers are counted where they come this often, and are no longer than this.
 _MANY, _LONGEST_GROUP = 3, 6
 # What result.json holds of a run.
-RESULT = ("outcome", "interrupted", "diverged", "measures", "confusion", "facts", "notes")
+RESULT = ("outcome", "interrupted", "diverged", "threshold", "measures", "confusion", "facts", "notes")
 
 
 class Row(NamedTuple):
@@ -138,7 +138,7 @@ def list_runs(parent: Path) -> list[Row]:
                 name=folder.name,
                 finished=result.get("facts", {}).get("finished", ""),
                 data=data_in_words(spec),
-                network=network_in_words(spec.network) if spec.network else "",
+                network=network_in_words(spec.network) if isinstance(spec.network, Network) else "",
                 epochs=epochs,
                 outcome=result.get("outcome", f"Broken off; to go on: thalweg train --resume {folder}"),
                 measures=result.get("measures", {}),

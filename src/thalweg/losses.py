@@ -10,11 +10,14 @@ and with (1 - s) t + s/2 where each output is a label of its own. The least loss
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Literal
 
 from .arrays import Array, namespace
 from .functions import log_softmax, sigmoid, softmax, softplus
-from .parts import Fraction, Loss, Positive
+from .parts import Fraction, Loss, Number, Positive
+
+Labels = Literal["0/1", "-1/1"]
+"""How a linear unit writes no and yes."""
 
 _GUARD = 1e-7
 
@@ -145,7 +148,9 @@ class CrossEntropy(Loss, kind="cross_entropy"):
     """Cross-entropy on probabilities: l = -Σ t log max(p, 1e-7), p = y / Σ y.
 
     Outputs that do not sum to 1 (a ReLU or Sigmoid before this loss) are divided by their sum first, as Keras does; a
-    row whose sum is 0 is left as it is. With u = t/p where p > 1e-7, else 0:  dl/dy_j = -(u_j - Σ_k u_k p_k) / Σ y.
+    row whose sum is 0 is left as it is.
+
+    Backward, with u = t/p where p > 1e-7, else 0:  dl/dy_j = -(u_j - Σ_k u_k p_k) / Σ y.
 
     After `Softmax` at the end of a network the two run as one: `SoftmaxCrossEntropy`, with delta = y - t at the logits.
 
@@ -181,8 +186,11 @@ class SigmoidBinaryCrossEntropy(Loss, kind="sigmoid_binary_cross_entropy"):
     (0.6931, [[-0.5]])
     """
 
-    threshold: ClassVar[float] = 0.0
     label_smoothing: Fraction = 0.0
+
+    @property
+    def threshold(self) -> float:
+        return 0.0
 
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
@@ -232,10 +240,78 @@ class Hinge(Loss, kind="hinge"):
     (0.75, [[-1.0]])
     """
 
-    threshold: ClassVar[float] = 0.0
+    @property
+    def threshold(self) -> float:
+        return 0.0
 
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
         s = xp.where(targets > 0, xp.ones_like(outputs), -1)
         margin = 1 - s * outputs
         return xp.sum(xp.maximum(margin, 0), axis=-1), xp.where(margin > 0, -s, xp.zeros_like(s))
+
+
+@dataclass(frozen=True)
+class PerceptronLoss(Loss, kind="perceptron"):
+    """l = Σ (y - t) z with the step output y = 1 where z > 0, else 0;  dl/dz = y - t: 0 unless the sample is wrong.
+
+    So that one step of `sgd` on one sample is the perceptron rule, w <- w + η (t - y) x. With `labels = "-1/1"` no is
+    written -1, and l and dl/dz are twice as large. With several outputs, one a class, y is 1 for the largest z: what
+    a wrong sample adds to its own class it takes from the one that won.
+
+    Source: Rosenblatt 1958; for several classes Duda, Hart, Stork 2001, section 5.12.
+
+    >>> import numpy as np
+    >>> loss, delta = PerceptronLoss()(np.array([[0.5], [2.0]]), np.array([[0.0], [1.0]]), np.ones(2))
+    >>> float(loss), delta.tolist()
+    (0.25, [[0.5], [0.0]])
+    """
+
+    labels: Labels = "0/1"
+
+    @property
+    def threshold(self) -> float:
+        return 0.0
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        xp = namespace(outputs)
+        won = outputs > 0
+        if outputs.shape[-1] > 1:
+            won = xp.argmax(outputs, axis=-1)[:, None] == xp.arange(outputs.shape[-1])
+        error = _distance(self.labels) * (xp.astype(won, outputs.dtype) - targets)
+        return xp.sum(error * outputs, axis=-1), error
+
+
+@dataclass(frozen=True)
+class LeastMeanSquares(Loss, kind="lms"):
+    """l = 1/2 Σ (z - t)² with classes as numbers, t = 0 or 1 (`labels = "-1/1"`: -1 or 1);  dl/dz = z - t.
+
+    So that one step of `sgd` on one sample is the rule of Widrow and Hoff, w <- w + η (t - z) x. A single output says
+    yes above `decide_at`: halfway between the labels (0.5, or 0) where it is None; "tuned" chooses it after training
+    by the validation rows. Several outputs say the class of the largest.
+
+    Source: Widrow and Hoff 1960.
+
+    >>> import numpy as np
+    >>> loss, delta = LeastMeanSquares("-1/1")(np.array([[0.5]]), np.array([[0.0]]), np.ones(1))
+    >>> float(loss), delta.tolist()
+    (1.125, [[1.5]])
+    """
+
+    labels: Labels = "0/1"
+    decide_at: Number | Literal["tuned"] | None = None
+
+    @property
+    def threshold(self) -> float:
+        if isinstance(self.decide_at, float | int):
+            return self.decide_at
+        return 1 - _distance(self.labels) / 2
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        error = outputs - (1 - _distance(self.labels) * (1 - targets))
+        return namespace(outputs).sum(error * error, axis=-1) / 2, error
+
+
+def _distance(labels: Labels) -> float:
+    """From no to yes."""
+    return 1.0 if labels == "0/1" else 2.0

@@ -19,7 +19,7 @@ from .errors import InputError, Problem
 from .folders import data_in_words
 from .parts import Schedule
 from .schedules import ExponentialDecay, in_steps
-from .spec import Spec, completed, read_spec, to_toml
+from .spec import Spec, WholeSpec, completed, read_spec, to_toml
 from .step import Plan
 from .training import course_of, scores_for, start_state
 
@@ -53,7 +53,7 @@ class RangeTest:
     has lost half of its fall again at `blew_up` (None: nowhere in this range).
     """
 
-    spec: Spec
+    spec: WholeSpec
     rates: np.ndarray
     losses: tuple[np.ndarray, ...]
     smoothed: np.ndarray
@@ -80,13 +80,13 @@ class RangeTest:
 
     def report(self) -> str:
         """The curve and what it says as one HTML page that needs no network."""
-        from .report import chart_page
+        from .pages import chart_page
 
         return chart_page(
             title=f"Learning-rate range test: {data_in_words(self.spec)}",
             outcome=f"{self.outcome} {self.reason}",
-            facts=self._facts(),
-            chart=self.figure(),
+            figure=self.figure(),
+            found=self._facts(),
             remarks=self.remarks,
             spec=to_toml(self.spec),
         )
@@ -145,11 +145,11 @@ def range_test(
     _check(low, high, steps, sweeps)
     spec = read_spec(spec) if isinstance(spec, str) else Spec.of(spec)
     split = spec.data.load(spec.training.seed, loading(quiet=not progress))
-    spec = completed(spec, split.train)
+    whole = completed(spec, split.train)
     rates = np.geomspace(low, high, steps)
     say = _said(sweeps, steps) if progress else lambda sweep, step: None
-    losses = tuple(_sweep(spec, split, sweep, rates, say) for sweep in range(sweeps))
-    return read_off(spec, rates, losses)
+    losses = tuple(_sweep(whole, split, sweep, rates, say) for sweep in range(sweeps))
+    return read_off(whole, rates, losses)
 
 
 def _check(low: float, high: float, steps: int, sweeps: int) -> None:
@@ -178,9 +178,8 @@ def _said(sweeps: int, steps: int) -> Callable[[int, int], None]:
     return say
 
 
-def _sweep(spec: Spec, split: Split, sweep: int, rates: np.ndarray, say: Callable[[int, int], None]) -> np.ndarray:
+def _sweep(spec: WholeSpec, split: Split, sweep: int, rates: np.ndarray, say: Callable[[int, int], None]) -> np.ndarray:
     """The losses of one sweep, up to where it goes to pieces."""
-    assert spec.network
     training, steps, seed = spec.training, len(rates), spec.training.seed + sweep
     course = course_of(spec.network, spec.optimizer, training, split.train, split.order)
     epochs = -(-steps // course.per_epoch)
@@ -206,10 +205,9 @@ def _sweep(spec: Spec, split: Split, sweep: int, rates: np.ndarray, say: Callabl
     return losses
 
 
-def _plan(spec: Spec, course: Course, rates: np.ndarray) -> Plan:
+def _plan(spec: WholeSpec, course: Course, rates: np.ndarray) -> Plan:
     """The spec's own training with a rate that rises."""
     network, loss, training, given = spec.network, spec.loss, spec.training, cast(Any, spec.optimizer)
-    assert network and loss
     steps = len(rates)
     rising = ExponentialDecay(rates[0], rates[-1] / rates[0], float(steps - 1))
     optimizer = in_steps(dataclasses.replace(given, learning_rate=rising), course.per_epoch, steps, course.step_rows)
@@ -290,7 +288,7 @@ class Curve(NamedTuple):
         return self.lowest >= len(self.rates) - len(self.rates) // _WINDOWS
 
 
-def read_off(spec: Spec, rates: np.ndarray, losses: Sequence[np.ndarray]) -> RangeTest:
+def read_off(spec: WholeSpec, rates: np.ndarray, losses: Sequence[np.ndarray]) -> RangeTest:
     """What the losses of the sweeps say: of each at least one, at most one for each of the rates (steps,), finite."""
     steps, count = len(rates), min(map(len, losses))
     curves = [Curve(rates, _smoothed(one, steps)) for one in losses]
@@ -342,7 +340,7 @@ def _fault(mean: Curve, choices: Sequence[float]) -> str:
     return ""
 
 
-def _remarks(spec: Spec, mean: Curve, choices: Sequence[float]) -> tuple[str, ...]:
+def _remarks(spec: WholeSpec, mean: Curve, choices: Sequence[float]) -> tuple[str, ...]:
     """What to know of the rate chosen, and how to use it."""
     found = []
     if len(choices) > 1:

@@ -301,8 +301,10 @@ class Layer(Part, ABC, family="layer"):
 class Loss(Part, ABC, family="loss"):
     """A loss over a batch: its value and its delta = dL/d(outputs) from one function."""
 
-    threshold: ClassVar[float] = 0.5
-    """Where a single output, or each of several labels, changes from no to yes."""
+    @property
+    def threshold(self) -> float:
+        """Where a single output, or each of several labels, changes from no to yes."""
+        return 0.5
 
     @abstractmethod
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import arrays_of
-from .blocks import Rows
+from .blocks import Course, Rows
 from .checkpoint import load_state, read_manifest, save_state
 from .clipping import Clipping
 from .data import Preprocessing, Split, Task
@@ -34,13 +34,14 @@ from .folders import (
     read_result,
     write_spec,
 )
+from .linear_units import LinearTraining, LinearUnit, best_threshold, decided_at, linear_training, tunes
 from .network import Network
 from .parts import Layer, Loss, Optimizer
 from .probes import confusion_matrix
 from .regularization import Regularization
 from .schedules import adaptives
 from .snapshots import check_records, fingerprint, load_snapshot, newest, remove_remains, save_snapshot
-from .spec import Spec, completed, differences, read_spec, to_toml
+from .spec import Spec, WholeSpec, completed, differences, read_spec, to_toml
 from .step import State, answering
 from .stopping import Stopping
 from .training import (
@@ -65,10 +66,11 @@ class Run:
 
     `history` has one record an epoch, `measures` the loss and the scores at the end by set ("training", "validation",
     "test"); `state.params` are the weights, one entry a layer. `confusion` counts, for classes, how often each (row)
-    was taken for each (column) in the last of these sets.
+    was taken for each (column) in the last of these sets. `threshold` is where an answer changes from no to yes, where
+    that was tuned.
     """
 
-    spec: Spec
+    spec: WholeSpec
     state: State
     history: list[dict[str, float]]
     measures: dict[str, dict[str, float]]
@@ -79,18 +81,17 @@ class Run:
     notes: tuple[str, ...] = ()
     interrupted: bool = False
     diverged: str = ""
+    threshold: float | None = None
     folder: Path | None = None
     split: Split | None = field(default=None, repr=False)
 
     @property
     def network(self) -> Network:
-        assert self.spec.network
         return self.spec.network
 
     @property
     def loss(self) -> Loss:
-        assert self.spec.loss
-        return self.spec.loss
+        return decided_at(self.spec.loss, self.threshold)
 
     @property
     def params(self) -> Any:
@@ -121,8 +122,8 @@ class Run:
 
     def evaluate(self, x: Any, y: Any) -> dict[str, float]:
         """The loss and the scores for raw rows and their targets."""
-        prepared = self.preprocessing
-        return _evaluate(self.spec, self.state, prepared, prepared.dataset(x, y), self._engine)
+        data, unit = self.preprocessing.dataset(x, y), _unit(self.preprocessing)
+        return evaluate(self.network, self.loss, self.state, data, self._engine, unit)
 
     @property
     def _engine(self) -> Engine:
@@ -182,16 +183,16 @@ class Run:
 
 
 def train(
-    network: Network | Sequence[Layer | str | dict[str, Any]] | None,
+    network: Network | LinearUnit | Sequence[Layer | str | dict[str, Any]] | str | dict[str, Any] | None,
     data: Any,
     *,
     loss: Loss | str | dict[str, Any] | None = None,
-    optimizer: Optimizer | str | dict[str, Any] = "adam",
+    optimizer: Optimizer | str | dict[str, Any] | None = None,
     regularization: Regularization | dict[str, Any] = Regularization(),
     stopping: Stopping | dict[str, Any] = Stopping(),
     checkpoints: Checkpoints | dict[str, Any] = Checkpoints(),
     epochs: int = 20,
-    batch_size: int | str = 32,
+    batch_size: int | str | None = None,
     seed: int = 0,
     engine: EngineName = "compiled",
     precision: Precision | None = None,
@@ -204,9 +205,10 @@ def train(
 ) -> Run:
     """Train a network on data and return the run.
 
-    data is a `Data`, or what its `source` may be: a name ("digits"), the path of a table, or (x, y). Without a network
-    or a loss, one that suits the data is taken. With a folder the run is written there while it trains, and `resume`
-    goes on where it was stopped. Raises InputError for whatever does not fit together.
+    network is a `Network`, its layers, or a linear unit ("perceptron"). data is a `Data`, or what its `source` may be:
+    a name ("digits"), the path of a table, or (x, y). What is not given suits the data; the optimizer is Adam. With a
+    folder the run is written there while it trains, and `resume` goes on where it was stopped. Raises InputError for
+    whatever does not fit together.
 
     >>> layers = ["dense 8", "tanh", "dense 2", "softmax"]
     >>> run = train(layers, "xor", optimizer="adam 0.1", epochs=100, engine="eager", progress=False)
@@ -215,7 +217,7 @@ def train(
     """
     training: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "engine": engine}
     training |= {"precision": precision, "device": device, "accumulate": accumulate, "clip": clip, "average": average}
-    layers = network if network is None or isinstance(network, Network) else {"layers": network}
+    layers = {"layers": network} if isinstance(network, Sequence) and not isinstance(network, str) else network
     sections = {"data": data, "network": layers, "loss": loss, "optimizer": optimizer, "training": training}
     more = {"regularization": regularization, "stopping": stopping, "checkpoints": checkpoints}
     spec = Spec.of(sections | more)
@@ -229,7 +231,7 @@ def run_spec(
     spec: Spec,
     watch: Callable[[Progress], None] = lambda progress: None,
     folder: Path | None = None,
-    told: Callable[[Spec, Split], None] = lambda spec, split: None,
+    told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
     loading: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
     """Load the data, train, measure, and write the run's directory if a folder is given.
@@ -239,16 +241,26 @@ def run_spec(
     that takes its time.
     """
     split = spec.data.load(spec.training.seed, loading)
-    spec = completed(spec, split.train)
-    engine = make_engine(spec.training.engine, spec.training.precision, spec.training.device)
-    told(spec, split)
+    whole = completed(spec, split.train)
+    engine = make_engine(whole.training.engine, whole.training.precision, whole.training.device)
+    _check(whole, split)
+    if unit := _linear_unit(whole, split):
+        split = dataclasses.replace(split, notes=(*split.notes, *unit.before()))
+    told(whole, split)
     if folder is not None:
-        assert spec.network
-        course = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
-        judge_of(spec.stopping, spec.optimizer, course, split.validation)
         make_folder(folder)
-        write_spec(folder, spec)
-    return _trained(spec, split, engine, watch, folder, None)
+        write_spec(folder, whole)
+    return _trained(whole, split, engine, watch, folder, None)
+
+
+def _check(spec: WholeSpec, split: Split) -> Course:
+    """The rows that training will meet. Raises InputError for whatever in the spec does not suit the data."""
+    course = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
+    judge_of(spec.stopping, spec.optimizer, course, split.validation)
+    if tunes(spec.loss) and (split.validation is None or split.train.outputs > 2):
+        found = "there are none; set data.validation" if split.validation is None else "there are more classes than two"
+        raise InputError("threshold", f'"tuned" looks for the best cut of one output on validation rows; {found}')
+    return course
 
 
 def resume(
@@ -293,7 +305,7 @@ def resume_run(
     data: Any = None,
     accept_changes: bool = False,
     watch: Callable[[Progress], None] = lambda progress: None,
-    told: Callable[[Spec, Split], None] = lambda spec, split: None,
+    told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
     loading: Callable[[int, int], None] = lambda done, total: None,
 ) -> Run:
     """What `resume` does, with the watchers of `run_spec`; `changes` are places of the spec with their new values."""
@@ -312,15 +324,12 @@ def resume_run(
     prints = _fingerprints(split)
     rows = [f"the {name} rows" for name in {**facts["rows"], **prints} if facts["rows"].get(name) != prints.get(name)]
     _refuse(path, rows, accept_changes)
-    assert spec.network
     training = spec.training
     start = start_state(spec.network, spec.optimizer, training.seed, split.train.features, training.average)
     snapshot = load_snapshot(checkpoint, start)
     history = tuple(record for record in read_metrics(path / "metrics.jsonl") if record["step"] <= snapshot.state.step)
     snapshot = _still_valid(snapshot._replace(history=history), spec, [*differing, *(f"data: {name}" for name in rows)])
-    course = course_of(spec.network, spec.optimizer, training, split.train, split.order)
-    judge_of(spec.stopping, spec.optimizer, course, split.validation)
-    check_records(snapshot, course.per_epoch)
+    check_records(snapshot, _check(spec, split).per_epoch)
     told(spec, split)
     remove_remains(path, checkpoint)
     # What an earlier end has left is true no longer.
@@ -330,13 +339,17 @@ def resume_run(
     return _trained(spec, split, engine, watch, path, snapshot)
 
 
-def _spec_of(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[str, Any]] = ()) -> Spec:
+def _spec_of(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[str, Any]] = ()) -> WholeSpec:
     if not (folder / "spec.toml").is_file():
         raise InputError(str(folder), "is no run: it holds no spec.toml; `thalweg runs` lists the runs of a folder")
-    return read_spec(str(folder / "spec.toml"), settings, changes)
+    spec = read_spec(str(folder / "spec.toml"), settings, changes)
+    try:
+        return WholeSpec.of(spec.describe())
+    except InputError as error:
+        raise InputError(str(folder / "spec.toml"), error.problems) from error
 
 
-def _still_valid(snapshot: Snapshot, spec: Spec, changes: Sequence[str]) -> Snapshot:
+def _still_valid(snapshot: Snapshot, spec: WholeSpec, changes: Sequence[str]) -> Snapshot:
     """The snapshot without what was found by parts of the spec that have changed: values of rates, the best epoch."""
     counters = snapshot.counters
     if any(change.startswith("optimizer") for change in changes):
@@ -356,7 +369,7 @@ def _refuse(folder: Path, changes: Sequence[str], accept: bool) -> None:
 
 
 def _trained(
-    spec: Spec,
+    spec: WholeSpec,
     split: Split,
     engine: Engine,
     watch: Callable[[Progress], None],
@@ -364,7 +377,6 @@ def _trained(
     snapshot: Snapshot | None,
 ) -> Run:
     began = time.perf_counter()
-    assert spec.network and spec.loss
     keep: Callable[[Snapshot], None] | None = None
     record = watch
     if folder is not None:
@@ -386,20 +398,28 @@ def _trained(
         resume=snapshot,
     )
     seconds = time.perf_counter() - began
+    threshold = _tuned(spec, fitted.state, split, engine)
+    loss, unit = decided_at(spec.loss, threshold), _unit(split.preprocessing)
     measures = {
-        name: _evaluate(spec, fitted.state, split.preprocessing, data, engine) for name, data in _sets(split).items()
+        name: evaluate(spec.network, loss, fitted.state, data, engine, unit) for name, data in _sets(split).items()
     }
+    outcome = [_outcome(spec, fitted, seconds)]
+    if linear := _linear_unit(spec, split):
+        outcome += linear.after(measures["training"], bool(fitted.diverged))
+    if threshold is not None:
+        outcome.append(f"It says yes above {threshold:.6g}, tuned on the validation rows.")
     run = Run(
         spec=spec,
         state=fitted.state,
         history=fitted.history,
         measures=measures,
         preprocessing=split.preprocessing,
-        outcome=_outcome(spec, fitted, seconds),
+        outcome=" ".join(outcome),
         facts=_facts(spec, split, fitted, seconds, engine),
         notes=split.notes,
         interrupted=fitted.interrupted,
         diverged=fitted.diverged,
+        threshold=threshold,
         folder=folder,
         split=split,
     )
@@ -412,8 +432,26 @@ def _trained(
     return run
 
 
+def _linear_unit(spec: WholeSpec, split: Split) -> LinearTraining | None:
+    training = spec.training
+    return linear_training(
+        spec.network, spec.loss, spec.optimizer, spec.stopping, training.batch_size, training.seed, split.train
+    )
+
+
+def _tuned(spec: WholeSpec, state: State, split: Split, engine: Engine) -> float | None:
+    """Where a threshold that is to be tuned tells most of the validation rows right."""
+    if not tunes(spec.loss):
+        return None
+    assert split.validation
+    parts = [(answers(spec.network, spec.loss, state, part.x, engine)[:, 0], part) for part in split.validation.parts()]
+    weights = [np.ones(len(part)) if part.weight is None else part.weight for _, part in parts]
+    z, y = np.concatenate([z for z, _ in parts]), np.concatenate([part.y for _, part in parts])
+    return best_threshold(z, y, np.concatenate(weights))
+
+
 def _recorded(
-    spec: Spec, split: Split, folder: Path, watch: Callable[[Progress], None], snapshot: Snapshot | None
+    spec: WholeSpec, split: Split, folder: Path, watch: Callable[[Progress], None], snapshot: Snapshot | None
 ) -> tuple[Callable[[Progress], None], Callable[[Snapshot], None]]:
     """A watch that also writes the record of each epoch, and what keeps the snapshots of a training, in its folder."""
     journal = Journal(folder, snapshot.history if snapshot else ())
@@ -459,12 +497,7 @@ def _unit(preprocessing: Preprocessing) -> np.ndarray | float:
     return (preprocessing.values(zero + 1) - preprocessing.values(zero)).reshape(-1)
 
 
-def _evaluate(spec: Spec, state: State, preprocessing: Preprocessing, data: Rows, engine: Engine) -> dict[str, float]:
-    assert spec.network and spec.loss
-    return evaluate(spec.network, spec.loss, state, data, engine, _unit(preprocessing))
-
-
-def _outcome(spec: Spec, fitted: Fit, seconds: float) -> str:
+def _outcome(spec: WholeSpec, fitted: Fit, seconds: float) -> str:
     done, asked = len(fitted.history), spec.training.epochs
     if fitted.diverged:
         return f"Diverged: {fitted.diverged}."
@@ -478,7 +511,7 @@ def _outcome(spec: Spec, fitted: Fit, seconds: float) -> str:
     return f"Trained {asked} {'epoch' if asked == 1 else 'epochs'} in {seconds:.1f} s.{restored}"
 
 
-def _facts(spec: Spec, split: Split, fitted: Fit, seconds: float, engine: Engine) -> dict[str, str]:
+def _facts(spec: WholeSpec, split: Split, fitted: Fit, seconds: float, engine: Engine) -> dict[str, str]:
     training = spec.training
     facts = {
         "samples": ", ".join(f"{len(data):,} {name}" for name, data in _sets(split).items()),
@@ -553,7 +586,6 @@ def load(folder: str | Path) -> Run:
         fix = f"`thalweg train --resume {path}` goes on with it"
         raise InputError(str(path), f"holds no trained state: its training did not come to an end; {fix}")
     preprocessing = Preprocessing.of(read_manifest(path / _STATE)["preprocessing"])
-    assert spec.network
     template = answering(start_state(spec.network, spec.optimizer, 0, preprocessing.features))
     result = read_result(path)
     return Run(

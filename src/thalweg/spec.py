@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
 
 from .blocks import Rows
 from .clipping import Clipping
 from .data import Data, Order, Source
-from .errors import InputError, nearest
+from .errors import InputError, Problem, nearest
 from .layers import Sigmoid, Softmax
+from .linear_units import LinearUnit
 from .losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
 from .network import Network
 from .optimizers import Adam
-from .parts import Loss, Optimizer, Part
+from .parts import Loss, Optimizer, Part, options_of
 from .regularization import Regularization
 from .stopping import Stopping
-from .training import Checkpoints, Training
+from .training import BATCH_SIZE, Checkpoints, Training
 
 # The places of a spec where a part may stand by its name and options.
 _NAMED: dict[str, type[Part]] = {
+    "network": LinearUnit,
     "optimizer": Optimizer,
     "loss": Loss,
     "source": Source,
@@ -34,29 +38,74 @@ _NAMED: dict[str, type[Part]] = {
 _EXAMPLES = resources.files("thalweg") / "examples"
 
 
+def _layers_or_unit(value: Any) -> str:
+    named = isinstance(value, LinearUnit | str) or (isinstance(value, Mapping) and "kind" in value)
+    return "unit" if named else "layers"
+
+
+Architecture = Annotated[
+    Annotated[Network, Tag("layers")] | Annotated[LinearUnit, Tag("unit")], Discriminator(_layers_or_unit)
+]
+"""A network by its layers, or a linear unit by its kind."""
+
+
 @dataclass(frozen=True)
 class Spec(Part):
     """The sections of a spec file: data, network, loss, regularization, optimizer, training, stopping, checkpoints.
 
-    A missing `network` or `loss` is chosen to suit the data (`completed`).
+    A missing network, loss, optimizer (Adam) or batch size is chosen to suit the data (`completed`). A linear unit has
+    a rule of its own: InputError where it is given a loss, an optimizer or a batch size.
 
     >>> spec = Spec.of({"data": {"source": "rings"}, "network": {"layers": ["dense 2", "softmax"]}})
-    >>> spec.training.epochs, spec.optimizer.learning_rate
-    (20, 0.001)
+    >>> spec.training.epochs, spec.network.layers[0].width
+    (20, 2)
     """
 
     data: Data
-    network: Network | None = None
+    network: Architecture | None = None
     loss: Loss | None = None
-    optimizer: Optimizer = Adam()
+    optimizer: Optimizer | None = None
     training: Training = Training()
     regularization: Regularization = Regularization()
     stopping: Stopping = Stopping()
     checkpoints: Checkpoints = Checkpoints()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unit = self.network
+        if isinstance(unit, LinearUnit):
+            given = {"loss": self.loss, "optimizer": self.optimizer, "training.batch_size": self.training.batch_size}
+            fix = f"the {unit.kind} has a rule of its own; leave it out, and set the options of network"
+            problems = [
+                Problem(name, f"{fix} ({_options(unit)})") for name, value in given.items() if value is not None
+            ]
+            if problems:
+                raise InputError("network", problems)
+            usual = {"task": self.data.task or "classification", "scale": self.data.scale or unit.scale}
+            object.__setattr__(self, "data", dataclasses.replace(self.data, **usual))
+
     def describe(self) -> dict[str, Any]:
         sections = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: part.describe() for name, part in sections.items() if part is not None}
+
+
+def _options(part: Part) -> str:
+    return ", ".join(field.name for field in options_of(type(part)))
+
+
+@dataclass(frozen=True)
+class WholeSpec(Spec):
+    """A spec with nothing left open.
+
+    >>> spec = completed(Spec.of({"data": {"source": "xor"}}), Data("xor").load(seed=0).train)
+    >>> spec.loss.kind, spec.optimizer.kind, spec.training.batch_size
+    ('cross_entropy', 'adam', 32)
+    """
+
+    data: Data
+    network: Network
+    loss: Loss
+    optimizer: Optimizer
 
 
 def default_network(data: Rows) -> Network:
@@ -82,10 +131,33 @@ def default_loss(network: Network, data: Rows) -> Loss:
     return SigmoidBinaryCrossEntropy() if single or data.task == "multilabel" else SoftmaxCrossEntropy()
 
 
-def completed(spec: Spec, data: Rows) -> Spec:
-    """The spec with nothing left open, for the training rows of its data."""
-    network = spec.network or default_network(data)
-    return dataclasses.replace(spec, network=network, loss=spec.loss or default_loss(network, data))
+def completed(spec: Spec, data: Rows) -> WholeSpec:
+    """The spec with nothing left open, for the training rows of its data.
+
+    A linear unit becomes what it is made of: layers, loss, optimizer, batch size, and when to stop. Raises InputError
+    where the data has no classes that it could tell apart.
+    """
+    sections = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    unit, batch_size = spec.network, spec.training.batch_size
+    if isinstance(unit, LinearUnit):
+        if data.task != "classification":
+            fix = 'for numbers take layers = ["dense 1"] with loss = "squared_error" and optimizer = "sgd"'
+            raise InputError("network", f"the {unit.kind} tells classes apart, and the task is {data.task}; {fix}")
+        sections |= {"network": unit.network(data.outputs), "loss": unit.loss, "optimizer": unit.optimizer}
+        sections["stopping"] = _merged(unit.stopping, spec.stopping)
+        batch_size = unit.batch_size
+    else:
+        network = unit or default_network(data)
+        sections |= {"network": network, "loss": spec.loss or default_loss(network, data)}
+        sections["optimizer"] = spec.optimizer or Adam()
+    sections["training"] = dataclasses.replace(spec.training, batch_size=batch_size or BATCH_SIZE)
+    return WholeSpec(**sections)
+
+
+def _merged(usual: Stopping, given: Stopping) -> Stopping:
+    """What is usual, but for what was given another value than the one that stands for nothing given."""
+    fields = [field for field in dataclasses.fields(Stopping) if getattr(given, field.name) != field.default]
+    return dataclasses.replace(usual, **{field.name: getattr(given, field.name) for field in fields})
 
 
 def example_names() -> list[str]:
@@ -135,11 +207,19 @@ def assign(table: dict[str, Any], assignment: str) -> None:
     path, equals, text = assignment.partition("=")
     if not equals or "." not in path:
         raise InputError("--set", f"expected section.key=value, received {assignment!r}")
+    set_value(table, path, shell_value(text))
+
+
+def shell_value(text: str) -> Any:
+    """A value as the shell writes it: TOML, or a plain word where it is none.
+
+    >>> shell_value("0.5"), shell_value("[1, 2]"), shell_value("adam")
+    (0.5, [1, 2], 'adam')
+    """
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text.strip()
-    set_value(table, path, value)
+        return text.strip()
 
 
 def set_value(table: dict[str, Any], path: str, value: Any) -> None:

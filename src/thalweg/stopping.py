@@ -16,7 +16,8 @@ from .schedules import Adaptive, adaptives, improved, settle
 class Stopping(Part):
     """When to stop before the last epoch, and with which weights: the [stopping] section of a spec.
 
-    measure: what is looked at after each epoch; validation_loss where there are validation rows, else loss.
+    measure: what is looked at after each epoch; validation_loss where there are validation rows, else loss. loss and
+    the scores are over the rows as the epoch met them; training_loss (and so on) over all training rows at its end.
     patience: stop when the measure has not improved for so many epochs; an improvement is one by more than the share
     `threshold` of the best value. restore_best: end with the weights of the best epoch; None: if there is a patience.
     target: stop when the measure reaches this value. seconds: stop after this time.
@@ -93,6 +94,12 @@ class Judge:
         return self._resolved(self.stopping.measure, "stopping")
 
     @property
+    def looks_at_training(self) -> bool:
+        """Whether a measure over all training rows at the end of an epoch is asked for."""
+        asked = [self.measure, *(self._resolved(rate.measure, "") for rate in self.rates)]
+        return any(name.startswith("training_") for name in asked)
+
+    @property
     def looks(self) -> bool:
         """Whether there is anything to decide after an epoch."""
         return bool(
@@ -139,7 +146,7 @@ class Judge:
 
 
 def _larger_is_better(measure: str) -> bool:
-    return measure.removeprefix("validation_") in LARGER_IS_BETTER
+    return measure.removeprefix("validation_").removeprefix("training_") in LARGER_IS_BETTER
 
 
 def _epochs(count: int) -> str:

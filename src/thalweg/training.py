@@ -35,6 +35,7 @@ from .stopping import Counters, Judge, Stopping
 # A stretch of steps lasts about this long: the beat of the progress display, and the longest wait after Ctrl-C.
 _BEAT_SECONDS = 0.2
 _MEASURE_ROWS = 2048
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,17 @@ class Training(Part):
     """How to train: the [training] section of a spec.
 
     `precision` is float32 on the compiled engine and float64 on the eager one unless it is given. `batch_size = "full"`
-    takes all rows for each step. `accumulate` batches make one update, by the gradient over all of them: a large batch
-    in little memory. `clip` bounds the gradients. `average` is the share that each update leaves of a running average
-    of the parameters (0.999, say); the average then answers in the place of the last parameters.
+    takes all rows for each step; without it a batch has 32 rows, or what a linear unit learns from at a time.
+    `accumulate` batches make one update, by the gradient over all of them: a large batch in little memory. `clip`
+    bounds the gradients. `average` is the share that each update leaves of a running average of the parameters (0.999,
+    say); the average then answers in the place of the last parameters.
 
-    >>> Training(epochs=3).batch_size
-    32
+    >>> Training(epochs=3).engine
+    'compiled'
     """
 
     epochs: Count = 20
-    batch_size: Count | Literal["full"] = 32
+    batch_size: Count | Literal["full"] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     engine: EngineName = "compiled"
     precision: Precision | None = None
@@ -188,7 +190,8 @@ def course_of(network: Network, optimizer: Optimizer, training: Training, train:
     """The rows that a training meets, update by update. Raises InputError where network and data do not fit."""
     check_fit(network, train)
     full = optimizer.full_batch or training.batch_size == "full"
-    batch_size = -(-len(train) // training.accumulate) if full else min(int(training.batch_size), len(train))
+    rows = BATCH_SIZE if training.batch_size in (None, "full") else int(training.batch_size)
+    batch_size = -(-len(train) // training.accumulate) if full else min(rows, len(train))
     _check_batches(network, len(train), batch_size)
     step_rows = batch_size * training.accumulate
     return Course(train, order, Turn(training.seed, 0, training.epochs, step_rows), step_rows)
@@ -198,7 +201,9 @@ def judge_of(stopping: Stopping, optimizer: Optimizer, course: Course, validatio
     """What looks at the record of each epoch. Raises InputError for a measure that the records will not have."""
     own = (ResidualScores if course.data.task == "regression" else ClassScores).measures
     held_out = [f"validation_{name}" for name in own] if validation else []
-    return Judge(stopping, in_steps(optimizer, course.per_epoch, course.steps, course.step_rows), [*held_out, *own])
+    at_the_end = [f"training_{name}" for name in own]
+    measures = [*held_out, *own, *at_the_end]
+    return Judge(stopping, in_steps(optimizer, course.per_epoch, course.steps, course.step_rows), measures)
 
 
 def plan_of(
@@ -381,11 +386,12 @@ def fit(
     judge = judge_of(stopping, optimizer, course, validation)
     plan = plan_of(network, loss, judge.optimizer, training, regularization, train, unit)
     scores = plan.scores
-    measure = None
+    measuring = {}
+    if judge.looks_at_training:
+        measuring["training"] = _measuring(plan, engine, train)
     if validation is not None:
-        measure = _measuring(
-            dataclasses.replace(plan, scores=scores_for(validation, loss, network, unit)), engine, validation
-        )
+        held_out = dataclasses.replace(plan, scores=scores_for(validation, loss, network, unit))
+        measuring["validation"] = _measuring(held_out, engine, validation)
 
     if resume is None:
         state = start_state(network, optimizer, training.seed, train.features, training.average)
@@ -396,7 +402,7 @@ def fit(
     state, best, counters = engine.place(resume.state), resume.best, resume.counters
     ledger, step = _Ledger(scores, per_epoch, resume), int(resume.state.step)
     # Where nobody looks at the end of each epoch, several short ones run as one program.
-    look_every = 1 if measure or judge.looks else checkpoints.every if keep else training.epochs
+    look_every = 1 if measuring or judge.looks else checkpoints.every if keep else training.epochs
     pace, began, before = _Pace(), time.perf_counter(), counters.seconds
     warm: tuple[int, float] | None = None
     stopped, interrupted = "", False
@@ -433,8 +439,8 @@ def fit(
                 record = _summary(scores, report.scores) | {"learning_rate": float(report.learning_rate[-1])}
                 if step % per_epoch == 0:
                     record = ledger.history[-1]
-                    if measure:
-                        record |= {f"validation_{name}": value for name, value in measure(state).items()}
+                    for rows, measure in measuring.items():
+                        record |= {f"{rows}_{name}": value for name, value in measure(state).items()}
                     is_best = False
                     if judge.looks:
                         counters, is_best, stopped = judge.after_epoch(counters, record)

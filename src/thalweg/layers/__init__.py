@@ -19,6 +19,7 @@ from .activations import (
 )
 from .dense import Affine, Dense
 from .dropout import Dropout, GaussianNoise
+from .features import Centres, PolynomialFeatures, Products, Radial
 from .norm import BatchNorm, LayerNorm, RunningMoments, Scale
 from .residual import Branch, Residual
 from .shape import Flatten
@@ -31,6 +32,7 @@ __all__ = [
     "Affine",
     "BatchNorm",
     "Branch",
+    "Centres",
     "Dense",
     "Dropout",
     "Exponential",
@@ -39,6 +41,9 @@ __all__ = [
     "Identity",
     "LayerNorm",
     "LeakyReLU",
+    "PolynomialFeatures",
+    "Products",
+    "Radial",
     "ReLU",
     "Residual",
     "RunningMoments",

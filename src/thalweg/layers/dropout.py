@@ -14,7 +14,9 @@ from ..parts import Fraction, Layer, Mode, NonNegative
 class Dropout(Layer, kind="dropout"):
     """Each number is 0 with probability `rate` in training; what stays is scaled, so that the mean stays too.
 
-    In training y = x m with m = 0, or 1 / (1 - rate) with probability 1 - rate; dL/dx = dL/dy m. Else y = x.
+    In training y = x m with m = 0, or 1 / (1 - rate) with probability 1 - rate. Else y = x.
+
+    Backward: dL/dx = dL/dy m.
 
     Shapes: x, m and y (n, width); every row and every step has a mask m of its own. Forward raises InputError in
     training without noise.

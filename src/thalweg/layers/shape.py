@@ -13,7 +13,9 @@ from ..parts import Draw, Layer, Mode
 class Flatten(Layer, kind="flatten"):
     """A sample of any shape as one row, the last axis running fastest; a flat sample stays as it is.
 
-    Shapes: x (n, *shape), y (n, product of the shape). Backward: dL/dy in the shape of x.
+    Shapes: x (n, *shape), y (n, product of the shape).
+
+    Backward: dL/dx = dL/dy in the shape of x.
 
     >>> import numpy as np
     >>> Flatten().forward((), (), np.array([[[1.0, 2.0], [3.0, 4.0]]]), Mode(training=False))[0].tolist()
