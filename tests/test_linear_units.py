@@ -85,10 +85,12 @@ def test_the_perceptron_is_scikit_learns_epoch_by_epoch(engine):
     from sklearn.linear_model import Perceptron as Theirs
 
     rng = np.random.default_rng(3)
-    x, y = rng.integers(-9, 10, (60, 4)) / 8, rng.integers(2, size=60)
+    x, y = rng.integers(-1024, 1024, (60, 4)) / 256, rng.integers(2, size=60)
     # At z = 0 theirs is wrong whatever is true; from this start none is 0.
     start = np.full((1, 4), 0.3)
-    theirs = Theirs(shuffle=False, eta0=1.0, tol=None, max_iter=7).fit(x, y, coef_init=start, intercept_init=[0.0])
+    theirs = Theirs(shuffle=False, eta0=1.0, tol=None, max_iter=7).fit(
+        x, y, coef_init=start.copy(), intercept_init=[0.0]
+    )
     unit = Perceptron(init={"kind": "given", "values": start.T.tolist()})
     data = {"source": (x, y), "order": "time", "validation": 0.0, "test": 0.0, "scale": "none"}
     ours = run(unit, data, epochs=7, engine=engine, precision="float64")
