@@ -138,9 +138,9 @@ def test_mistakes_are_no_more_than_novikoff_allows(seed):
 
 
 def test_a_perceptron_says_that_xor_is_not_separable_and_what_keeps_the_best():
-    outcome = run("perceptron", "xor").outcome
-    assert "not linearly separable" in outcome
-    assert "network.pocket = true" in outcome
+    (remark,) = run("perceptron", "xor").remarks
+    assert "not linearly separable" in remark
+    assert "network.pocket = true" in remark
 
 
 def test_a_perceptron_that_had_too_few_epochs_says_so():
@@ -149,7 +149,7 @@ def test_a_perceptron_that_had_too_few_epochs_says_so():
     y = (x @ [1.0, -1.0] > 0.05).astype(int)
     found = run("perceptron", {"source": (x, y), "validation": 0.0, "test": 0.0}, epochs=1)
     assert found.measures["training"]["accuracy"] < 1
-    assert "more epochs" in found.outcome
+    assert "more epochs" in found.remarks[0]
 
 
 def test_the_pocket_ends_with_the_best_weights_of_all_epochs():
@@ -226,7 +226,7 @@ def test_just_below_the_safe_rate_the_batch_rule_settles_and_just_above_it_runs_
     assert above.history[-1]["loss"] > 1e3 * above.history[0]["loss"]
     assert not below.notes
     assert "will run away" in above.notes[0]
-    assert "The weights ran away" in above.outcome
+    assert "The weights ran away" in above.remarks[0]
 
 
 def test_weighted_rows_count_in_the_correlation():
@@ -243,8 +243,8 @@ def test_below_the_online_rate_no_step_overshoots():
 def test_online_a_rate_that_overshoots_is_told_with_one_that_is_safe():
     found = run(Adaline(0.01), "digits", epochs=2, engine="compiled")
     assert "single steps overshoot" in found.notes[-1]
-    assert "The weights ran away" in found.outcome
-    safe = float(found.outcome.rstrip(".").split()[-1])
+    assert "The weights ran away" in found.remarks[0]
+    safe = float(found.remarks[0].rstrip(".").split()[-1])
     calm = run(Adaline(safe), "digits", epochs=5, engine="compiled")
     assert not any("overshoot" in note for note in calm.notes)
     assert calm.measures["test"]["accuracy"] > 0.85
@@ -253,7 +253,7 @@ def test_online_a_rate_that_overshoots_is_told_with_one_that_is_safe():
 def test_weights_that_become_infinite_are_named_with_the_rate_that_is_safe():
     found = run(Adaline(50.0, rule="batch"), "and", epochs=2000, precision="float32")
     assert found.diverged
-    assert "a safe rate is" in found.outcome
+    assert "a safe rate is" in found.remarks[0]
 
 
 # The threshold --------------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_a_tuned_threshold_is_chosen_on_validation_rows_and_kept_with_the_run(tm
     np.testing.assert_array_equal(loaded.predict(x), tuned.predict(x))
     held_out = loaded.evaluate(x, y)
     assert held_out["accuracy"] == (loaded.predict(x) == y).mean()
-    assert f"{tuned.threshold:.6g}" in tuned.outcome
+    assert f"{tuned.threshold:.6g}" in tuned.remarks[0]
 
 
 @pytest.mark.parametrize(("labels", "threshold"), [("0/1", 0.5), ("-1/1", 0.0)])

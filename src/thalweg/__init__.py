@@ -14,6 +14,7 @@ from typing import Any
 # Name -> module. Nothing is imported before it is asked for, so that the shell answers at once.
 _PLACES = {
     **dict.fromkeys(("Network", "default_initializer"), "network"),
+    **dict.fromkeys(("Adaline", "Perceptron"), "estimators"),
     **dict.fromkeys(("Run", "load", "resume", "train"), "runs"),
     **dict.fromkeys(("list_runs",), "folders"),
     **dict.fromkeys(("RangeTest", "range_test"), "lr_range"),
@@ -24,7 +25,7 @@ _PLACES = {
     **dict.fromkeys(("Stopping",), "stopping"),
     **dict.fromkeys(("Data", "Dataset", "Preprocessing", "Split"), "data"),
 }
-_MODULES = ("clipping", "data", "initializers", "layers", "losses", "optimizers", "probes", "schedules")
+_MODULES = ("clipping", "data", "initializers", "layers", "linear_units", "losses", "optimizers", "probes", "schedules")
 
 __all__ = [*_PLACES, *_MODULES]
 

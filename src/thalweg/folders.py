@@ -26,7 +26,7 @@ from .spec import Spec, read_spec, to_toml
 # Groups of layers are counted where they come this often, and are no longer than this.
 _MANY, _LONGEST_GROUP = 3, 6
 # What result.json holds of a run.
-RESULT = ("outcome", "interrupted", "diverged", "threshold", "measures", "confusion", "facts", "notes")
+RESULT = ("outcome", "remarks", "interrupted", "diverged", "threshold", "measures", "confusion", "facts", "notes")
 
 
 class Row(NamedTuple):

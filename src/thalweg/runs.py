@@ -67,7 +67,7 @@ class Run:
     `history` has one record an epoch, `measures` the loss and the scores at the end by set ("training", "validation",
     "test"); `state.params` are the weights, one entry a layer. `confusion` counts, for classes, how often each (row)
     was taken for each (column) in the last of these sets. `threshold` is where an answer changes from no to yes, where
-    that was tuned.
+    that was tuned; `remarks` say what was found out beside the measures.
     """
 
     spec: WholeSpec
@@ -82,6 +82,7 @@ class Run:
     interrupted: bool = False
     diverged: str = ""
     threshold: float | None = None
+    remarks: tuple[str, ...] = ()
     folder: Path | None = None
     split: Split | None = field(default=None, repr=False)
 
@@ -174,7 +175,7 @@ class Run:
     def _repr_html_(self) -> str:
         from .report import card
 
-        return card(_title(self), self.outcome, self.measures)
+        return card(_title(self), " ".join([self.outcome, *self.remarks]), self.measures)
 
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
@@ -403,23 +404,23 @@ def _trained(
     measures = {
         name: evaluate(spec.network, loss, fitted.state, data, engine, unit) for name, data in _sets(split).items()
     }
-    outcome = [_outcome(spec, fitted, seconds)]
-    if linear := _linear_unit(spec, split):
-        outcome += linear.after(measures["training"], bool(fitted.diverged))
+    linear = _linear_unit(spec, split)
+    remarks = linear.after(measures["training"], bool(fitted.diverged)) if linear else []
     if threshold is not None:
-        outcome.append(f"It says yes above {threshold:.6g}, tuned on the validation rows.")
+        remarks.append(f"It says yes above {threshold:.6g}, tuned on the validation rows.")
     run = Run(
         spec=spec,
         state=fitted.state,
         history=fitted.history,
         measures=measures,
         preprocessing=split.preprocessing,
-        outcome=" ".join(outcome),
+        outcome=_outcome(spec, fitted, seconds),
         facts=_facts(spec, split, fitted, seconds, engine),
         notes=split.notes,
         interrupted=fitted.interrupted,
         diverged=fitted.diverged,
         threshold=threshold,
+        remarks=tuple(remarks),
         folder=folder,
         split=split,
     )
@@ -555,7 +556,7 @@ def account_of(run: Run) -> Any:
     )
     return Account(
         title=_title(run),
-        outcome=run.outcome,
+        outcome=" ".join([run.outcome, *run.remarks]),
         facts=tuple(run.facts.items()),
         notes=run.notes,
         measures=run.measures,
@@ -594,7 +595,8 @@ def load(folder: str | Path) -> Run:
         history=read_metrics(path / "metrics.jsonl"),
         preprocessing=preprocessing,
         folder=path,
-        **{name: result[name] for name in RESULT} | {"notes": tuple(result["notes"])},
+        **{name: result[name] for name in RESULT}
+        | {"notes": tuple(result["notes"]), "remarks": tuple(result["remarks"])},
     )
 
 
