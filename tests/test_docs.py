@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import thalweg
+from thalweg import linear_units
 from thalweg.parts import Part
 from thalweg.spec import Spec
 
@@ -82,6 +83,7 @@ def test_every_section_and_key_of_a_spec_is_explained():
         assert f"[{section.name}]" in text
     hints = [thalweg.Data, thalweg.Network, thalweg.Training]
     hints += [thalweg.Regularization, thalweg.Stopping, thalweg.Checkpoints]
+    hints += [linear_units.Perceptron, linear_units.Adaline]
     for part in hints:
         for field in dataclasses.fields(part):
             assert re.search(rf"(^{field.name} = |`{field.name}`)", text, re.M), (part.__name__, field.name)
