@@ -1,9 +1,12 @@
+import io
 import math
+import time
 
 import pytest
 
-from thalweg.display import in_words, shown
+from thalweg.display import in_words, shown, working
 from thalweg.training import Progress, Training
+from thalweg.worksheet import Working
 
 
 def progress(step=50, speed=10.0, **record):
@@ -46,3 +49,33 @@ def test_quiet_is_silent(capsys):
     with shown(quiet=True) as watch:
         watch(progress(step=1000))
     assert capsys.readouterr() == ("", "")
+
+
+def test_of_a_worksheet_in_the_making_few_lines_are_told(capsys):
+    with working() as watch:
+        for k in range(100):
+            watch(Working(f"training {k} of 100", k / 100))
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "training 0 of 100 (0%)\n"
+
+
+def test_of_a_worksheet_in_the_making_nothing_is_told_when_quiet(capsys):
+    with working(quiet=True) as watch:
+        watch(Working("training"))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_a_status_line_tells_what_is_computed_and_goes_away(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with working() as watch:
+        watch(Working("training [2] of 8", 0.25))
+        time.sleep(0.3)
+    assert "training [2] of 8 (25%)" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\x1b[2K")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from .training import Progress
+from .worksheet import Working
 
 # Lines of a display that nobody overwrites: no more than one in this time, and always the last.
 _LINE_SECONDS = 1.0
@@ -37,6 +38,34 @@ def loading(quiet: bool = False) -> Callable[[int, int], None]:
             print(f"rows made ready: {done:,} of {total:,}", file=sys.stderr, flush=True)
 
     return watch
+
+
+@contextmanager
+def working(quiet: bool = False) -> Iterator[Callable[[Working], None]]:
+    """A watch for a worksheet in the making: what is being computed now."""
+    if quiet:
+        yield lambda now: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        with Console(stderr=True).status("") as status:
+            yield lambda now: status.update(Text(_working_in_words(now)))
+    else:
+        last = -math.inf
+
+        def watch(now: Working) -> None:
+            nonlocal last
+            if time.monotonic() - last >= _LINE_SECONDS:
+                last = time.monotonic()
+                with suppress(OSError):
+                    print(_working_in_words(now), file=sys.stderr, flush=True)
+
+        yield watch
+
+
+def _working_in_words(now: Working) -> str:
+    return now.text if now.share is None else f"{now.text} ({now.share:.0%})"
 
 
 def in_words(progress: Progress) -> str:

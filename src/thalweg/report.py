@@ -1,8 +1,6 @@
-"""The account of a training run as one HTML page: whole in itself, without network, readable years later.
+"""The account of a training run as one HTML page.
 
-`Account` says what there is to tell, `page` tells it; a section that does not apply is left out. Whatever comes from
-outside (names of classes, columns and files, notes) is escaped, and the page's own policy forbids the browser to load
-anything.
+`Account` says what there is to tell, `page` tells it; a section that does not apply is left out.
 """
 
 from __future__ import annotations
@@ -11,18 +9,14 @@ import base64
 import math
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape, unescape
-from numbers import Integral, Real
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.io import to_html
-from plotly.offline import get_plotlyjs
 
-from . import figures
+from . import figures, pages
 from .figures import measure_name
 from .probes import confusion_matrix
 
@@ -77,37 +71,7 @@ def page(account: Account) -> str:
     """
     tell = (_overview, _curves, _answers, _mistakes, _network, _notes)
     sections = "".join(section(account) for section in tell)
-    return _document(account.title, _header(account), sections + _specification(account.spec))
-
-
-def chart_page(
-    title: str,
-    outcome: str,
-    chart: go.Figure,
-    facts: Sequence[tuple[str, str]] = (),
-    remarks: Sequence[str] = (),
-    spec: str = "",
-) -> str:
-    """A page that tells of one chart: the outcome, the chart, remarks and facts, the spec it came from.
-
-    >>> "<h1>digits</h1>" in chart_page("digits", "A line.", go.Figure(layout={"title": "Loss"}))
-    True
-    """
-    told = "".join(f"<p>{escape(remark)}</p>\n" for remark in remarks)
-    sections = f"<section>\n{_chart('chart', chart)}{told}</section>\n"
-    if facts:
-        sections += _section("Overview", _facts(facts))
-    header = f'<header>\n<h1>{escape(title)}</h1>\n<p class="outcome">{escape(outcome)}</p>\n</header>\n'
-    return _document(title, header, sections + _specification(spec))
-
-
-def _document(title: str, header: str, sections: str) -> str:
-    library = f"<script>{get_plotlyjs()}</script>\n" if "plotly-graph-div" in sections else ""
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n{_HEAD}<title>{escape(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n{library}</head>\n<body>\n{header}<main>\n{sections}</main>\n"
-        f"<script>{_SCRIPT}</script>\n</body>\n</html>\n"
-    )
+    return pages.document(account.title, _header(account), sections + pages.specification(account.spec))
 
 
 def card(title: str, outcome: str, measures: dict[str, dict[str, float]]) -> str:
@@ -156,10 +120,7 @@ def worst_first(account: Account) -> np.ndarray:
 
 
 def _header(account: Account) -> str:
-    return (
-        f'<header>\n<h1>{escape(account.title)}</h1>\n<p class="outcome">{escape(account.outcome)}</p>\n'
-        f"{_headline(account)}</header>\n"
-    )
+    return pages.header(account.title, account.outcome, _headline(account))
 
 
 def _headline(account: Account) -> str:
@@ -169,7 +130,7 @@ def _headline(account: Account) -> str:
     measures = account.measures[rows]
     name = next((name for name in ("accuracy", "r2") if name in measures), next(iter(measures)))
     return (
-        f'<p class="headline"><strong>{_text(_measured(name, measures[name]))}</strong> '
+        f'<p class="headline"><strong>{pages.written(_measured(name, measures[name]))}</strong> '
         f"{escape(measure_name(name))} on the {rows} set</p>\n"
     )
 
@@ -180,19 +141,14 @@ def _measures(measures: dict[str, dict[str, float]]) -> str:
         return ""
     names = list(dict.fromkeys(name for rows in sets for name in measures[rows]))
     rows = [(label, *(_measured(name, measures[label].get(name, math.nan)) for name in names)) for label in sets]
-    return _table("Measures by set of rows", ("set", *map(measure_name, names)), rows)
+    return pages.table("Measures by set of rows", ("set", *map(measure_name, names)), rows)
 
 
 def _overview(account: Account) -> str:
     parts = _measures(account.measures)
     if account.facts:
-        parts += _facts(account.facts)
-    return _section("Overview", f'<div class="overview">\n{parts}</div>\n') if parts else ""
-
-
-def _facts(facts: Sequence[tuple[str, str]]) -> str:
-    items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>\n" for name, value in facts)
-    return f'<dl class="facts">\n{items}</dl>\n'
+        parts += pages.facts(account.facts)
+    return pages.section("Overview", f'<div class="overview">\n{parts}</div>\n') if parts else ""
 
 
 def _curves(account: Account) -> str:
@@ -200,13 +156,13 @@ def _curves(account: Account) -> str:
         return ""
     recorded = dict.fromkeys(key.removeprefix("validation_") for row in account.history for key in row)
     drawn = [name for name in recorded if name not in _NO_MEASURES]
-    charts = [_chart(f"curve-{k}", figures.learning_curves(account.history, name)) for k, name in enumerate(drawn)]
+    charts = [pages.chart(f"curve-{k}", figures.learning_curves(account.history, name)) for k, name in enumerate(drawn)]
     if "learning_rate" in recorded:
-        charts.append(_chart("learning-rate", figures.learning_rate(account.history)))
+        charts.append(pages.chart("learning-rate", figures.learning_rate(account.history)))
     told = "Training: over the rows as they were met during the epoch, with the weights still moving."
     if any(key.startswith("validation_") for row in account.history for key in row):
         told += " Validation: at the end of the epoch."
-    return _section("Training", f'<p>{told}</p>\n<div class="charts">\n{"".join(charts)}</div>\n')
+    return pages.section("Training", f'<p>{told}</p>\n<div class="charts">\n{"".join(charts)}</div>\n')
 
 
 def _answers(account: Account) -> str:
@@ -214,19 +170,21 @@ def _answers(account: Account) -> str:
     if account.true is None or account.predicted is None or not len(account.true):
         return ""
     tell = {"classification": _by_class, "multilabel": _by_label, "regression": _by_value}[account.task]
-    return _section(f"Answers on the {escape(account.held_out)} set", tell(account, account.true, account.predicted))
+    return pages.section(
+        f"Answers on the {escape(account.held_out)} set", tell(account, account.true, account.predicted)
+    )
 
 
 def _by_class(account: Account, true: np.ndarray, predicted: np.ndarray) -> str:
     matrix = confusion_matrix(true, predicted, len(account.target_names))
     commonest = int(matrix.sum(axis=1).argmax())
-    part = _Share(matrix[commonest].sum() / matrix.sum())
-    chart = _chart("confusion", figures.confusion(matrix, account.target_names))
+    part = pages.Share(matrix[commonest].sum() / matrix.sum())
+    chart = pages.chart("confusion", figures.confusion(matrix, account.target_names))
     table = _scores_table(account, np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1), "class")
     kind = "stacked" if len(matrix) > _MANY_CLASSES else "beside"
     return (
         f"<p>For comparison: always saying “{escape(account.target_names[commonest])}” would be right for "
-        f"{_text(part)} of the samples. {_SCORES}</p>\n"
+        f"{pages.written(part)} of the samples. {_SCORES}</p>\n"
         f'<div class="{kind}">\n{chart}{table}</div>\n'
     )
 
@@ -240,10 +198,10 @@ def _by_label(account: Account, true: np.ndarray, predicted: np.ndarray) -> str:
 def _scores_table(account: Account, right: np.ndarray, said: np.ndarray, there: np.ndarray, kind: str) -> str:
     precision, recall = precision_and_recall(right, said, there)
     rows = [
-        (name, n, _Share(p), _Share(r))
+        (name, n, pages.Share(p), pages.Share(r))
         for name, n, p, r in zip(account.target_names, there, precision, recall, strict=True)
     ]
-    return _table(f"Scores by {kind}", (kind, "samples", "precision", "recall"), rows)
+    return pages.table(f"Scores by {kind}", (kind, "samples", "precision", "recall"), rows)
 
 
 def _by_value(account: Account, true: np.ndarray, predicted: np.ndarray) -> str:
@@ -256,8 +214,8 @@ def _by_value(account: Account, true: np.ndarray, predicted: np.ndarray) -> str:
         remarks.append(f"The first {_MOST_TARGETS} of {true.shape[1]} targets are shown.")
     charts = ""
     for k, name in enumerate(account.target_names[:_MOST_TARGETS]):
-        charts += _chart(f"predictions-{k}", figures.predictions(true[::every, k], predicted[::every, k], name))
-        charts += _chart(f"residuals-{k}", figures.residuals(true[:, k], predicted[:, k], name))
+        charts += pages.chart(f"predictions-{k}", figures.predictions(true[::every, k], predicted[::every, k], name))
+        charts += pages.chart(f"residuals-{k}", figures.residuals(true[:, k], predicted[:, k], name))
     remark = f"<p>{' '.join(remarks)}</p>\n" if remarks else ""
     return f'{remark}<div class="charts">\n{charts}</div>\n'
 
@@ -269,7 +227,7 @@ def _mistakes(account: Account) -> str:
     if account.task == "regression":
         heading, told = "Largest errors", "Compared by standard deviations of the true values."
     elif not worst.size:
-        return _section("Mistakes", f"<p>No mistakes: all {n:,} samples of the {rows} set are right.</p>\n")
+        return pages.section("Mistakes", f"<p>No mistakes: all {n:,} samples of the {rows} set are right.</p>\n")
     else:
         order = "" if account.confidence is None else ", the most confident first"
         heading, told = "Mistakes", f"{worst.size:,} of {n:,} samples of the {rows} set are wrong{order}."
@@ -281,7 +239,7 @@ def _mistakes(account: Account) -> str:
         examples = _rows(account, shown)
     if len(shown) < len(worst) and account.task != "regression":
         told += f" The first {len(shown)}:"
-    return _section(heading, f"<p>{told}</p>\n{examples}")
+    return pages.section(heading, f"<p>{told}</p>\n{examples}")
 
 
 def _pictures(account: Account, pictures: np.ndarray, shown: np.ndarray) -> str:
@@ -290,7 +248,7 @@ def _pictures(account: Account, pictures: np.ndarray, shown: np.ndarray) -> str:
     grey = np.round((pictures - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
     items = ""
     for number, picture, answer in zip(shown, grey, answers, strict=True):
-        told = [escape(f"{head} {_text(value)}") for head, value in zip(heads, answer, strict=True)]
+        told = [escape(f"{head} {pages.written(value)}") for head, value in zip(heads, answer, strict=True)]
         items += (
             f'<figure><img src="data:image/png;base64,{_png(picture)}" alt="Sample {number}: {", ".join(told)}">'
             f"<figcaption>{'<br>'.join(told)}</figcaption></figure>\n"
@@ -309,7 +267,7 @@ def _rows(account: Account, shown: np.ndarray) -> str:
         if len(features) < len(account.feature_names):
             caption += f"; the first {len(features)} of {len(account.feature_names)} features"
     rows = [(int(k), *a, *v) for k, a, v in zip(shown, answers, values, strict=True)]
-    return _table(caption, ("sample", *heads, *features), rows)
+    return pages.table(caption, ("sample", *heads, *features), rows)
 
 
 def _verdicts(account: Account, shown: np.ndarray) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -330,7 +288,7 @@ def _verdicts(account: Account, shown: np.ndarray) -> tuple[tuple[str, ...], lis
         answers = [(names[account.true[k]], names[account.predicted[k]]) for k in shown]
     if account.confidence is None:
         return ("true", "said"), answers
-    sure = [_Share(account.confidence[k]) for k in shown]
+    sure = [pages.Share(account.confidence[k]) for k in shown]
     return ("true", "said", "sure"), [(*answer, c) for answer, c in zip(answers, sure, strict=True)]
 
 
@@ -338,82 +296,17 @@ def _network(account: Account) -> str:
     if not account.layers:
         return ""
     total = ("total", "", sum(layer[2] for layer in account.layers))
-    table = _table("Layers from input to output", ("layer", "output", "parameters"), account.layers, foot=total)
-    return _section("Network", table)
+    table = pages.table("Layers from input to output", ("layer", "output", "parameters"), account.layers, foot=total)
+    return pages.section("Network", table)
 
 
 def _notes(account: Account) -> str:
     items = "".join(f"<li>{escape(note)}</li>\n" for note in account.notes)
-    return _section("Notes on the data", f"<ul>\n{items}</ul>\n") if items else ""
-
-
-def _specification(spec: str) -> str:
-    if not spec:
-        return ""
-    return _section(
-        "Specification",
-        '<div class="spec"><button type="button" id="copy">Copy</button>\n'
-        f'<pre id="spec" tabindex="0"><code>{escape(spec)}</code></pre></div>\n',
-    )
-
-
-# --- the pieces that sections are made of
-
-
-class _Share(float):
-    """A part of a whole, written in per cent."""
+    return pages.section("Notes on the data", f"<ul>\n{items}</ul>\n") if items else ""
 
 
 def _measured(name: str, value: float) -> float:
-    return _Share(value) if name == "accuracy" else float(value)
-
-
-def _text(value: Any) -> str:
-    """A cell in words: shares in per cent, four digits for other numbers, a dash for what there is not."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, _Share):
-        return f"{100 * value:.1f}\u202f%"
-    if isinstance(value, Integral):
-        return f"{int(value):,}"
-    if isinstance(value, Real):
-        number = float(value)
-        return f"{number:.0f}" if number.is_integer() and abs(number) < 1e9 else f"{number:.4g}"
-    return str(value)
-
-
-def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]], foot: Sequence[Any] | None = None) -> str:
-    def line(cells: Sequence[Any]) -> str:
-        first, *rest = cells
-        return f'<tr><th scope="row">{escape(_text(first))}</th>{"".join(map(cell, rest))}</tr>\n'
-
-    def cell(value: Any) -> str:
-        kind = ' class="number"' if numeric(value) else ""
-        return f"<td{kind}>{escape(_text(value))}</td>"
-
-    def numeric(value: Any) -> bool:
-        return value is None or isinstance(value, Real)
-
-    body = list(rows)
-    heads = "".join(
-        f'<th scope="col"{" class=number" if k and all(numeric(row[k]) for row in body) else ""}>{escape(name)}</th>'
-        for k, name in enumerate(head)
-    )
-    end = f"<tfoot>\n{line(foot)}</tfoot>\n" if foot else ""
-    return (
-        f'<div class="table" tabindex="0"><table>\n<caption>{escape(caption)}</caption>\n<thead>\n<tr>{heads}</tr>\n'
-        f"</thead>\n<tbody>\n{''.join(map(line, body))}</tbody>\n{end}</table></div>\n"
-    )
-
-
-def _section(heading: str, content: str) -> str:
-    return f"<section>\n<h2>{heading}</h2>\n{content}</section>\n"
-
-
-def _chart(name: str, figure: go.Figure) -> str:
-    config = {"displayModeBar": False, "responsive": True}
-    drawing = to_html(figure, config=config, include_plotlyjs=False, full_html=False, div_id=name)
-    return f'<figure aria-label="{escape(unescape(figure.layout.title.text))}">{drawing}</figure>\n'
+    return pages.Share(value) if name == "accuracy" else float(value)
 
 
 def _png(grey: np.ndarray) -> str:
@@ -447,103 +340,3 @@ def _errors_in_deviations(account: Account) -> np.ndarray:
     deviation = true.std(axis=0)
     errors: np.ndarray = np.abs(predicted - true) / np.where(deviation > 0, deviation, 1.0)
     return errors
-
-
-_HEAD = """<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline';
- style-src 'unsafe-inline'; img-src data: blob:">
-"""
-
-_STYLE = """
-:root {
-  color-scheme: light dark;
-  --page: #ffffff; --card: #f6f7f9; --ink: #1c1f24; --soft: #5a6069; --line: #dde0e5; --accent: #0b6aa8;
-}
-@media screen and (prefers-color-scheme: dark) {
-  :root { --page: #15171b; --card: #1e2126; --ink: #e8eaed; --soft: #a2a8b1; --line: #343941; --accent: #6cb9ec; }
-}
-* { box-sizing: border-box; }
-body {
-  margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 66rem; background: var(--page); color: var(--ink);
-  font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif;
-}
-h1 { margin: 0; font-size: 1.9rem; line-height: 1.2; overflow-wrap: anywhere; }
-h2 { margin: 0 0 .75rem; font-size: 1.25rem; }
-section { margin-top: 2.5rem; padding-top: 1.5rem; border-top: 1px solid var(--line); }
-.outcome { margin: .4rem 0 0; color: var(--soft); font-size: 1.1rem; overflow-wrap: anywhere; }
-.headline { margin: 1.25rem 0 0; font-size: 1.1rem; }
-.headline strong {
-  margin-right: .3rem; color: var(--accent); font-size: 3rem; line-height: 1.1; font-variant-numeric: tabular-nums;
-}
-.table { overflow-x: auto; }
-.stacked > .table { overflow: auto; max-height: 40rem; margin-top: 1.5rem; }
-table { width: max-content; border-collapse: collapse; font-size: .925rem; font-variant-numeric: tabular-nums; }
-caption { padding: 0 0 .5rem; color: var(--soft); text-align: left; font-size: .875rem; }
-th, td {
-  max-width: 16rem; padding: .3rem 1.5rem .3rem 0; border-bottom: 1px solid var(--line);
-  overflow-wrap: break-word; text-align: left; vertical-align: top;
-}
-th:last-child, td:last-child { padding-right: .25rem; }
-thead th { color: var(--soft); font-weight: 600; white-space: nowrap; }
-tbody th { font-weight: 500; }
-tfoot th, tfoot td { border-bottom: 0; font-weight: 600; }
-.number { text-align: right; white-space: nowrap; }
-.overview, .beside { display: grid; align-items: start; }
-.overview { grid-template-columns: minmax(0, auto) minmax(0, 1fr); gap: 1.5rem 4rem; }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 12rem), 1fr)); gap: .75rem 1.5rem; }
-.facts { margin: 0; }
-dt { color: var(--soft); font-size: .8125rem; }
-dd { margin: 0; overflow-wrap: anywhere; }
-figure { margin: 0; min-width: 0; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 29rem), 1fr)); gap: 1.5rem; }
-.beside { grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 1.5rem 2rem; }
-.beside table { width: auto; }
-@media (max-width: 52rem) { .overview, .beside { grid-template-columns: minmax(0, 1fr); } }
-.js-plotly-plot text:not(.heatmap-label *, .hoverlayer *) { fill: var(--ink) !important; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); gap: 1.25rem 1rem; }
-.pictures img {
-  display: block; width: 100%; border: 1px solid var(--line); border-radius: 4px; image-rendering: pixelated;
-}
-figcaption { margin-top: .3rem; font-size: .8125rem; line-height: 1.35; overflow-wrap: anywhere; }
-.spec { position: relative; }
-pre { margin: 0; padding: 1rem; overflow: auto; border-radius: 6px; background: var(--card); font-size: .875rem; }
-code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-button {
-  position: absolute; top: .6rem; right: .6rem; padding: .25rem .7rem;
-  border: 1px solid var(--line); border-radius: 4px;
-  background: var(--page); color: var(--ink); font: inherit; font-size: .8125rem; cursor: pointer;
-}
-@media print {
-  body { padding: 0; max-width: none; font-size: .875rem; }
-  .charts, .overview, .beside { display: block; }
-  .overview > *, .beside > * { margin-bottom: 1rem; }
-  .table, .stacked > .table { max-height: none; overflow: visible; }
-  table { width: auto; font-size: .8rem; }
-  th, td { padding-right: .7rem; }
-  tfoot { display: table-row-group; }
-  figure, tr { break-inside: avoid; }
-  h2 { break-after: avoid; }
-  button, .modebar { display: none !important; }
-}
-"""
-
-# Charts keep the width they were drawn with: on paper they are drawn again, as wide as a sheet.
-# A page opened from a file may be refused the clipboard: then the text is selected, ready to be copied by hand.
-_SCRIPT = """
-const redraw = (width) => {
-  for (const chart of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(chart, { width });
-};
-addEventListener("beforeprint", () => redraw(660));
-addEventListener("afterprint", () => redraw(null));
-const button = document.getElementById("copy"), spec = document.getElementById("spec");
-if (button) button.addEventListener("click", async () => {
-  try {
-    await navigator.clipboard.writeText(spec.textContent);
-    button.textContent = "Copied";
-  } catch {
-    getSelection().selectAllChildren(spec);
-  }
-});
-"""

@@ -1,4 +1,4 @@
-"""A worksheet: text, formulas, numbers, tables and figures, worked out one after another, and told in four forms."""
+"""The blocks that a worksheet is made of: text, formulas, numbers, tables, figures, claims, things to try."""
 
 from __future__ import annotations
 
@@ -113,3 +113,12 @@ class Worksheet:
     blocks: tuple[Block, ...]
     summary: str = ""
     settings: tuple[tuple[str, str], ...] = ()
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        from .html import as_html
+
+        # A frame of its own keeps the page's style, and the notebook's, to themselves.
+        frame = "width: 100%; height: 42rem; border: 0"
+        return f'<iframe srcdoc="{escape(as_html(self))}" title="{escape(self.title)}" style="{frame}"></iframe>'
