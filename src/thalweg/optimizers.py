@@ -26,6 +26,10 @@ def _squares(tree: Tree) -> Tree:
     return map_arrays(lambda g: g * g, tree)
 
 
+def _times(tree: Tree, factor: Array) -> Tree:
+    return map_arrays(lambda a: a * factor, tree)
+
+
 def _scaled(gradient: Tree, square: Tree, rate: Array, epsilon: float) -> Tree:
     """-rate * g / (√s + ε)."""
     return map_arrays(lambda g, s: -rate * g / (namespace(s).sqrt(s) + epsilon), gradient, square)
@@ -219,6 +223,29 @@ class TwoMoments(NamedTuple):
     v: Tree
 
 
+class Corrected(NamedTuple):
+    """What Adam's update is made of: m and v, each with the factor that takes off what its start at zero put on it.
+
+    Δ = -η m̂ / (√v̂ + ε) with m̂ = correct_m m and v̂ = correct_v v. The update itself puts correct_m to the rate, which
+    is one number, and not to m, which is many.
+    """
+
+    m: Tree
+    v: Tree
+    correct_m: Array
+    correct_v: Array
+
+    @property
+    def m_hat(self) -> Tree:
+        """m̂."""
+        return _times(self.m, self.correct_m)
+
+    @property
+    def v_hat(self) -> Tree:
+        """v̂."""
+        return _times(self.v, self.correct_v)
+
+
 @dataclass(frozen=True)
 class Adam(Optimizer, kind="adam"):
     """m <- β₁ m + (1-β₁) g;  v <- β₂ v + (1-β₂) g²;  m̂ = m/(1-β₁ᵗ);  v̂ = v/(1-β₂ᵗ);  Δ = -η m̂ / (√v̂ + ε).
@@ -239,7 +266,7 @@ class Adam(Optimizer, kind="adam"):
     def init(self, params: Tree) -> Tree:
         return TwoMoments(_zeros(params), _zeros(params))
 
-    def _moments(self, grads: Tree, moments: Tree, step: Array) -> TwoMoments:
+    def _moments(self, grads: Tree, moments: Tree, step: Array) -> Tree:
         m = _average(moments.m, grads, at(self.beta_1, step))
         return TwoMoments(m, _average(moments.v, _squares(grads), at(self.beta_2, step)))
 
@@ -247,13 +274,14 @@ class Adam(Optimizer, kind="adam"):
         """1 / (1 - β₁ᵗ) and 1 / (1 - β₂ᵗ): what the start at zero takes from the averages."""
         return 1 / (1 - at(self.beta_1, step) ** (step + 1)), 1 / (1 - at(self.beta_2, step) ** (step + 1))
 
-    def _step(self, m: Tree, v: Tree, correct_m: Array, correct_v: Array, step: Array) -> Tree:
-        rate, epsilon = at(self.learning_rate, step) * correct_m, self.epsilon
-        return map_arrays(lambda m, v: -rate * m / (namespace(v).sqrt(v * correct_v) + epsilon), m, v)
+    def corrected(self, grads: Tree, moments: Tree, step: Array) -> Corrected:
+        """What the update is made of, from moments that have taken in the gradients."""
+        return Corrected(moments.m, moments.v, *self._corrections(step))
 
     def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
         new = self._moments(grads, moments, step)
-        return self._step(new.m, new.v, *self._corrections(step), step), new
+        found = self.corrected(grads, new, step)
+        return _scaled(found.m, found.v_hat, at(self.learning_rate, step) * found.correct_m, self.epsilon), new
 
 
 @dataclass(frozen=True)
@@ -298,10 +326,13 @@ class AMSGrad(Adam, kind="amsgrad"):
     def init(self, params: Tree) -> Tree:
         return ThreeMoments(_zeros(params), _zeros(params), _zeros(params))
 
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
-        m, v = self._moments(grads, TwoMoments(moments.m, moments.v), step)
-        largest = map_arrays(lambda s, v: namespace(v).maximum(s, v), moments.largest, v)
-        return self._step(m, largest, *self._corrections(step), step), ThreeMoments(m, v, largest)
+    def _moments(self, grads: Tree, moments: Tree, step: Array) -> Tree:
+        m, v = super()._moments(grads, moments, step)
+        return ThreeMoments(m, v, map_arrays(lambda s, v: namespace(v).maximum(s, v), moments.largest, v))
+
+    def corrected(self, grads: Tree, moments: Tree, step: Array) -> Corrected:
+        """The same with the largest v so far."""
+        return super().corrected(grads, moments, step)._replace(v=moments.largest)
 
 
 @dataclass(frozen=True)
@@ -316,10 +347,10 @@ class Nadam(Adam, kind="nadam"):
     [-0.01474]
     """
 
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
-        moments = self._moments(grads, moments, step)
+    def corrected(self, grads: Tree, moments: Tree, step: Array) -> Corrected:
+        """The same with m̂ looked ahead, which needs no further factor."""
         beta = at(self.beta_1, step)
         now, correct_v = self._corrections(step)
         ahead = 1 / (1 - beta ** (step + 2))
         look = map_arrays(lambda m, g: beta * ahead * m + (1 - beta) * now * g, moments.m, grads)
-        return self._step(look, moments.v, 1.0, correct_v, step), moments
+        return Corrected(look, moments.v, 1.0, correct_v)

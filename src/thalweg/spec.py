@@ -81,8 +81,8 @@ class Spec(Part):
             ]
             if problems:
                 raise InputError("network", problems)
-            usual = {"task": self.data.task or "classification", "scale": self.data.scale or unit.scale}
-            object.__setattr__(self, "data", dataclasses.replace(self.data, **usual))
+            task, scale = self.data.task or "classification", self.data.scale or unit.scale
+            object.__setattr__(self, "data", dataclasses.replace(self.data, task=task, scale=scale))
 
     def describe(self) -> dict[str, Any]:
         sections = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -1,0 +1,591 @@
+"""One step of a training, told number by number: forward, loss, backward, gradients, optimizer, update."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import re
+import textwrap
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .arrays import Array, Tree, arrays_of, map_arrays
+from .blocks import Block as Stretch
+from .data import Split
+from .divergence import first_fault
+from .engines import make_engine
+from .errors import InputError
+from .folders import data_in_words, layer_in_words, network_in_words
+from .layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Residual, Softmax, stack
+from .layers.stack import Forward
+from .losses import as_targets
+from .noise import Noise, generator
+from .optimizers import Adam
+from .parts import Layer, Mode, Optimizer, Part, at, options_of
+from .schedules import adaptives
+from .spec import Spec, WholeSpec, completed
+from .step import Batch, Plan, State, Trace
+from .stopping import Stopping
+from .trail import Point, the_plan, traced, trail
+from .training import course_of
+from .worksheet import Block, Claim, Formula, Heading, Numbers, Table, Text, Working, Worksheet
+
+# Of more layers than this the first and last few are told in full, and the others in a table.
+_MANY_LAYERS, _ENDS = 12, 3
+_MANY_CLASSES = 12
+
+
+class Formulas(NamedTuple):
+    """What a part computes, and its derivative, as its docstring states them; `backward` is empty for an optimizer."""
+
+    forward: str
+    backward: str = ""
+
+
+def formulas(part: type[Part]) -> Formulas:
+    """The formulas of a kind of layer, loss or optimizer, one a line, from its docstring.
+
+    A docstring begins with the formula, behind a word on what it is. The derivative follows after a semicolon, or
+    stands in a paragraph that begins with `Backward` (of a loss also with `dl/d`); a paragraph with an equation that
+    begins with `With` or `In training` belongs to the formula. Of each paragraph the first sentence is taken.
+
+    >>> from thalweg.layers import Tanh
+    >>> formulas(Tanh)
+    Formulas(forward='y = tanh(z)', backward='dy/dz = 1 - y²')
+    """
+    first, *others = _paragraphs(inspect.cleandoc(part.__doc__ or "").split(">>>")[0])
+    backward = [text for text in others if text.startswith(("Backward", "dl/d"))]
+    forward = [text for text in others if text.startswith(("With ", "In training ")) and "=" in text]
+    if "=" in first or "->" in first or not forward:
+        first = re.sub(r"^[A-Z][^=:]*: ", "", first)
+        if not issubclass(part, Optimizer) and ";  " in first:
+            first, slope = first.split(";  ", 1)
+            backward.insert(0, slope)
+        forward.insert(0, first)
+    return Formulas(_by_line(forward), _by_line(backward))
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Paragraphs, each on one line; an indented block stays as it is and belongs to the paragraph before it."""
+    found: list[str] = []
+    for paragraph in text.strip().split("\n\n"):
+        if paragraph.startswith(" ") and found:
+            found[-1] += "\n" + textwrap.dedent(paragraph)
+        else:
+            found.append(" ".join(paragraph.split("\n")))
+    return found
+
+
+def _by_line(paragraphs: Sequence[str]) -> str:
+    """The first sentence of each paragraph, with a new line where two spaces part its equations."""
+    sentences = (re.split(r"\. (?=[A-Z])", text)[0].removesuffix(".") for text in paragraphs)
+    lines = "\n".join(re.sub(r"^Backward[,:]? |(?<=[;,:.])  +", "\n", text) for text in sentences).splitlines()
+    return "\n".join(line.rstrip(",;. ") for line in lines if line)
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """A step with all its numbers: what it began with, its trace, what the way back needs, and the state after it."""
+
+    spec: WholeSpec
+    split: Split
+    plan: Plan
+    point: Point
+    trace: Trace
+    caches: tuple[tuple[Tree, ...], ...]
+    after: State
+    sample: int | None
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that run; a last activation that runs as one with the loss is none of them."""
+        layers = self.plan.network.layers
+        return layers[:-1] if self.fused else layers
+
+    @property
+    def fused(self) -> Layer | None:
+        """The last activation where it runs as one with the loss."""
+        last = self.spec.network.layers[-1]
+        return last if last != self.plan.network.layers[-1] else None
+
+    def shown(self, array: Array) -> np.ndarray:
+        """An array with one row a sample: all of it, or the row of the sample singled out."""
+        return array if self.sample is None else array[[self.sample]]
+
+    def inputs(self, index: int) -> Array:
+        """What a layer takes in."""
+        return self.trace.outputs[index - 1] if index else self.trace.batch.x
+
+    def named(self, index: int) -> str:
+        return f"layer {index + 1}, {layer_in_words(self.layers[index])}"
+
+    @property
+    def summed(self) -> str:
+        """The remark beside what sums over the batch while one sample is singled out."""
+        return "" if self.sample is None else "over the whole batch"
+
+
+def explain(
+    spec: Spec,
+    step: int = 1,
+    sample: int | None = None,
+    check: bool = False,
+    watch: Callable[[Working], None] = lambda working: None,
+) -> Worksheet:
+    """The worksheet of one step of a training, counted from 1; all its numbers are the engine's, in float64.
+
+    The training runs up to there on the engine that the spec names. `sample` singles out one row of the batch, from 0.
+    With `check` the gradients are compared with central differences of the loss. `watch` hears what is being computed.
+
+    Raises InputError for a step that the training does not have, a row that the batch does not have, and a training
+    that diverges before the step.
+
+    >>> sheet = explain(Spec.of({"data": {"source": "xor"}, "training": {"engine": "eager"}}), step=2, sample=0)
+    >>> [block.values.tolist() for block in sheet.blocks if isinstance(block, Numbers) and block.name == "x"][0]
+    [[0.0, 0.0]]
+    """
+    split = spec.data.load(spec.training.seed)
+    whole = completed(spec, split.train)
+    told = _told(whole, split, step, sample, watch)
+    blocks = [*_blocks(told), *(_checked(told, watch) if check else ())]
+    words = f"{network_in_words(whole.network)};  loss: {whole.loss.kind};  optimizer: {whole.optimizer.kind}"
+    settings = {"step": step, "sample": sample, "seed": whole.training.seed}
+    return Worksheet(
+        f"Step {step} of the training on {data_in_words(whole)}",
+        tuple(blocks),
+        words,
+        tuple((name, str(value)) for name, value in settings.items() if value is not None),
+    )
+
+
+def _told(spec: WholeSpec, split: Split, step: int, sample: int | None, watch: Callable[[Working], None]) -> _Told:
+    course = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
+    if not 1 <= step <= course.steps:
+        raise InputError(
+            "step",
+            f"expected one of the {course.steps} steps of the training, 1 to {course.steps}, received {step};"
+            " more epochs make more steps: --set training.epochs=N",
+        )
+    if sample is not None and not 0 <= sample < course.step_rows:
+        raise InputError("sample", f"expected a row of the batch, 0 to {course.step_rows - 1}, received {sample}")
+    watch(Working(f"training up to step {step}"))
+    plan = the_plan(spec, split)
+    (point,) = trail(spec, split, [step - 1])
+    if not point.sound:
+        raise _diverged(spec, split, plan, step)
+    state, batch = make_engine("eager").place((point.state, point.batch))
+    point = point._replace(state=state, batch=batch)
+    after, trace = traced(plan, point)
+    with np.errstate(all="ignore"):
+        caches = tuple(way.caches for way in _ways_forward(plan, point))
+    return _Told(spec, split, plan, point, trace, caches, after, sample)
+
+
+def _diverged(spec: WholeSpec, split: Split, plan: Plan, step: int) -> InputError:
+    """What to say where a number went wrong before a step: in which step that was, and which number."""
+    (good,) = deque(itertools.takewhile(lambda point: point.sound, trail(spec, split, range(step))), maxlen=1)
+    training = spec.training
+    precision = make_engine(training.engine, training.precision, training.device).precision
+    stretch = Stretch(good.batch, np.arange(len(good.batch.weight))[None], 0, 1)
+    fault = first_fault(spec.network, plan, make_engine("eager", precision), good.state, 0, stretch, 0, 1)
+    what = f": {fault.what}" if fault else ""
+    return InputError(
+        "step",
+        f"the training does not come to step {step}: it diverges at step {good.step + 1}{what}; explain that step or an"
+        " earlier one, or take a smaller learning rate",
+    )
+
+
+def _ways_forward(plan: Plan, point: Point) -> Iterator[Forward]:
+    """The ways forward of a step: one, or one for every piece that the batch is worked off in."""
+    state, count = point.state, plan.accumulate
+    noise, rows = Noise(state.key, state.step), len(point.batch.weight) // count
+    for index in range(count):
+        piece = Batch(*(array[index * rows : (index + 1) * rows] for array in point.batch))
+        mode = Mode(True, piece.weight, noise if count == 1 else noise.at(index))
+        yield plan.network.forward(state.params, state.layers, piece.x, mode)
+
+
+def _blocks(told: _Told) -> Iterator[Block]:
+    yield from _batch(told)
+    yield from _forward(told)
+    yield from _loss(told)
+    yield from _backward(told)
+    yield from _gradients(told)
+    yield from _optimizer(told)
+    yield from _outcome(told)
+
+
+def _batch(told: _Told) -> Iterator[Block]:
+    spec, batch, rows = told.spec, told.trace.batch, told.point.rows
+    course = course_of(spec.network, spec.optimizer, spec.training, told.split.train, told.split.order)
+    step = told.point.step
+    epoch, place = step // course.per_epoch + 1, step % course.per_epoch + 1
+    yield Heading("The batch")
+    yield Text(
+        f"Step {step + 1} of {course.steps}: epoch {epoch}, update {place} of {course.per_epoch}. The batch has"
+        f" {len(rows)} {'row' if len(rows) == 1 else 'rows'} of {batch.x.shape[1]} features"
+        + (f", worked off in {told.plan.accumulate} pieces" if told.plan.accumulate > 1 else "")
+        + (f"; {np.sum(rows < 0)} of them are padding and weigh nothing" if (rows < 0).any() else "")
+        + ". All numbers are worked out in float64."
+    )
+    if adaptives(spec.optimizer):
+        yield Text("The learning rate follows a measure; here it has the value that it starts with throughout.")
+    if spec.stopping != Stopping():
+        yield Text("What would stop the training earlier is left aside: it goes on to this step.")
+    if told.sample is not None:
+        yield Text(
+            f"Row {told.sample} of the batch is singled out: what there is for each row is shown for this one alone."
+        )
+    yield Numbers("rows", told.shown(rows), remark="places in the training set, from 0; -1 is padding")
+    names = told.split.preprocessing.feature_names
+    yield Numbers("x", told.shown(batch.x), remark=", ".join(names) if len(names) <= _MANY_CLASSES else "")
+    classes = told.split.preprocessing.target_names
+    named = {str(number): name for number, name in enumerate(classes) if str(number) != name}
+    numbered = ", ".join(f"{number} = {name}" for number, name in named.items())
+    yield Numbers("target", told.shown(batch.y), remark=numbered if 1 < len(named) <= _MANY_CLASSES else "")
+    if (batch.weight != 1).any():
+        yield Numbers("weight", told.shown(batch.weight), remark="w, how much each row counts")
+
+
+def _in_full(told: _Told) -> list[int]:
+    """The layers that are told in full."""
+    places = range(len(told.layers))
+    return [*places] if len(places) <= _MANY_LAYERS else [*places[:_ENDS], *places[-_ENDS:]]
+
+
+def _left_out(told: _Told) -> Iterator[Block]:
+    rest = len(told.layers) - len(_in_full(told))
+    if rest:
+        yield Text(f"{rest} layers between are left out here; the table of all layers below has them.")
+
+
+def _forward(told: _Told) -> Iterator[Block]:
+    for index in _in_full(told):
+        layer, output = told.layers[index], told.trace.outputs[index]
+        yield Heading(f"Forward: {told.named(index)}")
+        yield Formula(formulas(type(layer)).forward)
+        for name, array in arrays_of(told.point.state.params[index]):
+            yield Numbers(name, array, remark="parameter")
+        for factor in _factors(told, index):
+            if factor.of_forward:
+                yield Numbers(factor.name, factor.values, remark=factor.remark)
+        yield Numbers(_result(layer), told.shown(output), remark=f"output of {told.named(index)}")
+        for name, array in arrays_of(told.after.layers[index]):
+            yield Numbers(f"running {name}", array, remark="after this batch, for prediction")
+        if len(told.layers) > _MANY_LAYERS and index == _ENDS - 1:
+            yield from _left_out(told)
+
+
+def _result(layer: Layer) -> str:
+    return "z" if isinstance(layer, Dense) else "y"
+
+
+class _Factor(NamedTuple):
+    """A number that the way back uses, beside the delta that comes down."""
+
+    name: str
+    values: np.ndarray
+    remark: str = ""
+    of_forward: bool = False
+
+
+def _factors(told: _Told, index: int) -> Iterator[_Factor]:
+    """What a layer multiplies its delta with."""
+    layer, caches = told.layers[index], [piece[index] for piece in told.caches]
+
+    def by_row(arrays: Sequence[Array]) -> np.ndarray:
+        return told.shown(np.concatenate(arrays))
+
+    match layer:
+        case Activation():
+            yield _Factor("f'(z)", by_row([layer.slope(*cache) for cache in caches]), "the slope of the activation")
+        case Softmax():
+            yield _Factor("y", by_row(caches))
+        case Dense():
+            yield _Factor("x", by_row(caches))
+        case Dropout():
+            yield _Factor("m", by_row(caches), "the mask of this step", of_forward=True)
+        case BatchNorm() | LayerNorm():
+            yield _Factor("xhat", by_row([cache[0] for cache in caches]), of_forward=True)
+            scales = [cache[1] for cache in caches]
+            if isinstance(layer, LayerNorm):
+                yield _Factor("s", by_row(scales), "1 / deviation", of_forward=True)
+            else:
+                # The scale of a batch belongs to all its rows.
+                values = np.stack(scales) if len(scales) > 1 else scales[0]
+                remark = "1 / deviation" + (", one row for each piece of the batch" if len(scales) > 1 else "")
+                yield _Factor("s", values, remark, of_forward=True)
+        case Residual():
+            passed = [
+                stack.backward(layer.layers, params.layers, cache[0], delta)[0]
+                for params, cache, delta in _pieces_of(told, index, caches)
+            ]
+            yield _Factor("(df/dx)ᵀ d", by_row(passed), "what passes through the layers; the rest goes around them")
+
+
+def _pieces_of(told: _Told, index: int, caches: Sequence[Tree]) -> Iterator[tuple[Tree, Tree, Array]]:
+    """(parameters, cache, delta) of a layer for every piece of the batch."""
+    for cache, delta in zip(caches, np.split(told.trace.deltas[index], len(caches)), strict=True):
+        yield told.point.state.params[index], cache, delta
+
+
+def _loss(told: _Told) -> Iterator[Block]:
+    loss, outputs, batch = told.plan.loss, told.trace.outputs[-1], told.trace.batch
+    targets = as_targets(outputs, batch.y)
+    with np.errstate(all="ignore"):
+        values, slopes = loss.terms(outputs, targets)
+        probabilities = loss.probabilities(outputs)
+    together = f"{told.fused.kind} and {told.spec.loss.kind}" if told.fused else ""
+    yield Heading(f"Loss: {together or loss.kind}")
+    if told.fused:
+        yield Text(
+            f"{together} run as one: where the chain rule has two factors, one of which may be 0 and the other"
+            " infinite, the pair has the difference alone. z are the logits, the output of the last layer."
+        )
+        yield Formula(formulas(type(told.fused)).forward)
+    yield Formula(formulas(type(loss)).forward)
+    if probabilities is not outputs:
+        yield Numbers("probabilities", told.shown(probabilities), remark=f"{probabilities.shape[1]} a row")
+    yield Numbers("t", told.shown(targets), remark="one-hot" if batch.y.ndim == 1 < targets.shape[1] else "")
+    if smoothing := getattr(loss, "label_smoothing", 0.0):
+        yield Text(
+            f"The labels are smoothed with s = {smoothing:g}: the formulas have (1 - s) t + s/K in place of t, K the"
+            " number of classes (2 where each output is a label of its own)."
+        )
+    yield Numbers("l", told.shown(values), remark="the loss of each row")
+    yield Numbers("L", np.asarray(told.trace.loss), "L = Σ w l / Σ w", "over the whole batch")
+    penalty = told.trace.penalty
+    if not isinstance(penalty, tuple):
+        yield Numbers("R", np.asarray(penalty), "R = l1 Σ|W| + l2/2 ΣW²", "the penalty; what falls is L + R")
+    yield Heading("Delta of the output")
+    backward = formulas(type(loss)).backward
+    place = "z" if "dl/dz" in backward else "y"
+    yield Formula(f"{backward}\ndL/d{place} = dl/d{place} w / Σ w")
+    yield Numbers(f"dl/d{place}", told.shown(slopes), remark="of each row's own loss")
+    yield Numbers(f"dL/d{place}", told.shown(told.trace.deltas[-1]), remark="delta, of the whole loss")
+
+
+def _backward(told: _Told) -> Iterator[Block]:
+    for index in reversed(_in_full(told)):
+        layer, result = told.layers[index], _result(told.layers[index])
+        yield Heading(f"Backward: {told.named(index)}")
+        if isinstance(layer, Activation):
+            yield Formula(f"dL/dz = dL/dy f'(z), number by number\nf'(z): {formulas(type(layer)).backward}")
+        else:
+            yield Formula(formulas(type(layer)).backward)
+        yield Numbers(f"dL/d{result}", told.shown(told.trace.deltas[index]), remark="d, the delta from above")
+        for factor in _factors(told, index):
+            yield Numbers(factor.name, factor.values, remark=factor.remark)
+        for name, array in arrays_of(told.trace.grads[index]):
+            yield Numbers(f"dL/d{name}", array, remark=told.summed)
+        if index:
+            below = "z" if isinstance(layer, Activation | Softmax) else "x"
+            yield Numbers(f"dL/d{below}", told.shown(told.trace.deltas[index - 1]), remark=f"goes on to layer {index}")
+        else:
+            yield Text("Below are the data, which do not learn: dL/dx is not computed.")
+        if len(told.layers) > _MANY_LAYERS and index == len(told.layers) - _ENDS:
+            yield from _left_out(told)
+
+
+def _rms(array: Array) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(np.square(array))))
+
+
+def _gradients(told: _Told) -> Iterator[Block]:
+    trace, state, plan = told.trace, told.point.state, told.plan
+    yield Heading("All layers, and the gradients")
+    rows = []
+    for index, (layer, output) in enumerate(zip(told.layers, trace.outputs, strict=False)):
+        rows.append([index + 1, layer_in_words(layer), str(output.shape), _rms(output), _rms(trace.deltas[index])])
+    yield Table("Root mean square of outputs and deltas", ["layer", "kind", "shape of output", "output", "delta"], rows)
+    kept = _updating_gradients(told)
+    changed = plan.regularization.penalizes or plan.clip is not None
+    columns = ["array", "shape", "parameter", "gradient of L", *(["gradient used"] if changed else [])]
+    yield Table(
+        "Root mean square of parameters and gradients",
+        columns,
+        [
+            [_name_of(place), str(g.shape), _rms(p), _rms(g), *([_rms(used)] if changed else [])]
+            for (place, p), (_, g), (_, used) in _zipped(state.params, trace.grads, kept)
+        ],
+    )
+    if plan.regularization.penalizes:
+        yield Formula("g <- dL/dW + l1 sign(W) + l2 W")
+    if plan.clip is not None:
+        yield Formula(formulas(type(plan.clip)).forward)
+        yield Text(f"Clipping with a limit of {plan.clip.limit:g} {'acted' if trace.clipped else 'did not act'}.")  # type: ignore[attr-defined]
+
+
+def _name_of(place: str) -> str:
+    """`0.W` as a reader counts: W of layer 1."""
+    layer, _, name = place.partition(".")
+    return f"{name} of layer {int(layer) + 1}"
+
+
+def _zipped(*trees: Tree) -> Iterator[tuple[tuple[str, Array], ...]]:
+    return zip(*map(arrays_of, trees), strict=True)
+
+
+def _updating_gradients(told: _Told) -> Tree:
+    """The gradients that the optimizer gets: of the loss and its penalty, clipped."""
+    plan, state = told.plan, told.point.state
+    grads = plan.regularization.gradients(told.trace.grads, state.params)
+    return plan.clip(grads)[0] if plan.clip else grads
+
+
+def _optimizer(told: _Told) -> Iterator[Block]:
+    optimizer, state, plan = told.plan.optimizer, told.point.state, told.plan
+    time = np.asarray(state.step, dtype=float)
+    grads = _updating_gradients(told)
+    yield Heading(f"Optimizer: {optimizer.kind}")
+    if isinstance(optimizer, Adam) and type(optimizer) is not Adam:
+        yield Formula(formulas(Adam).forward)
+    yield Formula(formulas(type(optimizer)).forward)
+    settings = [[field.name, at(getattr(optimizer, field.name), time)] for field in options_of(type(optimizer))]
+    quantities: dict[str, Tree] = {"g": grads}
+    for name in getattr(state.moments, "_fields", ()):
+        quantities[f"{name} before"] = getattr(state.moments, name)
+        quantities[f"{name} after"] = getattr(told.after.moments, name)
+    if isinstance(optimizer, Adam):
+        found = optimizer.corrected(grads, told.after.moments, time)
+        settings += [["factor of m in m̂", found.correct_m], ["factor of v in v̂", found.correct_v]]
+        quantities |= {"m̂": found.m_hat, "v̂": found.v_hat}
+    held = plan.regularization
+    if held.weight_decay is not None or held.max_norm is not None:
+        quantities["Δ of the rule"] = optimizer.update(grads, state.moments, state.params, time)[0]
+    quantities |= {"Δ": told.trace.updates, "before": state.params, "after": told.after.params}
+    if told.after.average:
+        quantities["average after"] = told.after.average
+    yield Table("Its settings at this step", ["", "value"], [["t", int(state.step) + 1], *settings])
+    if held.weight_decay is not None:
+        yield Formula(f"Δ <- Δ - η λ W with λ = {held.weight_decay:g}")
+    if held.max_norm is not None:
+        yield Formula(f"W + Δ with each column scaled down to a norm of at most {held.max_norm:g}")
+    full = {str(index) for index in _in_full(told)}
+    for entries in _zipped(*quantities.values()):
+        place = entries[0][0]
+        if place.partition(".")[0] not in full:
+            continue
+        own = place.partition(".")[2]
+        yield Heading(f"Update: {_name_of(place)}")
+        for name, (_, array) in zip(quantities, entries, strict=True):
+            label = f"{own} {name}" if name in ("before", "after", "average after") else name
+            formula = f"{own} + Δ" if name == "after" and held.max_norm is None else ""
+            yield Numbers(label, array, formula)
+    yield from _left_out(told)
+
+
+def _outcome(told: _Told) -> Iterator[Block]:
+    state = told.point.state
+    # The number of the step stays: the masks and the noise are those of before.
+    _, trace = traced(told.plan, told.point._replace(state=told.after._replace(step=state.step)))
+    yield Heading("After the step")
+    yield Text("The same batch once more, with the same masks and noise where there are any.")
+    rows = [["L", float(told.trace.loss), float(trace.loss)]]
+    if not isinstance(trace.penalty, tuple):
+        rows.append(["R", float(told.trace.penalty), float(trace.penalty)])
+    yield Table("The loss of this batch", ["", "before the step", "after the step"], rows)
+
+
+# The width of the differences: rounding weighs ε |L| / h, what the quotient leaves out h²/6 |L'''|; either is 1e-11.
+_WIDTH = 1e-5
+_TOLERANCE = 1e-6
+# Up to this many parameters all are looked at; of more, a share of this number for each array.
+_ALL_ENTRIES, _ENTRIES, _LEAST_ENTRIES = 600, 120, 4
+
+
+def _checked(told: _Told, watch: Callable[[Working], None]) -> Iterator[Block]:
+    plan, point = told.plan, told.point
+    params = point.state.params
+    grads = plan.regularization.gradients(told.trace.grads, params)
+    arrays, slopes = list(arrays_of(params)), [array for _, array in arrays_of(grads)]
+    few = sum(np.size(array) for _, array in arrays) <= _ALL_ENTRIES
+    share = max(_LEAST_ENTRIES, _ENTRIES // max(1, len(arrays)))
+    # What rounding alone makes of a quotient bounds the gradients that can be told from 0.
+    least = 4 * np.finfo(float).eps * max(1.0, float(np.abs(told.trace.loss))) / _WIDTH / _TOLERANCE
+    rows: list[list[Any]] = []
+    kinks = 0
+    for number, ((place, array), slope) in enumerate(zip(arrays, slopes, strict=True)):
+        watch(Working(f"comparing the gradients of {_name_of(place)}", number / len(arrays)))
+        rng = generator(told.spec.training.seed, "check", number)
+        entries = np.arange(array.size) if few else rng.permutation(array.size)[:share]
+        scale = float(np.abs(slope).max(initial=least))
+        with np.errstate(all="ignore"):
+            errors = [
+                _error(plan, point, number, np.unravel_index(entry, array.shape), slope, _TOLERANCE * scale)
+                for entry in entries
+            ]
+        found = [error for error in errors if error is not None]
+        kinks += len(errors) - len(found)
+        largest = float(np.max(found, initial=0.0))
+        rows.append([_name_of(place), f"{len(found)} of {array.size}", largest, largest / scale])
+    yield Heading("The gradients against finite differences")
+    yield Formula(f"dL/dp = (L(p + h) - L(p - h)) / 2h, h = {_WIDTH:g}, one entry of an array after another")
+    words = "L + R, the loss with its penalty," if plan.regularization.penalizes else "the loss"
+    yield Text(
+        f"Differences of {words} over the same batch, with the same masks, noise and batch statistics. The relative"
+        " error is the error over the largest gradient of the array, or over"
+        f" {least:.1g} where that is larger: what is less can not be told from rounding."
+        + ("" if few else f" A seeded draw of {share} entries stands for each larger array.")
+    )
+    if kinks:
+        yield Text(
+            f"Entries left out because they lie at a kink, of a ReLU say, where within h the gradient itself jumps by"
+            f" more than the error: {kinks}."
+        )
+    worst = float(np.max([row[-1] for row in rows], initial=0.0))
+    yield Table("Largest errors", ["array", "entries compared", "absolute error", "relative error"], rows)
+    yield Claim("the gradients are the slopes of the loss (largest relative error)", worst, 0.0, _TOLERANCE)
+
+
+def _whole_loss(plan: Plan, point: Point) -> float:
+    """L + R, as a step finds it."""
+    batch = point.batch
+    outputs = np.concatenate([way.outputs[-1] for way in _ways_forward(plan, point)])
+    loss, _ = plan.loss(outputs, as_targets(outputs, batch.y), batch.weight)
+    return float(loss) + float(plan.regularization.penalty(point.state.params))
+
+
+def _error(plan: Plan, point: Point, number: int, position: Any, slope: Array, small: float) -> float | None:
+    """By how much the central difference by one entry of an array misses its gradient; None at a kink.
+
+    A kink is where the gradient of one side differs from that of the other by more than an error that is not `small`.
+    """
+    state = point.state
+    sides = [
+        point._replace(state=state._replace(params=_moved(state.params, number, position, width)))
+        for width in (_WIDTH, -_WIDTH)
+    ]
+    above, below = (_whole_loss(plan, side) for side in sides)
+    error = abs((above - below) / (2 * _WIDTH) - float(slope[position]))
+    if error <= small:
+        return error
+    one, other = (_slope(plan, side, number, position) for side in sides)
+    return None if error <= abs(one - other) else error
+
+
+def _slope(plan: Plan, point: Point, number: int, position: Any) -> float:
+    """The gradient of L + R by one entry of the array of that number."""
+    _, trace = traced(plan, point)
+    grads = plan.regularization.gradients(trace.grads, point.state.params)
+    return float([array for _, array in arrays_of(grads)][number][position])
+
+
+def _moved(params: Tree, number: int, position: Any, width: float) -> Tree:
+    """The parameters with one entry of the array of that number changed."""
+    numbers = itertools.count()
+
+    def moved(array: Array) -> Array:
+        if next(numbers) != number:
+            return array
+        array = array.copy()
+        array[position] += width
+        return array
+
+    return map_arrays(moved, params)
