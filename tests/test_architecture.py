@@ -23,6 +23,7 @@ FLOORS = [
         "schedules",
         "clipping",
         "regularization",
+        "landscapes",
         "data",
         "probes",
     ],

@@ -3,6 +3,8 @@
 Every function is pure.
 """
 
+from .flow import curves, delta_by_layer
+from .plane import contours, plane, planes
 from .record import (
     History,
     confusion,
@@ -25,9 +27,14 @@ __all__ = [
     "VERMILION",
     "History",
     "confusion",
+    "contours",
+    "curves",
+    "delta_by_layer",
     "learning_curves",
     "learning_rate",
     "measure_name",
+    "plane",
+    "planes",
     "predictions",
     "rate_range",
     "residuals",

@@ -1,0 +1,146 @@
+"""What flows through a network and a training, as charts: curves side by side, and the size of delta by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from .theme import BLUE, GREEN, ORANGE, PURPLE, SKY, TEMPLATE, VERMILION
+
+_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_FEW_POINTS = 30
+_SMALL_RANGE = 1000
+_MOST_PANELS_IN_A_ROW = 2
+
+
+def curves(
+    x: Sequence[float] | np.ndarray,
+    series: Mapping[str, Any],
+    title: str,
+    x_title: str,
+    y_title: str,
+    log: bool = False,
+    bands: Mapping[str, tuple[Any, Any]] | None = None,
+) -> go.Figure:
+    """Several quantities over x, each {name: y (n,)} with a colour and a dash of its own.
+
+    A quantity with fewer values than x ends early. What is not finite, and with `log` what is not above 0, leaves a
+    gap. `bands` shade the room between {name: (low, high)} in the colour of that name's curve.
+
+    >>> curves([0, 1], {"loss": [0.7, 0.4]}, "Loss", "epoch", "loss").data[0].y.tolist()
+    [0.7, 0.4]
+    """
+    x, figure = np.asarray(x, dtype=float), go.Figure()
+    for number, (name, values) in enumerate(series.items()):
+        colour, dash = _look(number)
+        if bands and name in bands:
+            low, high = bands[name]
+            _band(figure, x, _shown(low, log), _shown(high, log), colour, name)
+        y = _shown(values, log)
+        figure.add_scatter(
+            x=x[: y.size],
+            y=y,
+            name=name,
+            mode="lines+markers" if y.size <= _FEW_POINTS else "lines",
+            line={"color": colour, "dash": dash, "width": 2},
+            marker={"size": 5},
+            legendgroup=name,
+        )
+    figure.update_layout(template=TEMPLATE, title=title, height=380, showlegend=True)
+    figure.update_xaxes(title=x_title)
+    figure.update_yaxes(title=y_title)
+    if log:
+        figure.update_yaxes(type="log")
+        every = np.concatenate([_shown(values, log) for values in series.values()])
+        if np.isfinite(every).any() and np.nanmax(every) < _SMALL_RANGE * np.nanmin(every):
+            # Ticks at 1, 2 and 5 only.
+            figure.update_yaxes(dtick="D2")
+    return figure
+
+
+def delta_by_layer(
+    deltas: Mapping[str, Any], layers: Sequence[int | str], title: str, steps: Sequence[int] | None = None
+) -> go.Figure:
+    """The root mean square of delta by layer, on a logarithmic scale; `layers` numbers or names them from the input on.
+
+    {name: (layers,)} gives one curve a name; with `steps`, {name: (steps, layers)} gives one map of layer over step a
+    name, all on one scale of colours. A delta of exactly 0 leaves a gap.
+
+    >>> delta_by_layer({"tanh": [0.01, 0.1]}, [1, 2], "Delta").data[0].y.tolist()
+    [0.01, 0.1]
+    >>> delta_by_layer({"tanh": [[0.01, 0.1], [0.1, 1.0]]}, [1, 2], "Delta", steps=[0, 10]).data[0].z.tolist()
+    [[-2.0, -1.0], [-1.0, 0.0]]
+    """
+    if steps is None:
+        places = np.arange(len(layers))
+        figure = curves(places, deltas, title, "layer, from the input to the output", "rms of delta", log=True)
+        return figure.update_xaxes(**_named_places(layers))
+    count = len(deltas)
+    columns = min(count, _MOST_PANELS_IN_A_ROW)
+    rows = -(-count // columns)
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=list(deltas),
+        shared_xaxes=True,
+        shared_yaxes=True,
+        horizontal_spacing=0.06,
+        vertical_spacing=0.12,
+    )
+    logs = {name: np.log10(_shown(values, log=True)) for name, values in deltas.items()}
+    for number, (name, values) in enumerate(logs.items()):
+        figure.add_heatmap(
+            x=np.asarray(steps),
+            y=np.arange(len(layers)),
+            z=values.T,
+            coloraxis="coloraxis",
+            row=number // columns + 1,
+            col=number % columns + 1,
+            hovertemplate=f"{name}, step %{{x}}, layer %{{y}}: 10^%{{z:.2f}}<extra></extra>",
+        )
+    figure.update_layout(
+        template=TEMPLATE,
+        title=title,
+        height=110 + 230 * rows,
+        margin={"t": 64},
+        coloraxis={"colorscale": "Cividis", "colorbar": {"title": "rms of delta", **_powers_of_ten(logs)}},
+    )
+    figure.update_xaxes(title="step", row=rows)
+    return figure.update_yaxes(title="layer", col=1).update_yaxes(**_named_places(layers))
+
+
+def _look(number: int) -> tuple[str, str]:
+    """A colour and a dash, a pair of its own for each of the first 36 curves."""
+    turn, place = divmod(number, len(_COLOURS))
+    return _COLOURS[place], _DASHES[(place + turn) % len(_DASHES)]
+
+
+def _shown(values: Any, log: bool) -> np.ndarray:
+    y = np.asarray(values, dtype=float)
+    return np.where(np.isfinite(y) & ((y > 0) | (not log)), y, np.nan)
+
+
+def _band(figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, name: str) -> None:
+    shared = {"mode": "lines", "line": {"width": 0}, "legendgroup": name, "showlegend": False, "hoverinfo": "skip"}
+    figure.add_scatter(x=x[: low.size], y=low, **shared)
+    rgb = ", ".join(str(int(colour[place : place + 2], 16)) for place in (1, 3, 5))
+    figure.add_scatter(x=x[: high.size], y=high, fill="tonexty", fillcolor=f"rgba({rgb}, 0.18)", **shared)
+
+
+def _powers_of_ten(logs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Ticks of a scale of logarithms at whole powers of ten, at most about eight of them."""
+    known = np.concatenate([values[np.isfinite(values)] for values in logs.values()])
+    low, high = (int(np.floor(known.min())), int(np.ceil(known.max()))) if known.size else (0, 0)
+    powers = range(low, high + 1, max(1, -(-(high - low) // 8)))
+    return {"tickmode": "array", "tickvals": list(powers), "ticktext": [f"10<sup>{power}</sup>" for power in powers]}
+
+
+def _named_places(layers: Sequence[int | str]) -> dict[str, Any]:
+    """Ticks at every layer, or where there are many at about ten of them."""
+    places = range(0, len(layers), -(-len(layers) // 12))
+    return {"tickmode": "array", "tickvals": list(places), "ticktext": [str(layers[place]) for place in places]}

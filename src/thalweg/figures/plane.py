@@ -1,0 +1,217 @@
+"""Figures over a plane of two inputs: regions with their samples and lines, and contours with the paths over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from .theme import BLUE, GREEN, ORANGE, PURPLE, SKY, TEMPLATE, VERMILION
+
+_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_BORDER, _GREY = "#7c7f85", "rgba(128, 132, 140, {})"
+_BANDS = 16
+# A path that runs farther from the picture than so many of its widths is not drawn there.
+_FAR = 20
+
+Line = tuple[str, np.ndarray, float]
+
+
+def plane(
+    x: np.ndarray,
+    y: np.ndarray,
+    values: np.ndarray,
+    points: np.ndarray | None = None,
+    classes: np.ndarray | None = None,
+    names: Sequence[str] = (),
+    title: str = "",
+    axes: tuple[str, str] = ("x1", "x2"),
+    lines: Sequence[Line] = (),
+    levels: Sequence[float] | None = None,
+) -> go.Figure:
+    """What a network says about each place of a plane: `values` (len(y), len(x)), over the places x and y.
+
+    With rising `levels` the plane is divided into regions, one below, between and above them, each in the colour of the
+    class of that number; without, the values are shaded on a scale. `points` (n, 2) are samples, in the colours of
+    their `classes` (n,), whole numbers from 0, that are called `names`. Each of `lines` is (name, w, b): the line where
+    w · x + b = 0; it is left out where it does not cross the picture.
+
+    >>> x = np.linspace(0, 1, 3)
+    >>> figure = plane(x, x, x[:, None] + x, levels=[0.9], lines=[("half", np.array([1.0, 0.0]), -0.5)])
+    >>> figure.data[0].z.tolist()
+    [[0, 0, 1], [0, 1, 1], [1, 1, 1]]
+    >>> figure.data[-1].x.tolist(), figure.data[-1].y.tolist()
+    ([0.5, 0.5], [0.0, 1.0])
+    """
+    figure = go.Figure([*_ground(x, y, values, levels), *_samples(points, classes, names)])
+    for number, (name, w, b) in enumerate(lines):
+        ends = _ends(x, y, np.asarray(w, dtype=float), float(b))
+        if ends is not None:
+            line = {"color": _COLOURS[(number + 2) % len(_COLOURS)], "dash": _DASHES[number % len(_DASHES)], "width": 3}
+            figure.add_scatter(x=ends[:, 0], y=ends[:, 1], mode="lines", name=name, line=line, hoverinfo="skip")
+    figure.update_xaxes(title=axes[0], range=[x[0], x[-1]], showgrid=False)
+    figure.update_yaxes(title=axes[1], range=[y[0], y[-1]], showgrid=False)
+    return figure.update_layout(template=TEMPLATE, title=title, height=460, showlegend=True)
+
+
+def planes(
+    x: np.ndarray,
+    y: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    points: np.ndarray | None = None,
+    classes: np.ndarray | None = None,
+    names: Sequence[str] = (),
+    title: str = "",
+    axes: tuple[str, str] = ("x1", "x2"),
+    levels: Sequence[float] | None = None,
+    columns: int = 3,
+) -> go.Figure:
+    """Several planes with the same samples, one beside the other under their names; the rest as for `plane`.
+
+    >>> x = np.linspace(0, 1, 3)
+    >>> figure = planes(x, x, {"before": x[:, None] + x, "after": x[:, None] - x}, levels=[0.5])
+    >>> [note.text for note in figure.layout.annotations]
+    ['before', 'after']
+    """
+    columns = min(columns, len(values))
+    rows = -(-len(values) // columns)
+    gaps = {"horizontal_spacing": 0.06, "vertical_spacing": 0.14 / max(rows - 1, 1) if rows > 1 else 0.0}
+    figure = make_subplots(rows, columns, subplot_titles=list(values), **gaps)
+    for number, one in enumerate(values.values()):
+        for trace in [*_ground(x, y, one, levels), *_samples(points, classes, names, size=4)]:
+            trace.update(showlegend=number == 0) if trace.type == "scatter" else trace.update(showscale=False)
+            figure.add_trace(trace, number // columns + 1, number % columns + 1)
+    figure.update_xaxes(range=[x[0], x[-1]], showgrid=False)
+    figure.update_yaxes(range=[y[0], y[-1]], showgrid=False)
+    figure.update_xaxes(title=axes[0], row=rows)
+    figure.update_yaxes(title=axes[1], col=1)
+    # The names of the planes stand between the legend and the planes.
+    return figure.update_layout(template=TEMPLATE, title=title, height=130 + 270 * rows, legend={"y": 1.0 + 0.1 / rows})
+
+
+def contours(
+    x: np.ndarray,
+    y: np.ndarray,
+    values: np.ndarray,
+    paths: Mapping[str, np.ndarray],
+    title: str = "",
+    axes: tuple[str, str] = ("x1", "x2"),
+    minimum: np.ndarray | None = None,
+) -> go.Figure:
+    """A function of two variables, `values` (len(y), len(x)), and over it the paths (steps, 2) by their names.
+
+    The values may span many decades: the contours are drawn where they divide the picture into bands of the same area,
+    the paler the lower. A path starts at the white circle and ends at the one of its colour; what is not finite or far
+    outside of the picture is left out. `minimum` (2,) or (k, 2) is marked by stars.
+
+    >>> x = np.linspace(-1, 1, 5)
+    >>> figure = contours(x, x, x[:, None] ** 2 + x**2, {"down": np.array([[1.0, 1.0], [0.5, 0.5]])})
+    >>> figure.data[1].name, figure.data[1].x.tolist()
+    ('down', [1.0, 0.5])
+    """
+    hover = f"{axes[0]} %{{x:.3~g}}, {axes[1]} %{{y:.3~g}}<br>value %{{customdata:.4~g}}<extra></extra>"
+    bands = go.Contour(
+        x=x,
+        y=y,
+        z=_shares(values),
+        customdata=values,
+        colorscale=[[0, _GREY.format(0.02)], [1, _GREY.format(0.35)]],
+        contours={"start": 1 / _BANDS, "end": 1 - 1 / _BANDS, "size": 1 / _BANDS},
+        line={"width": 0.7, "color": _GREY.format(0.6)},
+        showscale=False,
+        hovertemplate=hover,
+    )
+    figure = go.Figure(bands)
+    for number, (name, path) in enumerate(paths.items()):
+        colour, (across, up) = _COLOURS[number % len(_COLOURS)], _drawable(x, y, np.asarray(path, dtype=float)).T
+        line = {"color": colour, "dash": _DASHES[number % len(_DASHES)], "width": 2.5}
+        figure.add_scatter(x=across, y=up, mode="lines", name=name, line=line, hovertemplate=f"{name}<extra></extra>")
+        mark = {"color": colour, "size": 9, "line": {"width": 1, "color": "white"}}
+        last = np.flatnonzero(np.isfinite(across))[-1:]
+        figure.add_scatter(x=across[last], y=up[last], mode="markers", marker=mark, showlegend=False, hoverinfo="skip")
+    for start in np.unique([np.asarray(path, dtype=float)[0] for path in paths.values()], axis=0) if paths else ():
+        mark = {"size": 12, "color": "white", "line": {"width": 2.5, "color": _BORDER}}
+        figure.add_scatter(x=start[:1], y=start[1:], mode="markers", marker=mark, showlegend=False, hoverinfo="skip")
+    if minimum is not None:
+        stars, mark = np.atleast_2d(minimum), {"symbol": "star", "size": 14, "color": ORANGE}
+        mark["line"] = {"width": 1, "color": _BORDER}
+        figure.add_scatter(x=stars[:, 0], y=stars[:, 1], mode="markers", marker=mark, name="minimum")
+    figure.update_xaxes(title=axes[0], range=[x[0], x[-1]], showgrid=False)
+    figure.update_yaxes(title=axes[1], range=[y[0], y[-1]], showgrid=False)
+    return figure.update_layout(template=TEMPLATE, title=title, height=460, showlegend=True)
+
+
+def _ground(x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: Sequence[float] | None) -> list[go.Heatmap]:
+    """The shades below, and the border at each level."""
+    hover = "%{x:.3~g}, %{y:.3~g}<br>value %{customdata:.3~g}<extra></extra>"
+    if levels is None:
+        scale = [[0, BLUE], [0.5, "#d9d9d9"], [1, VERMILION]]
+        return [go.Heatmap(x=x, y=y, z=values, customdata=values, colorscale=scale, opacity=0.6, hovertemplate=hover)]
+    count = len(levels) + 1
+    steps = [[edge / count, _COLOURS[(edge - side) % len(_COLOURS)]] for edge in range(count + 1) for side in (1, 0)]
+    regions = go.Heatmap(
+        x=x,
+        y=y,
+        z=np.digitize(values, levels),
+        customdata=values,
+        colorscale=steps[1:-1],
+        zmin=-0.5,
+        zmax=count - 0.5,
+        opacity=0.25,
+        showscale=False,
+        hovertemplate=hover,
+    )
+    line = {"width": 2, "color": _BORDER, "smoothing": 0}
+    kept: dict[str, object] = {"showscale": False, "showlegend": False, "hoverinfo": "skip", "line": line}
+    borders = [
+        go.Contour(x=x, y=y, z=values, contours={"start": at, "end": at, "size": 1, "coloring": "none"}, **kept)
+        for at in levels
+    ]
+    return [regions, *borders]
+
+
+def _samples(
+    points: np.ndarray | None, classes: np.ndarray | None, names: Sequence[str], size: int = 8
+) -> list[go.Scatter]:
+    if points is None:
+        return []
+    points = np.asarray(points, dtype=float)
+    numbers = np.zeros(len(points), dtype=int) if classes is None else np.asarray(classes).astype(int).ravel()
+    traces = []
+    for number in np.unique(numbers):
+        mark = {"color": _COLOURS[number % len(_COLOURS)], "symbol": _SYMBOLS[number % len(_SYMBOLS)], "size": size}
+        mark["line"] = {"width": 1 if size > 5 else 0, "color": "white"}
+        named = names[number] if number < len(names) else f"class {number}" if classes is not None else "samples"
+        across, up = points[numbers == number].T
+        hover = f"{named}: %{{x:.3~g}}, %{{y:.3~g}}<extra></extra>"
+        group = {"name": named, "legendgroup": named, "hovertemplate": hover}
+        traces.append(go.Scatter(x=across, y=up, mode="markers", marker=mark, **group))
+    return traces
+
+
+def _ends(x: np.ndarray, y: np.ndarray, w: np.ndarray, b: float) -> np.ndarray | None:
+    """Where the line w · x + b = 0 enters and leaves the picture, (2, 2); None where it does not cross it."""
+    at_sides = [(side, -(b + w[0] * side) / w[1]) for side in (x[0], x[-1]) if w[1]]
+    at_rows = [(-(b + w[1] * row) / w[0], row) for row in (y[0], y[-1]) if w[0]]
+    inside = [(p, q) for p, q in at_sides + at_rows if x[0] <= p <= x[-1] and y[0] <= q <= y[-1]]
+    ends = np.unique(np.array(inside), axis=0) if inside else np.empty((0, 2))
+    return ends[[0, -1]] if len(ends) > 1 else None
+
+
+def _shares(values: np.ndarray) -> np.ndarray:
+    """For each value the share of all values that are below it, 0 to 1; equal values have equal shares."""
+    flat = np.sort(values, axis=None)
+    middle = (np.searchsorted(flat, values, side="left") + np.searchsorted(flat, values, side="right")) / 2
+    return middle / flat.size
+
+
+def _drawable(x: np.ndarray, y: np.ndarray, path: np.ndarray) -> np.ndarray:
+    low, high = np.array([x[0], y[0]]), np.array([x[-1], y[-1]])
+    reach = _FAR * (high - low)
+    with np.errstate(invalid="ignore"):
+        near = np.all((path > low - reach) & (path < high + reach), axis=1, keepdims=True)
+    return np.where(near, path, np.nan)
