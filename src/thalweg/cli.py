@@ -1,4 +1,4 @@
-"""The shell: `thalweg train`, `lr-range`, `predict`, `runs`, `report`.
+"""The shell: `thalweg train`, `lr-range`, `predict`, `runs`, `report`, `explain`, `lesson`.
 
 What takes time to import is imported when it is needed.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-EXIT_INPUT, EXIT_DIVERGED, EXIT_INTERRUPTED = 2, 3, 130
+EXIT_WRONG, EXIT_INPUT, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 2, 3, 130
 _MANY_CLASSES = 12
 
 app = typer.Typer(
@@ -35,6 +35,10 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Decides weights, split
 EngineName = Annotated[str | None, typer.Option("--engine", help="compiled (XLA) or eager (NumPy, float64).")]
 DeviceName = Annotated[str | None, typer.Option("--device", help="cpu or gpu.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run [default: runs/NAME-TIME].")]
+SheetFile = Annotated[
+    Path | None, typer.Option("--out", help="Write to this file; its suffix names the form: .html, .md, .json, .txt.")
+]
+SheetForm = Annotated[str | None, typer.Option("--format", help="text, html, markdown or json.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
@@ -256,6 +260,8 @@ def _print_measures(run: Any) -> None:
         for name, counts in zip(run.preprocessing.target_names, run.confusion, strict=True):
             matrix.add_row(name, *(str(count) if count else "·" for count in counts))
         console.print(matrix)
+    for remark in run.remarks:
+        console.print(remark, highlight=False)
     console.print(f"report: {run.folder / 'report.html'}", highlight=False)
 
 
@@ -370,3 +376,283 @@ def report(
     path = out or run / "report.html"
     commit(path, load(run).report().encode())
     print(path)
+
+
+@app.command()
+def explain(
+    spec: Annotated[
+        str | None,
+        typer.Argument(
+            help="A TOML file, the name of an example or of a data source, or the folder of a run.", show_default=False
+        ),
+    ] = None,
+    step: Annotated[int, typer.Option("--step", help="The step to tell, from 1; the training runs up to it.")] = 1,
+    sample: Annotated[int | None, typer.Option("--sample", help="Single out this row of the batch, from 0.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Compare each gradient with finite differences.")] = False,
+    settings: Settings = None,
+    data: DataFile = None,
+    target: Target = None,
+    data_dir: DataDir = None,
+    seed: Seed = None,
+    out: SheetFile = None,
+    form: SheetForm = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tell one whole training step number by number: forward, loss, backward, gradients, optimizer, update.
+
+    \b
+    thalweg explain xor
+    thalweg explain digits --step 100 --sample 0 --check
+    thalweg explain runs/digits-20260102-101500 --step 5 --out step.html
+    """
+    from .display import working
+    from .explain import explain as told
+    from .worksheet import form_of
+
+    wanted = form_of(out, "json" if json else form)
+    of_run = Path(spec) / "spec.toml" if spec else None
+    changes = _changes(data, target, data_dir, None, seed, None, None)
+    name = str(of_run) if of_run and of_run.is_file() else spec
+    described, _ = _spec_and_name("explain", name, data, changes, settings or [])
+    with working(quiet) as watch:
+        sheet = told(described, step, sample, check, watch)
+    _hand_over(sheet, wanted, out)
+
+
+@app.command()
+def lesson(
+    name: Annotated[str | None, typer.Argument(help="The name of a lesson.", show_default=False)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Set a parameter of the lesson: name=value. May be repeated.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The short form, which takes seconds.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Write all lessons into the folder --out, linked.")] = False,
+    out: SheetFile = None,
+    form: SheetForm = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Work a lesson out on the real engine; without a name list all lessons.
+
+    \b
+    thalweg lesson
+    thalweg lesson gradient-step --set learning_rate=0.3
+    thalweg lesson vanishing --quick --out vanishing.html
+    thalweg lesson --all --out site
+    """
+    from .display import working
+    from .lessons.shelf import lesson as lesson_of
+    from .lessons.shelf import settings_of
+    from .worksheet import form_of
+
+    if every:
+        _write_lessons(name, settings, quick, out, form, json, quiet)
+        return
+    if name is None:
+        _list_lessons(settings, out, form, json)
+        return
+    wanted = form_of(out, "json" if json else form)
+    chosen = lesson_of(name, settings_of(settings or []), quick)
+    with working(quiet) as watch:
+        sheet = chosen.sheet(watch)
+    _hand_over(sheet, wanted, out)
+
+
+def _write_lessons(
+    name: str | None,
+    settings: list[str] | None,
+    quick: bool,
+    out: Path | None,
+    form: str | None,
+    json: bool,
+    quiet: bool,
+) -> None:
+    from .display import working
+    from .errors import InputError
+    from .files import commit
+    from .lessons.shelf import INDEX, site
+
+    if name is not None or settings:
+        raise InputError("--all", "writes every lesson as it is, and takes no name and no --set")
+    if json or form not in (None, "html"):
+        raise InputError("--all", "writes HTML, and takes no other --format")
+    if out is None:
+        raise InputError("--all", "needs the folder to write into: thalweg lesson --all --out site")
+    if out.exists() and not out.is_dir():
+        raise InputError("--out", f"expected a folder with --all, received the file {out}")
+    with working(quiet) as watch:
+        for file in site(quick, watch):
+            commit(out / file.name, file.text.encode())
+    print(out / INDEX)
+
+
+def _list_lessons(settings: list[str] | None, out: Path | None, form: str | None, json: bool) -> None:
+    from .errors import InputError
+    from .lessons.shelf import chapters
+
+    if settings or out or form:
+        raise InputError("lesson", "expected the name of a lesson; `thalweg lesson` lists them")
+    if json:
+        listed = (kind for kinds in chapters().values() for kind in kinds)
+        _print_json([{"name": kind.kind, "title": kind.title, "subject": kind.subject} for kind in listed])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Lessons: thalweg lesson NAME", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it shows")
+    for chapter, kinds in chapters().items():
+        table.add_row("", "")
+        table.add_row(chapter, style="bold")
+        for kind in kinds:
+            table.add_row(kind.kind, kind.subject)
+    Console().print(table)
+
+
+def _hand_over(sheet: Any, form: str, out: Path | None) -> None:
+    """Print a worksheet in that form, or write it to a file and print the file's name."""
+    from .files import commit
+    from .worksheet import FORMS, show
+
+    if out is not None:
+        commit(out, FORMS[form](sheet).encode())
+        print(out)
+    elif form == "text":
+        from rich.console import Console
+
+        show(sheet, Console())
+    else:
+        sys.stdout.write(FORMS[form](sheet))
+
+
+@app.command()
+def exercise(
+    name: Annotated[str | None, typer.Argument(help="The name of an exercise.", show_default=False)] = None,
+    answers: Annotated[
+        list[str] | None,
+        typer.Option("--answer", help='Check an answer: a=0.5, "b=y - t", "c=[1, 2]". May be repeated.'),
+    ] = None,
+    solution: Annotated[bool, typer.Option("--solution", help="Show the worked solution.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Decides the numbers of the question.")] = 0,
+    out: SheetFile = None,
+    form: SheetForm = None,
+    json: Json = False,
+) -> None:
+    """Derive or compute, and have the answers checked; without a name list all exercises.
+
+    On a terminal the parts are asked one after another. Exit code 1: an answer is wrong.
+
+    \b
+    thalweg exercise
+    thalweg exercise identity-mse --answer a=0.5 --answer "b=y - t"
+    thalweg exercise two-layer-gradients --seed 7 --solution
+    """
+    from .errors import InputError
+    from .exercises import Exercise
+    from .worksheet import form_of
+
+    if name is None:
+        if answers or solution or out or form:
+            raise InputError("exercise", "expected the name of an exercise; `thalweg exercise` lists them")
+        _list_exercises(json)
+        return
+    if answers and (out or form):
+        raise InputError("--answer", "prints its verdicts, and takes no --out and no --format; --json goes with it")
+    chosen = Exercise.of({"kind": name, "seed": seed})
+    if answers:
+        _check_answers(chosen, _lettered(answers), solution, json)
+        return
+    wanted = form_of(out, "json" if json else form)
+    _hand_over(chosen.sheet(solved=solution), wanted, out)
+    if not solution and out is None and wanted == "text" and sys.stdin.isatty() and sys.stdout.isatty():
+        _ask(chosen)
+
+
+def _list_exercises(json: bool) -> None:
+    from .exercises import EXERCISES
+
+    if json:
+        _print_json([{"name": kind.kind, "title": kind.title, "subject": kind.subject} for kind in EXERCISES])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Exercises: thalweg exercise NAME", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("name", no_wrap=True)
+    table.add_column("what one practises")
+    for kind in EXERCISES:
+        table.add_row(kind.kind, kind.subject)
+    Console().print(table)
+
+
+def _lettered(answers: list[str]) -> dict[str, str]:
+    """Answers as the shell writes them, `a=0.5`, by their letters."""
+    from .errors import InputError
+
+    found: dict[str, str] = {}
+    for answer in answers:
+        letter, equals, text = answer.partition("=")
+        if not equals or not letter.strip():
+            raise InputError("--answer", f"expected letter=answer, as in a=0.5; received {answer!r}")
+        if letter.strip() in found:
+            raise InputError("--answer", f"expected one answer to {letter.strip()}, received two")
+        found[letter.strip()] = text.strip()
+    return found
+
+
+def _check_answers(chosen: Any, answers: dict[str, str], solution: bool, json: bool) -> None:
+    from .worksheet import as_json
+
+    verdicts = chosen.check(answers)
+    right = all(verdict.right for verdict in verdicts.values())
+    if json:
+        from json import loads
+
+        told = {letter: {"answer": answers[letter], **verdicts[letter]._asdict()} for letter in verdicts}
+        worked = {"solution": loads(as_json(chosen.sheet(solved=True)))} if solution else {}
+        _print_json({"exercise": chosen.kind, "seed": chosen.seed, "right": right, "answers": told, **worked})
+    else:
+        for letter, verdict in verdicts.items():
+            print(f"({letter}) {_said(verdict)}")
+        if solution:
+            _hand_over(chosen.sheet(solved=True), "text", None)
+    if not right:
+        sys.exit(EXIT_WRONG)
+
+
+def _said(verdict: Any) -> str:
+    return f"{'✓' if verdict.right else '✗'} {verdict.says}"
+
+
+def _ask(chosen: Any) -> None:
+    """Ask the parts of an exercise on the terminal, each until it is right or left out; Ctrl-D ends it."""
+    from .errors import InputError
+
+    print("\nType each answer; Enter leaves one out, Ctrl-D ends.")
+    wrong: set[str] = set()
+    for letter, task in chosen.tasks().items():
+        while True:
+            try:
+                text = input(f"({letter}) {task.asks} ").strip()
+            except EOFError:
+                print()
+                sys.exit(EXIT_WRONG if wrong else 0)
+            except KeyboardInterrupt:
+                print()
+                raise
+            if not text:
+                break
+            try:
+                verdict = chosen.check({letter: text})[letter]
+            except InputError as error:
+                print(error)
+                continue
+            print(_said(verdict))
+            if verdict.right:
+                wrong.discard(letter)
+                break
+            wrong.add(letter)
+    if wrong:
+        sys.exit(EXIT_WRONG)
