@@ -1,0 +1,379 @@
+"""Formulas typed by a user: read by Python's grammar, and evaluated by nothing but the functions named here.
+
+No text is ever run. What Python's parser makes of it is walked once; whatever is not arithmetic is refused, and what
+remains becomes a function of arrays. Length, depth and size are limited, so that no text takes long or fills memory.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import re
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .arrays import Array, namespace
+from .errors import InputError, Problem, nearest
+from .functions import log_softmax, sigmoid, softmax, softplus
+
+LONGEST, DEEPEST, LARGEST = 1000, 100, 10**6
+"""Characters of a formula, operations inside of each other, and numbers that an array may grow to."""
+
+_Values = Mapping[str, Array]
+_Term = Callable[[_Values], Array]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A formula of named numbers or arrays, as a function: `Expression.parse("y - t", ["y", "t"])(y=0.8, t=1.0)`.
+
+    It may hold numbers, the names given, pi and e, + - * / ** @ and comparisons (which give 0 or 1), `.T`, rows of
+    numbers in brackets, and the functions of `FUNCTIONS`; `sum`, `mean`, `max` and `min` take `axis` and `keepdims`.
+    Also read: ^ and ² for powers, · and × for products, ᵀ for `.T`, Greek letters for their names (σ for sigma,
+    which is sigmoid). Numbers are floats; what is not defined is NaN or infinite.
+
+    >>> import numpy
+    >>> Expression.parse("(σ(z) - t)²", ["z", "t"])(z=numpy.zeros(2), t=numpy.array([0.0, 1.0])).tolist()
+    [0.25, 0.25]
+    >>> Expression.parse("[[1, 2], [3, 4]] @ [1, 1/2]")().tolist()
+    [2.0, 5.0]
+    >>> Expression.parse("y - q", ["y", "t"])
+    Traceback (most recent call last):
+    ...
+    thalweg.errors.InputError: formula: at character 5, 'q': unknown name; known: y, t
+    """
+
+    text: str
+    names: tuple[str, ...]
+    term: _Term = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str, names: Collection[str] = (), without: Collection[str] = ()) -> Expression:
+        """The formula in `text`, which may use `names`, and all functions but those in `without`.
+
+        Raises InputError, with the place in the text, for whatever is no such formula.
+        """
+        return cls(text, tuple(names), _Reader(text, names, without).read())
+
+    def __call__(self, **values: Array) -> Array:
+        """The value for arrays (of one namespace) or numbers by name; all of its names must be given.
+
+        Raises InputError, with the place in the text, where shapes do not go together.
+        """
+        with np.errstate(all="ignore"):
+            # Whole numbers have no negative powers: times 1.0 they are floats of their own namespace.
+            return self.term({name: 1.0 * value for name, value in values.items()})
+
+
+class _Function(NamedTuple):
+    """What a name stands for, how many arrays it takes at least and at most, and which settings it knows."""
+
+    apply: Callable[..., Array]
+    least: int = 1
+    most: int = 1
+    settings: tuple[str, ...] = ()
+
+
+def _of_one(name: str) -> _Function:
+    return _Function(lambda x: getattr(namespace(x), name)(x))
+
+
+def _of_two(name: str) -> _Function:
+    return _Function(lambda x, y: getattr(_shared(x, y), name)(x, y), 2, 2)
+
+
+def _reduced(name: str) -> _Function:
+    return _Function(lambda x, **axis: getattr(namespace(x), name)(x, **axis), settings=("axis", "keepdims"))
+
+
+def _extreme(name: str, pairwise: _Function) -> _Function:
+    """max(z) over all numbers (or an axis), and max(z, 0) number by number, as formulas write both."""
+    whole = _reduced(name)
+
+    def apply(x: Array, *other: Array, **axis: Any) -> Array:
+        return pairwise.apply(x, *other) if other else whole.apply(x, **axis)
+
+    return _Function(apply, 1, 2, whole.settings)
+
+
+def _onehot(classes: Array, width: Array) -> Array:
+    xp = namespace(classes)
+    if not isinstance(width, float) or not 1 <= width <= LONGEST:
+        raise ValueError(f"expected a number of classes from 1 to {LONGEST}")
+    return xp.astype(classes[:, None] == xp.arange(int(width)), classes.dtype)
+
+
+FUNCTIONS: dict[str, _Function] = {
+    **{
+        name: _of_one(name)
+        for name in (
+            *("exp", "log", "sqrt", "abs", "sign", "expm1", "log1p"),
+            *("sin", "cos", "tan", "sinh", "cosh", "tanh"),
+        )
+    },
+    **{name: _of_two(name) for name in ("maximum", "minimum")},
+    **{name: _reduced(name) for name in ("sum", "mean")},
+    "max": _extreme("max", _of_two("maximum")),
+    "min": _extreme("min", _of_two("minimum")),
+    "sigmoid": _Function(sigmoid),
+    "sigma": _Function(sigmoid),
+    "softplus": _Function(softplus),
+    "softmax": _Function(softmax),
+    "log_softmax": _Function(log_softmax),
+    "relu": _Function(lambda z: namespace(z).maximum(z, 0.0)),
+    "step": _Function(lambda z: _as_numbers(operator.ge, z, 0.0)),
+    "transpose": _Function(lambda x: x.T),
+    "onehot": _Function(_onehot, 2, 2),
+}
+CONSTANTS = {"pi": math.pi, "e": math.e}
+
+_OPERATORS: dict[type[ast.operator], Callable[[Array, Array], Array]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.MatMult: operator.matmul,
+}
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Array, Array], Array]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+
+_GREEK = {
+    **{"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta"},
+    **{"ι": "iota", "κ": "kappa", "λ": "lam", "μ": "mu", "ν": "nu", "ξ": "xi", "ο": "omicron", "π": "pi"},
+    **{"ρ": "rho", "σ": "sigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega"},
+}
+# What mathematics writes, and Python does not; `lambda` is a word of Python's own.
+_SPELLING = {
+    **_GREEK,
+    "^": "**",
+    "²": "**2",
+    "³": "**3",
+    "ᵀ": ".T",
+    "·": "*",
+    "⋅": "*",
+    "×": "*",
+    "÷": "/",
+    "−": "-",
+    "√": "sqrt",
+    "≤": "<=",
+    "≥": ">=",
+    "≠": "!=",
+    **{sign: str(digit) for digit, sign in enumerate("₀₁₂₃₄₅₆₇₈₉")},
+}
+_SHOWN = 40
+_PLAIN = re.compile(r"[A-Za-z0-9_ .,()\[\]+\-*/@<>=!]")
+
+
+class _Reader:
+    """Reads one text. The text that Python's parser sees is plain; `origin` leads back to what the user wrote."""
+
+    def __init__(self, text: str, names: Collection[str], without: Collection[str]) -> None:
+        self.text, self.names, self.without = text, names, without
+        self.python = ""
+        self.origin: list[int] = []
+
+    def read(self) -> _Term:
+        if len(self.text) > LONGEST:
+            message = f"expected at most {LONGEST} characters, received {len(self.text)}"
+            raise InputError("formula", message)
+        if not self.text.strip():
+            raise InputError("formula", "expected a formula, received nothing")
+        self._spell()
+        return self._term(self._parsed(), 0)
+
+    def _spell(self) -> None:
+        """Write the text in plain characters, and remember where each came from."""
+        for index, sign in enumerate(self.text):
+            plain = " " if sign.isspace() else _SPELLING.get(sign, sign)
+            if not all(_PLAIN.match(letter) for letter in plain):
+                raise self._fault_at(index, f"{sign!r} is no sign of a formula")
+            # Python takes leading blanks for an indented line.
+            if self.python or plain != " ":
+                self.python += plain
+                self.origin += [index] * len(plain)
+
+    def _parsed(self) -> ast.expr:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                return ast.parse(self.python, mode="eval").body
+        except SyntaxError as error:
+            # An offset of 0 means that the text ends too early.
+            index = self.origin[error.offset - 1] if error.offset else len(self.text)
+            message = "can not be read from here on; a product needs its sign (2 * y), equality two (==)"
+            raise self._fault_at(index, message) from None
+        except (ValueError, MemoryError, RecursionError):
+            raise InputError("formula", "can not be read: too many operations inside of each other") from None
+
+    def _fault(self, node: ast.expr, message: str) -> InputError:
+        """What to raise for a piece of the formula."""
+        end = node.col_offset + 1 if node.end_col_offset is None else node.end_col_offset
+        return self._fault_at(self.origin[node.col_offset], message, self.origin[end - 1] + 1)
+
+    def _fault_at(self, start: int, message: str, end: int | None = None) -> InputError:
+        piece = self.text[start:end]
+        shown = repr(piece if len(piece) <= _SHOWN else piece[:_SHOWN] + "…")
+        place = f"character {start + 1}, {shown}" if piece else "the end"
+        return InputError("formula", [Problem(f"at {place}", message)])
+
+    def _term(self, node: ast.expr, depth: int) -> _Term:
+        if depth > DEEPEST:
+            raise self._fault(node, f"more than {DEEPEST} operations inside of each other")
+        below = depth + 1
+        match node:
+            case ast.Constant(value=bool() | str() | bytes() | complex() | None):
+                raise self._fault(node, "expected a number")
+            case ast.Constant(value=int() | float() as value):
+                number = self._number(node, value)
+                return lambda values: number
+            case ast.Name(id=name):
+                return self._name(node, name)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return self._applied(node, operator.neg, [self._term(operand, below)])
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return self._term(operand, below)
+            case ast.BinOp(op=op, left=left, right=right) if type(op) in _OPERATORS:
+                return self._applied(node, _OPERATORS[type(op)], [self._term(left, below), self._term(right, below)])
+            case ast.Compare(ops=[op], left=left, comparators=[right]) if type(op) in _COMPARISONS:
+                compare = _COMPARISONS[type(op)]
+                terms = [self._term(left, below), self._term(right, below)]
+                return self._applied(node, lambda x, y: _as_numbers(compare, x, y), terms)
+            case ast.Compare():
+                raise self._fault(node, "expected one comparison at a time: (0 < z) * (z < 1)")
+            case ast.Attribute(value=inner, attr="T"):
+                return self._applied(node, lambda x: x.T, [self._term(inner, below)])
+            case ast.Attribute():
+                raise self._fault(node, "a dot may only come before T, for the transpose")
+            case ast.List(elts=rows):
+                return self._rows(node, rows, below)
+            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords):
+                return self._call(node, name, arguments, keywords, below)
+        raise self._fault(node, "expected numbers, names, + - * / ** @, comparisons and functions")
+
+    def _number(self, node: ast.expr, value: int | float) -> float:
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isinf(number):
+            raise self._fault(node, "the number is too large")
+        return number
+
+    def _name(self, node: ast.expr, name: str) -> _Term:
+        if name in self.names:
+            return lambda values: values[name]
+        if name in CONSTANTS:
+            constant = CONSTANTS[name]
+            return lambda values: constant
+        if name in FUNCTIONS:
+            raise self._fault(node, f"{name} is a function and needs its argument: {name}(...)")
+        raise self._fault(node, f"unknown name; {nearest(name, self.names or CONSTANTS)}")
+
+    def _call(
+        self, node: ast.expr, name: str, arguments: Sequence[ast.expr], keywords: Sequence[ast.keyword], depth: int
+    ) -> _Term:
+        if name in self.names:
+            raise self._fault(node, f"{name} is no function; a product needs its sign: {name} * (...)")
+        if name in self.without:
+            raise self._fault(node, f"{name} is what is asked for: write it by other functions")
+        if name not in FUNCTIONS:
+            known = [word for word in FUNCTIONS if word not in self.without]
+            raise self._fault(node, f"unknown function; {nearest(name, known)}")
+        apply, least, most, known_settings = FUNCTIONS[name]
+        if not least <= len(arguments) <= most:
+            count = f"{least}" if least == most else f"{least} or {most}"
+            axis = ", and an axis as axis=0" if known_settings else ""
+            raise self._fault(node, f"{name} takes {count} in its parentheses{axis}; received {len(arguments)}")
+        settings = dict(self._setting(node, name, known_settings, keyword) for keyword in keywords)
+        if settings and len(arguments) > 1:
+            raise self._fault(node, f"{name} of two is taken number by number, and has no axis")
+        terms = [self._term(argument, depth) for argument in arguments]
+        return self._applied(node, lambda *values: apply(*values, **settings), terms)
+
+    def _setting(self, node: ast.expr, name: str, known: tuple[str, ...], keyword: ast.keyword) -> tuple[str, Any]:
+        match keyword:
+            case ast.keyword(arg="axis", value=ast.Constant(value=int(axis))) if "axis" in known:
+                return "axis", int(axis)
+            case ast.keyword(arg="axis", value=ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(axis)))):
+                if "axis" in known:
+                    return "axis", -int(axis)
+            case ast.keyword(arg="keepdims", value=ast.Constant(value=int(keep))) if "keepdims" in known:
+                return "keepdims", bool(keep)
+        takes = "takes axis=0, axis=1 and keepdims=True" if known else "has no settings"
+        raise self._fault(node, f"{name} {takes}, and nothing else")
+
+    def _rows(self, node: ast.expr, rows: list[ast.expr], depth: int) -> _Term:
+        """A row of numbers, or rows of equal length."""
+        inner = [row.elts for row in rows if isinstance(row, ast.List)]
+        widths = {len(row) for row in inner}
+        nested = any(isinstance(number, ast.List) for row in inner for number in row)
+        if not rows or len(inner) not in (0, len(rows)) or len(widths) > 1 or widths == {0} or nested:
+            raise self._fault(node, "expected a row of numbers [1, 2], or rows of equal length [[1, 2], [3, 4]]")
+        terms = [self._term(number, depth) for row in (inner or [rows]) for number in row]
+        shape = (len(inner), widths.pop()) if inner else (len(rows),)
+
+        def table(*numbers: Array) -> Array:
+            if any(np.shape(number) for number in numbers):
+                raise ValueError("expected single numbers between the brackets")
+            xp = _shared(*numbers)
+            return xp.reshape(xp.stack([xp.asarray(number) for number in numbers]), shape)
+
+        return self._applied(node, table, terms, single=False)
+
+    def _applied(
+        self, node: ast.expr, function: Callable[..., Array], terms: Sequence[_Term], single: bool = True
+    ) -> _Term:
+        """The function of what the terms give; of numbers alone it gives a number, unless `single` is false."""
+        product = isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
+
+        def term(values: _Values) -> Array:
+            arguments = [inner(values) for inner in terms]
+            try:
+                if single and all(isinstance(argument, float) for argument in arguments):
+                    # NumPy's numbers become infinite where Python's raise an error.
+                    return float(function(*(np.float64(argument) for argument in arguments)))
+                _check_size(product, *arguments)
+                return function(*arguments)
+            except (ValueError, TypeError, IndexError) as error:
+                shapes = " and ".join(str(np.shape(argument)) for argument in arguments)
+                # The second line of a library's message is about the library.
+                message = f"does not work for shapes {shapes}: {str(error).splitlines()[0]}"
+                raise self._fault(node, message) from None
+
+        return term
+
+
+def _shared(*values: Array) -> Any:
+    """The namespace of the arrays among the values."""
+    return namespace(next((value for value in values if not isinstance(value, float)), 0.0))
+
+
+def _as_numbers(compare: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
+    """1 where the comparison is true, else 0, in the type of what is compared."""
+    xp = _shared(x, y)
+    return xp.astype(xp.asarray(compare(x, y)), xp.result_type(x, y))
+
+
+def _check_size(product: bool, *arguments: Array) -> None:
+    """Raise ValueError where an operation would make a much larger array of two."""
+    if len(arguments) != 2:
+        return
+    first, second = (np.shape(argument) for argument in arguments)
+    if product:
+        shape: tuple[int, ...] = (*first[:-1], *second[-1:]) if len(second) > 1 else first[:-1]
+    else:
+        shape = np.broadcast_shapes(first, second)
+    if math.prod(shape) > max(LARGEST, math.prod(first), math.prod(second)):
+        raise ValueError(f"the result would hold {math.prod(shape)} numbers, more than {LARGEST}")
