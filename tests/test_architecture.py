@@ -36,6 +36,7 @@ FLOORS = [
     ["spec"],
     ["report", "display", "folders", "snapshots", "trail"],
     ["runs", "lr_range", "explain"],
+    ["trainer"],
     ["lessons", "exercises"],
     ["cli", "estimators", "web", "__init__", "__main__"],
 ]

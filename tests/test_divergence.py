@@ -17,11 +17,12 @@ from thalweg.layers import BatchNorm, Dense, ReLU
 from thalweg.losses import MeanAbsoluteError, MeanSquaredError
 from thalweg.network import Network
 from thalweg.optimizers import SGD, Adam, Momentum
-from thalweg.runs import load, run_spec
+from thalweg.runs import load
 from thalweg.schedules import Constant, Joined
 from thalweg.snapshots import newest
 from thalweg.spec import Spec
 from thalweg.step import Batch, Plan, batch_at, make_trace
+from thalweg.trainer import run_spec
 from thalweg.training import Training, fit, scores_for, start_state
 
 ROWS, BATCH, EPOCHS = 40, 4, 6

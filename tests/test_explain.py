@@ -20,9 +20,9 @@ from thalweg.explain import explain, formulas
 from thalweg.layers import Tanh
 from thalweg.optimizers import Adam
 from thalweg.parts import Layer, Loss, Optimizer, Part
-from thalweg.runs import run_spec
 from thalweg.spec import Spec, completed, read_spec
 from thalweg.trail import trail
+from thalweg.trainer import run_spec
 from thalweg.worksheet import FORMS, Claim, Heading, Numbers, Table, Text, as_json
 
 

@@ -16,9 +16,9 @@ from thalweg.arrays import arrays_of
 from thalweg.checkpoint import read_arrays
 from thalweg.errors import InputError
 from thalweg.folders import list_runs, read_metrics
-from thalweg.runs import resume_run, run_spec
 from thalweg.snapshots import newest
 from thalweg.spec import Spec, to_toml
+from thalweg.trainer import resume_run, run_spec
 
 SPEC = {
     "data": {"source": "rings 60"},
@@ -44,7 +44,7 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 import polars, pydantic, sklearn.datasets
 from thalweg.checkpoint import read_arrays
-from thalweg.runs import resume_run, run_spec
+from thalweg.trainer import resume_run, run_spec
 from thalweg.snapshots import newest
 from thalweg.spec import Spec
 

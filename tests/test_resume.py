@@ -16,9 +16,10 @@ import thalweg
 from thalweg.checkpoint import read_arrays
 from thalweg.errors import InputError
 from thalweg.folders import list_runs, read_metrics
-from thalweg.runs import load, resume_run, run_spec
+from thalweg.runs import load
 from thalweg.snapshots import newest
 from thalweg.spec import Spec, to_toml
+from thalweg.trainer import resume_run, run_spec
 
 # Whatever has a memory or draws random numbers: dropout, noise, batch normalisation, momentum and its schedule, the
 # plateau, early stopping, the average; and all that changes gradients and weights on the way.

@@ -8,8 +8,9 @@ import pytest
 import thalweg
 from thalweg.errors import InputError
 from thalweg.folders import list_runs, new_folder, read_metrics
-from thalweg.runs import load, prediction_table, run_spec
+from thalweg.runs import load, prediction_table
 from thalweg.spec import Spec
+from thalweg.trainer import run_spec
 
 
 @pytest.fixture(scope="module")

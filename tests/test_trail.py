@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from thalweg.arrays import arrays_of
-from thalweg.runs import run_spec
 from thalweg.spec import Spec, completed
 from thalweg.trail import the_plan, traced, trail
+from thalweg.trainer import run_spec
 
 LAYERS = ["dense 6", "batch_norm", "tanh", "dropout 0.2", "dense 2", "softmax"]
 

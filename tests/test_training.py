@@ -374,7 +374,7 @@ def test_the_average_answers(rings):
 def test_sigterm_ends_a_program_whose_training_saves_nothing():
     code = """
 import os, signal
-from thalweg.runs import run_spec
+from thalweg.trainer import run_spec
 from thalweg.spec import read_spec
 run_spec(read_spec("xor"), watch=lambda progress: os.kill(os.getpid(), signal.SIGTERM))
 print("went on")

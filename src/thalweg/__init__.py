@@ -15,7 +15,8 @@ from typing import Any
 _PLACES = {
     **dict.fromkeys(("Network", "default_initializer"), "network"),
     **dict.fromkeys(("Adaline", "Perceptron"), "estimators"),
-    **dict.fromkeys(("Run", "load", "resume", "train"), "runs"),
+    **dict.fromkeys(("Run", "load"), "runs"),
+    **dict.fromkeys(("resume", "train"), "trainer"),
     **dict.fromkeys(("list_runs",), "folders"),
     **dict.fromkeys(("RangeTest", "range_test"), "lr_range"),
     **dict.fromkeys(("Spec", "read_spec"), "spec"),

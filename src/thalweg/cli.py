@@ -170,7 +170,7 @@ def _spec_and_name(
 def _train(spec: Any, name: str, out: Path | None, json: bool, quiet: bool) -> None:
     from .display import loading, shown
     from .folders import new_folder
-    from .runs import run_spec
+    from .trainer import run_spec
 
     with shown(quiet) as watch:
         run = run_spec(spec, watch, out or new_folder(name), _told(json or quiet), loading(quiet))
@@ -181,7 +181,7 @@ def _resume(
     folder: Path, changes: list[tuple[str, Any]], settings: list[str], accept: bool, json: bool, quiet: bool
 ) -> None:
     from .display import loading, shown
-    from .runs import resume_run
+    from .trainer import resume_run
 
     with shown(quiet) as watch:
         run = resume_run(

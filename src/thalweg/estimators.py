@@ -20,7 +20,8 @@ from .data import Data
 from .engines import EngineName
 from .errors import InputError
 from .linear_units import LinearUnit
-from .runs import Run, train
+from .runs import Run
+from .trainer import train
 
 _LARGEST_SEED = 2**31 - 1
 

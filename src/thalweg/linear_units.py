@@ -80,7 +80,7 @@ class Perceptron(LinearUnit, kind="perceptron"):
 
     Source: Rosenblatt 1958; Novikoff 1962; Gallant 1990 for the pocket.
 
-    >>> from thalweg.runs import train
+    >>> from thalweg.trainer import train
     >>> run = train(Perceptron(), "and", engine="eager", progress=False)
     >>> run.predict([[0, 0], [0, 1], [1, 0], [1, 1]]).tolist()
     [0, 0, 0, 1]
@@ -111,7 +111,7 @@ class Adaline(LinearUnit, kind="adaline"):
 
     Source: Widrow and Hoff 1960.
 
-    >>> from thalweg.runs import train
+    >>> from thalweg.trainer import train
     >>> run = train(Adaline(0.1, rule="batch"), "and", engine="eager", epochs=100, progress=False)
     >>> run.predict([[0, 0], [0, 1], [1, 0], [1, 1]]).tolist()
     [0, 0, 0, 1]

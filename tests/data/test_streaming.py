@@ -404,7 +404,7 @@ print([int(line.split()[1]) for line in open("/proc/self/status") if line.starts
 TRAIN = """
 import sys
 from pathlib import Path
-from thalweg.runs import run_spec
+from thalweg.trainer import run_spec
 from thalweg.spec import Spec
 table = {"data": {"source": {"kind": "npy", "x": sys.argv[1], "y": sys.argv[2]}, "memory": 400}}
 table |= {"network": {"layers": ["dense 64", "relu", "dense 3"]}, "loss": "softmax_cross_entropy"}

@@ -20,6 +20,7 @@ from ..trail import Point, the_plan, traced, trail
 from ..training import course_of, evaluate
 
 
+@np.errstate(over="ignore")
 def rms(array: Array) -> float:
     """The root mean square of all numbers of an array.
 

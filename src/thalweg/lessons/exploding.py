@@ -21,9 +21,9 @@ from ..layers import Dense, ReLU
 from ..losses import SoftmaxCrossEntropy
 from ..network import Network
 from ..parts import Count, Mode, Positive
-from ..runs import run_spec
 from ..spec import Spec
 from ..step import Batch, survey
+from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .deltas import classes_of, watched
 from .lesson import Lesson

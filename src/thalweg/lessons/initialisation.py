@@ -13,8 +13,9 @@ from ..data import Data, Dataset
 from ..figures.flow import curves
 from ..network import Network
 from ..parts import Count, Mode, Positive
-from ..runs import Run, run_spec
+from ..runs import Run
 from ..spec import Spec
+from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .comparison import Difference, Pictures, difference, first_rows
 from .lesson import Lesson

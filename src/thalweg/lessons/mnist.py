@@ -12,8 +12,9 @@ import numpy as np
 from ..arrays import arrays_of
 from ..figures import confusion, learning_curves
 from ..parts import Count, Positive
-from ..runs import Run, run_spec
+from ..runs import Run
 from ..spec import Spec
+from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .comparison import Pictures
 from .lesson import Lesson

@@ -12,9 +12,9 @@ from pydantic import Field
 from ..figures.flow import curves
 from ..optimizers import SGD, Momentum
 from ..parts import Count, Fraction, NonNegative, Optimizer, Positive
-from ..runs import run_spec
 from ..schedules import ReduceOnPlateau, StepDecay
 from ..spec import Spec
+from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .comparison import difference
 from .lesson import Lesson

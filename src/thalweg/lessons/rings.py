@@ -13,9 +13,10 @@ from ..data import Dataset
 from ..engines import make_engine
 from ..figures import learning_curves, planes
 from ..parts import Count, Fraction, NonNegative, Positive
-from ..runs import Run, run_spec
+from ..runs import Run
 from ..spec import Spec, completed
 from ..trail import trail
+from ..trainer import run_spec
 from ..training import answers, course_of
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .lesson import Lesson

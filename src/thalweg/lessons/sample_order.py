@@ -13,8 +13,9 @@ from ..data import Data, Source
 from ..data.orders import Function, InTime
 from ..figures.flow import curves
 from ..parts import Count, Positive
-from ..runs import Run, run_spec
+from ..runs import Run
 from ..spec import Spec
+from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Heading, Table, Text, Try, Working
 from .comparison import Pictures, difference, first_rows
 from .lesson import Lesson

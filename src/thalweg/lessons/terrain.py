@@ -11,8 +11,9 @@ import numpy as np
 from ..data import Source
 from ..figures import curves, delta_by_layer
 from ..parts import Count, Positive
-from ..runs import Run, run_spec
+from ..runs import Run
 from ..spec import Spec
+from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Table, Text, Try, Working
 from .deltas import Watched, classes_of, rms, watched
 from .lesson import Lesson
@@ -189,5 +190,5 @@ class Terrain(Lesson, kind="terrain"):
 
     def _stride(self, seen: Watched) -> float:
         first = seen.traces[0]
-        moved = first.grads[0].W != 0
-        return float(np.median(np.abs(first.updates[0].W[moved]))) / float(first.learning_rate)
+        strides = np.abs(first.updates[0].W[first.grads[0].W != 0])
+        return float(np.median(strides)) / float(first.learning_rate) if strides.size else 0.0

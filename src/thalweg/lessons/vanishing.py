@@ -28,7 +28,11 @@ _ROWS = 128
 _GUESSING, _LEARNT = 0.2, 0.6
 ACTIVATIONS: tuple[Activation, ...] = (Sigmoid(), Tanh(), ReLU(), LeakyReLU(), GELU())
 
-Depths = Annotated[tuple[Annotated[int, Field(ge=2, strict=True)], ...], Field(min_length=1)]
+Depths = Annotated[tuple[Annotated[int, Field(ge=2, le=200, strict=True)], ...], Field(min_length=1)]
+
+
+# Some parameters lead beyond the range of numbers; the page then says inf or nan.
+_SILENT = np.errstate(all="ignore")
 
 
 class Flow(NamedTuple):
@@ -38,13 +42,21 @@ class Flow(NamedTuple):
     factors: np.ndarray
 
     @property
+    @_SILENT
     def ratio(self) -> float:
         """delta of the first hidden layer as a part of that of the last."""
         return float(self.deltas[0] / self.deltas[-1])
 
     @property
     def predicted(self) -> float:
+        """The same by the formula."""
         return float(np.prod(self.factors))
+
+    @property
+    @_SILENT
+    def decades_off(self) -> float:
+        """By how many powers of ten the formula is wrong."""
+        return float(np.abs(np.log10(np.divide(self.ratio, self.predicted))))
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,7 @@ class Vanishing(Lesson, kind="vanishing"):
         yield Try("sigmoids in the networks that are trained", "thalweg lesson vanishing --set activation=sigmoid")
         yield Try("weights that are too large", "thalweg lesson vanishing --set deviation=0.3")
 
+    @_SILENT
     def flow(self, activation: Activation, init: Initializer, depth: int, seed: int) -> Flow:
         """delta in an untrained stack of that depth, on the first rows of the data."""
         hidden = [layer for _ in range(depth) for layer in (Dense(self.width), activation)]
@@ -143,7 +156,7 @@ class Vanishing(Lesson, kind="vanishing"):
         )
         he, glorot = ratio["relu", "he_normal"], ratio["relu", "glorot_normal"]
         small = max(ratio[kind, "normal"] for kind, _ in flows)
-        off = max(abs(float(np.log10(flow.ratio / flow.predicted))) for flow in flows.values())
+        off = max(flow.decades_off for flow in flows.values())
         least = 3.0 ** (1 - depth)
         yield Claim(
             f"Sigmoid, Glorot's start: a layer costs more than a factor of 3; {sigmoid:.1e} is left, below {least:.1e}",
@@ -164,6 +177,7 @@ class Vanishing(Lesson, kind="vanishing"):
         )
         yield Claim("The formula is right within a factor of 10 for every pair (decades off)", off, 0.0, 1.0)
 
+    @_SILENT
     def _mean(self, activation: Activation, init: Initializer, depth: int) -> Flow:
         """The geometric mean over the draws."""
         flows = [self.flow(activation, init, depth, self.seed + draw) for draw in range(self.draws)]
@@ -186,7 +200,7 @@ class Vanishing(Lesson, kind="vanishing"):
             f"Four networks of {self.depth} hidden layers of {self.width} {active.kind} units with weights of deviation"
             f" {self.deviation:g}: plain, and with one thing changed each. Batch normalisation divides by the deviation"
             " of z, which is as small as the weights made it, and so undoes on the way back what they took away. The"
-            " way around a residual block carries delta past it as it is. Glorot's start makes the factor nearly 1."
+            " way around a residual block carries delta past it as it is. Glorot's start makes n · mean W² nearly 1."
         )
         yield Table(
             f"After {self.epochs} epochs with gradient descent at {self.learning_rate:g}",
@@ -194,7 +208,7 @@ class Vanishing(Lesson, kind="vanishing"):
             rows,
         )
         steps = runs["plain"].steps
-        arriving = {name: float(np.mean(run.deltas()[:, 0] / run.deltas()[:, -1])) for name, run in runs.items()}
+        arriving = {name: _arriving(run.deltas()) for name, run in runs.items()}
         yield Chart(
             delta_by_layer(
                 {name: run.deltas() for name, run in runs.items()},
@@ -222,6 +236,12 @@ class Vanishing(Lesson, kind="vanishing"):
             "training": {"epochs": self.epochs, "seed": self.seed},
         }
         return watched(table)
+
+
+@_SILENT
+def _arriving(deltas: np.ndarray) -> float:
+    """delta of the first layer as a part of that of the last, in the mean over the steps."""
+    return float(np.mean(deltas[:, 0] / deltas[:, -1]))
 
 
 def _listed(numbers: Mapping[str, float]) -> str:

@@ -1,0 +1,375 @@
+"""How a run is made, and how one goes on that was stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arrays import arrays_of
+from .blocks import Course
+from .clipping import Clipping
+from .data import Split
+from .engines import Device, Engine, EngineName, Precision, make_engine
+from .errors import InputError, Problem
+from .files import remove
+from .folders import (
+    Journal,
+    make_folder,
+    read_metrics,
+    read_result,
+    write_spec,
+)
+from .linear_units import LinearTraining, LinearUnit, best_threshold, decided_at, linear_training, tunes
+from .network import Network
+from .parts import Layer, Loss, Optimizer
+from .probes import confusion_matrix
+from .regularization import Regularization
+from .runs import STATE, Run, sets_of, spec_in, unit_of
+from .schedules import adaptives
+from .snapshots import check_records, fingerprint, load_snapshot, newest, remove_remains, save_snapshot
+from .spec import Spec, WholeSpec, completed, differences
+from .step import State
+from .stopping import Stopping
+from .training import (
+    Checkpoints,
+    Fit,
+    Progress,
+    Snapshot,
+    answers,
+    course_of,
+    evaluate,
+    fit,
+    judge_of,
+    start_state,
+)
+
+
+def train(
+    network: Network | LinearUnit | Sequence[Layer | str | dict[str, Any]] | str | dict[str, Any] | None,
+    data: Any,
+    *,
+    loss: Loss | str | dict[str, Any] | None = None,
+    optimizer: Optimizer | str | dict[str, Any] | None = None,
+    regularization: Regularization | dict[str, Any] = Regularization(),
+    stopping: Stopping | dict[str, Any] = Stopping(),
+    checkpoints: Checkpoints | dict[str, Any] = Checkpoints(),
+    epochs: int = 20,
+    batch_size: int | str | None = None,
+    seed: int = 0,
+    engine: EngineName = "compiled",
+    precision: Precision | None = None,
+    device: Device | None = None,
+    accumulate: int = 1,
+    clip: Clipping | str | dict[str, Any] | None = None,
+    average: float | None = None,
+    folder: str | Path | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train a network on data and return the run.
+
+    network is a `Network`, its layers, or a linear unit ("perceptron"). data is a `Data`, or what its `source` may be:
+    a name ("digits"), the path of a table, or (x, y). What is not given suits the data; the optimizer is Adam. With a
+    folder the run is written there while it trains, and `resume` goes on where it was stopped. Raises InputError for
+    whatever does not fit together.
+
+    >>> layers = ["dense 8", "tanh", "dense 2", "softmax"]
+    >>> run = train(layers, "xor", optimizer="adam 0.1", epochs=100, engine="eager", progress=False)
+    >>> run.predict([[0, 0], [0, 1], [1, 0], [1, 1]]).tolist()
+    [0, 1, 1, 0]
+    """
+    training: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "engine": engine}
+    training |= {"precision": precision, "device": device, "accumulate": accumulate, "clip": clip, "average": average}
+    layers = {"layers": network} if isinstance(network, Sequence) and not isinstance(network, str) else network
+    sections = {"data": data, "network": layers, "loss": loss, "optimizer": optimizer, "training": training}
+    more = {"regularization": regularization, "stopping": stopping, "checkpoints": checkpoints}
+    spec = Spec.of(sections | more)
+    from .display import loading, shown
+
+    with shown(quiet=not progress) as watch:
+        return run_spec(spec, watch, Path(folder) if folder else None, loading=loading(quiet=not progress))
+
+
+def run_spec(
+    spec: Spec,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    folder: Path | None = None,
+    told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
+    loading: Callable[[int, int], None] = lambda done, total: None,
+) -> Run:
+    """Load the data, train, measure, and write the run's directory if a folder is given.
+
+    Everything that can be wrong with the spec, the data or the folder is found before the folder is made. `told` hears
+    of the completed spec and the data before training starts, `loading` of the rows made ready so far and in all, where
+    that takes its time.
+    """
+    split = spec.data.load(spec.training.seed, loading)
+    whole = completed(spec, split.train)
+    engine = make_engine(whole.training.engine, whole.training.precision, whole.training.device)
+    _check(whole, split)
+    if unit := _linear_unit(whole, split):
+        split = dataclasses.replace(split, notes=(*split.notes, *unit.before()))
+    told(whole, split)
+    if folder is not None:
+        make_folder(folder)
+        write_spec(folder, whole)
+    return _trained(whole, split, engine, watch, folder, None)
+
+
+def _check(spec: WholeSpec, split: Split) -> Course:
+    """The rows that training will meet. Raises InputError for whatever in the spec does not suit the data."""
+    course = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
+    judge_of(spec.stopping, spec.optimizer, course, split.validation)
+    if tunes(spec.loss) and (split.validation is None or split.train.outputs > 2):
+        found = "there are none; set data.validation" if split.validation is None else "there are more classes than two"
+        raise InputError("threshold", f'"tuned" looks for the best cut of one output on validation rows; {found}')
+    return course
+
+
+def resume(
+    folder: str | Path,
+    settings: Sequence[str] = (),
+    *,
+    data: Any = None,
+    accept_changes: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Go on with a training that was stopped or broken off, from its newest whole checkpoint.
+
+    It ends with the same weights, bit for bit, as if it had not stopped. `settings` change the spec, as
+    `training.epochs=40`; `data` gives anew what the spec can not hold, rows that were in memory. Raises InputError
+    where the spec or the rows have changed since, naming each change, unless `accept_changes` is true; where there is
+    no checkpoint; and where the training had come to its end.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> run = train(["dense 1", "sigmoid"], "and", epochs=2, engine="eager", folder=folder, progress=False)
+    >>> run = resume(folder, ["training.epochs=5"], accept_changes=True, progress=False)
+    >>> len(run.history)
+    5
+    """
+    from .display import loading, shown
+
+    with shown(quiet=not progress) as watch:
+        return resume_run(
+            Path(folder),
+            settings,
+            data=data,
+            accept_changes=accept_changes,
+            watch=watch,
+            loading=loading(quiet=not progress),
+        )
+
+
+def resume_run(
+    path: Path,
+    settings: Sequence[str] = (),
+    changes: Sequence[tuple[str, Any]] = (),
+    data: Any = None,
+    accept_changes: bool = False,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
+    loading: Callable[[int, int], None] = lambda done, total: None,
+) -> Run:
+    """What `resume` does, with the watchers of `run_spec`; `changes` are places of the spec with their new values."""
+    spec = spec_in(path, settings, changes)
+    if data is not None:
+        spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, source=data))
+    checkpoint, facts = newest(path)
+    differing = differences(facts["spec"], spec.describe())
+    _refuse(path, differing, accept_changes)
+    ended = read_result(path) if (path / "result.json").exists() else {"interrupted": True}
+    if not ended["interrupted"] and not differing:
+        fix = "Change the spec to go on nevertheless, as with --set training.epochs=N --accept-changes"
+        raise InputError(str(path), f"has nothing left to do: {ended['outcome']} {fix}")
+    split = spec.data.load(spec.training.seed, loading)
+    engine = make_engine(spec.training.engine, spec.training.precision, spec.training.device)
+    prints = _fingerprints(split)
+    rows = [f"the {name} rows" for name in {**facts["rows"], **prints} if facts["rows"].get(name) != prints.get(name)]
+    _refuse(path, rows, accept_changes)
+    training = spec.training
+    start = start_state(spec.network, spec.optimizer, training.seed, split.train.features, training.average)
+    snapshot = load_snapshot(checkpoint, start)
+    history = tuple(record for record in read_metrics(path / "metrics.jsonl") if record["step"] <= snapshot.state.step)
+    snapshot = _still_valid(snapshot._replace(history=history), spec, [*differing, *(f"data: {name}" for name in rows)])
+    check_records(snapshot, _check(spec, split).per_epoch)
+    told(spec, split)
+    remove_remains(path, checkpoint)
+    # What an earlier end has left is true no longer.
+    for name in ("result.json", "report.html", STATE.with_suffix(".json"), STATE):
+        remove(path / name)
+    write_spec(path, spec)
+    return _trained(spec, split, engine, watch, path, snapshot)
+
+
+def _still_valid(snapshot: Snapshot, spec: WholeSpec, changes: Sequence[str]) -> Snapshot:
+    """The snapshot without what was found by parts of the spec that have changed: values of rates, the best epoch."""
+    counters = snapshot.counters
+    if any(change.startswith("optimizer") for change in changes):
+        counters = counters._replace(rates=tuple(rate.start() for rate in adaptives(spec.optimizer)))
+    another_measure = any(change.startswith(("stopping.measure", "data")) for change in changes)
+    newly_kept = spec.stopping.keeps_best and not snapshot.best and counters.best is not None
+    if another_measure or newly_kept:
+        counters = counters._replace(best=None, best_epoch=0, waited=0)
+        return snapshot._replace(counters=counters, best=())
+    return snapshot._replace(counters=counters)
+
+
+def _refuse(folder: Path, changes: Sequence[str], accept: bool) -> None:
+    if changes and not accept:
+        fix = "undo this, or go on with the new spec: --accept-changes (accept_changes=True)"
+        raise InputError(str(folder), [Problem("changed", change) for change in changes] + [Problem("", fix)])
+
+
+def _trained(
+    spec: WholeSpec,
+    split: Split,
+    engine: Engine,
+    watch: Callable[[Progress], None],
+    folder: Path | None,
+    snapshot: Snapshot | None,
+) -> Run:
+    began = time.perf_counter()
+    keep: Callable[[Snapshot], None] | None = None
+    record = watch
+    if folder is not None:
+        record, keep = _recorded(spec, split, folder, watch, snapshot)
+    fitted = fit(
+        spec.network,
+        spec.loss,
+        spec.optimizer,
+        spec.training,
+        split.train,
+        split.validation,
+        unit_of(split.preprocessing),
+        watch=record,
+        order=split.order,
+        regularization=spec.regularization,
+        stopping=spec.stopping,
+        checkpoints=spec.checkpoints,
+        keep=keep,
+        resume=snapshot,
+    )
+    seconds = time.perf_counter() - began
+    threshold = _tuned(spec, fitted.state, split, engine)
+    loss, unit = decided_at(spec.loss, threshold), unit_of(split.preprocessing)
+    measures = {
+        name: evaluate(spec.network, loss, fitted.state, data, engine, unit) for name, data in sets_of(split).items()
+    }
+    linear = _linear_unit(spec, split)
+    remarks = linear.after(measures["training"], bool(fitted.diverged)) if linear else []
+    if threshold is not None:
+        remarks.append(f"It says yes above {threshold:.6g}, tuned on the validation rows.")
+    run = Run(
+        spec=spec,
+        state=fitted.state,
+        history=fitted.history,
+        measures=measures,
+        preprocessing=split.preprocessing,
+        outcome=_outcome(spec, fitted, seconds),
+        facts=_facts(spec, split, fitted, seconds, engine),
+        notes=split.notes,
+        interrupted=fitted.interrupted,
+        diverged=fitted.diverged,
+        threshold=threshold,
+        remarks=tuple(remarks),
+        folder=folder,
+        split=split,
+    )
+    if run.task == "classification":
+        data = list(sets_of(split).values())[-1]
+        parts = [confusion_matrix(part.y, run.classes(run.answers(part.x)), data.outputs) for part in data.parts()]
+        run = dataclasses.replace(run, confusion=np.sum(parts, axis=0).tolist())
+    if folder is not None:
+        run.write(folder)
+    return run
+
+
+def _linear_unit(spec: WholeSpec, split: Split) -> LinearTraining | None:
+    training = spec.training
+    return linear_training(
+        spec.network, spec.loss, spec.optimizer, spec.stopping, training.batch_size, training.seed, split.train
+    )
+
+
+def _tuned(spec: WholeSpec, state: State, split: Split, engine: Engine) -> float | None:
+    """Where a threshold that is to be tuned tells most of the validation rows right."""
+    if not tunes(spec.loss):
+        return None
+    assert split.validation
+    parts = [(answers(spec.network, spec.loss, state, part.x, engine)[:, 0], part) for part in split.validation.parts()]
+    weights = [np.ones(len(part)) if part.weight is None else part.weight for _, part in parts]
+    z, y = np.concatenate([z for z, _ in parts]), np.concatenate([part.y for _, part in parts])
+    return best_threshold(z, y, np.concatenate(weights))
+
+
+def _recorded(
+    spec: WholeSpec, split: Split, folder: Path, watch: Callable[[Progress], None], snapshot: Snapshot | None
+) -> tuple[Callable[[Progress], None], Callable[[Snapshot], None]]:
+    """A watch that also writes the record of each epoch, and what keeps the snapshots of a training, in its folder."""
+    journal = Journal(folder, snapshot.history if snapshot else ())
+    facts = {
+        "spec": spec.describe(),
+        "rows": _fingerprints(split),
+        "preprocessing": split.preprocessing.describe(),
+    }
+
+    def record(progress: Progress) -> None:
+        journal.write(progress.history)
+        watch(progress)
+
+    def keep(snapshot: Snapshot) -> None:
+        try:
+            # A checkpoint is never newer than the records that belong to it.
+            journal.write(snapshot.history, flush=True)
+            save_snapshot(folder, snapshot, facts, spec.checkpoints.keep)
+        except InputError as error:
+            fault = (
+                f"{error.problems[0]}; training stopped. When that is mended, go on: thalweg train --resume {folder}"
+            )
+            raise InputError(error.subject, fault) from error
+
+    return record, keep
+
+
+def _fingerprints(split: Split) -> dict[str, int]:
+    return {name: fingerprint(data) for name, data in sets_of(split).items()}
+
+
+def _outcome(spec: WholeSpec, fitted: Fit, seconds: float) -> str:
+    done, asked = len(fitted.history), spec.training.epochs
+    if fitted.diverged:
+        return f"Diverged: {fitted.diverged}."
+    if fitted.interrupted:
+        return f"Stopped {fitted.stopped} after {done} of {asked} epochs."
+    restored = ""
+    if spec.stopping.keeps_best and fitted.counters.best_epoch < done:
+        restored = f" The weights are those of epoch {fitted.counters.best_epoch}, the best."
+    if fitted.stopped:
+        return f"Stopped after {done} of {asked} epochs: {fitted.stopped}.{restored}"
+    return f"Trained {asked} {'epoch' if asked == 1 else 'epochs'} in {seconds:.1f} s.{restored}"
+
+
+def _facts(spec: WholeSpec, split: Split, fitted: Fit, seconds: float, engine: Engine) -> dict[str, str]:
+    training = spec.training
+    facts = {
+        "samples": ", ".join(f"{len(data):,} {name}" for name, data in sets_of(split).items()),
+        "task": split.train.task,
+        "parameters": f"{sum(np.size(array) for _, array in arrays_of(fitted.state.params)):,}",
+        "updates": f"{int(fitted.state.step):,}",
+        "time": f"{seconds:.2f} s",
+        "engine": f"{training.engine}, {engine.precision}, {engine.platform}",
+        "seed": str(training.seed),
+        "finished": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z"),
+        "thalweg": f"{metadata.version('thalweg')} on Python {platform.python_version()}",
+    }
+    if clipped := [record["clipped"] for record in fitted.history if "clipped" in record]:
+        facts["clipping"] = f"acted in {np.mean(clipped):.1%} of the updates"
+    return facts
