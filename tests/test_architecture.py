@@ -35,8 +35,8 @@ FLOORS = [
     ["training"],
     ["spec"],
     ["report", "display", "folders", "snapshots", "trail"],
-    ["runs", "lr_range", "explain"],
-    ["trainer"],
+    ["runs", "lr_range", "gradient_check"],
+    ["trainer", "explanation"],
     ["lessons", "exercises"],
     ["cli", "estimators", "web", "__init__", "__main__"],
 ]

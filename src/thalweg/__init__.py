@@ -18,6 +18,8 @@ _PLACES = {
     **dict.fromkeys(("Run", "load"), "runs"),
     **dict.fromkeys(("resume", "train"), "trainer"),
     **dict.fromkeys(("list_runs",), "folders"),
+    **dict.fromkeys(("explain",), "explanation"),
+    **dict.fromkeys(("lesson", "lesson_names"), "lessons.shelf"),
     **dict.fromkeys(("RangeTest", "range_test"), "lr_range"),
     **dict.fromkeys(("Spec", "read_spec"), "spec"),
     **dict.fromkeys(("InputError",), "errors"),

@@ -407,7 +407,7 @@ def explain(
     thalweg explain runs/digits-20260102-101500 --step 5 --out step.html
     """
     from .display import working
-    from .explain import explain as told
+    from .explanation import explain as told
     from .worksheet import form_of
 
     wanted = form_of(out, "json" if json else form)

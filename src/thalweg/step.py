@@ -140,19 +140,25 @@ def survey(
     return Survey(value, outputs, deltas, grads, layers)
 
 
-def _pieces(batch: Batch, count: int) -> Iterator[Batch]:
+def pieces(plan: Plan, state: State, batch: Batch) -> Iterator[tuple[Batch, Mode]]:
+    """What a step works off, one after another: the batch, or the pieces that it accumulates; each with its mode."""
+    count, noise = plan.accumulate, Noise(state.key, state.step)
     rows = len(batch.weight) // count
-    for start in range(0, rows * count, rows):
-        yield Batch(*(array[start : start + rows] for array in batch))
+    for index in range(count):
+        piece = batch if count == 1 else Batch(*(array[index * rows : (index + 1) * rows] for array in batch))
+        yield piece, Mode(True, piece.weight, noise if count == 1 else noise.at(index))
 
 
-def _survey_by_pieces(network: Network, loss: Loss, state: State, batch: Batch, noise: Noise, count: int) -> Survey:
+def _surveyed(plan: Plan, state: State, batch: Batch) -> Survey:
+    """The survey of a whole batch, though it comes in pieces."""
     xp = namespace(batch.x)
-    total, layers, found = xp.sum(batch.weight), state.layers, []
-    for index, piece in enumerate(_pieces(batch, count)):
-        mode = Mode(True, piece.weight, noise.at(index))
-        found.append(survey(network, loss, state.params, layers, piece, mode, total))
+    total = None if plan.accumulate == 1 else xp.sum(batch.weight)
+    layers, found = state.layers, []
+    for piece, mode in pieces(plan, state, batch):
+        found.append(survey(plan.network, plan.loss, state.params, layers, piece, mode, total))
         layers = found[-1].layers
+    if len(found) == 1:
+        return found[0]
     values, outputs, deltas, grads, _ = zip(*found, strict=True)
 
     def joined(*arrays: Array) -> Array:
@@ -178,15 +184,11 @@ def _averaged(average: Tree, params: Tree, decay: Array, time: Array) -> Tree:
 
 def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
     """The step of a plan with all its numbers: forward, loss, backward, clip and decay, optimizer."""
-    network, loss, optimizer, regularization = plan.network, plan.loss, plan.optimizer, plan.regularization
+    optimizer, regularization = plan.optimizer, plan.regularization
 
     def step(state: State, batch: Batch) -> tuple[State, Trace]:
         xp = namespace(batch.x)
-        noise = Noise(state.key, state.step)
-        if plan.accumulate == 1:
-            found = survey(network, loss, state.params, state.layers, batch, Mode(True, batch.weight, noise))
-        else:
-            found = _survey_by_pieces(network, loss, state, batch, noise, plan.accumulate)
+        found = _surveyed(plan, state, batch)
         time = xp.astype(state.step, batch.x.dtype)
         grads, clipped = regularization.gradients(found.grads, state.params), ()
         if plan.clip:

@@ -23,6 +23,7 @@ _NAMES = {"r2": "R²", "clipped": "updates clipped", "penalty": "penalty of L1 a
 _SHARES = frozenset({"accuracy", "clipped"})
 _ERRORS = frozenset({"loss", "mean_absolute_error"})
 
+
 def measure_name(measure: str) -> str:
     """A measure in words: `mean_absolute_error` -> `mean absolute error`, `r2` -> `R²`."""
     return _NAMES.get(measure, measure.replace("_", " "))

@@ -9,26 +9,25 @@ import textwrap
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import Array, Tree, arrays_of, map_arrays
+from .arrays import Array, Tree, arrays_of
 from .blocks import Block as Stretch
 from .data import Split
 from .divergence import first_fault
 from .engines import make_engine
 from .errors import InputError
 from .folders import data_in_words, layer_in_words, network_in_words
+from .gradient_check import TOLERANCE, WIDTH, check_gradients
 from .layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Residual, Softmax, stack
-from .layers.stack import Forward
 from .losses import as_targets
-from .noise import Noise, generator
 from .optimizers import Adam
-from .parts import Layer, Mode, Optimizer, Part, at, options_of
+from .parts import Layer, Optimizer, Part, at, options_of
 from .schedules import adaptives
 from .spec import Spec, WholeSpec, completed
-from .step import Batch, Plan, State, Trace
+from .step import Plan, State, Trace, pieces
 from .stopping import Stopping
 from .trail import Point, the_plan, traced, trail
 from .training import course_of
@@ -181,7 +180,10 @@ def _told(spec: WholeSpec, split: Split, step: int, sample: int | None, watch: C
     point = point._replace(state=state, batch=batch)
     after, trace = traced(plan, point)
     with np.errstate(all="ignore"):
-        caches = tuple(way.caches for way in _ways_forward(plan, point))
+        caches = tuple(
+            plan.network.forward(state.params, state.layers, piece.x, mode).caches
+            for piece, mode in pieces(plan, state, batch)
+        )
     return _Told(spec, split, plan, point, trace, caches, after, sample)
 
 
@@ -198,16 +200,6 @@ def _diverged(spec: WholeSpec, split: Split, plan: Plan, step: int) -> InputErro
         f"the training does not come to step {step}: it diverges at step {good.step + 1}{what}; explain that step or an"
         " earlier one, or take a smaller learning rate",
     )
-
-
-def _ways_forward(plan: Plan, point: Point) -> Iterator[Forward]:
-    """The ways forward of a step: one, or one for every piece that the batch is worked off in."""
-    state, count = point.state, plan.accumulate
-    noise, rows = Noise(state.key, state.step), len(point.batch.weight) // count
-    for index in range(count):
-        piece = Batch(*(array[index * rows : (index + 1) * rows] for array in point.batch))
-        mode = Mode(True, piece.weight, noise if count == 1 else noise.at(index))
-        yield plan.network.forward(state.params, state.layers, piece.x, mode)
 
 
 def _blocks(told: _Told) -> Iterator[Block]:
@@ -493,99 +485,29 @@ def _outcome(told: _Told) -> Iterator[Block]:
     yield Table("The loss of this batch", ["", "before the step", "after the step"], rows)
 
 
-# The width of the differences: rounding weighs ε |L| / h, what the quotient leaves out h²/6 |L'''|; either is 1e-11.
-_WIDTH = 1e-5
-_TOLERANCE = 1e-6
-# Up to this many parameters all are looked at; of more, a share of this number for each array.
-_ALL_ENTRIES, _ENTRIES, _LEAST_ENTRIES = 600, 120, 4
-
-
 def _checked(told: _Told, watch: Callable[[Working], None]) -> Iterator[Block]:
-    plan, point = told.plan, told.point
-    params = point.state.params
-    grads = plan.regularization.gradients(told.trace.grads, params)
-    arrays, slopes = list(arrays_of(params)), [array for _, array in arrays_of(grads)]
-    few = sum(np.size(array) for _, array in arrays) <= _ALL_ENTRIES
-    share = max(_LEAST_ENTRIES, _ENTRIES // max(1, len(arrays)))
-    # What rounding alone makes of a quotient bounds the gradients that can be told from 0.
-    least = 4 * np.finfo(float).eps * max(1.0, float(np.abs(told.trace.loss))) / _WIDTH / _TOLERANCE
-    rows: list[list[Any]] = []
-    kinks = 0
-    for number, ((place, array), slope) in enumerate(zip(arrays, slopes, strict=True)):
-        watch(Working(f"comparing the gradients of {_name_of(place)}", number / len(arrays)))
-        rng = generator(told.spec.training.seed, "check", number)
-        entries = np.arange(array.size) if few else rng.permutation(array.size)[:share]
-        scale = float(np.abs(slope).max(initial=least))
-        with np.errstate(all="ignore"):
-            errors = [
-                _error(plan, point, number, np.unravel_index(entry, array.shape), slope, _TOLERANCE * scale)
-                for entry in entries
-            ]
-        found = [error for error in errors if error is not None]
-        kinks += len(errors) - len(found)
-        largest = float(np.max(found, initial=0.0))
-        rows.append([_name_of(place), f"{len(found)} of {array.size}", largest, largest / scale])
+    def heard(place: str, share: float) -> None:
+        watch(Working(f"comparing the gradients of {_name_of(place)}", share))
+
+    found = check_gradients(told.plan, told.point, told.spec.training.seed, heard)
     yield Heading("The gradients against finite differences")
-    yield Formula(f"dL/dp = (L(p + h) - L(p - h)) / 2h, h = {_WIDTH:g}, one entry of an array after another")
-    words = "L + R, the loss with its penalty," if plan.regularization.penalizes else "the loss"
+    yield Formula(f"dL/dp = (L(p + h) - L(p - h)) / 2h, h = {WIDTH:g}, one entry of an array after another")
+    words = "L + R, the loss with its penalty," if told.plan.regularization.penalizes else "the loss"
+    drawn = f" A seeded draw of {found.drawn} entries stands for each larger array." if found.drawn else ""
     yield Text(
         f"Differences of {words} over the same batch, with the same masks, noise and batch statistics. The relative"
         " error is the error over the largest gradient of the array, or over"
-        f" {least:.1g} where that is larger: what is less can not be told from rounding."
-        + ("" if few else f" A seeded draw of {share} entries stands for each larger array.")
+        f" {found.least:.1g} where that is larger: what is less can not be told from rounding.{drawn}"
     )
-    if kinks:
+    if kinks := sum(array.kinks for array in found.arrays):
         yield Text(
-            f"Entries left out because they lie at a kink, of a ReLU say, where within h the gradient itself jumps by"
+            "Entries left out because they lie at a kink, of a ReLU say, where within h the gradient itself jumps by"
             f" more than the error: {kinks}."
         )
-    worst = float(np.max([row[-1] for row in rows], initial=0.0))
-    yield Table("Largest errors", ["array", "entries compared", "absolute error", "relative error"], rows)
-    yield Claim("the gradients are the slopes of the loss (largest relative error)", worst, 0.0, _TOLERANCE)
-
-
-def _whole_loss(plan: Plan, point: Point) -> float:
-    """L + R, as a step finds it."""
-    batch = point.batch
-    outputs = np.concatenate([way.outputs[-1] for way in _ways_forward(plan, point)])
-    loss, _ = plan.loss(outputs, as_targets(outputs, batch.y), batch.weight)
-    return float(loss) + float(plan.regularization.penalty(point.state.params))
-
-
-def _error(plan: Plan, point: Point, number: int, position: Any, slope: Array, small: float) -> float | None:
-    """By how much the central difference by one entry of an array misses its gradient; None at a kink.
-
-    A kink is where the gradient of one side differs from that of the other by more than an error that is not `small`.
-    """
-    state = point.state
-    sides = [
-        point._replace(state=state._replace(params=_moved(state.params, number, position, width)))
-        for width in (_WIDTH, -_WIDTH)
+    rows = [
+        [_name_of(array.place), f"{array.compared} of {array.size}", array.error, array.error / array.scale]
+        for array in found.arrays
     ]
-    above, below = (_whole_loss(plan, side) for side in sides)
-    error = abs((above - below) / (2 * _WIDTH) - float(slope[position]))
-    if error <= small:
-        return error
-    one, other = (_slope(plan, side, number, position) for side in sides)
-    return None if error <= abs(one - other) else error
-
-
-def _slope(plan: Plan, point: Point, number: int, position: Any) -> float:
-    """The gradient of L + R by one entry of the array of that number."""
-    _, trace = traced(plan, point)
-    grads = plan.regularization.gradients(trace.grads, point.state.params)
-    return float([array for _, array in arrays_of(grads)][number][position])
-
-
-def _moved(params: Tree, number: int, position: Any, width: float) -> Tree:
-    """The parameters with one entry of the array of that number changed."""
-    numbers = itertools.count()
-
-    def moved(array: Array) -> Array:
-        if next(numbers) != number:
-            return array
-        array = array.copy()
-        array[position] += width
-        return array
-
-    return map_arrays(moved, params)
+    yield Table("Largest errors", ["array", "entries compared", "absolute error", "relative error"], rows)
+    says = "the gradients are the slopes of the loss (largest relative error)"
+    yield Claim(says, found.relative_error, 0.0, TOLERANCE)

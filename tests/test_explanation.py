@@ -16,7 +16,7 @@ import thalweg.optimizers  # noqa: F401
 from parts_table import LAYERS, LOSSES, OPTIMIZERS, name_of
 from thalweg.arrays import arrays_of
 from thalweg.errors import InputError
-from thalweg.explain import explain, formulas
+from thalweg.explanation import explain, formulas
 from thalweg.layers import Tanh
 from thalweg.optimizers import Adam
 from thalweg.parts import Layer, Loss, Optimizer, Part
