@@ -481,9 +481,13 @@ def _write_lessons(
         raise InputError("--all", "needs the folder to write into: thalweg lesson --all --out site")
     if out.exists() and not out.is_dir():
         raise InputError("--out", f"expected a folder with --all, received the file {out}")
+    left_out = []
     with working(quiet) as watch:
         for file in site(quick, watch):
             commit(out / file.name, file.text.encode())
+            left_out += [file.left_out] if file.left_out else []
+    for fault in left_out:
+        print(f"thalweg: left out: {fault}", file=sys.stderr)
     print(out / INDEX)
 
 

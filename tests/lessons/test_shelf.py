@@ -14,7 +14,7 @@ import pytest
 
 from thalweg.cli import main
 from thalweg.errors import InputError
-from thalweg.lessons import Lesson
+from thalweg.lessons import Lesson, Mnist, shelf
 from thalweg.lessons.shelf import INDEX, chapters, lesson, lesson_names, settings_of, site
 from thalweg.pages import LIBRARY
 from thalweg.spec import read_spec
@@ -221,3 +221,21 @@ def test_bad_input_is_one_message_and_exit_code_2(words, said, tmp_path, monkeyp
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not (tmp_path / "site").exists()
+
+
+def test_a_lesson_without_its_data_leaves_the_others_and_a_page_that_says_why(monkeypatch, tmp_path, capsys):
+    def without_data(self):
+        raise InputError("mnist", "is not here")
+
+    monkeypatch.setattr(shelf, "_CHAPTERS", {"Two": ("gradient-step", "mnist")})
+    monkeypatch.setattr(Mnist, "tell", without_data)
+    monkeypatch.setattr("sys.argv", ["thalweg", "lesson", "--all", "--out", str(tmp_path), "--quiet"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
+    told = capsys.readouterr()
+    assert told.err == "thalweg: left out: mnist: mnist: is not here\n"
+    index, page = ((tmp_path / name).read_text() for name in (INDEX, "mnist.html"))
+    assert "can not be worked out here: mnist: is not here." in index
+    assert "can not be worked out here: mnist: is not here." in page
+    assert re.search(r"All \d+ claims hold", index)

@@ -12,7 +12,7 @@ from thalweg.data import Source
 from thalweg.initializers import GlorotNormal, HeNormal, Normal
 from thalweg.layers import Dense, Identity, ReLU, Sigmoid, Tanh
 from thalweg.lessons import Vanishing
-from thalweg.lessons.deltas import classes_of
+from thalweg.lessons.deltas import classes_of, watched
 from thalweg.lessons.vanishing import ACTIVATIONS
 from thalweg.network import Network
 from thalweg.step import Batch
@@ -53,13 +53,13 @@ def test_he_and_glorot_differ_by_the_root_of_two_in_each_layer_of_relu():
 
 def test_every_claim_of_the_quick_form_holds():
     claims = [block for block in Vanishing().in_short().sheet().blocks if isinstance(block, Claim)]
-    assert len(claims) == 11
+    assert len(claims) == 13
     assert all(claim.holds for claim in claims), [claim.says for claim in claims if not claim.holds]
 
 
 def test_other_parameters_have_other_tables_and_what_no_longer_holds_is_said():
     """Weights of deviation 0.25 are not too small for 32 units: the factor is 0.25 √32 = 1.4."""
-    lesson = Vanishing(depths=(5, 2), draws=1, width=32, deviation=0.25, depth=2, epochs=1)
+    lesson = Vanishing(depths=(5, 2), draws=1, width=32, deviation=0.25, depth=2, epochs=1, trained=("relu",))
     blocks = lesson.sheet().blocks
     failed = [block.says for block in blocks if isinstance(block, Claim) and not block.holds]
     assert any("too small for every activation" in says for says in failed)
@@ -67,4 +67,21 @@ def test_other_parameters_have_other_tables_and_what_no_longer_holds_is_said():
     assert table.columns[2:4] == ["2 layers", "5 layers"]
     rows = {tuple(row[:2]): row[2:] for row in table.rows}
     assert len(rows) == 15
-    assert rows["tanh", "he_normal"][1] == pytest.approx(lesson.flow(Tanh(), HeNormal(), 5, seed=0).ratio)
+    assert rows["tanh", "he_normal"][1] == pytest.approx(lesson.flow(Tanh(), HeNormal(), 5, seed=0).ratio, rel=0.05)
+
+
+def test_what_training_shows_by_activation_is_the_traces_of_those_trainings():
+    lesson = Vanishing(depths=(2,), draws=1, width=16, depth=3, epochs=2, trained=("tanh",))
+    table = next(b for b in lesson.sheet().blocks if isinstance(b, Table) and "test rows told right" in b.caption)
+    run = watched(
+        {
+            "data": {"source": "digits", "validation": 0.0},
+            "network": {"layers": [*["dense 16", "tanh"] * 3, "dense 10", "softmax"], "init": "he_normal"},
+            "optimizer": "sgd 0.02",
+            "training": {"epochs": 2},
+        }
+    )
+    parts = run.deltas()[:, 0] / run.deltas()[:, -1]
+    assert table.rows[1][:2] == ["tanh", "he_normal"]
+    expected = [parts[0], parts.mean(), parts[-1], run.score("accuracy")]
+    np.testing.assert_allclose(table.rows[1][2:], expected, rtol=0.05)

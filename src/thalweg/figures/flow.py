@@ -15,6 +15,7 @@ _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _FEW_POINTS = 30
 _SMALL_RANGE = 1000
+_MOST_TICKS = 12
 _MOST_PANELS_IN_A_ROW = 2
 
 
@@ -52,7 +53,7 @@ def curves(
             legendgroup=name,
         )
     figure.update_layout(template=TEMPLATE, title=title, height=380, showlegend=True)
-    figure.update_xaxes(title=x_title)
+    figure.update_xaxes(title=x_title, dtick=1 if _counted(x) else None)
     figure.update_yaxes(title=y_title)
     if log:
         figure.update_yaxes(type="log")
@@ -118,6 +119,11 @@ def _look(number: int) -> tuple[str, str]:
     """A colour and a dash, a pair of its own for each of the first 36 curves."""
     turn, place = divmod(number, len(_COLOURS))
     return _COLOURS[place], _DASHES[(place + turn) % len(_DASHES)]
+
+
+def _counted(x: np.ndarray) -> bool:
+    """Whether x are a few whole numbers, each with a tick."""
+    return bool(x.size and np.isfinite(x).all() and (x == np.round(x)).all() and np.ptp(x) <= _MOST_TICKS)
 
 
 def _shown(values: Any, log: bool) -> np.ndarray:

@@ -118,7 +118,9 @@ class Initialisation(Lesson, kind="initialisation"):
     def _before(self, x: np.ndarray) -> Iterator[Block]:
         deep = {arm.name: self.sizes(arm, x) for arm in self.arms() if arm.depth == self.deep}
         yield Heading("Before training")
-        figure = curves(range(1, self.deep + 1), deep, "", "hidden layer", "size of the activations", log=True)
+        figure = curves(
+            range(1, self.deep + 1), deep, "Size of the activations", "hidden layer", "relative rms", log=True
+        )
         yield Chart(figure, "The root mean square of the activations by layer, relative to that of the inputs.")
         factor = {name: (sizes[-1] / sizes[0]) ** (1 / max(self.deep - 1, 1)) for name, sizes in deep.items()}
         words = "; ".join(f"{name} {value:.3f}" for name, value in factor.items())
@@ -151,7 +153,8 @@ class Initialisation(Lesson, kind="initialisation"):
         bands = {name: (losses.min(axis=0), losses.max(axis=0)) for name, losses in series.items()}
         middle = {name: losses.mean(axis=0) for name, losses in series.items()}
         epochs = range(1, self.epochs + 1)
-        figure = curves(epochs, middle, "", "epoch", "training loss", bands=bands)
+        title = f"Training loss, {self.deep} hidden layers"
+        figure = curves(epochs, middle, title, "epoch", "training loss", bands=bands)
         yield Chart(figure, f"{self.deep} hidden layers: the training loss, mean and range over the seeds.")
         yield Text(
             "The rule of thumb is Glorot for tanh and He for ReLU. What lies behind it is the figure above: a start "

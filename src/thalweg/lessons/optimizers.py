@@ -235,7 +235,7 @@ class Optimizers(Lesson, kind="optimizers"):
         x, y = np.linspace(low, high, _PLACES), np.linspace(bottom, top, _PLACES)
         heights = ground.value(*np.meshgrid(x, y))
         drawn = {name: path[: self.arrival(ground, path, _DRAWN) + 1] for name, path in paths.items()}
-        figure = contours(x, y, heights, drawn, "", ("x", "y"), np.array(ground.minima))
+        figure = contours(x, y, heights, drawn, f"Paths on the {ground.kind}", ("x", "y"), np.array(ground.minima))
         seen = f"{ground.about[0].upper()}{ground.about[1:]}."
         yield Chart(figure, f"{seen} Paths are drawn until {_DRAWN:.2%} of the height is left.")
         columns = ("optimizer", "first step", "height at the end", "steps to arrive")

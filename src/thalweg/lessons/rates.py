@@ -116,7 +116,8 @@ class Rates(Lesson, kind="rates"):
         losses = {name: values["loss"] for name, values in found.items()}
         means = {name: values.mean(axis=0) for name, values in losses.items()}
         bands = {name: (values.min(axis=0), values.max(axis=0)) for name, values in losses.items()}
-        figure = curves(range(1, self.epochs + 1), means, "", "epoch", "training loss", log=True, bands=bands)
+        epochs = range(1, self.epochs + 1)
+        figure = curves(epochs, means, "Training loss", "epoch", "training loss", log=True, bands=bands)
         yield Chart(figure, "The training loss by epoch: mean and range over the seeds.")
         early = min(self.halved_every, self.epochs) - 1
         columns = ("rate", f"loss after {early + 1} epochs", f"loss after {self.epochs} epochs", "validation loss")
@@ -154,7 +155,7 @@ class Rates(Lesson, kind="rates"):
         held_out = {name: values["validation_loss"] for name, values in found.items()}
         moved = {name: np.abs(np.diff(values, axis=1)).mean(axis=0) for name, values in held_out.items()}
         epochs = range(2, self.epochs + 1)
-        figure = curves(epochs, moved, "", "epoch", "change of the validation loss", log=True)
+        figure = curves(epochs, moved, "How far the validation loss moves", "epoch", "change in an epoch", log=True)
         yield Chart(figure, "How far the validation loss moves from one epoch to the next: mean of the seeds.")
         last = min(10, self.epochs)
         shake = {name: values[:, -last:].std(axis=1) for name, values in held_out.items()}

@@ -140,7 +140,9 @@ class Rings(Lesson, kind="rings"):
         grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
         ring = {name: values.reshape(_PLACES, _PLACES) for name, values in self.frames(run, grid).items()}
         names = run.preprocessing.target_names
-        figure = planes(side, side, ring, points, classes, names, "", ("x1", "x2"), levels=[0.5])
+        figure = planes(
+            side, side, ring, points, classes, names, "The boundary, epoch by epoch", ("x1", "x2"), levels=[0.5]
+        )
         return Chart(figure, "Where the network says disc (blue) and ring (orange), and some of the training points.")
 
 

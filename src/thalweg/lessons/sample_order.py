@@ -79,7 +79,7 @@ class SampleOrder(Lesson, kind="sample-order"):
         )
         means = {name: values.mean(axis=0) for name, values in accuracy.items()}
         bands = {name: (values.min(axis=0), values.max(axis=0)) for name, values in accuracy.items()}
-        figure = curves(range(1, self.epochs + 1), means, "", "epoch", "accuracy", bands=bands)
+        figure = curves(range(1, self.epochs + 1), means, "Accuracy on held-out rows", "epoch", "accuracy", bands=bands)
         yield Chart(figure, "The accuracy on held-out rows by epoch: mean and range over the seeds.")
         columns = ("order", "training loss", "held-out loss", "held-out accuracy")
         rows = [(name, *(float(values[name][:, -1].mean()) for values in kept.values())) for name in runs]

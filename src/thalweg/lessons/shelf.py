@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from .. import pages
 from ..errors import InputError
 from ..spec import shell_value
-from ..worksheet import Claim, Link, Working, as_html
+from ..worksheet import Claim, Link, Text, Working, Worksheet, as_html
 from .lesson import Lesson
 
 INDEX = "index.html"
+_LEFT_OUT = "This lesson can not be worked out here:"
 
 # The chapters of the site, and their lessons in the order of teaching.
 _CHAPTERS: dict[str, tuple[str, ...]] = {
@@ -69,26 +70,36 @@ def settings_of(assignments: Iterable[str]) -> dict[str, Any]:
 
 
 class File(NamedTuple):
-    """A file of the site: its name and its text."""
+    """A file of the site: its name and its text; `left_out` says why a lesson could not be worked out."""
 
     name: str
     text: str
+    left_out: str = ""
 
 
 def site(quick: bool = False, watch: Callable[[Working], None] = lambda working: None) -> Iterator[File]:
-    """The files of the site that all lessons make, each when it is worked out; the list of all comes last."""
+    """The files of the site that all lessons make, each when it is worked out; the list of all comes last.
+
+    A lesson that can not be worked out here, for want of its data say, has a page that tells why.
+    """
     yield File(pages.LIBRARY, pages.library_text())
     names = lesson_names()
-    kept: dict[str, list[Claim]] = {}
+    kept: dict[str, list[Claim] | InputError] = {}
     for k, name in enumerate(names):
 
         def heard(now: Working, k: int = k, name: str = name) -> None:
             watch(Working(f"{name}: {now.text}", (k + (now.share or 0)) / len(names)))
 
         heard(Working("begins"))
-        sheet = lesson(name, quick=quick).sheet(heard)
-        kept[name] = [block for block in sheet.blocks if isinstance(block, Claim)]
-        yield File(_address(name), as_html(sheet, _links(names, k)))
+        try:
+            sheet = lesson(name, quick=quick).sheet(heard)
+            kept[name] = [block for block in sheet.blocks if isinstance(block, Claim)]
+        except InputError as error:
+            kept[name] = error
+            kind = _kind(name)
+            sheet = Worksheet(kind.title, (Text(f"{_LEFT_OUT} {error}."),), kind.subject)
+        fault = f"{name}: {kept[name]}" if isinstance(kept[name], InputError) else ""
+        yield File(_address(name), as_html(sheet, _links(names, k)), fault)
     yield File(INDEX, _index(kept))
 
 
@@ -111,22 +122,25 @@ def _links(names: list[str], k: int) -> list[Link]:
     return links
 
 
-def _index(kept: Mapping[str, list[Claim]]) -> str:
+def _index(kept: Mapping[str, list[Claim] | InputError]) -> str:
     """The list of all lessons: title, subject, and how many of the claims hold."""
     sections = ""
     for chapter, kinds in chapters().items():
         items = "".join(_item(kind, kept[kind.kind]) for kind in kinds)
         sections += pages.section(escape(chapter), f'<ul class="lessons">\n{items}</ul>\n')
-    claims = [claim for found in kept.values() for claim in found]
+    claims = [claim for found in kept.values() if isinstance(found, list) for claim in found]
     summary = f"The worked examples of textbooks, each run on the real engine. {_verdict(claims)}"
     return pages.document("Lessons", pages.header("Lessons", summary), sections)
 
 
-def _item(kind: type[Lesson], claims: list[Claim]) -> str:
-    sign, title = ("✓" if all(claim.holds for claim in claims) else "✗"), escape(kind.title)
+def _item(kind: type[Lesson], claims: list[Claim] | InputError) -> str:
+    if isinstance(claims, InputError):
+        said = f"– {_LEFT_OUT} {claims}."
+    else:
+        said = f"{'✓' if all(claim.holds for claim in claims) else '✗'} {_verdict(claims)}"
     return (
-        f'<li><a href="{_address(kind.kind)}">{title}</a><br>{escape(kind.subject)}<br>'
-        f"<small>{sign} {escape(_verdict(claims))}</small></li>\n"
+        f'<li><a href="{_address(kind.kind)}">{escape(kind.title)}</a><br>{escape(kind.subject)}<br>'
+        f"<small>{escape(said)}</small></li>\n"
     )
 
 

@@ -63,8 +63,9 @@ class Flow(NamedTuple):
 class Vanishing(Lesson, kind="vanishing"):
     """delta by depth for five activations and three initialisations, measured and predicted, and three remedies.
 
-    `depths` count the hidden layers before training, each figure being the geometric mean of `draws` initialisations;
-    `depth`, `activation` and `deviation` (of the weights) are those of the networks that are trained.
+    `depths` count the hidden layers before training, each figure being the geometric mean of `draws` initialisations.
+    Networks of `depth` hidden layers are trained with each of the `trained` activations; then with `activation` from
+    weights of that `deviation`, plain and with each remedy.
 
     Source: Hochreiter 1991; Glorot and Bengio 2010, section 4.2.1; He et al. 2015, section 2.2.
 
@@ -77,6 +78,7 @@ class Vanishing(Lesson, kind="vanishing"):
     draws: Count = 3
     width: Count = 64
     depth: Count = 20
+    trained: tuple[Activation, ...] = ACTIVATIONS
     activation: Activation = Tanh()
     deviation: Positive = 0.05
     learning_rate: Positive = 0.02
@@ -86,7 +88,14 @@ class Vanishing(Lesson, kind="vanishing"):
 
     title = "Vanishing gradients"
     subject = "How delta shrinks from layer to layer, and what initialisation, normalisation and residuals change."
-    quick: ClassVar[Mapping[str, Any]] = {"depths": (2, 20), "draws": 2, "width": 32, "depth": 12, "epochs": 8}
+    quick: ClassVar[Mapping[str, Any]] = {
+        "depths": (2, 20),
+        "draws": 2,
+        "width": 32,
+        "depth": 12,
+        "epochs": 8,
+        "trained": ("sigmoid", "relu"),
+    }
 
     def tell(self) -> Iterator[Block | Working]:
         yield Text(
@@ -99,7 +108,8 @@ class Vanishing(Lesson, kind="vanishing"):
             "rms delta(l) / rms delta(l+1) ≈ √(n · mean W(l+1)² · mean f'(z(l))²),  n units in layer l+1"
         )
         yield from self._before_training()
-        yield from self._during_training()
+        yield from self._by_activation()
+        yield from self._remedies()
         yield Try("twice as many layers", "thalweg lesson vanishing --set depths=[50,100]")
         yield Try("sigmoids in the networks that are trained", "thalweg lesson vanishing --set activation=sigmoid")
         yield Try("weights that are too large", "thalweg lesson vanishing --set deviation=0.3")
@@ -127,7 +137,8 @@ class Vanishing(Lesson, kind="vanishing"):
                 at = [self._mean(activation, init, depth) for depth in depths]
                 flows[activation.kind, init.kind] = deepest = at[-1]
                 factor = float(deepest.factors.prod() ** (1 / deepest.factors.size))
-                rows.append([activation.kind, init.kind, *(flow.ratio for flow in at), deepest.predicted, factor])
+                numbers = (*(flow.ratio for flow in at), deepest.predicted, factor)
+                rows.append([activation.kind, init.kind, *map(_rounded, numbers)])
         yield Table(
             f"The rms of delta at the first hidden layer as a part of that at the last: mean of {self.draws} draws,"
             f" layers of {self.width} units; what the formula predicts for {depths[-1]} layers, and its factor for one",
@@ -183,8 +194,45 @@ class Vanishing(Lesson, kind="vanishing"):
         flows = [self.flow(activation, init, depth, self.seed + draw) for draw in range(self.draws)]
         return Flow(*(np.exp(np.mean(np.log(values), axis=0)) for values in zip(*flows, strict=True)))
 
-    def _during_training(self) -> Iterator[Block | Working]:
+    def _by_activation(self) -> Iterator[Block | Working]:
         yield Heading("During training")
+        runs: dict[tuple[str, str], Watched] = {}
+        for place, activation in enumerate(self.trained):
+            for half, init in enumerate((GlorotNormal(), HeNormal())):
+                share = (place + half / 2) / len(self.trained)
+                yield Working(f"training: {activation.kind}, {init.kind}", share)
+                runs[activation.kind, init.kind] = self._trained([Dense(self.width), activation], init)
+        yield Text(
+            f"The same stacks of {self.depth} hidden layers while they are trained, from both starts: what of delta"
+            f" arrives at the first layer. Gradient descent at {self.learning_rate:g}, {self.epochs} epochs."
+        )
+        yield Table(
+            f"delta(1) as a part of delta({self.depth + 1}), and the test rows told right",
+            ["activation", "start", "before", "mean of all steps", "at the end", "right"],
+            [
+                [*name, *map(_rounded, _parts(run.deltas())), _rounded(run.score("accuracy"))]
+                for name, run in runs.items()
+            ],
+        )
+        matched = {kind: runs[kind, _suited(kind)] for kind, init in runs if init == _suited(kind)}
+        yield Chart(
+            delta_by_layer(
+                {f"{kind}, {_suited(kind)}": run.deltas() for kind, run in matched.items()},
+                range(1, self.depth + 2),
+                "Delta by layer over the training, each with the start made for it",
+                next(iter(runs.values())).steps,
+            ),
+            "Layers from the input (below) to the output (above), over the steps.",
+        )
+        for kind, run in matched.items():
+            right = run.score("accuracy")
+            if kind == "sigmoid":
+                yield Claim(f"Sigmoids, Glorot's start: nothing is learnt, {right:.0%} right", right < _GUESSING)
+            elif kind in ("tanh", "relu", "leaky_relu"):
+                yield Claim(f"{kind} with {_suited(kind)} learns: {right:.0%} right", right >= _LEARNT)
+
+    def _remedies(self) -> Iterator[Block | Working]:
+        yield Heading("What helps")
         runs, dense, active = {}, Dense(self.width), self.activation
         forms: dict[str, tuple[list[Any], Initializer]] = {
             "plain": ([dense, active], Normal(self.deviation)),
@@ -236,6 +284,18 @@ class Vanishing(Lesson, kind="vanishing"):
             "training": {"epochs": self.epochs, "seed": self.seed},
         }
         return watched(table)
+
+
+def _rounded(number: float) -> float:
+    """To two digits, as a wide table has room for."""
+    return float(f"{number:.2g}")
+
+
+@_SILENT
+def _parts(deltas: np.ndarray) -> tuple[float, float, float]:
+    """delta of the first layer as a part of that of the last: at the first step, in the mean, at the last step."""
+    part = deltas[:, 0] / deltas[:, -1]
+    return float(part[0]), _arriving(deltas), float(part[-1])
 
 
 @_SILENT
