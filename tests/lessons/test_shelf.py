@@ -112,7 +112,7 @@ def test_the_site_links_every_page_and_tells_whether_the_claims_hold(monkeypatch
     shown = ("gradient-step", "softmax-adam")
     monkeypatch.setattr("thalweg.lessons.shelf._CHAPTERS", {"By <hand>": shown})
     heard = []
-    files = dict(site(quick=True, watch=heard.append))
+    files = {file.name: file.text for file in site(quick=True, watch=heard.append)}
     assert list(files) == [LIBRARY, "gradient-step.html", "softmax-adam.html", INDEX]
     for name, text in files.items():
         if name.endswith(".html"):
