@@ -13,6 +13,8 @@ from .blocks import Claim
 # An array with more rows or columns than the first number is shown by as many as the second.
 _ROWS, _COLUMNS = (12, 6), (10, 6)
 _FEW = 12
+# Room for ten columns of the longest numbers.
+_WIDE = 200
 
 
 def number(value: Any) -> str:
@@ -79,7 +81,7 @@ class Grid(NamedTuple):
     whole: bool
 
 
-def grid(values: np.ndarray, width: int = 100) -> Grid:
+def grid(values: np.ndarray, width: int = _WIDE) -> Grid:
     """An array as lines of aligned numbers, at most `width` characters wide.
 
     Up to 12 rows and 10 columns stand in full, columns that find no room below the others; else the first 6, with dots.
