@@ -11,6 +11,8 @@ LEAST = {
     "rings": 0.95,
     "digits": 0.97,
     "flowers": 0.85,
+    "perceptron": 1.0,
+    "adaline": 0.95,
     "mnist": 0.975,
     "mnist-best": 0.986,
     "deep-normalised": 0.9,

@@ -357,3 +357,12 @@ def test_a_stopped_unit_goes_on_where_it_was(tmp_path):
     found = thalweg.resume(tmp_path / "run", ["training.epochs=6"], accept_changes=True, progress=False)
     np.testing.assert_array_equal(found.params[0].W, whole.params[0].W)
     assert found.threshold == whole.threshold
+
+
+def test_the_report_of_a_pocket_draws_both_accuracies_in_one_chart(tmp_path):
+    found = run(Perceptron(pocket=True), "moons 100", epochs=4, folder=tmp_path / "run")
+    assert "training_accuracy" in found.history[0]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("training, end of epoch") == 2
+    assert "Training accuracy" not in page
+    assert found.remarks[0][:40] in page

@@ -154,13 +154,14 @@ def _overview(account: Account) -> str:
 def _curves(account: Account) -> str:
     if not account.history:
         return ""
-    recorded = dict.fromkeys(key.removeprefix("validation_") for row in account.history for key in row)
+    keys = dict.fromkeys(key for row in account.history for key in row)
+    recorded = dict.fromkeys(key.removeprefix("validation_").removeprefix("training_") for key in keys)
     drawn = [name for name in recorded if name not in _NO_MEASURES]
     charts = [pages.chart(f"curve-{k}", figures.learning_curves(account.history, name)) for k, name in enumerate(drawn)]
     if "learning_rate" in recorded:
         charts.append(pages.chart("learning-rate", figures.learning_rate(account.history)))
     told = "Training: over the rows as they were met during the epoch, with the weights still moving."
-    if any(key.startswith("validation_") for row in account.history for key in row):
+    if any(key.startswith("validation_") for key in keys):
         told += " Validation: at the end of the epoch."
     return pages.section("Training", f'<p>{told}</p>\n<div class="charts">\n{"".join(charts)}</div>\n')
 

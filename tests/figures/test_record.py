@@ -210,3 +210,11 @@ def test_all_charts_share_one_template():
     for chart in charts:
         assert chart.layout.template == figures.TEMPLATE
         assert chart.layout.height
+
+
+def test_a_measure_at_the_end_of_the_epochs_is_a_curve_of_the_same_chart():
+    history = [{"epoch": k, "loss": 1.0 / k, "training_loss": 0.8 / k, "validation_loss": 0.9 / k} for k in (1, 2, 3)]
+    figure = figures.learning_curves(history, "loss")
+    drawn = {trace.name: list(trace.y) for trace in figure.data}
+    assert drawn["training, end of epoch"] == [0.8, 0.4, pytest.approx(0.8 / 3)]
+    assert [trace.name for trace in figure.data][:3] == ["training", "training, end of epoch", "validation"]

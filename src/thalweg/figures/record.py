@@ -33,7 +33,7 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
     """One measure over the epochs: on the training rows, with the weights still moving, and on the validation rows.
 
     `history` holds one record an epoch, `{"epoch": 1, "loss": 0.7, "validation_loss": 0.6, ...}`; records without the
-    measure are passed over. The best validation epoch is marked. Errors that span more than one and a half decades
+    measure are passed over. `training_loss`, over all training rows at the end of an epoch, is drawn where it is there. The best validation epoch is marked. Errors that span more than one and a half decades
     get a logarithmic axis.
 
     >>> learning_curves([{"epoch": 1, "loss": 0.7}, {"epoch": 2, "loss": 0.4}], "loss").data[0].y.tolist()
@@ -45,6 +45,7 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
     everything = np.array([])
     for key, label, colour, dash in (
         (measure, "training", BLUE, "dot"),
+        (f"training_{measure}", "training, end of epoch", GREEN, "dash"),
         (f"validation_{measure}", "validation", VERMILION, "solid"),
     ):
         epochs, values = _column(history, key)
