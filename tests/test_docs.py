@@ -15,6 +15,8 @@ import pytest
 
 import thalweg
 from thalweg import linear_units
+from thalweg.exercises import EXERCISES
+from thalweg.lessons.shelf import chapters
 from thalweg.parts import Part
 from thalweg.spec import Spec
 
@@ -87,6 +89,12 @@ def test_every_section_and_key_of_a_spec_is_explained():
     for part in hints:
         for field in dataclasses.fields(part):
             assert re.search(rf"(^{field.name} = |`{field.name}`)", text, re.M), (part.__name__, field.name)
+
+
+def test_every_lesson_and_exercise_is_listed():
+    text = (ROOT / "docs" / "learning.md").read_text()
+    for kind in [*(kind for kinds in chapters().values() for kind in kinds), *EXERCISES]:
+        assert f"| `{kind.kind}` | {kind.subject} |" in text
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

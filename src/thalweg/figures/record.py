@@ -33,8 +33,8 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
     """One measure over the epochs: on the training rows, with the weights still moving, and on the validation rows.
 
     `history` holds one record an epoch, `{"epoch": 1, "loss": 0.7, "validation_loss": 0.6, ...}`; records without the
-    measure are passed over. `training_loss`, over all training rows at the end of an epoch, is drawn where it is there. The best validation epoch is marked. Errors that span more than one and a half decades
-    get a logarithmic axis.
+    measure are passed over. `training_loss`, over all training rows at the end of an epoch, is drawn where it is there.
+    The best validation epoch is marked. Errors that span more than one and a half decades get a logarithmic axis.
 
     >>> learning_curves([{"epoch": 1, "loss": 0.7}, {"epoch": 2, "loss": 0.4}], "loss").data[0].y.tolist()
     [0.7, 0.4]
