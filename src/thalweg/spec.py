@@ -81,8 +81,8 @@ class Spec(Part):
             ]
             if problems:
                 raise InputError("network", problems)
-            task, scale = self.data.task or "classification", self.data.scale or unit.scale
-            object.__setattr__(self, "data", dataclasses.replace(self.data, task=task, scale=scale))
+            if unit.scale and not self.data.scale:
+                object.__setattr__(self, "data", dataclasses.replace(self.data, scale=unit.scale))
 
     def describe(self) -> dict[str, Any]:
         sections = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -195,7 +195,7 @@ def read_table(name: str) -> dict[str, Any]:
 
 
 def assign(table: dict[str, Any], assignment: str) -> None:
-    """Change one value of a spec's tables, as the shell writes it: `optimizer.learning_rate=0.01`.
+    """Change a value of a spec's tables, as the shell writes it: `optimizer.learning_rate=0.01`, `network=perceptron`.
 
     The value is read as TOML, and as a plain word where it is none. Raises InputError for a place that there is not.
 
@@ -205,7 +205,7 @@ def assign(table: dict[str, Any], assignment: str) -> None:
     {'optimizer': {'kind': 'adam', 'learning_rate': 0.01}}
     """
     path, equals, text = assignment.partition("=")
-    if not equals or "." not in path:
+    if not equals:
         raise InputError("--set", f"expected section.key=value, received {assignment!r}")
     set_value(table, path, shell_value(text))
 
@@ -241,7 +241,9 @@ def set_value(table: dict[str, Any], path: str, value: Any) -> None:
 def _entered(place: Any, name: str, following: str, path: str) -> Any:
     key: Any = _index(place, name, path) if isinstance(place, list) else name
     inner = place[key] if isinstance(place, list) else place.setdefault(key, {})
-    if isinstance(inner, str):
+    if isinstance(inner, str) and name == "data":
+        inner = place[key] = {"source": inner}
+    elif isinstance(inner, str):
         inner = place[key] = _NAMED[name].as_table(inner) if name in _NAMED else {"kind": inner}
     if not isinstance(inner, dict | list):
         raise InputError("--set", f"{path}: {name} is the value {inner!r}, and has no {following}")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from thalweg.data import Dataset
+from thalweg.data.loading import infer_task
 from thalweg.errors import InputError
 
 X = np.zeros((3, 2))
@@ -29,3 +30,8 @@ def test_types_and_sizes():
 def test_rows_that_do_not_fit(y, task, words):
     with pytest.raises(InputError, match=words):
         Dataset(X, np.array(y), task, target_names=("a", "b") if task == "classification" else ())
+
+
+@pytest.mark.parametrize("y", [[-1, 1, 1, -1], [0, 1, 0, 1], [True, False, True, True], ["a", "b", "a", "a"]])
+def test_few_rows_with_the_usual_labels_of_two_classes_are_classes(y):
+    assert infer_task(np.array(y))[0] == "classification"

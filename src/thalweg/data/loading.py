@@ -235,6 +235,7 @@ def infer_task(y: np.ndarray) -> tuple[Task, str]:
     if y.dtype.kind == "f":
         return "regression", "the target is continuous"
     distinct = np.unique(y)
-    if np.isin(distinct, (0, 1)).all() or (len(distinct) <= 20 and len(distinct) < len(y) / 2):
+    labels = np.isin(distinct, (0, 1)).all() or np.isin(distinct, (-1, 1)).all()
+    if labels or (len(distinct) <= 20 and len(distinct) < len(y) / 2):
         return "classification", f"the target holds {len(distinct)} different integers in {len(y)} rows"
     return "regression", f"the target holds {len(distinct)} different integers in {len(y)} rows"
