@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -230,7 +231,7 @@ def set_value(table: dict[str, Any], path: str, value: Any) -> None:
     if sections[:1] == ["optimizer"]:
         table.setdefault("optimizer", Adam.kind)
     place: Any = table
-    for name, following in zip(sections, [*sections[1:], key], strict=True):
+    for name, following in itertools.pairwise([*sections, key]):
         place = _entered(place, name, following, path)
     if isinstance(place, list):
         place[_index(place, key, path)] = value
