@@ -6,6 +6,7 @@ What takes time to import is imported when it is needed.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -497,19 +498,25 @@ def _list_lessons(settings: list[str] | None, out: Path | None, form: str | None
 
     if settings or out or form:
         raise InputError("lesson", "expected the name of a lesson; `thalweg lesson` lists them")
+    _list_kinds("Lessons: thalweg lesson NAME", "what it shows", chapters(), json)
+
+
+def _list_kinds(title: str, told: str, groups: Mapping[str, Sequence[Any]], json: bool) -> None:
+    """List lessons or exercises: the name of each and its subject, below the name of its group if that has one."""
     if json:
-        listed = (kind for kinds in chapters().values() for kind in kinds)
+        listed = (kind for kinds in groups.values() for kind in kinds)
         _print_json([{"name": kind.kind, "title": kind.title, "subject": kind.subject} for kind in listed])
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Lessons: thalweg lesson NAME", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("name", no_wrap=True)
-    table.add_column("what it shows")
-    for chapter, kinds in chapters().items():
-        table.add_row("", "")
-        table.add_row(chapter, style="bold")
+    table.add_column(told)
+    for group, kinds in groups.items():
+        if group:
+            table.add_row("", "")
+            table.add_row(group, style="bold")
         for kind in kinds:
             table.add_row(kind.kind, kind.subject)
     Console().print(table)
@@ -554,13 +561,13 @@ def exercise(
     thalweg exercise two-layer-gradients --seed 7 --solution
     """
     from .errors import InputError
-    from .exercises import Exercise
+    from .exercises import EXERCISES, Exercise
     from .worksheet import form_of
 
     if name is None:
         if answers or solution or out or form:
             raise InputError("exercise", "expected the name of an exercise; `thalweg exercise` lists them")
-        _list_exercises(json)
+        _list_kinds("Exercises: thalweg exercise NAME", "what one practises", {"": EXERCISES}, json)
         return
     if answers and (out or form):
         raise InputError("--answer", "prints its verdicts, and takes no --out and no --format; --json goes with it")
@@ -572,23 +579,6 @@ def exercise(
     _hand_over(chosen.sheet(solved=solution), wanted, out)
     if not solution and out is None and wanted == "text" and sys.stdin.isatty() and sys.stdout.isatty():
         _ask(chosen)
-
-
-def _list_exercises(json: bool) -> None:
-    from .exercises import EXERCISES
-
-    if json:
-        _print_json([{"name": kind.kind, "title": kind.title, "subject": kind.subject} for kind in EXERCISES])
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="Exercises: thalweg exercise NAME", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("name", no_wrap=True)
-    table.add_column("what one practises")
-    for kind in EXERCISES:
-        table.add_row(kind.kind, kind.subject)
-    Console().print(table)
 
 
 def _lettered(answers: list[str]) -> dict[str, str]:
