@@ -6,6 +6,10 @@ import dataclasses
 import json
 import re
 import shlex
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
@@ -239,3 +243,16 @@ def test_a_lesson_without_its_data_leaves_the_others_and_a_page_that_says_why(mo
     assert "can not be worked out here: mnist: is not here." in index
     assert "can not be worked out here: mnist: is not here." in page
     assert re.search(r"All \d+ claims hold", index)
+
+
+def test_ctrl_c_in_a_training_ends_the_lesson_and_writes_nothing(tmp_path):
+    words = ["lesson", "rings", "--set", "epochs=100000", "--out", str(tmp_path / "rings.html")]
+    with subprocess.Popen([sys.executable, "-m", "thalweg", *words], stderr=subprocess.PIPE, text=True) as running:
+        # The first line says that the training begins; the signal is to meet it.
+        assert running.stderr.readline()
+        time.sleep(1.0)
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Traceback" not in told
+    assert not list(tmp_path.iterdir())

@@ -23,10 +23,9 @@ from ..network import Network
 from ..parts import Count, Mode, Positive
 from ..spec import Spec
 from ..step import Batch, survey
-from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .deltas import classes_of, watched
-from .lesson import Lesson
+from .lesson import Lesson, trained
 
 _ROWS, _FIRST = 256, 6
 _LEARNT = 0.6
@@ -144,7 +143,7 @@ class Exploding(Lesson, kind="exploding"):
         whole = watched(self.table(self.bound, self.epochs))
         norms = [norm_of(trace.grads) for trace in whole.traces]
         losses = [float(trace.loss) for trace in whole.traces]
-        free = run_spec(Spec.of(self.table(None, self.epochs)))
+        free = trained(Spec.of(self.table(None, self.epochs)))
         yield Text(
             f"{self.depth} hidden layers with weights of deviation {self.deviations[-1]:g}, gradient descent at"
             f" {self.learning_rate:g}, the same start and the same batches, once as it is and once with the gradient"

@@ -15,10 +15,9 @@ from ..network import Network
 from ..parts import Count, Mode, Positive
 from ..runs import Run
 from ..spec import Spec
-from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .comparison import Difference, Pictures, difference, first_rows
-from .lesson import Lesson
+from .lesson import Lesson, trained
 
 _STARTS = {"Glorot": "glorot_normal", "He": "he_normal"}
 _ACTIVATIONS = {"tanh": "tanh", "ReLU": "relu"}
@@ -88,7 +87,7 @@ class Initialisation(Lesson, kind="initialisation"):
         """A training for each seed."""
         described = {"epochs": self.epochs, "batch_size": self.batch_size}
         sections = {"data": data, "network": self.network(arm), "optimizer": f"sgd {self.learning_rate}"}
-        return [run_spec(Spec.of({**sections, "training": {**described, "seed": seed}})) for seed in range(self.seeds)]
+        return [trained(Spec.of({**sections, "training": {**described, "seed": seed}})) for seed in range(self.seeds)]
 
     def tell(self) -> Iterator[Block | Working]:
         """The page."""

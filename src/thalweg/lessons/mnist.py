@@ -14,10 +14,9 @@ from ..figures import confusion, learning_curves
 from ..parts import Count, Positive
 from ..runs import Run
 from ..spec import Spec
-from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .comparison import Pictures
-from .lesson import Lesson
+from .lesson import Lesson, trained
 
 # The accuracy that is claimed on the test pictures, from and to, after the epochs of the two forms.
 _CLAIMED = {"mnist": (0.97, 0.98), "digits": (0.95, 1.0)}
@@ -63,7 +62,7 @@ class Mnist(Lesson, kind="mnist"):
 
     def run(self) -> Run:
         """The trained network."""
-        return run_spec(self.spec)
+        return trained(self.spec)
 
     def tell(self) -> Iterator[Block | Working]:
         """The page."""

@@ -14,10 +14,9 @@ from ..optimizers import SGD, Momentum
 from ..parts import Count, Fraction, NonNegative, Optimizer, Positive
 from ..schedules import ReduceOnPlateau, StepDecay
 from ..spec import Spec
-from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .comparison import difference
-from .lesson import Lesson
+from .lesson import Lesson, trained
 
 _LAYERS = ["dense 32", "relu", "dense 16", "relu", "dense 2", "softmax"]
 _PLAIN, _SAME, _STEADY, _HALVED = "no momentum", "no momentum, η/(1-μ)", "momentum", "momentum, halved"
@@ -61,7 +60,7 @@ class Rates(Lesson, kind="rates"):
             "optimizer": optimizer,
         }
         training = {"epochs": self.epochs}
-        runs = [run_spec(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
+        runs = [trained(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
         names = ("loss", "validation_loss", "learning_rate")
         return {name: np.array([[record[name] for record in run.history] for run in runs]) for name in names}
 

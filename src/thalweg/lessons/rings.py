@@ -16,10 +16,9 @@ from ..parts import Count, Fraction, NonNegative, Positive
 from ..runs import Run
 from ..spec import Spec, completed
 from ..trail import trail
-from ..trainer import run_spec
 from ..training import answers, course_of
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
-from .lesson import Lesson
+from .lesson import Lesson, trained
 
 _PLACES = 81
 _SHOWN = 400
@@ -75,7 +74,7 @@ class Rings(Lesson, kind="rings"):
 
     def run(self) -> Run:
         """The trained network."""
-        return run_spec(self.spec)
+        return trained(self.spec)
 
     def frames(self, run: Run, places: np.ndarray) -> dict[str, np.ndarray]:
         """The probability of the ring at each place (n, 2), before the training, during it and after it."""

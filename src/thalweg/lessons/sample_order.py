@@ -15,10 +15,9 @@ from ..figures.flow import curves
 from ..parts import Count, Positive
 from ..runs import Run
 from ..spec import Spec
-from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Heading, Table, Text, Try, Working
 from .comparison import Pictures, difference, first_rows
-from .lesson import Lesson
+from .lesson import Lesson, trained
 
 _SHUFFLED, _ONCE, _SORTED = "shuffled", "shuffled once", "sorted"
 
@@ -61,7 +60,7 @@ class SampleOrder(Lesson, kind="sample-order"):
             "optimizer": f"sgd {self.learning_rate}",
         }
         training = {"epochs": self.epochs, "batch_size": self.batch_size}
-        return [run_spec(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
+        return [trained(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
 
     def tell(self) -> Iterator[Block | Working]:
         """The page."""

@@ -13,10 +13,9 @@ from ..figures import curves, delta_by_layer
 from ..parts import Count, Positive
 from ..runs import Run
 from ..spec import Spec
-from ..trainer import run_spec
 from ..worksheet import Block, Chart, Claim, Table, Text, Try, Working
 from .deltas import Watched, classes_of, rms, watched
-from .lesson import Lesson
+from .lesson import Lesson, trained
 
 _EARLY = 2
 _GUESSING, _LEARNT = 0.2, 0.6
@@ -67,7 +66,7 @@ class Terrain(Lesson, kind="terrain"):
 
     def run(self, activation: str, optimizer: str, seed: int) -> Run:
         """A training of one pair."""
-        return run_spec(Spec.of(self.table(activation, optimizer, seed)))
+        return trained(Spec.of(self.table(activation, optimizer, seed)))
 
     def tell(self) -> Iterator[Block | Working]:
         yield Text(
