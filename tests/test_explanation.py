@@ -10,9 +10,6 @@ import sys
 import numpy as np
 import pytest
 
-import thalweg.layers
-import thalweg.losses
-import thalweg.optimizers  # noqa: F401
 from parts_table import LAYERS, LOSSES, OPTIMIZERS, name_of
 from thalweg.arrays import arrays_of
 from thalweg.errors import InputError

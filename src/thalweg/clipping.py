@@ -16,6 +16,8 @@ from .parts import Part, Positive
 class Clipping(Part, ABC, family="clipping"):
     """A bound for gradients."""
 
+    limit: float
+
     @abstractmethod
     def __call__(self, grads: Tree) -> tuple[Tree, Array]:
         """(the clipped gradients, 1.0 where the bound changed any of them, else 0.0).

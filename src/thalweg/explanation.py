@@ -411,7 +411,7 @@ def _gradients(told: _Told) -> Iterator[Block]:
         yield Formula("g <- dL/dW + l1 sign(W) + l2 W")
     if plan.clip is not None:
         yield Formula(formulas(type(plan.clip)).forward)
-        yield Text(f"Clipping with a limit of {plan.clip.limit:g} {'acted' if trace.clipped else 'did not act'}.")  # type: ignore[attr-defined]
+        yield Text(f"Clipping with a limit of {plan.clip.limit:g} {'acted' if trace.clipped else 'did not act'}.")
 
 
 def _name_of(place: str) -> str:

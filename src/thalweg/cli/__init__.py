@@ -1,0 +1,5 @@
+"""The shell command `thalweg`."""
+
+from .shell import app, main
+
+__all__ = ["app", "main"]
