@@ -35,9 +35,9 @@ FLOORS = [
     ["training"],
     ["spec"],
     ["report", "display", "folders", "snapshots", "trail"],
-    ["runs", "lr_range", "gradient_check"],
+    ["runs", "lr_range", "gradient_check", "propagation"],
     ["trainer", "explanation"],
-    ["lessons", "exercises"],
+    ["lessons", "exercises", "loss_landscape"],
     ["cli", "estimators", "web", "__init__", "__main__"],
 ]
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}

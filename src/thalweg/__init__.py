@@ -19,6 +19,7 @@ _PLACES = {
     **dict.fromkeys(("resume", "train"), "trainer"),
     **dict.fromkeys(("list_runs",), "folders"),
     **dict.fromkeys(("explain",), "explanation"),
+    **dict.fromkeys(("GradientFlow", "gradient_flow"), "propagation"),
     **dict.fromkeys(("lesson", "lesson_names"), "lessons.shelf"),
     **dict.fromkeys(("RangeTest", "range_test"), "lr_range"),
     **dict.fromkeys(("Spec", "read_spec"), "spec"),

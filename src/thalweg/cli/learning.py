@@ -25,14 +25,16 @@ from .shared import (
     spec_and_name,
 )
 
+SpecOrRun = Annotated[
+    str | None,
+    typer.Argument(
+        help="A TOML file, the name of an example or of a data source, or the folder of a run.", show_default=False
+    ),
+]
+
 
 def explain(
-    spec: Annotated[
-        str | None,
-        typer.Argument(
-            help="A TOML file, the name of an example or of a data source, or the folder of a run.", show_default=False
-        ),
-    ] = None,
+    spec: SpecOrRun = None,
     step: Annotated[int, typer.Option("--step", help="The step to tell, from 1; the training runs up to it.")] = 1,
     sample: Annotated[int | None, typer.Option("--sample", help="Single out this row of the batch, from 0.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Compare each gradient with finite differences.")] = False,
@@ -58,13 +60,52 @@ def explain(
     from ..worksheet import form_of
 
     wanted = form_of(out, "json" if json else form)
-    of_run = Path(spec) / "spec.toml" if spec else None
     changes = changes_of(data, target, data_dir, None, seed, None, None)
-    name = str(of_run) if of_run and of_run.is_file() else spec
-    described, _ = spec_and_name("explain", name, data, changes, settings or [])
+    described = _spec_or_run("explain", spec, data, changes, settings)
     with working(quiet) as watch:
         sheet = told(described, step, sample, check, watch)
     _hand_over(sheet, wanted, out)
+
+
+def gradient_flow(
+    spec: SpecOrRun = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Draws of the weights.")] = 20,
+    rows: Annotated[int, typer.Option("--rows", help="Training rows to measure with.")] = 256,
+    settings: Settings = None,
+    data: DataFile = None,
+    target: Target = None,
+    data_dir: DataDir = None,
+    seed: Seed = None,
+    out: SheetFile = None,
+    form: SheetForm = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show how delta shrinks or grows by depth before training, and what theory says of the initialisation.
+
+    \b
+    thalweg gradient-flow deep-plain
+    thalweg gradient-flow digits --set network.init=glorot_normal --seeds 50 --out flow.html
+    """
+    from ..display import working
+    from ..propagation import gradient_flow as measured
+    from ..worksheet import form_of
+
+    wanted = form_of(out, "json" if json else form)
+    changes = changes_of(data, target, data_dir, None, seed, None, None)
+    described = _spec_or_run("gradient-flow", spec, data, changes, settings)
+    with working(quiet) as watch:
+        sheet = measured(described, seeds, rows, watch).worksheet()
+    _hand_over(sheet, wanted, out)
+
+
+def _spec_or_run(
+    command: str, spec: str | None, data: str | None, changes: list[tuple[str, Any]], settings: list[str] | None
+) -> Any:
+    """The spec that a command's arguments describe, which may also be that of a run, by its folder."""
+    of_run = Path(spec) / "spec.toml" if spec else None
+    name = str(of_run) if of_run and of_run.is_file() else spec
+    return spec_and_name(command, name, data, changes, settings or [])[0]
 
 
 def lesson(

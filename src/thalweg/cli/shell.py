@@ -23,7 +23,7 @@ app = typer.Typer(
 
 for command in (
     *(training.train, training.lr_range, training.predict, training.runs, training.report),
-    *(learning.explain, learning.lesson, learning.exercise),
+    *(learning.explain, learning.gradient_flow, learning.lesson, learning.exercise),
 ):
     app.command()(command)
 
