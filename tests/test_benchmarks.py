@@ -52,6 +52,13 @@ def test_streaming_is_compared_with_memory_in_every_round():
     assert last.endswith(f"{ratios[0]:.2f} to {ratios[1]:.2f}")
 
 
+def test_the_loss_over_a_plane_is_compared_with_its_products_in_every_round():
+    words = ["--points", "3", "--samples", "50", "--rounds", "1"]
+    warm, timed, last = run("benchmarks/loss_landscape.py", *words).splitlines()
+    assert warm.startswith("round 0: 3 x 3 places, 50 rows")
+    assert timed.rpartition("s, ")[2] == last.rpartition("s, ")[2]
+
+
 def test_the_machine_and_the_versions_are_named(report):
     machine = report["machine"]
     assert report["rounds"] == 2

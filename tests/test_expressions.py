@@ -293,3 +293,79 @@ def test_an_array_can_not_grow_without_bound(text):
 
 def test_large_arrays_may_be_given():
     assert value("y * 2 + 1", y=np.ones(LARGEST + 1)).shape == (LARGEST + 1,)
+
+
+# Derivatives ----------------------------------------------------------------------------------------------------------
+
+SMOOTH = [
+    *(
+        "x + y",
+        "x - y",
+        "x * y",
+        "x / y",
+        "x ** y",
+        "-x",
+        "+x",
+        "x ** 3",
+        "x ** -1.5",
+        "2 ** x",
+        "x² / (1 + x²)",
+    ),
+    *("sin(x*y) * exp(-x) + y", "log(x + y) ** 2", "sqrt(x) / tan(y)", "(x < y) * x² + (x >= y) * y³", "max(x, y²)"),
+    *("min(x, y) * maximum(2*x, 1) - minimum(y, x*y)", "relu(x - 1) + step(x - 1) * y", "abs(x - 2) + sign(y) * x"),
+    *("tanh(sinh(x / 3)) + cosh(y)", "σ(x) * softplus(y)", "log1p(x) * expm1(y)", "cos(π * x) ** e"),
+    *("(x * 2 + 1) * (3 - y) / (x * y)", "3", "x - x", "((((x))))"),
+]
+
+
+@pytest.mark.parametrize("text", SMOOTH)
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_a_derivative_is_that_of_jax(text, name, on):
+    formula = Expression.parse(text, ("x", "y"))
+    where = {"x": np.array([0.3, 1.2, 2.7]), "y": np.array([0.8, 0.5, 1.9])}
+
+    def height(x, y):
+        return formula(x=x, y=y) + 0.0 * x
+
+    with jax.enable_x64(True):
+        slope = jax.vmap(jax.grad(height, "xy".index(name)))(*map(jax.numpy.asarray, where.values()))
+    found = on(lambda x, y: formula.derivative(name)(x=x, y=y) + 0.0 * x, *where.values())
+    np.testing.assert_allclose(found, np.asarray(slope), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("function", [name for name, known in FUNCTIONS.items() if known.partials])
+def test_every_derivative_of_a_function_is_that_of_finite_differences(function):
+    arguments = "x" if FUNCTIONS[function].least == 1 and function not in ("max", "min") else "x, 0.5"
+    formula, x, step = Expression.parse(f"{function}({arguments})", "x"), np.array([0.3, 0.7, 1.1]), 1e-6
+    measured = (formula(x=x + step) - formula(x=x - step)) / (2 * step)
+    np.testing.assert_allclose(formula.derivative("x")(x=x) + 0 * x, measured, rtol=1e-8, atol=1e-8)
+
+
+def test_a_derivative_on_plain_numbers_is_infinite_or_nan_where_there_is_none():
+    assert Expression.parse("sqrt(x)", "x").derivative("x")(x=0.0) == math.inf
+    assert math.isnan(Expression.parse("log(x) / x", "x").derivative("x")(x=-1.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("1 + sum(x)", "'sum(x)'"),
+        ("x @ x", "'x @ x'"),
+        ("x.T", "'x.T'"),
+        ("[x, 1]", "'[x, 1]'"),
+        ("exp(max(x))", "'max(x)'"),
+        ("softmax(x) + 1", "'softmax(x)'"),
+    ],
+)
+def test_what_has_no_derivative_is_refused_with_its_place(text, place):
+    with pytest.raises(InputError) as caught:
+        Expression.parse(text, ("x",)).derivative("x")
+    assert f"{place}: has no derivative here" in str(caught.value)
+
+
+def test_the_derivative_of_a_deeply_nested_formula_evaluates_each_piece_once(monkeypatch):
+    calls = []
+    counted = FUNCTIONS["sin"]._replace(apply=lambda x: calls.append(x) or np.sin(x))
+    monkeypatch.setitem(FUNCTIONS, "sin", counted)
+    Expression.parse("sin(" * 90 + "x" + ")" * 90, "x").derivative("x")(x=0.5)
+    assert len(calls) == 90

@@ -8,14 +8,26 @@ import numpy as np
 import pytest
 
 from thalweg.clipping import ClipGlobalNorm
+from thalweg.engines import make_engine
 from thalweg.errors import InputError
-from thalweg.landscapes import Cliff, Landscape, Quadratic, Rosenbrock, Saddle, descent
+from thalweg.landscapes import (
+    Cliff,
+    Formula,
+    Landscape,
+    Quadratic,
+    Rosenbrock,
+    Saddle,
+    Walk,
+    descent,
+)
 from thalweg.noise import generator
 from thalweg.optimizers import SGD, Adam, Momentum
 
-LANDSCAPES = [Landscape.of(kind) for kind in Landscape.kinds]
-LANDSCAPES += [Rosenbrock(10.0), Quadratic(7.0), Cliff(height=3.0, sharpness=2.0)]
-each = pytest.mark.parametrize("landscape", LANDSCAPES, ids=lambda part: f"{part.kind}-{len(str(part))}")
+KNOWN = [Landscape.of(kind) for kind in Landscape.kinds if kind != "formula"]
+KNOWN += [Rosenbrock(10.0), Quadratic(7.0), Cliff(height=3.0, sharpness=2.0)]
+TYPED = Formula("(x - 1)^2 + 3*sin(x*y) + sqrt(y^2 + 1)", reach=3.0)
+each = pytest.mark.parametrize("landscape", [*KNOWN, TYPED], ids=lambda part: f"{part.kind}-{len(str(part))}")
+each_known = pytest.mark.parametrize("landscape", KNOWN, ids=lambda part: f"{part.kind}-{len(str(part))}")
 
 
 def places(landscape: Landscape, count: int = 200) -> np.ndarray:
@@ -41,7 +53,7 @@ def test_the_gradient_is_that_of_jax(landscape):
         np.testing.assert_allclose(landscape.gradient(where), np.asarray(slope), rtol=1e-9, atol=1e-9)
 
 
-@each
+@each_known
 def test_minima_are_flat_and_nothing_in_the_picture_is_lower(landscape):
     lowest = np.array([landscape.value(*minimum) for minimum in landscape.minima])
     np.testing.assert_allclose(landscape.gradient(np.array(landscape.minima)), 0, atol=1e-9)
@@ -62,6 +74,49 @@ def test_a_landscape_is_finite_far_outside_of_its_picture(landscape):
     far = 1000 * np.array(landscape.bounds).T
     assert np.isfinite(landscape.value(*far.T)).all()
     assert np.isfinite(landscape.gradient(far)).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("(1 - x)^2 + 100*(y - x²)²", Rosenbrock()),
+        ("x² − y² + y^4/4", Saddle()),
+        ("20 + x^2 - 10*cos(2*π*x) + y^2 - 10*cos(2*π*y)", Landscape.of("rastrigin")),
+    ],
+    ids=["rosenbrock", "saddle", "rastrigin"],
+)
+def test_a_formula_is_the_landscape_that_it_writes_out(text, same, on):
+    where, typed = places(same), Formula(text)
+    np.testing.assert_allclose(on(typed.gradient, where), same.gradient(where), rtol=1e-9, atol=1e-9)
+    lowest = same.value(*same.minima[0])
+    assert typed.value(*typed.minima[0]) == pytest.approx(lowest, abs=1e-12)
+    assert min(np.linalg.norm(np.subtract(typed.minima[0], place)) for place in same.minima) < 1e-5
+
+
+def test_the_lowest_place_of_a_formula_is_looked_for_inside_of_its_picture_alone():
+    assert Formula("x + 2*y", reach=3.0).minima == ((-3.0, -3.0),)
+
+
+def test_a_part_of_a_formula_that_does_not_change_has_the_shape_of_the_places(on):
+    where = places(TYPED, 7)
+    assert on(Formula("3*x").gradient, where).tolist() == [[3.0, 0.0]] * 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x + z", "unknown name"),
+        ("x +", "at the end"),
+        ("x @ y", "no derivative"),
+        ("3", "is the same everywhere between -5 and 5"),
+        ("log(-1 - x^2)", "is nowhere a number"),
+        ("x.__class__", "a dot may only come before T"),
+        ("(" * 10_000_000, "expected at most 1000 characters"),
+    ],
+)
+def test_a_formula_that_can_not_be_walked_on_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        Formula(text)
 
 
 def test_known_heights():
@@ -96,6 +151,39 @@ def test_a_path_is_that_of_pytorch(name):
         theirs.step()
         expected.append(place.detach().numpy().copy())
     np.testing.assert_allclose(descent(Rosenbrock(), ours, 50), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["eager", "compiled"])
+def test_many_walks_at_once_are_the_walks_one_by_one(name):
+    starts = places(Rosenbrock(), 4)
+    track = make_engine(name, "float64").walk(Walk(Rosenbrock(), Adam(0.05)), starts, np.zeros(2, np.uint32), 40)
+    for number, start in enumerate(starts):
+        path = descent(Rosenbrock(), Adam(0.05), 40, tuple(start))
+        np.testing.assert_allclose(np.stack([track.x, track.y], axis=-1)[:, number], path, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(track.height[:, number], Rosenbrock().value(*path.T), rtol=1e-7, atol=1e-12)
+
+
+def test_noise_on_the_slopes_is_normal_with_the_deviation_given_and_new_at_every_step():
+    deviation, rate, key = 0.5, 0.1, np.array([3, 5], np.uint32)
+    starts = np.tile([[1.0, -2.0]], (4000, 1))
+    noisy = Walk(Quadratic(condition=4.0), SGD(rate), deviation)
+    track = make_engine("eager").walk(noisy, starts, key, 2)
+    # The first step is -rate * (slope + noise) with the slopes 1 and -8.
+    noise = np.stack([(track.x[1] - 1) / -rate - 1, (track.y[1] + 2) / -rate + 8])
+    np.testing.assert_allclose(noise.mean(axis=1), 0, atol=4 * deviation / 4000**0.5)
+    np.testing.assert_allclose(noise.std(axis=1), deviation, rtol=0.05)
+    again = (track.x[2] - track.x[1]) / -rate - track.x[1]
+    assert abs(np.corrcoef(noise[0], noise[1])[0, 1]) < 0.06
+    assert abs(np.corrcoef(noise[0], again)[0, 1]) < 0.06
+
+
+@pytest.mark.parametrize("landscape", [TYPED, Cliff()], ids=["formula", "cliff"])
+@pytest.mark.parametrize("optimizer", [SGD(0.01), Momentum(0.01), Adam(0.05)], ids=lambda part: part.kind)
+def test_noisy_walks_are_the_same_on_both_engines(landscape, optimizer):
+    walk, starts, key = Walk(landscape, optimizer, 0.3), places(landscape, 6), np.array([3, 5], np.uint32)
+    eager, compiled = (make_engine(name, "float64").walk(walk, starts, key, 30) for name in ("eager", "compiled"))
+    for one, other in zip(eager, compiled, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
 
 
 def test_clipped_steps_are_at_most_the_rate_times_the_limit():

@@ -13,7 +13,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 from sklearn import metrics
 
-from thalweg.report import Account, confusion_matrix, page, precision_and_recall, worst_first
+from thalweg.report import Account, charts, confusion_matrix, page, precision_and_recall, worst_first
+from thalweg.views import Curve, Images, Map
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -391,6 +392,45 @@ def test_charts_are_those_of_the_task(classes, values):
     assert drawn(classes) == ["Loss", "Accuracy", "Learning rate", "Confusion"]
     assert drawn(values)[3:5] == ["Predicted and true width", "Errors of width"]
     assert "Confusion" not in drawn(values)
+
+
+def seen_by(account: Account, **options) -> Map:
+    """Some map: the answers for as many classes or targets as the account has."""
+    place, rng = np.linspace(0, 1, 5), np.random.default_rng(0)
+    outputs = rng.random((5, 5, len(account.target_names)))
+    return Map(place, place, outputs, rng.random((len(account.true), 2)), account.true, (HOSTILE, "b"), **options)
+
+
+def test_what_is_said_over_two_inputs_and_what_is_inside_have_their_sections(classes):
+    seen = seen_by(classes, units=np.zeros((2, 3, 3)), all_units=7, every=4)
+    weights = Images(np.array([3, 1]), np.ones((2, 2, 2)), 2)
+    account = dataclasses.replace(classes, seen=seen, weights=weights)
+    text = page(account)
+    assert "<script>alert" not in text
+    told = Page(text)
+    over, inside = told.headings.index("Over the inputs"), told.headings.index("Inside the network")
+    assert over < told.headings.index("Answers on the test set") < inside < told.headings.index("Network")
+    assert "one of every 4" in told.text
+    assert "the first 2 of 7" in told.text
+    assert "units with the largest weights" not in told.text
+    labels = [figure["aria-label"] for figure in told.all("figure")]
+    assert labels[3:] == ["Decision boundary", "Confusion", "What each hidden unit says", "Weights of the first layer"]
+    assert [figure.layout.title.text for figure in charts(account)] == labels
+
+
+def test_principal_axes_say_how_much_they_hold(classes):
+    told = Page(page(dataclasses.replace(classes, seen=seen_by(classes, explained=(0.5, 0.25))))).text
+    assert "a plane through its 4 inputs" in told
+    assert "50.0\u202f% + 25.0\u202f% = 75.0\u202f%" in told
+
+
+def test_numbers_have_a_surface_or_a_curve_for_each_target(values):
+    def labels(account):
+        return [figure["aria-label"] for figure in Page(page(account)).all("figure")]
+
+    curve = Curve(np.arange(3.0), np.zeros((3, 2)), values.samples[:, 0], values.true, "a")
+    for account in (dataclasses.replace(values, seen=seen_by(values)), dataclasses.replace(values, curve=curve)):
+        assert labels(account)[3:5] == ["Fitted width", f"Fitted {HOSTILE}"]
 
 
 def test_the_specification_is_whole_and_can_be_copied(classes):

@@ -205,10 +205,25 @@ def test_a_run_shows_itself_in_a_notebook(rings):
 
 
 def test_figures_hold_the_history(rings):
-    loss, accuracy, rate = rings.figures()
+    loss, accuracy, rate, *_ = rings.figures()
     np.testing.assert_allclose(loss.data[0].y, [record["loss"] for record in rings.history])
     np.testing.assert_allclose(accuracy.data[1].y, [record["validation_accuracy"] for record in rings.history])
     np.testing.assert_allclose(rate.data[0].y, [record["learning_rate"] for record in rings.history])
+
+
+def test_figures_are_the_charts_of_the_report_also_of_a_loaded_run(rings, folder):
+    titles = ["Loss", "Accuracy", "Learning rate", "Decision boundary", "Confusion", "What each hidden unit says"]
+    for run in (rings, load(folder)):
+        assert [figure.layout.title.text for figure in run.figures()] == titles
+
+
+def test_where_the_data_are_gone_the_curves_are_left(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    run = thalweg.train(
+        ["dense 1", "sigmoid"], (x, (x[:, 0] > 0).astype(int)), epochs=2, engine="eager", progress=False
+    )
+    titles = [figure.layout.title.text for figure in load(run.save(tmp_path / "run")).figures()]
+    assert titles == ["Loss", "Accuracy", "Learning rate"]
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another():

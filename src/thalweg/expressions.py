@@ -26,6 +26,9 @@ LONGEST, DEEPEST, LARGEST = 1000, 100, 10**6
 
 _Values = Mapping[str, Array]
 _Term = Callable[[_Values], Array]
+# A value and its slope; a slope of None belongs to what does not depend on the variable.
+_Dual = tuple[Array, Array | None]
+_Partials = tuple[Callable[..., Array], ...]
 
 
 @dataclass(frozen=True)
@@ -69,22 +72,46 @@ class Expression:
             # Whole numbers have no negative powers: times 1.0 they are floats of their own namespace.
             return self.term({name: 1.0 * value for name, value in values.items()})
 
+    def derivative(self, name: str) -> Expression:
+        """The exact ∂/∂name, number by number, by the rules for sums, products, quotients, powers and the chain rule.
+
+        A formula has one where it is made of numbers, names, + - * / ^, comparisons (flat wherever they do not jump),
+        max and min of two, and functions of one number. At a kink it is the slope of one of the sides. Raises
+        InputError, with the place in the text, for anything else.
+
+        >>> Expression.parse("x^2 + 3*x*y", ["x", "y"]).derivative("x")(x=2.0, y=5.0)
+        19.0
+        >>> Expression.parse("sum(x)", ["x"]).derivative("x")
+        Traceback (most recent call last):
+        ...
+        thalweg.errors.InputError: formula: at character 1, 'sum(x)': has no derivative here; expected numbers, names, \
++ - * / ^, comparisons and functions of one number
+        """
+        return Expression(f"∂/∂{name} ({self.text})", self.names, _Reader(self.text, self.names, ()).slope(name))
+
 
 class _Function(NamedTuple):
-    """What a name stands for, how many arrays it takes at least and at most, and which settings it knows."""
+    """What a name stands for, how many arrays it takes at least and at most, and which settings it knows.
+
+    `partials` are its derivatives by each of its arguments, where it works number by number.
+    """
 
     apply: Callable[..., Array]
     least: int = 1
     most: int = 1
     settings: tuple[str, ...] = ()
+    partials: _Partials = ()
 
 
-def _of_one(name: str) -> _Function:
-    return _Function(lambda x: getattr(namespace(x), name)(x))
+def _of_one(name: str, slope: Callable[[Any, Array], Array]) -> _Function:
+    """A function of the arrays' namespace with its derivative, which is given the namespace and x."""
+    return _Function(lambda x: getattr(namespace(x), name)(x), partials=(lambda x: slope(namespace(x), x),))
 
 
-def _of_two(name: str) -> _Function:
-    return _Function(lambda x, y: getattr(_shared(x, y), name)(x, y), 2, 2)
+def _of_two(name: str, first: Callable[[Array, Array], Array]) -> _Function:
+    """A function that takes the first of two numbers where the comparison `first` holds, and else the second."""
+    partials = (lambda x, y: _as_numbers(first, x, y), lambda x, y: 1 - _as_numbers(first, x, y))
+    return _Function(lambda x, y: getattr(_shared(x, y), name)(x, y), 2, 2, partials=partials)
 
 
 def _reduced(name: str) -> _Function:
@@ -98,7 +125,7 @@ def _extreme(name: str, pairwise: _Function) -> _Function:
     def apply(x: Array, *other: Array, **axis: Any) -> Array:
         return pairwise.apply(x, *other) if other else whole.apply(x, **axis)
 
-    return _Function(apply, 1, 2, whole.settings)
+    return _Function(apply, 1, 2, whole.settings, pairwise.partials)
 
 
 def _onehot(classes: Array, width: Array) -> Array:
@@ -108,25 +135,43 @@ def _onehot(classes: Array, width: Array) -> Array:
     return xp.astype(classes[:, None] == xp.arange(int(width)), classes.dtype)
 
 
+def _flat(*arguments: Array) -> Array:
+    return 0.0
+
+
+def _step(z: Array) -> Array:
+    return _as_numbers(operator.ge, z, 0.0)
+
+
+_MAXIMUM, _MINIMUM = _of_two("maximum", operator.ge), _of_two("minimum", operator.le)
+_SIGMOID = _Function(sigmoid, partials=(lambda z: sigmoid(z) * sigmoid(-z),))
+
 FUNCTIONS: dict[str, _Function] = {
-    **{
-        name: _of_one(name)
-        for name in (
-            *("exp", "log", "sqrt", "abs", "sign", "expm1", "log1p"),
-            *("sin", "cos", "tan", "sinh", "cosh", "tanh"),
-        )
-    },
-    **{name: _of_two(name) for name in ("maximum", "minimum")},
+    "exp": _of_one("exp", lambda xp, x: xp.exp(x)),
+    "log": _of_one("log", lambda xp, x: 1 / x),
+    "sqrt": _of_one("sqrt", lambda xp, x: 0.5 / xp.sqrt(x)),
+    "abs": _of_one("abs", lambda xp, x: xp.sign(x)),
+    "sign": _of_one("sign", lambda xp, x: 0.0),
+    "expm1": _of_one("expm1", lambda xp, x: xp.exp(x)),
+    "log1p": _of_one("log1p", lambda xp, x: 1 / (1 + x)),
+    "sin": _of_one("sin", lambda xp, x: xp.cos(x)),
+    "cos": _of_one("cos", lambda xp, x: -xp.sin(x)),
+    "tan": _of_one("tan", lambda xp, x: 1 + xp.tan(x) ** 2),
+    "sinh": _of_one("sinh", lambda xp, x: xp.cosh(x)),
+    "cosh": _of_one("cosh", lambda xp, x: xp.sinh(x)),
+    "tanh": _of_one("tanh", lambda xp, x: 1 - xp.tanh(x) ** 2),
+    "maximum": _MAXIMUM,
+    "minimum": _MINIMUM,
     **{name: _reduced(name) for name in ("sum", "mean")},
-    "max": _extreme("max", _of_two("maximum")),
-    "min": _extreme("min", _of_two("minimum")),
-    "sigmoid": _Function(sigmoid),
-    "sigma": _Function(sigmoid),
-    "softplus": _Function(softplus),
+    "max": _extreme("max", _MAXIMUM),
+    "min": _extreme("min", _MINIMUM),
+    "sigmoid": _SIGMOID,
+    "sigma": _SIGMOID,
+    "softplus": _Function(softplus, partials=(sigmoid,)),
     "softmax": _Function(softmax),
     "log_softmax": _Function(log_softmax),
-    "relu": _Function(lambda z: namespace(z).maximum(z, 0.0)),
-    "step": _Function(lambda z: _as_numbers(operator.ge, z, 0.0)),
+    "relu": _Function(lambda z: namespace(z).maximum(z, 0.0), partials=(_step,)),
+    "step": _Function(_step, partials=(_flat,)),
     "transpose": _Function(lambda x: x.T),
     "onehot": _Function(_onehot, 2, 2),
 }
@@ -139,6 +184,13 @@ _OPERATORS: dict[type[ast.operator], Callable[[Array, Array], Array]] = {
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
     ast.MatMult: operator.matmul,
+}
+_PARTIALS: dict[type[ast.operator], _Partials] = {
+    ast.Add: (lambda x, y: 1.0, lambda x, y: 1.0),
+    ast.Sub: (lambda x, y: 1.0, lambda x, y: -1.0),
+    ast.Mult: (lambda x, y: y, lambda x, y: x),
+    ast.Div: (lambda x, y: 1 / y, lambda x, y: -x / (y * y)),
+    ast.Pow: (lambda x, y: y * x ** (y - 1), lambda x, y: x**y * _shared(x, y).log(x)),
 }
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Array, Array], Array]] = {
     ast.Lt: operator.lt,
@@ -192,6 +244,17 @@ class _Reader:
             raise InputError("formula", "expected a formula, received nothing")
         self._spell()
         return self._term(self._parsed(), 0)
+
+    def slope(self, by: str) -> _Term:
+        """The derivative of the text, which can be read, by one of its names."""
+        self._spell()
+        dual = self._dual(self._parsed(), by)
+
+        def term(values: _Values) -> Array:
+            _, slope = dual(values)
+            return 0.0 if slope is None else slope
+
+        return term
 
     def _spell(self) -> None:
         """Write the text in plain characters, and remember where each came from."""
@@ -291,7 +354,7 @@ class _Reader:
         if name not in FUNCTIONS:
             known = [word for word in FUNCTIONS if word not in self.without]
             raise self._fault(node, f"unknown function; {nearest(name, known)}")
-        apply, least, most, known_settings = FUNCTIONS[name]
+        apply, least, most, known_settings, _ = FUNCTIONS[name]
         if not least <= len(arguments) <= most:
             count = f"{least}" if least == most else f"{least} or {most}"
             axis = ", and an axis as axis=0" if known_settings else ""
@@ -336,23 +399,65 @@ class _Reader:
         self, node: ast.expr, function: Callable[..., Array], terms: Sequence[_Term], single: bool = True
     ) -> _Term:
         """The function of what the terms give; of numbers alone it gives a number, unless `single` is false."""
+        return lambda values: self._result(node, function, [inner(values) for inner in terms], single)
+
+    def _result(
+        self, node: ast.expr, function: Callable[..., Array], arguments: Sequence[Array], single: bool = True
+    ) -> Array:
         product = isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
+        try:
+            if single and all(isinstance(argument, float) for argument in arguments):
+                # NumPy's numbers become infinite where Python's raise an error.
+                return float(function(*(np.float64(argument) for argument in arguments)))
+            _check_size(product, *arguments)
+            return function(*arguments)
+        except (ValueError, TypeError, IndexError) as error:
+            shapes = " and ".join(str(np.shape(argument)) for argument in arguments)
+            # The second line of a library's message is about the library.
+            message = f"does not work for shapes {shapes}: {str(error).splitlines()[0]}"
+            raise self._fault(node, message) from None
 
-        def term(values: _Values) -> Array:
-            arguments = [inner(values) for inner in terms]
-            try:
-                if single and all(isinstance(argument, float) for argument in arguments):
-                    # NumPy's numbers become infinite where Python's raise an error.
-                    return float(function(*(np.float64(argument) for argument in arguments)))
-                _check_size(product, *arguments)
-                return function(*arguments)
-            except (ValueError, TypeError, IndexError) as error:
-                shapes = " and ".join(str(np.shape(argument)) for argument in arguments)
-                # The second line of a library's message is about the library.
-                message = f"does not work for shapes {shapes}: {str(error).splitlines()[0]}"
-                raise self._fault(node, message) from None
+    def _dual(self, node: ast.expr, by: str) -> Callable[[_Values], _Dual]:
+        """Value and slope of a piece of the formula at once, so that a long formula costs no more than its length."""
+        match node:
+            case ast.Constant():
+                term = self._term(node, 0)
+                return lambda values: (term(values), None)
+            case ast.Name(id=name):
+                term = self._name(node, name)
+                return lambda values: (term(values), 1.0 if name == by else None)
+        function, operands, partials = self._operation(node)
+        duals = [self._dual(operand, by) for operand in operands]
 
-        return term
+        def dual(values: _Values) -> _Dual:
+            arguments, inner = zip(*(each(values) for each in duals), strict=True)
+            # The chain rule.
+            shares = [
+                self._result(node, partial, arguments) * slope
+                for partial, slope in zip(partials, inner, strict=True)
+                if slope is not None
+            ]
+            return self._result(node, function, arguments), sum(shares[1:], shares[0]) if shares else None
+
+        return dual
+
+    def _operation(self, node: ast.expr) -> tuple[Callable[..., Array], Sequence[ast.expr], _Partials]:
+        """What a piece of the formula does, with what, and its derivative by each of these."""
+        match node:
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return operator.neg, [operand], (lambda x: -1.0,)
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return operator.pos, [operand], (lambda x: 1.0,)
+            case ast.BinOp(op=op, left=left, right=right) if type(op) in _PARTIALS:
+                return _OPERATORS[type(op)], [left, right], _PARTIALS[type(op)]
+            case ast.Compare(ops=[op], left=left, comparators=[right]):
+                compare = _COMPARISONS[type(op)]
+                return lambda x, y: _as_numbers(compare, x, y), [left, right], (_flat, _flat)
+            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+                if len(FUNCTIONS[name].partials) == len(arguments):
+                    return FUNCTIONS[name].apply, arguments, FUNCTIONS[name].partials
+        known = "numbers, names, + - * / ^, comparisons and functions of one number"
+        raise self._fault(node, f"has no derivative here; expected {known}")
 
 
 def _shared(*values: Array) -> Any:

@@ -1,21 +1,25 @@
 """Landscapes: functions of two variables with their gradients, on which optimizers show what they are made for.
 
-Each is a height f(x, y) over the plane. `descent` lets an optimizer walk on it.
+Each is a height f(x, y) over the plane. `descent` lets an optimizer walk on it, `Walk` many at once.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from .arrays import Array, Tree, namespace
+from .arrays import Array, Tree, map_arrays, namespace
+from .errors import InputError
+from .expressions import Expression
 from .functions import sigmoid, softplus
+from .noise import Noise
 from .parts import Optimizer, Part, Positive
 
 Place = tuple[float, float]
@@ -23,13 +27,12 @@ Clip = Callable[[Tree], tuple[Tree, Array]]
 # The slope of the cliff's floor as a part of its height, and the logit of it.
 _FLOOR = 0.01
 _FOOT = math.log(_FLOOR / (1 - _FLOOR))
+# The search for the lowest place of a formula: places on each side of a grid, and grids, each ten times finer.
+_GRID, _GRIDS = 401, 12
 
 
 class Landscape(Part, ABC, family="landscape"):
     """A height over the plane.
-
-    `bounds` are ((x from, x to), (y from, y to)) of its picture, `start` is where optimizers usually start, and
-    `minima` are the lowest places.
 
     >>> Landscape.of("rosenbrock").minima
     ((1.0, 1.0),)
@@ -37,9 +40,23 @@ class Landscape(Part, ABC, family="landscape"):
 
     about: ClassVar[str]
     """What it asks of an optimizer, in one line."""
-    bounds: ClassVar[tuple[Place, Place]]
-    start: ClassVar[Place]
-    minima: ClassVar[tuple[Place, ...]]
+    exact: ClassVar[bool] = True
+    """Whether its minima are known, and not searched for."""
+
+    @property
+    @abstractmethod
+    def start(self) -> Place:
+        """Where optimizers usually start."""
+
+    @property
+    @abstractmethod
+    def bounds(self) -> tuple[Place, Place]:
+        """((x from, x to), (y from, y to)) of its picture."""
+
+    @property
+    @abstractmethod
+    def minima(self) -> tuple[Place, ...]:
+        """The lowest places."""
 
     @abstractmethod
     def value(self, x: Array, y: Array) -> Array:
@@ -232,6 +249,181 @@ class Himmelblau(Landscape, kind="himmelblau"):
     def slopes(self, x: Array, y: Array) -> tuple[Array, Array]:
         first, second = x * x + y - 11, x + y * y - 7
         return 4 * x * first + 2 * second, 2 * first + 4 * y * second
+
+
+@dataclass(frozen=True)
+class Branin(Landscape, kind="branin"):
+    """Three minima of one height 0.398: f = (y - b x² + 5x/π - 6)² + 10 (1 - 1/(8π)) cos x + 10, b = 5.1/(4π²).
+
+    Source: Branin 1972; Dixon and Szegö 1978.
+
+    >>> round(float(Branin().value(math.pi, 2.275)), 6)
+    0.397887
+    """
+
+    about = "three minima of one height, in a bowl with a bent floor"
+    bounds = ((-5.0, 10.0), (0.0, 15.0))
+    start = (1.0, 9.0)
+    minima = ((-math.pi, 12.275), (math.pi, 2.275), (3 * math.pi, 2.475))
+
+    def value(self, x: Array, y: Array) -> Array:
+        return self._miss(x, y) ** 2 + 10 * (1 - 1 / (8 * math.pi)) * namespace(x).cos(x) + 10
+
+    def slopes(self, x: Array, y: Array) -> tuple[Array, Array]:
+        miss = self._miss(x, y)
+        by_x = -2 * 5.1 / (4 * math.pi**2) * x + 5 / math.pi
+        return 2 * miss * by_x - 10 * (1 - 1 / (8 * math.pi)) * namespace(x).sin(x), 2 * miss
+
+    def _miss(self, x: Array, y: Array) -> Array:
+        return y - 5.1 / (4 * math.pi**2) * x * x + 5 / math.pi * x - 6
+
+
+@dataclass(frozen=True)
+class Rastrigin(Landscape, kind="rastrigin"):
+    """A bowl full of pits: f = 20 + x² - 10 cos 2πx + y² - 10 cos 2πy; one pit at each pair of whole numbers.
+
+    The lowest is f(0, 0) = 0; those beside it lie near 1, 2, 4, 5, ...
+
+    Source: Rastrigin 1974; Mühlenbein, Schomisch, Born 1991.
+
+    >>> [round(float(Rastrigin().value(x, 1.0)), 6) for x in (0.0, 1.0)]
+    [1.0, 2.0]
+    """
+
+    about = "a bowl full of pits: nearly every start has a nearer minimum than the lowest"
+    bounds = ((-5.12, 5.12), (-5.12, 5.12))
+    start = (2.3, -1.6)
+    minima = ((0.0, 0.0),)
+
+    def value(self, x: Array, y: Array) -> Array:
+        cos = namespace(x).cos
+        return 20 + x * x - 10 * cos(2 * math.pi * x) + y * y - 10 * cos(2 * math.pi * y)
+
+    def slopes(self, x: Array, y: Array) -> tuple[Array, Array]:
+        sin = namespace(x).sin
+        steepness = 20 * math.pi
+        return 2 * x + steepness * sin(2 * math.pi * x), 2 * y + steepness * sin(2 * math.pi * y)
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str) -> tuple[Expression, Expression, Expression]:
+    """A formula of x and y with its two derivatives."""
+    height = Expression.parse(text, ("x", "y"))
+    return height, height.derivative("x"), height.derivative("y")
+
+
+@dataclass(frozen=True)
+class Formula(Landscape, kind="formula"):
+    """A formula of x and y as a user types it, with its exact derivatives; from -reach to reach on both axes.
+
+    Its lowest place within the picture is searched for, on a grid and then on ever finer ones about the lowest place
+    found. Raises InputError where it can not be read, has no derivative, or is the same everywhere in the picture.
+
+    >>> ground = Formula("(x - 1)^2 + 10*y^2")
+    >>> ground.value(2.0, 1.0), ground.slopes(2.0, 1.0), round(ground.minima[0][0], 6)
+    (11.0, (2.0, 20.0), 1.0)
+    """
+
+    text: str
+    reach: Positive = 5.0
+    about = "a formula of your own"
+    exact = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        heights = self._heights(*self._axes((0.0, 0.0), self.reach))
+        heights = heights[np.isfinite(heights)]
+        if not heights.size or heights.min() == heights.max():
+            found = "is the same everywhere" if heights.size else "is nowhere a number"
+            raise InputError(
+                "formula",
+                f"expected a height that changes with x and y; {self.text!r} {found} between"
+                f" -{self.reach:g} and {self.reach:g}",
+            )
+
+    @property
+    def bounds(self) -> tuple[Place, Place]:
+        """-reach to reach."""
+        return (-self.reach, self.reach), (-self.reach, self.reach)
+
+    @property
+    def start(self) -> Place:
+        """A place near the upper left corner."""
+        return -0.8 * self.reach, 0.7 * self.reach
+
+    @functools.cached_property
+    def minima(self) -> tuple[Place, ...]:
+        """The lowest place of the picture that was found."""
+        best, width = (0.0, 0.0), self.reach
+        for _ in range(_GRIDS):
+            x, y = self._axes(best, width)
+            heights = self._heights(x, y)
+            row, column = np.unravel_index(np.nanargmin(heights), heights.shape)
+            best, width = (float(x[column]), float(y[row])), width / 10
+        return (best,)
+
+    def _axes(self, centre: Place, width: float) -> tuple[np.ndarray, np.ndarray]:
+        around = np.linspace(-width, width, _GRID)
+        x, y = (np.clip(middle + around, -self.reach, self.reach) for middle in centre)
+        return x, y
+
+    def _heights(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            heights = self.value(*np.meshgrid(x, y))
+        return np.where(np.isfinite(heights), heights, np.nan)
+
+    def value(self, x: Array, y: Array) -> Array:
+        return self._like(x, _parsed(self.text)[0](x=x, y=y))
+
+    def slopes(self, x: Array, y: Array) -> tuple[Array, Array]:
+        _, by_x, by_y = _parsed(self.text)
+        return self._like(x, by_x(x=x, y=y)), self._like(x, by_y(x=x, y=y))
+
+    @staticmethod
+    def _like(x: Array, value: Array) -> Array:
+        """The value in the shape of x, for a part of a formula may be one number alone."""
+        return value + 0.0 * x if isinstance(value, float) and not isinstance(x, float) else value
+
+
+class Walkers(NamedTuple):
+    """Where many walks are, x (n,) and y (n,), with the moments of their optimizer."""
+
+    place: tuple[Array, Array]
+    moments: Tree
+
+
+class Walk(NamedTuple):
+    """An optimizer on a landscape, from many starts at once: its arithmetic is by element, so that each walks alone.
+
+    With a `deviation`, noise of that standard deviation is added to each of the two slopes at every step; it comes
+    from counters, so that every optimizer meets the same.
+    """
+
+    landscape: Landscape
+    optimizer: Optimizer
+    deviation: float | None = None
+
+    def begin(self, x: Array, y: Array) -> Walkers:
+        """The walkers at their starts."""
+        return Walkers((x, y), self.optimizer.init((x, y)))
+
+    def step(self, walkers: Walkers, key: Array, step: Array) -> Walkers:
+        """The walkers after the update that follows `step` updates; `key` (2,) is that of the noise."""
+        slopes = self.landscape.slopes(*walkers.place)
+        if self.deviation is not None:
+            noise = Noise(key, step)
+            x, y = (noise.at(axis).normal(slope.shape, slope.dtype) for axis, slope in enumerate(slopes))
+            slopes = slopes[0] + self.deviation * x, slopes[1] + self.deviation * y
+        updates, moments = self.optimizer.update(slopes, walkers.moments, walkers.place, step)
+        return Walkers(map_arrays(lambda p, u: p + u, walkers.place, updates), moments)
+
+
+class Track(NamedTuple):
+    """Where walks came to, and how high that is: x, y and height (steps + 1, n), their starts first."""
+
+    x: np.ndarray
+    y: np.ndarray
+    height: np.ndarray
 
 
 def descent(

@@ -15,10 +15,12 @@ from html import escape
 from typing import Any, Literal
 
 import numpy as np
+import plotly.graph_objects as go
 
 from . import figures, pages
 from .figures import measure_name
 from .probes import confusion_matrix
+from .views import Curve, Images, Map
 
 _SETS = ("test", "validation", "training")
 _NO_MEASURES = frozenset({"epoch", "step", "learning_rate"})
@@ -42,6 +44,9 @@ class Account:
     probabilities) of shape (n, labels) for multilabel, values (n, targets) in their own units for regression.
     `confidence` (n,) is the probability of the predicted class, `samples` (n, features) are the same rows as they came;
     with `image_shape` (height, width) each of them is a picture.
+
+    `seen` is what the network says on a plane of its inputs, with yes above `threshold` where it has one output;
+    `curve` what it says along its only input; `weights` are those of its first layer as pictures.
     """
 
     title: str
@@ -60,6 +65,10 @@ class Account:
     feature_names: tuple[str, ...] = ()
     image_shape: tuple[int, int] | None = None
     held_out: str = "test"
+    seen: Map | None = None
+    threshold: float = 0.5
+    curve: Curve | None = None
+    weights: Images | None = None
     spec: str = ""
 
 
@@ -69,9 +78,32 @@ def page(account: Account) -> str:
     >>> page(Account(title="digits", outcome="Trained 20 epochs.", task="classification")).startswith("<!doctype html>")
     True
     """
-    tell = (_overview, _curves, _answers, _mistakes, _network, _notes)
+    tell = (_overview, _curves, _over_the_inputs, _answers, _mistakes, _inside, _network, _notes)
     sections = "".join(section(account) for section in tell)
     return pages.document(account.title, _header(account), sections + pages.specification(account.spec))
+
+
+def charts(account: Account) -> list[go.Figure]:
+    """All charts of the page, from its top to its end.
+
+    >>> account = Account(title="", outcome="", task="classification", history=[{"epoch": 1, "loss": 0.7}])
+    >>> [figure.layout.title.text for figure in charts(account)]
+    ['Loss']
+    """
+    kinds = (_input_charts, _answer_charts, _inside_charts)
+    return [*training_charts(account.history), *(figure for kind in kinds for figure in kind(account))]
+
+
+def training_charts(history: figures.History) -> list[go.Figure]:
+    """The curves of the training: one for each measure, and the learning rate.
+
+    >>> [figure.layout.title.text for figure in training_charts([{"epoch": 1, "loss": 0.7, "learning_rate": 0.1}])]
+    ['Loss', 'Learning rate']
+    """
+    keys = dict.fromkeys(key for row in history for key in row)
+    recorded = dict.fromkeys(key.removeprefix("validation_").removeprefix("training_") for key in keys)
+    drawn = [figures.learning_curves(history, name) for name in recorded if name not in _NO_MEASURES]
+    return [*drawn, figures.learning_rate(history)] if "learning_rate" in recorded else drawn
 
 
 def card(title: str, outcome: str, measures: dict[str, dict[str, float]]) -> str:
@@ -154,16 +186,57 @@ def _overview(account: Account) -> str:
 def _curves(account: Account) -> str:
     if not account.history:
         return ""
-    keys = dict.fromkeys(key for row in account.history for key in row)
-    recorded = dict.fromkeys(key.removeprefix("validation_").removeprefix("training_") for key in keys)
-    drawn = [name for name in recorded if name not in _NO_MEASURES]
-    charts = [pages.chart(f"curve-{k}", figures.learning_curves(account.history, name)) for k, name in enumerate(drawn)]
-    if "learning_rate" in recorded:
-        charts.append(pages.chart("learning-rate", figures.learning_rate(account.history)))
+    drawn = _drawn("training", training_charts(account.history))
     told = "Training: over the rows as they were met during the epoch, with the weights still moving."
-    if any(key.startswith("validation_") for key in keys):
+    if any(key.startswith("validation_") for row in account.history for key in row):
         told += " Validation: at the end of the epoch."
-    return pages.section("Training", f'<p>{told}</p>\n<div class="charts">\n{"".join(charts)}</div>\n')
+    return pages.section("Training", f"<p>{told}</p>\n{drawn}")
+
+
+def _drawn(name: str, charts: Sequence[go.Figure]) -> str:
+    """Charts side by side where there is room; `name` tells them apart from the others of the page."""
+    drawn = "".join(pages.chart(f"{name}-{number}", figure) for number, figure in enumerate(charts))
+    return f'<div class="charts">\n{drawn}</div>\n'
+
+
+def _over_the_inputs(account: Account) -> str:
+    """What the network says over the plane or the line of its inputs."""
+    view = account.seen or account.curve
+    if view is None:
+        return ""
+    explained = account.seen.explained if account.seen else ()
+    told = "The answer of the network wherever its inputs may be"
+    if explained:
+        shares = " + ".join(pages.written(pages.Share(share)) for share in explained)
+        told = (
+            f"The answer of the network on a plane through its {len(account.feature_names)} inputs: the two leading "
+            "principal axes of the training rows, through their mean, in units of the scaled inputs. The plane holds "
+            f"{shares} = {pages.written(pages.Share(sum(explained)))} of the rows' variance. A sample stands at its "
+            "nearest place on the plane. The network looks at all inputs, and so may be right about a sample that "
+            "stands on the wrong side"
+        )
+    told += f". Points: the samples of the {escape(account.held_out)} set"
+    told += f", one of every {view.every}." if view.every > 1 else "."
+    return pages.section("Over the inputs", f"<p>{told}</p>\n{_drawn('inputs', _input_charts(account))}")
+
+
+def _input_charts(account: Account) -> list[go.Figure]:
+    seen, curve, names = account.seen, account.curve, account.target_names
+    if seen and account.task == "classification":
+        ground = (seen.x, seen.y, seen.outputs)
+        return [figures.boundary(*ground, seen.points, seen.true, names, account.threshold, seen.axes)]
+    shown = list(enumerate(names[:_MOST_TARGETS]))
+    if seen:
+        return [
+            figures.fitted_surface(seen.x, seen.y, seen.outputs[..., k], seen.points, seen.true[:, k], name, seen.axes)
+            for k, name in shown
+        ]
+    if curve:
+        return [
+            figures.fitted_curve(curve.x, curve.values[:, k], curve.points, curve.true[:, k], name, curve.axis)
+            for k, name in shown
+        ]
+    return []
 
 
 def _answers(account: Account) -> str:
@@ -180,7 +253,7 @@ def _by_class(account: Account, true: np.ndarray, predicted: np.ndarray) -> str:
     matrix = confusion_matrix(true, predicted, len(account.target_names))
     commonest = int(matrix.sum(axis=1).argmax())
     part = pages.Share(matrix[commonest].sum() / matrix.sum())
-    chart = pages.chart("confusion", figures.confusion(matrix, account.target_names))
+    chart = pages.chart("confusion", *_answer_charts(account))
     table = _scores_table(account, np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1), "class")
     kind = "stacked" if len(matrix) > _MANY_CLASSES else "beside"
     return (
@@ -206,19 +279,29 @@ def _scores_table(account: Account, right: np.ndarray, said: np.ndarray, there: 
 
 
 def _by_value(account: Account, true: np.ndarray, predicted: np.ndarray) -> str:
-    true, predicted = _columns(true), _columns(predicted)
     every = -(-len(true) // _MOST_POINTS)
     remarks = []
     if every > 1:
         remarks.append(f"The charts of single samples show one of every {every}.")
-    if true.shape[1] > _MOST_TARGETS:
-        remarks.append(f"The first {_MOST_TARGETS} of {true.shape[1]} targets are shown.")
-    charts = ""
-    for k, name in enumerate(account.target_names[:_MOST_TARGETS]):
-        charts += pages.chart(f"predictions-{k}", figures.predictions(true[::every, k], predicted[::every, k], name))
-        charts += pages.chart(f"residuals-{k}", figures.residuals(true[:, k], predicted[:, k], name))
+    if len(account.target_names) > _MOST_TARGETS:
+        remarks.append(f"The first {_MOST_TARGETS} of {len(account.target_names)} targets are shown.")
     remark = f"<p>{' '.join(remarks)}</p>\n" if remarks else ""
-    return f'{remark}<div class="charts">\n{charts}</div>\n'
+    return f"{remark}{_drawn('answers', _answer_charts(account))}"
+
+
+def _answer_charts(account: Account) -> list[go.Figure]:
+    if account.true is None or account.predicted is None or not len(account.true) or account.task == "multilabel":
+        return []
+    if account.task == "classification":
+        matrix = confusion_matrix(account.true, account.predicted, len(account.target_names))
+        return [figures.confusion(matrix, account.target_names)]
+    true, predicted = _columns(account.true), _columns(account.predicted)
+    every = -(-len(true) // _MOST_POINTS)
+    drawn = []
+    for k, name in enumerate(account.target_names[:_MOST_TARGETS]):
+        drawn.append(figures.predictions(true[::every, k], predicted[::every, k], name))
+        drawn.append(figures.residuals(true[:, k], predicted[:, k], name))
+    return drawn
 
 
 def _mistakes(account: Account) -> str:
@@ -291,6 +374,34 @@ def _verdicts(account: Account, shown: np.ndarray) -> tuple[tuple[str, ...], lis
         return ("true", "said"), answers
     sure = [pages.Share(account.confidence[k]) for k in shown]
     return ("true", "said", "sure"), [(*answer, c) for answer, c in zip(answers, sure, strict=True)]
+
+
+def _inside(account: Account) -> str:
+    """The units of the first hidden layer over the inputs, and the weights of the first layer as pictures."""
+    told, seen, weights = "", account.seen, account.weights
+    if seen and seen.units is not None:
+        told += "<p>Each unit of the first hidden layer over the plane of the inputs"
+        told += (
+            f"; the first {len(seen.units)} of {seen.all_units}.</p>\n"
+            if len(seen.units) < seen.all_units
+            else ".</p>\n"
+        )
+    if weights:
+        told += "<p>The weights of each unit of the first layer, at the place of the pixel that they belong to. A unit "
+        told += "answers most to a picture that is bright where it is orange, and dark where it is blue"
+        few = f"; the {len(weights.units)} of {weights.all_units} units with the largest weights"
+        told += f"{few if len(weights.units) < weights.all_units else ''}.</p>\n"
+    drawn = "".join(pages.chart(f"inside-{number}", figure) for number, figure in enumerate(_inside_charts(account)))
+    return pages.section("Inside the network", told + drawn) if told else ""
+
+
+def _inside_charts(account: Account) -> list[go.Figure]:
+    seen, drawn = account.seen, []
+    if seen and seen.units is not None:
+        drawn.append(figures.unit_maps(seen.unit_x, seen.unit_y, seen.units, seen.axes))
+    if account.weights:
+        drawn.append(figures.weight_images(account.weights.pictures, account.weights.units))
+    return drawn
 
 
 def _network(account: Account) -> str:

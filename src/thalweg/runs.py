@@ -13,7 +13,7 @@ import numpy as np
 from .arrays import arrays_of
 from .blocks import Rows
 from .checkpoint import load_state, read_manifest, save_state
-from .data import Preprocessing, Split, Task
+from .data import Absent, Preprocessing, Split, Task
 from .engines import Engine, make_engine
 from .errors import InputError
 from .files import commit
@@ -31,12 +31,13 @@ from .linear_units import decided_at
 from .network import Network
 from .parts import Loss
 from .spec import WholeSpec, read_spec, to_toml
-from .step import State, answering
+from .step import State, Trace, answering
 from .training import (
     answers,
     evaluate,
     start_state,
 )
+from .views import curve_of, hidden_answers, map_of, plane_of, weight_images
 
 STATE = Path("checkpoints") / "final.safetensors"
 
@@ -148,12 +149,26 @@ class Run:
 
         return page(account_of(self))
 
-    def figures(self) -> list[Any]:
-        """The curves of the training as plotly figures: one for each measure, and the learning rate."""
-        from . import figures
+    def inspect(self, x: Any, y: Any, weight: Any = None) -> Trace:
+        """Every number of one training step on raw rows and their targets, in float64; see `inspection.inspect`."""
+        from .inspection import inspect
 
-        names = [name for name in self.measures["training"] if any(name in record for record in self.history)]
-        return [*(figures.learning_curves(self.history, name) for name in names), figures.learning_rate(self.history)]
+        data = self.preprocessing.dataset(x, y, weight)
+        state = self.state
+        return inspect(
+            self.network, state.params, data.x, data.y, loss=self.loss, layers=state.layers, weight=data.weight
+        )
+
+    def figures(self) -> list[Any]:
+        """The charts of the report as plotly figures: curves, answers over the inputs, what is inside of the network.
+
+        Loads the data again if the run came from a folder; where they were in memory only, the curves alone are left.
+        """
+        from . import report
+
+        if self.split is None and isinstance(self.spec.data.source, Absent):
+            return report.training_charts(self.history)
+        return report.charts(account_of(self))
 
     def _repr_html_(self) -> str:
         from .report import card
@@ -163,7 +178,9 @@ class Run:
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
 
-        display(HTML(self._repr_html_()), *self.figures()[:1])
+        from .report import training_charts
+
+        display(HTML(self._repr_html_()), *training_charts(self.history)[:1])
 
 
 def sets_of(split: Split) -> dict[str, Rows]:
@@ -185,6 +202,7 @@ def account_of(run: Run) -> Any:
     from .report import Account
 
     split = run.split or run.spec.data.load(run.spec.training.seed)
+    plane = plane_of(run.preprocessing, split.train)
     name, rows = list(sets_of(split).items())[-1]
     # Of rows that stream from the disk, the report looks at as many as fit into memory.
     data = next(rows.parts())
@@ -199,6 +217,7 @@ def account_of(run: Run) -> Any:
         true, predicted = data.y, (outputs > run._threshold).astype(int)
     else:
         true, predicted = run.preprocessing.values(data.y), run.preprocessing.values(outputs)
+    hidden = hidden_answers(run.network, run.params, run.state.layers)
     start = run.network.initialize(0, (data.features,))
     layers = tuple(
         (layer_in_words(layer), str(shape), sum(np.size(array) for _, array in arrays_of(params)))
@@ -221,6 +240,10 @@ def account_of(run: Run) -> Any:
         feature_names=run.preprocessing.feature_names,
         image_shape=data.image_shape,
         held_out=name,
+        seen=map_of(run.preprocessing, plane, data, run.answers, hidden) if plane else None,
+        threshold=run._threshold,
+        curve=curve_of(run.preprocessing, data, run.answers),
+        weights=weight_images(run.params, data.image_shape),
         spec=to_toml(run.spec),
     )
 

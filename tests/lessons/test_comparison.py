@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from thalweg.data import Source
-from thalweg.lessons.comparison import difference, first_rows
+from thalweg.intervals import difference
+from thalweg.lessons.comparison import first_rows
 from thalweg.noise import generator
 
 

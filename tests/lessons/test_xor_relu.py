@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 import thalweg
+from thalweg.intervals import wilson
 from thalweg.layers import GELU, ReLU, Tanh
 from thalweg.lessons import XorReLU
-from thalweg.lessons.xor_relu import wilson
 from thalweg.worksheet import Chart, Claim, Table
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)

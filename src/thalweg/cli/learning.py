@@ -21,6 +21,7 @@ from .shared import (
     SheetForm,
     Target,
     changes_of,
+    hand_over,
     print_json,
     spec_and_name,
 )
@@ -64,7 +65,7 @@ def explain(
     described = _spec_or_run("explain", spec, data, changes, settings)
     with working(quiet) as watch:
         sheet = told(described, step, sample, check, watch)
-    _hand_over(sheet, wanted, out)
+    hand_over(sheet, wanted, out)
 
 
 def gradient_flow(
@@ -96,7 +97,7 @@ def gradient_flow(
     described = _spec_or_run("gradient-flow", spec, data, changes, settings)
     with working(quiet) as watch:
         sheet = measured(described, seeds, rows, watch).worksheet()
-    _hand_over(sheet, wanted, out)
+    hand_over(sheet, wanted, out)
 
 
 def _spec_or_run(
@@ -143,7 +144,7 @@ def lesson(
     chosen = lesson_of(name, settings_of(settings or []), quick)
     with working(quiet) as watch:
         sheet = chosen.sheet(watch)
-    _hand_over(sheet, wanted, out)
+    hand_over(sheet, wanted, out)
 
 
 def _write_lessons(
@@ -208,22 +209,6 @@ def _list_kinds(title: str, told: str, groups: Mapping[str, Sequence[Any]], json
     Console().print(table)
 
 
-def _hand_over(sheet: Any, form: str, out: Path | None) -> None:
-    """Print a worksheet in that form, or write it to a file and print the file's name."""
-    from ..files import commit
-    from ..worksheet import FORMS, show
-
-    if out is not None:
-        commit(out, FORMS[form](sheet).encode())
-        print(out)
-    elif form == "text":
-        from rich.console import Console
-
-        show(sheet, Console())
-    else:
-        sys.stdout.write(FORMS[form](sheet))
-
-
 def exercise(
     name: Annotated[str | None, typer.Argument(help="The name of an exercise.", show_default=False)] = None,
     answers: Annotated[
@@ -261,7 +246,7 @@ def exercise(
         _check_answers(chosen, _lettered(answers), solution, json)
         return
     wanted = form_of(out, "json" if json else form)
-    _hand_over(chosen.sheet(solved=solution), wanted, out)
+    hand_over(chosen.sheet(solved=solution), wanted, out)
     if not solution and out is None and wanted == "text" and sys.stdin.isatty() and sys.stdout.isatty():
         _ask(chosen)
 
@@ -296,7 +281,7 @@ def _check_answers(chosen: Any, answers: dict[str, str], solution: bool, json: b
         for letter, verdict in verdicts.items():
             print(f"({letter}) {_said(verdict)}")
         if solution:
-            _hand_over(chosen.sheet(solved=True), "text", None)
+            hand_over(chosen.sheet(solved=True), "text", None)
     if not right:
         sys.exit(EXIT_WRONG)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,3 +77,19 @@ def print_json(value: Any) -> None:
     import json
 
     print(json.dumps(value, indent=1))
+
+
+def hand_over(sheet: Any, form: str, out: Path | None) -> None:
+    """Print a worksheet in that form, or write it to a file and print the file's name."""
+    from ..files import commit
+    from ..worksheet import FORMS, show
+
+    if out is not None:
+        commit(out, FORMS[form](sheet).encode())
+        print(out)
+    elif form == "text":
+        from rich.console import Console
+
+        show(sheet, Console())
+    else:
+        sys.stdout.write(FORMS[form](sheet))

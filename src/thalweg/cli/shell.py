@@ -1,4 +1,5 @@
-"""The shell: `thalweg train`, `lr-range`, `predict`, `runs`, `report`, `explain`, `lesson`, `exercise`.
+"""The shell: `thalweg train`, `lr-range`, `predict`, `runs`, `report`, `explain`, `gradient-flow`,
+`landscape`, `arena`, `lesson`, `exercise`.
 
 What takes time to import is imported when it is needed.
 """
@@ -10,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import learning, training
+from . import arena, landscape, learning, training
 from .shared import EXIT_INPUT, EXIT_INTERRUPTED
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
 
 for command in (
     *(training.train, training.lr_range, training.predict, training.runs, training.report),
-    *(learning.explain, learning.gradient_flow, learning.lesson, learning.exercise),
+    *(learning.explain, learning.gradient_flow, landscape.landscape, arena.arena, learning.lesson, learning.exercise),
 ):
     app.command()(command)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..arrays import Array, Tree
 from ..errors import InputError
+from ..landscapes import Track, Walk
 from ..network import Network
 from ..parts import Loss
 from ..step import Batch, Plan, State
@@ -48,8 +49,19 @@ class Engine(Protocol):
     def measure(self, plan: Plan, state: State, data: Batch, rows: Array) -> Tree:
         """The scores of every batch, stacked, without learning from them."""
 
+    def losses(
+        self, plan: Plan, state: State, data: Batch, axes: tuple[Tree, ...], places: Array, start: int, stop: int
+    ) -> np.ndarray:
+        """The losses (stop - start,) over all rows at places start to stop of `places` (n, k): each so far along axes.
+
+        An axis has the shape of the parameters, and the state's own are the place 0; layers are in evaluation mode.
+        """
+
     def predict(self, network: Network, loss: Loss, state: State, x: Array) -> np.ndarray:
         """What the network answers for the rows of x (n, features): (n, K)."""
+
+    def walk(self, walk: Walk, starts: np.ndarray, key: np.ndarray, steps: int) -> Track:
+        """Where the walks from all starts (n, 2) come to; `key` (2,) is that of the noise."""
 
 
 def make_engine(name: EngineName, precision: Precision | None = None, device: Device | None = None) -> Engine:

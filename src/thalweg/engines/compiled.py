@@ -17,8 +17,10 @@ from jax.flatten_util import ravel_pytree
 from ..arrays import Array, Tree
 from ..errors import InputError
 from ..files import cache_folder
+from ..landscapes import Track, Walk, Walkers
 from ..parts import Initializer, Part, options_of
 from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
+from .surface import loss_at
 
 _Fixed = tuple[tuple[str, Any], ...]
 
@@ -115,7 +117,29 @@ def _measure(plan: Plan, state: State, data: Batch, rows: Array, index: int) -> 
     return make_measure(plan)(state, batch_at(data, rows, index))
 
 
+@jax.jit
+def _losses(
+    plan: Plan, state: State, data: Batch, axes: tuple[Tree, ...], places: Array, start: int, stop: int
+) -> Array:
+    # The rows are one batch, and the places a loop: side by side they would be the same products with more memory.
+    def body(index: Any, found: Array) -> Array:
+        return found.at[index - start].set(loss_at(plan, state, data, axes, places[index]))
+
+    return lax.fori_loop(start, stop, body, jnp.zeros(len(places), places.dtype))
+
+
 _predict = jax.jit(predict)
+
+
+@functools.partial(jax.jit, static_argnames="steps")
+def _walk(walk: Walk, x: Array, y: Array, key: Array, steps: int) -> Track:
+    def body(walkers: Walkers, step: Any) -> tuple[Walkers, tuple[Array, Array]]:
+        walkers = walk.step(walkers, key, step)
+        return walkers, walkers.place
+
+    _, places = lax.scan(body, walk.begin(x, y), jnp.arange(steps))
+    x, y = (jnp.concatenate([start[None], later]) for start, later in zip((x, y), places, strict=True))
+    return Track(x, y, walk.landscape.value(x, y))
 
 
 @jax.jit
@@ -205,7 +229,20 @@ class Compiled:
             scores = [_measure(plan, state, data, rows, index) for index in range(len(rows))]
         return jax.tree.map(lambda *values: np.stack([np.asarray(value) for value in values]), *scores)
 
+    def losses(
+        self, plan: Plan, state: State, data: Batch, axes: tuple[Tree, ...], places: Array, start: int, stop: int
+    ) -> np.ndarray:
+        """The losses (stop - start,) over all rows at places start to stop: each so far along the axes."""
+        with self._settings():
+            return np.asarray(_losses(_known(plan), state, data, axes, places, start, stop))[: stop - start]
+
     def predict(self, network: Any, loss: Any, state: State, x: np.ndarray) -> np.ndarray:
         """Answers for the rows of x."""
         with self._settings():
             return np.asarray(_predict(_known(network), _known(loss), state.params, state.layers, x))
+
+    def walk(self, walk: Walk, starts: np.ndarray, key: np.ndarray, steps: int) -> Track:
+        """Where the walks from all starts (n, 2) come to, in one call."""
+        x, y, key = self.place((starts[:, 0], starts[:, 1], key))
+        with self._settings():
+            return self.fetch(_walk(_known(walk), x, y, key, steps))

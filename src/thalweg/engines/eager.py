@@ -8,7 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arrays import Array, Tree, arrays_of, map_arrays
+from ..landscapes import Track, Walk
 from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
+from .surface import loss_at
 
 
 def stack(reports: list[Tree]) -> Tree:
@@ -60,6 +62,24 @@ class Eager:
         measure = make_measure(plan)
         return stack([measure(state, batch_at(data, rows, index)) for index in range(len(rows))])
 
+    def losses(
+        self, plan: Plan, state: State, data: Batch, axes: tuple[Tree, ...], places: Array, start: int, stop: int
+    ) -> np.ndarray:
+        """The losses (stop - start,) over all rows at places start to stop: each so far along the axes."""
+        with np.errstate(all="ignore"):
+            return np.array([loss_at(plan, state, data, axes, place) for place in places[start:stop]])
+
     def predict(self, network: Any, loss: Any, state: State, x: np.ndarray) -> np.ndarray:
         """Answers for the rows of x."""
         return np.asarray(predict(network, loss, state.params, state.layers, x))
+
+    def walk(self, walk: Walk, starts: np.ndarray, key: np.ndarray, steps: int) -> Track:
+        """Where the walks from all starts (n, 2) come to, step by step."""
+        walkers = walk.begin(*starts.T.astype(self.precision))
+        places = [walkers.place]
+        with np.errstate(all="ignore"):
+            for step in range(steps):
+                walkers = walk.step(walkers, key, np.asarray(step))
+                places.append(walkers.place)
+            x, y = (np.stack(along) for along in zip(*places, strict=True))
+            return Track(x, y, walk.landscape.value(x, y))

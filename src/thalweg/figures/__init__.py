@@ -4,6 +4,8 @@ Every function is pure.
 """
 
 from .flow import curves, delta_by_layer
+from .landscape import loss_line, loss_plane
+from .network import boundary, fitted_curve, fitted_surface, unit_maps, weight_images
 from .plane import contours, plane, planes
 from .record import (
     History,
@@ -26,16 +28,23 @@ __all__ = [
     "TEMPLATE",
     "VERMILION",
     "History",
+    "boundary",
     "confusion",
     "contours",
     "curves",
     "delta_by_layer",
+    "fitted_curve",
+    "fitted_surface",
     "learning_curves",
     "learning_rate",
+    "loss_line",
+    "loss_plane",
     "measure_name",
     "plane",
     "planes",
     "predictions",
     "rate_range",
     "residuals",
+    "unit_maps",
+    "weight_images",
 ]

@@ -47,7 +47,7 @@ def plane(
     >>> figure.data[-1].x.tolist(), figure.data[-1].y.tolist()
     ([0.5, 0.5], [0.0, 1.0])
     """
-    figure = go.Figure([*_ground(x, y, values, levels), *_samples(points, classes, names)])
+    figure = go.Figure([*_ground(x, y, values, levels), *samples(points, classes, names)])
     for number, (name, w, b) in enumerate(lines):
         ends = _ends(x, y, np.asarray(w, dtype=float), float(b))
         if ends is not None:
@@ -82,7 +82,7 @@ def planes(
     gaps = {"horizontal_spacing": 0.06, "vertical_spacing": 0.14 / max(rows - 1, 1) if rows > 1 else 0.0}
     figure = make_subplots(rows, columns, subplot_titles=list(values), **gaps)
     for number, one in enumerate(values.values()):
-        for trace in [*_ground(x, y, one, levels), *_samples(points, classes, names, size=4)]:
+        for trace in [*_ground(x, y, one, levels), *samples(points, classes, names, size=4)]:
             trace.update(showlegend=number == 0) if trace.type == "scatter" else trace.update(showscale=False)
             figure.add_trace(trace, number // columns + 1, number % columns + 1)
     figure.update_xaxes(range=[x[0], x[-1]], showgrid=False)
@@ -174,16 +174,19 @@ def _ground(x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: Sequence[f
     return [regions, *borders]
 
 
-def _samples(
+def samples(
     points: np.ndarray | None, classes: np.ndarray | None, names: Sequence[str], size: int = 8
 ) -> list[go.Scatter]:
+    """Samples (n, 2) as marks, a colour and a symbol a class; none where there are no points."""
     if points is None:
         return []
     points = np.asarray(points, dtype=float)
     numbers = np.zeros(len(points), dtype=int) if classes is None else np.asarray(classes).astype(int).ravel()
     traces = []
     for number in np.unique(numbers):
-        mark = {"color": _COLOURS[number % len(_COLOURS)], "symbol": _SYMBOLS[number % len(_SYMBOLS)], "size": size}
+        turn = number // len(_COLOURS)
+        symbol = _SYMBOLS[(number + turn) % len(_SYMBOLS)]
+        mark = {"color": _COLOURS[number % len(_COLOURS)], "symbol": symbol, "size": size}
         mark["line"] = {"width": 1 if size > 5 else 0, "color": "white"}
         named = names[number] if number < len(names) else f"class {number}" if classes is not None else "samples"
         across, up = points[numbers == number].T

@@ -11,12 +11,13 @@ from pydantic import Field
 
 from ..data import Data, Dataset
 from ..figures.flow import curves
+from ..intervals import Difference, difference
 from ..network import Network
 from ..parts import Count, Mode, Positive
 from ..runs import Run
 from ..spec import Spec
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
-from .comparison import Difference, Pictures, difference, first_rows
+from .comparison import Pictures, first_rows
 from .lesson import Lesson, trained
 
 _STARTS = {"Glorot": "glorot_normal", "He": "he_normal"}

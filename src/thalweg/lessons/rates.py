@@ -10,12 +10,12 @@ import numpy as np
 from pydantic import Field
 
 from ..figures.flow import curves
+from ..intervals import difference
 from ..optimizers import SGD, Momentum
 from ..parts import Count, Fraction, NonNegative, Optimizer, Positive
 from ..schedules import ReduceOnPlateau, StepDecay
 from ..spec import Spec
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
-from .comparison import difference
 from .lesson import Lesson, trained
 
 _LAYERS = ["dense 32", "relu", "dense 16", "relu", "dense 2", "softmax"]

@@ -12,11 +12,12 @@ from pydantic import Field
 from ..data import Data, Source
 from ..data.orders import Function, InTime
 from ..figures.flow import curves
+from ..intervals import difference
 from ..parts import Count, Positive
 from ..runs import Run
 from ..spec import Spec
 from ..worksheet import Block, Chart, Claim, Heading, Table, Text, Try, Working
-from .comparison import Pictures, difference, first_rows
+from .comparison import Pictures, first_rows
 from .lesson import Lesson, trained
 
 _SHUFFLED, _ONCE, _SORTED = "shuffled", "shuffled once", "sorted"

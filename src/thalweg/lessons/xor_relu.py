@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -16,6 +15,7 @@ from ..figures.flow import curves
 from ..figures.plane import plane
 from ..folders import layer_in_words
 from ..initializers import Given
+from ..intervals import wilson
 from ..layers import GELU, Dense, LeakyReLU, ReLU, Sigmoid, Tanh
 from ..layers.stack import Forward
 from ..losses import SquaredError
@@ -42,21 +42,6 @@ class Success(NamedTuple):
     def interval(self) -> tuple[float, float]:
         """With 95 % certainty."""
         return wilson(self.right, self.trials)
-
-
-def wilson(right: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share: (p + z²/2n ± z √(p (1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96, p = right / n.
-
-    Source: Wilson 1927; Agresti and Coull 1998.
-
-    >>> [round(end, 3) for end in wilson(16, 100)]
-    [0.101, 0.244]
-    """
-    z, p = 1.959964, right / trials
-    middle = p + z * z / (2 * trials)
-    half = z * math.sqrt(p * (1 - p) / trials + (z / (2 * trials)) ** 2)
-    scale = 1 + z * z / trials
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""The command that shows the loss around a trained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .shared import (
+    DataDir,
+    DataFile,
+    Json,
+    Quiet,
+    Settings,
+    SheetFile,
+    SheetForm,
+    Target,
+    changes_of,
+    hand_over,
+    spec_and_name,
+)
+
+
+def landscape(
+    spec: Annotated[
+        str | None,
+        typer.Argument(
+            help="A TOML file, the name of an example or of a data source, or the folder of a run.", show_default=False
+        ),
+    ] = None,
+    kind: Annotated[str, typer.Option("--kind", help="plane or line (random directions), or path.")] = "plane",
+    points: Annotated[int, typer.Option("--points", help="Places along each axis.")] = 51,
+    span: Annotated[
+        float,
+        typer.Option(
+            "--span", help="How far to look, in norms of each unit's weights; of a path, in quarters of its extent."
+        ),
+    ] = 1.0,
+    samples: Annotated[int, typer.Option("--samples", help="Training rows that the loss is averaged over.")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="Decides the directions and the rows.")] = 0,
+    settings: Settings = None,
+    data: DataFile = None,
+    target: Target = None,
+    data_dir: DataDir = None,
+    out: SheetFile = None,
+    form: SheetForm = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show the loss around a trained network: along a line, over a plane, or over the plane of its path.
+
+    A spec is trained first; a run is shown as it was trained.
+
+    \b
+    thalweg landscape rings --points 25
+    thalweg landscape runs/digits-20260102-101500 --kind path --out path.html
+    thalweg landscape iris --kind line --span 2 --json
+    """
+    from ..display import working
+    from ..errors import InputError
+    from ..loss_landscape import landscape as around
+    from ..worksheet import form_of
+
+    wanted = form_of(out, "json" if json else form)
+    changes = changes_of(data, target, data_dir, None, None, None, None)
+    source: Any = spec
+    if spec is None or not (Path(spec) / "spec.toml").is_file():
+        source, _ = spec_and_name("landscape", spec, data, changes, settings or [])
+    elif changes or settings:
+        raise InputError("landscape", f"a run is shown as it was trained, and takes no --set and no data: {spec}")
+    chosen: Any = kind
+    with working(quiet) as watch:
+        found = around(source, chosen, points=points, span=span, samples=samples, seed=seed, watch=watch)
+        sheet = found.worksheet()
+    hand_over(sheet, wanted, out)

@@ -1,0 +1,270 @@
+"""What a trained network says over its inputs, and what it holds, as charts."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from .plane import samples
+from .theme import BLUE, TEMPLATE, VERMILION
+
+_DIVERGING = [[0, BLUE], [0.5, "#e6e6e6"], [1, VERMILION]]
+# A ground that is the same on light and dark pages, so that one dark line stands out on both.
+_GROUNDS, _BORDER = ("#a5cde8", "#efbf9e", "#99d8c7", "#ebd6e4", "#f5d899", "#bbe1f6"), "#26292e"
+_SHADES = [[0, "#79b5dd"], [0.5, "#f4f4f4"], [1, "#e69e6e"]]
+_PANELS_IN_A_ROW, _PICTURES_IN_A_ROW = 4, 8
+_MOST_BORDERS = 12
+
+
+def boundary(
+    x: np.ndarray,
+    y: np.ndarray,
+    outputs: np.ndarray,
+    points: np.ndarray | None = None,
+    classes: np.ndarray | None = None,
+    names: Sequence[str] = (),
+    threshold: float = 0.5,
+    axes: tuple[str, str] = ("x1", "x2"),
+    title: str = "Decision boundary",
+) -> go.Figure:
+    """Which class a network says at each place of a plane: `outputs` (len(y), len(x), K), over the places x and y.
+
+    Two classes are shaded by the output for the second one (K = 1: yes above `threshold`; K = 2: the larger wins, and
+    the shade is its probability, or the difference of the outputs where they are none); more classes are regions. Lines
+    stand where the answer changes. `points` (n, 2) are samples of the `classes` (n,), numbers of `names`.
+
+    >>> x = np.linspace(0, 1, 3)
+    >>> p = np.stack([1 - x + 0 * x[:, None], x + 0 * x[:, None]], axis=-1)
+    >>> boundary(x, x, p).data[0].z[0].tolist()
+    [0.0, 0.5, 1.0]
+    """
+    marks = samples(points, classes, [_plain(name) for name in names])
+    figure = go.Figure([*_said(x, y, outputs, names, threshold, axes), *marks])
+    return _over(figure, x, y, axes, title).update_layout(height=480, showlegend=True)
+
+
+def fitted_surface(
+    x: np.ndarray,
+    y: np.ndarray,
+    values: np.ndarray,
+    points: np.ndarray,
+    true: np.ndarray,
+    name: str,
+    axes: tuple[str, str] = ("x1", "x2"),
+    title: str = "",
+) -> go.Figure:
+    """The values (len(y), len(x)) that a network gives to two inputs, and samples (n, 2) in the colour of their own.
+
+    Where a sample can not be told from its ground the network is right there.
+
+    >>> x = np.array([0.0, 1.0])
+    >>> figure = fitted_surface(x, x, x + x[:, None], np.array([[0.5, 0.5]]), np.array([1.0]), "sum")
+    >>> figure.data[1].marker.color.tolist()
+    [1.0]
+    """
+    hover = f"{_plain(axes[0])} %{{x:.3~g}}, {_plain(axes[1])} %{{y:.3~g}}<br>"
+    ground = go.Heatmap(x=x, y=y, z=values, coloraxis="coloraxis", hovertemplate=f"{hover}%{{z:.4~g}}<extra></extra>")
+    figure = go.Figure(ground)
+    figure.add_scatter(
+        x=points[:, 0],
+        y=points[:, 1],
+        mode="markers",
+        marker={"color": true, "coloraxis": "coloraxis", "size": 8, "line": {"width": 1, "color": "white"}},
+        hovertemplate=f"{hover}true %{{marker.color:.4~g}}<extra></extra>",
+    )
+    bar = {"title": _plain(name), "thickness": 16}
+    figure.update_layout(coloraxis={"colorscale": "Cividis", "colorbar": bar}, showlegend=False)
+    return _over(figure, x, y, axes, title or f"Fitted {_plain(name)}").update_layout(height=440)
+
+
+def fitted_curve(
+    x: np.ndarray, values: np.ndarray, points: np.ndarray, true: np.ndarray, name: str, axis: str = "x", title: str = ""
+) -> go.Figure:
+    """The values (m,) that a network gives to its only input x (m,), over samples: points (n,) with their true values.
+
+    >>> curve = fitted_curve(np.array([0.0, 1.0]), np.array([0.0, 2.0]), np.array([0.5]), np.array([1.1]), "y")
+    >>> curve.data[1].y.tolist()
+    [0.0, 2.0]
+    """
+    figure = go.Figure()
+    hover = f"{_plain(axis)} %{{x:.4~g}}, {_plain(name)} %{{y:.4~g}}<extra></extra>"
+    mark = {"color": BLUE, "size": 6, "opacity": 0.55}
+    figure.add_scatter(x=points, y=true, mode="markers", name="samples", marker=mark, hovertemplate=hover)
+    line = {"color": VERMILION, "width": 2.5}
+    figure.add_scatter(x=x, y=values, mode="lines", name="network", line=line, hovertemplate=hover)
+    figure.update_xaxes(title=_plain(axis))
+    figure.update_yaxes(title=_plain(name))
+    title = title or f"Fitted {_plain(name)}"
+    return figure.update_layout(template=TEMPLATE, title=title, height=400, showlegend=True)
+
+
+def unit_maps(
+    x: np.ndarray,
+    y: np.ndarray,
+    outputs: np.ndarray,
+    axes: tuple[str, str] = ("x1", "x2"),
+    title: str = "What each hidden unit says",
+) -> go.Figure:
+    """The outputs (units, len(y), len(x)) of each unit over a plane, all on one scale; one with both signs has 0 grey.
+
+    >>> x = np.array([0.0, 1.0])
+    >>> unit_maps(x, x, np.array([[[0.0, 1.0], [0.0, 1.0]]])).layout.annotations[0].text
+    'unit 1'
+    """
+    count = len(outputs)
+    columns = min(count, _PANELS_IN_A_ROW)
+    rows = -(-count // columns)
+    names = [f"unit {number}" for number in range(1, count + 1)]
+    gap = min(0.25 / rows, 0.12)
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=names,
+        shared_xaxes=True,
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        vertical_spacing=gap,
+    )
+    for number, one in enumerate(outputs):
+        hover = f"{names[number]} at %{{x:.3~g}}, %{{y:.3~g}}: %{{z:.4~g}}<extra></extra>"
+        ground = go.Heatmap(x=x, y=y, z=one, coloraxis="coloraxis", hovertemplate=hover)
+        figure.add_trace(ground, number // columns + 1, number % columns + 1)
+    figure.update_annotations(font={"size": 12})
+    bar = {"title": "output", "thickness": 16}
+    figure.update_layout(template=TEMPLATE, title=title, height=110 + 165 * rows, margin={"t": 64})
+    figure.update_layout(coloraxis={**_scale(outputs), "colorbar": bar})
+    figure.update_xaxes(showgrid=False, nticks=4).update_yaxes(showgrid=False, nticks=4)
+    figure.update_xaxes(title=_plain(axes[0]), row=rows)
+    return figure.update_yaxes(title=_plain(axes[1]), col=1)
+
+
+def weight_images(
+    pictures: np.ndarray, units: Sequence[int] | np.ndarray, title: str = "Weights of the first layer"
+) -> go.Figure:
+    """The weights of units as pictures (units, height, width), beside each other: blue below 0, orange above, 0 pale.
+
+    A unit answers most to the picture that is dark where its weights are blue, and bright where they are orange.
+    `units` are their numbers from 0.
+
+    >>> figure = weight_images(np.array([[[1.0, -2.0]], [[0.5, 0.0]]]), [4, 2])
+    >>> figure.data[0].z.tolist(), figure.layout.annotations[0].text
+    ([[1.0, -2.0, nan, 0.5, 0.0]], '5')
+    """
+    count, height, width = pictures.shape
+    columns = min(count, _PICTURES_IN_A_ROW)
+    rows = -(-count // columns)
+    # Room for the number above each picture, and a column between two.
+    head = max(1, round(height / 5)) if rows > 1 else 0
+    mosaic = np.full((rows * (height + head) - head, columns * (width + 1) - 1), np.nan, dtype=pictures.dtype)
+    numbers = np.zeros(mosaic.shape, dtype=np.int32)
+    figure = go.Figure()
+    for place, (picture, unit) in enumerate(zip(pictures, units, strict=True)):
+        top, left = place // columns * (height + head), place % columns * (width + 1)
+        part = (slice(top, top + height), slice(left, left + width))
+        mosaic[part], numbers[part] = picture, int(unit) + 1
+        name = {"text": f"{int(unit) + 1}", "font": {"size": 11}, "showarrow": False, "yanchor": "bottom"}
+        figure.add_annotation(x=left + (width - 1) / 2, y=top - 0.5, **name)
+    figure.add_heatmap(
+        z=mosaic,
+        customdata=numbers,
+        hovertemplate="unit %{customdata}: %{z:.4~g}<extra></extra>",
+        hoverongaps=False,
+        colorscale=_DIVERGING,
+        zmid=0,
+        colorbar={"title": "weight", "thickness": 16},
+    )
+    hidden = {"visible": False, "constrain": "domain"}
+    figure.update_xaxes(range=[-0.5, mosaic.shape[1] - 0.5], **hidden)
+    figure.update_yaxes(range=[mosaic.shape[0] - 0.5, -0.5 - max(1.0, height / 5)], scaleanchor="x", **hidden)
+    tall = 110 + min(900, round(620 * (mosaic.shape[0] + height / 5) / mosaic.shape[1]))
+    return figure.update_layout(template=TEMPLATE, title=title, height=tall, margin={"t": 48, "l": 8, "b": 16})
+
+
+def _said(
+    x: np.ndarray, y: np.ndarray, outputs: np.ndarray, names: Sequence[str], threshold: float, axes: tuple[str, str]
+) -> list[go.Heatmap | go.Contour]:
+    """The ground, and the lines where the answer changes: what moves where a boundary is shown through a training."""
+    hover = f"{_plain(axes[0])} %{{x:.3~g}}, {_plain(axes[1])} %{{y:.3~g}}<br>"
+    count = outputs.shape[-1]
+    if count > 2:
+        return _regions(x, y, outputs, names, hover)
+    second = _plain(names[1]) if len(names) > 1 else "class 1"
+    probable = bool((outputs >= 0).all() and (outputs <= 1).all())
+    if count == 2 and not probable:
+        values, threshold = outputs[..., 1] - outputs[..., 0], 0.0
+    else:
+        values, threshold = outputs[..., -1], threshold if count == 1 else 0.5
+    told = f"p({second})" if probable else f"for {second}"
+    ends = {"zmin": 0, "zmax": 1} if probable and threshold == 0.5 else {"zmid": threshold}
+    ground = go.Heatmap(
+        x=x,
+        y=y,
+        z=values,
+        colorscale=_SHADES,
+        colorbar={"title": told, "thickness": 16},
+        hovertemplate=f"{hover}{told}: %{{z:.3~g}}<extra></extra>",
+        **ends,
+    )
+    return [ground, _line(x, y, values, threshold)]
+
+
+def _regions(
+    x: np.ndarray, y: np.ndarray, outputs: np.ndarray, names: Sequence[str], hover: str
+) -> list[go.Heatmap | go.Contour]:
+    count, said = outputs.shape[-1], outputs.argmax(axis=-1).astype(np.uint8)
+    named = np.array([_plain(names[k]) if k < len(names) else f"class {k}" for k in range(count)])
+    colours = [_GROUNDS[k % len(_GROUNDS)] for k in range(count)]
+    steps = [[(k + side) / count, colour] for k, colour in enumerate(colours) for side in (0, 1)]
+    ground = go.Heatmap(
+        x=x,
+        y=y,
+        z=said,
+        colorscale=steps,
+        zmin=-0.5,
+        zmax=count - 0.5,
+        showscale=False,
+        hovertemplate=f"{hover}says class %{{z}} (from 0)<extra></extra>",
+    )
+    if count <= _MOST_BORDERS:
+        ground.update(text=named[said], hovertemplate=f"{hover}says %{{text}}<extra></extra>")
+    lines = []
+    for k in np.unique(said)[:_MOST_BORDERS]:
+        others = np.delete(outputs, k, axis=-1).max(axis=-1)
+        lines.append(_line(x, y, outputs[..., k] - others, 0.0))
+    return [ground, *lines]
+
+
+def _line(x: np.ndarray, y: np.ndarray, values: np.ndarray, level: float) -> go.Contour:
+    """Where the values cross the level."""
+    return go.Contour(
+        x=x,
+        y=y,
+        z=values,
+        contours={"start": level, "end": level, "size": 1, "coloring": "none"},
+        line={"width": 2, "color": _BORDER, "smoothing": 0},
+        showscale=False,
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def _over(figure: go.Figure, x: np.ndarray, y: np.ndarray, axes: tuple[str, str], title: str) -> go.Figure:
+    figure.update_xaxes(title=_plain(axes[0]), range=[x[0], x[-1]], showgrid=False)
+    figure.update_yaxes(title=_plain(axes[1]), range=[y[0], y[-1]], showgrid=False)
+    return figure.update_layout(template=TEMPLATE, title=title)
+
+
+def _scale(values: np.ndarray) -> dict[str, object]:
+    finite = values[np.isfinite(values)]
+    if finite.size and finite.min() < 0 < finite.max():
+        return {"colorscale": _DIVERGING, "cmid": 0}
+    return {"colorscale": "Cividis"}
+
+
+def _plain(name: str) -> str:
+    """A name as it fits a chart, with the signs escaped that plotly would take for mark-up."""
+    return html.escape(name if len(name) <= 40 else f"{name[:39]}…", quote=False)

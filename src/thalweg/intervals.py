@@ -1,0 +1,57 @@
+"""Intervals that say how far a share or a difference can be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+Values = Sequence[float] | np.ndarray
+
+
+def wilson(right: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a share: (p + z²/2n ± z √(p (1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96, p = right / n.
+
+    Source: Wilson 1927; Agresti and Coull 1998.
+
+    >>> [round(end, 3) for end in wilson(16, 100)]
+    [0.101, 0.244]
+    """
+    z, p = 1.959964, right / trials
+    middle = p + z * z / (2 * trials)
+    half = z * math.sqrt(p * (1 - p) / trials + (z / (2 * trials)) ** 2)
+    scale = 1 + z * z / trials
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+class Difference(NamedTuple):
+    """The mean of paired differences, and the interval that holds the true mean with a probability of 95 %."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.3g} ({self.low:+.3g} to {self.high:+.3g})"
+
+    @property
+    def verdict(self) -> str:
+        """What the interval says, in words."""
+        return "lower" if self.high < 0 else "higher" if self.low > 0 else "no clear difference"
+
+
+def difference(changed: Values, base: Values) -> Difference:
+    """Changed minus base (n,), paired by seed: mean ± t s / √n, with Student's t of n - 1 degrees of freedom.
+
+    n is at least 2.
+
+    >>> print(difference([1.0, 2.0, 3.0], [1.5, 2.6, 3.4]))
+    -0.5 (-0.748 to -0.252)
+    """
+    differences = np.asarray(changed, dtype=float) - np.asarray(base, dtype=float)
+    mean, n = float(differences.mean()), differences.size
+    reach = float(stdtrit(n - 1, 0.975) * differences.std(ddof=1) / n**0.5)
+    return Difference(mean, mean - reach, mean + reach)
