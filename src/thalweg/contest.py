@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import shlex
@@ -19,7 +18,7 @@ from .intervals import wilson
 from .landscapes import Formula, Landscape, Track, Walk
 from .noise import generator
 from .optimizers import SGD, Adam, Momentum
-from .parts import Optimizer
+from .parts import Optimizer, options_of
 from .worksheet import Block, Chart, Heading, Numbers, Table, Text, Try, Working, Worksheet
 
 RATES = (1e-5, 10.0)
@@ -357,10 +356,10 @@ def variant(optimizer: Optimizer, seed: int, trial: int) -> Optimizer:
     >>> variant(SGD(), 0, 3).learning_rate == variant(Adam(), 0, 3).learning_rate
     True
     """
-    names = [field.name for field in dataclasses.fields(optimizer)]  # type: ignore[arg-type]
+    names = [field.name for field in options_of(type(optimizer))]
     drawn = {"learning_rate": _drawn(RATES, seed, trial, "learning_rate")}
     drawn |= {name: 1 - _drawn(FORGETTING, seed, trial, name) for name in _MEMORIES if name in names}
-    return dataclasses.replace(optimizer, **drawn)  # type: ignore[type-var]
+    return Optimizer.of({**optimizer.describe(), **drawn})
 
 
 def _drawn(bounds: tuple[float, float], seed: int, trial: int, name: str) -> float:

@@ -87,7 +87,8 @@ def _ground(landscape: str | None, formula: str | None, reach: float | None) -> 
 def _list_landscapes(json: bool) -> None:
     from ..landscapes import Formula, Landscape
 
-    named = {name: kind.about for name, kind in Landscape.kinds.items() if kind is not Formula}  # type: ignore[attr-defined]
+    kinds = {name: kind for name, kind in Landscape.kinds.items() if issubclass(kind, Landscape)}
+    named = {name: kind.about for name, kind in kinds.items() if kind is not Formula}
     if json:
         print_json([{"name": name, "about": about} for name, about in named.items()])
         return
