@@ -59,3 +59,13 @@ def arrays_of(tree: Tree, place: str = "") -> Iterator[tuple[str, Array]]:
     names = getattr(tree, "_fields", range(len(tree)))
     for name, item in zip(names, tree, strict=True):
         yield from arrays_of(item, f"{place}.{name}" if place else str(name))
+
+
+def rms(array: Array) -> float:
+    """The root mean square of all numbers of a NumPy array.
+
+    >>> rms(np.array([3.0, -4.0, 0.0, 0.0]))
+    2.5
+    """
+    with np.errstate(all="ignore"):
+        return float(np.sqrt(np.mean(np.square(array))))

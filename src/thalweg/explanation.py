@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import Array, Tree, arrays_of
+from .arrays import Array, Tree, arrays_of, rms
 from .blocks import Block as Stretch
 from .data import Split
 from .divergence import first_fault
@@ -384,17 +384,12 @@ def _backward(told: _Told) -> Iterator[Block]:
             yield from _left_out(told)
 
 
-def _rms(array: Array) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.sqrt(np.mean(np.square(array))))
-
-
 def _gradients(told: _Told) -> Iterator[Block]:
     trace, state, plan = told.trace, told.point.state, told.plan
     yield Heading("All layers, and the gradients")
     rows = []
     for index, (layer, output) in enumerate(zip(told.layers, trace.outputs, strict=False)):
-        rows.append([index + 1, layer_in_words(layer), str(output.shape), _rms(output), _rms(trace.deltas[index])])
+        rows.append([index + 1, layer_in_words(layer), str(output.shape), rms(output), rms(trace.deltas[index])])
     yield Table("Root mean square of outputs and deltas", ["layer", "kind", "shape of output", "output", "delta"], rows)
     kept = _updating_gradients(told)
     changed = plan.regularization.penalizes or plan.clip is not None
@@ -403,7 +398,7 @@ def _gradients(told: _Told) -> Iterator[Block]:
         "Root mean square of parameters and gradients",
         columns,
         [
-            [_name_of(place), str(g.shape), _rms(p), _rms(g), *([_rms(used)] if changed else [])]
+            [_name_of(place), str(g.shape), rms(p), rms(g), *([rms(used)] if changed else [])]
             for (place, p), (_, g), (_, used) in _zipped(state.params, trace.grads, kept)
         ],
     )

@@ -23,7 +23,7 @@ from .schedules import adaptives
 from .spec import Spec, WholeSpec, read_spec
 from .step import Plan, State, answering
 from .trail import Point, the_plan, traced, trail
-from .trainer import run_spec
+from .trainer import trained
 from .training import Progress, evaluate, scores_for
 from .worksheet import Block, Chart, Heading, Table, Text, Working, Worksheet
 
@@ -345,10 +345,7 @@ def _run_of(source: Run | Spec | Mapping[str, Any] | str | Path, watch: Watch) -
         epochs = progress.training.epochs
         watch(Working(f"training, epoch {progress.epoch} of {epochs}", progress.step / progress.steps))
 
-    run = run_spec(Spec.of(source), told)
-    if run.interrupted:
-        raise KeyboardInterrupt
-    return run
+    return trained(Spec.of(source), told)
 
 
 def _some(split: Split, samples: int, seed: int) -> Dataset:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import Tree
+from .arrays import Tree, rms
 from .blocks import as_batch
 from .data import Dataset
 from .engines import make_engine
@@ -238,8 +238,8 @@ def gradient_flow(
         mode = Mode(True, batch.weight, Noise(noise_key(seed), np.array(0)))
         with np.errstate(all="ignore"):
             found = survey(network, loss, start.params, start.states, batch, mode)
-        outputs.append([_rms(found.outputs[stage]) for stage in stages])
-        deltas.append([_rms(found.deltas[stage]) for stage in stages])
+        outputs.append([rms(found.outputs[stage]) for stage in stages])
+        deltas.append([rms(found.deltas[stage]) for stage in stages])
         draws.append(start.params)
     measured = np.array(deltas)
     predicted = _predicted(network.layers, draws, batch.x, stages)
@@ -285,11 +285,6 @@ def _others(spec: WholeSpec, data: Dataset, batch: Batch, stages: Sequence[int])
 
 def _without_init(layer: Layer) -> Layer:
     return dataclasses.replace(layer, init=None) if isinstance(layer, Dense) else layer
-
-
-def _rms(array: np.ndarray) -> float:
-    with np.errstate(all="ignore"):
-        return float(np.sqrt(np.mean(np.square(array))))
 
 
 def _middle(values: np.ndarray) -> np.ndarray:

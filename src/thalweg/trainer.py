@@ -123,6 +123,14 @@ def run_spec(
     return _trained(whole, split, engine, watch, folder, None)
 
 
+def trained(spec: Spec, watch: Callable[[Progress], None] = lambda progress: None) -> Run:
+    """The run of a spec, for what is of no use unless it was trained to its end: Ctrl-C is a KeyboardInterrupt."""
+    run = run_spec(spec, watch)
+    if run.interrupted:
+        raise KeyboardInterrupt
+    return run
+
+
 def _check(spec: WholeSpec, split: Split) -> Course:
     """The rows that training will meet. Raises InputError for whatever in the spec does not suit the data."""
     course = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)

@@ -15,6 +15,7 @@ from .shared import (
     Settings,
     SheetFile,
     SheetForm,
+    SpecOrRun,
     Target,
     changes_of,
     hand_over,
@@ -23,12 +24,7 @@ from .shared import (
 
 
 def landscape(
-    spec: Annotated[
-        str | None,
-        typer.Argument(
-            help="A TOML file, the name of an example or of a data source, or the folder of a run.", show_default=False
-        ),
-    ] = None,
+    spec: SpecOrRun = None,
     kind: Annotated[str, typer.Option("--kind", help="plane or line (random directions), or path.")] = "plane",
     points: Annotated[int, typer.Option("--points", help="Places along each axis.")] = 51,
     span: Annotated[

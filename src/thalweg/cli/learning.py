@@ -19,19 +19,13 @@ from .shared import (
     Settings,
     SheetFile,
     SheetForm,
+    SpecOrRun,
     Target,
     changes_of,
     hand_over,
     print_json,
     spec_and_name,
 )
-
-SpecOrRun = Annotated[
-    str | None,
-    typer.Argument(
-        help="A TOML file, the name of an example or of a data source, or the folder of a run.", show_default=False
-    ),
-]
 
 
 def explain(

@@ -13,6 +13,12 @@ EXIT_WRONG, EXIT_INPUT, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 2, 3, 130
 SpecName = Annotated[
     str | None, typer.Argument(help="A TOML file, or the name of an example or of a data source.", show_default=False)
 ]
+SpecOrRun = Annotated[
+    str | None,
+    typer.Argument(
+        help="A TOML file, the name of an example or of a data source, or the folder of a run.", show_default=False
+    ),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Set a value of the spec: section.key=value. May be repeated.")
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, rms
 from ..data import Data, Dataset, Source, Split
 from ..engines import make_engine
 from ..errors import InputError
@@ -18,16 +18,6 @@ from ..spec import Spec, WholeSpec, completed
 from ..step import Trace
 from ..trail import Point, the_plan, traced, trail
 from ..training import course_of, evaluate
-
-
-@np.errstate(over="ignore")
-def rms(array: Array) -> float:
-    """The root mean square of all numbers of an array.
-
-    >>> rms(np.array([3.0, -4.0, 0.0, 0.0]))
-    2.5
-    """
-    return float(np.sqrt(np.mean(np.square(array))))
 
 
 def sizes(network: Network, deltas: Sequence[Array]) -> np.ndarray:

@@ -23,9 +23,10 @@ from ..network import Network
 from ..parts import Count, Mode, Positive
 from ..spec import Spec
 from ..step import Batch, survey
+from ..trainer import trained
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .deltas import classes_of, watched
-from .lesson import Lesson, trained
+from .lesson import Lesson
 
 _ROWS, _FIRST = 256, 6
 _LEARNT = 0.6

@@ -16,9 +16,10 @@ from ..network import Network
 from ..parts import Count, Mode, Positive
 from ..runs import Run
 from ..spec import Spec
+from ..trainer import trained
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .comparison import Pictures, first_rows
-from .lesson import Lesson, trained
+from .lesson import Lesson
 
 _STARTS = {"Glorot": "glorot_normal", "He": "he_normal"}
 _ACTIVATIONS = {"tanh": "tanh", "ReLU": "relu"}

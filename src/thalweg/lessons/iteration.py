@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from pydantic import Field
 
-from ..arrays import arrays_of
+from ..arrays import arrays_of, rms
 from ..data import Source, Split
 from ..figures import TEMPLATE, delta_by_layer
 from ..losses import as_targets
@@ -20,7 +20,7 @@ from ..spec import Spec, completed
 from ..step import Batch, Plan, State, Trace, survey
 from ..trail import the_plan, traced, trail
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Numbers, Table, Text, Try, Working
-from .deltas import classes_of, rms
+from .deltas import classes_of
 from .lesson import Lesson
 
 _PARAMETERS = ("W1", "b1", "W2", "b2")

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..parts import Part
-from ..runs import Run
-from ..spec import Spec
-from ..trainer import run_spec
 from ..worksheet import Block, Working, Worksheet
 
 
@@ -47,11 +44,3 @@ class Lesson(Part, ABC, family="lesson"):
         described = {name: value for name, value in self.describe().items() if name != "kind"}
         settings = tuple((name, str(value)) for name, value in described.items())
         return Worksheet(self.title, tuple(blocks), self.subject, settings)
-
-
-def trained(spec: Spec) -> Run:
-    """The run of a spec that was trained to its end: a page is of no use with less. Ctrl-C is a KeyboardInterrupt."""
-    run = run_spec(spec)
-    if run.interrupted:
-        raise KeyboardInterrupt
-    return run

@@ -14,9 +14,10 @@ from ..figures import confusion, learning_curves
 from ..parts import Count, Positive
 from ..runs import Run
 from ..spec import Spec
+from ..trainer import trained
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
 from .comparison import Pictures
-from .lesson import Lesson, trained
+from .lesson import Lesson
 
 # The accuracy that is claimed on the test pictures, from and to, after the epochs of the two forms.
 _CLAIMED = {"mnist": (0.97, 0.98), "digits": (0.95, 1.0)}

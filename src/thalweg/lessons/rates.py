@@ -15,8 +15,9 @@ from ..optimizers import SGD, Momentum
 from ..parts import Count, Fraction, NonNegative, Optimizer, Positive
 from ..schedules import ReduceOnPlateau, StepDecay
 from ..spec import Spec
+from ..trainer import trained
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
-from .lesson import Lesson, trained
+from .lesson import Lesson
 
 _LAYERS = ["dense 32", "relu", "dense 16", "relu", "dense 2", "softmax"]
 _PLAIN, _SAME, _STEADY, _HALVED = "no momentum", "no momentum, η/(1-μ)", "momentum", "momentum, halved"

@@ -16,9 +16,10 @@ from ..parts import Count, Fraction, NonNegative, Positive
 from ..runs import Run
 from ..spec import Spec, completed
 from ..trail import trail
+from ..trainer import trained
 from ..training import answers, course_of
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
-from .lesson import Lesson, trained
+from .lesson import Lesson
 
 _PLACES = 81
 _SHOWN = 400

@@ -16,9 +16,10 @@ from ..intervals import difference
 from ..parts import Count, Positive
 from ..runs import Run
 from ..spec import Spec
+from ..trainer import trained
 from ..worksheet import Block, Chart, Claim, Heading, Table, Text, Try, Working
 from .comparison import Pictures, first_rows
-from .lesson import Lesson, trained
+from .lesson import Lesson
 
 _SHUFFLED, _ONCE, _SORTED = "shuffled", "shuffled once", "sorted"
 

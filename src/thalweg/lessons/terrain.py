@@ -8,14 +8,16 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ..arrays import rms
 from ..data import Source
 from ..figures import curves, delta_by_layer
 from ..parts import Count, Positive
 from ..runs import Run
 from ..spec import Spec
+from ..trainer import trained
 from ..worksheet import Block, Chart, Claim, Table, Text, Try, Working
-from .deltas import Watched, classes_of, rms, watched
-from .lesson import Lesson, trained
+from .deltas import Watched, classes_of, watched
+from .lesson import Lesson
 
 _EARLY = 2
 _GUESSING, _LEARNT = 0.2, 0.6

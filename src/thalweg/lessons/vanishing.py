@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from ..arrays import rms
 from ..blocks import as_batch
 from ..data import Dataset, Source
 from ..engines import make_engine
@@ -21,7 +22,7 @@ from ..network import Network, default_initializer
 from ..parts import Count, Initializer, Mode, Positive
 from ..step import Batch, Survey, survey
 from ..worksheet import Block, Chart, Claim, Formula, Heading, Table, Text, Try, Working
-from .deltas import Watched, classes_of, rms, sizes, watched
+from .deltas import Watched, classes_of, sizes, watched
 from .lesson import Lesson
 
 _ROWS = 128
