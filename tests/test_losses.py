@@ -86,6 +86,31 @@ def test_delta_is_jax_grad_of_the_value(entry):
 
 
 @every_loss
+@pytest.mark.parametrize("width", [1, 3])
+def test_curvature_is_the_hessian_of_the_value_times_a_direction(entry, width, on):
+    outputs, targets, _ = case(entry, 10, 6, width)
+    along = np.random.default_rng(11).normal(size=outputs.shape)
+    with jax.enable_x64(True):
+        slope = jax.grad(lambda y: entry.part.terms(y, targets)[0].sum())
+        _, expected = jax.jvp(slope, (outputs,), (along,))
+    found = on(entry.part.curvature, outputs, targets, along)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-14)
+
+
+@every_loss
+def test_the_delta_of_a_batch_bends_as_its_difference_says(entry, on):
+    outputs, targets, weight = case(entry, 12)
+    weight[1] = 0
+    along, h = np.random.default_rng(13).normal(size=outputs.shape), 1e-6
+    numeric = sum(s * entry.part(outputs + s * h * along, targets, weight)[1] for s in (1, -1)) / (2 * h)
+    np.testing.assert_allclose(on(entry.part.bend, outputs, targets, weight, along), numeric, rtol=1e-5, atol=1e-8)
+    # A piece of a batch of twice the weight.
+    half = on(entry.part.bend, outputs, targets, weight, along, 2 * weight.sum())
+    np.testing.assert_allclose(half, numeric / 2, rtol=1e-5, atol=1e-8)
+    assert not on(entry.part.bend, outputs, targets, 0 * weight, along).any()
+
+
+@every_loss
 def test_weight_two_is_the_sample_twice(entry, on):
     outputs, targets, _ = case(entry, 4)
     twice = [0, 1, 1, 2, 3, 4]
@@ -130,6 +155,8 @@ def test_extreme_outputs_give_finite_numbers(entry, on):
         loss, delta = on(entry.part, outputs, targets, np.ones(4))
         assert np.isfinite(loss)
         assert np.isfinite(delta).all()
+        # Not by 1 where the outputs are 1e-300: what 1/y² makes of it no float64 can hold.
+        assert np.isfinite(on(entry.part.curvature, outputs, targets, outputs)).all()
 
 
 @every_loss
@@ -137,6 +164,7 @@ def test_float32_stays_float32(entry):
     outputs, targets, weight = (a.astype(np.float32) for a in case(entry, 8))
     loss, delta = entry.part(outputs, targets, weight)
     assert (loss.dtype, delta.dtype) == (np.float32, np.float32)
+    assert entry.part.curvature(outputs, targets, outputs).dtype == np.float32
 
 
 # Targets --------------------------------------------------------------------------------------------------------------
@@ -186,12 +214,16 @@ def test_cross_entropy_normalises_the_outputs(on):
     loss, delta = on(losses.CrossEntropy(), np.array([[2.0, 1.0, 1.0]]), np.eye(3)[[0]], np.ones(1))
     np.testing.assert_allclose(loss, np.log(2), rtol=1e-15)
     np.testing.assert_allclose(delta, [[-0.25, 0.25, 0.25]], rtol=1e-15)
+    # l = log Σ y - log y₁: the Hessian is 1/y₁² in the first place, and -1/(Σ y)² everywhere.
+    bent = on(losses.CrossEntropy().curvature, np.array([[2.0, 1.0, 1.0]]), np.eye(3)[[0]], np.array([[1.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(bent, [[1 / 4 - 1 / 16, -1 / 16, -1 / 16]], rtol=1e-15)
 
 
 def test_cross_entropy_of_a_row_of_zeros_is_that_of_the_smallest_share(on):
     loss, delta = on(losses.CrossEntropy(), np.zeros((1, 3)), np.eye(3)[[0]], np.ones(1))
     np.testing.assert_allclose(loss, -np.log(1e-7), rtol=1e-15)
     assert delta.tolist() == [[0, 0, 0]]
+    assert not on(losses.CrossEntropy().curvature, np.zeros((1, 3)), np.eye(3)[[0]], np.ones((1, 3))).any()
 
 
 def test_binary_cross_entropy_of_several_labels_is_the_sum_of_the_labels(on):
@@ -207,6 +239,7 @@ def test_binary_cross_entropy_outside_of_the_cut_is_flat(on):
     loss, delta = on(losses.BinaryCrossEntropy(), y, t, np.ones(1))
     np.testing.assert_allclose(loss, -2 * np.log(1e-7), rtol=1e-6)
     assert delta.tolist() == [[0, 0, 0]]
+    assert not on(losses.BinaryCrossEntropy().curvature, y, t, np.ones((1, 3))).any()
 
 
 # Label smoothing ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Losses: the value and its delta together, so that they can not drift apart.
 
 Every loss is L = Σ_i w_i l_i / Σ_i w_i over the samples i of the batch, and delta_i = (w_i / Σ w) dl_i/d(outputs_i).
-Below, y is the output, t the target and z a logit, each of shape (n, K); sums and means run over the K outputs.
+Below, y is the output, t the target and z a logit, each of shape (n, K); sums and means run over the K outputs. Where
+no Hessian is given it is 0: the loss is straight but for its kinks.
 
 The cross-entropies take a `label_smoothing` s of [0, 1): their formulas then hold with (1 - s) t + s/K in place of t,
 and with (1 - s) t + s/2 where each output is a label of its own. The least loss is no longer 0.
@@ -52,6 +53,8 @@ def smoothed(targets: Array, smoothing: float, classes: int) -> Array:
 class SquaredError(Loss, kind="squared_error"):
     """l = 1/2 Σ (y - t)²;  dl/dy = y - t. The textbook's form: the delta is the plain error.
 
+    Hessian: d²l/dy² = 1.
+
     >>> import numpy as np
     >>> loss, delta = SquaredError()(np.array([[2.0]]), np.array([[4.0]]), np.array([1.0]))
     >>> float(loss), delta.tolist()
@@ -62,10 +65,15 @@ class SquaredError(Loss, kind="squared_error"):
         error = outputs - targets
         return namespace(outputs).sum(error * error, axis=-1) / 2, error
 
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        return along
+
 
 @dataclass(frozen=True)
 class MeanSquaredError(Loss, kind="mean_squared_error", also=("mse",)):
     """l = mean (y - t)²;  dl/dy = 2 (y - t) / K. As Keras, PyTorch and scikit-learn's metric define it.
+
+    Hessian: d²l/dy² = 2 / K.
 
     >>> import numpy as np
     >>> loss, delta = MeanSquaredError()(np.array([[2.0, 0.0]]), np.array([[4.0, 0.0]]), np.array([1.0]))
@@ -76,6 +84,9 @@ class MeanSquaredError(Loss, kind="mean_squared_error", also=("mse",)):
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         error = outputs - targets
         return namespace(outputs).mean(error * error, axis=-1), 2 * error / outputs.shape[-1]
+
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        return 2 * along / outputs.shape[-1]
 
 
 @dataclass(frozen=True)
@@ -93,10 +104,15 @@ class MeanAbsoluteError(Loss, kind="mean_absolute_error", also=("mae",)):
         error = outputs - targets
         return xp.mean(xp.abs(error), axis=-1), xp.sign(error) / outputs.shape[-1]
 
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        return namespace(along).zeros_like(along)
+
 
 @dataclass(frozen=True)
 class Huber(Loss, kind="huber"):
     """l = mean h(e) with e = y - t, h = e²/2 where |e| <= delta, else delta (|e| - delta/2);  h' = e cut to ±delta.
+
+    Hessian: h'' = 1 where |e| <= delta, else 0.
 
     Source: Huber 1964.
 
@@ -115,12 +131,19 @@ class Huber(Loss, kind="huber"):
         # cut (e - cut/2) is e²/2 inside and delta (|e| - delta/2) outside.
         return xp.mean(cut * (error - cut / 2), axis=-1), cut / outputs.shape[-1]
 
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        xp = namespace(outputs)
+        inside = xp.abs(outputs - targets) <= self.delta
+        return xp.where(inside, along, xp.zeros_like(along)) / outputs.shape[-1]
+
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss, kind="softmax_cross_entropy"):
     """Cross-entropy on logits: l = -Σ t log softmax(z);  dl/dz = softmax(z) Σt - t, which is softmax(z) - t.
 
     Stable for any finite logits: log softmax(z) is computed after the maximum is subtracted.
+
+    Hessian, along a with p = softmax(z): p * (a - Σ p a) Σt, positive semidefinite.
 
     Source: Goodfellow et al. 2016, section 6.2.2.3.
 
@@ -139,6 +162,13 @@ class SoftmaxCrossEntropy(Loss, kind="softmax_cross_entropy"):
         log_p = log_softmax(outputs)
         return -xp.sum(targets * log_p, axis=-1), xp.exp(log_p) * xp.sum(targets, axis=-1, keepdims=True) - targets
 
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        xp = namespace(outputs)
+        targets = smoothed(targets, self.label_smoothing, classes=outputs.shape[-1])
+        p = softmax(outputs)
+        moved = p * (along - xp.sum(p * along, axis=-1, keepdims=True))
+        return moved * xp.sum(targets, axis=-1, keepdims=True)
+
     def probabilities(self, outputs: Array) -> Array:
         return softmax(outputs)
 
@@ -154,6 +184,8 @@ class CrossEntropy(Loss, kind="cross_entropy"):
 
     After `Softmax` at the end of a network the two run as one: `SoftmaxCrossEntropy`, with delta = y - t at the logits.
 
+    Hessian, along a with g = dl/dy and p' = (a - p Σa) / Σ y, for Σ u p does not move:  (u p'/p - g Σa) / Σ y.
+
     >>> import numpy as np
     >>> loss, delta = CrossEntropy()(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]), np.array([1.0]))
     >>> round(float(loss), 4), delta.tolist()
@@ -165,12 +197,36 @@ class CrossEntropy(Loss, kind="cross_entropy"):
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
         targets = smoothed(targets, self.label_smoothing, classes=outputs.shape[-1])
-        total = xp.sum(outputs, axis=-1, keepdims=True)
-        total = xp.where(total == 0, xp.ones_like(total), total)
-        p = outputs / total
-        guarded = xp.maximum(p, _GUARD)
-        u = xp.where(p > _GUARD, targets / guarded, xp.zeros_like(p))
-        return -xp.sum(targets * xp.log(guarded), axis=-1), (xp.sum(u * p, axis=-1, keepdims=True) - u) / total
+        total, p, u = _relative(outputs, targets)
+        return -xp.sum(targets * xp.log(xp.maximum(p, _GUARD)), axis=-1), _pull(p, u) / total
+
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        xp = namespace(outputs)
+        targets = smoothed(targets, self.label_smoothing, classes=outputs.shape[-1])
+        total, p, u = _relative(outputs, targets)
+        # The sum that is no divisor, 0, is none either while it moves.
+        moved_total = xp.where(_sum(outputs) == 0, xp.zeros_like(total), _sum(along))
+        moved = (along - p * moved_total) / total
+        return (u * moved / xp.maximum(p, _GUARD) - _pull(p, u) / total * moved_total) / total
+
+
+def _sum(x: Array) -> Array:
+    """The sum over the outputs (n, 1)."""
+    return namespace(x).sum(x, axis=-1, keepdims=True)
+
+
+def _relative(outputs: Array, targets: Array) -> tuple[Array, Array, Array]:
+    """Σ y (1 where it is 0), p and u of `CrossEntropy`."""
+    xp = namespace(outputs)
+    total = _sum(outputs)
+    total = xp.where(total == 0, xp.ones_like(total), total)
+    p = outputs / total
+    return total, p, xp.where(p > _GUARD, targets / xp.maximum(p, _GUARD), xp.zeros_like(p))
+
+
+def _pull(p: Array, u: Array) -> Array:
+    """-(u_j - Σ_k u_k p_k) of `CrossEntropy`."""
+    return _sum(u * p) - u
 
 
 @dataclass(frozen=True)
@@ -179,6 +235,8 @@ class SigmoidBinaryCrossEntropy(Loss, kind="sigmoid_binary_cross_entropy"):
 
     The sum over several outputs is the negative log-likelihood of independent labels (multi-label classification);
     PyTorch and Keras report its mean over the outputs.
+
+    Hessian: d²l/dz² = p (1 - p) with p = sigmoid(z).
 
     >>> import numpy as np
     >>> loss, delta = SigmoidBinaryCrossEntropy()(np.array([[0.0]]), np.array([[1.0]]), np.array([1.0]))
@@ -197,6 +255,10 @@ class SigmoidBinaryCrossEntropy(Loss, kind="sigmoid_binary_cross_entropy"):
         targets = smoothed(targets, self.label_smoothing, classes=2)
         return xp.sum(softplus(outputs) - targets * outputs, axis=-1), sigmoid(outputs) - targets
 
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        p = sigmoid(outputs)
+        return p * (1 - p) * along
+
     def probabilities(self, outputs: Array) -> Array:
         return sigmoid(outputs)
 
@@ -210,6 +272,8 @@ class BinaryCrossEntropy(Loss, kind="binary_cross_entropy"):
     After `Sigmoid` at the end of a network the two run as one: `SigmoidBinaryCrossEntropy`, with delta = y - t at the
     logits.
 
+    Hessian: d²l/dy² = t / p² + (1 - t) / (1 - p)² where y is inside the cut, else 0.
+
     >>> import numpy as np
     >>> loss, delta = BinaryCrossEntropy()(np.array([[0.5]]), np.array([[1.0]]), np.array([1.0]))
     >>> round(float(loss), 4), delta.tolist()
@@ -221,9 +285,21 @@ class BinaryCrossEntropy(Loss, kind="binary_cross_entropy"):
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
         targets = smoothed(targets, self.label_smoothing, classes=2)
-        p = xp.minimum(xp.maximum(outputs, _GUARD), 1 - _GUARD)
+        p = _cut(outputs)
         slope = xp.where(p == outputs, (p - targets) / (p * (1 - p)), xp.zeros_like(p))
         return -xp.sum(targets * xp.log(p) + (1 - targets) * xp.log(1 - p), axis=-1), slope
+
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        xp = namespace(outputs)
+        targets = smoothed(targets, self.label_smoothing, classes=2)
+        p = _cut(outputs)
+        return xp.where(p == outputs, (targets / p**2 + (1 - targets) / (1 - p) ** 2) * along, xp.zeros_like(p))
+
+
+def _cut(p: Array) -> Array:
+    """p cut to [1e-7, 1 - 1e-7]."""
+    xp = namespace(p)
+    return xp.minimum(xp.maximum(p, _GUARD), 1 - _GUARD)
 
 
 @dataclass(frozen=True)
@@ -249,6 +325,9 @@ class Hinge(Loss, kind="hinge"):
         s = xp.where(targets > 0, xp.ones_like(outputs), -1)
         margin = 1 - s * outputs
         return xp.sum(xp.maximum(margin, 0), axis=-1), xp.where(margin > 0, -s, xp.zeros_like(s))
+
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        return namespace(along).zeros_like(along)
 
 
 @dataclass(frozen=True)
@@ -281,6 +360,9 @@ class PerceptronLoss(Loss, kind="perceptron"):
         error = _distance(self.labels) * (xp.astype(won, outputs.dtype) - targets)
         return xp.sum(error * outputs, axis=-1), error
 
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        return namespace(along).zeros_like(along)
+
 
 @dataclass(frozen=True)
 class LeastMeanSquares(Loss, kind="lms"):
@@ -289,6 +371,8 @@ class LeastMeanSquares(Loss, kind="lms"):
     So that one step of `sgd` on one sample is the rule of Widrow and Hoff, w <- w + η (t - z) x. A single output says
     yes above `decide_at`: halfway between the labels (0.5, or 0) where it is None; "tuned" chooses it after training
     by the validation rows. Several outputs say the class of the largest.
+
+    Hessian: d²l/dz² = 1.
 
     Source: Widrow and Hoff 1960.
 
@@ -310,6 +394,9 @@ class LeastMeanSquares(Loss, kind="lms"):
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         error = outputs - (1 - _distance(self.labels) * (1 - targets))
         return namespace(outputs).sum(error * error, axis=-1) / 2, error
+
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        return along
 
 
 def _distance(labels: Labels) -> float:

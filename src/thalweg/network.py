@@ -90,3 +90,25 @@ class Network(Part):
     ) -> tuple[tuple[Array, ...], tuple[Tree, ...]]:
         """(deltas, grads) of every layer from delta = dL/d(last output); deltas[i] is dL/d(outputs[i])."""
         return stack.gradients(self.layers, params, caches, delta)
+
+    def tangent(
+        self, params: Sequence[Tree], caches: Sequence[Tree], along: Sequence[Tree]
+    ) -> tuple[Array | None, ...]:
+        """How every layer's output moves while the parameters move along `along`; None below the first that learns."""
+        return stack.tangent(self.layers, params, caches, along, None)
+
+    def bend(
+        self,
+        params: Sequence[Tree],
+        caches: Sequence[Tree],
+        along: Sequence[Tree],
+        tangents: Sequence[Array | None],
+        deltas: Sequence[Array],
+        turn: Array,
+    ) -> tuple[Tree, ...]:
+        """How the gradients move along that motion, while dL/d(last output) moves along `turn`.
+
+        `tangents` come from `tangent`, and `deltas` from `backward`.
+        """
+        moves = (None, *tangents[:-1])
+        return stack.bend(self.layers, params, caches, along, moves, deltas, turn)[1]

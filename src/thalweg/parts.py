@@ -297,6 +297,32 @@ class Layer(Part, ABC, family="layer"):
         """The gradients alone, for the lowest layer, where nobody asks for dL/dx."""
         return self.backward(params, cache, delta)[1]
 
+    @abstractmethod
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
+        """y' = (∂y/∂params) along + (∂y/∂x) dx: how y moves while the parameters move along `along` and x along dx.
+
+        dx is None where x stays; a layer without parameters is not asked then.
+        """
+
+    @abstractmethod
+    def bend(self, params: Tree, cache: Tree, along: Tree, dx: Array | None, delta: Array) -> tuple[Array | None, Tree]:
+        """How both results of `backward(params, cache, delta)` move along that motion, while delta stays.
+
+        What a delta that moves too adds is `backward` of its own motion, for backward is linear in delta. Where dx is
+        None nobody asks for dL/dx, nor for its motion: it is None.
+        """
+
+
+def shares(weight: Array, total: Array | None = None) -> Array:
+    """What share of a weighted mean each sample has: w_i / Σ w, or w_i / `total`; 0 where that sum is 0.
+
+    >>> shares(np.array([1.0, 0.0, 3.0])).tolist()
+    [0.25, 0.0, 0.75]
+    """
+    xp = namespace(weight)
+    total = xp.sum(weight) if total is None else total
+    return weight / xp.where(total == 0, xp.ones_like(total), total)
+
 
 class Loss(Part, ABC, family="loss"):
     """A loss over a batch: its value and its delta = dL/d(outputs) from one function."""
@@ -310,6 +336,13 @@ class Loss(Part, ABC, family="loss"):
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         """Loss of each sample (n,) and its derivative by the outputs (n, width), for targets of the outputs' shape."""
 
+    @abstractmethod
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        """How the derivative of `terms` moves while the outputs move along `along`: each sample's Hessian times it.
+
+        (n, width), as outputs and `along`.
+        """
+
     def __call__(
         self, outputs: Array, targets: Array, weight: Array, total: Array | None = None
     ) -> tuple[Array, Array]:
@@ -318,11 +351,13 @@ class Loss(Part, ABC, family="loss"):
         `total` is the sum of the weights of the whole batch where these samples are a piece of it: then the values of
         the pieces add up to L, and their deltas are those of the whole.
         """
-        xp = namespace(outputs)
         values, slopes = self.terms(outputs, targets)
-        total = xp.sum(weight) if total is None else total
-        share = weight / xp.where(total == 0, xp.ones_like(total), total)
-        return xp.sum(share * values), share[:, None] * slopes
+        share = shares(weight, total)
+        return namespace(outputs).sum(share * values), share[:, None] * slopes
+
+    def bend(self, outputs: Array, targets: Array, weight: Array, along: Array, total: Array | None = None) -> Array:
+        """How delta = dL/d(outputs) of a batch moves while the outputs move along `along`; arguments as in a call."""
+        return shares(weight, total)[:, None] * self.curvature(outputs, targets, along)
 
     def probabilities(self, outputs: Array) -> Array:
         """The outputs as probabilities, where the loss is taken on logits; else the outputs as they are."""

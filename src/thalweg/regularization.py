@@ -52,6 +52,11 @@ class Regularization(Part):
             return grads
         return map_weights(lambda g, w: g + self._slope(w), grads, params, biases=self.biases)
 
+    def bend(self, products: Tree, along: Tree) -> Tree:
+        """H v + l2 v: the Hessian of L + R times a direction, from that of L; l1 has a curvature of 0 but at 0."""
+        l2 = self.l2
+        return products if l2 is None else map_weights(lambda h, v: h + l2 * v, products, along, biases=self.biases)
+
     def _penalty(self, w: Array) -> Array:
         xp = namespace(w)
         total = xp.zeros((), dtype=w.dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -118,6 +120,69 @@ def test_backward_is_jax_grad_and_the_adjoint_of_the_directional_derivative(entr
     np.testing.assert_allclose(back, forward, rtol=1e-9)
 
 
+def motion(part: Layer, training: bool):
+    """(params, state, x, v, weight, along, dx) -> how y moves, and how dL/dx and the gradients for L = Σ v y do."""
+
+    def run(params, state, x, v, weight, along, dx):
+        cache = part.forward(params, state, x, mode_of(training, weight))[2]
+        return part.tangent(params, cache, along, dx), part.bend(params, cache, along, dx, v)
+
+    return run
+
+
+def motion_case(part: Layer):
+    params, state, x, v = case(part, seed=1)
+    return (params, state, x, v, WEIGHT), (start(part, seed=3)[0], case(part, seed=4)[2])
+
+
+@functools.cache
+def motion_by_jax(part: Layer, training: bool, stays: bool = False):
+    """What `motion` must be: derivatives of forward alone."""
+    (params, state, x, v, weight), (along, dx) = motion_case(part)
+    loss = total(part, training)
+
+    def both_of(params, x):
+        y = both(part, training)(params, state, x, v, weight)[0]
+        return y, jax.grad(loss, (2, 0))(params, state, x, v, weight)
+
+    with jax.enable_x64(True):
+        _, moved = jax.jvp(both_of, (params, x), (along, 0 * dx if stays else dx))
+        return jax.tree.map(np.asarray, moved)
+
+
+# Besides, blocks of layers that do not learn: with nothing to learn around them, and with a projection.
+LEARNT_AROUND = layers.Residual(["flatten", "products"])
+MOVING = [
+    *(entry.part for entry in BLOCKS),
+    LEARNT_AROUND,
+    layers.Residual(["tanh", {"kind": "residual", "layers": ["gelu"]}]),
+]
+every_moving = pytest.mark.parametrize("part", MOVING, ids=lambda part: str(part.describe()))
+
+
+@every_moving
+@both_ways
+def test_tangent_and_bend_are_the_directional_derivatives_of_both_ways(part, training, on):
+    arguments, direction = motion_case(part)
+    found = on(motion(part, training), *arguments, *direction)
+    assert jax.tree.structure(found[1][1]) == jax.tree.structure(arguments[0])
+    close(found, motion_by_jax(part, training), atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "part", [part for part in MOVING if any(True for _ in arrays_of(start(part)[0]))], ids=lambda part: part.kind
+)
+@both_ways
+def test_an_input_that_stays_is_one_that_moves_by_nothing(part, training, on):
+    arguments, (along, _) = motion_case(part)
+    stays = motion(part, training)
+    tangent, (bent, grads) = on(lambda *arrays: stays(*arrays, None), *arguments, along)
+    expected = motion_by_jax(part, training, stays=True)
+    assert bent is None
+    assert jax.tree.structure(grads) == jax.tree.structure(arguments[0])
+    close((tangent, grads), (expected[0], expected[1][1]), atol=1e-11)
+
+
 @pytest.mark.parametrize("entry", [e for e in BLOCKS if e.torch], ids=name_of)
 @both_ways
 def test_value_and_gradients_are_pytorchs(entry, training, on):
@@ -137,6 +202,8 @@ def test_float32_stays_float32(entry, training):
     params, state, x, v = map_arrays(np.float32, case(entry.part))
     found = both(entry.part, training)(params, state, x, v, WEIGHT.astype(np.float32))
     assert {array.dtype for _, array in arrays_of(found)} == {np.dtype(np.float32)}
+    moved = motion(entry.part, training)(params, state, x, v, WEIGHT.astype(np.float32), params, x)
+    assert {array.dtype for _, array in arrays_of(moved)} == {np.dtype(np.float32)}
 
 
 @every_block

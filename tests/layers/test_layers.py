@@ -107,6 +107,36 @@ def test_backward_is_the_adjoint_of_the_directional_derivative(entry, on):
     np.testing.assert_allclose(np.sum(back * u), np.sum(v * np.asarray(forward)), rtol=1e-9, atol=1e-13)
 
 
+def motion(part: layers.Activation, z: np.ndarray, moved: np.ndarray, delta: np.ndarray):
+    """How value and pull_back move while z moves along `moved`."""
+    cache = part.forward((), (), z, TRAINING)[2]
+    bent, grads = part.bend((), cache, (), moved, delta)
+    assert grads == ()
+    return part.tangent((), cache, (), moved), bent
+
+
+@every_layer
+def test_tangent_and_bend_are_the_directional_derivatives_of_both_ways(entry, on):
+    rng = np.random.default_rng(4)
+    z = points(entry, rng, (4, 3))
+    u, v = rng.normal(size=(2, 4, 3))
+    with jax.enable_x64(True):
+        _, tangent = jax.jvp(lambda z: value(entry.part, z), (z,), (u,))
+        # The second derivative of the value alone, whatever the layer's own backward says.
+        _, bend = jax.jvp(jax.grad(lambda z: (v * value(entry.part, z)).sum()), (z,), (u,))
+    found = on(lambda *arrays: motion(entry.part, *arrays), z, u, v)
+    np.testing.assert_allclose(found[0], tangent, rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(found[1], bend, rtol=1e-9, atol=1e-13)
+
+
+@every_layer
+def test_the_bend_at_extreme_arguments_is_finite(entry, on):
+    z = np.array([[-1000.0, -40.0, -0.0, 0.0, 1e-300, entry.largest]])
+    tangent, bend = on(lambda z: motion(entry.part, z, z * 0 + 1, z * 0 + 1), z)
+    assert np.isfinite(tangent).all()
+    assert np.isfinite(bend).all()
+
+
 @every_layer
 def test_extreme_arguments_give_finite_numbers(entry, on):
     big = entry.largest
@@ -121,6 +151,7 @@ def test_float32_stays_float32(entry):
     z = np.array([[-1.0, 0.5]], np.float32)
     assert value(entry.part, z).dtype == np.float32
     assert pull_back(entry.part, z, z).dtype == np.float32
+    assert {moved.dtype for moved in motion(entry.part, z, z, z)} == {np.dtype(np.float32)}
 
 
 @every_layer

@@ -12,9 +12,10 @@ from ..parts import Layer, Mode, NonNegative, Number
 
 
 class Activation(Layer):
-    """An activation that works on each number by itself. A subclass states `value` and, beside it, `slope`.
+    """An activation that works on each number by itself. A subclass states `value`, and beside it `slope`, `curvature`.
 
-    Shapes: z and y (n, width). Backward: dL/dz = dL/dy * slope.
+    Shapes: z and y (n, width). Backward: dL/dz = dL/dy * slope; while z moves along z', y moves along slope * z', and
+    dL/dz bends by dL/dy * curvature * z'.
     """
 
     @abstractmethod
@@ -25,12 +26,22 @@ class Activation(Layer):
     def slope(self, z: Array, y: Array) -> Array:
         """f'(z); y = f(z) is given because many derivatives are shorter by it."""
 
+    @abstractmethod
+    def curvature(self, z: Array, y: Array) -> Array:
+        """f''(z); at a kink, where there is none, that of the side which `slope` takes."""
+
     def forward(self, params: Tree, state: Tree, x: Array, mode: Mode) -> tuple[Array, Tree, Tree]:
         y = self.value(x)
         return y, state, (x, y)
 
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
         return delta * self.slope(*cache), params
+
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
+        return dx * self.slope(*cache)
+
+    def bend(self, params: Tree, cache: Tree, along: Tree, dx: Array, delta: Array) -> tuple[Array, Tree]:
+        return delta * self.curvature(*cache) * dx, params
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,9 @@ class Identity(Activation, kind="identity", also=("linear",)):
 
     def slope(self, z: Array, y: Array) -> Array:
         return namespace(z).ones_like(z)
+
+    def curvature(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,9 @@ class Step(Activation, kind="step", also=("heaviside",)):
     def slope(self, z: Array, y: Array) -> Array:
         return namespace(z).zeros_like(z)
 
+    def curvature(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
+
 
 @dataclass(frozen=True)
 class Sign(Activation, kind="sign"):
@@ -82,10 +99,15 @@ class Sign(Activation, kind="sign"):
     def slope(self, z: Array, y: Array) -> Array:
         return namespace(z).zeros_like(z)
 
+    def curvature(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
+
 
 @dataclass(frozen=True)
 class Sigmoid(Activation, kind="sigmoid"):
     """y = 1 / (1 + exp(-z));  dy/dz = y (1 - y), at most 1/4.
+
+    d²y/dz² = y (1 - y) (1 - 2y).
 
     >>> import numpy as np
     >>> Sigmoid().value(np.array([0.0])).tolist()
@@ -98,10 +120,15 @@ class Sigmoid(Activation, kind="sigmoid"):
     def slope(self, z: Array, y: Array) -> Array:
         return y * (1 - y)
 
+    def curvature(self, z: Array, y: Array) -> Array:
+        return y * (1 - y) * (1 - 2 * y)
+
 
 @dataclass(frozen=True)
 class Tanh(Activation, kind="tanh"):
     """y = tanh(z);  dy/dz = 1 - y².
+
+    d²y/dz² = -2 y (1 - y²).
 
     >>> import numpy as np
     >>> Tanh().value(np.array([0.0])).tolist()
@@ -113,6 +140,9 @@ class Tanh(Activation, kind="tanh"):
 
     def slope(self, z: Array, y: Array) -> Array:
         return 1 - y * y
+
+    def curvature(self, z: Array, y: Array) -> Array:
+        return -2 * y * (1 - y * y)
 
 
 @dataclass(frozen=True)
@@ -132,6 +162,9 @@ class ReLU(Activation, kind="relu"):
     def slope(self, z: Array, y: Array) -> Array:
         xp = namespace(z)
         return xp.astype(z > 0, z.dtype)
+
+    def curvature(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
 
 
 @dataclass(frozen=True)
@@ -154,10 +187,15 @@ class LeakyReLU(Activation, kind="leaky_relu"):
         xp = namespace(z)
         return xp.where(z > 0, xp.ones_like(z), self.alpha)
 
+    def curvature(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
+
 
 @dataclass(frozen=True)
 class ELU(Activation, kind="elu"):
     """y = z where z > 0, else alpha (exp(z) - 1);  dy/dz = 1 where z > 0, else y + alpha.
+
+    d²y/dz² = 0 where z > 0, else y + alpha.
 
     Source: Clevert, Unterthiner, Hochreiter 2016, equation 15.
 
@@ -176,10 +214,16 @@ class ELU(Activation, kind="elu"):
         xp = namespace(z)
         return xp.where(z > 0, xp.ones_like(z), y + self.alpha)
 
+    def curvature(self, z: Array, y: Array) -> Array:
+        xp = namespace(z)
+        return xp.where(z > 0, xp.zeros_like(z), y + self.alpha)
+
 
 @dataclass(frozen=True)
 class SELU(Activation, kind="selu"):
     """y = lambda z where z > 0, else lambda alpha (exp(z) - 1);  dy/dz = lambda where z > 0, else y + lambda alpha.
+
+    d²y/dz² = 0 where z > 0, else y + lambda alpha.
 
     The two constants make mean 0 and variance 1 a fixed point of the layers, with LeCun's normal initialisation.
 
@@ -198,6 +242,10 @@ class SELU(Activation, kind="selu"):
         xp = namespace(z)
         return xp.where(z > 0, xp.full_like(z, SELU_LAMBDA), y + SELU_LAMBDA * SELU_ALPHA)
 
+    def curvature(self, z: Array, y: Array) -> Array:
+        xp = namespace(z)
+        return xp.where(z > 0, xp.zeros_like(z), y + SELU_LAMBDA * SELU_ALPHA)
+
 
 SELU_LAMBDA = 1.0507009873554804934193349852946
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -209,7 +257,10 @@ class GELU(Activation, kind="gelu"):
 
     With `tanh=True` the approximation of the paper, which older networks were trained with:
     y = z (1 + tanh u) / 2,  u = sqrt(2/pi) (z + 0.044715 z³);
-    dy/dz = (1 + tanh u) / 2 + z (1 - tanh² u) / 2 * sqrt(2/pi) (1 + 3 * 0.044715 z²).
+    dy/dz = (1 + tanh u) / 2 + z (1 - tanh² u) / 2 * u',  u' = sqrt(2/pi) (1 + 3 * 0.044715 z²).
+
+    d²y/dz² = (2 - z²) phi(z); of the approximation (1 - tanh² u) (u' + z u''/2 - z tanh(u) u'²), where
+    z u''/2 = sqrt(2/pi) 3 * 0.044715 z².
 
     Source: Hendrycks and Gimpel 2016, section 2.
 
@@ -223,6 +274,9 @@ class GELU(Activation, kind="gelu"):
     def _u(self, z: Array) -> Array:
         return math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z)
 
+    def _du(self, z: Array) -> Array:
+        return math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z * z)
+
     def value(self, z: Array) -> Array:
         if self.tanh:
             return z * (1 + namespace(z).tanh(self._u(z))) / 2
@@ -232,13 +286,22 @@ class GELU(Activation, kind="gelu"):
         xp = namespace(z)
         if self.tanh:
             t = xp.tanh(self._u(z))
-            return (1 + t) / 2 + z * (1 - t * t) / 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z * z)
+            return (1 + t) / 2 + z * (1 - t * t) / 2 * self._du(z)
         return (1 + erf(z / math.sqrt(2))) / 2 + z * xp.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+    def curvature(self, z: Array, y: Array) -> Array:
+        xp = namespace(z)
+        if self.tanh:
+            t, du = xp.tanh(self._u(z)), self._du(z)
+            return (1 - t * t) * (du + math.sqrt(2 / math.pi) * 3 * 0.044715 * z * z - z * t * du * du)
+        return (2 - z * z) * xp.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
 
 @dataclass(frozen=True)
 class Exponential(Activation, kind="exponential"):
     """y = exp(z);  dy/dz = y.
+
+    d²y/dz² = y.
 
     >>> import numpy as np
     >>> Exponential().value(np.array([0.0])).tolist()
@@ -251,10 +314,15 @@ class Exponential(Activation, kind="exponential"):
     def slope(self, z: Array, y: Array) -> Array:
         return y
 
+    def curvature(self, z: Array, y: Array) -> Array:
+        return y
+
 
 @dataclass(frozen=True)
 class Softplus(Activation, kind="softplus"):
     """y = log(1 + exp(z));  dy/dz = sigmoid(z).
+
+    d²y/dz² = s (1 - s) with s = sigmoid(z).
 
     Source: Dugas et al. 2001.
 
@@ -269,10 +337,16 @@ class Softplus(Activation, kind="softplus"):
     def slope(self, z: Array, y: Array) -> Array:
         return sigmoid(z)
 
+    def curvature(self, z: Array, y: Array) -> Array:
+        s = sigmoid(z)
+        return s * (1 - s)
+
 
 @dataclass(frozen=True)
 class Swish(Activation, kind="swish", also=("silu",)):
     """y = z sigmoid(beta z);  dy/dz = s + beta y (1 - s) with s = sigmoid(beta z). With beta = 1 it is called SiLU.
+
+    d²y/dz² = beta (1 - s) (2s + beta y (1 - 2s)).
 
     Source: Ramachandran, Zoph, Le 2017; Elfwing, Uchibe, Doya 2017.
 
@@ -290,12 +364,19 @@ class Swish(Activation, kind="swish", also=("silu",)):
         s = sigmoid(self.beta * z)
         return s + self.beta * y * (1 - s)
 
+    def curvature(self, z: Array, y: Array) -> Array:
+        s = sigmoid(self.beta * z)
+        return self.beta * (1 - s) * (2 * s + self.beta * y * (1 - 2 * s))
+
 
 @dataclass(frozen=True)
 class Softmax(Layer, kind="softmax"):
     """y_k = exp(z_k) / Σ_j exp(z_j) over the units of a sample.
 
     Backward with the full Jacobian dy_k/dz_j = y_k (1[k=j] - y_j):  dL/dz = y * (d - Σ_k d_k y_k), d = dL/dy.
+
+    While z moves along z', y moves along y' = y * (z' - Σ_k y_k z'_k), for the Jacobian is symmetric, and dL/dz bends
+    by y' * (d - Σ_k d_k y_k) - y * Σ_k d_k y'_k.
 
     On one unit it is 1 whatever z, and lets no gradient pass.
 
@@ -313,5 +394,16 @@ class Softmax(Layer, kind="softmax"):
         return y, state, y
 
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
-        xp = namespace(delta)
-        return cache * (delta - xp.sum(delta * cache, axis=-1, keepdims=True)), params
+        return cache * (delta - _across(delta * cache)), params
+
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
+        return self.backward(params, cache, dx)[0]
+
+    def bend(self, params: Tree, cache: Tree, along: Tree, dx: Array, delta: Array) -> tuple[Array, Tree]:
+        moved = self.tangent(params, cache, along, dx)
+        return moved * (delta - _across(delta * cache)) - cache * _across(delta * moved), params
+
+
+def _across(terms: Array) -> Array:
+    """Their sum over the units (n, 1)."""
+    return namespace(terms).sum(terms, axis=-1, keepdims=True)

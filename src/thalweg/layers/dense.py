@@ -27,6 +27,9 @@ class Dense(Layer, kind="dense"):
 
     Backward, with d = dL/dz (n, width):  dL/dx = d Wᵀ,  dL/dW = xᵀ d,  dL/db = Σ d over the samples.
 
+    While W, b and x move along W', b' and x', z moves along x W' + b' + x' W; dL/dx bends by d W'ᵀ, dL/dW by x'ᵀ d, and
+    dL/db not at all.
+
     `init` and `bias_init` default to the network's; see `thalweg.network.default_initializer`.
 
     Source: Goodfellow, Bengio, Courville 2016, Deep Learning, algorithms 6.3 and 6.4.
@@ -60,3 +63,13 @@ class Dense(Layer, kind="dense"):
 
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         return Affine(transposed_product(cache, delta), namespace(delta).sum(delta, axis=0))
+
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
+        moved = product(cache, along.W) + along.b
+        return moved if dx is None else moved + product(dx, params.W)
+
+    def bend(self, params: Tree, cache: Tree, along: Tree, dx: Array | None, delta: Array) -> tuple[Array | None, Tree]:
+        zeros = namespace(params.b).zeros_like
+        if dx is None:
+            return None, Affine(zeros(params.W), zeros(params.b))
+        return product(delta, along.W.T), Affine(transposed_product(dx, delta), zeros(params.b))

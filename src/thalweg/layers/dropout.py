@@ -8,10 +8,11 @@ from ..arrays import Array, Tree, namespace
 from ..errors import InputError
 from ..noise import Noise
 from ..parts import Fraction, Layer, Mode, NonNegative
+from .straight import Straight
 
 
 @dataclass(frozen=True)
-class Dropout(Layer, kind="dropout"):
+class Dropout(Straight, kind="dropout"):
     """Each number is 0 with probability `rate` in training; what stays is scaled, so that the mean stays too.
 
     In training y = x m with m = 0, or 1 / (1 - rate) with probability 1 - rate. Else y = x.
@@ -42,9 +43,12 @@ class Dropout(Layer, kind="dropout"):
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
         return (delta if cache is None else delta * cache), params
 
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
+        return dx if cache is None else dx * cache
+
 
 @dataclass(frozen=True)
-class GaussianNoise(Layer, kind="gaussian_noise"):
+class GaussianNoise(Straight, kind="gaussian_noise"):
     """Normal noise on top of the input in training: y = x + deviation e with e of mean 0 and variance 1. Else y = x.
 
     Backward: dL/dx = dL/dy. As the lowest layer, little noise acts like a penalty on the slope of the network: for the
@@ -68,6 +72,9 @@ class GaussianNoise(Layer, kind="gaussian_noise"):
 
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
         return delta, params
+
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
+        return dx
 
 
 def _noise_for(layer: Layer, mode: Mode) -> Noise:

@@ -22,7 +22,8 @@ class Monomials(Layer):
     """Products of inputs. A subclass says of which: each a tuple of the numbers of its factors.
 
     Shapes: x (n, d), y (n, products). Backward: dL/dx_j = Σ over the products and their factors x_j of dL/dy times the
-    other factors.
+    other factors. While x moves along x', a product moves along Σ over its factors of x' there times the others; so do
+    the other factors, by which dL/dx bends.
     """
 
     @abstractmethod
@@ -43,23 +44,47 @@ class Monomials(Layer):
     def forward(self, params: Tree, state: Tree, x: Array, mode: Mode) -> tuple[Array, Tree, Tree]:
         return namespace(x).prod(self._taken(x), axis=-1), state, x
 
-    def _taken(self, x: Array) -> Array:
-        """(n, products, factors): the factors of each product."""
+    def _taken(self, x: Array, beside: float = 1.0) -> Array:
+        """(n, products, factors): the factors of each product, filled up with `beside`."""
         xp = namespace(x)
-        return xp.concat([x, xp.ones_like(x[:, :1])], axis=1)[:, self._factors(x.shape[1])]
+        return xp.concat([x, xp.full_like(x[:, :1], beside)], axis=1)[:, self._factors(x.shape[1])]
+
+    def _scattered(self, x: Array, delta: Array, others: Iterable[Array]) -> Array:
+        """Σ over the places of delta * others[place], each brought to the column of the factor at that place."""
+        xp, factors, dx = namespace(x), self._factors(x.shape[1]), namespace(x).zeros_like(x)
+        for place, other in enumerate(others):
+            chosen = xp.asarray(factors[:, place, None] == np.arange(x.shape[1]), dtype=x.dtype)
+            dx = dx + (delta * other) @ chosen
+        return dx
 
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
-        xp, width = namespace(cache), cache.shape[1]
-        factors, taken = self._factors(width), self._taken(cache)
-        dx = xp.zeros_like(cache)
-        for place in range(factors.shape[1]):
-            others = xp.prod(taken[:, :, np.arange(factors.shape[1]) != place], axis=-1)
-            chosen = xp.asarray(factors[:, place, None] == np.arange(width), dtype=cache.dtype)
-            dx = dx + (delta * others) @ chosen
-        return dx, params
+        taken = self._taken(cache)
+        others = (_without(taken, place) for place in range(taken.shape[-1]))
+        return self._scattered(cache, delta, others), params
 
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         return params
+
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
+        return _product_rule(self._taken(cache), self._taken(dx, beside=0.0))
+
+    def bend(self, params: Tree, cache: Tree, along: Tree, dx: Array, delta: Array) -> tuple[Array, Tree]:
+        taken, moves = self._taken(cache), self._taken(dx, beside=0.0)
+        others = (_product_rule(taken, moves, place) for place in range(taken.shape[-1]))
+        return self._scattered(cache, delta, others), params
+
+
+def _without(taken: Array, *places: int) -> Array:
+    """The products (n, products) of the factors at all places but these."""
+    kept = ~np.isin(np.arange(taken.shape[-1]), places)
+    return namespace(taken).prod(taken[:, :, kept], axis=-1)
+
+
+def _product_rule(taken: Array, moves: Array, *places: int) -> Array:
+    """How the products of the factors at all places but these move while each factor moves along `moves`."""
+    kept = [place for place in range(taken.shape[-1]) if place not in places]
+    terms = (moves[:, :, place] * _without(taken, *places, place) for place in kept)
+    return sum(terms, namespace(taken).zeros_like(taken[:, :, 0]))
 
 
 @dataclass(frozen=True)
@@ -109,6 +134,9 @@ class Radial(Layer, kind="radial"):
 
     Backward: dL/dx = Σ_k dL/dy_k y_k (c_k - x) / width².
 
+    While x moves along x', y_k moves along y'_k = y_k (c_k - x)·x' / width², and dL/dx bends by
+    Σ_k dL/dy_k (y'_k (c_k - x) - y_k x') / width².
+
     Source: Broomhead and Lowe 1988.
 
     >>> import numpy as np
@@ -138,6 +166,16 @@ class Radial(Layer, kind="radial"):
 
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         return params
+
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
+        away, y = cache
+        return -y * namespace(dx).sum(away * dx[:, None, :], axis=-1) / self.width**2
+
+    def bend(self, params: Tree, cache: Tree, along: Tree, dx: Array, delta: Array) -> tuple[Array, Tree]:
+        away, y = cache
+        moved = self.tangent(params, cache, along, dx)
+        terms = (delta * moved)[:, :, None] * away + (delta * y)[:, :, None] * dx[:, None, :]
+        return -namespace(delta).sum(terms, axis=1) / self.width**2, params
 
 
 def _width(layer: Layer, shape: tuple[int, ...]) -> int:

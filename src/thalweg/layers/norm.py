@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array, Tree, namespace
 from ..errors import InputError
-from ..parts import Draw, Fraction, Layer, Mode, Positive
+from ..parts import Draw, Fraction, Layer, Mode, Positive, shares
 
 
 class Scale(NamedTuple):
@@ -59,6 +59,15 @@ class BatchNorm(Layer, kind="batch_norm", also=("batchnorm",)):
 
     In prediction mu and v are constants: the same with p = 0.
 
+    While gamma, beta and x move along gamma', beta' and x', xhat moves along dxhat/dx x', and s along s':
+
+        c = Σ p_i xhat_i x'_i,  xhat' = s (x' - Σ p_i x'_i - xhat c),  s' = -s² c,
+        y' = gamma' xhat + gamma xhat' + beta'.
+
+    So dL/dgamma bends by Σ d xhat', dL/dbeta not at all, and dL/dx by
+
+        (gamma' s + gamma s') (d - p (dL/dbeta + xhat dL/dgamma)) - gamma s p (xhat' dL/dgamma + xhat Σ d xhat').
+
     Shapes: x, xhat, y (n, width); gamma, beta, mu, v (width,). Raises InputError for samples that are not flat, and in
     training for a batch of one row: it is its own mean, and every output would be beta.
 
@@ -102,6 +111,28 @@ class BatchNorm(Layer, kind="batch_norm", also=("batchnorm",)):
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         return _gradients(cache.xhat, delta)
 
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
+        moved = along.gamma * cache.xhat + along.beta
+        return moved if dx is None else moved + params.gamma * self._motion(cache, dx)[0]
+
+    def _motion(self, cache: Tree, dx: Array) -> tuple[Array, Array]:
+        """xhat' and s'."""
+        xp = namespace(dx)
+        xhat, scale, share = cache
+        c = xp.sum(share * xhat * dx, axis=0)
+        return scale * (dx - xp.sum(share * dx, axis=0) - xhat * c), -(scale**2) * c
+
+    def bend(self, params: Tree, cache: Tree, along: Tree, dx: Array | None, delta: Array) -> tuple[Array | None, Tree]:
+        if dx is None:
+            return None, _no_gradients(params)
+        xhat, scale, share = cache
+        moved, bent_scale = self._motion(cache, dx)
+        grads, bent = _gradients(xhat, delta), _bent_gradients(moved, delta)
+        pull = share * (grads.beta + xhat * grads.gamma)
+        bent_pull = share * (moved * grads.gamma + xhat * bent.gamma)
+        bent_factor = along.gamma * scale + params.gamma * bent_scale
+        return bent_factor * (delta - pull) - params.gamma * scale * bent_pull, bent
+
     def _shares(self, x: Array, mode: Mode) -> Array:
         """The share (n, 1) of each row in the mean over the batch."""
         if x.shape[0] < self.least_batch:
@@ -111,9 +142,7 @@ class BatchNorm(Layer, kind="batch_norm", also=("batchnorm",)):
                 " would be beta; choose a larger batch size, or layer_norm",
             )
         xp = namespace(x)
-        weight = xp.ones_like(x[:, 0]) if mode.weight is None else mode.weight
-        total = xp.sum(weight)
-        return (weight / xp.where(total == 0, xp.ones_like(total), total))[:, None]
+        return shares(xp.ones_like(x[:, 0]) if mode.weight is None else mode.weight)[:, None]
 
 
 def _moments(x: Array, share: Array) -> RunningMoments:
@@ -134,6 +163,15 @@ class LayerNorm(Layer, kind="layer_norm", also=("layernorm",)):
 
         dL/dbeta = Σ d and dL/dgamma = Σ d xhat over the samples,  dL/dx = s (g - mean g - xhat mean(g xhat)).
 
+    While gamma, beta and x move along gamma', beta' and x',
+
+        c = mean(xhat x'),  xhat' = s (x' - mean x' - xhat c),  s' = -s² c,  g' = gamma' d,
+        y' = gamma' xhat + gamma xhat' + beta';
+
+    dL/dgamma bends by Σ d xhat', dL/dbeta not at all, and dL/dx by
+
+        s' (g - mean g - xhat mean(g xhat)) + s (g' - mean g' - xhat' mean(g xhat) - xhat mean(g' xhat + g xhat')).
+
     Shapes: x, xhat, y (n, width); gamma, beta (width,); mu, v (n, 1). Raises InputError for samples that are not flat.
 
     Source: Ba, Kiros, Hinton 2016, Layer normalization, equation 4.
@@ -149,23 +187,56 @@ class LayerNorm(Layer, kind="layer_norm", also=("layernorm",)):
         return _unit_scale(self, shape), (), shape
 
     def forward(self, params: Tree, state: Tree, x: Array, mode: Mode) -> tuple[Array, Tree, Tree]:
-        xp = namespace(x)
-        centred = x - xp.mean(x, axis=1, keepdims=True)
-        scale = 1 / xp.sqrt(xp.mean(centred**2, axis=1, keepdims=True) + self.epsilon)
+        centred = x - _mean(x)
+        scale = 1 / namespace(x).sqrt(_mean(centred**2) + self.epsilon)
         xhat = centred * scale
         return params.gamma * xhat + params.beta, state, (xhat, scale)
 
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
-        xp = namespace(delta)
         xhat, scale = cache
         g = params.gamma * delta
-        pull = xp.mean(g, axis=1, keepdims=True) + xhat * xp.mean(g * xhat, axis=1, keepdims=True)
+        pull = _mean(g) + xhat * _mean(g * xhat)
         return scale * (g - pull), self.gradients(params, cache, delta)
 
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         return _gradients(cache[0], delta)
 
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
+        moved = along.gamma * cache[0] + along.beta
+        return moved if dx is None else moved + params.gamma * self._motion(cache, dx)[0]
+
+    def _motion(self, cache: Tree, dx: Array) -> tuple[Array, Array]:
+        """xhat' and s'."""
+        xhat, scale = cache
+        c = _mean(xhat * dx)
+        return scale * (dx - _mean(dx) - xhat * c), -(scale**2) * c
+
+    def bend(self, params: Tree, cache: Tree, along: Tree, dx: Array | None, delta: Array) -> tuple[Array | None, Tree]:
+        if dx is None:
+            return None, _no_gradients(params)
+        xhat, scale = cache
+        moved, bent_scale = self._motion(cache, dx)
+        g, bent_g = params.gamma * delta, along.gamma * delta
+        pull = _mean(g) + xhat * _mean(g * xhat)
+        bent_pull = _mean(bent_g) + moved * _mean(g * xhat) + xhat * _mean(bent_g * xhat + g * moved)
+        return bent_scale * (g - pull) + scale * (bent_g - bent_pull), _bent_gradients(moved, delta)
+
+
+def _mean(x: Array) -> Array:
+    """The mean over the features of each sample (n, 1)."""
+    return namespace(x).mean(x, axis=1, keepdims=True)
+
 
 def _gradients(xhat: Array, delta: Array) -> Scale:
     xp = namespace(delta)
     return Scale(xp.sum(delta * xhat, axis=0), xp.sum(delta, axis=0))
+
+
+def _bent_gradients(moved: Array, delta: Array) -> Scale:
+    """How the gradients move while xhat moves along `moved`."""
+    bent = namespace(delta).sum(delta * moved, axis=0)
+    return Scale(bent, namespace(bent).zeros_like(bent))
+
+
+def _no_gradients(params: Scale) -> Scale:
+    return Scale(*(namespace(array).zeros_like(array) for array in params))

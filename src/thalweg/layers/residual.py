@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..arrays import Array, Tree
+from ..arrays import Array, Tree, namespace
 from ..errors import InputError, Problem
 from ..functions import product, transposed_product
 from ..parts import Draw, Layer, Mode
@@ -25,6 +25,9 @@ class Residual(Layer, kind="residual"):
 
     Backward, with d = dL/dy:  dL/dx = (df/dx)ᵀ d + d, or + d Pᵀ;  dL/dP = xᵀ d. The second term carries d past f
     undiminished: what lies below learns also where f passes little.
+
+    While x moves along x', y moves along f' + x', or + x P' + x' P; dL/dx bends by what f bends, and d P'ᵀ; dL/dP by
+    x'ᵀ d.
 
     Shapes: x (n, in), y (n, out), P (in, out), drawn as the weights of the last layer of f are. Raises InputError for a
     block without layers, and where shapes differ that are not flat.
@@ -76,3 +79,22 @@ class Residual(Layer, kind="residual"):
         if isinstance(params.projection, tuple):
             return dx + delta, Branch(layers, ())
         return dx + product(delta, params.projection.T), Branch(layers, transposed_product(cache[1], delta))
+
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
+        moved = [stack.tangent(self.layers, params.layers, cache[0], along.layers, dx)[-1], dx]
+        if not isinstance(params.projection, tuple):
+            moved[1:] = [product(cache[1], along.projection), None if dx is None else product(dx, params.projection)]
+        first, *others = (move for move in moved if move is not None)
+        return sum(others, first)
+
+    def bend(self, params: Tree, cache: Tree, along: Tree, dx: Array | None, delta: Array) -> tuple[Array | None, Tree]:
+        inside = self.layers, params.layers, cache[0]
+        moves = (dx, *stack.tangent(*inside, along.layers, dx)[:-1])
+        deltas, _ = stack.gradients(*inside, delta)
+        # At the end of the block delta stays.
+        turn, layers = stack.bend(*inside, along.layers, moves, deltas, namespace(delta).zeros_like(delta))
+        if isinstance(params.projection, tuple):
+            return turn, Branch(layers, ())
+        if dx is None:
+            return None, Branch(layers, namespace(delta).zeros_like(params.projection))
+        return turn + product(delta, along.projection.T), Branch(layers, transposed_product(dx, delta))

@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 
 from ..arrays import Array, Tree, namespace
-from ..parts import Draw, Layer, Mode
+from ..parts import Draw, Mode
+from .straight import Straight
 
 
 @dataclass(frozen=True)
-class Flatten(Layer, kind="flatten"):
+class Flatten(Straight, kind="flatten"):
     """A sample of any shape as one row, the last axis running fastest; a flat sample stays as it is.
 
     Shapes: x (n, *shape), y (n, product of the shape).
@@ -30,3 +31,6 @@ class Flatten(Layer, kind="flatten"):
 
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
         return namespace(delta).reshape(delta, cache.shape), params
+
+    def tangent(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
+        return self.forward(params, (), dx, Mode(training=False))[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ..arrays import Array, Tree
+from ..arrays import Array, Tree, arrays_of, map_arrays
 from ..parts import Draw, Layer, Mode
 
 
@@ -75,3 +75,54 @@ def _above_the_lowest(
         deltas.append(delta)
         grads.append(gradient)
     return tuple(reversed(deltas)), tuple(reversed(grads))
+
+
+def tangent(
+    layers: Sequence[Layer], params: Sequence[Tree], caches: Sequence[Tree], along: Sequence[Tree], dx: Array | None
+) -> tuple[Array | None, ...]:
+    """How every layer's output moves while the parameters move along `along` and x along dx (None: x stays).
+
+    The lowest layers may have no parameters and an input that stays: so do their outputs, and stand as None.
+    """
+    moves = []
+    for layer, own, cache, way in zip(layers, params, caches, along, strict=True):
+        if not _stays(way, dx):
+            dx = layer.tangent(own, cache, way, dx)
+        moves.append(dx)
+    return tuple(moves)
+
+
+def bend(
+    layers: Sequence[Layer],
+    params: Sequence[Tree],
+    caches: Sequence[Tree],
+    along: Sequence[Tree],
+    moves: Sequence[Array | None],
+    deltas: Sequence[Array],
+    turn: Array,
+) -> tuple[Array | None, tuple[Tree, ...]]:
+    """How (dL/dx, grads) move along that motion, while the delta of the last output moves along `turn`.
+
+    moves[i] is how the input of layer i moves, and deltas[i] is dL/d(outputs[i]). By the product rule every layer adds
+    its own bend to what it makes of the motion of delta. Where an input stays nobody asks for dL/d(input) nor for its
+    motion: it is None.
+    """
+    grads: list[Tree] = []
+    for index in reversed(range(len(layers))):
+        if _stays(along[index], moves[index]):
+            # No layer from here on down has parameters: their gradients are empty, as their motion is.
+            return None, (*along[: index + 1], *reversed(grads))
+        layer, own, cache = layers[index], params[index], caches[index]
+        bent_dx, bent = layer.bend(own, cache, along[index], moves[index], deltas[index])
+        if moves[index] is None:
+            turn, turned = None, layer.gradients(own, cache, turn)
+        else:
+            turned_dx, turned = layer.backward(own, cache, turn)
+            turn = turned_dx + bent_dx
+        grads.append(map_arrays(lambda a, b: a + b, turned, bent))
+    return turn, tuple(reversed(grads))
+
+
+def _stays(along: Tree, dx: Array | None) -> bool:
+    """Whether a layer's output stays: its input does, and it has no parameters."""
+    return dx is None and next(arrays_of(along), None) is None
