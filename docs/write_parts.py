@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from thalweg import clipping, data, initializers, layers, losses, optimizers, schedules
+from thalweg import clipping, data, initializers, layers, losses, optimizers, probes, schedules
 from thalweg.clipping import Clipping
 from thalweg.data import Order, Source
 from thalweg.parts import Initializer, Layer, Loss, Optimizer, Part, Schedule, options_of
+from thalweg.probes import Probes
 
 FAMILIES: list[tuple[str, type[Part], ModuleType, str]] = [
     ("Layers", Layer, layers, "z is what comes in, y what goes out."),
@@ -19,6 +20,7 @@ FAMILIES: list[tuple[str, type[Part], ModuleType, str]] = [
     ("Optimizers", Optimizer, optimizers, "g is the gradient, Δ the update, η the rate; any rate may be a schedule."),
     ("Schedules", Schedule, schedules, 't counts updates from 0; durations are steps, or "10 epochs", or "25 %".'),
     ("Clipping", Clipping, clipping, "g is the gradient; one that is NaN or infinite is left as it is."),
+    ("Probes", Probes, probes, "`every` is the number of steps from look to look; see docs/probes.md."),
     ("Data sources", Source, data, "Beside these names, a source may be a file, a folder of IDX files, or arrays."),
     ("Orders", Order, data, "`by` names a column, or is a Python function f(x, y) -> (n,) of the source's rows."),
 ]

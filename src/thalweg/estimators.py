@@ -67,7 +67,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "scale": unit.scale or "none",
         }
         seed = int(check_random_state(self.random_state).randint(_LARGEST_SEED))
-        run = train(unit, data, epochs=self.max_iter, seed=seed, engine=self.engine, progress=False)
+        run = train(unit, data, epochs=self.max_iter, seed=seed, engine=self.engine, probes="off", progress=False)
         # The training rows are the caller's: a model keeps of them what a spec on a disk would.
         spec = dataclasses.replace(run.spec, data=Data.of(run.spec.data.describe()))
         self.run_ = dataclasses.replace(run, spec=spec, split=None)

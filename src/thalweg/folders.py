@@ -2,6 +2,7 @@
 
 spec.toml                   everything that decides the run
 metrics.jsonl               one line an epoch
+probes.jsonl                one line for each look of the probes
 checkpoints/step-*          what the training needs to go on (`snapshots`)
 checkpoints/final.*         the state that answers (safetensors), and its manifest with SHA-256 and the preprocessing
 result.json                 outcome, measures by set, facts and notes
@@ -26,7 +27,18 @@ from .spec import Spec, read_spec, to_toml
 # Groups of layers are counted where they come this often, and are no longer than this.
 _MANY, _LONGEST_GROUP = 3, 6
 # What result.json holds of a run.
-RESULT = ("outcome", "remarks", "interrupted", "diverged", "threshold", "measures", "confusion", "facts", "notes")
+RESULT = (
+    "outcome",
+    "remarks",
+    "interrupted",
+    "diverged",
+    "threshold",
+    "measures",
+    "confusion",
+    "facts",
+    "notes",
+    "per_epoch",
+)
 
 
 class Row(NamedTuple):
@@ -67,19 +79,19 @@ def write_spec(folder: Path, spec: Spec) -> None:
     commit(folder / "spec.toml", to_toml(spec).encode())
 
 
-def line_of(record: dict[str, float]) -> bytes:
-    """A line of metrics.jsonl."""
+def line_of(record: dict[str, Any]) -> bytes:
+    """A line of metrics.jsonl or probes.jsonl."""
     return json.dumps(record).encode() + b"\n"
 
 
 class Journal:
-    """metrics.jsonl of a running training, which begins with the records of a part that has gone before."""
+    """A file of a running training with one line a record; it begins with those of a part that has gone before."""
 
-    def __init__(self, folder: Path, history: Sequence[dict[str, float]] = ()) -> None:
-        self.path, self.written = folder / "metrics.jsonl", len(history)
+    def __init__(self, path: Path, history: Sequence[dict[str, Any]] = ()) -> None:
+        self.path, self.written = path, len(history)
         commit(self.path, b"".join(map(line_of, history)))
 
-    def write(self, history: Sequence[dict[str, float]], flush: bool = False) -> None:
+    def write(self, history: Sequence[dict[str, Any]], flush: bool = False) -> None:
         """Append what is new; with `flush` also to the disk itself. Raises InputError where that fails."""
         try:
             with open(self.path, "ab") as file:
@@ -103,8 +115,11 @@ def read_result(path: Path) -> dict[str, Any]:
     return result
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The records of metrics.jsonl; a last line that a crash has torn is left out. InputError if it can not be read."""
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records of metrics.jsonl or probes.jsonl, but for a last line that a crash has torn.
+
+    Raises InputError where the file can not be read.
+    """
     try:
         content = path.read_bytes() if path.exists() else b""
     except OSError as error:
@@ -129,7 +144,7 @@ def list_runs(parent: Path) -> list[Row]:
         try:
             spec = read_spec(str(path))
             result = read_result(folder) if (folder / "result.json").exists() else {}
-            epochs = len(read_metrics(folder / "metrics.jsonl"))
+            epochs = len(read_records(folder / "metrics.jsonl"))
         except InputError as error:
             rows.append(Row(folder.name, "", "", "", 0, str(error), {}))
             continue
@@ -163,6 +178,15 @@ def layer_in_words(layer: Layer) -> str:
         elif type(value) in (int, float) and value != field.default:
             words.append(f"{value:g}")
     return " ".join(words)
+
+
+def numbered_layers(network: Network) -> tuple[str, ...]:
+    """Each layer in words, with its number from the input on.
+
+    >>> numbered_layers(Network(["dense 8", "relu"]))
+    ('1: dense 8', '2: relu')
+    """
+    return tuple(f"{number}: {layer_in_words(layer)}" for number, layer in enumerate(network.layers, 1))
 
 
 def network_in_words(network: Network) -> str:

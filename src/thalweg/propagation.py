@@ -9,12 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .arrays import Tree, rms
+from .arrays import rms
 from .blocks import as_batch
 from .data import Dataset
 from .engines import make_engine
@@ -22,89 +21,18 @@ from .errors import InputError
 from .figures import curves
 from .folders import data_in_words, layer_in_words, network_in_words
 from .initializers import GlorotNormal, HeNormal, LeCunNormal, Orthogonal
-from .layers import Activation, BatchNorm, Branch, Dense, Dropout, Flatten, GaussianNoise, LayerNorm, Residual
+from .layers import Dense, Residual
+from .mean_field import predicted
 from .noise import Noise, noise_key
 from .parts import Layer, Mode
 from .spec import Spec, WholeSpec, completed
 from .step import Batch, fused, survey
 from .worksheet import Block, Chart, Formula, Heading, Table, Text, Working, Worksheet
 
-# The expectations over a standard normal number: sums over a fine grid, for slopes jump. 0 itself is left out.
-_Z = np.linspace(-9, 9, 3600)
-_DENSITY = np.exp(-(_Z**2) / 2)
-_DENSITY /= _DENSITY.sum()
 _OTHERS = (GlorotNormal(), HeNormal(), LeCunNormal(), Orthogonal())
 _MOST_ROWS = 24
 # Within this, what arrives at the first layer is called as large as at the last.
 _KEPT = 100.0
-
-
-class Passage(NamedTuple):
-    """What a layer makes of the mean square of a signal, and by what it multiplies that of the gradient on its way
-    back; both per unit.
-    """
-
-    square: float
-    factor: float
-
-
-def passage(layer: Layer, params: Sequence[Tree], square: float) -> Passage | None:
-    """The theory of a wide layer with random weights, for inputs of that mean square; None where it has none.
-
-    `params` are several draws of its parameters. Dense: n_in var(W) s + mean(b²), and n_out var(W). Activation f:
-    E f(√s z)² and E f'(√s z)² with z standard normal. Normalisation: 1 and 1/s. Dropout: both s/(1-p) and 1/(1-p). A
-    residual block adds its own to what goes around it.
-
-    >>> from thalweg.layers import ReLU
-    >>> [round(value, 3) for value in passage(ReLU(), [()], 2.0)]
-    [1.0, 0.5]
-    """
-    match layer:
-        case Dense():
-            weight = float(np.mean([np.square(draw.W) for draw in params]))
-            fan_in, fan_out = params[0].W.shape
-            bias = float(np.mean([np.square(draw.b) for draw in params]))
-            return Passage(fan_in * weight * square + bias, fan_out * weight)
-        case Activation():
-            z = np.sqrt(square) * _Z
-            y = layer.value(z)
-            return Passage(float(_DENSITY @ y**2), float(_DENSITY @ layer.slope(z, y) ** 2))
-        case BatchNorm() | LayerNorm():
-            return Passage(1.0, 1 / square) if square else None
-        case Dropout():
-            return Passage(square / (1 - layer.rate), 1 / (1 - layer.rate))
-        case GaussianNoise():
-            return Passage(square + layer.deviation**2, 1.0)
-        case Flatten():
-            return Passage(square, 1.0)
-        case Residual():
-            return _around(layer, params, square)
-    return None
-
-
-def _around(block: Residual, params: Sequence[Branch], square: float) -> Passage | None:
-    inner = passages(block.layers, [draw.layers for draw in params], square)
-    if inner is None:
-        return None
-    own = reduce(lambda product, step: product * step.factor, inner, 1.0)
-    past = Passage(square, 1.0)
-    if not isinstance(params[0].projection, tuple):
-        weight = float(np.mean([np.square(draw.projection) for draw in params]))
-        fan_in, fan_out = params[0].projection.shape
-        past = Passage(fan_in * weight * square, fan_out * weight)
-    return Passage(past.square + inner[-1].square, past.factor + own)
-
-
-def passages(layers: Sequence[Layer], draws: Sequence[Sequence[Tree]], square: float) -> list[Passage] | None:
-    """The passage of each layer of a stack, one after another; None where one of them has no theory."""
-    found: list[Passage] = []
-    for index, layer in enumerate(layers):
-        step = passage(layer, [draw[index] for draw in draws], square)
-        if step is None:
-            return None
-        found.append(step)
-        square = step.square
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +170,7 @@ def gradient_flow(
         deltas.append([rms(found.deltas[stage]) for stage in stages])
         draws.append(start.params)
     measured = np.array(deltas)
-    predicted = _predicted(network.layers, draws, batch.x, stages)
+    by_theory = predicted(network.layers, draws, float(np.mean(np.square(batch.x))), stages)
     last = _middle(measured)[-1]
     return GradientFlow(
         whole,
@@ -250,25 +178,10 @@ def gradient_flow(
         tuple(f"{stage + 1}: {layer_in_words(whole.network.layers[stage])}" for stage in stages),
         np.array(outputs),
         measured,
-        predicted[0],
-        predicted[1] * last,
+        by_theory[0],
+        by_theory[1] * last,
         _others(whole, data, batch, stages),
     )
-
-
-def _predicted(
-    layers: Sequence[Layer], draws: Sequence[Sequence[Tree]], x: np.ndarray, stages: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """By theory the rms of the outputs of the stages, and of their deltas as parts of that of the last."""
-    square = float(np.mean(np.square(x)))
-    found = passages(layers[: stages[-1] + 1], draws, square)
-    if found is None:
-        nothing = np.full(len(stages), np.nan)
-        return nothing, nothing
-    outputs = np.sqrt([found[stage].square for stage in stages])
-    factors = np.array([step.factor for step in found])
-    parts = [np.prod(factors[stage + 1 : stages[-1] + 1]) for stage in stages]
-    return outputs, np.sqrt(parts)
 
 
 def _others(spec: WholeSpec, data: Dataset, batch: Batch, stages: Sequence[int]) -> dict[str, float]:
@@ -277,7 +190,7 @@ def _others(spec: WholeSpec, data: Dataset, batch: Batch, stages: Sequence[int])
         network = dataclasses.replace(spec.network, init=init, layers=tuple(map(_without_init, spec.network.layers)))
         network, _ = fused(network, spec.loss)
         draws = [network.initialize(spec.training.seed, (data.features,)).params]
-        part = _predicted(network.layers, draws, batch.x, stages)[1][0]
+        part = predicted(network.layers, draws, float(np.mean(np.square(batch.x))), stages)[1][0]
         if np.isfinite(part):
             found[init.kind] = float(part)
     return found
@@ -293,11 +206,11 @@ def _middle(values: np.ndarray) -> np.ndarray:
         return np.exp(np.mean(np.log(values), axis=0))
 
 
-def _drawn(measured: np.ndarray, predicted: np.ndarray, title: str, quantity: str) -> Any:
+def _drawn(measured: np.ndarray, by_theory: np.ndarray, title: str, quantity: str) -> Any:
     layers = np.arange(1, measured.shape[1] + 1)
     low, high = np.quantile(measured, [0.05, 0.95], axis=0)
-    series = {"measured": _middle(measured), "theory": predicted}
-    if not np.isfinite(predicted).any():
+    series = {"measured": _middle(measured), "theory": by_theory}
+    if not np.isfinite(by_theory).any():
         del series["theory"]
     where = "dense layer or block, from the input"
     return curves(layers, series, title, where, quantity, log=True, bands={"measured": (low, high)})

@@ -23,6 +23,7 @@ from .losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, SigmoidB
 from .network import Network
 from .optimizers import Adam
 from .parts import Loss, Optimizer, Part, options_of
+from .probes import Light, Probes
 from .regularization import Regularization
 from .stopping import Stopping
 from .training import BATCH_SIZE, Checkpoints, Training
@@ -35,6 +36,7 @@ _NAMED: dict[str, type[Part]] = {
     "source": Source,
     "clip": Clipping,
     "order": Order,
+    "probes": Probes,
 }
 _EXAMPLES = resources.files("thalweg") / "examples"
 
@@ -52,7 +54,8 @@ Architecture = Annotated[
 
 @dataclass(frozen=True)
 class Spec(Part):
-    """The sections of a spec file: data, network, loss, regularization, optimizer, training, stopping, checkpoints.
+    """The sections of a spec file: data, network, loss, regularization, optimizer, training, stopping, checkpoints,
+    probes.
 
     A missing network, loss, optimizer (Adam) or batch size is chosen to suit the data (`completed`). A linear unit has
     a rule of its own: InputError where it is given a loss, an optimizer or a batch size.
@@ -70,6 +73,7 @@ class Spec(Part):
     regularization: Regularization = Regularization()
     stopping: Stopping = Stopping()
     checkpoints: Checkpoints = Checkpoints()
+    probes: Probes = Light()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,10 +7,10 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -120,6 +120,19 @@ class Progress(NamedTuple):
     def remaining_seconds(self) -> float:
         """How long the rest will take at this speed."""
         return (self.steps - self.step) / self.steps_per_second
+
+
+class Onlooker(Protocol):
+    """Who looks at a training between its steps. It reads, and changes nothing of what it is shown."""
+
+    def due(self, step: int) -> int:
+        """The first step, from `step` on, before which it wants to look."""
+
+    def look(self, engine: Engine, plan: Plan, state: State, block: Block, index: int) -> None:
+        """See the state before step `index` of a block, as the engine holds it: valid during this call only."""
+
+    def finish(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
+        """See the state after the last step, of which `step` were done."""
 
 
 class Snapshot(NamedTuple):
@@ -365,6 +378,7 @@ def fit(
     checkpoints: Checkpoints = Checkpoints(),
     keep: Callable[[Snapshot], None] | None = None,
     resume: Snapshot | None = None,
+    onlookers: Sequence[Onlooker] = (),
 ) -> Fit:
     """Train, and return the state that answers with the history of all epochs.
 
@@ -376,6 +390,7 @@ def fit(
     says so, and at Ctrl-C or (only where there is a `keep`) SIGTERM after the running stretch of steps. With one of
     them as `resume` training goes on, and ends with the same state, bit for bit, as if it had not stopped. When a
     number becomes NaN or infinite, training stops, and the state is one from before that; `keep` takes it too.
+    `onlookers` look at the steps that they want to see, and change nothing.
 
     Raises InputError where network and data do not fit, or the machine has not the engine asked for.
     """
@@ -420,11 +435,11 @@ def fit(
                 plan = dataclasses.replace(plan, optimizer=judge.settled(counters))
             while done < block.steps and not stopped:
                 mark, begin, stop = time.perf_counter(), done, min(done + pace.steps, block.steps)
-                state, report = engine.run(plan, state, block.data, block.rows, begin, stop)
+                state, reports = _walked(engine, plan, state, block, begin, stop, onlookers)
                 if stop == block.steps:
                     # A device works on while the next block is made here.
                     following = next(upcoming, None)
-                report = map_arrays(lambda values, steps=stop - begin: values[:steps], engine.fetch(report))
+                report = _joined(engine.fetch(reports))
                 now = time.perf_counter()
                 pace.took(stop - begin, now - mark)
                 if not np.isfinite(report.scores.loss).all() or not engine.finite(state):
@@ -459,10 +474,35 @@ def fit(
                 elif stopping.seconds is not None and counters.seconds >= stopping.seconds and step < steps:
                     stopped = stopped or f"the time of {stopping.seconds:g} s is over"
             block = following
+        for onlooker in onlookers:
+            onlooker.finish(engine, plan, state, step)
         if keep and kept < step:
             keep(snapshot())
     final = best if best and not interrupted else engine.fetch(answering(state))
     return Fit(final, ledger.history, counters, stopped, interrupted)
+
+
+def _walked(
+    engine: Engine, plan: Plan, state: State, block: Block, begin: int, stop: int, onlookers: Sequence[Onlooker]
+) -> tuple[State, list[tuple[Tree, int]]]:
+    """Steps begin to stop of a block, with a pause wherever an onlooker looks: the new state, reports, their counts."""
+    reports = []
+    while begin < stop:
+        step, end = block.first + begin, stop
+        for onlooker in onlookers:
+            if onlooker.due(step) == step:
+                onlooker.look(engine, plan, state, block, begin)
+            end = min(end, onlooker.due(step + 1) - block.first)
+        state, report = engine.run(plan, state, block.data, block.rows, begin, end)
+        reports.append((report, end - begin))
+        begin = end
+    return state, reports
+
+
+def _joined(reports: list[tuple[Tree, int]]) -> Tree:
+    """The reports of several pieces of a stretch as one; of each, the first `steps` are real."""
+    trees = [map_arrays(lambda values, steps=steps: values[: int(steps)], report) for report, steps in reports]
+    return trees[0] if len(trees) == 1 else map_arrays(lambda *parts: np.concatenate(parts), *trees)
 
 
 def _diverged(

@@ -10,7 +10,9 @@ from ..arrays import Array, Tree
 from ..errors import InputError
 from ..landscapes import Track, Walk
 from ..network import Network
+from ..observation import Found
 from ..parts import Loss
+from ..probes.presets import Light
 from ..step import Batch, Plan, State
 
 Precision = Literal["float32", "float64"]
@@ -59,6 +61,18 @@ class Engine(Protocol):
 
     def predict(self, network: Network, loss: Loss, state: State, x: Array) -> np.ndarray:
         """What the network answers for the rows of x (n, features): (n, K)."""
+
+    def observe(self, plan: Plan, probes: Light, state: State, start: Tree, data: Batch, rows: Array) -> Found:
+        """What the probes make of the step from `state` on the rows[0], worked out beside the training.
+
+        Nothing that is given changes. The result is to be fetched, for the device may still be at work.
+        """
+
+    def alive(self, plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array, ...]:
+        """Which units of each activation let a gradient pass for some of the rows[0]; to be fetched."""
+
+    def hessian_product(self, plan: Plan, state: State, data: Batch, rows: Array, along: Tree) -> Tree:
+        """The Hessian of the loss over the rows[0], times a direction of the parameters; to be fetched."""
 
     def walk(self, walk: Walk, starts: np.ndarray, key: np.ndarray, steps: int) -> Track:
         """Where the walks from all starts (n, 2) come to; `key` (2,) is that of the noise."""

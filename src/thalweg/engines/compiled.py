@@ -14,11 +14,14 @@ import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
+from .. import hessian
 from ..arrays import Array, Tree
 from ..errors import InputError
 from ..files import cache_folder
 from ..landscapes import Track, Walk, Walkers
+from ..observation import Found, alive, observe
 from ..parts import Initializer, Part, options_of
+from ..probes.presets import Light
 from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
 from .surface import loss_at
 
@@ -129,6 +132,13 @@ def _losses(
 
 
 _predict = jax.jit(predict)
+_observe = jax.jit(observe)
+_alive = jax.jit(alive)
+
+
+@jax.jit
+def _hessian_product(plan: Plan, state: State, data: Batch, rows: Array, along: Tree) -> Tree:
+    return hessian.product(plan, state, batch_at(data, rows, 0), along)
 
 
 @functools.partial(jax.jit, static_argnames="steps")
@@ -240,6 +250,21 @@ class Compiled:
         """Answers for the rows of x."""
         with self._settings():
             return np.asarray(_predict(_known(network), _known(loss), state.params, state.layers, x))
+
+    def observe(self, plan: Plan, probes: Light, state: State, start: Tree, data: Batch, rows: Array) -> Found:
+        """What the probes make of the step from `state` on the rows[0], by a program of its own."""
+        with self._settings():
+            return _observe(_known(plan), _known(probes), state, start, data, rows)
+
+    def alive(self, plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array, ...]:
+        """Which units of each activation let a gradient pass for some of the rows[0]."""
+        with self._settings():
+            return _alive(_known(plan), state, data, rows)
+
+    def hessian_product(self, plan: Plan, state: State, data: Batch, rows: Array, along: Tree) -> Tree:
+        """The Hessian of the loss over the rows[0], times a direction."""
+        with self._settings():
+            return _hessian_product(_known(plan), state, data, rows, along)
 
     def walk(self, walk: Walk, starts: np.ndarray, key: np.ndarray, steps: int) -> Track:
         """Where the walks from all starts (n, 2) come to, in one call."""

@@ -7,8 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .. import hessian
 from ..arrays import Array, Tree, arrays_of, map_arrays
 from ..landscapes import Track, Walk
+from ..observation import Found, alive, observe
+from ..probes.presets import Light
 from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
 from .surface import loss_at
 
@@ -60,7 +63,8 @@ class Eager:
     def measure(self, plan: Plan, state: State, data: Batch, rows: Array) -> Tree:
         """The scores of every batch, stacked, without learning."""
         measure = make_measure(plan)
-        return stack([measure(state, batch_at(data, rows, index)) for index in range(len(rows))])
+        with np.errstate(all="ignore"):
+            return stack([measure(state, batch_at(data, rows, index)) for index in range(len(rows))])
 
     def losses(
         self, plan: Plan, state: State, data: Batch, axes: tuple[Tree, ...], places: Array, start: int, stop: int
@@ -72,6 +76,21 @@ class Eager:
     def predict(self, network: Any, loss: Any, state: State, x: np.ndarray) -> np.ndarray:
         """Answers for the rows of x."""
         return np.asarray(predict(network, loss, state.params, state.layers, x))
+
+    def observe(self, plan: Plan, probes: Light, state: State, start: Tree, data: Batch, rows: Array) -> Found:
+        """What the probes make of the step from `state` on the rows[0]."""
+        with np.errstate(all="ignore"):
+            return observe(plan, probes, state, start, data, rows)
+
+    def alive(self, plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array, ...]:
+        """Which units of each activation let a gradient pass for some of the rows[0]."""
+        with np.errstate(all="ignore"):
+            return alive(plan, state, data, rows)
+
+    def hessian_product(self, plan: Plan, state: State, data: Batch, rows: Array, along: Tree) -> Tree:
+        """The Hessian of the loss over the rows[0], times a direction."""
+        with np.errstate(all="ignore"):
+            return hessian.product(plan, state, batch_at(data, rows, 0), along)
 
     def walk(self, walk: Walk, starts: np.ndarray, key: np.ndarray, steps: int) -> Track:
         """Where the walks from all starts (n, 2) come to, step by step."""

@@ -1,0 +1,247 @@
+"""What probes measure: pure functions from the numbers of a step to a few numbers.
+
+Rows are samples. `share` (n,) is what part of the batch each of them is: 1/n, 0 for padding, more for a heavier one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..arrays import Array, Tree, arrays_of, namespace
+
+BINS = 32
+# Of more numbers than this a histogram takes every second, third, ... row.
+_COUNTED = 4_096
+# A number is saturated where its derivative is below this part of the largest one.
+SATURATED = 0.05
+# How many units in the last place a mean may be off.
+_ROUNDED = 8
+
+
+class Moments(NamedTuple):
+    """Mean, standard deviation and root mean square of the numbers of a batch."""
+
+    mean: Array
+    deviation: Array
+    rms: Array
+
+
+def moments(values: Array, share: Array) -> Moments:
+    """Mean m, deviation √(mean (v - m)²) and √(mean v²) over samples and units: values (n, ...), share (n,).
+
+    >>> import numpy as np
+    >>> [float(value) for value in moments(np.array([[1.0], [7.0], [9.0]]), np.array([0.5, 0.5, 0.0]))]
+    [4.0, 3.0, 5.0]
+    """
+    xp, v = namespace(values), _flat(values)
+    mean = xp.sum(share * xp.mean(v, axis=1))
+    deviation = xp.sqrt(xp.sum(share * xp.mean((v - mean) ** 2, axis=1)))
+    return Moments(mean, deviation, xp.sqrt(xp.sum(share * xp.mean(v * v, axis=1))))
+
+
+def largest(values: Array, share: Array) -> Array:
+    """The largest absolute value: values (n, ...), rows of share 0 left out.
+
+    >>> import numpy as np
+    >>> float(largest(np.array([[-3.0], [7.0]]), np.array([1.0, 0.0])))
+    3.0
+    """
+    xp, v = namespace(values), _flat(values)
+    return xp.max(xp.where(share[:, None] > 0, xp.abs(v), xp.zeros_like(v)))
+
+
+def alive(slopes: Array, share: Array) -> Array:
+    """Which units (k,) let a gradient pass for some row: those with a derivative f'(z) other than 0; slopes (n, k).
+
+    >>> import numpy as np
+    >>> alive(np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([0.5, 0.5])).tolist()
+    [False, True]
+    """
+    return namespace(slopes).any((_flat(slopes) != 0) & (share[:, None] > 0), axis=0)
+
+
+def saturated(slopes: Array, steepest: float, share: Array) -> Array:
+    """The share of numbers with a derivative below 5 % of the steepest there is: slopes (n, k).
+
+    Source: Glorot and Bengio 2010, section 3.
+
+    >>> import numpy as np
+    >>> float(saturated(np.array([[0.01, 0.2]]), 0.25, np.array([1.0])))
+    0.5
+    """
+    xp, flat = namespace(slopes), _flat(slopes)
+    flags = xp.astype(xp.abs(flat) < SATURATED * steepest, flat.dtype)
+    return xp.sum(share * xp.mean(flags, axis=1))
+
+
+def effective_rank(values: Array, share: Array) -> Array:
+    """(Σλ)² / Σλ², λ the eigenvalues of the covariance of the units: how many directions the samples really take.
+
+    1 where all samples lie on one line, the number of units where they spread alike in all directions; NaN where they
+    are all the same. Worked out without eigenvalues: Σλ is the trace, Σλ² the sum of squares of the covariance.
+
+    Source: the participation ratio, as in Gao et al. 2017, A theory of multineuronal dimensionality.
+
+    >>> import numpy as np
+    >>> even = np.full(4, 0.25)
+    >>> float(effective_rank(np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]), even))
+    2.0
+    """
+    xp, v = namespace(values), _flat(values)
+    centred = xp.sqrt(share)[:, None] * (v - xp.sum(share[:, None] * v, axis=0))
+    # Both products have the same eigenvalues but for zeros: the smaller one is taken.
+    product = centred @ centred.T if v.shape[0] < v.shape[1] else centred.T @ centred
+    spread = xp.sum(centred * centred)
+    # Of samples that are all the same, rounding leaves something.
+    rounding = (_ROUNDED * xp.finfo(v.dtype).eps) ** 2 * xp.sum(share[:, None] * v * v)
+    nothing = xp.full_like(spread, xp.nan)
+    return xp.where(spread > rounding, spread**2 / xp.sum(product * product), nothing)
+
+
+class Histogram(NamedTuple):
+    """What part of the numbers lies in each of 32 bins of equal width between the lowest and the highest: (32,)."""
+
+    shares: Array
+    low: Array
+    high: Array
+
+
+def histogram(values: Array, counts: Array) -> Histogram:
+    """The histogram of the values (n, k) where `counts` (n, k) says that they count; NaN where none does.
+
+    >>> import numpy as np
+    >>> found = histogram(np.array([[0.0], [1.0], [1.0], [5.0]]), np.array([[True], [True], [True], [False]]))
+    >>> float(found.shares[0]), float(found.shares[-1]), float(found.high)
+    (0.3333333333333333, 0.6666666666666666, 1.0)
+    """
+    xp = namespace(values)
+    every = max(1, values.shape[0] * values.shape[1] // _COUNTED)
+    values, counts = values[::every], counts[::every]
+    low = xp.min(xp.where(counts, values, xp.full_like(values, xp.inf)))
+    high = xp.max(xp.where(counts, values, xp.full_like(values, -xp.inf)))
+    width = xp.where(high > low, (high - low) / BINS, xp.ones_like(low))
+    edges = low + width * xp.astype(xp.arange(1, BINS), values.dtype)
+    flat, counted = xp.reshape(values, (-1,)), xp.reshape(counts, (-1,))
+    below = xp.sum(xp.astype((flat[:, None] < edges) & counted[:, None], values.dtype), axis=0)
+    total = xp.sum(xp.astype(counted, values.dtype))
+    ends = xp.concat([xp.zeros_like(below[:1]), below, total[None]])
+    return Histogram((ends[1:] - ends[:-1]) / total, low, high)
+
+
+def square(tree: Tree) -> Array:
+    """Σ g² over all arrays of a tree: the square of its norm."""
+    return sum((namespace(array).sum(array * array) for _, array in arrays_of(tree)), 0.0)
+
+
+def dot(tree: Tree, other: Tree) -> Array:
+    """Σ a b over all arrays of two trees of the same shape."""
+    pairs = zip(arrays_of(tree), arrays_of(other), strict=True)
+    return sum((namespace(a).sum(a * b) for (_, a), (_, b) in pairs), 0.0)
+
+
+def cosine(product: Array, first: Array, second: Array) -> Array:
+    """a·b / (|a| |b|) from a·b, |a|² and |b|²: 1 the same direction, 0 at right angles, -1 opposite; NaN for a zero.
+
+    >>> import numpy as np
+    >>> float(cosine(np.array(6.0), np.array(4.0), np.array(9.0)))
+    1.0
+    """
+    xp = namespace(product)
+    return xp.clip(product / (xp.sqrt(first) * xp.sqrt(second)), -1.0, 1.0)
+
+
+def degrees(cosine: Array) -> Array:
+    """The angle of a cosine, in degrees: 0 to 180."""
+    xp = namespace(cosine)
+    return xp.acos(cosine) * (180 / xp.pi)
+
+
+def gradient_variance(x: Array, delta: Array, share: Array, gradient: Array) -> Array:
+    """The variance of the samples' own gradients around their mean, summed over the numbers of a dense layer.
+
+    Sample i has the gradient x_i ⊗ d_i for W and d_i for b, d_i = delta_i / p_i with p_i its share of the batch. So
+    its square is (|x_i|² + 1) |d_i|², and
+
+        Σ p_i |g_i|² - |Σ p_i g_i|² = Σ (|x_i|² + 1) |delta_i|² / p_i - |g|²,
+
+    exact from x (n, fan_in) and delta (n, width), without any sample's gradient. `gradient` is |g|².
+
+    Source: the norms are Goodfellow's, 2015, Efficient per-example gradient computations.
+
+    >>> import numpy as np
+    >>> x, delta, even = np.array([[1.0], [3.0]]), np.array([[0.5], [-0.5]]), np.array([0.5, 0.5])
+    >>> g = (np.sum(x * delta)) ** 2 + np.sum(delta) ** 2
+    >>> float(gradient_variance(x, delta, even, g))
+    5.0
+    """
+    xp = namespace(x)
+    norms = (xp.sum(x * x, axis=1) + 1) * xp.sum(delta * delta, axis=1)
+    found = xp.sum(norms / xp.where(share > 0, share, xp.ones_like(share))) - gradient
+    return xp.maximum(found, xp.zeros_like(found))
+
+
+def noise_scale(gradient: Array, variance: Array, share: Array) -> Array:
+    """The batch size at which noise and gradient are alike: tr S / |G|²; NaN where the gradient is lost in the noise.
+
+    From |g|² of a batch of B rows, which holds the noise too: with the unbiased tr S = variance B / (B - 1) it is
+    |G|² = |g|² - tr S / B. Weights make B = 1 / Σ p². Batches far larger than this bring little.
+
+    Source: McCandlish et al. 2018, An empirical model of large-batch training, equation 2.9 and appendix A.
+
+    >>> import numpy as np
+    >>> float(noise_scale(np.array(2.0), np.array(3.0), np.full(4, 0.25)))
+    4.0
+    """
+    xp = namespace(share)
+    rows = 1 / xp.sum(share * share)
+    true = gradient - variance / (rows - 1)
+    nothing = xp.full_like(true, xp.nan)
+    return xp.where(true > 0, variance * rows / (rows - 1) / xp.where(true > 0, true, xp.ones_like(true)), nothing)
+
+
+class Estimate(NamedTuple):
+    """A mean over a batch, and the variance of that mean."""
+
+    mean: Array
+    variance: Array
+
+
+def estimate(values: Array, share: Array) -> Estimate:
+    """The mean Σ p v of values (n,), and the variance Σ p² Σ p (v - mean)² that it has from batch to batch.
+
+    >>> import numpy as np
+    >>> [float(value) for value in estimate(np.array([1.0, 3.0]), np.array([0.5, 0.5]))]
+    [2.0, 0.5]
+    """
+    xp = namespace(values)
+    mean = xp.sum(share * values)
+    return Estimate(mean, xp.sum(share * share) * xp.sum(share * (values - mean) ** 2))
+
+
+def step_length(loss: Estimate, slope: Estimate, next_loss: Estimate, next_slope: Estimate) -> Array:
+    """Where a step has ended on the parabola along it: alpha = -q'(1) / q'(0).
+
+    -1: it stayed where it was; below 0: it fell short; 0: it ended at the minimum; above 0: it overshot; 1: it ended
+    on the other side at the same height. q(0), q'(0) come from the batch of the step, q(1), q'(1) from the next one,
+    each with the variance of its mean. Every parabola has q(1) - q(0) = (q'(0) + q'(1)) / 2; what is measured misses
+    this by r, and the most likely parabola takes r off where the variances v are large:
+
+        q'(0) = s0 + v(s0) r / 2D,  q'(1) = s1 + v(s1) r / 2D,  D = v(f0) + v(f1) + (v(s0) + v(s1)) / 4.
+
+    Source: Schneider, Dangel, Hennig 2021, Cockpit, section 3 (alpha); Mahsereci and Hennig 2015 for noisy values.
+
+    >>> import numpy as np
+    >>> exact = [Estimate(np.array(value), np.array(0.0)) for value in (4.0, -8.0, 1.0, 4.0)]
+    >>> float(step_length(exact[0], exact[1], exact[2], exact[3]))
+    0.5
+    """
+    xp = namespace(loss.mean)
+    r = next_loss.mean - loss.mean - (slope.mean + next_slope.mean) / 2
+    total = loss.variance + next_loss.variance + (slope.variance + next_slope.variance) / 4
+    pull = xp.where(total > 0, r / (2 * xp.where(total > 0, total, xp.ones_like(total))), xp.zeros_like(r))
+    return -(next_slope.mean + next_slope.variance * pull) / (slope.mean + slope.variance * pull)
+
+
+def _flat(values: Array) -> Array:
+    """One row a sample."""
+    return namespace(values).reshape(values, (values.shape[0], -1))
