@@ -190,7 +190,10 @@ def test_help_imports_nothing_heavy():
     assert "train" in done.stdout
     assert {name for name in modules if name.startswith("thalweg.")} <= {
         "thalweg.cli",
-        *(f"thalweg.cli.{name}" for name in ("shell", "shared", "training", "learning", "landscape", "arena")),
+        *(
+            f"thalweg.cli.{name}"
+            for name in ("shell", "shared", "training", "learning", "landscape", "arena", "boundary")
+        ),
     }
     # All that it imports beside the standard library; typer carries what it needs.
     others = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names

@@ -15,7 +15,7 @@ import thalweg
 from thalweg.arrays import arrays_of
 from thalweg.checkpoint import read_arrays
 from thalweg.errors import InputError
-from thalweg.folders import list_runs, read_metrics
+from thalweg.folders import list_runs, read_records
 from thalweg.snapshots import newest
 from thalweg.spec import Spec, to_toml
 from thalweg.trainer import resume_run, run_spec
@@ -102,7 +102,7 @@ def assert_as_never_killed(folder, step):
     assert not [path for path in folder.rglob("*") if path.name.endswith(".part")]
     assert len(list((folder / "checkpoints").glob("step-*"))) == 2 * SPEC["checkpoints"]["keep"]
     whole = run_spec(spec_of(epochs=epochs + 1))
-    assert resumed.history == whole.history == read_metrics(folder / "metrics.jsonl")
+    assert resumed.history == whole.history == read_records(folder / "metrics.jsonl")
     for (place, one), (_, other) in zip(arrays_of(resumed.state), arrays_of(whole.state), strict=True):
         np.testing.assert_array_equal(one, other, err_msg=place)
 
@@ -160,7 +160,7 @@ def test_a_disk_that_fails_at_any_moment_is_told_and_what_was_written_stays_good
         assert len(outcomes) == after + 1, "silent success"
         assert str(folder) in outcomes[-1]
         assert os.strerror(number) in outcomes[-1]
-        records = read_metrics(folder / "metrics.jsonl")
+        records = read_records(folder / "metrics.jsonl")
         if (folder / "checkpoints").exists() and any((folder / "checkpoints").glob("step-*.json")):
             path, _ = newest(folder)
             step = int(read_arrays(path)["state.step"])
@@ -225,7 +225,7 @@ def test_a_disk_that_fills_up_while_training_ends_it_with_exit_code_2(tmp_path):
     assert os.strerror(errno.EFBIG) in done.stderr
     assert str(tmp_path / "run" / "metrics.jsonl") in done.stderr
     step = int(read_arrays(newest(tmp_path / "run")[0])["state.step"])
-    records = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    records = read_records(tmp_path / "run" / "metrics.jsonl")
     assert 0 <= len(records) - step // STEPS_AN_EPOCH <= 1
     (row,) = list_runs(tmp_path)
     assert "thalweg train --resume" in row.outcome
@@ -235,7 +235,7 @@ def test_a_disk_that_fills_up_while_training_ends_it_with_exit_code_2(tmp_path):
 
 def test_no_room_for_a_single_checkpoint(tmp_path):
     (tmp_path / "spec.toml").write_text(to_toml(spec_of(epochs=5)))
-    done = limited(1500, "train", tmp_path / "spec.toml", "--out", tmp_path / "run", "--quiet")
+    done = limited(1500, "train", tmp_path / "spec.toml", "--probes", "off", "--out", tmp_path / "run", "--quiet")
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "safetensors" in done.stderr
@@ -282,13 +282,13 @@ def test_a_folder_that_is_read_only_is_told(readable, write_protected):
 def test_records_that_were_cut_anywhere_are_read_up_to_the_cut_and_the_run_is_listed(tmp_path):
     run_spec(spec_of(epochs=4), folder=tmp_path / "runs" / "one")
     path = tmp_path / "runs" / "one" / "metrics.jsonl"
-    content, records = path.read_bytes(), read_metrics(path)
+    content, records = path.read_bytes(), read_records(path)
     assert len(records) == 4
     ends = [0, *(index for index, byte in enumerate(content) if byte == ord("\n"))]
     for length in range(len(content) + 1):
         path.write_bytes(content[:length])
         whole = sum(end <= length for end in ends[1:])
-        assert read_metrics(path) == records[:whole]
+        assert read_records(path) == records[:whole]
         if length % 100 == 0:
             (row,) = list_runs(tmp_path / "runs")
             assert (row.name, row.epochs) == ("one", whole)
@@ -301,6 +301,6 @@ def test_records_that_can_not_be_read_are_told(tmp_path):
     path.unlink()
     path.mkdir()
     with pytest.raises(InputError, match=r"metrics.jsonl: can not be read: Is a directory"):
-        read_metrics(path)
+        read_records(path)
     (row,) = list_runs(tmp_path)
     assert "can not be read" in row.outcome

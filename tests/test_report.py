@@ -13,12 +13,14 @@ import pytest
 from plotly.offline import get_plotlyjs
 from sklearn import metrics
 
+from thalweg.probes import Observations
 from thalweg.report import Account, charts, confusion_matrix, page, precision_and_recall, worst_first
 from thalweg.views import Curve, Images, Map
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
-EVERY = ["Overview", "Training", "Answers on the test set", "Mistakes", "Network", "Notes on the data", "Specification"]
+EVERY = ["Overview", "Training", "Over the inputs", "Answers on the test set", "Mistakes"]
+EVERY += ["Network", "Notes on the data", "Specification"]
 
 
 class Page(HTMLParser):
@@ -431,6 +433,32 @@ def test_numbers_have_a_surface_or_a_curve_for_each_target(values):
     curve = Curve(np.arange(3.0), np.zeros((3, 2)), values.samples[:, 0], values.true, "a")
     for account in (dataclasses.replace(values, seen=seen_by(values)), dataclasses.replace(values, curve=curve)):
         assert labels(account)[3:5] == ["Fitted width", f"Fitted {HOSTILE}"]
+
+
+def test_what_probes_saw_has_its_section_behind_the_curves(classes):
+    records = [
+        {"step": step, "whole": {}, "layers": {"delta_rms": [part, None, 0.1], "update_ratio": [1e-3, None, 1e-3]}}
+        for step, part in ((0, 0.05), (5, 0.02))
+    ]
+    seen = Observations.of(records, (f"1: dense {HOSTILE}", "2: relu", "3: dense 3"), per_epoch=5)
+    account = dataclasses.replace(classes, observed=seen, expected=np.array([0.7, np.nan, 1.0]), batch_size=8)
+    text = page(account)
+    assert "<script>alert" not in text
+    told = Page(text)
+    assert told.headings == [*EVERY[:2], "Inside of the training", *EVERY[2:]]
+    labels = [figure["aria-label"] for figure in told.all("figure")]
+    assert labels == ["Loss", "Accuracy", "Learning rate", "Delta by layer", "Size of the updates", "Confusion"]
+    assert [figure.layout.title.text for figure in charts(account)] == labels
+    assert "is 0.5 times that of the last at the start, 0.2 at the end; theory predicts 0.7" in told.text
+    assert 'probes = "full" does' in told.text
+    assert "No probes were on" not in told.text
+
+
+@pytest.mark.parametrize("nothing", [None, Observations.of([], ("1: dense 8",), per_epoch=5)])
+def test_without_probes_one_line_says_how_to_have_them(classes, nothing):
+    told = Page(page(dataclasses.replace(classes, observed=nothing)))
+    assert told.headings == EVERY
+    assert 'No probes were on; probes = "standard"' in told.text
 
 
 def test_the_specification_is_whole_and_can_be_copied(classes):

@@ -15,7 +15,7 @@ import pytest
 import thalweg
 from thalweg.checkpoint import read_arrays
 from thalweg.errors import InputError
-from thalweg.folders import list_runs, read_metrics
+from thalweg.folders import list_runs, read_records
 from thalweg.runs import load
 from thalweg.snapshots import newest
 from thalweg.spec import Spec, to_toml
@@ -87,7 +87,7 @@ def assert_same_training(folder, expected):
     assert_same_arrays(read_arrays(checkpoint), read_arrays(other))
     counters, others = facts["counters"], other_facts["counters"]
     assert counters | {"seconds": 0} == others | {"seconds": 0}
-    assert read_metrics(folder / "metrics.jsonl") == read_metrics(expected / "metrics.jsonl")
+    assert read_records(folder / "metrics.jsonl") == read_records(expected / "metrics.jsonl")
     assert load(folder).history == load(expected).history
     assert load(folder).measures == load(expected).measures
 
@@ -112,7 +112,7 @@ def spec_in(folder):
 
 
 def test_the_reference_uses_all_that_it_is_meant_to(whole):
-    records = read_metrics(whole / "metrics.jsonl")
+    records = read_records(whole / "metrics.jsonl")
     assert [record["step"] for record in records] == [STEPS_AN_EPOCH * epoch for epoch in range(1, 9)]
     arrays = read_arrays(newest(whole)[0])
     assert {name.split(".")[1] for name in arrays if name.startswith("state.")} >= {"average", "moments", "layers"}

@@ -7,7 +7,7 @@ import pytest
 
 import thalweg
 from thalweg.errors import InputError
-from thalweg.folders import list_runs, new_folder, read_metrics
+from thalweg.folders import list_runs, new_folder, read_records
 from thalweg.runs import load, prediction_table
 from thalweg.spec import Spec
 from thalweg.trainer import run_spec
@@ -40,6 +40,9 @@ def test_a_run_is_a_folder_of_plain_files(folder):
         "metrics.jsonl",
         "result.json",
         "report.html",
+        "probes.jsonl",
+        "frames.safetensors",
+        "frames.json",
         "checkpoints/final.safetensors",
         "checkpoints/final.json",
     }
@@ -110,7 +113,7 @@ def test_the_spec_and_every_finished_epoch_are_on_disk_while_training_goes_on(tm
 
     def look(progress):
         if progress.epoch_ended:
-            seen.append(len(read_metrics(tmp_path / "run" / "metrics.jsonl")))
+            seen.append(len(read_records(tmp_path / "run" / "metrics.jsonl")))
             assert (tmp_path / "run" / "spec.toml").exists()
 
     spec = Spec.of({"data": {"source": "rings 200"}, "training": {"epochs": 4, "engine": "eager"}})
@@ -121,11 +124,11 @@ def test_the_spec_and_every_finished_epoch_are_on_disk_while_training_goes_on(tm
 def test_a_torn_last_line_is_left_out(folder):
     path = folder / "metrics.jsonl"
     whole = path.read_bytes()
-    records = read_metrics(path)
+    records = read_records(path)
     try:
         for length in range(len(whole)):
             path.write_bytes(whole[:length])
-            found = read_metrics(path)
+            found = read_records(path)
             assert found == records[: len(found)]
             assert len(found) >= whole[:length].count(b"\n")
     finally:
@@ -212,18 +215,21 @@ def test_figures_hold_the_history(rings):
 
 
 def test_figures_are_the_charts_of_the_report_also_of_a_loaded_run(rings, folder):
-    titles = ["Loss", "Accuracy", "Learning rate", "Decision boundary", "Confusion", "What each hidden unit says"]
+    curves, inside = ["Loss", "Accuracy", "Learning rate"], ["Delta by layer", "Dead and saturated units"]
+    inside += ["Size of the updates", "Outputs by layer", "Gradient and weights by layer"]
+    seen = ["Decision boundary", "Decision boundary through the training", "Confusion", "What each hidden unit says"]
     for run in (rings, load(folder)):
-        assert [figure.layout.title.text for figure in run.figures()] == titles
+        assert [figure.layout.title.text for figure in run.figures()] == [*curves, *inside, *seen]
 
 
-def test_where_the_data_are_gone_the_curves_are_left(tmp_path):
+def test_where_the_data_are_gone_what_was_recorded_is_left(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 2))
     run = thalweg.train(
         ["dense 1", "sigmoid"], (x, (x[:, 0] > 0).astype(int)), epochs=2, engine="eager", progress=False
     )
     titles = [figure.layout.title.text for figure in load(run.save(tmp_path / "run")).figures()]
-    assert titles == ["Loss", "Accuracy", "Learning rate"]
+    assert titles[:4] == ["Loss", "Accuracy", "Learning rate", "Delta by layer"]
+    assert not any("boundary" in title or "Confusion" in title for title in titles)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another():

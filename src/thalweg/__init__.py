@@ -21,6 +21,7 @@ _PLACES = {
     **dict.fromkeys(("explain",), "explanation"),
     **dict.fromkeys(("Arena", "arena"), "contest"),
     **dict.fromkeys(("LossLandscape", "landscape"), "loss_landscape"),
+    **dict.fromkeys(("DecisionBoundary", "boundary"), "decision"),
     **dict.fromkeys(("GradientFlow", "gradient_flow"), "propagation"),
     **dict.fromkeys(("lesson", "lesson_names"), "lessons.shelf"),
     **dict.fromkeys(("RangeTest", "range_test"), "lr_range"),

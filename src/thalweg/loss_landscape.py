@@ -18,13 +18,13 @@ from .errors import InputError, Problem, nearest
 from .folders import data_in_words, network_in_words
 from .noise import generator
 from .optimizers import SGD
-from .runs import Run, load
+from .runs import Run
 from .schedules import adaptives
-from .spec import Spec, WholeSpec, read_spec
+from .spec import Spec, WholeSpec
 from .step import Plan, State, answering
 from .trail import Point, the_plan, traced, trail
-from .trainer import trained
-from .training import Progress, evaluate, scores_for
+from .trainer import run_of
+from .training import evaluate, scores_for
 from .worksheet import Block, Chart, Heading, Table, Text, Working, Worksheet
 
 Kind = Literal["plane", "line", "path"]
@@ -295,7 +295,7 @@ def landscape(
     ([-1.0, -0.5, 0.0, 0.5, 1.0], True)
     """
     _check(kind, points, span, samples, seed)
-    run = _run_of(source, watch)
+    run = run_of(source, watch)
     split = run.split or run.spec.data.load(run.spec.training.seed)
     data = _some(split, samples, seed)
     surface = _Surface.of(run, data, watch)
@@ -330,22 +330,6 @@ def _check(kind: str, points: int, span: float, samples: int, seed: int) -> None
         problems.append(Problem("seed", f"expected 0 or more, received {seed}"))
     if problems:
         raise InputError("landscape", problems)
-
-
-def _run_of(source: Run | Spec | Mapping[str, Any] | str | Path, watch: Watch) -> Run:
-    """The run, loaded or trained if need be."""
-    if isinstance(source, Run):
-        return source
-    if isinstance(source, str | Path):
-        if (Path(source) / "spec.toml").is_file():
-            return load(source)
-        source = read_spec(str(source))
-
-    def told(progress: Progress) -> None:
-        epochs = progress.training.epochs
-        watch(Working(f"training, epoch {progress.epoch} of {epochs}", progress.step / progress.steps))
-
-    return trained(Spec.of(source), told)
 
 
 def _some(split: Split, samples: int, seed: int) -> Dataset:

@@ -80,7 +80,8 @@ def specification(spec: str) -> str:
 def chart(name: str, figure: go.Figure, caption: str = "") -> str:
     """A figure with its caption; `name` tells it apart from the other charts of the page."""
     config = {"displayModeBar": False, "responsive": True}
-    drawing = to_html(figure, config=config, include_plotlyjs=False, full_html=False, div_id=name)
+    # What moves waits until it is asked to.
+    drawing = to_html(figure, config, auto_play=False, include_plotlyjs=False, full_html=False, div_id=name)
     label = escape(unescape(figure.layout.title.text or caption))
     under = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f'<figure aria-label="{label}">{drawing}{under}</figure>\n'
@@ -217,6 +218,7 @@ figure { margin: 0; min-width: 0; }
 @media (max-width: 40rem) { th, td { padding-right: .8rem; } }
 @media (max-width: 52rem) { .overview, .beside { grid-template-columns: minmax(0, 1fr); } }
 .js-plotly-plot text:not(.heatmap-label *, .hoverlayer *) { fill: var(--ink) !important; }
+.updatemenu-item-rect { fill: transparent !important; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); gap: 1.25rem 1rem; }
 .pictures img {
   display: block; width: 100%; border: 1px solid var(--line); border-radius: 4px; image-rendering: pixelated;

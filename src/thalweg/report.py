@@ -18,8 +18,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from . import figures, pages
-from .figures import measure_name
-from .probes import confusion_matrix
+from .figures import Charts, measure_name
+from .frames import Film
+from .probes import Observations, confusion_matrix
 from .views import Curve, Images, Map
 
 _SETS = ("test", "validation", "training")
@@ -30,6 +31,7 @@ _MOST_FEATURES = 8
 _MOST_TARGETS = 6
 _MOST_POINTS = 3000
 _MANY_CLASSES = 12
+_UNOBSERVED = "No probes were on; probes = &quot;standard&quot; records what happens inside of the training."
 _SCORES = "Precision is the right part of what the network said, recall the part found of what is there."
 
 
@@ -45,7 +47,11 @@ class Account:
     `confidence` (n,) is the probability of the predicted class, `samples` (n, features) are the same rows as they came;
     with `image_shape` (height, width) each of them is a picture.
 
-    `seen` is what the network says on a plane of its inputs, with yes above `threshold` where it has one output;
+    `observed` is what probes saw inside of the training, in batches of `batch_size`; `expected` (layers,) the part of
+    the last layer's delta that theory predicts for each of its layers at the start, NaN where it has none.
+
+    `seen` is what the network says on a plane of its inputs, with yes above `threshold` where it has one output, and
+    `film` what it said there through its training, of `per_epoch` updates an epoch;
     `curve` what it says along its only input; `weights` are those of its first layer as pictures.
     """
 
@@ -65,7 +71,12 @@ class Account:
     feature_names: tuple[str, ...] = ()
     image_shape: tuple[int, int] | None = None
     held_out: str = "test"
+    observed: Observations | None = None
+    expected: np.ndarray | None = None
+    batch_size: int = 0
     seen: Map | None = None
+    film: Film | None = None
+    per_epoch: int = 1
     threshold: float = 0.5
     curve: Curve | None = None
     weights: Images | None = None
@@ -78,7 +89,7 @@ def page(account: Account) -> str:
     >>> page(Account(title="digits", outcome="Trained 20 epochs.", task="classification")).startswith("<!doctype html>")
     True
     """
-    tell = (_overview, _curves, _over_the_inputs, _answers, _mistakes, _inside, _network, _notes)
+    tell = (_overview, _curves, _observed, _over_the_inputs, _answers, _mistakes, _inside, _network, _notes)
     sections = "".join(section(account) for section in tell)
     return pages.document(account.title, _header(account), sections + pages.specification(account.spec))
 
@@ -91,7 +102,8 @@ def charts(account: Account) -> list[go.Figure]:
     ['Loss']
     """
     kinds = (_input_charts, _answer_charts, _inside_charts)
-    return [*training_charts(account.history), *(figure for kind in kinds for figure in kind(account))]
+    observed = (told.figure for told in _observed_charts(account).charts)
+    return [*training_charts(account.history), *observed, *(figure for kind in kinds for figure in kind(account))]
 
 
 def training_charts(history: figures.History) -> list[go.Figure]:
@@ -190,7 +202,32 @@ def _curves(account: Account) -> str:
     told = "Training: over the rows as they were met during the epoch, with the weights still moving."
     if any(key.startswith("validation_") for row in account.history for key in row):
         told += " Validation: at the end of the epoch."
-    return pages.section("Training", f"<p>{told}</p>\n{drawn}")
+    unobserved = "" if account.observed else f"<p>{_UNOBSERVED}</p>\n"
+    return pages.section("Training", f"<p>{told}</p>\n{drawn}{unobserved}")
+
+
+def _observed(account: Account) -> str:
+    """What the probes saw: first the charts that take the whole width, then the others side by side."""
+    if not account.observed:
+        return ""
+    shown = _observed_charts(account)
+    drawn = [
+        (told.wide, pages.chart(f"observed-{number}", told.figure, told.caption))
+        for number, told in enumerate(shown.charts)
+    ]
+    wide, narrow = ("".join(chart for width, chart in drawn if width is kind) for kind in (True, False))
+    left_out = "".join(f"<li>{escape(reason)}</li>\n" for reason in shown.left_out)
+    batches = int(np.isfinite(account.observed["loss"]).sum()) if "loss" in account.observed.whole else 0
+    told = f"Seen by probes in {batches:,} of the batches, before their update." if batches else ""
+    content = f'<p>{told}</p>\n{wide}<div class="charts">\n{narrow}</div>\n'
+    content += f"<ul>\n{left_out}</ul>\n" if left_out else ""
+    return pages.section("Inside of the training", f'<div class="prose">\n{content}</div>\n')
+
+
+def _observed_charts(account: Account) -> Charts:
+    if not account.observed:
+        return Charts((), ())
+    return figures.charts_of(account.observed, account.expected, account.batch_size)
 
 
 def _drawn(name: str, charts: Sequence[go.Figure]) -> str:
@@ -203,7 +240,7 @@ def _over_the_inputs(account: Account) -> str:
     """What the network says over the plane or the line of its inputs."""
     view = account.seen or account.curve
     if view is None:
-        return ""
+        return pages.section("Over the inputs", f"<p>{_unseen(account)}</p>\n") if account.feature_names else ""
     explained = account.seen.explained if account.seen else ()
     told = "The answer of the network wherever its inputs may be"
     if explained:
@@ -220,23 +257,54 @@ def _over_the_inputs(account: Account) -> str:
     return pages.section("Over the inputs", f"<p>{told}</p>\n{_drawn('inputs', _input_charts(account))}")
 
 
+def _unseen(account: Account) -> str:
+    """Why no plane of the inputs is shown."""
+    count = len(account.feature_names)
+    if account.task == "multilabel":
+        return "No boundary is drawn: each of several labels has one of its own."
+    if account.task == "regression":
+        return f"A fit of numbers to {count:,} inputs has no one plane; <code>thalweg boundary</code> shows a slice."
+    return (
+        f"No boundary is drawn for {count:,} inputs unless it is asked for: <code>thalweg boundary</code> shows it on"
+        " the two leading principal axes of the rows, or on a slice."
+    )
+
+
 def _input_charts(account: Account) -> list[go.Figure]:
     seen, curve, names = account.seen, account.curve, account.target_names
     if seen and account.task == "classification":
-        ground = (seen.x, seen.y, seen.outputs)
-        return [figures.boundary(*ground, seen.points, seen.true, names, account.threshold, seen.axes)]
+        stand = (seen.points, seen.true, names, account.threshold, seen.axes)
+        return [figures.boundary(seen.x, seen.y, seen.outputs, *stand), *_moving_charts(account)]
     shown = list(enumerate(names[:_MOST_TARGETS]))
     if seen:
-        return [
+        surfaces = [
             figures.fitted_surface(seen.x, seen.y, seen.outputs[..., k], seen.points, seen.true[:, k], name, seen.axes)
             for k, name in shown
         ]
+        return [*surfaces, *_moving_charts(account)]
     if curve:
         return [
             figures.fitted_curve(curve.x, curve.values[:, k], curve.points, curve.true[:, k], name, curve.axis)
             for k, name in shown
         ]
     return []
+
+
+def _moving_charts(account: Account) -> list[go.Figure]:
+    """What the network said over its inputs through its training, as frames."""
+    seen, film, names = account.seen, account.film, account.target_names
+    if seen is None or film is None or not len(film.steps):
+        return []
+    at, per_epoch = (film.steps, film.x, film.y), account.per_epoch
+    if account.task == "classification":
+        shown = (*at, film.outputs, seen.points, seen.true)
+        return [figures.boundary_frames(*shown, names, account.threshold, seen.axes, steps_per_epoch=per_epoch)]
+    return [
+        figures.surface_frames(
+            *at, film.outputs[..., k], seen.points, seen.true[:, k], name, seen.axes, steps_per_epoch=per_epoch
+        )
+        for k, name in enumerate(names[:_MOST_TARGETS])
+    ]
 
 
 def _answers(account: Account) -> str:

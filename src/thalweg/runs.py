@@ -23,15 +23,20 @@ from .folders import (
     layer_in_words,
     line_of,
     make_folder,
-    read_metrics,
+    numbered_layers,
+    read_records,
     read_result,
     write_spec,
 )
+from .frames import Film
+from .layers import Dense, Residual
 from .linear_units import decided_at
+from .mean_field import predicted
 from .network import Network
 from .parts import Loss
+from .probes import Observations, Record
 from .spec import WholeSpec, read_spec, to_toml
-from .step import State, Trace, answering
+from .step import State, Trace, answering, fused
 from .training import (
     answers,
     evaluate,
@@ -49,7 +54,9 @@ class Run:
     `history` has one record an epoch, `measures` the loss and the scores at the end by set ("training", "validation",
     "test"); `state.params` are the weights, one entry a layer. `confusion` counts, for classes, how often each (row)
     was taken for each (column) in the last of these sets. `threshold` is where an answer changes from no to yes, where
-    that was tuned; `remarks` say what was found out beside the measures.
+    that was tuned; `remarks` say what was found out beside the measures. `per_epoch` is the number of updates in an
+    epoch, `records` what the probes saw, as `observations` gives it in arrays, `film` what the network answered on a
+    plane of its inputs through its training, where there is such a plane.
     """
 
     spec: WholeSpec
@@ -65,6 +72,9 @@ class Run:
     diverged: str = ""
     threshold: float | None = None
     remarks: tuple[str, ...] = ()
+    per_epoch: int = 1
+    records: tuple[Record, ...] = ()
+    film: Film | None = field(default=None, repr=False)
     folder: Path | None = None
     split: Split | None = field(default=None, repr=False)
 
@@ -85,6 +95,17 @@ class Run:
     def task(self) -> Task:
         return self.preprocessing.task
 
+    @property
+    def observations(self) -> Observations:
+        """What the probes saw: by step, and by layer; empty where they were off.
+
+        >>> from thalweg import train
+        >>> run = train(["dense 2", "tanh", "dense 2"], "xor", epochs=40, engine="eager", progress=False)
+        >>> run.observations.layers, run.observations["delta_rms"].shape
+        (('1: dense 2', '2: tanh', '3: dense 2'), (20, 3))
+        """
+        return Observations.of(self.records, numbered_layers(self.network), self.per_epoch)
+
     def predict(self, x: Any) -> np.ndarray:
         """Answers for raw rows (n, features): classes by their names, labels as 0 and 1, or values in their own units.
 
@@ -95,7 +116,7 @@ class Run:
         if self.task == "classification":
             return self.preprocessing.labels(self.classes(outputs))
         if self.task == "multilabel":
-            return (outputs > self._threshold).astype(int)
+            return (outputs > self.decides_at).astype(int)
         values = self.preprocessing.values(outputs)
         return values[:, 0] if values.shape[1] == 1 else values
 
@@ -120,11 +141,11 @@ class Run:
     def classes(self, outputs: np.ndarray) -> np.ndarray:
         """The numbers (n,) of the classes that outputs (n, K) stand for."""
         if outputs.shape[1] == 1:
-            return (outputs[:, 0] > self._threshold).astype(int)
+            return (outputs[:, 0] > self.decides_at).astype(int)
         return outputs.argmax(axis=1)
 
     @property
-    def _threshold(self) -> float:
+    def decides_at(self) -> float:
         """Where an answer changes from no to yes: the loss's threshold, as `predict_outputs` gives it."""
         return float(self.loss.probabilities(np.array([[self.loss.threshold]]))[0, 0])
 
@@ -138,6 +159,10 @@ class Run:
     def write(self, folder: Path) -> None:
         """Write all files but the spec, which is there since before the training."""
         commit(folder / "metrics.jsonl", b"".join(line_of(record) for record in self.history))
+        if self.records:
+            commit(folder / "probes.jsonl", b"".join(map(line_of, self.records)))
+        if self.film:
+            self.film.save(folder)
         save_state(folder / STATE, self.state, {"preprocessing": self.preprocessing.describe()})
         result = {name: getattr(self, name) for name in RESULT}
         commit(folder / "result.json", json.dumps(result, indent=1).encode())
@@ -162,12 +187,14 @@ class Run:
     def figures(self) -> list[Any]:
         """The charts of the report as plotly figures: curves, answers over the inputs, what is inside of the network.
 
-        Loads the data again if the run came from a folder; where they were in memory only, the curves alone are left.
+        Loads the data again if the run came from a folder; where they were in memory only, what was recorded is left.
         """
         from . import report
+        from .figures import charts_of
 
         if self.split is None and isinstance(self.spec.data.source, Absent):
-            return report.training_charts(self.history)
+            inside = charts_of(self.observations, _expected(self)).charts if self.records else ()
+            return [*report.training_charts(self.history), *(told.figure for told in inside)]
         return report.charts(account_of(self))
 
     def _repr_html_(self) -> str:
@@ -214,7 +241,7 @@ def account_of(run: Run) -> Any:
             single = outputs.shape[1] == 1
             confidence = np.maximum(outputs, 1 - outputs)[:, 0] if single else outputs.max(axis=1)
     elif run.task == "multilabel":
-        true, predicted = data.y, (outputs > run._threshold).astype(int)
+        true, predicted = data.y, (outputs > run.decides_at).astype(int)
     else:
         true, predicted = run.preprocessing.values(data.y), run.preprocessing.values(outputs)
     hidden = hidden_answers(run.network, run.params, run.state.layers)
@@ -240,12 +267,47 @@ def account_of(run: Run) -> Any:
         feature_names=run.preprocessing.feature_names,
         image_shape=data.image_shape,
         held_out=name,
+        observed=run.observations if run.records else None,
+        expected=_expected(run),
+        batch_size=_batch_size(run, split),
+        film=_in_units(run),
+        per_epoch=run.per_epoch,
         seen=map_of(run.preprocessing, plane, data, run.answers, hidden) if plane else None,
-        threshold=run._threshold,
+        threshold=run.decides_at,
         curve=curve_of(run.preprocessing, data, run.answers),
         weights=weight_images(run.params, data.image_shape),
         spec=to_toml(run.spec),
     )
+
+
+def _expected(run: Run) -> np.ndarray | None:
+    """The part of the last layer's delta that theory expects at each dense layer or block before training; else NaN."""
+    layers = run.network.layers
+    stages = [index for index, layer in enumerate(layers) if isinstance(layer, Dense | Residual)]
+    if not run.records or not stages:
+        return None
+    network, _ = fused(run.network, run.spec.loss)
+    start = run.network.initialize(run.spec.training.seed, (run.preprocessing.features,))
+    square = float(run.observations["input_rms"][0]) ** 2
+    expected = np.full(len(layers), np.nan)
+    expected[stages] = predicted(network.layers, [start.params], square, stages)[1]
+    return expected
+
+
+def _in_units(run: Run) -> Film | None:
+    """The film of a run with answers in the target's own units."""
+    if run.film is None or run.task != "regression":
+        return run.film
+    outputs = run.film.outputs
+    return run.film._replace(
+        outputs=run.preprocessing.values(outputs.reshape(-1, outputs.shape[-1])).reshape(outputs.shape)
+    )
+
+
+def _batch_size(run: Run, split: Split) -> int:
+    """The rows of an update."""
+    size, rows = run.spec.training.batch_size, len(split.train)
+    return min(rows, size * run.spec.training.accumulate) if isinstance(size, int) else rows
 
 
 def _title(run: Run) -> str:
@@ -276,7 +338,9 @@ def load(folder: str | Path) -> Run:
     return Run(
         spec=spec,
         state=load_state(path / STATE, template),
-        history=read_metrics(path / "metrics.jsonl"),
+        history=read_records(path / "metrics.jsonl"),
+        records=tuple(read_records(path / "probes.jsonl")),
+        film=Film.load(path),
         preprocessing=preprocessing,
         folder=path,
         **{name: result[name] for name in RESULT}
@@ -302,7 +366,7 @@ def prediction_table(run: Run, table: Any) -> Any:
             columns["output"] = outputs[:, 0]
     else:
         values = (
-            run.preprocessing.values(outputs) if run.task == "regression" else (outputs > run._threshold).astype(int)
+            run.preprocessing.values(outputs) if run.task == "regression" else (outputs > run.decides_at).astype(int)
         )
         columns = {
             f"prediction({name})" if len(names) > 1 else "prediction": values[:, i] for i, name in enumerate(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -23,24 +23,27 @@ from .files import remove
 from .folders import (
     Journal,
     make_folder,
-    read_metrics,
+    read_records,
     read_result,
     write_spec,
 )
+from .frames import FRAMES, Film, Frames
 from .linear_units import LinearTraining, LinearUnit, best_threshold, decided_at, linear_training, tunes
 from .network import Network
 from .parts import Layer, Loss, Optimizer
-from .probes import confusion_matrix
+from .probes import Light, Off, Probes, Record, confusion_matrix
+from .probing import Recorder
 from .regularization import Regularization
-from .runs import STATE, Run, sets_of, spec_in, unit_of
+from .runs import STATE, Run, load, sets_of, spec_in, unit_of
 from .schedules import adaptives
 from .snapshots import check_records, fingerprint, load_snapshot, newest, remove_remains, save_snapshot
-from .spec import Spec, WholeSpec, completed, differences
+from .spec import Spec, WholeSpec, completed, differences, read_spec
 from .step import State
 from .stopping import Stopping
 from .training import (
     Checkpoints,
     Fit,
+    Onlooker,
     Progress,
     Snapshot,
     answers,
@@ -50,6 +53,7 @@ from .training import (
     judge_of,
     start_state,
 )
+from .worksheet import Working
 
 
 def train(
@@ -70,14 +74,16 @@ def train(
     accumulate: int = 1,
     clip: Clipping | str | dict[str, Any] | None = None,
     average: float | None = None,
+    probes: Probes | str | dict[str, Any] = "light",
     folder: str | Path | None = None,
     progress: bool = True,
 ) -> Run:
     """Train a network on data and return the run.
 
     network is a `Network`, its layers, or a linear unit ("perceptron"). data is a `Data`, or what its `source` may be:
-    a name ("digits"), the path of a table, or (x, y). What is not given suits the data; the optimizer is Adam. With a
-    folder the run is written there while it trains, and `resume` goes on where it was stopped. Raises InputError for
+    a name ("digits"), the path of a table, or (x, y). What is not given suits the data; the optimizer is Adam. `probes`
+    say how much is recorded beside the loss, as `run.observations`: "off", "light", "standard" or "full". With a folder
+    the run is written there while it trains, and `resume` goes on where it was stopped. Raises InputError for
     whatever does not fit together.
 
     >>> layers = ["dense 8", "tanh", "dense 2", "softmax"]
@@ -89,7 +95,7 @@ def train(
     training |= {"precision": precision, "device": device, "accumulate": accumulate, "clip": clip, "average": average}
     layers = {"layers": network} if isinstance(network, Sequence) and not isinstance(network, str) else network
     sections = {"data": data, "network": layers, "loss": loss, "optimizer": optimizer, "training": training}
-    more = {"regularization": regularization, "stopping": stopping, "checkpoints": checkpoints}
+    more = {"regularization": regularization, "stopping": stopping, "checkpoints": checkpoints, "probes": probes}
     spec = Spec.of(sections | more)
     from .display import loading, shown
 
@@ -103,12 +109,13 @@ def run_spec(
     folder: Path | None = None,
     told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
     loading: Callable[[int, int], None] = lambda done, total: None,
+    onlookers: Callable[[WholeSpec, Split], Sequence[Onlooker]] = lambda spec, split: (),
 ) -> Run:
     """Load the data, train, measure, and write the run's directory if a folder is given.
 
     Everything that can be wrong with the spec, the data or the folder is found before the folder is made. `told` hears
     of the completed spec and the data before training starts, `loading` of the rows made ready so far and in all, where
-    that takes its time.
+    that takes its time. `onlookers` makes those who look at the training beside its probes.
     """
     split = spec.data.load(spec.training.seed, loading)
     whole = completed(spec, split.train)
@@ -120,20 +127,47 @@ def run_spec(
     if folder is not None:
         make_folder(folder)
         write_spec(folder, whole)
-    return _trained(whole, split, engine, watch, folder, None)
+    return _trained(whole, split, engine, watch, folder, None, (), None, onlookers(whole, split))
 
 
-def trained(spec: Spec, watch: Callable[[Progress], None] = lambda progress: None) -> Run:
-    """The run of a spec, for what is of no use unless it was trained to its end: Ctrl-C is a KeyboardInterrupt."""
-    run = run_spec(spec, watch)
+def trained(
+    spec: Spec,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    onlookers: Callable[[WholeSpec, Split], Sequence[Onlooker]] = lambda spec, split: (),
+) -> Run:
+    """The run of a spec, for what is of no use unless it was trained to its end: Ctrl-C is a KeyboardInterrupt.
+
+    Its probes are off; whoever wants to see more brings his own onlookers.
+    """
+    run = run_spec(dataclasses.replace(spec, probes=Off()), watch, onlookers=onlookers)
     if run.interrupted:
         raise KeyboardInterrupt
     return run
 
 
+def run_of(
+    source: Run | Spec | Mapping[str, Any] | str | Path,
+    watch: Callable[[Working], None],
+    onlookers: Callable[[WholeSpec, Split], Sequence[Onlooker]] = lambda spec, split: (),
+) -> Run:
+    """The run that is meant: itself, that of a folder, or what a spec (a file, a name, its tables) is trained to."""
+    if isinstance(source, str | Path):
+        if (Path(source) / "spec.toml").is_file():
+            return load(source)
+        source = read_spec(str(source))
+    if isinstance(source, Run):
+        return source
+
+    def told(progress: Progress) -> None:
+        epochs = progress.training.epochs
+        watch(Working(f"training, epoch {progress.epoch} of {epochs}", progress.step / progress.steps))
+
+    return trained(Spec.of(source), told, onlookers)
+
+
 def _check(spec: WholeSpec, split: Split) -> Course:
     """The rows that training will meet. Raises InputError for whatever in the spec does not suit the data."""
-    course = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
+    course = _course(spec, split)
     judge_of(spec.stopping, spec.optimizer, course, split.validation)
     if tunes(spec.loss) and (split.validation is None or split.train.outputs > 2):
         found = "there are none; set data.validation" if split.validation is None else "there are more classes than two"
@@ -205,16 +239,26 @@ def resume_run(
     training = spec.training
     start = start_state(spec.network, spec.optimizer, training.seed, split.train.features, training.average)
     snapshot = load_snapshot(checkpoint, start)
-    history = tuple(record for record in read_metrics(path / "metrics.jsonl") if record["step"] <= snapshot.state.step)
+    history = tuple(record for record in read_records(path / "metrics.jsonl") if record["step"] <= snapshot.state.step)
     snapshot = _still_valid(snapshot._replace(history=history), spec, [*differing, *(f"data: {name}" for name in rows)])
     check_records(snapshot, _check(spec, split).per_epoch)
     told(spec, split)
     remove_remains(path, checkpoint)
     # What an earlier end has left is true no longer.
-    for name in ("result.json", "report.html", STATE.with_suffix(".json"), STATE):
+    step, film = int(snapshot.state.step), Film.load(path)
+    records = [record for record in read_records(path / "probes.jsonl") if record["step"] < step]
+    for name in (
+        "result.json",
+        "report.html",
+        "probes.jsonl",
+        FRAMES.with_suffix(".json"),
+        FRAMES,
+        STATE.with_suffix(".json"),
+        STATE,
+    ):
         remove(path / name)
     write_spec(path, spec)
-    return _trained(spec, split, engine, watch, path, snapshot)
+    return _trained(spec, split, engine, watch, path, snapshot, records, film.before(step) if film else None, ())
 
 
 def _still_valid(snapshot: Snapshot, spec: WholeSpec, changes: Sequence[str]) -> Snapshot:
@@ -243,12 +287,17 @@ def _trained(
     watch: Callable[[Progress], None],
     folder: Path | None,
     snapshot: Snapshot | None,
+    records: Sequence[Record],
+    film: Film | None,
+    onlookers: Sequence[Onlooker],
 ) -> Run:
     began = time.perf_counter()
     keep: Callable[[Snapshot], None] | None = None
-    record = watch
+    record, course = watch, _course(spec, split)
+    recorder = _recorder(spec, course, records)
+    frames = _frames(spec, split, course, film)
     if folder is not None:
-        record, keep = _recorded(spec, split, folder, watch, snapshot)
+        record, keep = _recorded(spec, split, folder, watch, snapshot, recorder)
     fitted = fit(
         spec.network,
         spec.loss,
@@ -264,6 +313,7 @@ def _trained(
         checkpoints=spec.checkpoints,
         keep=keep,
         resume=snapshot,
+        onlookers=[*onlookers, *(own for own in (recorder, frames) if own)],
     )
     seconds = time.perf_counter() - began
     threshold = _tuned(spec, fitted.state, split, engine)
@@ -288,6 +338,9 @@ def _trained(
         diverged=fitted.diverged,
         threshold=threshold,
         remarks=tuple(remarks),
+        per_epoch=course.per_epoch,
+        records=tuple(recorder.records) if recorder else (),
+        film=frames.film if frames else None,
         folder=folder,
         split=split,
     )
@@ -298,6 +351,25 @@ def _trained(
     if folder is not None:
         run.write(folder)
     return run
+
+
+def _course(spec: WholeSpec, split: Split) -> Course:
+    return course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
+
+
+def _recorder(spec: WholeSpec, course: Course, records: Sequence[Record]) -> Recorder | None:
+    """The onlooker that the probes of a spec ask for; `records` are those of a part that has gone before."""
+    if not isinstance(spec.probes, Light):
+        return None
+    start = spec.network.initialize(spec.training.seed, (course.data.features,))
+    return Recorder(spec.probes, course, start.params, records)
+
+
+def _frames(spec: WholeSpec, split: Split, course: Course, film: Film | None) -> Frames | None:
+    """The onlooker that films what the network answers over its inputs; `film` is that of a part gone before."""
+    if not isinstance(spec.probes, Light):
+        return None
+    return Frames(film, course.steps) if film else Frames.of(split.preprocessing, split.train, course.steps)
 
 
 def _linear_unit(spec: WholeSpec, split: Split) -> LinearTraining | None:
@@ -319,10 +391,22 @@ def _tuned(spec: WholeSpec, state: State, split: Split, engine: Engine) -> float
 
 
 def _recorded(
-    spec: WholeSpec, split: Split, folder: Path, watch: Callable[[Progress], None], snapshot: Snapshot | None
+    spec: WholeSpec,
+    split: Split,
+    folder: Path,
+    watch: Callable[[Progress], None],
+    snapshot: Snapshot | None,
+    recorder: Recorder | None,
 ) -> tuple[Callable[[Progress], None], Callable[[Snapshot], None]]:
     """A watch that also writes the record of each epoch, and what keeps the snapshots of a training, in its folder."""
-    journal = Journal(folder, snapshot.history if snapshot else ())
+    journal = Journal(folder / "metrics.jsonl", snapshot.history if snapshot else ())
+    notes = Journal(folder / "probes.jsonl", recorder.records) if recorder else None
+
+    def write(history: Sequence[dict[str, float]], flush: bool = False) -> None:
+        journal.write(history, flush)
+        if recorder and notes:
+            notes.write(recorder.records, flush)
+
     facts = {
         "spec": spec.describe(),
         "rows": _fingerprints(split),
@@ -330,13 +414,13 @@ def _recorded(
     }
 
     def record(progress: Progress) -> None:
-        journal.write(progress.history)
+        write(progress.history)
         watch(progress)
 
     def keep(snapshot: Snapshot) -> None:
         try:
             # A checkpoint is never newer than the records that belong to it.
-            journal.write(snapshot.history, flush=True)
+            write(snapshot.history, flush=True)
             save_snapshot(folder, snapshot, facts, spec.checkpoints.keep)
         except InputError as error:
             fault = (

@@ -5,7 +5,8 @@ Inputs here are prepared rows, as a network takes them; places and values are in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,8 +30,8 @@ Answers = Callable[[np.ndarray], np.ndarray]
 class Plane(NamedTuple):
     """A plane in the space of d inputs: the place (s, t) is the input origin + s directions[0] + t directions[1].
 
-    origin (d,), directions (2, d) at right angles, the names of both axes, and the share of the inputs' variance that
-    each explains: `()` where the plane holds all inputs there are.
+    origin (d,), directions (2, d) at right angles, the names of both axes, and the share of the training rows' variance
+    that each explains: `()` where the plane holds all inputs there are.
     """
 
     origin: np.ndarray
@@ -46,6 +47,10 @@ class Plane(NamedTuple):
     def places(self, x: np.ndarray) -> np.ndarray:
         """Where inputs (n, d) stand on the plane, or would if they fell down upon it: (n, 2)."""
         return (np.asarray(x, dtype=float) - self.origin) @ self.directions.T / np.square(self.directions).sum(axis=1)
+
+    def below(self, x: np.ndarray) -> np.ndarray:
+        """The inputs of the plane that are nearest to inputs (n, d): (n, d) float32."""
+        return (self.origin + self.places(x) @ self.directions).astype(np.float32)
 
 
 class Map(NamedTuple):
@@ -113,23 +118,62 @@ def plane_of(preprocessing: Preprocessing, train: Dataset | Streamed) -> Plane |
     if preprocessing.image_shape or not 2 <= features <= most:
         return None
     if features == 2:
-        shift, span = (np.broadcast_to(pair, 2) for pair in (preprocessing.shift, preprocessing.span))
-        first, second = preprocessing.feature_names
-        return Plane(-shift / span, np.diag(1 / span), (first, second))
+        return slice_of(preprocessing, train, (0, 1))
+    return principal_plane(train)
+
+
+def slice_of(
+    preprocessing: Preprocessing,
+    train: Dataset | Streamed,
+    chosen: tuple[int, int],
+    at: Mapping[int, float] = MappingProxyType({}),
+) -> Plane:
+    """The plane of two `chosen` inputs in their own units; the others stay at their mean, or where `at` says.
+
+    The means are those of the training rows (of a first part of rows that stream). Inputs are meant by their numbers
+    from 0; `at` gives their values in their own units.
+
+    >>> rows = np.array([[1.0, 1.0, 5.0], [3.0, 5.0, 9.0]])
+    >>> fitted, _ = Preprocessing.fit(rows, np.array([0, 1]), "classification", "standard")
+    >>> plane = slice_of(fitted, fitted.dataset(rows, [0, 1]), (2, 0), {1: 5.0})
+    >>> plane.axes, fitted.unscaled(plane.inputs(np.array([6.0]), np.array([2.0]))).tolist()
+    (('x2', 'x0'), [[2.0, 5.0, 6.0]])
+    """
+    features, names = preprocessing.features, preprocessing.feature_names
+    shift, span = (np.broadcast_to(pair, features) for pair in (preprocessing.shift, preprocessing.span))
+    pair, axes = list(chosen), (names[chosen[0]], names[chosen[1]])
+    directions = np.zeros((2, features))
+    directions[[0, 1], pair] = 1 / span[pair]
+    if features == 2:
+        return Plane(-shift / span, directions, axes)
+    rows = next(train.parts()).x
+    origin = rows.mean(axis=0, dtype=float)
+    variances = sum((np.square(away).sum(axis=0) for away in _away(rows, origin)), np.zeros(features))
+    for place, value in at.items():
+        origin[place] = (value - shift[place]) / span[place]
+    origin[pair] = -shift[pair] / span[pair]
+    first, second = (float(variances[k] / max(variances.sum(), 1e-300)) for k in pair)
+    return Plane(origin, directions, axes, (first, second))
+
+
+def principal_plane(train: Dataset | Streamed) -> Plane | None:
+    """The plane of the two leading principal axes of the prepared rows of `train`; None where they are on one line."""
     rows = next(train.parts()).x
     mean = rows.mean(axis=0, dtype=float)
-    covariance = np.zeros((features, features))
-    for start in range(0, len(rows), _ROWS):
-        away = rows[start : start + _ROWS] - mean
-        covariance += away.T @ away / len(rows)
+    covariance = sum((away.T @ away for away in _away(rows, mean)), np.zeros((len(mean),) * 2)) / len(rows)
     variances, axes = np.linalg.eigh(covariance)
-    if variances[-2] <= 1e-12 * max(variances[-1], 1e-300):
+    if len(mean) < 2 or variances[-2] <= 1e-12 * max(variances[-1], 1e-300):
         return None
     directions = axes[:, [-1, -2]].T
     # An axis has no direction of its own: its largest part counts as positive.
     signs = np.sign(directions[[0, 1], np.abs(directions).argmax(axis=1)])
     explained = tuple(float(variances[place] / variances.sum()) for place in (-1, -2))
     return Plane(mean, signs[:, None] * directions, ("first principal axis", "second principal axis"), explained)
+
+
+def _away(rows: np.ndarray, mean: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows less their mean, in 64-bit numbers, some at a time."""
+    return (rows[start : start + _ROWS] - mean for start in range(0, len(rows), _ROWS))
 
 
 def map_of(
@@ -141,7 +185,7 @@ def map_of(
     """
     every = -(-len(data) // _MOST_POINTS)
     points = plane.places(data.x[::every])
-    x, y = (_around(column, _PLACES) for column in points.T)
+    x, y = grid_around(points, _PLACES)
     outputs, true = answers(plane.inputs(x, y)), data.y[::every]
     if preprocessing.task == "regression":
         outputs, true = preprocessing.values(outputs), preprocessing.values(true)
@@ -202,6 +246,12 @@ def weight_images(params: Tree, image_shape: tuple[int, int] | None) -> Images |
     W = np.asarray(dense.W)
     units = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:_MOST_IMAGES]
     return Images(units, W[:, units].T.reshape(-1, *image_shape), W.shape[1])
+
+
+def grid_around(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places along both axes, `count` each, of a grid that spans points (n, 2) with a margin."""
+    x, y = (_around(column, count) for column in points.T)
+    return x, y
 
 
 def _around(values: np.ndarray, count: int) -> np.ndarray:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thalweg.figures import boundary, fitted_curve, fitted_surface, unit_maps, weight_images
+from thalweg.figures import (
+    boundary,
+    boundary_frames,
+    fitted_curve,
+    fitted_surface,
+    surface_frames,
+    unit_maps,
+    weight_images,
+)
 
 X, Y = np.linspace(-1, 1, 21), np.linspace(-2, 2, 41)
 LINE = X - 0.5 * Y[:, None]
@@ -95,3 +103,28 @@ def test_weight_images_stand_in_their_order_on_a_scale_about_zero():
         np.testing.assert_array_equal(mosaic[there].reshape(10, 4), picture)
     assert np.isnan(mosaic[numbers == 0]).all()
     assert [note.text for note in figure.layout.annotations] == [str(k) for k in range(11, 0, -1)]
+
+
+@pytest.mark.parametrize("classes", [1, 2, 4])
+def test_frames_have_the_lines_of_the_boundary_of_their_step_and_one_scale(classes):
+    outputs = np.random.default_rng(0).normal(size=(3, 41, 21, classes)).astype(np.float32)
+    figure = boundary_frames([0, 5, 50], X, Y, outputs, steps_per_epoch=5)
+    for frame, one in zip(figure.frames, outputs, strict=True):
+        alone = boundary(X, Y, one).data
+        assert frame.traces == tuple(range(len(frame.data)))
+        np.testing.assert_allclose(frame.data[0].z, alone[0].z, rtol=1e-6)
+        for line, alone_line in zip(frame.data[1:], alone[1:], strict=True):
+            level = alone_line.contours.start
+            # A frame holds short numbers: those beside 0 may have come to stand on it.
+            sure = np.abs(alone_line.z - level) > 1e-3
+            np.testing.assert_array_equal(np.sign(line.z - level)[sure], np.sign(alone_line.z - level)[sure])
+    # What is seen at first is the last frame.
+    np.testing.assert_array_equal(figure.data[0].z, figure.frames[-1].data[0].z)
+    assert [frame.name for frame in figure.frames] == ["step 0, epoch 0", "step 5, epoch 1", "step 50, epoch 10"]
+    assert figure.data[0].zmin is not None
+
+
+def test_frames_of_a_surface_keep_the_colours_of_the_last():
+    film = surface_frames([0, 9], X, Y, np.stack([100 * LINE, LINE]), np.zeros((1, 2)), np.array([7.0]), "y")
+    assert (film.layout.coloraxis.cmin, film.layout.coloraxis.cmax) == (LINE.min(), 7.0)
+    np.testing.assert_allclose(film.frames[0].data[0].z, 100 * LINE, rtol=1e-6)

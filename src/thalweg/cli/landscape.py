@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +18,7 @@ from .shared import (
     Target,
     changes_of,
     hand_over,
-    spec_and_name,
+    run_or_spec,
 )
 
 
@@ -54,17 +53,12 @@ def landscape(
     thalweg landscape iris --kind line --span 2 --json
     """
     from ..display import working
-    from ..errors import InputError
     from ..loss_landscape import landscape as around
     from ..worksheet import form_of
 
     wanted = form_of(out, "json" if json else form)
     changes = changes_of(data, target, data_dir, None, None, None, None)
-    source: Any = spec
-    if spec is None or not (Path(spec) / "spec.toml").is_file():
-        source, _ = spec_and_name("landscape", spec, data, changes, settings or [])
-    elif changes or settings:
-        raise InputError("landscape", f"a run is shown as it was trained, and takes no --set and no data: {spec}")
+    source = run_or_spec("landscape", spec, data, changes, settings or [])
     chosen: Any = kind
     with working(quiet) as watch:
         found = around(source, chosen, points=points, span=span, samples=samples, seed=seed, watch=watch)

@@ -78,6 +78,19 @@ def spec_and_name(
     return spec_of(table, spec or command), Path(spec or data or "run").stem
 
 
+def run_or_spec(
+    command: str, source: str | None, data: str | None, changes: list[tuple[str, Any]], settings: list[str]
+) -> Any:
+    """The folder of a run as it is, or the spec that a command's arguments describe."""
+    from ..errors import InputError
+
+    if source is None or not (Path(source) / "spec.toml").is_file():
+        return spec_and_name(command, source, data, changes, settings)[0]
+    if changes or settings:
+        raise InputError(command, f"a run is shown as it was trained, and takes no --set and no data: {source}")
+    return source
+
+
 def print_json(value: Any) -> None:
     """Print it as JSON on stdout."""
     import json

@@ -1,5 +1,5 @@
 """The shell: `thalweg train`, `lr-range`, `predict`, `runs`, `report`, `explain`, `gradient-flow`,
-`landscape`, `arena`, `lesson`, `exercise`.
+`landscape`, `boundary`, `arena`, `lesson`, `exercise`.
 
 What takes time to import is imported when it is needed.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import arena, landscape, learning, training
+from . import arena, boundary, landscape, learning, training
 from .shared import EXIT_INPUT, EXIT_INTERRUPTED
 
 app = typer.Typer(
@@ -24,7 +24,15 @@ app = typer.Typer(
 
 for command in (
     *(training.train, training.lr_range, training.predict, training.runs, training.report),
-    *(learning.explain, learning.gradient_flow, landscape.landscape, arena.arena, learning.lesson, learning.exercise),
+    *(
+        learning.explain,
+        learning.gradient_flow,
+        landscape.landscape,
+        boundary.boundary,
+        arena.arena,
+        learning.lesson,
+        learning.exercise,
+    ),
 ):
     app.command()(command)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -40,6 +40,9 @@ def train(
     seed: Seed = None,
     engine: EngineName = None,
     device: DeviceName = None,
+    probes: Annotated[
+        str | None, typer.Option("--probes", help='off, light, standard or full; "standard 50": every 50 steps.')
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with this run, which was stopped or broken off.")
     ] = None,
@@ -56,11 +59,13 @@ def train(
     thalweg train digits
     thalweg train examples/rings.toml --epochs 50 --set optimizer.learning_rate=0.01
     thalweg train --data titanic.csv --target survived
+    thalweg train mnist --probes standard
     thalweg train --resume runs/digits-20260102-101500
     """
     from ..errors import InputError
 
     changes = changes_of(data, target, data_dir, epochs, seed, engine, device)
+    changes += [("probes", probes)] if probes else []
     if resume is not None:
         if spec is not None or out is not None:
             raise InputError(
@@ -263,11 +268,34 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write to this file [default: report.html of the run].")
     ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Write the charts to this folder instead, each as a picture.")
+    ] = None,
+    image_format: Annotated[str, typer.Option("--image-format", help="png, svg or pdf.")] = "png",
+    quiet: Quiet = False,
 ) -> None:
-    """Write the report of a run anew, and print its path."""
+    """Write the report of a run anew, or its charts as pictures, and print the paths.
+
+    \b
+    thalweg report runs/digits-20260102-101500
+    thalweg report runs/digits-20260102-101500 --images pictures --image-format svg
+    """
+    from ..display import working
+    from ..errors import InputError
+    from ..figures import save_images
     from ..files import commit
     from ..runs import load
+    from ..worksheet import Working
 
-    path = out or run / "report.html"
-    commit(path, load(run).report().encode())
-    print(path)
+    found, kind = load(run), cast(Any, image_format)
+    if images is None:
+        path = out or run / "report.html"
+        commit(path, found.report().encode())
+        print(path)
+        return
+    if out is not None:
+        raise InputError("report", "writes the page (--out) or the pictures (--images), not both at once")
+    with working(quiet) as watch:
+        watch(Working("drawing"))
+        files = save_images(found.figures(), images, kind)
+    print(*files, sep="\n")

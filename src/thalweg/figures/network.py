@@ -18,6 +18,7 @@ _GROUNDS, _BORDER = ("#a5cde8", "#efbf9e", "#99d8c7", "#ebd6e4", "#f5d899", "#bb
 _SHADES = [[0, "#79b5dd"], [0.5, "#f4f4f4"], [1, "#e69e6e"]]
 _PANELS_IN_A_ROW, _PICTURES_IN_A_ROW = 4, 8
 _MOST_BORDERS = 12
+_FRAME_MILLISECONDS, _CONTROL = 350, "rgba(128, 132, 140, 0.45)"
 
 
 def boundary(
@@ -45,6 +46,66 @@ def boundary(
     marks = samples(points, classes, [_plain(name) for name in names])
     figure = go.Figure([*_said(x, y, outputs, names, threshold, axes), *marks])
     return _over(figure, x, y, axes, title).update_layout(height=480, showlegend=True)
+
+
+def boundary_frames(
+    steps: Sequence[int] | np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    outputs: np.ndarray,
+    points: np.ndarray | None = None,
+    classes: np.ndarray | None = None,
+    names: Sequence[str] = (),
+    threshold: float = 0.5,
+    axes: tuple[str, str] = ("x1", "x2"),
+    title: str = "Decision boundary through the training",
+    steps_per_epoch: int | None = None,
+) -> go.Figure:
+    """The decision boundary after each of `steps` (f,): `outputs` (f, len(y), len(x), K); the rest as for `boundary`.
+
+    A slider chooses the step, and buttons play and stop. All steps share one scale; the last is the one to be seen at
+    first.
+
+    >>> x, steps = np.linspace(0, 1, 3), [0, 10]
+    >>> film = boundary_frames(steps, x, x, np.stack([x + 0 * x[:, None], x * x[:, None]])[..., None])
+    >>> [frame.name for frame in film.frames], film.layout.sliders[0].active
+    (['step 0', 'step 10'], 1)
+    """
+    moving = [[_short(trace) for trace in _said(x, y, one, names, threshold, axes, outputs)] for one in outputs]
+    marks = samples(points, classes, [_plain(name) for name in names])
+    figure = go.Figure([*moving[-1], *marks])
+    figure = _over(figure, x, y, axes, title).update_layout(height=480, showlegend=True)
+    return _in_frames(figure, steps, moving, steps_per_epoch)
+
+
+def surface_frames(
+    steps: Sequence[int] | np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    values: np.ndarray,
+    points: np.ndarray,
+    true: np.ndarray,
+    name: str,
+    axes: tuple[str, str] = ("x1", "x2"),
+    title: str = "",
+    steps_per_epoch: int | None = None,
+) -> go.Figure:
+    """A fitted surface after each of `steps` (f,): values (f, len(y), len(x)); the rest as for `fitted_surface`.
+
+    The colours are scaled to the last surface and the samples.
+
+    >>> x, one = np.array([0.0, 1.0]), np.array([1.0])
+    >>> film = surface_frames([0, 5], x, x, np.zeros((2, 2, 2)), np.array([[0.5, 0.5]]), one, "sum")
+    >>> len(film.frames), film.layout.coloraxis.cmax
+    (2, 1.0)
+    """
+    title = title or f"Fitted {_plain(name)} through the training"
+    figure = fitted_surface(x, y, values[-1], points, true, name, axes, title)
+    ends = np.concatenate([values[-1].ravel(), np.ravel(true)])
+    ends = ends[np.isfinite(ends)]
+    if ends.size:
+        figure.update_layout(coloraxis={"cmin": float(ends.min()), "cmax": float(ends.max())})
+    return _in_frames(figure, steps, [[_short(go.Heatmap(z=one))] for one in values], steps_per_epoch)
 
 
 def fitted_surface(
@@ -185,21 +246,42 @@ def weight_images(
 
 
 def _said(
-    x: np.ndarray, y: np.ndarray, outputs: np.ndarray, names: Sequence[str], threshold: float, axes: tuple[str, str]
+    x: np.ndarray,
+    y: np.ndarray,
+    outputs: np.ndarray,
+    names: Sequence[str],
+    threshold: float,
+    axes: tuple[str, str],
+    shown: np.ndarray | None = None,
 ) -> list[go.Heatmap | go.Contour]:
-    """The ground, and the lines where the answer changes: what moves where a boundary is shown through a training."""
+    """The ground, and the lines where the answer changes.
+
+    `shown` are the outputs (f, len(y), len(x), K) of all frames that take turns: they then have one scale, and lines of
+    the same classes.
+    """
+    every = outputs[None] if shown is None else shown
     hover = f"{_plain(axes[0])} %{{x:.3~g}}, {_plain(axes[1])} %{{y:.3~g}}<br>"
     count = outputs.shape[-1]
     if count > 2:
-        return _regions(x, y, outputs, names, hover)
+        return _regions(x, y, outputs, names, hover, every)
     second = _plain(names[1]) if len(names) > 1 else "class 1"
-    probable = bool((outputs >= 0).all() and (outputs <= 1).all())
-    if count == 2 and not probable:
-        values, threshold = outputs[..., 1] - outputs[..., 0], 0.0
-    else:
-        values, threshold = outputs[..., -1], threshold if count == 1 else 0.5
+    probable = bool((every >= 0).all() and (every <= 1).all())
+
+    def for_second(outputs: np.ndarray) -> np.ndarray:
+        return outputs[..., 1] - outputs[..., 0] if count == 2 and not probable else outputs[..., -1]
+
+    if count == 2:
+        threshold = 0.5 if probable else 0.0
+    values = for_second(outputs)
     told = f"p({second})" if probable else f"for {second}"
-    ends = {"zmin": 0, "zmax": 1} if probable and threshold == 0.5 else {"zmid": threshold}
+    if probable and threshold == 0.5:
+        ends = {"zmin": 0.0, "zmax": 1.0}
+    elif shown is None:
+        ends = {"zmid": threshold}
+    else:
+        last = np.abs(for_second(shown[-1]) - threshold)
+        reach = float(last[np.isfinite(last)].max(initial=0.0)) or 1.0
+        ends = {"zmin": threshold - reach, "zmax": threshold + reach}
     ground = go.Heatmap(
         x=x,
         y=y,
@@ -213,7 +295,7 @@ def _said(
 
 
 def _regions(
-    x: np.ndarray, y: np.ndarray, outputs: np.ndarray, names: Sequence[str], hover: str
+    x: np.ndarray, y: np.ndarray, outputs: np.ndarray, names: Sequence[str], hover: str, every: np.ndarray
 ) -> list[go.Heatmap | go.Contour]:
     count, said = outputs.shape[-1], outputs.argmax(axis=-1).astype(np.uint8)
     named = np.array([_plain(names[k]) if k < len(names) else f"class {k}" for k in range(count)])
@@ -229,10 +311,10 @@ def _regions(
         showscale=False,
         hovertemplate=f"{hover}says class %{{z}} (from 0)<extra></extra>",
     )
-    if count <= _MOST_BORDERS:
+    if count <= _MOST_BORDERS and len(every) == 1:
         ground.update(text=named[said], hovertemplate=f"{hover}says %{{text}}<extra></extra>")
     lines = []
-    for k in np.unique(said)[:_MOST_BORDERS]:
+    for k in np.unique(every.argmax(axis=-1))[:_MOST_BORDERS]:
         others = np.delete(outputs, k, axis=-1).max(axis=-1)
         lines.append(_line(x, y, outputs[..., k] - others, 0.0))
     return [ground, *lines]
@@ -250,6 +332,68 @@ def _line(x: np.ndarray, y: np.ndarray, values: np.ndarray, level: float) -> go.
         showlegend=False,
         hoverinfo="skip",
     )
+
+
+def _in_frames(
+    figure: go.Figure,
+    steps: Sequence[int] | np.ndarray,
+    moving: Sequence[Sequence[go.Heatmap | go.Contour]],
+    steps_per_epoch: int | None,
+) -> go.Figure:
+    """The figure with its first traces changing from step to step, a slider and buttons."""
+    names = [_moment(int(step), steps_per_epoch) for step in steps]
+    figure.frames = [
+        go.Frame(name=name, data=[type(trace)(z=trace.z) for trace in traces], traces=[*range(len(traces))])
+        for name, traces in zip(names, moving, strict=True)
+    ]
+    at_once: dict[str, object] = {"mode": "immediate", "transition": {"duration": 0}}
+    still = at_once | {"frame": {"duration": 0, "redraw": True}}
+    playing = at_once | {"frame": {"duration": _FRAME_MILLISECONDS, "redraw": True}, "fromcurrent": True}
+    slider = {
+        "active": len(names) - 1,
+        "steps": [{"label": name, "method": "animate", "args": [[name], still]} for name in names],
+        "currentvalue": {"prefix": "", "xanchor": "left", "font": {"size": 13}},
+        "ticklen": 0,
+        "font": {"size": 1},
+        "x": 0,
+        "len": 1,
+        "y": 0,
+        "pad": {"t": 40},
+        "bgcolor": _CONTROL,
+        "activebgcolor": BLUE,
+        "bordercolor": _CONTROL,
+    }
+    buttons = {
+        "type": "buttons",
+        "direction": "left",
+        "showactive": False,
+        "buttons": [
+            {"label": "Play", "method": "animate", "args": [None, playing]},
+            {"label": "Pause", "method": "animate", "args": [[None], still]},
+        ],
+        "x": 0,
+        "xanchor": "left",
+        "y": 0,
+        "yanchor": "top",
+        "pad": {"t": 104},
+        "bgcolor": "rgba(0, 0, 0, 0)",
+        "bordercolor": _CONTROL,
+    }
+    height = (figure.layout.height or 0) + 120
+    return figure.update_layout(sliders=[slider], updatemenus=[buttons], height=height, margin={"b": 160})
+
+
+def _moment(step: int, steps_per_epoch: int | None) -> str:
+    return f"step {step:,}" + (f", epoch {step / steps_per_epoch:.3g}" if steps_per_epoch else "")
+
+
+def _short(trace: go.Heatmap | go.Contour) -> go.Heatmap | go.Contour:
+    """The same trace in fewer bytes, for a page holds those of all frames."""
+    z = np.asarray(trace.z)
+    if trace.type == "contour" and trace.contours.start == 0 and (reach := np.abs(z).max()) < np.inf:
+        # Where it crosses 0 does not depend on its scale.
+        return trace.update(z=np.round(z * (32767 / (reach or 1.0))).astype(np.int16))
+    return trace if z.dtype == np.uint8 else trace.update(z=z.astype(np.float32))
 
 
 def _over(figure: go.Figure, x: np.ndarray, y: np.ndarray, axes: tuple[str, str], title: str) -> go.Figure:
