@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from thalweg.arrays import arrays_of, map_arrays
-from thalweg.losses import CrossEntropy, SquaredError
+from thalweg.layers import Branch
+from thalweg.losses import CrossEntropy, SoftmaxCrossEntropy, SquaredError
 from thalweg.network import Network
 from thalweg.noise import noise_key
 from thalweg.observation import alive, observe
@@ -777,3 +778,33 @@ def test_which_units_are_alive_is_asked_as_the_network_answers():
     found = alive(plan, state, batch, np.arange(30)[None])
     assert [len(units) for units in found] == [0, 0, 6, 0, 0]
     np.testing.assert_array_equal(found[2], (z > 0).any(axis=0))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_inside_of_residual_blocks_the_same_is_seen_as_outside(accumulate):
+    """Where the way around is 0 its layers are those of a plain network, and so is all that is recorded of them."""
+    inner = ["dense 5", "relu", "dense 4", "tanh"]
+    blocked = Network([{"kind": "residual", "layers": inner}, "dense 2"])
+    plain = Network([*inner, "dense 2"])
+    rng = np.random.default_rng(3)
+    batch = Batch(rng.normal(size=(12, 3)), rng.integers(2, size=12), np.ones(12))
+    start = blocked.initialize(1, (3,)).params
+    start = (Branch(start[0].layers, np.zeros_like(start[0].projection)), start[1])
+    own = {"accumulate": accumulate, "scores": ClassScores()}
+    found = {}
+    for name, network, params in (("blocked", blocked, start), ("plain", plain, (*start[0].layers, start[1]))):
+        states = network.initialize(1, (3,)).states
+        plan = Plan(network, SoftmaxCrossEntropy(), SGD(0.5), **own)
+        state = State(params, states, (), np.array(0), np.zeros(2, np.uint32))
+        rows = np.stack([np.arange(12), np.arange(12)])
+        with np.errstate(all="ignore"):
+            found[name] = observe(plan, Standard(), state, params, batch, rows)
+            found[name]["layers"]["alive"] = alive(plan, state, batch, rows)
+    # The next gradient has a part through the way around, which is no longer 0 after the step.
+    found["plain"]["layers"].pop("gradient_cosine")
+    for quantity, values in found["plain"]["layers"].items():
+        inside = found["blocked"]["layers"][quantity][1:]
+        for one, other in zip(inside, values, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, err_msg=quantity)
+    for quantity in ("loss", "signal_to_noise", "noise_scale"):
+        np.testing.assert_allclose(found["blocked"]["whole"][quantity], found["plain"]["whole"][quantity])

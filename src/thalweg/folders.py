@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import InputError
 from .files import commit
+from .layers import Residual
 from .network import Network
 from .parts import Layer, options_of
 from .spec import Spec, read_spec, to_toml
@@ -181,12 +182,19 @@ def layer_in_words(layer: Layer) -> str:
 
 
 def numbered_layers(network: Network) -> tuple[str, ...]:
-    """Each layer in words, with its number from the input on.
+    """Each layer in words, with its number from the input on; those inside of a residual block stand behind it.
 
-    >>> numbered_layers(Network(["dense 8", "relu"]))
-    ('1: dense 8', '2: relu')
+    >>> numbered_layers(Network(["dense 8", {"kind": "residual", "layers": ["relu"]}]))
+    ('1: dense 8', '2: residual (relu)', '2.1: relu')
     """
-    return tuple(f"{number}: {layer_in_words(layer)}" for number, layer in enumerate(network.layers, 1))
+    return tuple(_numbered(network.layers, ""))
+
+
+def _numbered(layers: Sequence[Layer], block: str) -> Iterator[str]:
+    for number, layer in enumerate(layers, 1):
+        yield f"{block}{number}: {layer_in_words(layer)}"
+        if isinstance(layer, Residual):
+            yield from _numbered(layer.layers, f"{block}{number}.")
 
 
 def network_in_words(network: Network) -> str:

@@ -37,8 +37,10 @@ def test_a_png_has_two_dots_a_unit_and_no_two_figures_share_a_file(tmp_path):
     assert sorted(file.name for file in (tmp_path / "images").iterdir()) == sorted(names)
     content = files[0].read_bytes()
     assert content.startswith(b"\x89PNG")
-    # The slider below the chart is left out.
-    assert struct.unpack(">II", content[16:24]) == (1800, 2 * (film().layout.height - 82))
+    # The slider below the chart is left out, and the margin is that of any chart again.
+    layout = film().layout
+    height = layout.height - layout.margin.b + learning_rate(HISTORY).layout.template.layout.margin.b
+    assert struct.unpack(">II", content[16:24]) == (1800, 2 * height)
 
 
 @pytest.mark.usefixtures("drawing")

@@ -12,6 +12,7 @@ from thalweg.figures import (
     gradient_noise,
     gradient_ribbon,
     histograms_over_time,
+    norms_over_time,
     sharpness,
     step_lengths,
     update_ratios,
@@ -50,7 +51,7 @@ def everything(count: int, layers=LAYERS, seed: int = 0) -> Observations:
         by_layer[f"{quantity}_histogram"] = rng.dirichlet(np.ones(32), (count, len(layers)))
         by_layer[f"{quantity}_low"] = -numbers(len(layers))
         by_layer[f"{quantity}_high"] = numbers(len(layers))
-    whole = {name: numbers() for name in ("noise_scale", "signal_to_noise", "largest_eigenvalue", "edge")}
+    whole = {name: numbers() for name in ("noise_scale", "signal_to_noise", "largest_eigenvalue", "learning_rate")}
     whole |= {name: rng.normal(size=count) for name in ("step_length", "hessian_trace", "hessian_trace_error")}
     whole |= {"gradient_norm": numbers(), "gradient_cosine": rng.uniform(-1, 1, count)}
     return observed(whole, by_layer, layers)
@@ -179,10 +180,22 @@ def test_steps_far_off_stand_at_the_edge_and_keep_their_number():
 
 
 def test_the_edge_stands_beside_the_largest_eigenvalue():
-    figure = sharpness(observed({"largest_eigenvalue": [10.0, -1.0, 30.0], "edge": [20.0, 20.0, 40.0]}))
+    figure = sharpness(observed({"largest_eigenvalue": [10.0, -1.0, 30.0], "learning_rate": [0.1, 0.1, 0.05]}))
     shown = lines(figure, "y")
     np.testing.assert_array_equal(shown["largest eigenvalue"], [10, np.nan, 30])
     np.testing.assert_array_equal(shown["2 / learning rate"], [20, 20, 40])
+
+
+def test_looks_without_a_hessian_leave_no_gap_in_the_sharpness():
+    seen = {"largest_eigenvalue": [10.0, None, 30.0], "learning_rate": [0.1, 0.1, 0.1], "hessian_trace": [5, None, 7]}
+    figure = sharpness(observed(seen))
+    assert [len(trace.x) for trace in figure.data] == [2, 2, 2]
+
+
+def test_a_gradient_of_exactly_zero_is_a_gap_on_a_logarithmic_axis():
+    seen = observed({"gradient_norm": [1.0, 0.0, 2.0]}, {"gradient_norm": [[1.0], [0.0], [2.0]]}, ("1: dense 1",))
+    for line in lines(norms_over_time(seen), "y").values():
+        np.testing.assert_array_equal(line, [1, np.nan, 2])
 
 
 def test_what_was_not_recorded_is_named():
@@ -223,10 +236,10 @@ def test_what_does_not_apply_says_why():
     assert len(shown.charts) == 1
     assert any("no unit here can die or saturate" in reason for reason in shown.left_out)
     assert any("sharpness" in reason and 'probes = "full"' in reason for reason in shown.left_out)
-    blocks = ("1: dense 4", "2: residual (dense 4, relu)", "3: dense 2")
-    ratios = [[0.1, np.nan, 0.2]]
-    shown = charts_of(observed(by_layer={"signal_to_noise": ratios}, layers=blocks))
-    assert "exact for dense layers only" in shown.left_out[-1]
+    blocks = ("1: batch_norm", "2: residual (dense 4)", "2.1: dense 4", "3: dense 2")
+    recorded = {"signal_to_noise": [[np.nan, np.nan, 0.1, 0.2]], "gradient_norm": [[1.0, 1.0, 1.0, 1.0]]}
+    shown = charts_of(observed(by_layer=recorded, layers=blocks))
+    assert "known of dense layers only; 1: batch_norm: left out" in shown.left_out[-1]
 
 
 def test_numbers_beyond_all_bounds_are_gaps():

@@ -75,7 +75,7 @@ def test_histogram_is_that_of_numpy(on, seed):
 
 
 def test_histogram_of_many_numbers_takes_every_second_or_third_row():
-    values = np.random.default_rng(0).normal(size=(3000, 50))
+    values = np.random.default_rng(0).normal(size=(200, 50))
     found = q.histogram(values, np.ones_like(values, dtype=bool))
     expected, edges = np.histogram(values[::2], bins=q.BINS)
     np.testing.assert_allclose(found.shares, expected / expected.sum())

@@ -105,14 +105,16 @@ def _anything(values: np.ndarray, positive: bool) -> bool:
 
 def _remarks(observations: Observations) -> list[str]:
     """What is missing in a chart that is drawn."""
-    ratios = observations.by_layer.get("signal_to_noise")
-    if ratios is None or not np.isfinite(ratios).any():
+    ratios, norms = (observations.by_layer.get(name) for name in ("signal_to_noise", "gradient_norm"))
+    if ratios is None or norms is None or not np.isfinite(ratios).any():
         return []
-    blocks = [name for name in observations.layers if name.split(": ", 1)[-1].startswith("residual")]
-    missing = [name for name in blocks if not np.isfinite(ratios[:, observations.layers.index(name)]).any()]
+    learns, known = (np.isfinite(values).any(axis=0) for values in (norms, ratios))
+    missing = [name for name, is_missing in zip(observations.layers, learns & ~known, strict=True) if is_missing]
+    # What is inside of a residual block stands behind it.
+    missing = [name for name in missing if " residual" not in name]
     if not missing:
         return []
-    return ["The noise of the gradient by layer is exact for dense layers only; residual blocks are left out."]
+    return [f"The noise of the gradient is known of dense layers only; {', '.join(missing)}: left out."]
 
 
 # --- what is seen, in numbers

@@ -48,10 +48,13 @@ class Panel(NamedTuple):
 def carriers(layers: Sequence[str]) -> np.ndarray:
     """The places of the dense layers and residual blocks, behind which delta is dL/dz; all where there are none.
 
-    >>> carriers(["1: dense 8", "2: relu", "3: dense 2"]).tolist()
-    [0, 2]
+    Layers inside of a block (2.1) carry no more than a part of what flows.
+
+    >>> carriers(["1: dense 8", "2: residual (dense 8)", "2.1: dense 8", "3: relu", "4: dense 2"]).tolist()
+    [0, 1, 4]
     """
-    kinds = [name.split(": ", 1)[-1].split(" ", 1)[0] for name in layers]
+    named = [name.split(": ", 1) for name in layers]
+    kinds = ["" if "." in words[0] else words[-1].split(" ", 1)[0] for words in named]
     found = np.flatnonzero([kind in ("dense", "residual") for kind in kinds])
     return found if found.size else np.arange(len(layers))
 
@@ -435,10 +438,12 @@ def _by_layer(observations: Observations, title: str, titles: dict[str, tuple[st
     """A panel for each of the quantities that were seen; {quantity: (title of its axis, whether it is logarithmic)}."""
     panels = []
     for name, (words, log) in titles.items():
-        values = observations.by_layer.get(name)
-        values = values if values is None or not log else _positive(values)
+        values, whole = (
+            found if found is None or not log else _positive(found)
+            for found in (observations.by_layer.get(name), observations.whole.get(name))
+        )
         if values is not None and _seen(values).size:
-            panels.append(Panel(words, values, observations.whole.get(name), log))
+            panels.append(Panel(words, values, whole, log))
     shown = _seen(*(panel.layers for panel in panels if panel.layers is not None))
     return _panels(observations, title, panels, shown, height=150 + 190 * len(panels))
 
