@@ -3,6 +3,7 @@
 spec.toml                   everything that decides the run
 metrics.jsonl               one line an epoch
 probes.jsonl                one line for each look of the probes
+frames.*                    what the network answered on a plane through its training, and its manifest
 checkpoints/step-*          what the training needs to go on (`snapshots`)
 checkpoints/final.*         the state that answers (safetensors), and its manifest with SHA-256 and the preprocessing
 result.json                 outcome, measures by set, facts and notes

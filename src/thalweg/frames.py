@@ -17,6 +17,8 @@ from .views import Plane, grid_around, plane_of
 
 FRAMES = Path("frames.safetensors")
 _FRAMES, _PLACES = 16, 51
+# The grid is laid around so many of the rows at most: in memory as 64-bit numbers.
+_LOOKED_AT = 20_000
 # So many places of the grid are answered at a time.
 _ROWS = 2048
 
@@ -86,7 +88,8 @@ class Frames:
     @classmethod
     def on(cls, plane: Plane, train: Dataset | Streamed, steps: int) -> Self:
         """Frames on that plane, on a grid around the training rows (a first part of rows that stream)."""
-        x, y = grid_around(plane.places(next(train.parts()).x), _PLACES)
+        part = next(train.parts()).x
+        x, y = grid_around(plane.places(part[:: -(-len(part) // _LOOKED_AT)]), _PLACES)
         return cls(Film(plane, x, y, np.empty(0, int), np.empty((0, _PLACES, _PLACES, 0), np.float32)), steps)
 
     def due(self, step: int) -> int:

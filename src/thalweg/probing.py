@@ -10,6 +10,7 @@ import numpy as np
 from .arrays import Tree, arrays_of, map_arrays
 from .blocks import Block, Course, as_batch, in_batches
 from .curvature import curvature
+from .data import Dataset
 from .engines import Engine
 from .noise import generator
 from .probes import Record
@@ -44,7 +45,9 @@ class Recorder:
     def look(self, engine: Engine, plan: Plan, state: State, block: Block, index: int) -> None:
         """Record the step that is to come."""
         self._placed = self._placed or engine.place(self._start)
-        self._data, step = block.data, block.first + index
+        # Of streamed rows a part must not outlive its block.
+        self._data = block.data if isinstance(self._course.data, Dataset) else None
+        step = block.first + index
         rows = np.stack([block.rows[index], self._following(block, index)])
         found = engine.observe(plan, self._probes, state, self._placed, block.data, rows)
         more: Record = {"whole": {}, "layers": {}}
@@ -96,10 +99,10 @@ class Recorder:
 
     def _batches(self, engine: Engine) -> Iterator[tuple[Batch, np.ndarray]]:
         """All training rows: where they are on the device, and which of them, (1, rows) at a time."""
-        whole, size = self._course.data, min(_ROWS, len(self._course.data))
-        for part in whole.parts():
+        size = min(_ROWS, len(self._course.data))
+        for part in self._course.data.parts():
             # Rows in memory are there already; of streamed ones, the device gets a part after another.
-            data = self._data if part is whole and self._data else engine.place(as_batch(part, size))
+            data = self._data or engine.place(as_batch(part, size))
             for rows in in_batches(np.arange(len(part)), size):
                 yield data, rows[None]
 

@@ -283,12 +283,12 @@ def account_of(run: Run) -> Any:
 def _expected(run: Run) -> np.ndarray | None:
     """The part of the last layer's delta that theory expects at each dense layer or block before training; else NaN."""
     stages = [index for index, layer in enumerate(run.network.layers) if isinstance(layer, Dense | Residual)]
-    if not run.records or not stages:
+    inputs = run.observations.whole.get("input_rms")
+    if inputs is None or not stages:
         return None
     network, _ = fused(run.network, run.spec.loss)
     start = run.network.initialize(run.spec.training.seed, (run.preprocessing.features,))
-    square = float(run.observations["input_rms"][0]) ** 2
-    parts = predicted(network.layers, [start.params], square, stages)[1]
+    parts = predicted(network.layers, [start.params], float(inputs[0]) ** 2, stages)[1]
     by_number = {str(stage + 1): part for stage, part in zip(stages, parts, strict=True)}
     return np.array([by_number.get(name.partition(":")[0], np.nan) for name in numbered_layers(run.network)])
 

@@ -262,3 +262,9 @@ def test_a_dead_output_layer_leaves_the_delta_of_the_activations():
     shown = charts_of(observed(by_layer=empty))
     assert shown.charts == ()
     assert "delta was 0" in shown.left_out[0]
+
+
+def test_the_share_of_time_beyond_the_edge_is_that_of_the_looks_at_the_hessian():
+    seen = observed({"largest_eigenvalue": [30.0, np.nan, 10.0, np.nan], "learning_rate": [0.1] * 4})
+    told = next(told.caption for told in charts_of(seen).charts if told.figure.layout.title.text == "Sharpness")
+    assert "it is beyond the edge in 50" in told

@@ -77,3 +77,16 @@ def test_forms_of_a_preset(said, meant):
 def test_what_is_no_preset_is_refused(said):
     with pytest.raises(InputError):
         Probes.of(said)
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({"epoch": 1}, "step, whole and layers"),
+        ({"step": 0, "whole": {}, "layers": {"dead": [0.0]}}, "each of 2 layers, received 1 of them"),
+        ({"step": 0, "whole": {}, "layers": {"dead": 0.5}}, "each of 2 layers, received 0.5"),
+    ],
+)
+def test_what_is_no_record_of_these_layers_is_told(record, told):
+    with pytest.raises(InputError, match=told):
+        Observations.of([record], ("1: dense 2", "2: relu"), per_epoch=1)

@@ -258,14 +258,15 @@ def _lengths(case: _Case) -> str:
 
 
 def _curvature(case: _Case) -> str:
-    eigenvalue, edge = case.seen["largest_eigenvalue"], 2 / case.seen["learning_rate"]
+    seen = case.seen.at(np.isfinite(case.seen["largest_eigenvalue"]))
+    eigenvalue, edge = seen["largest_eigenvalue"], 2 / seen["learning_rate"]
     first, last = _first_and_last(eigenvalue)
     told = f"The largest eigenvalue goes from {_number(first)} to {_number(last)}"
-    if np.isfinite(eigenvalue - edge).any():
+    if np.isfinite(edge).any():
         beyond = _share_of_time(eigenvalue > edge)
         start, end = map(_number, _first_and_last(edge))
         told += f", the edge 2/rate {f'is {start}' if start == end else f'goes from {start} to {end}'}; "
-        told += f"it is beyond the edge in {beyond} of the observations" if beyond else "it never passes the edge"
+        told += f"it is beyond the edge in {beyond} of the looks at it" if beyond else "it never passes the edge"
     return f"{told}. Beyond the edge plain gradient descent swings to and fro ever wider along that direction."
 
 

@@ -37,7 +37,9 @@ class Observations:
 
     @classmethod
     def of(cls, records: Sequence[Record], layers: Sequence[str], per_epoch: int) -> Observations:
-        """The observations of records as they stand in probes.jsonl."""
+        """The observations of records as they stand in probes.jsonl. Raises InputError for what is no such record."""
+        for record in records:
+            _check(record, len(layers))
 
         def gathered(kind: str, missing: Any) -> dict[str, np.ndarray]:
             names = dict.fromkeys(name for record in records for name in record[kind])
@@ -78,6 +80,16 @@ class Observations:
         }
         numbers = {name: values.reshape(-1) for name, values in self.by_layer.items() if values.ndim == 2}
         return polars.DataFrame(columns | numbers)
+
+
+def _check(record: Any, layers: int) -> None:
+    kinds = (("step", int), ("whole", dict), ("layers", dict))
+    if not all(isinstance(record.get(name), kind) for name, kind in kinds):
+        raise InputError("probes", f"expected records with step, whole and layers, received {str(record)[:80]}")
+    for name, entries in record["layers"].items():
+        if not isinstance(entries, list) or len(entries) != layers:
+            found = f"{len(entries)} of them" if isinstance(entries, list) else str(entries)[:80]
+            raise InputError("probes", f"expected an entry of {name} for each of {layers} layers, received {found}")
 
 
 def _stacked(entries: Sequence[Any]) -> np.ndarray:
