@@ -25,6 +25,7 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/training_speed.py --json benchmarks/latest.json
 	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python benchmarks/probes.py
 
 docs: $(VENV)/.dev
 	$(BIN)/pdoc --docformat google --output-directory site thalweg
