@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import thalweg
 from thalweg.arrays import arrays_of
 from thalweg.errors import InputError
 from thalweg.frames import FRAMES, Film, Frames
@@ -103,3 +104,14 @@ def test_pictures_and_single_inputs_have_no_plane():
 
     run_spec(Spec.of({"data": {"source": "digits"}, "training": {"engine": "eager", "epochs": 1}}), onlookers=onlookers)
     assert found == [None]
+
+
+def test_a_training_that_diverges_has_its_film_and_its_charts():
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    run = thalweg.train(
+        ["dense 8", "dense 1"], (x, 100 * x[:, 0]), optimizer="sgd 5.0", epochs=4, engine="eager", progress=False
+    )
+    assert run.diverged
+    assert len(run.film.steps)
+    titles = [figure.layout.title.text for figure in run.figures() if figure.frames]
+    assert len(titles) == 1

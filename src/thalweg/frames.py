@@ -109,7 +109,7 @@ class Frames:
             self._grid = [engine.place(full[start : start + _ROWS]) for start in range(0, len(full), _ROWS)]
         with np.errstate(all="ignore"):
             parts = [engine.predict(plan.network, plan.loss, answering(state), part) for part in self._grid]
-        frame = np.concatenate(parts)[: len(film.x) * len(film.y)].astype(np.float32)
+            frame = np.concatenate(parts)[: len(film.x) * len(film.y)].astype(np.float32)
         frame = frame.reshape(1, len(film.y), len(film.x), -1)
         kept = film.before(step)
         outputs = np.concatenate([kept.outputs, frame]) if len(kept.steps) else frame
