@@ -189,7 +189,9 @@ def map_of(
     outputs, true = answers(plane.inputs(x, y)), data.y[::every]
     if preprocessing.task == "regression":
         outputs, true = preprocessing.values(outputs), preprocessing.values(true)
-    outputs = outputs.astype(np.float32).reshape(len(y), len(x), -1)
+    # A network that has diverged answers more than 32 bits hold: infinity there.
+    with np.errstate(over="ignore"):
+        outputs = outputs.astype(np.float32).reshape(len(y), len(x), -1)
     seen = Map(x, y, outputs, points, true, plane.axes, plane.explained, every)
     if hidden is None or plane.explained:
         return seen
