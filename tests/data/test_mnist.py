@@ -95,8 +95,8 @@ def test_a_download_that_was_broken_off_goes_on(mirror, tmp_path):
     ("content", "words"),
     [
         (gzip.compress(b"something else", mtime=0), "wrong content, MD5"),
-        (gzip.compress(SMALL["train-images-idx3-ubyte"])[:-12], "127.0.0.1"),
-        ((gzip.compress(SMALL["train-images-idx3-ubyte"])[:-12], 1000), "127.0.0.1"),
+        (gzip.compress(SMALL["train-images-idx3-ubyte"], mtime=0)[:-12], "127.0.0.1"),
+        ((gzip.compress(SMALL["train-images-idx3-ubyte"], mtime=0)[:-12], 1000), "127.0.0.1"),
         (b"<html>not here</html>", "[Nn]ot a gzipped file"),
     ],
 )
