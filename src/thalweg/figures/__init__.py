@@ -3,6 +3,7 @@
 Every function is pure.
 """
 
+from .experiment import arm_curves, arm_measures, heat_map, paired_differences, parallel_coordinates
 from .flow import curves, delta_by_layer
 from .images import save_images
 from .landscape import loss_line, loss_plane
@@ -43,6 +44,8 @@ __all__ = [
     "VERMILION",
     "Charts",
     "History",
+    "arm_curves",
+    "arm_measures",
     "boundary",
     "boundary_frames",
     "charts_of",
@@ -56,6 +59,7 @@ __all__ = [
     "gradient_directions",
     "gradient_noise",
     "gradient_ribbon",
+    "heat_map",
     "histograms_over_time",
     "learning_curves",
     "learning_rate",
@@ -64,6 +68,8 @@ __all__ = [
     "measure_name",
     "norms_over_time",
     "outputs_over_time",
+    "paired_differences",
+    "parallel_coordinates",
     "plane",
     "planes",
     "predictions",

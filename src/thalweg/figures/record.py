@@ -29,6 +29,15 @@ def measure_name(measure: str) -> str:
     return _NAMES.get(measure, measure.replace("_", " "))
 
 
+def is_share(measure: str) -> bool:
+    """Whether a measure, on whichever rows, is a part of a whole and written in per cent.
+
+    >>> is_share("validation_accuracy"), is_share("loss")
+    (True, False)
+    """
+    return measure.removeprefix("training_").removeprefix("validation_").removeprefix("test_") in _SHARES
+
+
 def learning_curves(history: History, measure: str, title: str = "") -> go.Figure:
     """One measure over the epochs: on the training rows, with the weights still moving, and on the validation rows.
 
@@ -40,7 +49,7 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
     [0.7, 0.4]
     """
     name = measure_name(measure)
-    figure = _over_epochs(history, title or _capital(name), name)
+    figure = _over_epochs(history, title or capital(name), name)
     mode = "lines+markers" if len(history) <= _FEW_EPOCHS else "lines"
     everything = np.array([])
     for key, label, colour, dash in (
@@ -67,9 +76,9 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
         )
     if everything.size < 3:
         figure.update_yaxes(rangemode="tozero")
-    if measure in _SHARES:
+    if is_share(measure):
         figure.update_yaxes(tickformat="~%")
-    elif measure in _ERRORS and _spans_decades(everything):
+    elif measure in _ERRORS and spans_decades(everything):
         figure.update_yaxes(type="log", dtick=1, minor={"showgrid": True, "gridcolor": "rgba(128, 132, 140, 0.12)"})
     return figure
 
@@ -121,7 +130,7 @@ def rate_range(
         figure.add_vrect(x0=blew_up, x1=rates[-1], fillcolor=VERMILION, opacity=0.12, line_width=0, layer="below")
     figure.update_xaxes(type="log", title="learning rate", range=np.log10([rates[0], rates[-1]]), dtick=1)
     figure.update_yaxes(title="loss")
-    if _spans_decades(smoothed):
+    if spans_decades(smoothed):
         figure.update_yaxes(type="log", dtick=1, range=np.log10([smoothed.min() / 1.5, 1.5 * smoothed[0]]))
     elif smoothed[0] > 0:
         figure.update_yaxes(range=[0, 1.5 * smoothed[0]])
@@ -233,12 +242,13 @@ def _column(history: History, key: str) -> tuple[np.ndarray, np.ndarray]:
     return epochs, np.where(np.isfinite(values), values, np.nan)
 
 
-def _spans_decades(values: np.ndarray) -> bool:
+def spans_decades(values: np.ndarray) -> bool:
+    """Whether values are all positive, and the largest more than one and a half decades above the smallest."""
     return bool(values.size and values.min() > 0 and values.max() / values.min() > 10**1.5)
 
 
 def _written(value: float, measure: str) -> str:
-    return f"{value:.1%}" if measure in _SHARES else f"{value:.3g}"
+    return f"{value:.1%}" if is_share(measure) else f"{value:.3g}"
 
 
 def _with_unit(name: str, unit: str) -> str:
@@ -250,5 +260,6 @@ def _short(name: str) -> str:
     return html.escape(name if len(name) <= 22 else f"{name[:21]}…", quote=False)
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """A text that begins with a capital: `mean absolute error` -> `Mean absolute error`."""
     return text[:1].upper() + text[1:]
