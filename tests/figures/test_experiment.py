@@ -100,6 +100,11 @@ def test_the_first_arm_is_on_top_and_the_labels_say_what_came_of_it():
     assert (figure.layout.title.text, figure.layout.xaxis.title.text) == ("Loss by arm", "loss")
 
 
+def test_an_arm_without_trials_has_an_empty_row():
+    figure = figures.arm_measures({"a": np.array([]), "b": np.array([2.0])}, {}, "loss")
+    np.testing.assert_array_equal(figure.data[1].x, [NAN, 2.0])
+
+
 def test_a_long_label_stands_over_several_lines():
     label = figures.arm_measures({LONG: np.array([1.0])}, {}, "loss").layout.yaxis.ticktext[0]
     lines = label.split("<br>")

@@ -415,7 +415,8 @@ def _summary(values: np.ndarray) -> _Summary:
     with np.errstate(over="ignore"):
         square = np.where(there, (found - mean) ** 2, 0).sum(axis=0)
     deviation = np.where(some, np.sqrt(square / np.maximum(count - 1, 1)), np.nan)
-    least, largest = np.where(there, found, np.inf).min(axis=0), np.where(there, found, -np.inf).max(axis=0)
+    least = np.min(found, axis=0, initial=np.inf, where=there)
+    largest = np.max(found, axis=0, initial=-np.inf, where=there)
     return _Summary(mean, deviation, np.where(some, least, np.nan), np.where(some, largest, np.nan), count)
 
 
