@@ -29,7 +29,7 @@ FLOORS = [
         "probes",
     ],
     ["network", "figures", "stopping", "mean_field"],
-    ["step", "linear_units", "pages", "views"],
+    ["step", "linear_units", "multilayer", "pages", "views"],
     ["hessian", "curvature"],
     ["observation"],
     ["engines", "checkpoint", "worksheet"],
@@ -40,7 +40,7 @@ FLOORS = [
     ["report", "display", "folders", "snapshots", "trail", "inspection"],
     ["runs", "lr_range", "gradient_check", "contest", "propagation"],
     ["trainer", "explanation"],
-    ["lessons", "exercises", "loss_landscape", "decision"],
+    ["lessons", "exercises", "loss_landscape", "decision", "experiments"],
     ["cli", "estimators", "web", "__init__", "__main__"],
 ]
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -25,6 +25,7 @@ _PLACES = {
     **dict.fromkeys(("GradientFlow", "gradient_flow"), "propagation"),
     **dict.fromkeys(("lesson", "lesson_names"), "lessons.shelf"),
     **dict.fromkeys(("RangeTest", "range_test"), "lr_range"),
+    **dict.fromkeys(("Comparison", "Experiment", "compare"), "experiments"),
     **dict.fromkeys(("Spec", "read_spec"), "spec"),
     **dict.fromkeys(("InputError",), "errors"),
     **dict.fromkeys(("inspect",), "inspection"),

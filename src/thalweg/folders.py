@@ -31,6 +31,7 @@ _MANY, _LONGEST_GROUP = 3, 6
 # What result.json holds of a run.
 RESULT = (
     "outcome",
+    "seconds",
     "remarks",
     "interrupted",
     "diverged",
@@ -64,15 +65,21 @@ def new_folder(name: str, parent: Path = Path("runs")) -> Path:
 
 def make_folder(folder: Path) -> Path:
     """Make the folder of a run. Raises InputError where it holds something already, or can not be made or written."""
+    make_room(folder)
+    if any(folder.iterdir()):
+        raise InputError(str(folder), "expected a new or an empty folder, and this one holds files")
+    return folder
+
+
+def make_room(folder: Path) -> Path:
+    """Make a folder if there is none. Raises InputError where it can not be made or written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise InputError(str(folder), "expected a new or an empty folder, and this one holds files")
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(str(folder), f"can not be used as a run's folder: {error.strerror or error}") from error
+        raise InputError(str(folder), f"can not be used as a folder to write to: {error.strerror or error}") from error
     return folder
 
 

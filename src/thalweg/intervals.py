@@ -27,6 +27,28 @@ def wilson(right: int, trials: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
+def bootstrap(values: Values, seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of a mean: the middle 95 % of the means of samples drawn from the values (n,) with replacement.
+
+    9,999 samples. One value says nothing of the spread of others: (NaN, NaN). With few values the interval is too
+    narrow: of five it holds the true mean in about 85 of 100 cases.
+
+    Source: Efron 1979, Bootstrap methods: another look at the jackknife.
+
+    >>> low, high = bootstrap([1.0, 2.0, 3.0, 4.0, 5.0])
+    >>> round(low, 1), round(high, 1)
+    (1.8, 4.2)
+    """
+    from scipy.stats import bootstrap as resampled
+
+    array = np.asarray(values, dtype=float)
+    if len(array) < 2:
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    found = resampled((array,), np.mean, vectorized=True, method="percentile", rng=rng).confidence_interval
+    return float(found.low), float(found.high)
+
+
 class Difference(NamedTuple):
     """The mean of paired differences, and the interval that holds the true mean with a probability of 95 %."""
 

@@ -52,11 +52,11 @@ class Run:
     """A trained network with its record.
 
     `history` has one record an epoch, `measures` the loss and the scores at the end by set ("training", "validation",
-    "test"); `state.params` are the weights, one entry a layer. `confusion` counts, for classes, how often each (row)
-    was taken for each (column) in the last of these sets. `threshold` is where an answer changes from no to yes, where
-    that was tuned; `remarks` say what was found out beside the measures. `per_epoch` is the number of updates in an
-    epoch, `records` what the probes saw, as `observations` gives it in arrays, `film` what the network answered on a
-    plane of its inputs through its training, where there is such a plane.
+    "test"); `state.params` are the weights, one entry a layer. `seconds` is how long the training took. `confusion`
+    counts, for classes, how often each (row) was taken for each (column) in the last of these sets. `threshold` is
+    where an answer changes from no to yes, where that was tuned; `remarks` say what was found out beside the measures.
+    `per_epoch` is the number of updates in an epoch, `records` what the probes saw, as `observations` gives it in
+    arrays, `film` what the network answered on a plane of its inputs through its training, where there is such a plane.
     """
 
     spec: WholeSpec
@@ -65,6 +65,7 @@ class Run:
     measures: dict[str, dict[str, float]]
     preprocessing: Preprocessing
     outcome: str
+    seconds: float
     facts: dict[str, str]
     confusion: list[list[int]] | None = None
     notes: tuple[str, ...] = ()
@@ -154,10 +155,11 @@ class Run:
         path = make_folder(Path(folder))
         write_spec(path, self.spec)
         self.write(path)
+        self.write_report(path)
         return path
 
     def write(self, folder: Path) -> None:
-        """Write all files but the spec, which is there since before the training."""
+        """Write what it recorded: all files but the spec, which is there since before the training, and the report."""
         commit(folder / "metrics.jsonl", b"".join(line_of(record) for record in self.history))
         if self.records:
             commit(folder / "probes.jsonl", b"".join(map(line_of, self.records)))
@@ -166,6 +168,9 @@ class Run:
         save_state(folder / STATE, self.state, {"preprocessing": self.preprocessing.describe()})
         result = {name: getattr(self, name) for name in RESULT}
         commit(folder / "result.json", json.dumps(result, indent=1).encode())
+
+    def write_report(self, folder: Path) -> None:
+        """Write report.html."""
         commit(folder / "report.html", self.report().encode())
 
     def report(self) -> str:

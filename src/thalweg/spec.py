@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from .errors import InputError, Problem, nearest
 from .layers import Sigmoid, Softmax
 from .linear_units import LinearUnit
 from .losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
+from .multilayer import MultiLayerPerceptron
 from .network import Network
 from .optimizers import Adam
 from .parts import Loss, Optimizer, Part, options_of
@@ -41,15 +43,21 @@ _NAMED: dict[str, type[Part]] = {
 _EXAMPLES = resources.files("thalweg") / "examples"
 
 
-def _layers_or_unit(value: Any) -> str:
-    named = isinstance(value, LinearUnit | str) or (isinstance(value, Mapping) and "kind" in value)
-    return "unit" if named else "layers"
+def _architecture(value: Any) -> str:
+    named = value.partition(" ")[0] if isinstance(value, str) else value
+    kind = named.get("kind") if isinstance(named, Mapping) else named
+    if isinstance(kind, MultiLayerPerceptron) or kind == MultiLayerPerceptron.kind:
+        return "mlp"
+    return "unit" if isinstance(kind, LinearUnit | str) else "layers"
 
 
 Architecture = Annotated[
-    Annotated[Network, Tag("layers")] | Annotated[LinearUnit, Tag("unit")], Discriminator(_layers_or_unit)
+    Annotated[Network, Tag("layers")]
+    | Annotated[MultiLayerPerceptron, Tag("mlp")]
+    | Annotated[LinearUnit, Tag("unit")],
+    Discriminator(_architecture),
 ]
-"""A network by its layers, or a linear unit by its kind."""
+"""A network by its layers; or by its kind a multi-layer perceptron, or a linear unit."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +121,6 @@ class WholeSpec(Spec):
     optimizer: Optimizer
 
 
-def default_network(data: Rows) -> Network:
-    """Two hidden layers of 64 and 32 ReLU units, and the output that the task calls for."""
-    output = {"classification": ["softmax"], "multilabel": ["sigmoid"], "regression": []}[data.task]
-    return Network.of({"layers": ["dense 64", "relu", "dense 32", "relu", f"dense {data.outputs}", *output]})
-
-
 def default_loss(network: Network, data: Rows) -> Loss:
     """The loss that belongs to the network's last layer and the task.
 
@@ -152,7 +154,9 @@ def completed(spec: Spec, data: Rows) -> WholeSpec:
         sections["stopping"] = _merged(unit.stopping, spec.stopping)
         batch_size = unit.batch_size
     else:
-        network = unit or default_network(data)
+        network = (
+            unit if isinstance(unit, Network) else (unit or MultiLayerPerceptron()).network(data.outputs, data.task)
+        )
         sections |= {"network": network, "loss": spec.loss or default_loss(network, data)}
         sections["optimizer"] = spec.optimizer or Adam()
     sections["training"] = dataclasses.replace(spec.training, batch_size=batch_size or BATCH_SIZE)
@@ -275,7 +279,9 @@ def read_spec(name: str, settings: Iterable[str] = (), changes: Iterable[tuple[s
 
 
 def spec_of(table: dict[str, Any], name: str) -> Spec:
-    """The spec that the tables describe; `name` is what an error calls it."""
+    """The spec that the tables describe; `name` is what an error calls it. Raises InputError with every problem."""
+    if "vary" in table:
+        raise InputError(name, f"is an experiment: it has [vary]; run it with `thalweg experiment {name}`")
     try:
         return Spec.of(table)
     except InputError as error:
@@ -296,6 +302,15 @@ def differences(old: dict[str, Any], new: dict[str, Any], place: str = "") -> li
         elif before != after:
             found.append(f"{where}: {before} -> {after}")
     return found
+
+
+def canonical(described: Any) -> str:
+    """What a part describes as one text, the same for the same content.
+
+    >>> canonical({"b": 1, "a": [0.5]})
+    '{"a": [0.5], "b": 1}'
+    """
+    return json.dumps(described, sort_keys=True)
 
 
 def to_toml(spec: Spec) -> str:

@@ -29,6 +29,7 @@ from .folders import (
 )
 from .frames import FRAMES, Film, Frames
 from .linear_units import LinearTraining, LinearUnit, best_threshold, decided_at, linear_training, tunes
+from .multilayer import MultiLayerPerceptron
 from .network import Network
 from .parts import Layer, Loss, Optimizer
 from .probes import Light, Off, Probes, Record, confusion_matrix
@@ -57,7 +58,13 @@ from .worksheet import Working
 
 
 def train(
-    network: Network | LinearUnit | Sequence[Layer | str | dict[str, Any]] | str | dict[str, Any] | None,
+    network: Network
+    | MultiLayerPerceptron
+    | LinearUnit
+    | Sequence[Layer | str | dict[str, Any]]
+    | str
+    | dict[str, Any]
+    | None,
     data: Any,
     *,
     loss: Loss | str | dict[str, Any] | None = None,
@@ -117,10 +124,21 @@ def run_spec(
     of the completed spec and the data before training starts, `loading` of the rows made ready so far and in all, where
     that takes its time. `onlookers` makes those who look at the training beside its probes.
     """
-    split = spec.data.load(spec.training.seed, loading)
+    return run_on(spec, spec.data.load(spec.training.seed, loading), watch, folder, told, onlookers)
+
+
+def run_on(
+    spec: Spec,
+    split: Split,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    folder: Path | None = None,
+    told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
+    onlookers: Callable[[WholeSpec, Split], Sequence[Onlooker]] = lambda spec, split: (),
+) -> Run:
+    """What `run_spec` does, on the data of the spec that are loaded already."""
     whole = completed(spec, split.train)
     engine = make_engine(whole.training.engine, whole.training.precision, whole.training.device)
-    _check(whole, split)
+    check(whole, split)
     if unit := _linear_unit(whole, split):
         split = dataclasses.replace(split, notes=(*split.notes, *unit.before()))
     told(whole, split)
@@ -165,7 +183,7 @@ def run_of(
     return trained(Spec.of(source), told, onlookers)
 
 
-def _check(spec: WholeSpec, split: Split) -> Course:
+def check(spec: WholeSpec, split: Split) -> Course:
     """The rows that training will meet. Raises InputError for whatever in the spec does not suit the data."""
     course = _course(spec, split)
     judge_of(spec.stopping, spec.optimizer, course, split.validation)
@@ -233,7 +251,7 @@ def resume_run(
         raise InputError(str(path), f"has nothing left to do: {ended['outcome']} {fix}")
     split = spec.data.load(spec.training.seed, loading)
     engine = make_engine(spec.training.engine, spec.training.precision, spec.training.device)
-    prints = _fingerprints(split)
+    prints = fingerprints(split)
     rows = [f"the {name} rows" for name in {**facts["rows"], **prints} if facts["rows"].get(name) != prints.get(name)]
     _refuse(path, rows, accept_changes)
     training = spec.training
@@ -241,7 +259,7 @@ def resume_run(
     snapshot = load_snapshot(checkpoint, start)
     history = tuple(record for record in read_records(path / "metrics.jsonl") if record["step"] <= snapshot.state.step)
     snapshot = _still_valid(snapshot._replace(history=history), spec, [*differing, *(f"data: {name}" for name in rows)])
-    check_records(snapshot, _check(spec, split).per_epoch)
+    check_records(snapshot, check(spec, split).per_epoch)
     told(spec, split)
     remove_remains(path, checkpoint)
     # What an earlier end has left is true no longer.
@@ -332,6 +350,7 @@ def _trained(
         measures=measures,
         preprocessing=split.preprocessing,
         outcome=_outcome(spec, fitted, seconds),
+        seconds=seconds,
         facts=_facts(spec, split, fitted, seconds, engine),
         notes=split.notes,
         interrupted=fitted.interrupted,
@@ -350,6 +369,7 @@ def _trained(
         run = dataclasses.replace(run, confusion=np.sum(parts, axis=0).tolist())
     if folder is not None:
         run.write(folder)
+        run.write_report(folder)
     return run
 
 
@@ -409,7 +429,7 @@ def _recorded(
 
     facts = {
         "spec": spec.describe(),
-        "rows": _fingerprints(split),
+        "rows": fingerprints(split),
         "preprocessing": split.preprocessing.describe(),
     }
 
@@ -431,7 +451,8 @@ def _recorded(
     return record, keep
 
 
-def _fingerprints(split: Split) -> dict[str, int]:
+def fingerprints(split: Split) -> dict[str, int]:
+    """A number for the rows of each set, which changes when they do."""
     return {name: fingerprint(data) for name, data in sets_of(split).items()}
 
 

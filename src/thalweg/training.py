@@ -18,7 +18,7 @@ from pydantic import Field
 from .arrays import Array, Tree, arrays_of, map_arrays
 from .blocks import Block, Course, Rows, as_batch, in_batches
 from .clipping import Clipping
-from .data import Dataset, Order, Shuffled, Turn
+from .data import Dataset, Order, Shuffled, Task, Turn
 from .divergence import Fault, first_fault
 from .engines import Device, Engine, EngineName, Precision, make_engine
 from .errors import InputError
@@ -171,6 +171,11 @@ def scores_for(data: Rows, loss: Loss, network: Network, unit: np.ndarray | floa
     return ClassScores(fused(network, loss)[1].threshold)
 
 
+def measures_of(task: Task) -> tuple[str, ...]:
+    """The names of the measures of a task, the loss first."""
+    return (ResidualScores if task == "regression" else ClassScores).measures
+
+
 def check_fit(network: Network, data: Rows) -> None:
     """Raise InputError unless the network takes the data's samples and gives as many outputs as its targets need."""
     shape = network.initialize(0, (data.features,)).shapes[-1]
@@ -212,7 +217,7 @@ def course_of(network: Network, optimizer: Optimizer, training: Training, train:
 
 def judge_of(stopping: Stopping, optimizer: Optimizer, course: Course, validation: Rows | None) -> Judge:
     """What looks at the record of each epoch. Raises InputError for a measure that the records will not have."""
-    own = (ResidualScores if course.data.task == "regression" else ClassScores).measures
+    own = measures_of(course.data.task)
     held_out = [f"validation_{name}" for name in own] if validation else []
     at_the_end = [f"training_{name}" for name in own]
     measures = [*held_out, *own, *at_the_end]

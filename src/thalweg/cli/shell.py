@@ -1,4 +1,4 @@
-"""The shell: `thalweg train`, `lr-range`, `predict`, `runs`, `report`, `explain`, `gradient-flow`,
+"""The shell: `thalweg train`, `lr-range`, `predict`, `runs`, `report`, `experiment`, `explain`, `gradient-flow`,
 `landscape`, `boundary`, `arena`, `lesson`, `exercise`.
 
 What takes time to import is imported when it is needed.
@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import arena, boundary, landscape, learning, training
+from . import arena, boundary, experiment, landscape, learning, training
 from .shared import EXIT_INPUT, EXIT_INTERRUPTED
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 for command in (
     *(training.train, training.lr_range, training.predict, training.runs, training.report),
     *(
+        experiment.experiment,
         learning.explain,
         learning.gradient_flow,
         landscape.landscape,

@@ -1,0 +1,19 @@
+"""Controlled experiments: a spec with variations and seeds -> trials -> a comparison."""
+
+from .comparison import ArmResult, Comparison
+from .conduct import compare, run_experiment
+from .experiment import Compare, Experiment, Seeds
+from .variation import Arm, Axis, Range
+
+__all__ = [
+    "Arm",
+    "ArmResult",
+    "Axis",
+    "Compare",
+    "Comparison",
+    "Experiment",
+    "Range",
+    "Seeds",
+    "compare",
+    "run_experiment",
+]

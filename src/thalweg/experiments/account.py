@@ -1,0 +1,332 @@
+"""A comparison told: what the evidence supports, the charts and tables that show it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..figures import arm_curves, arm_measures, heat_map, paired_differences, parallel_coordinates
+from ..figures.record import is_share, measure_name
+from ..intervals import bootstrap
+from ..spec import to_toml
+from ..worksheet import Block, Chart, Heading, Table, Text, Try, Worksheet
+from .comparison import ENOUGH_SEEDS, ArmResult, Comparison
+
+# Curves of more arms than this can not be told apart: the best ones and the baseline are drawn.
+_MOST_CURVES = 8
+# Rows of the table of arms on a terminal, and on a page; arms that a chart of arms has room for.
+_MOST_ROWS, _MOST_LISTED, _MOST_ARMS = 12, 100, 30
+# Names of arms that a sentence lists.
+_MOST_NAMED = 4
+# An axis of numbers that spans more than so many decades is drawn in powers of ten.
+_DECADES = 1.5
+_MANY_ARMS = 10
+
+
+def worksheet_of(found: Comparison) -> Worksheet:
+    """The comparison as a worksheet."""
+    experiment = found.experiment
+    blocks: list[Block] = [
+        Heading("What the evidence says"),
+        Text(evidence_of(found)),
+        _arms_table(found, _MOST_LISTED),
+    ]
+    blocks += [Heading("Charts"), *charts_of(found)]
+    if lost := _lost_table(found):
+        blocks += [Heading("What did not come to an end"), lost]
+    blocks += [Heading(f"The best arm: {found.best.label}"), *_best(found)]
+    settings = (
+        ("arms", str(len(experiment.arms))),
+        ("seeds", ", ".join(map(str, experiment.seeds.numbers))),
+        ("trials", f"{len(found.results)} of {len(found.trials)}"),
+        ("measure", f"{_words(found)}, {'higher' if found.higher_is_better else 'lower'} is better"),
+        ("baseline", experiment.baseline.label),
+        *(("axis", f"{axis.name}{f' ({axis.path})' if axis.path else ''}") for axis in experiment.axes),
+    )
+    return dataclasses.replace(summary_of(found), blocks=tuple(blocks), settings=settings)
+
+
+def summary_of(found: Comparison) -> Worksheet:
+    """The evidence and the best arms: what a terminal shows."""
+    experiment, trials = found.experiment, len(found.trials)
+    arms, seeds = len(experiment.arms), experiment.seeds.count
+    summary = f"{arms} arms, {seeds} seeds each: {trials} trials. The best: {found.best.label}."
+    blocks = Text(evidence_of(found)), _arms_table(found, _MOST_ROWS)
+    return Worksheet(f"Experiment {experiment.name}", blocks, summary)
+
+
+def _words(found: Comparison) -> str:
+    return measure_name(found.measure)
+
+
+def _value(found: Comparison, value: float, sign: str = "") -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:{sign}.2%}" if is_share(found.measure) else f"{value:{sign}.4g}"
+
+
+def _span(found: Comparison, low: float, high: float, sign: str = "") -> str:
+    return "–" if math.isnan(low) else f"{_value(found, low, sign)} to {_value(found, high, sign)}"
+
+
+def evidence_of(found: Comparison) -> str:
+    """What the evidence supports and what it does not, in plain sentences."""
+    best, base, seeds = found.best, found.experiment.baseline.label, found.experiment.seeds.count
+    if best.diverged == seeds:
+        fix = "smaller learning rates are the usual remedy"
+        return f"Every trial of every arm diverged or could not run: there is nothing to compare; {fix}."
+    sentences = [
+        f"Over {seeds} {'seed' if seeds == 1 else 'seeds'}, `{best.label}` has the best mean {_words(found)}:"
+        f" {_value(found, best.mean)}{_interval(found, best.interval)}."
+    ]
+    if alike := sum(arm.mean == best.mean and not arm.diverged for arm in found.arms) - 1:
+        sentences.append(f"{alike} more {'has' if alike == 1 else 'have'} the same; its validation loss is the least.")
+    if best.difference is not None:
+        sentences.append(_against_baseline(found, best, base))
+    if seeds == 1:
+        sentences.append("One seed says nothing of chance.")
+    elif rivals := found.rivals:
+        sentences.append(
+            f"The evidence does not tell it from {_listed(rivals)}: their intervals overlap, the paired"
+            f" {'difference' if len(rivals) == 1 else 'differences'} to the best may be 0."
+        )
+    elif len(found.arms) > 1:
+        sentences.append("Every other arm is worse: no interval of a paired difference to the best holds 0.")
+    if seeds < ENOUGH_SEEDS:
+        sentences.append(f"That is a hint, no proof: take {ENOUGH_SEEDS} seeds or more.")
+    elif seeds < 2 * ENOUGH_SEEDS:
+        sentences.append(f"Intervals of {seeds} seeds are somewhat too narrow.")
+    if len(found.arms) >= _MANY_ARMS:
+        sentences.append(
+            f"The best of {len(found.arms)} arms is the best partly by luck: on new rows it will do a little worse."
+        )
+    if diverged := [arm.label for arm in found.arms if arm.diverged]:
+        sentences.append(f"Trials of {_listed(diverged)} diverged or could not run.")
+    return " ".join(sentences)
+
+
+def _interval(found: Comparison, interval: tuple[float, float]) -> str:
+    return "" if math.isnan(interval[0]) else f" (95 % interval {_span(found, *interval)})"
+
+
+def _against_baseline(found: Comparison, best: ArmResult, base: str) -> str:
+    assert best.difference
+    _, low, high = best.difference
+    mean = _value(found, best.difference.mean, "+")
+    by = f"{mean}{_interval(found, (low, high))} from the baseline `{base}`, paired by seed"
+    if math.isnan(low):
+        return f"It differs by {by}; one pair says nothing of chance."
+    if best.better:
+        return f"It differs by {by}: better, for the interval leaves out 0."
+    return f"It differs by {by}: the interval holds 0, so that the evidence supports no difference between the two."
+
+
+def _listed(labels: Sequence[str]) -> str:
+    named = [f"`{label}`" for label in labels[:_MOST_NAMED]]
+    more = len(labels) - len(named)
+    if more:
+        return f"{', '.join(named)} and {more} more"
+    return f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else named[0]
+
+
+def _arms_table(found: Comparison, most: int) -> Table:
+    """The arms, the best first; of more than `most` the best ones and the baseline."""
+    baseline = found.experiment.baseline.label
+    shown = [arm for place, arm in enumerate(found.ranked) if place < most or arm.label == baseline]
+    lost = any(arm.diverged for arm in shown)
+    rows = []
+    for arm in shown:
+        mean = _value(found, arm.mean) + _brackets(found, arm.interval)
+        difference = "–"
+        if arm.difference is not None:
+            _, low, high = arm.difference
+            difference = _value(found, arm.difference.mean, "+") + _brackets(found, (low, high), "+")
+        row = (arm.label, mean, difference, _verdict(found, arm))
+        rows.append((*row, f"{arm.diverged} of {len(arm.values)}" if arm.diverged else "–") if lost else row)
+    columns = ("arm", "mean (95 % interval)", "to the baseline (95 % interval)", "evidence")
+    words = _words(found)
+    some = "" if len(shown) == len(found.arms) else f" ({len(shown)} of {len(found.arms)} arms)"
+    caption = f"{words[0].upper()}{words[1:]} at the end, by arm; the best first{some}"
+    return Table(caption, (*columns, "diverged") if lost else columns, rows)
+
+
+def _brackets(found: Comparison, interval: tuple[float, float], sign: str = "") -> str:
+    return "" if math.isnan(interval[0]) else f" ({_span(found, *interval, sign)})"
+
+
+def _verdict(found: Comparison, arm: ArmResult) -> str:
+    if arm.difference is None:
+        return "baseline" if arm.label == found.experiment.baseline.label else "–"
+    if math.isnan(arm.difference.low):
+        return "one pair"
+    pairs = int(np.isfinite(arm.values).sum())
+    hint = "a hint of " if pairs < ENOUGH_SEEDS else ""
+    return {True: f"{hint}better", False: f"{hint}worse", None: "no difference shown"}[arm.better]
+
+
+def _lost_table(found: Comparison) -> Table | None:
+    rows = [
+        (trial.arm.label, trial.seed, str(found.failed.get(trial.key) or found.results[trial.key].diverged))
+        for trial in found.trials
+        if trial.key in found.failed or (trial.key in found.results and found.results[trial.key].diverged)
+    ]
+    return Table("What diverged, and when", ("arm", "seed", "what happened"), rows) if rows else None
+
+
+def charts_of(found: Comparison) -> list[Chart]:
+    """The charts that apply."""
+    there = [arm for arm in found.arms if np.isfinite(arm.values).any()]
+    if not there:
+        return []
+    return [_measures(found), *_differences(found), *_curves(found), *_plane(found), *_coordinates(found)]
+
+
+def _measures(found: Comparison) -> Chart:
+    shown = _shown(found)
+    figure = arm_measures(
+        {arm.label: arm.values for arm in shown},
+        {arm.label: arm.interval for arm in shown},
+        found.measure,
+        best=found.best.label,
+        diverged={arm.label: arm.diverged for arm in shown if arm.diverged},
+    )
+    means = [arm.mean for arm in found.arms if math.isfinite(arm.mean)]
+    span = f"The arms' means go from {_value(found, min(means))} to {_value(found, max(means))}"
+    return Chart(figure, f"{span}{_of_many(found, shown)}. A dot is one seed.")
+
+
+def _differences(found: Comparison) -> list[Chart]:
+    compared = [arm for arm in found.arms if arm.difference is not None]
+    if not compared:
+        return []
+    shown = [arm for arm in _shown(found) if arm.difference is not None]
+    base = next(arm for arm in found.arms if arm.label == found.experiment.baseline.label)
+    figure = paired_differences(
+        {arm.label: arm.values - base.values for arm in shown},
+        {arm.label: (arm.difference.low, arm.difference.high) for arm in shown if arm.difference},
+        found.measure,
+        base.label,
+        higher_is_better=found.higher_is_better,
+    )
+    better, unclear, worse = (sum(arm.better is verdict for arm in compared) for verdict in (True, None, False))
+    counts = (
+        f"{better} differ for the better from the baseline, {worse} for the worse; of {unclear} the interval holds 0"
+    )
+    return [Chart(figure, f"Of {len(compared)} arms, {counts}{_of_many(found, shown)}.")]
+
+
+def _shown(found: Comparison) -> list[ArmResult]:
+    """The arms that a chart has room for: the best ones and the baseline, in the order of the experiment."""
+    labels = {arm.label for arm in found.ranked[:_MOST_ARMS]} | {found.experiment.baseline.label}
+    return [arm for arm in found.arms if arm.label in labels]
+
+
+def _of_many(found: Comparison, shown: Sequence[ArmResult]) -> str:
+    return "" if len(found.arms) <= _MOST_ARMS else f"; drawn are the best {len(shown)} and the baseline"
+
+
+def _curves(found: Comparison) -> list[Chart]:
+    shown = {arm.label for arm in found.ranked[:_MOST_CURVES]} | {found.experiment.baseline.label}
+    charts = []
+    for measure in dict.fromkeys((found.measure, "loss")):
+        curves = {arm.label: _histories(found, arm.label, measure) for arm in found.arms if arm.label in shown}
+        curves = {label: array for label, array in curves.items() if np.isfinite(array).any()}
+        if curves:
+            less = (
+                ""
+                if len(shown) == len(found.arms)
+                else f", the best {_MOST_CURVES} and the baseline of {len(found.arms)} arms"
+            )
+            rows = "validation rows" if measure.startswith("validation") else "training rows as they were met"
+            charts.append(
+                Chart(
+                    arm_curves(curves, measure, log=_spans(np.concatenate([a.ravel() for a in curves.values()]))),
+                    f"The mean over the seeds of the {measure_name(measure)} over the {rows}, after each epoch{less};"
+                    " the band is one standard deviation.",
+                )
+            )
+    return charts
+
+
+def _histories(found: Comparison, label: str, measure: str) -> np.ndarray:
+    """The measure after each epoch: (seeds, epochs), NaN where a trial has no such epoch."""
+    results = [found.results.get(trial.key) for trial in found.trials if trial.arm.label == label]
+    longest = max((len(result.history) for result in results if result), default=0)
+    curves = np.full((len(results), longest), np.nan)
+    for curve, result in zip(curves, results, strict=True):
+        if result:
+            curve[: len(result.history)] = [record.get(measure, math.nan) for record in result.history]
+    return curves
+
+
+def _spans(values: np.ndarray) -> bool:
+    values = values[np.isfinite(values)]
+    return bool(values.size and values.min() > 0 and math.log10(values.max() / values.min()) > _DECADES)
+
+
+def _plane(found: Comparison) -> list[Chart]:
+    axes = found.experiment.axes
+    if len(axes) != 2 or not all(axis.settings for axis in axes):
+        return []
+    rows, columns = ([setting.label for setting in axis.settings] for axis in axes)
+    values, lost = np.full((2, len(rows), len(columns)), np.nan)
+    for arm, came in zip(found.experiment.arms, found.arms, strict=True):
+        row, column = (axis.settings.index(s) for axis, s in zip(axes, arm.settings, strict=True))
+        values[row, column], lost[row, column] = came.mean, came.diverged
+    if np.isnan(lost).any():
+        return []
+    figure = heat_map(
+        values,
+        rows,
+        columns,
+        axes[0].name,
+        axes[1].name,
+        found.measure,
+        higher_is_better=found.higher_is_better,
+        diverged=lost > 0,
+    )
+    return [Chart(figure, f"Each cell is the mean {_words(found)} over the seeds; the best is {found.best.label}.")]
+
+
+def _coordinates(found: Comparison) -> list[Chart]:
+    axes = found.experiment.axes
+    if len(axes) < 3 and not any(axis.range for axis in axes):
+        return []
+    lists = {axis.name: [arm.settings[place].value for arm in found.experiment.arms] for place, axis in enumerate(axes)}
+    numbers = {name: np.array(values, float) for name, values in lists.items() if not isinstance(values[0], str)}
+    figure = parallel_coordinates(
+        lists,
+        _words(found),
+        np.array([arm.mean for arm in found.arms]),
+        log_axes=[name for name, values in numbers.items() if _spans(values)],
+        higher_is_better=found.higher_is_better,
+    )
+    return [Chart(figure, f"A line is an arm, through its value on each axis to its mean {_words(found)}.")]
+
+
+def _best(found: Comparison) -> list[Block]:
+    blocks: list[Block] = []
+    if measures := found.test_measures:
+        rows = []
+        for name, values in measures.items():
+            low, high = bootstrap(values)
+            shown = [f"{value:.2%}" if is_share(name) else f"{value:.4g}" for value in (values.mean(), low, high)]
+            rows.append(
+                (measure_name(name), shown[0], "–" if math.isnan(low) else f"{shown[1]} to {shown[2]}", len(values))
+            )
+        caption = "Over the test rows, which chose nothing: shown once, for this arm"
+        blocks.append(Table(caption, ("measure", "mean", "95 % interval", "seeds"), rows))
+    blocks.append(Try("Its spec, ready to copy:", to_toml(found.best_spec)))
+    if found.folder is not None:
+        trial = next(trial for trial in found.trials if trial.arm.label == found.best.label)
+        blocks.append(
+            Try(
+                "Train it again, with its report and its probes:",
+                f"thalweg train {found.folder / 'best.toml'} --probes light",
+            )
+        )
+        blocks.append(Try("See one of its trials:", f"thalweg report {found.folder / 'trials' / trial.key}"))
+    return blocks

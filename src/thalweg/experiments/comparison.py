@@ -1,0 +1,220 @@
+"""What the trials of an experiment say when they are set beside each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars
+
+from ..errors import InputError
+from ..files import commit
+from ..intervals import Difference, bootstrap
+from ..probes import LARGER_IS_BETTER
+from ..spec import WholeSpec, to_toml
+from ..worksheet import Worksheet, as_html
+from .experiment import Experiment, Trial
+from .results import Result
+
+# With fewer seeds than this an interval that leaves out 0 is a hint: all differences of 4 pairs have the same sign by
+# chance in one of 8 cases.
+ENOUGH_SEEDS = 5
+
+
+class ArmResult(NamedTuple):
+    """What an arm came to: its measure by seed (NaN where a trial diverged or could not run), their mean and interval.
+
+    `loss` is the mean validation loss, by which equal ones are ranked. `difference` is that to the baseline, over the
+    seeds that both have; None where there are none, and for the baseline itself. `better` is whether its interval lies
+    on the better side of 0 (True), on the worse (False), or holds it (None).
+    """
+
+    label: str
+    values: np.ndarray
+    mean: float
+    interval: tuple[float, float]
+    loss: float
+    diverged: int
+    difference: Difference | None
+    better: bool | None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The arms of an experiment beside each other: `table` of all trials, `arms`, the `best` one, what is proven.
+
+    `results` are those of the trials by key, `failed` the errors of those that could not run. It shows itself in a
+    notebook; `report()` is the whole of it as a page.
+    """
+
+    experiment: Experiment
+    trials: tuple[Trial, ...]
+    results: Mapping[str, Result]
+    failed: Mapping[str, InputError]
+    folder: Path | None = None
+
+    @cached_property
+    def measure(self) -> str:
+        """The measure that arms are compared by, as `validation_accuracy`."""
+        if self.experiment.compare.measure is not None:
+            return self.experiment.compare.measure
+        known = next(iter(self.results.values())).measures["validation"]
+        return "validation_accuracy" if "accuracy" in known else "validation_loss"
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the measure grows as a network learns."""
+        return self.measure.removeprefix("validation_") in LARGER_IS_BETTER
+
+    @cached_property
+    def table(self) -> polars.DataFrame:
+        """One row a trial: its arm, the value of each axis, seed, epochs, seconds, measures of training and validation.
+
+        `diverged` says what went wrong and when, `trial` names its folder. The measures of the test rows are left out:
+        they choose nothing.
+        """
+        rows = []
+        for trial in self.trials:
+            result = self.results.get(trial.key)
+            values = [setting.value for setting in trial.arm.settings]
+            row: dict[str, Any] = {"arm": trial.arm.label}
+            row |= {axis.name: value for axis, value in zip(self.experiment.axes, values, strict=True)}
+            row |= {"seed": trial.seed, "trial": trial.key, "diverged": str(self.failed.get(trial.key, ""))}
+            if result:
+                row |= {"epochs": len(result.history), "seconds": result.seconds, "diverged": result.diverged}
+                row |= {
+                    f"{part}_{name}": value
+                    for part in ("training", "validation")
+                    for name, value in result.measures[part].items()
+                }
+            rows.append(row)
+        return polars.DataFrame(rows, infer_schema_length=None, strict=False)
+
+    @cached_property
+    def arms(self) -> tuple[ArmResult, ...]:
+        """What each arm came to, in the order of the experiment."""
+        name = self.measure.removeprefix("validation_")
+        values = {arm.label: self._values(arm.label, name) for arm in self.experiment.arms}
+        baseline = self.experiment.baseline.label
+        return tuple(self._arm(label, values[label], values[baseline], label == baseline) for label in values)
+
+    def _values(self, label: str, name: str) -> np.ndarray:
+        found = []
+        for trial in self.trials:
+            if trial.arm.label == label:
+                result = self.results.get(trial.key)
+                well = result is not None and not result.diverged
+                found.append(result.measures["validation"][name] if result and well else math.nan)
+        return np.array(found)
+
+    def _arm(self, label: str, values: np.ndarray, base: np.ndarray, is_base: bool) -> ArmResult:
+        there = values[np.isfinite(values)]
+        mean = float(there.mean()) if there.size else math.nan
+        difference = None if is_base else paired(values, base)
+        better = None if difference is None else self._says(difference)
+        losses = self._values(label, "loss")
+        loss = float(losses[np.isfinite(losses)].mean()) if there.size else math.nan
+        lost = len(values) - there.size
+        return ArmResult(label, values, mean, bootstrap(there), loss, lost, difference, better)
+
+    def _says(self, difference: Difference) -> bool | None:
+        if not difference.low > 0 and not difference.high < 0:
+            return None
+        return (difference.mean > 0) == self.higher_is_better
+
+    @cached_property
+    def ranked(self) -> tuple[ArmResult, ...]:
+        """The arms, the best first: by how few of their trials diverged, their mean, and their validation loss."""
+        sign = -1 if self.higher_is_better else 1
+        return tuple(sorted(self.arms, key=lambda arm: (arm.diverged, sign * arm.mean, arm.loss)))
+
+    @property
+    def best(self) -> ArmResult:
+        """The arm with the best mean over the validation rows, among those of which fewest trials diverged."""
+        return self.ranked[0]
+
+    @cached_property
+    def rivals(self) -> tuple[str, ...]:
+        """The arms that the evidence does not tell from the best: those whose paired difference to it may be 0."""
+        found = []
+        for arm in self.arms:
+            if arm.label != self.best.label:
+                difference = paired(arm.values, self.best.values)
+                if difference is not None and self._says(difference) is not False:
+                    found.append(arm.label)
+        return tuple(found)
+
+    @property
+    def best_spec(self) -> WholeSpec:
+        """The spec of the best arm, with nothing left open."""
+        return next(trial.spec for trial in self.trials if trial.arm.label == self.best.label)
+
+    @cached_property
+    def test_measures(self) -> dict[str, np.ndarray]:
+        """The measures of the best arm over the test rows, by seed; empty where there are none. They chose nothing."""
+        results = [self.results[t.key] for t in self.trials if t.arm.label == self.best.label and t.key in self.results]
+        parts = [result.measures["test"] for result in results if "test" in result.measures and not result.diverged]
+        return {name: np.array([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+
+    def worksheet(self) -> Worksheet:
+        """The comparison as a page of text, tables and charts."""
+        from .account import worksheet_of
+
+        return worksheet_of(self)
+
+    def summary(self) -> Worksheet:
+        """The evidence and the table of the arms."""
+        from .account import summary_of
+
+        return summary_of(self)
+
+    @property
+    def evidence(self) -> str:
+        """What the evidence supports and what it does not, in plain sentences."""
+        from .account import evidence_of
+
+        return evidence_of(self)
+
+    def figures(self) -> list[Any]:
+        """The charts of the report as plotly figures."""
+        from .account import charts_of
+
+        return [chart.figure for chart in charts_of(self)]
+
+    def report(self) -> str:
+        """The comparison as one HTML page that needs no network."""
+        return as_html(self.worksheet())
+
+    def save(self, folder: Path) -> None:
+        """Write experiment.toml, the table as Parquet and CSV, best.toml and report.html. Raises InputError."""
+        import io
+
+        import tomli_w
+
+        commit(folder / "experiment.toml", tomli_w.dumps(self.experiment.describe()).encode())
+        parquet, csv = io.BytesIO(), io.BytesIO()
+        self.table.write_parquet(parquet)
+        self.table.write_csv(csv)
+        commit(folder / "trials.parquet", parquet.getvalue())
+        commit(folder / "trials.csv", csv.getvalue())
+        commit(folder / "best.toml", to_toml(self.best_spec).encode())
+        commit(folder / "report.html", self.report().encode())
+
+    def _repr_html_(self) -> str:
+        return self.worksheet()._repr_html_()
+
+
+def paired(values: Sequence[float] | np.ndarray, base: Sequence[float] | np.ndarray) -> Difference | None:
+    """Values minus base (seeds,) over the seeds that both have: the mean, and its bootstrap interval. None: no such.
+
+    >>> paired([1.0, 2.0, np.nan], [0.5, 1.5, 1.0])
+    Difference(mean=0.5, low=0.5, high=0.5)
+    """
+    differences = np.asarray(values, dtype=float) - np.asarray(base, dtype=float)
+    differences = differences[np.isfinite(differences)]
+    return Difference(float(differences.mean()), *bootstrap(differences)) if differences.size else None

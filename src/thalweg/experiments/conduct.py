@@ -1,0 +1,132 @@
+"""How an experiment is run: what is finished is read, the rest is tried, all is compared."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..errors import InputError
+from ..folders import make_room
+from ..probes import Light
+from ..runs import Run
+from ..spec import Spec
+from ..worksheet import Working
+from .comparison import Comparison
+from .execution import run_trials
+from .experiment import Experiment, Trial
+from .results import TRIALS, Result, read_results, result_of, write_trial
+from .shipped import read_experiment
+
+
+def compare(
+    spec: Spec | Mapping[str, Any] | str | Path,
+    vary: Mapping[str, Any] | None = None,
+    seeds: int | Mapping[str, Any] | None = None,
+    *,
+    measure: str | None = None,
+    baseline: str | None = None,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    folder: str | Path | None = None,
+    progress: bool = True,
+) -> Comparison:
+    """Try every arm of an experiment with every seed, and compare them, paired by seed.
+
+    spec is a `Spec`, its tables, the path of a file, or a name; `vary`, `seeds`, `measure` and `baseline` are the
+    sections [vary], [seeds] and [compare] of an experiment's file, and stand in their place where they are given: paths
+    with lists of values, ranges with `random`, or named arms. `jobs` is the number of processes (None: one for each
+    core; 1: this one), `cluster` the address of a Dask or Ray cluster. With a folder each trial is a run there, and
+    trials that it holds are not run again. Raises InputError before the first trial starts where any of them can not
+    be, and KeyboardInterrupt at Ctrl-C.
+
+    >>> network = {"kind": "mlp", "hidden": [4], "activation": "tanh"}
+    >>> spec = {"data": {"source": "rings"}, "network": network, "training": {"epochs": 5, "engine": "eager"}}
+    >>> found = compare(spec, {"optimizer": ["sgd 0.1", "adam 0.1"]}, seeds=2, jobs=1, progress=False)
+    >>> found.best.label, found.table.height
+    ('optimizer adam 0.1', 4)
+    """
+    from ..display import loading, working
+
+    name, tables = _tables(spec)
+    tables |= {key: value for key, value in (("vary", vary), ("seeds", seeds)) if value is not None}
+    chosen = {key: value for key, value in (("measure", measure), ("baseline", baseline)) if value is not None}
+    tables["compare"] = {**tables.get("compare", {}), **chosen}
+    experiment = Experiment.of(tables, name)
+    with working(not progress) as watch:
+        return run_experiment(experiment, Path(folder) if folder else None, jobs, cluster, watch, loading(not progress))
+
+
+def _tables(spec: Spec | Mapping[str, Any] | str | Path) -> tuple[str, dict[str, Any]]:
+    if isinstance(spec, Spec):
+        table: dict[str, Any] = spec.describe()
+        table["data"]["source"] = spec.data.source
+        if spec.probes == Light():
+            del table["probes"]
+        return "experiment", table
+    if isinstance(spec, Mapping):
+        return "experiment", dict(spec)
+    return Path(spec).stem, read_experiment(str(spec))
+
+
+def run_experiment(
+    experiment: Experiment,
+    folder: Path | None = None,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    watch: Callable[[Working], None] = lambda now: None,
+    loading: Callable[[int, int], None] = lambda done, total: None,
+) -> Comparison:
+    """What `compare` does, for an experiment that is made already; with the comparison written into the folder."""
+    if jobs is not None and jobs < 1:
+        raise InputError("jobs", f"expected a number of processes of at least 1, received {jobs}")
+    trials = experiment.trials(loading)
+    if folder is None:
+        return _compared(experiment, trials, {}, None, jobs, cluster, watch)
+    make_room(folder / TRIALS)
+    lock = FileLock(folder / ".lock")
+    try:
+        with lock.acquire(blocking=False):
+            for remains in (folder / TRIALS).glob(".*.part"):
+                shutil.rmtree(remains, ignore_errors=True)
+            known = read_results(folder, (trial.key for trial in trials))
+            found = _compared(experiment, trials, known, folder, jobs, cluster, watch)
+            watch(Working("writing the report"))
+            found.save(folder)
+            return found
+    except Timeout as error:
+        raise InputError(str(folder), "another process is running an experiment here; wait, or take --out") from error
+
+
+def _compared(
+    experiment: Experiment,
+    trials: tuple[Trial, ...],
+    known: dict[str, Result],
+    folder: Path | None,
+    jobs: int | None,
+    cluster: str | None,
+    watch: Callable[[Working], None],
+) -> Comparison:
+    results, began = dict(known), time.monotonic()
+    missing = [trial for trial in trials if trial.key not in known]
+
+    def finished(trial: Trial, run: Run) -> None:
+        place = write_trial(folder, trial.key, run) if folder else None
+        results[trial.key] = result_of(run)._replace(folder=place)
+        done = len(results)
+        each = (time.monotonic() - began) / (done - len(known))
+        left = round(each * (len(trials) - done))
+        watch(Working(f"trial {done} of {len(trials)}, {left // 60}:{left % 60:02} left", done / len(trials)))
+
+    if missing:
+        watch(Working(f"trial {len(known)} of {len(trials)}: starting", len(known) / len(trials)))
+        failed = run_trials(missing, finished, jobs, cluster)
+    else:
+        failed = {}
+    if not results:
+        raise next(iter(failed.values()))
+    return Comparison(experiment, trials, results, failed, folder)

@@ -1,0 +1,186 @@
+"""Where trials run: in this process, in processes of this machine, or on a cluster."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ..errors import InputError
+from ..runs import Run
+from .experiment import Trial
+from .worker import forget_rows, run_pinned, run_trial
+
+CLUSTER_SECONDS = 10.0
+"""How long a cluster may take to answer."""
+
+# A worker may die of what has nothing to do with its trial. One after another without a trial finished is no accident.
+_FRUITLESS_ROUNDS = 3
+# Ray hands out a list of tasks and gives it back as a whole: lists this long for each worker keep what is lost small.
+_TASKS_EACH = 4
+
+_Answer = tuple[str, Run | Exception]
+_Runner = Callable[[Sequence[Trial]], Iterator[_Answer]]
+
+
+def cores() -> list[int]:
+    """The cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def run_trials(
+    trials: Sequence[Trial],
+    finished: Callable[[Trial, Run], None],
+    jobs: int | None = None,
+    cluster: str | None = None,
+) -> dict[str, InputError]:
+    """Run all trials, and hand each run over as it comes, once and in this process. Returns those that could not run.
+
+    A worker that dies costs the trials that were running a second try; what has been handed over stays. `jobs` is
+    the number of processes; None: one for each core. `cluster` is the address of a Dask or Ray cluster. Raises
+    InputError where there is no such cluster, and where workers die again and again without finishing a trial;
+    KeyboardInterrupt at Ctrl-C.
+    """
+    missing, failed = {trial.key: trial for trial in trials}, {}
+    fruitless = 0
+    with _workers(cluster, min(jobs or len(cores()), len(trials))) as run:
+        while missing:
+            before = len(missing)
+            try:
+                with closing(_answers(run, list(missing.values()))) as answers:
+                    for key, found in answers:
+                        trial = missing.pop(key, None)
+                        if trial is None:
+                            continue
+                        if isinstance(found, InputError):
+                            failed[key] = found
+                        elif isinstance(found, Exception):
+                            raise found
+                        elif found.interrupted:
+                            raise KeyboardInterrupt
+                        else:
+                            finished(trial, found)
+            except _WorkerLostError as lost:
+                fruitless = 0 if len(missing) < before else fruitless + 1
+                if fruitless == _FRUITLESS_ROUNDS:
+                    raise _gave_up(list(missing.values()), lost) from lost
+    return failed
+
+
+class _WorkerLostError(Exception):
+    """What was carrying trials is gone; the message says what is known of that."""
+
+
+def _answers(run: _Runner, trials: Sequence[Trial]) -> Generator[_Answer]:
+    try:
+        yield from run(trials)
+    except Exception as error:
+        # A trial gives its errors back: this is a worker's end, for which each kind of cluster has its own words.
+        raise _WorkerLostError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+
+
+def _gave_up(missing: Sequence[Trial], lost: _WorkerLostError) -> InputError:
+    first = missing[0]
+    fix = "look at the memory that a trial takes, and try one alone (--jobs 1); on a cluster thalweg must be installed"
+    return InputError(
+        "experiment",
+        f"workers died {_FRUITLESS_ROUNDS} times without finishing a trial; {len(missing)} are left, the first:"
+        f" {first.arm.label}, seed {first.seed} ({lost}); {fix}. What is finished is kept",
+    )
+
+
+@contextmanager
+def _workers(cluster: str | None, jobs: int) -> Iterator[_Runner]:
+    """A function that runs trials and gives their runs as they come."""
+    if cluster is None and jobs <= 1:
+        try:
+            yield lambda trials: (run_trial(trial.key, trial.spec) for trial in trials)
+        finally:
+            forget_rows()
+    elif cluster is None:
+        with tempfile.TemporaryDirectory(prefix="thalweg-") as slots, _local(jobs, Path(slots)) as run:
+            yield run
+    else:
+        with _connected(cluster) as run:
+            yield run
+
+
+@contextmanager
+def _local(jobs: int, slots: Path) -> Iterator[_Runner]:
+    """Processes of this machine, each with its share of the cores; none is left behind."""
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
+
+    own = cores()
+    shares = [own[number::jobs] or [own[number % len(own)]] for number in range(jobs)]
+
+    def run(trials: Sequence[Trial]) -> Iterator[_Answer]:
+        parallel = Parallel(jobs, backend="loky", return_as="generator_unordered", batch_size=1)
+        return iter(parallel(delayed(run_pinned)(trial.key, trial.spec, slots, shares) for trial in trials))
+
+    try:
+        yield run
+    finally:
+        get_reusable_executor().shutdown(kill_workers=True)
+
+
+@contextmanager
+def _connected(cluster: str) -> Iterator[_Runner]:
+    """The workers of a cluster. Raises InputError where its address is none, or nobody answers there."""
+    address = urlsplit(cluster)
+    if address.scheme not in _CLUSTERS or not address.hostname or not address.port:
+        raise InputError("cluster", f"expected dask://HOST:PORT or ray://HOST:PORT, received {cluster!r}")
+    try:
+        socket.create_connection((address.hostname, address.port), CLUSTER_SECONDS).close()
+    except OSError as error:
+        raise InputError(
+            "cluster",
+            f"nobody answered at {address.hostname}:{address.port} within {CLUSTER_SECONDS:g} s"
+            f" ({error.strerror or error}); is it running, and is this the port for clients?",
+        ) from error
+    try:
+        with _CLUSTERS[address.scheme](address.hostname, address.port) as run:
+            yield run
+    except ImportError as error:
+        raise InputError(
+            "cluster", f"{address.scheme} is not installed here ({error}); pip install 'thalweg[{address.scheme}]'"
+        ) from error
+
+
+@contextmanager
+def _dask(host: str, port: int) -> Iterator[_Runner]:
+    from distributed import Client
+    from joblib import Parallel, delayed, parallel_config
+
+    def run(trials: Sequence[Trial]) -> Iterator[_Answer]:
+        with parallel_config("dask", client=client):
+            parallel = Parallel(return_as="generator_unordered", batch_size=1)
+            yield from parallel(delayed(run_trial)(trial.key, trial.spec) for trial in trials)
+
+    with Client(f"tcp://{host}:{port}", timeout=CLUSTER_SECONDS, set_as_default=False) as client:
+        yield run
+
+
+@contextmanager
+def _ray(host: str, port: int) -> Iterator[_Runner]:
+    import ray
+    from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+    from ray.util.joblib import register_ray
+
+    def run(trials: Sequence[Trial]) -> Iterator[_Answer]:
+        with parallel_config("ray"):
+            size = _TASKS_EACH * effective_n_jobs(-1)
+            for start in range(0, len(trials), size):
+                some = trials[start : start + size]
+                yield from Parallel(-1, batch_size=1)(delayed(run_trial)(trial.key, trial.spec) for trial in some)
+
+    register_ray()
+    with ray.init(f"ray://{host}:{port}"):
+        yield run
+
+
+_CLUSTERS = {"dask": _dask, "ray": _ray}

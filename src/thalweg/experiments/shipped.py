@@ -1,0 +1,37 @@
+"""The experiments that come with the package."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from ..data import Source
+from ..errors import InputError, nearest
+from ..spec import example_names, read_table
+
+_SHIPPED = resources.files("thalweg") / "examples" / "experiments"
+
+
+def shipped() -> dict[str, str]:
+    """The names of the shipped experiments, each with the question that it asks: the first line of its file.
+
+    >>> "momentum-and-rate" in shipped()
+    True
+    """
+    files = sorted((item for item in _SHIPPED.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
+    return {item.name.removesuffix(".toml"): item.read_text().partition("\n")[0].lstrip("# ") for item in files}
+
+
+def read_experiment(name: str) -> dict[str, Any]:
+    """The tables of an experiment: of a TOML file, of a shipped one, an example or a data source by its name.
+
+    Raises InputError for an unknown name, an unreadable file, or text that is no TOML.
+    """
+    known = shipped()
+    if name in known:
+        with resources.as_file(_SHIPPED / f"{name}.toml") as path:
+            return read_table(str(path))
+    if not name.endswith(".toml") and name not in (*example_names(), *Source.kinds):
+        names = [*known, *example_names()]
+        raise InputError("experiment", f"no file, experiment or example is called {name!r}; {nearest(name, names)}")
+    return read_table(name)
