@@ -192,7 +192,7 @@ def test_help_imports_nothing_heavy():
         "thalweg.cli",
         *(
             f"thalweg.cli.{name}"
-            for name in ("shell", "shared", "training", "learning", "landscape", "arena", "boundary")
+            for name in ("shell", "shared", "training", "learning", "landscape", "arena", "boundary", "experiment")
         ),
     }
     # All that it imports beside the standard library; typer carries what it needs.
