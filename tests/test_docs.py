@@ -16,7 +16,9 @@ import pytest
 import thalweg
 from thalweg import linear_units
 from thalweg.exercises import EXERCISES
+from thalweg.experiments import Experiment
 from thalweg.lessons.shelf import chapters
+from thalweg.multilayer import MultiLayerPerceptron
 from thalweg.parts import Part
 from thalweg.spec import Spec
 
@@ -60,7 +62,12 @@ def test_commands_in_the_documents_run(block, tmp_path):
 
 @pytest.mark.parametrize("block", blocks("toml"))
 def test_specs_in_the_documents_are_specs(block):
-    Spec.of(tomllib.loads(block))
+    table = tomllib.loads(block)
+    if "vary" not in table:
+        Spec.of(table)
+        return
+    experiment = Experiment.of(table)
+    assert all(experiment.spec(arm) for arm in experiment.arms)
 
 
 def test_the_list_of_parts_is_up_to_date():
@@ -85,7 +92,7 @@ def test_every_section_and_key_of_a_spec_is_explained():
         assert f"[{section.name}]" in text
     hints = [thalweg.Data, thalweg.Network, thalweg.Training]
     hints += [thalweg.Regularization, thalweg.Stopping, thalweg.Checkpoints]
-    hints += [linear_units.Perceptron, linear_units.Adaline]
+    hints += [linear_units.Perceptron, linear_units.Adaline, MultiLayerPerceptron]
     for part in hints:
         for field in dataclasses.fields(part):
             assert re.search(rf"(^{field.name} = |`{field.name}`)", text, re.M), (part.__name__, field.name)

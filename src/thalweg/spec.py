@@ -44,8 +44,11 @@ _EXAMPLES = resources.files("thalweg") / "examples"
 
 
 def _architecture(value: Any) -> str:
-    named = value.partition(" ")[0] if isinstance(value, str) else value
-    kind = named.get("kind") if isinstance(named, Mapping) else named
+    kind = value.partition(" ")[0] if isinstance(value, str) else value
+    if isinstance(value, Mapping):
+        # A table that names widths, an activation, an initializer and no layers can be nothing else.
+        mlp = bool(value) and value.keys() <= {field.name for field in options_of(MultiLayerPerceptron)}
+        kind = value.get("kind", MultiLayerPerceptron.kind if mlp else None)
     if isinstance(kind, MultiLayerPerceptron) or kind == MultiLayerPerceptron.kind:
         return "mlp"
     return "unit" if isinstance(kind, LinearUnit | str) else "layers"
