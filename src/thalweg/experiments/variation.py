@@ -223,7 +223,8 @@ def _path_axis(name: str, path: str, value: Any, problems: list[Problem]) -> Axi
             problems += [problem.below(path) for problem in error.problems]
             return None
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        problems.append(Problem(path, f"expected a list of values, received {value!r}"))
+        fix = "named arms need an axis with a name of its own, that is no section of a spec"
+        problems.append(Problem(path, f"expected a list of values, received {value!r}; {fix}"))
         return None
     labels = [_label(item) for item in value]
     twice = [label for label, count in Counter(labels).items() if count > 1]
