@@ -285,6 +285,26 @@ class Adam(Optimizer, kind="adam"):
 
 
 @dataclass(frozen=True)
+class AdamHat(Adam, kind="adam_hat"):
+    """Adam with ε beside the v that is not corrected: Δ = -η √(1-β₂ᵗ)/(1-β₁ᵗ) m / (√v + ε), as in scikit-learn and Keras.
+
+    It is Adam with ε / √(1-β₂ᵗ) in place of ε: smaller first steps where gradients are tiny.
+
+    Source: Kingma and Ba 2015, the last lines of section 2, where this ε is written ε̂.
+
+    >>> import numpy as np
+    >>> rule, params = AdamHat(0.01, epsilon=0.1), (np.array([1.0]),)
+    >>> rule.update((np.array([1.0]),), rule.init(params), params, 0)[0][0].round(6).tolist()
+    [-0.002403]
+    """
+
+    def _corrections(self, step: Array) -> tuple[Array, Array]:
+        """√(1-β₂ᵗ)/(1-β₁ᵗ) for m, and nothing for v."""
+        correct_m, correct_v = super()._corrections(step)
+        return correct_m / correct_v**0.5, 1.0
+
+
+@dataclass(frozen=True)
 class AdamW(Adam, kind="adamw"):
     """Adam with decoupled decay of the weights: Δ = -η m̂ / (√v̂ + ε) - η λ W. Biases do not decay.
 

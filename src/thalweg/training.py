@@ -139,7 +139,7 @@ class Snapshot(NamedTuple):
     """All that a training needs to go on as if it had never stopped, as NumPy arrays and plain numbers.
 
     `best` is the state with the best weights so far, or `()`; `reports` are those of the steps of the running epoch,
-    one array for each of their numbers.
+    one array for each of their numbers. `before` counts the updates that the state had before this training began.
     """
 
     state: State
@@ -147,6 +147,12 @@ class Snapshot(NamedTuple):
     reports: tuple[np.ndarray, ...] = ()
     counters: Counters = Counters()
     history: tuple[dict[str, float], ...] = ()
+    before: int = 0
+
+    @property
+    def step(self) -> int:
+        """The updates of this training."""
+        return int(self.state.step) - self.before
 
 
 class Fit(NamedTuple):
@@ -215,7 +221,7 @@ def judge_of(stopping: Stopping, optimizer: Optimizer, course: Course, validatio
     own = (ResidualScores if course.data.task == "regression" else ClassScores).measures
     held_out = [f"validation_{name}" for name in own] if validation else []
     at_the_end = [f"training_{name}" for name in own]
-    measures = [*held_out, *own, *at_the_end]
+    measures = [*held_out, *own, "objective", *at_the_end]
     return Judge(stopping, in_steps(optimizer, course.per_epoch, course.steps, course.step_rows), measures)
 
 
@@ -321,7 +327,7 @@ class _Ledger:
 
     def __init__(self, scores: Scores, per_epoch: int, snapshot: Snapshot) -> None:
         self.scores, self.per_epoch = scores, per_epoch
-        self.epoch = int(snapshot.state.step) // per_epoch
+        self.epoch = snapshot.step // per_epoch
         self.history = list(snapshot.history)
         self.parts = [snapshot.reports] if snapshot.reports else []
 
@@ -352,12 +358,13 @@ class _Ledger:
             "step": epochs * self.per_epoch,
             "learning_rate": reports.learning_rate[:, -1],
             **scores,
-            **{
-                name: values.mean(axis=1, dtype=float)
-                for name, values in (("clipped", reports.clipped), ("penalty", reports.penalty))
-                if not isinstance(values, tuple)
-            },
         }
+        if not isinstance(reports.clipped, tuple):
+            columns["clipped"] = reports.clipped.mean(axis=1, dtype=float)
+        if not isinstance(reports.penalty, tuple):
+            # As the loss: a mean over the rows.
+            weight = reports.scores.weight
+            columns["penalty"] = (reports.penalty * weight).sum(axis=1, dtype=float) / weight.sum(axis=1, dtype=float)
         rows = zip(*(values.tolist() for values in columns.values()), strict=True)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -413,9 +420,9 @@ def fit(
         resume = Snapshot(engine.fetch(engine.place(state)), counters=judge.start())
         kept = -1
     else:
-        kept = int(resume.state.step)
+        kept = resume.step
     state, best, counters = engine.place(resume.state), resume.best, resume.counters
-    ledger, step = _Ledger(scores, per_epoch, resume), int(resume.state.step)
+    ledger, step = _Ledger(scores, per_epoch, resume), resume.step
     # Where nobody looks at the end of each epoch, several short ones run as one program.
     look_every = 1 if measuring or judge.looks else checkpoints.every if keep else training.epochs
     pace, began, before = _Pace(), time.perf_counter(), counters.seconds
@@ -423,7 +430,9 @@ def fit(
     stopped, interrupted = "", False
 
     def snapshot() -> Snapshot:
-        return Snapshot(engine.fetch(state), best, ledger.reports, counters, tuple(ledger.history))
+        return Snapshot(
+            engine.fetch(state), best, ledger.reports, counters, tuple(ledger.history), resume.before
+        )
 
     with _stoppable(saves=keep is not None) as signalled:
         upcoming = course.blocks(engine, step, look_every)
@@ -443,7 +452,7 @@ def fit(
                 now = time.perf_counter()
                 pace.took(stop - begin, now - mark)
                 if not np.isfinite(report.scores.loss).all() or not engine.finite(state):
-                    if keep and kept < int(good.state.step):
+                    if keep and kept < good.step:
                         keep(good)
                     return _diverged(
                         network, plan, engine, good.state, start, block, begin, stop, report, ledger, counters

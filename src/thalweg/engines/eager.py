@@ -12,7 +12,7 @@ from ..arrays import Array, Tree, arrays_of, map_arrays
 from ..landscapes import Track, Walk
 from ..observation import Found, alive, observe
 from ..probes.presets import Light
-from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
+from ..step import Batch, Plan, State, batch_at, make_measure, make_slope, make_step, predict
 from .surface import loss_at
 
 
@@ -65,6 +65,11 @@ class Eager:
         measure = make_measure(plan)
         with np.errstate(all="ignore"):
             return stack([measure(state, batch_at(data, rows, index)) for index in range(len(rows))])
+
+    def slope(self, plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array, Tree]:
+        """The loss with its penalty over the rows[0], and its gradient."""
+        with np.errstate(all="ignore"):
+            return make_slope(plan)(state, batch_at(data, rows, 0))
 
     def losses(
         self, plan: Plan, state: State, data: Batch, axes: tuple[Tree, ...], places: Array, start: int, stop: int

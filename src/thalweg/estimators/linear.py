@@ -1,4 +1,4 @@
-"""scikit-learn's face: classifiers that fit into its pipelines, searches and cross-validation."""
+"""The linear units as classifiers of scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import linear_units
-from .data import Data
-from .engines import EngineName
-from .errors import InputError
-from .linear_units import LinearUnit
-from .runs import Run
-from .trainer import train
+from .. import linear_units
+from ..data import Data
+from ..engines import EngineName
+from ..errors import InputError
+from ..linear_units import LinearUnit
+from ..runs import Run
+from ..trainer import train
 
 _LARGEST_SEED = 2**31 - 1
 
