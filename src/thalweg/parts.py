@@ -255,7 +255,7 @@ class Mode(NamedTuple):
 
     def at(self, index: int) -> Mode:
         """The mode for the layer at that place of a stack, with noise of its own."""
-        return self if self.noise is None else self._replace(noise=self.noise.at(index))
+        return self if self.noise is None else Mode(self.training, self.weight, self.noise.at(index))
 
 
 class Draw(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .arrays import Array, Tree, arrays_of, map_weights, namespace
+from .arrays import Array, Tree, leaves, map_weights, namespace
 from .parts import Part, Positive
 
 
@@ -47,7 +47,7 @@ class Regularization(Part):
     def penalty(self, params: Tree, total: Array = 1.0) -> Array:
         """R = l1 Σ|W| + l2/2 ΣW², a scalar, for a batch whose weights sum to `total`; `gradients` adds its derivative."""
         l2 = self._l2(total)
-        return sum((self._penalty(w, l2) for _, w in arrays_of(params) if self.biases or w.ndim > 1), 0.0)
+        return sum((self._penalty(w, l2) for w in leaves(params) if self.biases or w.ndim > 1), 0.0)
 
     def gradients(self, grads: Tree, params: Tree, total: Array = 1.0) -> Tree:
         """g + l1 sign(W) + l2 W: the gradients of L + R from the gradients of L."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from .errors import InputError, Problem, nearest
@@ -88,12 +89,12 @@ class Judge:
         for rate in self.rates:
             self._resolved(rate.measure, f"optimizer: {rate.kind}")
 
-    @property
+    @cached_property
     def rates(self) -> tuple[Adaptive, ...]:
         """The rates of the optimizer that look at a measure."""
         return adaptives(self.optimizer)
 
-    @property
+    @cached_property
     def measure(self) -> str:
         """What decides about stopping and the best epoch."""
         return self._resolved(self.stopping.measure, "stopping")

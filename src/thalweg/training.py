@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol
 import numpy as np
 from pydantic import Field
 
-from .arrays import Array, Tree, arrays_of, map_arrays
+from .arrays import Array, Tree, leaves, map_arrays
 from .blocks import Block, Course, Rows, as_batch, in_batches
 from .clipping import Clipping
 from .data import Dataset, Order, Shuffled, Turn
@@ -333,7 +333,7 @@ class _Ledger:
 
     def add(self, report: Tree) -> None:
         """Take the report of a stretch, and make the records of the epochs that it ends."""
-        self.parts.append(tuple(array for _, array in arrays_of(report)))
+        self.parts.append(tuple(leaves(report)))
         steps = sum(len(part[0]) for part in self.parts)
         count = steps // self.per_epoch
         if count:

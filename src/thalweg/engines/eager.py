@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import hessian
-from ..arrays import Array, Tree, arrays_of, map_arrays
+from ..arrays import Array, Tree, leaves, map_arrays
 from ..landscapes import Track, Walk
 from ..observation import Found, alive, observe
 from ..probes.presets import Light
@@ -18,7 +18,7 @@ from .surface import loss_at
 
 def stack(reports: list[Tree]) -> Tree:
     """Reports of several steps as one report whose arrays have a first axis over the steps."""
-    return map_arrays(lambda *values: np.stack([np.asarray(value) for value in values]), *reports)
+    return map_arrays(lambda *values: np.array(values), *reports)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Eager:
 
     def finite(self, tree: Tree) -> bool:
         """Whether no number is NaN or infinite."""
-        return all(bool(np.isfinite(array).all()) for _, array in arrays_of(tree))
+        return all(np.isfinite(array).all() for array in leaves(tree))
 
     def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
         """Steps start to stop of `rows` (steps, batch size): the new state, and the stacked reports."""
