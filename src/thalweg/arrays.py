@@ -37,7 +37,7 @@ def map_arrays(function: Callable[..., Array], tree: Tree, *others: Tree) -> Tre
         function(*items) if not isinstance(items[0], tuple) else map_arrays(function, *items) if items[0] else ()
         for items in zip(tree, *others, strict=True)
     ]
-    return tree._make(parts) if hasattr(tree, "_fields") else tuple(parts)
+    return getattr(tree, "_make", tuple)(parts)
 
 
 def map_weights(function: Callable[..., Array], tree: Tree, *others: Tree, biases: bool = False) -> Tree:

@@ -353,7 +353,9 @@ def _loss(told: _Told) -> Iterator[Block]:
     yield Numbers("L", np.asarray(told.trace.loss), "L = Σ w l / Σ w", "over the whole batch")
     penalty = told.trace.penalty
     if not isinstance(penalty, tuple):
-        yield Numbers("R", np.asarray(penalty), "R = l1 Σ|W| + (l2 + alpha / Σ w)/2 ΣW²", "the penalty; what falls is L + R")
+        yield Numbers(
+            "R", np.asarray(penalty), "R = l1 Σ|W| + (l2 + alpha / Σ w)/2 ΣW²", "the penalty; what falls is L + R"
+        )
     yield Heading("Delta of the output")
     backward = formulas(type(loss)).backward
     place = "z" if "dl/dz" in backward else "y"

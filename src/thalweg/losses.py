@@ -327,9 +327,9 @@ def _cut(p: Array) -> Array:
 
 @dataclass(frozen=True)
 class Poisson(Loss, kind="poisson"):
-    """Half the Poisson deviance: l = Σ (t log(t / y) - t + y) for counts t >= 0 and their means y > 0;  dl/dy = 1 - t/y.
+    """Half the Poisson deviance: l = Σ (t log(t/y) - t + y) for counts t and their means y;  dl/dy = 1 - t/y.
 
-    For a network that ends with `Exponential`, so that y is above 0; inside of the logarithm y is at least 1e-30.
+    t is at least 0, and y above it, as behind `Exponential`; inside of the logarithm y is at least 1e-30.
 
     Hessian: d²l/dy² = t / y².
 

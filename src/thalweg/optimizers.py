@@ -288,9 +288,10 @@ class Adam(Optimizer, kind="adam"):
 
 @dataclass(frozen=True)
 class AdamHat(Adam, kind="adam_hat"):
-    """Adam with ε beside the v that is not corrected: Δ = -η √(1-β₂ᵗ)/(1-β₁ᵗ) m / (√v + ε), as in scikit-learn and Keras.
+    """Adam with ε beside the v that is not corrected: Δ = -η √(1-β₂ᵗ)/(1-β₁ᵗ) m / (√v + ε).
 
-    It is Adam with ε / √(1-β₂ᵗ) in place of ε: smaller first steps where gradients are tiny.
+    As scikit-learn and Keras have it. It is Adam with ε / √(1-β₂ᵗ) in place of ε: the first steps are smaller where
+    gradients are tiny.
 
     Source: Kingma and Ba 2015, the last lines of section 2, where this ε is written ε̂.
 

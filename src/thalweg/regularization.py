@@ -18,8 +18,8 @@ class Regularization(Part):
     max_norm          each unit's incoming weights, a column of W, have a norm of at most max_norm
     biases            l1, l2, alpha and weight_decay hold for vectors too: biases, and parameters of normalisations
 
-    Mind the 1/2. `alpha` is scikit-learn's: where batches are of one size it is l2 = alpha/n. Under SGD without momentum
-    l2 and weight_decay are the same; under rules that divide by the size of the gradient they are not.
+    Mind the 1/2. `alpha` is scikit-learn's: where batches are of one size it is l2 = alpha/n. Under SGD without
+    momentum l2 and weight_decay are the same; under rules that divide by the size of the gradient they are not.
 
     Source: Goodfellow et al. 2016, section 7.1; Loshchilov and Hutter 2019; max-norm: Srivastava et al. 2014, section
     5.1.
@@ -45,7 +45,7 @@ class Regularization(Part):
         return not self.l1 is self.l2 is self.alpha is None
 
     def penalty(self, params: Tree, total: Array = 1.0) -> Array:
-        """R = l1 Σ|W| + l2/2 ΣW², a scalar, for a batch whose weights sum to `total`; `gradients` adds its derivative."""
+        """R = l1 Σ|W| + l2/2 ΣW², a scalar, for a batch of weight `total`; its derivative is what `gradients` adds."""
         l2 = self._l2(total)
         return sum((self._penalty(w, l2) for w in leaves(params) if self.biases or w.ndim > 1), 0.0)
 

@@ -483,8 +483,8 @@ def _compared(
 class ReduceOnPlateau(Adaptive, kind="plateau", also=("reduce_on_plateau",)):
     """`factor` times the value, but at least `least`, after more than `patience` epochs without a better measure.
 
-    Better is relative: by a share `threshold` of the best so far; or, with a `tolerance`, by that much (`compared`). After
-    a reduction `cooldown` epochs are not counted.
+    Better is relative: by a share `threshold` of the best so far; or, with a `tolerance`, by that much (`compared`).
+    After a reduction `cooldown` epochs are not counted.
 
     Source: PyTorch, ReduceLROnPlateau (threshold_mode "rel", eps 0), for measures of at least 0.
 

@@ -18,8 +18,8 @@ class Stopping(Part):
     """When to stop before the last epoch, and with which weights: the [stopping] section of a spec.
 
     measure: what is looked at after each epoch; validation_loss where there are validation rows, else loss. loss and
-    the scores are over the rows as the epoch met them, objective is loss and penalty; training_loss (and so on) over all
-    training rows at its end.
+    the scores are over the rows as the epoch met them, objective is the loss with its penalty; training_loss (and so
+    on) over all training rows at its end.
     patience: stop when the measure has not improved for so many epochs; an improvement is one by more than the share
     `threshold` of the best value; or, with a `tolerance`, by at least that much in one epoch (`schedules.compared`).
     least_rate: while the learning rate is above it nothing stops for lack of patience, and the waiting begins anew: for

@@ -352,10 +352,8 @@ class Probed:
         """The run of the training that has ended."""
         spec, split = self.spec, self.split
         threshold = _tuned(spec, fitted.state, split, engine)
-        loss, unit = decided_at(spec.loss, threshold), unit_of(split.preprocessing)
-        measures = {
-            name: evaluate(spec.network, loss, fitted.state, data, engine, unit) for name, data in sets_of(split).items()
-        }
+        loss, unit, sets = decided_at(spec.loss, threshold), unit_of(split.preprocessing), sets_of(split)
+        measures = {name: evaluate(spec.network, loss, fitted.state, data, engine, unit) for name, data in sets.items()}
         linear = _linear_unit(spec, split)
         remarks = linear.after(measures["training"], bool(fitted.diverged)) if linear else []
         if threshold is not None:
@@ -381,7 +379,7 @@ class Probed:
         )
         if run.task != "classification":
             return run
-        data = list(sets_of(split).values())[-1]
+        data = list(sets.values())[-1]
         parts = [confusion_matrix(part.y, run.classes(run.answers(part.x)), data.outputs) for part in data.parts()]
         return dataclasses.replace(run, confusion=np.sum(parts, axis=0).tolist())
 

@@ -430,9 +430,7 @@ def fit(
     stopped, interrupted = "", False
 
     def snapshot() -> Snapshot:
-        return Snapshot(
-            engine.fetch(state), best, ledger.reports, counters, tuple(ledger.history), resume.before
-        )
+        return Snapshot(engine.fetch(state), best, ledger.reports, counters, tuple(ledger.history), resume.before)
 
     with _stoppable(saves=keep is not None) as signalled:
         upcoming = course.blocks(engine, step, look_every)

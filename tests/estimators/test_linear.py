@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_iris, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -101,6 +102,13 @@ def test_a_wrong_parameter_is_a_value_error_that_names_it():
         Perceptron(eta0=-1.0).fit(*XOR)
     with pytest.raises(ValueError, match="rule"):
         Adaline(rule="often").fit(*XOR)
+
+
+def test_sparse_rows_are_the_same_rows():
+    X, y = make_classification(100, 5, random_state=0)
+    dense, scattered = (Adaline(max_iter=5, random_state=0).fit(rows, y) for rows in (X, csr_matrix(X)))
+    np.testing.assert_array_equal(dense.coef_, scattered.coef_)
+    np.testing.assert_array_equal(dense.predict(X), scattered.predict(csr_matrix(X)))
 
 
 def test_they_stand_at_the_top_of_the_package():

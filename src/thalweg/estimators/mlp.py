@@ -7,9 +7,9 @@ import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -23,14 +23,21 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from ..arrays import Array, Tree, arrays_of, map_arrays
 from ..blocks import Block, as_batch
-from ..data import Data, Dataset, Preprocessing, Split
+from ..data import Data, Dataset, Preprocessing, Source, Split
 from ..data.dataset import Task
 from ..data.orders import Order
 from ..display import shown
 from ..engines import Device, Engine, EngineName, Precision, make_engine
 from ..errors import InputError
-from ..layers import Affine
-from ..losses import Hinge, LeastMeanSquares, PerceptronLoss, Poisson
+from ..layers import Affine, Sigmoid, Softmax
+from ..losses import (
+    Hinge,
+    LeastMeanSquares,
+    PerceptronLoss,
+    Poisson,
+    SigmoidBinaryCrossEntropy,
+    SoftmaxCrossEntropy,
+)
 from ..noise import noise_key
 from ..optimizers import SGD
 from ..parts import Loss, Optimizer
@@ -42,11 +49,20 @@ from ..step import Plan, State
 from ..stopping import Counters
 from ..trainer import Probed
 from ..training import Fit, Onlooker, Progress, Snapshot, Training, check_fit, fit, plan_of
-from .settings import AUTO_BATCH, Settings, loss_of, name_of_output, output_of
+from .settings import AUTO_BATCH, Settings, dense, loss_of, name_of_output, output_of
 
 _LARGEST_SEED = 2**31 - 1
 # A prediction takes so many rows at a time: what a sparse matrix becomes dense by.
 _ROWS = 4096
+
+
+_Method = TypeVar("_Method")
+
+
+def _where(check: Callable[[Any], bool]) -> Callable[[_Method], _Method]:
+    """A method that is there where `check` of its estimator is true."""
+    decorator: Callable[[_Method], _Method] = available_if(check)
+    return decorator
 
 
 class _Ended:
@@ -92,6 +108,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
     intercepts_: list[np.ndarray]
     t_: int
     n_iter_: int
+    classes_: np.ndarray
     _task: Task
 
     # What the two differ in -------------------------------------------------------------------------------------------
@@ -148,17 +165,21 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         y = y.toarray() if sparse.issparse(y) else y
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        return _dense(X), y
+        return dense(X), y
 
     def _begin(self, settings: Settings, data: Dataset, random: np.random.RandomState) -> None:
-        """The network, its loss, and its start, drawn from `random` in scikit-learn's order: W, b, layer by layer."""
+        """The network, its loss, and its start."""
         targets = 1 if data.task == "classification" and data.outputs == 2 else data.outputs
         activation, outputs = output_of(settings.loss, data.task, targets)
         self._network = settings.network(data.features, outputs, activation)
         self._loss = loss_of(settings.loss, self._network, data)
         check_fit(self._network, data)
-        streams: Any = [random] * len(self._network.layers)
-        start = self._network.draw(streams, (data.features,))
+        if settings.starts_alike:
+            # From one stream in scikit-learn's order: W, b, layer by layer.
+            streams: Any = [random] * len(self._network.layers)
+            start = self._network.draw(streams, (data.features,))
+        else:
+            start = self._network.initialize(int(random.randint(_LARGEST_SEED)), (data.features,))
         self._keep(State(start.params, start.states, (), np.array(0), np.zeros(2, np.uint32)))
         self.n_layers_, self.n_outputs_ = len(self.coefs_) + 1, int(start.shapes[-1][-1])
         self.out_activation_ = name_of_output(self._network)
@@ -193,9 +214,8 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         # Each call has an order and noise of its own.
         seed = (int(random.randint(_LARGEST_SEED)) + self.t_) % _LARGEST_SEED
         name = settings.engine_name(self._state.params, rows, epochs, batch_size)
-        training = Training(
-            epochs, batch_size, seed, name, settings.precision, settings.device, clip=settings.clip
-        )
+        _check_range(data, make_engine(name, settings.precision, settings.device))
+        training = Training(epochs, batch_size, seed, name, settings.precision, settings.device, clip=settings.clip)
         optimizer = settings.optimizer(None if incremental else rows, self.t_, measure)
         if incremental:
             # One epoch of a training that has max_iter of them.
@@ -207,8 +227,9 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         probed, ended = None, _Ended()
         held_out = settings.validation_fraction if validation else 0.0
         if isinstance(settings.probes, Light):
+            source = Source.of((train.x, train.y, train.weight))
             spec = WholeSpec(
-                data=Data((train.x, train.y, train.weight), None, data.task, held_out, 0.0, "none", order),
+                data=Data(source, None, data.task, held_out, 0.0, "none", order),
                 network=self._network,
                 loss=self._loss,
                 optimizer=optimizer,
@@ -255,12 +276,13 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
             raise InputError("early_stopping", "partial_fit learns one epoch, and holds no rows out; set it to False")
         # scikit-learn looks at the classes where there are two of them.
         labels = data.y if data.task == "classification" and data.outputs == 2 else None
+        share = settings.validation_fraction
+        if share * len(data) <= 1:
+            found = f"{share} of {len(data)} rows is less than 2 rows to validate with"
+            raise InputError("validation_fraction", f"{found}; take more, or set early_stopping to False")
         train, validation = train_test_split(
-            np.arange(len(data)), test_size=settings.validation_fraction, random_state=random, stratify=labels
+            np.arange(len(data)), test_size=share, random_state=random, stratify=labels
         )
-        if len(validation) < 2:
-            found = f"{settings.validation_fraction} of {len(data)} rows leaves {len(validation)} to validate with"
-            raise InputError("validation_fraction", f"{found}, and at least 2 are needed")
         return _chosen(data, train), _chosen(data, validation)
 
     def _batch_size(self, settings: Settings, rows: int) -> int:
@@ -323,7 +345,9 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         if fitted.interrupted:
             warnings.warn(f"training was stopped {fitted.stopped} after {self.n_iter_} epochs", stacklevel=5)
         elif not fitted.stopped and not incremental:
-            found = f"Maximum iterations (max_iter = {settings.max_iter} epochs) reached, and the {measure} had not settled"
+            found = (
+                f"Maximum iterations (max_iter = {settings.max_iter} epochs) reached, and the {measure} had not settled"
+            )
             warnings.warn(found, ConvergenceWarning, stacklevel=5)
 
     # All rows at once -------------------------------------------------------------------------------------------------
@@ -342,6 +366,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
             raise InputError("solver", "lbfgs keeps no running statistics: take layer normalisation, or another solver")
         name = settings.engine_name(start.params, len(data), settings.max_iter, len(data))
         engine = make_engine(name, settings.precision or "float64", settings.device)
+        _check_range(data, engine)
         training = Training(engine=name)
         plan = plan_of(self._network, self._loss, SGD(), training, settings.regularization, data)
         batch, rows = engine.place(as_batch(data)), np.arange(len(data), dtype=np.int32)[None]
@@ -358,9 +383,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
                 print(f"loss {intermediate_result.fun:.8f}")
 
         options = {"maxiter": settings.max_iter, "maxfun": settings.max_fun, "gtol": settings.tol}
-        found = minimize(
-            slope, _one_vector(start.params), method="L-BFGS-B", jac=True, options=options, callback=told
-        )
+        found = minimize(slope, _one_vector(start.params), method="L-BFGS-B", jac=True, options=options, callback=told)
         if not np.isfinite(found.x).all() or not np.isfinite(found.fun):
             raise InputError(type(self).__name__, "the loss became NaN or infinite; scaled inputs are the usual remedy")
         self._keep(at(found.x))
@@ -378,7 +401,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         X = X.tocsr() if sparse.issparse(X) else X
         engine = make_engine("eager")
         state = engine.place(self._answering)
-        parts = (_dense(X[rows]).astype(np.float64, copy=False) for rows in gen_batches(X.shape[0], _ROWS))
+        parts = (dense(X[rows]).astype(np.float64, copy=False) for rows in gen_batches(X.shape[0], _ROWS))
         with np.errstate(all="ignore"):
             return np.concatenate([engine.predict(self._network, self._loss, state, x) for x in parts])
 
@@ -389,7 +412,9 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         """
         check_is_fitted(self)
         if not hasattr(self, "run_"):
-            raise InputError("report", 'tells what the probes saw, and they were off; fit with probes="light" or "standard"')
+            raise InputError(
+                "report", 'tells what the probes saw, and they were off; fit with probes="light" or "standard"'
+            )
         page = self.run_.report()
         if path is None:
             return page
@@ -426,25 +451,26 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
             own = {"target_shift": (0.0,) * data.outputs, "target_span": (1.0,) * data.outputs}
         return Preprocessing(data.task, tuple(map(str, names)), data.target_names, (0.0,), (1.0,), **own)
 
-    classes_: np.ndarray
-
 
 def _objective(record: Mapping[str, float]) -> float:
     """What training makes small: the loss of an epoch, and what its penalty adds."""
     return record["loss"] + record.get("penalty", 0.0)
 
 
-def _dense(X: Any) -> np.ndarray:
-    return np.asarray(X.toarray() if sparse.issparse(X) else X)
-
-
-def _dataset(
-    X: np.ndarray, y: np.ndarray, task: Task, weight: np.ndarray | None, names: tuple[str, ...]
-) -> Dataset:
+def _dataset(X: np.ndarray, y: np.ndarray, task: Task, weight: np.ndarray | None, names: tuple[str, ...]) -> Dataset:
     """Rows as they are, without a change of type: a training in float64 sees them whole."""
     if weight is not None and (weight.min() < 0 or not weight.any()):
         raise InputError("sample_weight", "expected weights of at least 0, not all of them 0")
     return Dataset.checked(x=np.ascontiguousarray(X), y=y, task=task, weight=weight, target_names=names)
+
+
+def _check_range(data: Dataset, engine: Engine) -> None:
+    """Raise InputError for numbers that the engine's precision can not hold."""
+    largest = np.finfo(engine.precision).max
+    for name, array in (("X", data.x), ("y", data.y)):
+        if np.abs(array).max() > largest:
+            fix = "scale them, as with StandardScaler, or take precision='float64'"
+            raise InputError(name, f"has numbers that are too large for 32 bits; {fix}")
 
 
 def _chosen(data: Dataset, rows: np.ndarray) -> Dataset:
@@ -505,12 +531,12 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     for "sgd" also "invscaling" (`learning_rate_init` / (1 + rows met)^`power_t`, one rate an epoch) and "adaptive" (a
     fifth at each plateau); or a schedule of ours for any solver: "cosine", "one_cycle", a part. A schedule that is
     named alone takes `learning_rate_init` as its first option. max_iter: epochs, or iterations of lbfgs; max_fun: how
-    often lbfgs may ask for the loss. shuffle: another order in each epoch. random_state: a number, a RandomState or None;
-    from it come the start, the rows held out (both the same as scikit-learn's from the same random_state), and the order.
-    tol, n_iter_no_change: training ends when more than n_iter_no_change epochs, one after another, brought no gain of tol
-    on the best; for lbfgs tol is that of the gradient. early_stopping: judge by the accuracy on `validation_fraction` of
-    the rows, which are held out, and end with the best weights. warm_start: go on from the weights of the last fit.
-    verbose: print the loss of each epoch. beta_1, beta_2, epsilon: of Adam.
+    often lbfgs may ask for the loss. shuffle: another order in each epoch. random_state: a number, a RandomState or
+    None; from it come the start and the rows held out, both the same as scikit-learn's from the same random_state, and
+    the order. tol, n_iter_no_change: training ends when more than n_iter_no_change epochs, one after another, brought
+    no gain of tol on the best; for lbfgs tol is that of the gradient. early_stopping: judge by the accuracy on
+    `validation_fraction` of the rows, which are held out, and end with the best weights. warm_start: go on from the
+    weights of the last fit. verbose: print the loss of each epoch. beta_1, beta_2, epsilon: of Adam.
 
     What goes beyond it:
 
@@ -621,7 +647,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         own = compute_sample_weight(self.class_weight, y)
         return own if weight is None else own * weight
 
-    @available_if(MultilayerPerceptron._steps_alone)
+    @_where(MultilayerPerceptron._steps_alone)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Learn one epoch more from these rows; the first call needs all `classes` that will ever come."""
         _check_partial_fit_first_call(self, classes)
@@ -641,18 +667,23 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
             raise AttributeError(f"the loss {self.loss!r} makes no probabilities; take one of the cross-entropies")
         return True
 
-    @available_if(_gives_probabilities)
+    @_where(_gives_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each class for each row, (n, classes); of each label for itself. InputError without such.
+        """The probability of each class for each row, (n, classes); of each label for itself.
+
+        Raises InputError where the network ends with something else.
         """
         outputs = self._outputs(X)
-        if outputs.size and not (outputs.min() >= 0 and outputs.max() <= 1):
-            raise InputError("predict_proba", "the outputs are no probabilities; end the network with softmax or sigmoid")
+        ends = isinstance(self._network.layers[-1], Softmax | Sigmoid)
+        if not ends and not isinstance(self._loss, SoftmaxCrossEntropy | SigmoidBinaryCrossEntropy):
+            raise InputError(
+                "predict_proba", "the outputs are no probabilities; end the network with softmax or sigmoid"
+            )
         if self._task == "classification" and outputs.shape[1] == 1:
             return np.hstack([1 - outputs, outputs])
         return outputs
 
-    @available_if(_gives_probabilities)
+    @_where(_gives_probabilities)
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """The logarithms of `predict_proba`."""
         with np.errstate(divide="ignore"):
@@ -738,7 +769,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     def _weight(self, y: np.ndarray, weight: np.ndarray | None, incremental: bool) -> np.ndarray | None:
         return weight
 
-    @available_if(MultilayerPerceptron._steps_alone)
+    @_where(MultilayerPerceptron._steps_alone)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Learn one epoch more from these rows."""
         return self._fit(X, y, sample_weight, incremental=True)

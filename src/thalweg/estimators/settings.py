@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BeforeValidator
+from scipy import sparse
 
 from ..arrays import Tree, arrays_of
 from ..blocks import Rows
@@ -52,7 +54,7 @@ AUTO_BATCH = 200
 _FIFTH, _LEAST_RATE = 0.2, 1e-6
 _RATES = ("constant", "invscaling", "adaptive")
 _ON_RAW_OUTPUTS = (SoftmaxCrossEntropy, SigmoidBinaryCrossEntropy, Hinge, PerceptronLoss, LeastMeanSquares)
-_OUTPUTS = {"identity": Identity, "softmax": Softmax, "logistic": Sigmoid, "exp": Exponential}
+_OUTPUTS: dict[str, type[Any]] = {"identity": Identity, "softmax": Softmax, "logistic": Sigmoid, "exp": Exponential}
 
 
 def _sizes(value: Any) -> Any:
@@ -138,7 +140,7 @@ class Settings(Part):
 
         Source: Glorot and Bengio 2010, equation 16.
         """
-        if self.init is not None:
+        if not self.starts_alike:
             return layers
         drawn: list[Layer] = []
         for layer in layers:
@@ -148,6 +150,11 @@ class Settings(Part):
                 layer = Dense(layer.width, Uniform(-bound, bound), Uniform(-bound, bound))
             drawn.append(layer)
         return tuple(drawn)
+
+    @property
+    def starts_alike(self) -> bool:
+        """Whether the start is drawn as scikit-learn draws it."""
+        return self.layers is None and self.init is None
 
     @property
     def regularization(self) -> Regularization:
@@ -276,3 +283,8 @@ def _ends(layers: tuple[Layer, ...], outputs: int) -> bool:
     """Whether the last layers are an output: a dense layer that wide, and perhaps what turns it into an answer."""
     dense = layers[-2] if len(layers) > 1 and isinstance(layers[-1], tuple(_OUTPUTS.values())) else layers[-1]
     return isinstance(dense, Dense) and dense.width == outputs
+
+
+def dense(X: Any) -> np.ndarray:
+    """X as an array, whatever scikit-learn lets through: a sparse matrix is written out."""
+    return np.asarray(X.toarray() if sparse.issparse(X) else X)
