@@ -121,8 +121,9 @@ class Perceptron(LinearClassifier):
 
     eta0: the rate η. max_iter: epochs at most. shuffle: whether each epoch has another order. pocket: end with the
     weights that were right most often. features: a feature map, as `["products"]` or `["polynomial 3"]`. labels: how
-    no and yes are written, "0/1" or "-1/1". engine: "compiled", "eager", or "auto" (`settings.engine_for`). Warns (ConvergenceWarning) where training
-    rows are still wrong in the end, and says whether any line could tell them apart.
+    no and yes are written, "0/1" or "-1/1". engine: "compiled", "eager", or "auto", NumPy where a program would take
+    longer to compile than the training takes (`settings.engine_for`). Warns (ConvergenceWarning) where training rows
+    are still wrong in the end, and says whether any line could tell them apart.
 
     Source: see `thalweg.linear_units.Perceptron`.
 
