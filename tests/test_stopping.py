@@ -168,3 +168,16 @@ def test_a_tolerance_is_asked_of_each_epoch(options, values, waits, best):
     found = verdicts(Stopping(**options), values)
     assert [verdict.counters.waited for verdict in found] == waits
     assert found[-1].counters.best_epoch == best
+
+
+def test_how_many_epochs_go_by_until_something_is_decided():
+    def ahead(stopping, optimizer=PLAIN, **counters):
+        judge = Judge(stopping, optimizer, MEASURES)
+        return judge.epochs_ahead(judge.start()._replace(**counters))
+
+    assert ahead(Stopping(seconds=1.0)) == math.inf
+    patient = Stopping(patience=4, restore_best=False)
+    assert [ahead(patient, waited=waited) for waited in (0, 1, 3, 4, 9)] == [4, 3, 1, 1, 1]
+    # The best epoch, a target, and a rate that may fall ask for each.
+    assert ahead(Stopping(patience=4)) == ahead(Stopping(target=0.1)) == ahead(Stopping(restore_best=True)) == 1
+    assert ahead(patient, SGD(ReduceOnPlateau(0.1))) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,6 +112,16 @@ class Judge:
         return bool(
             self.stopping.keeps_best or self.stopping.patience or self.stopping.target is not None or self.rates
         )
+
+    def epochs_ahead(self, counters: Counters) -> float:
+        """How many epochs may go by until the end of one decides something: as many as patience is left for.
+
+        One where each epoch may be the best, reach the target or change a rate; infinite where nothing is looked at.
+        """
+        stopping = self.stopping
+        if stopping.keeps_best or stopping.target is not None or self.rates:
+            return 1
+        return math.inf if stopping.patience is None else max(1, stopping.patience - counters.waited)
 
     def _resolved(self, measure: str | None, subject: str) -> str:
         if measure is None:

@@ -331,8 +331,9 @@ class _Ledger:
         self.history = list(snapshot.history)
         self.parts = [snapshot.reports] if snapshot.reports else []
 
-    def add(self, report: Tree) -> None:
-        """Take the report of a stretch, and make the records of the epochs that it ends."""
+    def add(self, report: Tree) -> list[dict[str, float]]:
+        """Take the report of a stretch: the records of the epochs that it ends."""
+        known = len(self.history)
         self.parts.append(tuple(leaves(report)))
         steps = sum(len(part[0]) for part in self.parts)
         count = steps // self.per_epoch
@@ -343,6 +344,7 @@ class _Ledger:
             self.history += self._records(map_arrays(lambda _: next(numbers), report), count)
             self.epoch += count
             self.parts = [tuple(array[cut:] for array in joined)] if steps > cut else []
+        return self.history[known:]
 
     @property
     def reports(self) -> tuple[np.ndarray, ...]:
@@ -424,7 +426,8 @@ def fit(
     state, best, counters = engine.place(resume.state), resume.best, resume.counters
     ledger, step = _Ledger(scores, per_epoch, resume), resume.step
     # Where nobody looks at the end of each epoch, several short ones run as one program.
-    look_every = 1 if measuring or judge.looks else checkpoints.every if keep else training.epochs
+    each = bool(measuring) or judge.epochs_ahead(counters) == 1
+    look_every = 1 if each else checkpoints.every if keep else training.epochs
     pace, began, before = _Pace(), time.perf_counter(), counters.seconds
     warm: tuple[int, float] | None = None
     stopped, interrupted = "", False
@@ -442,6 +445,8 @@ def fit(
                 plan = dataclasses.replace(plan, optimizer=judge.settled(counters))
             while done < block.steps and not stopped:
                 mark, begin, stop = time.perf_counter(), done, min(done + pace.steps, block.steps)
+                decided = (step // per_epoch + judge.epochs_ahead(counters)) * per_epoch - block.first
+                stop = int(min(stop, decided))
                 state, reports = _walked(engine, plan, state, block, begin, stop, onlookers)
                 if stop == block.steps:
                     # A device works on while the next block is made here.
@@ -455,23 +460,24 @@ def fit(
                     return _diverged(
                         network, plan, engine, good.state, start, block, begin, stop, report, ledger, counters
                     )
-                ledger.add(report)
+                ended = ledger.add(report)
                 done, step = stop, block.first + stop
-                counters = counters._replace(seconds=before + now - began)
-                record = _summary(scores, report.scores) | {"learning_rate": float(report.learning_rate[-1])}
-                if step % per_epoch == 0:
-                    record = ledger.history[-1]
+                counters, is_best = counters._replace(seconds=before + now - began), False
+                for record in ended:
                     for rows, measure in measuring.items():
                         record |= {f"{rows}_{name}": value for name, value in measure(state).items()}
-                    is_best = False
                     if judge.looks:
                         counters, is_best, stopped = judge.after_epoch(counters, record)
+                if step % per_epoch == 0:
+                    record = ledger.history[-1]
                     if is_best and stopping.keeps_best:
                         best = engine.fetch(answering(state))
                     due = step // per_epoch % checkpoints.every == 0 or (is_best and checkpoints.best and bool(best))
                     if keep and due:
                         keep(snapshot())
                         kept = step
+                else:
+                    record = _summary(scores, report.scores) | {"learning_rate": float(report.learning_rate[-1])}
                 speed = (step - warm[0]) / (now - warm[1]) if warm else math.nan
                 warm = warm or (step, now)
                 watch(Progress(training, len(train), per_epoch, step, now - began, speed, record, ledger.history))

@@ -313,15 +313,21 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         return Snapshot(state, best, counters=counters, before=int(state.step))
 
     def _watch(self, display: Callable[[Progress], None]) -> Callable[[Progress], None]:
-        """What hears of the progress: the display, a line an epoch where `verbose`, and the callbacks."""
+        """What hears of the progress: the display, and of each epoch a line where `verbose`, and the callbacks."""
         callbacks = [self.callbacks] if callable(self.callbacks) else list(self.callbacks)
+        told = 0
 
         def watch(progress: Progress) -> None:
+            nonlocal told
             display(progress)
-            if self.verbose and progress.epoch_ended:
-                print(f"epoch {progress.epoch}: loss {_objective(progress.record):.8f}")
-            for callback in callbacks:
-                callback(progress)
+            # Short epochs that nothing is decided after run as one program.
+            for record in progress.history[told:]:
+                told += 1
+                if self.verbose:
+                    print(f"epoch {told}: loss {_objective(record):.8f}")
+                then = progress._replace(step=int(record["step"]), record=record, history=progress.history[:told])
+                for callback in callbacks:
+                    callback(then)
 
         return watch
 
@@ -331,7 +337,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         self.t_ += self.n_iter_ * rows
         self.loss_curve_ += [_objective(record) for record in fitted.history]
         self.loss_ = self.loss_curve_[-1]
-        self.best_loss_ = None if settings.early_stopping else fitted.counters.best
+        self.best_loss_ = None if settings.early_stopping else min(self.loss_curve_)
         self.best_validation_score_ = fitted.counters.best if settings.early_stopping else None
         if settings.early_stopping:
             self.validation_scores_ = (self.validation_scores_ or []) + [
@@ -546,7 +552,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     layers are a dense one of its width, and perhaps a Softmax or Sigmoid. dropout: the share of each hidden layer that
     is dropped. normalization: "batch" or "layer", before each activation. init: start values of the weights (biases
     then start at 0) in place of scikit-learn's. clip: as in `thalweg.train`, a bound for gradients. callbacks: a
-    function, or several, that are called with the `training.Progress` after each stretch and each epoch. probes: "off",
+    function, or several, that are called with the `training.Progress` at the end of each epoch. probes: "off",
     "light", "standard", "full": what is recorded, as in `thalweg.train`; then `run_` is the run, `report()` its page.
     progress: show a bar. engine: "compiled", "eager", or "auto", NumPy where a program would take longer to compile
     than the training takes (`settings.engine_for`). device, precision: as in `thalweg.train`.
