@@ -84,6 +84,31 @@ def leaves(tree: Tree) -> list[Array]:
     return found
 
 
+def as_vector(tree: Tree) -> np.ndarray:
+    """All numbers of a nested tuple of NumPy arrays, one after another; `from_vector` puts them back.
+
+    >>> as_vector((np.ones((2, 1)), np.zeros(1))).tolist()
+    [1.0, 1.0, 0.0]
+    """
+    return np.concatenate([array.ravel() for array in leaves(tree)])
+
+
+def from_vector(vector: np.ndarray, like: Tree) -> Tree:
+    """The tree of the shape of `like` whose numbers, one after another, are the vector; its arrays are views of it.
+
+    >>> from_vector(np.array([1.0, 2.0]), (np.zeros((1, 1)), (), np.zeros(1)))
+    (array([[1.]]), (), array([2.]))
+    """
+    place = 0
+
+    def taken(array: Array) -> Array:
+        nonlocal place
+        start, place = place, place + array.size
+        return vector[start:place].reshape(array.shape)
+
+    return map_arrays(taken, like)
+
+
 def rms(array: Array) -> float:
     """The root mean square of all numbers of a NumPy array.
 

@@ -320,6 +320,7 @@ class AdamW(Adam, kind="adamw"):
     """
 
     weight_decay: NonNegative = 0.01
+    by_element: ClassVar[bool] = False
 
     def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
         updates, moments = super().update(grads, moments, params, step)

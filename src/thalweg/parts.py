@@ -370,6 +370,8 @@ class Optimizer(Part, ABC, family="optimizer"):
     learning_rate: Any
     full_batch: ClassVar[bool] = False
     """Whether the rule is meant for the gradient over all training samples."""
+    by_element: ClassVar[bool] = True
+    """Whether the update of a number depends on its own gradients alone, not on the parameters and what they are."""
 
     @abstractmethod
     def init(self, params: Tree) -> Tree:

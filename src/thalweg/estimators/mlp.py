@@ -21,7 +21,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
-from ..arrays import Array, Tree, arrays_of, map_arrays
+from ..arrays import Tree, as_vector, from_vector, leaves, map_arrays
 from ..blocks import Block, as_batch
 from ..data import Data, Dataset, Preprocessing, Source, Split
 from ..data.dataset import Task
@@ -368,7 +368,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         if isinstance(settings.probes, Light):
             raise InputError("probes", "look at the steps of a training, and lbfgs has none; take another solver")
         start = self._answering
-        if next(arrays_of(start.layers), None):
+        if leaves(start.layers):
             raise InputError("solver", "lbfgs keeps no running statistics: take layer normalisation, or another solver")
         name = settings.engine_name(start.params, len(data), settings.max_iter, len(data))
         engine = make_engine(name, settings.precision or "float64", settings.device)
@@ -378,18 +378,19 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         batch, rows = engine.place(as_batch(data)), np.arange(len(data), dtype=np.int32)[None]
 
         def at(vector: np.ndarray) -> State:
-            return start._replace(params=_taken_apart(vector, start.params))
+            return start._replace(params=from_vector(vector, start.params))
 
         def slope(vector: np.ndarray) -> tuple[float, np.ndarray]:
             value, grads = engine.fetch(engine.slope(plan, engine.place(at(vector)), batch, rows))
-            return float(value), _one_vector(grads)
+            return float(value), as_vector(grads).astype(np.float64)
 
         def told(intermediate_result: Any) -> None:
             if self.verbose:
                 print(f"loss {intermediate_result.fun:.8f}")
 
         options = {"maxiter": settings.max_iter, "maxfun": settings.max_fun, "gtol": settings.tol}
-        found = minimize(slope, _one_vector(start.params), method="L-BFGS-B", jac=True, options=options, callback=told)
+        vector = as_vector(start.params).astype(np.float64)
+        found = minimize(slope, vector, method="L-BFGS-B", jac=True, options=options, callback=told)
         if not np.isfinite(found.x).all() or not np.isfinite(found.fun):
             raise InputError(type(self).__name__, "the loss became NaN or infinite; scaled inputs are the usual remedy")
         self._keep(at(found.x))
@@ -501,22 +502,6 @@ def _with_dense_layers(tree: Tree, own: Iterator[Affine]) -> Tree:
         return tree
     parts = [_with_dense_layers(item, own) for item in tree]
     return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
-
-
-def _one_vector(tree: Tree) -> np.ndarray:
-    return np.concatenate([np.ravel(array) for _, array in arrays_of(tree)]).astype(np.float64)
-
-
-def _taken_apart(vector: np.ndarray, like: Tree) -> Tree:
-    """The tree whose arrays, one after another, are the vector."""
-    place = 0
-
-    def taken(array: Array) -> Array:
-        nonlocal place
-        place += array.size
-        return vector[place - array.size : place].reshape(array.shape)
-
-    return map_arrays(taken, like)
 
 
 def _set(estimator: BaseEstimator, given: dict[str, Any]) -> None:

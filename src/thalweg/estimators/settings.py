@@ -228,13 +228,13 @@ class Settings(Part):
 
 
 # What NumPy takes for a step beside its products, how many products it makes in a second, and what it costs to compile.
-_STEP_SECONDS, _PRODUCTS_A_SECOND, _COMPILE_SECONDS = 2e-4, 1e10, 0.5
+_STEP_SECONDS, _PRODUCTS_A_SECOND, _COMPILE_SECONDS = 2.5e-4, 3e10, 0.5
 
 
 def engine_for(steps: int, batch_size: int, weights: int) -> EngineName:
     """NumPy where all steps of a training take less time there than a program takes to compile, else XLA.
 
-    A step is taken to last 0.2 ms and the time of its 3 batch_size weights products, at 1e10 of them in a second; a
+    A step is taken to last 0.25 ms and the time of its 3 batch_size weights products, at 3e10 of them in a second; a
     program, which is kept for later trainings, to take 0.5 s.
 
     >>> engine_for(steps=400, batch_size=200, weights=2_200), engine_for(steps=60_000, batch_size=200, weights=80_000)
