@@ -444,6 +444,16 @@ def test_the_hidden_layers_are_what_was_asked_for():
 
 
 @quiet
+@quiet
+def test_batches_of_their_own_choice_suit_batch_normalisation():
+    X, y = np.random.default_rng(0).normal(size=(201, 3)), np.arange(201) % 2
+    model = MLPClassifier((4,), normalization="batch", max_iter=2, random_state=0)
+    assert model.fit(X, y).n_iter_ == 2
+    with pytest.raises(InputError, match="batch"):
+        model.set_params(batch_size=200).fit(X, y)
+
+
+@quiet
 def test_weights_inside_of_blocks_are_told_too_and_answer():
     X, y = problem("two")
     layers = ["dense 4", {"kind": "residual", "layers": ["dense 4", "tanh"]}]
@@ -513,6 +523,7 @@ def test_a_probed_fit_has_a_run_and_a_report_and_is_the_same_fit(tmp_path):
         plain.report()
     with pytest.raises(InputError, match="in memory"):
         pickle.loads(pickle.dumps(model)).report()
+    assert not hasattr(model.set_params(probes="off").fit(X, y), "run_")
 
 
 # What is refused ------------------------------------------------------------------------------------------------------
@@ -560,6 +571,8 @@ def test_a_parameter_of_no_use_is_named(options, named):
 @quiet
 def test_rows_of_no_use_are_refused():
     X, y = problem("two")
+    with pytest.raises(InputError, match="log_loss"):
+        MLPRegressor("log_loss").fit(X, X[:, 0])
     with pytest.raises(ValueError, match="1 class"):
         MLPClassifier().fit(X, np.ones(len(X)))
     with pytest.raises(InputError, match="sample_weight"):

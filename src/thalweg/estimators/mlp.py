@@ -48,8 +48,8 @@ from ..spec import WholeSpec
 from ..step import Plan, State
 from ..stopping import Counters
 from ..trainer import Probed
-from ..training import Fit, Onlooker, Progress, Snapshot, Training, check_fit, fit, plan_of
-from .settings import AUTO_BATCH, Settings, dense, loss_of, name_of_output, output_of
+from ..training import Fit, Progress, Snapshot, Training, check_fit, fit, plan_of
+from .settings import Settings, dense, fitting_batch, loss_of, name_of_output, output_of
 
 _LARGEST_SEED = 2**31 - 1
 # A prediction takes so many rows at a time: what a sparse matrix becomes dense by.
@@ -145,6 +145,8 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         targets = self._targets(y, first, incremental)
         data = _dataset(X, targets, self._task, weight, self._names(targets))
         random = check_random_state(self.random_state)
+        if hasattr(self, "run_"):
+            del self.run_
         if first:
             self._begin(settings, data, random)
         if settings.solver == "lbfgs":
@@ -214,57 +216,56 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
         # Each call has an order and noise of its own.
         seed = (int(random.randint(_LARGEST_SEED)) + self.t_) % _LARGEST_SEED
         name = settings.engine_name(self._state.params, rows, epochs, batch_size)
-        _check_range(data, make_engine(name, settings.precision, settings.device))
+        engine = make_engine(name, settings.precision, settings.device)
+        _check_range(data, engine)
         training = Training(epochs, batch_size, seed, name, settings.precision, settings.device, clip=settings.clip)
         optimizer = settings.optimizer(None if incremental else rows, self.t_, measure)
         if incremental:
             # One epoch of a training that has max_iter of them.
             per_epoch = -(-rows // batch_size)
             optimizer = in_steps(optimizer, per_epoch, per_epoch * settings.max_iter, batch_size)
+        spec = WholeSpec(
+            data=self._source(settings, train),
+            network=self._network,
+            loss=self._loss,
+            optimizer=optimizer,
+            training=training,
+            regularization=settings.regularization,
+            stopping=settings.stopping(measure),
+            probes=settings.probes,
+        )
         start = self._start(settings, optimizer, seed, incremental)
-        order = Order.of("shuffled" if settings.shuffle else "time")
-        stopping = settings.stopping(measure)
-        probed, ended = None, _Ended()
-        held_out = settings.validation_fraction if validation else 0.0
-        if isinstance(settings.probes, Light):
-            source = Source.of((train.x, train.y, train.weight))
-            spec = WholeSpec(
-                data=Data(source, None, data.task, held_out, 0.0, "none", order),
-                network=self._network,
-                loss=self._loss,
-                optimizer=optimizer,
-                training=training,
-                regularization=settings.regularization,
-                stopping=stopping,
-                probes=settings.probes,
-            )
-            split = Split(train, validation, None, self._preprocessing(train), (), order)
-            probed = Probed(spec, split, start.state.params)
-        onlookers: list[Onlooker] = [ended, *(probed.onlookers if probed else [])]
+        split = Split(train, validation, None, self._preprocessing(train), (), spec.data.order)
+        probed, ended = Probed(spec, split, start.state.params), _Ended()
         with shown(quiet=not self.progress) as watch:
             fitted = fit(
-                self._network,
-                self._loss,
-                optimizer,
-                training,
+                spec.network,
+                spec.loss,
+                spec.optimizer,
+                spec.training,
                 train,
                 validation,
                 watch=self._watch(watch),
-                order=order,
-                regularization=settings.regularization,
-                stopping=stopping,
+                order=split.order,
+                regularization=spec.regularization,
+                stopping=spec.stopping,
                 resume=start,
-                onlookers=onlookers,
+                onlookers=[ended, *probed.onlookers],
             )
         if fitted.diverged:
             raise InputError(type(self).__name__, fitted.diverged)
         self._left = _Momentum(type(optimizer), ended.state, fitted.counters)
         self._keep(fitted.state)
         self._tell(settings, fitted, rows, score)
-        if probed:
-            engine = make_engine(name, settings.precision, settings.device)
+        if isinstance(settings.probes, Light):
             self.run_ = probed.run(fitted, time.perf_counter() - began, engine)
         self._warn(settings, fitted, measure, incremental)
+
+    def _source(self, settings: Settings, train: Dataset) -> Data:
+        """The rows as a spec has them."""
+        held_out = settings.validation_fraction if settings.early_stopping else 0.0
+        order = Order.of("shuffled" if settings.shuffle else "time")
+        return Data(Source.of((train.x, train.y, train.weight)), None, train.task, held_out, 0.0, "none", order)
 
     def _held_out(
         self, settings: Settings, data: Dataset, random: np.random.RandomState, incremental: bool
@@ -287,7 +288,8 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _batch_size(self, settings: Settings, rows: int) -> int:
         if settings.batch_size == "auto":
-            return min(AUTO_BATCH, rows)
+            least = max(layer.least_batch for layer in self._network.layers)
+            return fitting_batch(rows, least)
         if settings.batch_size > rows:
             warnings.warn(f"batch_size = {settings.batch_size} is cut to the {rows} rows that there are", stacklevel=5)
         return min(settings.batch_size, rows)
@@ -314,7 +316,7 @@ class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _watch(self, display: Callable[[Progress], None]) -> Callable[[Progress], None]:
         """What hears of the progress: the display, and of each epoch a line where `verbose`, and the callbacks."""
-        callbacks = [self.callbacks] if callable(self.callbacks) else list(self.callbacks)
+        callbacks = [self.callbacks] if callable(self.callbacks) else list(self.callbacks or ())
         told = 0
 
         def watch(progress: Progress) -> None:
@@ -518,7 +520,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
     ours: "gelu", {"kind": "leaky_relu", "alpha": 0.1}, a part. solver: "adam", "sgd" (with `momentum`, ahead of itself
     where `nesterovs_momentum`), "lbfgs" (all rows at once, through SciPy), or any optimizer of ours: "rmsprop",
     "adamw 0.01", a part. alpha: a penalty of alpha/2 ΣW² beside the sum of a batch's losses; both are divided by the
-    weight of the batch. batch_size: rows of an update; "auto": 200, or as many as there are. learning_rate: "constant";
+    weight of the batch. batch_size: rows of an update; "auto": 200, or as many as there are (a few less where batch
+    normalisation could not work with the rest). learning_rate: "constant";
     for "sgd" also "invscaling" (`learning_rate_init` / (1 + rows met)^`power_t`, one rate an epoch) and "adaptive" (a
     fifth at each plateau); or a schedule of ours for any solver: "cosine", "one_cycle", a part. A schedule that is
     named alone takes `learning_rate_init` as its first option. max_iter: epochs, or iterations of lbfgs; max_fun: how

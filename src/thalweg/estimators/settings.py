@@ -49,7 +49,7 @@ from ..schedules import InverseScaling, ReduceOnPlateau
 from ..spec import default_loss
 from ..stopping import Stopping
 
-AUTO_BATCH = 200
+_AUTO_BATCH = 200
 # scikit-learn's adaptive rate: a fifth at each plateau; at this rate or below a plateau ends the training.
 _FIFTH, _LEAST_RATE = 0.2, 1e-6
 _RATES = ("constant", "invscaling", "adaptive")
@@ -244,6 +244,18 @@ def engine_for(steps: int, batch_size: int, weights: int) -> EngineName:
     return "eager" if seconds < _COMPILE_SECONDS else "compiled"
 
 
+def fitting_batch(rows: int, least: int) -> int:
+    """200 rows, or as many as there are; a few less where the last batch of an epoch would have fewer than `least`.
+
+    >>> fitting_batch(1000, 1), fitting_batch(90, 1), fitting_batch(401, 1), fitting_batch(401, 2)
+    (200, 90, 200, 199)
+    """
+    size = min(_AUTO_BATCH, rows)
+    while size > least and 0 < rows % size < least:
+        size -= 1
+    return size
+
+
 def output_of(loss: Any, task: str, outputs: int) -> tuple[str, int]:
     """How a network for this loss ends, in scikit-learn's word, and with how many outputs for a target of `outputs`.
 
@@ -264,7 +276,7 @@ def output_of(loss: Any, task: str, outputs: int) -> tuple[str, int]:
 
 def loss_of(loss: Any, network: Network, data: Rows) -> Loss:
     """The loss by scikit-learn's names or ours: log_loss is what belongs to the last layer, squared_error is halved."""
-    if loss == "log_loss":
+    if loss == "log_loss" and data.task != "regression":
         return default_loss(network, data)
     if loss == "squared_error":
         return HalfMeanSquaredError()
