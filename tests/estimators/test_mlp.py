@@ -18,7 +18,6 @@ from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import thalweg
 from thalweg import MLPClassifier, MLPRegressor
@@ -30,32 +29,7 @@ from thalweg.schedules import OneCycle
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-# scikit-learn's contract ----------------------------------------------------------------------------------------------
-
-CHECKS = [pair for model in (MLPClassifier(), MLPRegressor()) for pair in estimator_checks_generator(model)]
-
-
-def name_of(check) -> str:
-    return getattr(check, "func", check).__name__
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("estimator", "check"), CHECKS, ids=[f"{type(estimator).__name__}-{name_of(check)}" for estimator, check in CHECKS]
-)
-def test_scikit_learns_own_check(estimator, check):
-    check(estimator)
-
-
-def test_there_are_as_many_checks_as_scikit_learn_has_for_its_own():
-    for ours, theirs in (
-        (MLPClassifier, neural_network.MLPClassifier),
-        (MLPRegressor, neural_network.MLPRegressor),
-    ):
-        own = [name_of(check) for estimator, check in CHECKS if type(estimator) is ours]
-        wanted = [name_of(check) for _, check in estimator_checks_generator(theirs())]
-        assert set(wanted) <= set(own)
-        assert len(own) >= 60
+# scikit-learn's parameters --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
