@@ -169,7 +169,8 @@ def test_a_batch_without_weight_has_no_curvature_but_that_of_the_penalty(on):
     along = drawn(plan, 2)
     found = on(lambda *arrays: hessian.product(plan, *arrays), state, batch._replace(weight=np.zeros(ROWS)), along)
     for ours, v in zip((found[0], found[2]), (along[0], along[2]), strict=True):
-        np.testing.assert_allclose(ours.W, 0.3 * v.W, rtol=1e-14)
+        # l2, and all of alpha: such a batch counts as one sample.
+        np.testing.assert_allclose(ours.W, (0.3 + 1.5) * v.W, rtol=1e-14)
         assert not ours.b.any()
 
 
