@@ -138,7 +138,7 @@ class LossEntry(NamedTuple):
     outputs: str = "real"
     """real; positive: rows above 0 of any sum; share: inside (0, 1)."""
     targets: str = "real"
-    """real; classes: one-hot rows; labels: several of 0 or 1."""
+    """real; classes: one-hot rows; labels: several of 0 or 1; counts: 0, 1, 2, ..."""
 
 
 def _mean(name: str, **options: Any) -> Callable[[Any, Any, Any], Any]:
@@ -162,6 +162,11 @@ def _smooth_cross_entropy_of_shares(torch: Any, y: Any, t: Any) -> Any:
 def _smooth_labels(name: str) -> Callable[[Any, Any, Any], Any]:
     # PyTorch smooths classes alone: 1 becomes 0.85 and 0 becomes 0.15.
     return lambda torch, y, t: _sum(name)(torch, y, 0.85 * t + 0.15 * (1 - t))
+
+
+def _half_poisson_deviance(torch: Any, y: Any, t: Any) -> Any:
+    loss = torch.nn.functional.poisson_nll_loss(y, t, log_input=False, eps=0.0, reduction="none")
+    return (loss + torch.special.xlogy(t, t) - t).sum(-1)
 
 
 def _won_by(torch: Any, y: Any, t: Any) -> Any:
@@ -205,6 +210,8 @@ LOSSES = [
     LossEntry(
         losses.LeastMeanSquares("-1/1"), lambda torch, y, t: ((y - 2 * t + 1) ** 2).sum(-1) / 2, targets="labels"
     ),
+    LossEntry(losses.HalfMeanSquaredError(), lambda torch, y, t: ((y - t) ** 2).mean(-1) / 2),
+    LossEntry(losses.Poisson(), _half_poisson_deviance, outputs="positive", targets="counts"),
 ]
 
 
@@ -220,6 +227,7 @@ def outputs_and_targets(
     targets = {
         "real": lambda: rng.normal(size=(n, width)),
         "classes": lambda: np.eye(width)[rng.integers(width, size=n)],
+        "counts": lambda: rng.poisson(1.5, (n, width)).astype(float),
         "labels": lambda: rng.integers(2, size=(n, width)).astype(float),
     }[entry.targets]()
     return outputs, targets
@@ -272,6 +280,12 @@ OPTIMIZERS = [
         lambda torch, p: torch.optim.Adadelta(p, rho=0.8, eps=1e-6),
     ),
     OptimizerEntry(optimizers.Adam(0.01), lambda optax, rate: optax.adam(rate), lambda torch, p: torch.optim.Adam(p)),
+    OptimizerEntry(
+        optimizers.AdamHat(0.01, 0.8, 0.9, epsilon=0.01),
+        lambda optax, rate: optax.inject_hyperparams(optax.adam)(
+            rate, 0.8, 0.9, eps=lambda t: 0.01 / (1 - 0.9 ** (t + 1.0)) ** 0.5
+        ),
+    ),
     OptimizerEntry(
         optimizers.AdamW(0.01, 0.8, 0.9, weight_decay=0.1),
         lambda optax, rate: optax.adamw(rate, 0.8, 0.9, weight_decay=0.1, mask=_decays),
@@ -353,6 +367,10 @@ SCHEDULES = [
         schedules.ExponentialDecay(0.8, 0.9, every=7), _optax(lambda optax: optax.exponential_decay(0.8, 7, 0.9))
     ),
     ScheduleEntry(schedules.InverseTime(2.0, 10.0), _formula(lambda t: 2.0 / (10.0 + t))),
+    ScheduleEntry(
+        schedules.InverseScaling(0.5, rows=20, power=0.3, every=8, done=7.0),
+        _formula(lambda t: 0.5 / (8 + 20 * (t // 8)) ** 0.3),
+    ),
     ScheduleEntry(
         schedules.Polynomial(1.0, 0.1, power=2.0, steps=30),
         _optax(lambda optax: optax.polynomial_schedule(1.0, 0.1, 2, 30)),

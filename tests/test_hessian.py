@@ -40,7 +40,7 @@ def residual(*layers) -> dict:
     return {"kind": "residual", "layers": list(layers)}
 
 
-L2 = Regularization(l2=0.3)
+L2 = Regularization(l2=0.3, alpha=1.5)
 DEEP = ["dense 5", "tanh", "dense 4", "gelu", "dense 4", "swish", "dense 3"]
 PLANS = {
     "fused softmax": plan_of(["dense 4", "tanh", "dense 3", "softmax"], CrossEntropy(0.1)),
@@ -94,7 +94,7 @@ def objective(plan: Plan, state: State, batch: Batch):
             outputs = plan.network.forward(params, state.layers, piece.x, mode).outputs[-1]
             values, _ = plan.loss.terms(outputs, as_targets(outputs, piece.y))
             total = total + (piece.weight * values).sum()
-        return total / batch.weight.sum() + plan.regularization.penalty(params)
+        return total / batch.weight.sum() + plan.regularization.penalty(params, batch.weight.sum())
 
     return whole
 
@@ -169,7 +169,8 @@ def test_a_batch_without_weight_has_no_curvature_but_that_of_the_penalty(on):
     along = drawn(plan, 2)
     found = on(lambda *arrays: hessian.product(plan, *arrays), state, batch._replace(weight=np.zeros(ROWS)), along)
     for ours, v in zip((found[0], found[2]), (along[0], along[2]), strict=True):
-        np.testing.assert_allclose(ours.W, 0.3 * v.W, rtol=1e-14)
+        # l2, and all of alpha: such a batch counts as one sample.
+        np.testing.assert_allclose(ours.W, (0.3 + 1.5) * v.W, rtol=1e-14)
         assert not ours.b.any()
 
 

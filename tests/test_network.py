@@ -229,3 +229,12 @@ def test_streams_of_random_numbers_are_apart():
 @pytest.mark.parametrize(("one", "other"), [(("order",), ("order", 0)), (("a", 98), ("a", "b"))], ids=str)
 def test_purposes_of_other_lengths_or_types_are_apart(one, other):
     assert first_numbers(7, *one) != first_numbers(7, *other)
+
+
+def test_layers_may_draw_from_one_stream_after_another():
+    network = Network(["dense 3", "relu", "dense 2"], init="normal 1.0", bias_init="uniform")
+    start = network.draw([np.random.RandomState(0)] * 3, (4,))
+    stream = np.random.RandomState(0)
+    for layer, (fan_in, width) in ((0, (4, 3)), (2, (3, 2))):
+        np.testing.assert_array_equal(start.params[layer].W, stream.normal(0.0, 1.0, (fan_in, width)))
+        np.testing.assert_array_equal(start.params[layer].b, stream.uniform(-0.05, 0.05, width))

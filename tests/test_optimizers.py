@@ -146,6 +146,8 @@ def test_a_zero_gradient_at_the_start_moves_nothing_but_what_decays(entry, on):
         # m^ = 2, v^ = 4; then m = 0.5 * 1 - 0.5 = 0, whatever v.
         (optimizers.Adam(0.1, 0.5, 0.5), -0.1, 0.0),
         (optimizers.AdamW(0.1, 0.5, 0.5, weight_decay=0.0), -0.1, 0.0),
+        # √(1/2) / (1/2) m over √2 + 1; then m = 0.
+        (optimizers.AdamHat(0.1, 0.5, 0.5, epsilon=1.0), -0.1 * 2**0.5 / (2**0.5 + 1), 0.0),
         # The largest v stays 2; its correction 1 / (1 - 1/4) does not matter as m = 0.
         (optimizers.AMSGrad(0.1, 0.5, 0.5), -0.1, 0.0),
         # 0.5 m / (3/4) + 0.5 g / (1/2) = 2/3 + 2 over 2; then (0 - 0.5 / (3/4)) over sqrt(1.5 / (3/4)).

@@ -23,6 +23,8 @@ KINDS = [
     Regularization(l2=0.7),
     Regularization(l1=0.3, l2=0.7),
     Regularization(l1=0.3, l2=0.7, biases=True),
+    Regularization(alpha=0.4),
+    Regularization(l2=0.7, alpha=0.4),
 ]
 every_penalty = pytest.mark.parametrize("part", KINDS, ids=str)
 
@@ -51,14 +53,18 @@ def test_the_penalty_by_hand(on):
     assert on(Regularization(l1=0.5).penalty, params) == 0.5 * 6
     assert on(Regularization(l2=0.5).penalty, params) == 0.25 * 14
     assert on(Regularization(l1=0.5, l2=0.5, biases=True).penalty, params) == 0.5 * 26 + 0.25 * 214
+    # alpha/2 over a batch of weight 4.
+    assert on(Regularization(alpha=0.5).penalty, params, np.array(4.0)) == 0.25 * 14 / 4
+    assert on(Regularization(alpha=0.5, l2=0.5).penalty, params, np.array(0.0)) == (0.25 + 0.25) * 14
 
 
 @every_penalty
 def test_what_is_added_to_the_gradients_is_the_derivative_of_the_penalty(part, on):
     params, grads = parameters(0), parameters(1)
+    total = np.array(2.5)
     with jax.enable_x64(True):
-        slope = jax.grad(part.penalty)(params)
-    assert_same(on(part.gradients, grads, params), map_arrays(lambda g, s: g + np.asarray(s), grads, slope))
+        slope = jax.grad(part.penalty)(params, total)
+    assert_same(on(part.gradients, grads, params, total), map_arrays(lambda g, s: g + np.asarray(s), grads, slope))
 
 
 def test_a_weight_of_zero_is_not_pushed_by_l1(on):
@@ -178,12 +184,12 @@ def test_weights_that_are_not_finite_are_not_hidden(on):
 
 def test_float32_stays_float32():
     params = map_arrays(lambda p: p.astype(np.float32), parameters())
-    part = Regularization(l1=0.1, l2=0.1, max_norm=0.5)
+    part = Regularization(l1=0.1, l2=0.1, max_norm=0.5, alpha=0.1)
     arrays = [*arrays_of(part.gradients(params, params)), *arrays_of(part.constrained(params))]
     assert {array.dtype for _, array in (*arrays, ("", part.penalty(params)))} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("field", ["l1", "l2", "weight_decay", "max_norm"])
+@pytest.mark.parametrize("field", ["l1", "l2", "alpha", "weight_decay", "max_norm"])
 @pytest.mark.parametrize("bad", [0, -1.0, float("nan"), float("inf"), "much"])
 def test_bad_strengths_are_refused(field, bad):
     with pytest.raises(InputError, match=field):

@@ -131,3 +131,53 @@ def test_every_rate_has_a_memory_of_its_own():
 def test_bad_options_are_refused(options):
     with pytest.raises(InputError, match=next(iter(options))):
         Stopping(**options)
+
+
+def test_nothing_stops_while_the_rate_is_above_the_least_one():
+    rate = ReduceOnPlateau(0.25, factor=0.5, patience=1, tolerance=0.0, measure="objective")
+    stopping = Stopping(patience=2, tolerance=0.0, least_rate=0.125, measure="objective", restore_best=False)
+    judge = Judge(stopping, Momentum(rate), [*MEASURES, "objective"])
+    counters, rates, verdict = judge.start(), [], None
+    for epoch in range(1, 9):
+        rates.append(judge.settled(counters).learning_rate.value)
+        # The loss falls and the penalty grows by more: the objective is what does not improve.
+        record = {"epoch": epoch, "loss": 1 / epoch, "penalty": epoch, "learning_rate": rates[-1]}
+        verdict = judge.after_epoch(counters, record)
+        counters = verdict.counters
+        if verdict.stop:
+            break
+    # One best epoch, two without a better one at the first rate, and two at the least.
+    assert rates == [0.25, 0.25, 0.25, 0.125, 0.125]
+    assert verdict.stop == "objective has not improved for 2 epochs"
+    assert counters.best == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "waits", "best"),
+    [
+        # Small gains make a new best and do not add up; a gain of just the tolerance is enough.
+        ({"patience": 2, "tolerance": 0.25}, [3, 2.875, 2.75, 0], [0, 1, 2], 3),
+        ({"patience": 2, "tolerance": 0.25}, [3, 2.875, 2.625, 2.5, 2.5, 0], [0, 1, 0, 1, 2], 4),
+        ({"patience": 2, "tolerance": 0.25, "measure": "accuracy"}, [0, 0.125, 0.375, 0.5, 0.5], [0, 1, 0, 1, 2], 4),
+        # Without any, to stay is enough.
+        ({"patience": 1, "tolerance": 0.0}, [1, 1, 1], [0, 0, 0], 1),
+        ({"patience": 1, "tolerance": 0.0}, [1, 2, 1], [0, 1], 1),
+    ],
+)
+def test_a_tolerance_is_asked_of_each_epoch(options, values, waits, best):
+    found = verdicts(Stopping(**options), values)
+    assert [verdict.counters.waited for verdict in found] == waits
+    assert found[-1].counters.best_epoch == best
+
+
+def test_how_many_epochs_go_by_until_something_is_decided():
+    def ahead(stopping, optimizer=PLAIN, **counters):
+        judge = Judge(stopping, optimizer, MEASURES)
+        return judge.epochs_ahead(judge.start()._replace(**counters))
+
+    assert ahead(Stopping(seconds=1.0)) == math.inf
+    patient = Stopping(patience=4, restore_best=False)
+    assert [ahead(patient, waited=waited) for waited in (0, 1, 3, 4, 9)] == [4, 3, 1, 1, 1]
+    # The best epoch, a target, and a rate that may fall ask for each.
+    assert ahead(Stopping(patience=4)) == ahead(Stopping(target=0.1)) == ahead(Stopping(restore_best=True)) == 1
+    assert ahead(patient, SGD(ReduceOnPlateau(0.1))) == 1

@@ -20,7 +20,7 @@ from thalweg.regularization import Regularization
 from thalweg.schedules import Cosine, LinearScaling, ReduceOnPlateau, StepDecay, WhenSettled
 from thalweg.step import Plan
 from thalweg.stopping import Stopping
-from thalweg.training import Training, answers, evaluate, fit, scores_for, start_state
+from thalweg.training import Snapshot, Training, answers, evaluate, fit, scores_for, start_state
 
 RINGS = Network(["dense 8", "tanh", "dense 2", "softmax"])
 
@@ -358,6 +358,51 @@ def test_clipping_and_penalty_are_in_the_history_where_there_is_such_a_thing(rin
     assert fitted.history[-1]["penalty"] == pytest.approx(expected, rel=1e-5)
     plain = fit(RINGS, CrossEntropy(), SGD(), Training(1, engine="eager"), rings.train)
     assert not {"clipped", "penalty"} & set(plain.history[0])
+
+
+@pytest.mark.parametrize("engine", ["eager", "compiled"])
+def test_the_penalty_of_an_epoch_is_the_mean_over_its_rows(engine):
+    # One batch of 4 rows, one of 2: alpha/2 ΣW² is divided by the rows of each, and counts as often.
+    data = Dataset(np.arange(6.0)[:, None], np.arange(6) % 2, "classification")
+    training, network = Training(1, 4, engine=engine, precision="float64"), Network(["dense 2"])
+    penalized = Regularization(alpha=3.0)
+    fitted = fit(network, SoftmaxCrossEntropy(), SGD(0.0), training, data, regularization=penalized)
+    expected = 1.5 * (fitted.state.params[0].W ** 2).sum() * 2 / 6
+    assert fitted.history[0]["penalty"] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["eager", "compiled"])
+@pytest.mark.parametrize(("rate", "patience"), [(0.02, 3), (0.5, 2), (1e-9, 4)])
+def test_epochs_that_run_as_one_stop_where_epochs_one_by_one_do(rings, engine, rate, patience):
+    training = Training(40, 64, 5, engine=engine)
+    stops = {"patience": patience, "threshold": 1e-3, "measure": "loss"}
+
+    def trained(restore_best):
+        stopping = Stopping(**stops, restore_best=restore_best)
+        return fit(RINGS, CrossEntropy(), Adam(rate), training, rings.train, stopping=stopping)
+
+    together, apart = trained(restore_best=False), trained(restore_best=True)
+    assert together.history == apart.history
+    assert together.stopped == apart.stopped
+    assert together.counters._replace(seconds=0) == apart.counters._replace(seconds=0)
+
+
+def test_a_state_goes_on_with_other_rows_in_a_training_of_its_own(rings):
+    training = Training(2, 64, 5, "eager")
+    first = fit(RINGS, CrossEntropy(), SGD(0.1), training, rings.train)
+    other = fit(
+        RINGS,
+        CrossEntropy(),
+        SGD(StepDecay(0.1, every=7)),
+        dataclasses.replace(training, epochs=3),
+        rings.validation,
+        resume=Snapshot(first.state, before=int(first.state.step)),
+    )
+    # Its epochs count from its own start, its rate goes on.
+    assert [record["epoch"] for record in other.history] == [1, 2, 3]
+    assert [record["step"] for record in other.history] == [1, 2, 3]
+    assert (int(first.state.step), int(other.state.step)) == (6, 9)
+    assert [record["learning_rate"] for record in other.history] == [0.1, 0.05, 0.05]
 
 
 def test_the_average_answers(rings):

@@ -14,7 +14,7 @@ from typing import Any
 # Name -> module. Nothing is imported before it is asked for, so that the shell answers at once.
 _PLACES = {
     **dict.fromkeys(("Network", "default_initializer"), "network"),
-    **dict.fromkeys(("Adaline", "Perceptron"), "estimators"),
+    **dict.fromkeys(("Adaline", "MLPClassifier", "MLPRegressor", "Perceptron"), "estimators"),
     **dict.fromkeys(("Run", "load"), "runs"),
     **dict.fromkeys(("resume", "train"), "trainer"),
     **dict.fromkeys(("list_runs",), "folders"),

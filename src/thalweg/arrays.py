@@ -19,6 +19,8 @@ def namespace(x: Array) -> Any:
     >>> namespace(numpy.zeros(2)) is numpy and namespace(0.5) is numpy
     True
     """
+    if type(x) is np.ndarray:
+        return np
     return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
 
 
@@ -30,8 +32,12 @@ def map_arrays(function: Callable[..., Array], tree: Tree, *others: Tree) -> Tre
     """
     if not isinstance(tree, tuple):
         return function(tree, *others)
-    parts = (map_arrays(function, *items) for items in zip(tree, *others, strict=True))
-    return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    # Called several times a step for every layer: what a small network takes in NumPy is the time of such calls.
+    parts = [
+        function(*items) if not isinstance(items[0], tuple) else map_arrays(function, *items) if items[0] else ()
+        for items in zip(tree, *others, strict=True)
+    ]
+    return getattr(tree, "_make", tuple)(parts)
 
 
 def map_weights(function: Callable[..., Array], tree: Tree, *others: Tree, biases: bool = False) -> Tree:
@@ -59,6 +65,48 @@ def arrays_of(tree: Tree, place: str = "") -> Iterator[tuple[str, Array]]:
     names = getattr(tree, "_fields", range(len(tree)))
     for name, item in zip(names, tree, strict=True):
         yield from arrays_of(item, f"{place}.{name}" if place else str(name))
+
+
+def leaves(tree: Tree) -> list[Array]:
+    """Every array of a nested tuple, without its place.
+
+    >>> leaves(((1, 2), 3))
+    [1, 2, 3]
+    """
+    if not isinstance(tree, tuple):
+        return [tree]
+    found: list[Array] = []
+    for item in tree:
+        if isinstance(item, tuple):
+            found += leaves(item)
+        else:
+            found.append(item)
+    return found
+
+
+def as_vector(tree: Tree) -> np.ndarray:
+    """All numbers of a nested tuple of NumPy arrays, one after another; `from_vector` puts them back.
+
+    >>> as_vector((np.ones((2, 1)), np.zeros(1))).tolist()
+    [1.0, 1.0, 0.0]
+    """
+    return np.concatenate([array.ravel() for array in leaves(tree)])
+
+
+def from_vector(vector: np.ndarray, like: Tree) -> Tree:
+    """The tree of the shape of `like` whose numbers, one after another, are the vector; its arrays are views of it.
+
+    >>> from_vector(np.array([1.0, 2.0]), (np.zeros((1, 1)), (), np.zeros(1)))
+    (array([[1.]]), (), array([2.]))
+    """
+    place = 0
+
+    def taken(array: Array) -> Array:
+        nonlocal place
+        start, place = place, place + array.size
+        return vector[start:place].reshape(array.shape)
+
+    return map_arrays(taken, like)
 
 
 def rms(array: Array) -> float:

@@ -353,7 +353,9 @@ def _loss(told: _Told) -> Iterator[Block]:
     yield Numbers("L", np.asarray(told.trace.loss), "L = Σ w l / Σ w", "over the whole batch")
     penalty = told.trace.penalty
     if not isinstance(penalty, tuple):
-        yield Numbers("R", np.asarray(penalty), "R = l1 Σ|W| + l2/2 ΣW²", "the penalty; what falls is L + R")
+        yield Numbers(
+            "R", np.asarray(penalty), "R = l1 Σ|W| + (l2 + alpha / Σ w)/2 ΣW²", "the penalty; what falls is L + R"
+        )
     yield Heading("Delta of the output")
     backward = formulas(type(loss)).backward
     place = "z" if "dl/dz" in backward else "y"
@@ -403,7 +405,7 @@ def _gradients(told: _Told) -> Iterator[Block]:
         ],
     )
     if plan.regularization.penalizes:
-        yield Formula("g <- dL/dW + l1 sign(W) + l2 W")
+        yield Formula("g <- dL/dW + l1 sign(W) + (l2 + alpha / Σ w) W")
     if plan.clip is not None:
         yield Formula(formulas(type(plan.clip)).forward)
         yield Text(f"Clipping with a limit of {plan.clip.limit:g} {'acted' if trace.clipped else 'did not act'}.")
@@ -422,7 +424,7 @@ def _zipped(*trees: Tree) -> Iterator[tuple[tuple[str, Array], ...]]:
 def _updating_gradients(told: _Told) -> Tree:
     """The gradients that the optimizer gets: of the loss and its penalty, clipped."""
     plan, state = told.plan, told.point.state
-    grads = plan.regularization.gradients(told.trace.grads, state.params)
+    grads = plan.regularization.gradients(told.trace.grads, state.params, told.trace.batch.weight.sum())
     return plan.clip(grads)[0] if plan.clip else grads
 
 

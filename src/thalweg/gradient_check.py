@@ -71,7 +71,7 @@ def check_gradients(
     True
     """
     _, trace = traced(plan, point)
-    grads = plan.regularization.gradients(trace.grads, point.state.params)
+    grads = plan.regularization.gradients(trace.grads, point.state.params, point.batch.weight.sum())
     arrays, slopes = list(arrays_of(point.state.params)), [array for _, array in arrays_of(grads)]
     few = sum(np.size(array) for _, array in arrays) <= _ALL_ENTRIES
     share = max(_LEAST_ENTRIES, _ENTRIES // max(1, len(arrays)))
@@ -103,7 +103,7 @@ def _whole_loss(plan: Plan, point: Point) -> float:
         ]
     )
     loss, _ = plan.loss(outputs, as_targets(outputs, batch.y), batch.weight)
-    return float(loss) + float(plan.regularization.penalty(state.params))
+    return float(loss) + float(plan.regularization.penalty(state.params, batch.weight.sum()))
 
 
 def _error(plan: Plan, point: Point, number: int, position: Any, slope: Array, small: float) -> float | None:
@@ -127,7 +127,7 @@ def _error(plan: Plan, point: Point, number: int, position: Any, slope: Array, s
 def _slope(plan: Plan, point: Point, number: int, position: Any) -> float:
     """The gradient of L + R by one entry of the array of that number."""
     _, trace = traced(plan, point)
-    grads = plan.regularization.gradients(trace.grads, point.state.params)
+    grads = plan.regularization.gradients(trace.grads, point.state.params, point.batch.weight.sum())
     return float([array for _, array in arrays_of(grads)][number][position])
 
 

@@ -43,7 +43,7 @@ class _Motion(NamedTuple):
 def product(plan: Plan, state: State, batch: Batch, along: Tree) -> Tree:
     """H v: how the gradient of the training objective over a batch moves while the parameters move along `along` = v.
 
-        H v = Σ_i w_i R{dl_i/dparams} / Σ_i w_i + l2 v,  the last term for what l2 holds of; l1 adds nothing.
+        H v = Σ_i w_i R{dl_i/dparams} / Σ_i w_i + l2 v,  the last term for what l2 and alpha hold of; l1 adds nothing.
 
     The objective is that of the next step at `state`: with its dropout mask and noise, and the statistics of this
     batch, or of the pieces that a step accumulates. Both trees have the type of the parameters. At a kink (ReLU,
@@ -74,7 +74,7 @@ def product(plan: Plan, state: State, batch: Batch, along: Tree) -> Tree:
         turn = loss.bend(outputs, targets, piece.weight, turned, total)
         products.append(network.bend(params, caches, along, tangents, deltas, turn))
     whole = map_arrays(lambda *arrays: sum(arrays[1:], arrays[0]), *products)
-    return plan.regularization.bend(whole, along)
+    return plan.regularization.bend(whole, along, total)
 
 
 def slopes(plan: Plan, state: State, batch: Batch, along: Tree) -> Slopes:

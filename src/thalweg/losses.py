@@ -21,6 +21,7 @@ Labels = Literal["0/1", "-1/1"]
 """How a linear unit writes no and yes."""
 
 _GUARD = 1e-7
+_LEAST_MEAN = 1e-30
 
 
 def as_targets(outputs: Array, y: Array) -> Array:
@@ -87,6 +88,28 @@ class MeanSquaredError(Loss, kind="mean_squared_error", also=("mse",)):
 
     def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
         return 2 * along / outputs.shape[-1]
+
+
+@dataclass(frozen=True)
+class HalfMeanSquaredError(Loss, kind="half_mean_squared_error"):
+    """l = 1/2 mean (y - t)²;  dl/dy = (y - t) / K: the loss that scikit-learn's networks report for numbers.
+
+    With one output it is `SquaredError`, and `Huber` where no error is above its delta.
+
+    Hessian: d²l/dy² = 1 / K.
+
+    >>> import numpy as np
+    >>> loss, delta = HalfMeanSquaredError()(np.array([[2.0, 0.0]]), np.array([[4.0, 0.0]]), np.array([1.0]))
+    >>> float(loss), delta.tolist()
+    (1.0, [[-1.0, 0.0]])
+    """
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        error = outputs - targets
+        return namespace(outputs).mean(error * error, axis=-1) / 2, error / outputs.shape[-1]
+
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        return along / outputs.shape[-1]
 
 
 @dataclass(frozen=True)
@@ -300,6 +323,36 @@ def _cut(p: Array) -> Array:
     """p cut to [1e-7, 1 - 1e-7]."""
     xp = namespace(p)
     return xp.minimum(xp.maximum(p, _GUARD), 1 - _GUARD)
+
+
+@dataclass(frozen=True)
+class Poisson(Loss, kind="poisson"):
+    """Half the Poisson deviance: l = Σ (t log(t/y) - t + y) for counts t and their means y;  dl/dy = 1 - t/y.
+
+    t is at least 0, and y above it, as behind `Exponential`; inside of the logarithm y is at least 1e-30.
+
+    Hessian: d²l/dy² = t / y².
+
+    Source: McCullagh and Nelder 1989, Generalized Linear Models, section 6.2.
+
+    >>> import numpy as np
+    >>> loss, delta = Poisson()(np.array([[1.0, 2.0]]), np.array([[0.0, 2.0]]), np.array([1.0]))
+    >>> float(loss), delta.tolist()
+    (1.0, [[1.0, 0.0]])
+    """
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        xp = namespace(outputs)
+        mean = xp.maximum(outputs, _LEAST_MEAN)
+        # t log t is 0 where t is.
+        log_ratio = xp.log(xp.where(targets > 0, targets, mean)) - xp.log(mean)
+        slope = 1 - xp.where(outputs > _LEAST_MEAN, targets / mean, xp.zeros_like(mean))
+        return xp.sum(targets * log_ratio - targets + outputs, axis=-1), slope
+
+    def curvature(self, outputs: Array, targets: Array, along: Array) -> Array:
+        xp = namespace(outputs)
+        mean = xp.maximum(outputs, _LEAST_MEAN)
+        return xp.where(outputs > _LEAST_MEAN, targets / mean / mean * along, xp.zeros_like(mean))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from .arrays import Array, Tree
 from .errors import InputError, Problem
 from .initializers import GlorotUniform, HeNormal, LeCunNormal, Zeros
@@ -76,8 +78,11 @@ class Network(Part):
 
     def initialize(self, seed: int, shape: tuple[int, ...]) -> Start:
         """Start values in float64 for samples of `shape`. A layer's numbers depend on the seed and its place alone."""
+        return self.draw([generator(seed, "weights", index) for index in range(len(self.layers))], shape)
+
+    def draw(self, streams: Sequence[np.random.Generator], shape: tuple[int, ...]) -> Start:
+        """Start values that each layer draws from a stream of its own, or all of them, one after another, from one."""
         weights = (lambda following: self.init) if self.init else default_initializer
-        streams = (generator(seed, "weights", index) for index in range(len(self.layers)))
         draws = (Draw(rng, weights, self.bias_init or Zeros()) for rng in streams)
         return stack.initialize(self.layers, draws, shape)
 

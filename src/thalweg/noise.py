@@ -59,7 +59,7 @@ class Noise(NamedTuple):
 
     def at(self, index: int) -> Noise:
         """The noise of the place `index` below this one."""
-        return self._replace(place=(*self.place, index))
+        return Noise(self.key, self.step, (*self.place, index))
 
     def bits(self, shape: tuple[int, ...]) -> Array:
         """Words of 32 random bits, uint32."""

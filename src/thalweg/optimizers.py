@@ -22,17 +22,18 @@ def _average(old: Tree, new: Tree, decay: Array) -> Tree:
     return map_arrays(lambda a, b: decay * a + (1 - decay) * b, old, new)
 
 
-def _squares(tree: Tree) -> Tree:
-    return map_arrays(lambda g: g * g, tree)
+def _average_square(old: Tree, new: Tree, decay: Array) -> Tree:
+    """decay * old + (1 - decay) * new²."""
+    return map_arrays(lambda a, b: decay * a + (1 - decay) * (b * b), old, new)
 
 
 def _times(tree: Tree, factor: Array) -> Tree:
     return map_arrays(lambda a: a * factor, tree)
 
 
-def _scaled(gradient: Tree, square: Tree, rate: Array, epsilon: float) -> Tree:
-    """-rate * g / (√s + ε)."""
-    return map_arrays(lambda g, s: -rate * g / (namespace(s).sqrt(s) + epsilon), gradient, square)
+def _scaled(gradient: Tree, square: Tree, rate: Array, epsilon: float, correct: Array = 1.0) -> Tree:
+    """-rate * g / (√(correct s) + ε)."""
+    return map_arrays(lambda g, s: -rate * g / (namespace(s).sqrt(s * correct) + epsilon), gradient, square)
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class RMSProp(Optimizer, kind="rmsprop"):
         return MeanSquare(_zeros(params))
 
     def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
-        square = _average(moments.square, _squares(grads), at(self.rho, step))
+        square = _average_square(moments.square, grads, at(self.rho, step))
         return _scaled(grads, square, at(self.learning_rate, step), self.epsilon), MeanSquare(square)
 
 
@@ -206,14 +207,14 @@ class Adadelta(Optimizer, kind="adadelta"):
 
     def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
         rho, rate, epsilon = at(self.rho, step), at(self.learning_rate, step), self.epsilon
-        square = _average(moments.square, _squares(grads), rho)
+        square = _average_square(moments.square, grads, rho)
 
         def scaled(g: Array, s: Array, u: Array) -> Array:
             xp = namespace(g)
             return g * xp.sqrt(u + epsilon) / xp.sqrt(s + epsilon)
 
         d = map_arrays(scaled, grads, square, moments.update)
-        return map_arrays(lambda d: -rate * d, d), TwoMeanSquares(square, _average(moments.update, _squares(d), rho))
+        return map_arrays(lambda d: -rate * d, d), TwoMeanSquares(square, _average_square(moments.update, d, rho))
 
 
 class TwoMoments(NamedTuple):
@@ -268,7 +269,7 @@ class Adam(Optimizer, kind="adam"):
 
     def _moments(self, grads: Tree, moments: Tree, step: Array) -> Tree:
         m = _average(moments.m, grads, at(self.beta_1, step))
-        return TwoMoments(m, _average(moments.v, _squares(grads), at(self.beta_2, step)))
+        return TwoMoments(m, _average_square(moments.v, grads, at(self.beta_2, step)))
 
     def _corrections(self, step: Array) -> tuple[Array, Array]:
         """1 / (1 - β₁ᵗ) and 1 / (1 - β₂ᵗ): what the start at zero takes from the averages."""
@@ -281,7 +282,29 @@ class Adam(Optimizer, kind="adam"):
     def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
         new = self._moments(grads, moments, step)
         found = self.corrected(grads, new, step)
-        return _scaled(found.m, found.v_hat, at(self.learning_rate, step) * found.correct_m, self.epsilon), new
+        rate = at(self.learning_rate, step) * found.correct_m
+        return _scaled(found.m, found.v, rate, self.epsilon, found.correct_v), new
+
+
+@dataclass(frozen=True)
+class AdamHat(Adam, kind="adam_hat"):
+    """Adam with ε beside the v that is not corrected: Δ = -η √(1-β₂ᵗ)/(1-β₁ᵗ) m / (√v + ε).
+
+    As scikit-learn and Keras have it. It is Adam with ε / √(1-β₂ᵗ) in place of ε: the first steps are smaller where
+    gradients are tiny.
+
+    Source: Kingma and Ba 2015, the last lines of section 2, where this ε is written ε̂.
+
+    >>> import numpy as np
+    >>> rule, params = AdamHat(0.01, epsilon=0.1), (np.array([1.0]),)
+    >>> rule.update((np.array([1.0]),), rule.init(params), params, 0)[0][0].round(6).tolist()
+    [-0.002403]
+    """
+
+    def _corrections(self, step: Array) -> tuple[Array, Array]:
+        """√(1-β₂ᵗ)/(1-β₁ᵗ) for m, and nothing for v."""
+        correct_m, correct_v = super()._corrections(step)
+        return correct_m / correct_v**0.5, 1.0
 
 
 @dataclass(frozen=True)
@@ -297,6 +320,7 @@ class AdamW(Adam, kind="adamw"):
     """
 
     weight_decay: NonNegative = 0.01
+    by_element: ClassVar[bool] = False
 
     def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
         updates, moments = super().update(grads, moments, params, step)

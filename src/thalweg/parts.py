@@ -255,7 +255,7 @@ class Mode(NamedTuple):
 
     def at(self, index: int) -> Mode:
         """The mode for the layer at that place of a stack, with noise of its own."""
-        return self if self.noise is None else self._replace(noise=self.noise.at(index))
+        return self if self.noise is None else Mode(self.training, self.weight, self.noise.at(index))
 
 
 class Draw(NamedTuple):
@@ -370,6 +370,8 @@ class Optimizer(Part, ABC, family="optimizer"):
     learning_rate: Any
     full_batch: ClassVar[bool] = False
     """Whether the rule is meant for the gradient over all training samples."""
+    by_element: ClassVar[bool] = True
+    """Whether the update of a number depends on its own gradients alone, not on the parameters and what they are."""
 
     @abstractmethod
     def init(self, params: Tree) -> Tree:

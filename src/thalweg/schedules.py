@@ -165,6 +165,27 @@ class InverseTime(Schedule, kind="inverse_time"):
 
 
 @dataclass(frozen=True)
+class InverseScaling(Schedule, kind="inverse_scaling"):
+    """initial / (1 + m)^power, m the training rows met before this `every`: `done` at first, `rows` more in each.
+
+    With an epoch's rows it is scikit-learn's "invscaling", whose rate is one for the whole of an epoch.
+
+    >>> [round(float(InverseScaling(1.0, rows=8, every=4)(t)), 3) for t in (0, 3, 4, 8)]
+    [1.0, 1.0, 0.333, 0.243]
+    """
+
+    initial: NonNegative
+    rows: Positive
+    power: NonNegative = 0.5
+    every: Duration = "1 epoch"
+    done: NonNegative = 0.0
+
+    def __call__(self, step: Array) -> Array:
+        met = self.done + self.rows * namespace(step).floor(step / self.every)
+        return self.initial / (1 + met) ** self.power
+
+
+@dataclass(frozen=True)
 class Polynomial(Schedule, kind="polynomial"):
     """final + (initial - final) (1 - t/steps)^power, and `final` from then on. Linear with power 1.
 
@@ -425,18 +446,45 @@ def improved(value: float, best: float | None, threshold: float, larger_is_bette
     return value > best + margin if larger_is_better else value < best - margin
 
 
-def _compared(memory: Memory, value: float, threshold: float, larger_is_better: bool) -> Memory:
-    """The memory with one epoch more: a new best, or one epoch waited."""
-    if improved(value, memory.best, threshold, larger_is_better):
-        return memory._replace(best=value, waited=0)
-    return memory._replace(waited=memory.waited + 1)
+class Compared(NamedTuple):
+    """What a measure is beside the best so far: better than it, and so much better that nobody waits any longer."""
+
+    better: bool
+    enough: bool
+
+
+def compared(
+    value: float, best: float | None, threshold: float, tolerance: float | None, larger_is_better: bool
+) -> Compared:
+    """Without a tolerance both are `improved` by the share `threshold`, so that small gains add up to one.
+
+    With one, whatever is better is the best, and enough is a gain of at least `tolerance` on the epoch that was best:
+    small gains do not add up.
+
+    >>> compared(0.95, 1.0, 0.0, 0.1, larger_is_better=False)
+    Compared(better=True, enough=False)
+    """
+    better = improved(value, best, threshold if tolerance is None else 0.0, larger_is_better)
+    if tolerance is None or best is None:
+        return Compared(better, better)
+    return Compared(better, value >= best + tolerance if larger_is_better else value <= best - tolerance)
+
+
+def _compared(
+    memory: Memory, value: float, threshold: float, tolerance: float | None, larger_is_better: bool
+) -> Memory:
+    """The memory with one epoch more: a new best, and one epoch waited unless it was enough."""
+    found = compared(value, memory.best, threshold, tolerance, larger_is_better)
+    best = value if found.better else memory.best
+    return memory._replace(best=best, waited=0 if found.enough else memory.waited + 1)
 
 
 @dataclass(frozen=True)
 class ReduceOnPlateau(Adaptive, kind="plateau", also=("reduce_on_plateau",)):
     """`factor` times the value, but at least `least`, after more than `patience` epochs without a better measure.
 
-    Better is relative: by a share `threshold` of the best so far. After a reduction `cooldown` epochs are not counted.
+    Better is relative: by a share `threshold` of the best so far; or, with a `tolerance`, by that much (`compared`).
+    After a reduction `cooldown` epochs are not counted.
 
     Source: PyTorch, ReduceLROnPlateau (threshold_mode "rel", eps 0), for measures of at least 0.
 
@@ -455,12 +503,13 @@ class ReduceOnPlateau(Adaptive, kind="plateau", also=("reduce_on_plateau",)):
     cooldown: Annotated[int, Field(ge=0, strict=True)] = 0
     least: NonNegative = 0.0
     measure: str | None = None
+    tolerance: NonNegative | None = None
 
     def start(self) -> Memory:
         return Memory(self.initial)
 
     def observe(self, memory: Memory, value: float, larger_is_better: bool) -> Memory:
-        memory = _compared(memory, value, self.threshold, larger_is_better)
+        memory = _compared(memory, value, self.threshold, self.tolerance, larger_is_better)
         if memory.cooldown:
             memory = memory._replace(waited=0, cooldown=memory.cooldown - 1)
         if memory.waited <= self.patience:
@@ -500,7 +549,7 @@ class WhenSettled(Adaptive, kind="when_settled"):
     def observe(self, memory: Memory, value: float, larger_is_better: bool) -> Memory:
         if memory.waited >= self.patience:
             return memory
-        memory = _compared(memory, value, self.threshold, larger_is_better)
+        memory = _compared(memory, value, self.threshold, None, larger_is_better)
         return memory if memory.waited < self.patience else memory._replace(value=self.after)
 
 

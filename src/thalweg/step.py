@@ -190,7 +190,8 @@ def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
         xp = namespace(batch.x)
         found = _surveyed(plan, state, batch)
         time = xp.astype(state.step, batch.x.dtype)
-        grads, clipped = regularization.gradients(found.grads, state.params), ()
+        total = xp.sum(batch.weight)
+        grads, clipped = regularization.gradients(found.grads, state.params, total), ()
         if plan.clip:
             grads, clipped = plan.clip(grads)
         updates, moments = optimizer.update(grads, state.moments, state.params, time)
@@ -204,11 +205,25 @@ def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
         if plan.average is not None:
             average = _averaged(average, params, plan.average, time)
         rate = at(optimizer.learning_rate, time)
-        penalty = regularization.penalty(state.params) if regularization.penalizes else ()
+        penalty = regularization.penalty(state.params, total) if regularization.penalizes else ()
         trace = Trace(batch, found.loss, found.outputs, found.deltas, found.grads, updates, rate, clipped, penalty)
         return State(params, found.layers, moments, state.step + 1, state.key, average), trace
 
     return step
+
+
+def make_slope(plan: Plan) -> Callable[[State, Batch], tuple[Array, Tree]]:
+    """What a step goes down, without a step: (state, batch) -> L + R and its gradient, for rules with a search of their
+    own. Raises InputError where a layer draws noise: L would be another function at each step.
+    """
+
+    def slope(state: State, batch: Batch) -> tuple[Array, Tree]:
+        mode, total = Mode(True, batch.weight), namespace(batch.x).sum(batch.weight)
+        found = survey(plan.network, plan.loss, state.params, state.layers, batch, mode)
+        penalty = plan.regularization.penalty(state.params, total)
+        return found.loss + penalty, plan.regularization.gradients(found.grads, state.params, total)
+
+    return slope
 
 
 def make_step(plan: Plan) -> Callable[[State, Batch], tuple[State, Report]]:

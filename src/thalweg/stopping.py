@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from .errors import InputError, Problem, nearest
 from .parts import Count, NonNegative, Number, Optimizer, Part, Positive
 from .probes import LARGER_IS_BETTER
-from .schedules import Adaptive, adaptives, improved, settle
+from .schedules import Adaptive, adaptives, compared, settle
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,13 @@ class Stopping(Part):
     """When to stop before the last epoch, and with which weights: the [stopping] section of a spec.
 
     measure: what is looked at after each epoch; validation_loss where there are validation rows, else loss. loss and
-    the scores are over the rows as the epoch met them; training_loss (and so on) over all training rows at its end.
+    the scores are over the rows as the epoch met them, objective is the loss with its penalty; training_loss (and so
+    on) over all training rows at its end.
     patience: stop when the measure has not improved for so many epochs; an improvement is one by more than the share
-    `threshold` of the best value. restore_best: end with the weights of the best epoch; None: if there is a patience.
-    target: stop when the measure reaches this value. seconds: stop after this time.
+    `threshold` of the best value; or, with a `tolerance`, by at least that much in one epoch (`schedules.compared`).
+    least_rate: while the learning rate is above it nothing stops for lack of patience, and the waiting begins anew: for
+    a rate that falls at the same plateaus. restore_best: end with the weights of the best epoch; None: if there is a
+    patience. target: stop when the measure reaches this value. seconds: stop after this time.
 
     Source: Prechelt 1998, Early stopping, but when?
 
@@ -34,6 +39,8 @@ class Stopping(Part):
     restore_best: bool | None = None
     target: Number | None = None
     seconds: Positive | None = None
+    tolerance: NonNegative | None = None
+    least_rate: Positive | None = None
 
     @property
     def keeps_best(self) -> bool:
@@ -83,12 +90,12 @@ class Judge:
         for rate in self.rates:
             self._resolved(rate.measure, f"optimizer: {rate.kind}")
 
-    @property
+    @cached_property
     def rates(self) -> tuple[Adaptive, ...]:
         """The rates of the optimizer that look at a measure."""
         return adaptives(self.optimizer)
 
-    @property
+    @cached_property
     def measure(self) -> str:
         """What decides about stopping and the best epoch."""
         return self._resolved(self.stopping.measure, "stopping")
@@ -105,6 +112,16 @@ class Judge:
         return bool(
             self.stopping.keeps_best or self.stopping.patience or self.stopping.target is not None or self.rates
         )
+
+    def epochs_ahead(self, counters: Counters) -> float:
+        """How many epochs may go by until the end of one decides something: as many as patience is left for.
+
+        One where each epoch may be the best, reach the target or change a rate; infinite where nothing is looked at.
+        """
+        stopping = self.stopping
+        if stopping.keeps_best or stopping.target is not None or self.rates:
+            return 1
+        return math.inf if stopping.patience is None else max(1, stopping.patience - counters.waited)
 
     def _resolved(self, measure: str | None, subject: str) -> str:
         if measure is None:
@@ -127,22 +144,30 @@ class Judge:
 
     def after_epoch(self, counters: Counters, record: dict[str, float]) -> Verdict:
         """What the record of an epoch decides."""
-        value, stopping = record[self.measure], self.stopping
+        value, stopping = _value(record, self.measure), self.stopping
         larger = _larger_is_better(self.measure)
-        is_best = improved(value, counters.best, stopping.threshold, larger)
+        is_best, enough = compared(value, counters.best, stopping.threshold, stopping.tolerance, larger)
         memories = []
         for rate, memory in zip(self.rates, counters.rates, strict=True):
             name = self._resolved(rate.measure, "")
-            memories.append(rate.observe(memory, record[name], _larger_is_better(name)))
-        counters = counters._replace(rates=tuple(memories), waited=0 if is_best else counters.waited + 1)
+            memories.append(rate.observe(memory, _value(record, name), _larger_is_better(name)))
+        counters = counters._replace(rates=tuple(memories), waited=0 if enough else counters.waited + 1)
         if is_best:
             counters = counters._replace(best=value, best_epoch=int(record["epoch"]))
+        tired = stopping.patience is not None and counters.waited >= stopping.patience
+        if tired and stopping.least_rate is not None and record["learning_rate"] > stopping.least_rate:
+            tired, counters = False, counters._replace(waited=0)
         stop = ""
         if stopping.target is not None and (value >= stopping.target if larger else value <= stopping.target):
             stop = f"{self.measure} reached {value:.6g}, and {stopping.target:g} was asked for"
-        elif stopping.patience is not None and counters.waited >= stopping.patience:
+        elif tired and stopping.patience:
             stop = f"{self.measure} has not improved for {_epochs(stopping.patience)}"
         return Verdict(counters, is_best, stop)
+
+
+def _value(record: dict[str, float], measure: str) -> float:
+    """The measure of an epoch; the objective is what training makes small, the loss and what its penalty adds."""
+    return record["loss"] + record.get("penalty", 0.0) if measure == "objective" else record[measure]
 
 
 def _larger_is_better(measure: str) -> bool:

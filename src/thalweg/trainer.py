@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import arrays_of
+from .arrays import Tree, arrays_of
 from .blocks import Course
 from .clipping import Clipping
 from .data import Split
@@ -311,11 +311,9 @@ def _trained(
 ) -> Run:
     began = time.perf_counter()
     keep: Callable[[Snapshot], None] | None = None
-    record, course = watch, _course(spec, split)
-    recorder = _recorder(spec, course, records)
-    frames = _frames(spec, split, course, film)
+    record, probed = watch, Probed(spec, split, None, records, film)
     if folder is not None:
-        record, keep = _recorded(spec, split, folder, watch, snapshot, recorder)
+        record, keep = _recorded(spec, split, folder, watch, snapshot, probed.recorder)
     fitted = fit(
         spec.network,
         spec.loss,
@@ -331,65 +329,83 @@ def _trained(
         checkpoints=spec.checkpoints,
         keep=keep,
         resume=snapshot,
-        onlookers=[*onlookers, *(own for own in (recorder, frames) if own)],
+        onlookers=[*onlookers, *probed.onlookers],
     )
-    seconds = time.perf_counter() - began
-    threshold = _tuned(spec, fitted.state, split, engine)
-    loss, unit = decided_at(spec.loss, threshold), unit_of(split.preprocessing)
-    measures = {
-        name: evaluate(spec.network, loss, fitted.state, data, engine, unit) for name, data in sets_of(split).items()
-    }
-    linear = _linear_unit(spec, split)
-    remarks = linear.after(measures["training"], bool(fitted.diverged)) if linear else []
-    if threshold is not None:
-        remarks.append(f"It says yes above {threshold:.6g}, tuned on the validation rows.")
-    run = Run(
-        spec=spec,
-        state=fitted.state,
-        history=fitted.history,
-        measures=measures,
-        preprocessing=split.preprocessing,
-        outcome=_outcome(spec, fitted, seconds),
-        seconds=seconds,
-        facts=_facts(spec, split, fitted, seconds, engine),
-        notes=split.notes,
-        interrupted=fitted.interrupted,
-        diverged=fitted.diverged,
-        threshold=threshold,
-        remarks=tuple(remarks),
-        per_epoch=course.per_epoch,
-        records=tuple(recorder.records) if recorder else (),
-        film=frames.film if frames else None,
-        folder=folder,
-        split=split,
-    )
-    if run.task == "classification":
-        data = list(sets_of(split).values())[-1]
-        parts = [confusion_matrix(part.y, run.classes(run.answers(part.x)), data.outputs) for part in data.parts()]
-        run = dataclasses.replace(run, confusion=np.sum(parts, axis=0).tolist())
+    run = probed.run(fitted, time.perf_counter() - began, engine, folder)
     if folder is not None:
         run.write(folder)
         run.write_report(folder)
     return run
 
 
+class Probed:
+    """The probes of a training, and the run that is made of them and of the training when it is over.
+
+    `start` are the parameters that it begins with, as NumPy arrays, where they are not those of the spec's seed.
+    `records` and `film` are those of a part that has gone before.
+    """
+
+    def __init__(
+        self,
+        spec: WholeSpec,
+        split: Split,
+        start: Tree | None = None,
+        records: Sequence[Record] = (),
+        film: Film | None = None,
+    ) -> None:
+        self.spec, self.split, self.course = spec, split, _course(spec, split)
+        self.recorder: Recorder | None = None
+        self.frames: Frames | None = None
+        if isinstance(spec.probes, Light):
+            train, steps = split.train, self.course.steps
+            start = start or spec.network.initialize(spec.training.seed, (train.features,)).params
+            self.recorder = Recorder(spec.probes, self.course, start, records)
+            self.frames = Frames(film, steps) if film else Frames.of(split.preprocessing, train, steps)
+
+    @property
+    def onlookers(self) -> list[Onlooker]:
+        """Who looks at the training for the probes."""
+        return [own for own in (self.recorder, self.frames) if own]
+
+    def run(self, fitted: Fit, seconds: float, engine: Engine, folder: Path | None = None) -> Run:
+        """The run of the training that has ended."""
+        spec, split = self.spec, self.split
+        threshold = _tuned(spec, fitted.state, split, engine)
+        loss, unit, sets = decided_at(spec.loss, threshold), unit_of(split.preprocessing), sets_of(split)
+        measures = {name: evaluate(spec.network, loss, fitted.state, data, engine, unit) for name, data in sets.items()}
+        linear = _linear_unit(spec, split)
+        remarks = linear.after(measures["training"], bool(fitted.diverged)) if linear else []
+        if threshold is not None:
+            remarks.append(f"It says yes above {threshold:.6g}, tuned on the validation rows.")
+        run = Run(
+            spec=spec,
+            state=fitted.state,
+            history=fitted.history,
+            measures=measures,
+            preprocessing=split.preprocessing,
+            outcome=_outcome(spec, fitted, seconds),
+            seconds=seconds,
+            facts=_facts(spec, split, fitted, seconds, engine),
+            notes=split.notes,
+            interrupted=fitted.interrupted,
+            diverged=fitted.diverged,
+            threshold=threshold,
+            remarks=tuple(remarks),
+            per_epoch=self.course.per_epoch,
+            records=tuple(self.recorder.records) if self.recorder else (),
+            film=self.frames.film if self.frames else None,
+            folder=folder,
+            split=split,
+        )
+        if run.task != "classification":
+            return run
+        data = list(sets.values())[-1]
+        parts = [confusion_matrix(part.y, run.classes(run.answers(part.x)), data.outputs) for part in data.parts()]
+        return dataclasses.replace(run, confusion=np.sum(parts, axis=0).tolist())
+
+
 def _course(spec: WholeSpec, split: Split) -> Course:
     return course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
-
-
-def _recorder(spec: WholeSpec, course: Course, records: Sequence[Record]) -> Recorder | None:
-    """The onlooker that the probes of a spec ask for; `records` are those of a part that has gone before."""
-    if not isinstance(spec.probes, Light):
-        return None
-    start = spec.network.initialize(spec.training.seed, (course.data.features,))
-    return Recorder(spec.probes, course, start.params, records)
-
-
-def _frames(spec: WholeSpec, split: Split, course: Course, film: Film | None) -> Frames | None:
-    """The onlooker that films what the network answers over its inputs; `film` is that of a part gone before."""
-    if not isinstance(spec.probes, Light):
-        return None
-    return Frames(film, course.steps) if film else Frames.of(split.preprocessing, split.train, course.steps)
 
 
 def _linear_unit(spec: WholeSpec, split: Split) -> LinearTraining | None:

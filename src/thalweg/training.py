@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol
 import numpy as np
 from pydantic import Field
 
-from .arrays import Array, Tree, arrays_of, map_arrays
+from .arrays import Array, Tree, leaves, map_arrays
 from .blocks import Block, Course, Rows, as_batch, in_batches
 from .clipping import Clipping
 from .data import Dataset, Order, Shuffled, Task, Turn
@@ -139,7 +139,7 @@ class Snapshot(NamedTuple):
     """All that a training needs to go on as if it had never stopped, as NumPy arrays and plain numbers.
 
     `best` is the state with the best weights so far, or `()`; `reports` are those of the steps of the running epoch,
-    one array for each of their numbers.
+    one array for each of their numbers. `before` counts the updates that the state had before this training began.
     """
 
     state: State
@@ -147,6 +147,12 @@ class Snapshot(NamedTuple):
     reports: tuple[np.ndarray, ...] = ()
     counters: Counters = Counters()
     history: tuple[dict[str, float], ...] = ()
+    before: int = 0
+
+    @property
+    def step(self) -> int:
+        """The updates of this training."""
+        return int(self.state.step) - self.before
 
 
 class Fit(NamedTuple):
@@ -220,7 +226,7 @@ def judge_of(stopping: Stopping, optimizer: Optimizer, course: Course, validatio
     own = measures_of(course.data.task)
     held_out = [f"validation_{name}" for name in own] if validation else []
     at_the_end = [f"training_{name}" for name in own]
-    measures = [*held_out, *own, *at_the_end]
+    measures = [*held_out, *own, "objective", *at_the_end]
     return Judge(stopping, in_steps(optimizer, course.per_epoch, course.steps, course.step_rows), measures)
 
 
@@ -326,13 +332,14 @@ class _Ledger:
 
     def __init__(self, scores: Scores, per_epoch: int, snapshot: Snapshot) -> None:
         self.scores, self.per_epoch = scores, per_epoch
-        self.epoch = int(snapshot.state.step) // per_epoch
+        self.epoch = snapshot.step // per_epoch
         self.history = list(snapshot.history)
         self.parts = [snapshot.reports] if snapshot.reports else []
 
-    def add(self, report: Tree) -> None:
-        """Take the report of a stretch, and make the records of the epochs that it ends."""
-        self.parts.append(tuple(array for _, array in arrays_of(report)))
+    def add(self, report: Tree) -> list[dict[str, float]]:
+        """Take the report of a stretch: the records of the epochs that it ends."""
+        known = len(self.history)
+        self.parts.append(tuple(leaves(report)))
         steps = sum(len(part[0]) for part in self.parts)
         count = steps // self.per_epoch
         if count:
@@ -342,6 +349,7 @@ class _Ledger:
             self.history += self._records(map_arrays(lambda _: next(numbers), report), count)
             self.epoch += count
             self.parts = [tuple(array[cut:] for array in joined)] if steps > cut else []
+        return self.history[known:]
 
     @property
     def reports(self) -> tuple[np.ndarray, ...]:
@@ -357,12 +365,13 @@ class _Ledger:
             "step": epochs * self.per_epoch,
             "learning_rate": reports.learning_rate[:, -1],
             **scores,
-            **{
-                name: values.mean(axis=1, dtype=float)
-                for name, values in (("clipped", reports.clipped), ("penalty", reports.penalty))
-                if not isinstance(values, tuple)
-            },
         }
+        if not isinstance(reports.clipped, tuple):
+            columns["clipped"] = reports.clipped.mean(axis=1, dtype=float)
+        if not isinstance(reports.penalty, tuple):
+            # As the loss: a mean over the rows.
+            weight = reports.scores.weight
+            columns["penalty"] = (reports.penalty * weight).sum(axis=1, dtype=float) / weight.sum(axis=1, dtype=float)
         rows = zip(*(values.tolist() for values in columns.values()), strict=True)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -418,17 +427,18 @@ def fit(
         resume = Snapshot(engine.fetch(engine.place(state)), counters=judge.start())
         kept = -1
     else:
-        kept = int(resume.state.step)
+        kept = resume.step
     state, best, counters = engine.place(resume.state), resume.best, resume.counters
-    ledger, step = _Ledger(scores, per_epoch, resume), int(resume.state.step)
+    ledger, step = _Ledger(scores, per_epoch, resume), resume.step
     # Where nobody looks at the end of each epoch, several short ones run as one program.
-    look_every = 1 if measuring or judge.looks else checkpoints.every if keep else training.epochs
+    each = bool(measuring) or judge.epochs_ahead(counters) == 1
+    look_every = 1 if each else checkpoints.every if keep else training.epochs
     pace, began, before = _Pace(), time.perf_counter(), counters.seconds
     warm: tuple[int, float] | None = None
     stopped, interrupted = "", False
 
     def snapshot() -> Snapshot:
-        return Snapshot(engine.fetch(state), best, ledger.reports, counters, tuple(ledger.history))
+        return Snapshot(engine.fetch(state), best, ledger.reports, counters, tuple(ledger.history), resume.before)
 
     with _stoppable(saves=keep is not None) as signalled:
         upcoming = course.blocks(engine, step, look_every)
@@ -440,6 +450,8 @@ def fit(
                 plan = dataclasses.replace(plan, optimizer=judge.settled(counters))
             while done < block.steps and not stopped:
                 mark, begin, stop = time.perf_counter(), done, min(done + pace.steps, block.steps)
+                decided = (step // per_epoch + judge.epochs_ahead(counters)) * per_epoch - block.first
+                stop = int(min(stop, decided))
                 state, reports = _walked(engine, plan, state, block, begin, stop, onlookers)
                 if stop == block.steps:
                     # A device works on while the next block is made here.
@@ -448,28 +460,29 @@ def fit(
                 now = time.perf_counter()
                 pace.took(stop - begin, now - mark)
                 if not np.isfinite(report.scores.loss).all() or not engine.finite(state):
-                    if keep and kept < int(good.state.step):
+                    if keep and kept < good.step:
                         keep(good)
                     return _diverged(
                         network, plan, engine, good.state, start, block, begin, stop, report, ledger, counters
                     )
-                ledger.add(report)
+                ended = ledger.add(report)
                 done, step = stop, block.first + stop
-                counters = counters._replace(seconds=before + now - began)
-                record = _summary(scores, report.scores) | {"learning_rate": float(report.learning_rate[-1])}
-                if step % per_epoch == 0:
-                    record = ledger.history[-1]
+                counters, is_best = counters._replace(seconds=before + now - began), False
+                for record in ended:
                     for rows, measure in measuring.items():
                         record |= {f"{rows}_{name}": value for name, value in measure(state).items()}
-                    is_best = False
                     if judge.looks:
                         counters, is_best, stopped = judge.after_epoch(counters, record)
+                if step % per_epoch == 0:
+                    record = ledger.history[-1]
                     if is_best and stopping.keeps_best:
                         best = engine.fetch(answering(state))
                     due = step // per_epoch % checkpoints.every == 0 or (is_best and checkpoints.best and bool(best))
                     if keep and due:
                         keep(snapshot())
                         kept = step
+                else:
+                    record = _summary(scores, report.scores) | {"learning_rate": float(report.learning_rate[-1])}
                 speed = (step - warm[0]) / (now - warm[1]) if warm else math.nan
                 warm = warm or (step, now)
                 watch(Progress(training, len(train), per_epoch, step, now - began, speed, record, ledger.history))

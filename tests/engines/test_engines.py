@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+from parts_table import OPTIMIZERS, name_of
 from thalweg import losses, optimizers
 from thalweg.arrays import arrays_of, map_arrays
 from thalweg.engines import make_engine
@@ -23,9 +24,11 @@ from thalweg.initializers import HeUniform
 from thalweg.layers import Dense, LeakyReLU
 from thalweg.network import Network
 from thalweg.noise import noise_key
+from thalweg.parts import Mode
 from thalweg.probes import ClassScores, ResidualScores
+from thalweg.regularization import Regularization
 from thalweg.schedules import Constant, Cosine, Joined, WarmRestarts
-from thalweg.step import Batch, Plan, State
+from thalweg.step import Batch, Plan, State, batch_at, make_step
 
 ENGINES = [Eager("float64"), Eager("float32"), Compiled("float64"), Compiled("float32")]
 every_engine = pytest.mark.parametrize("engine", ENGINES, ids=lambda e: f"{type(e).__name__}-{e.precision}")
@@ -375,3 +378,49 @@ def test_few_and_many_parameters_are_carried_alike():
         compiled._FEW_PARAMETERS = limit
         jax.clear_caches()
     assert_close(packed, apart, rtol=1e-10, atol=1e-12)
+
+
+# What both do beside steps --------------------------------------------------------------------------------------------
+
+
+@every_engine
+def test_the_slope_is_that_of_the_loss_with_its_penalty(engine):
+    plan, data, _, _ = digits()
+    plan = dataclasses.replace(plan, regularization=Regularization(l1=0.01, alpha=3.0))
+    data = data._replace(weight=np.linspace(0, 2, 400))
+    state, placed_data, rows = placed(engine, plan, data, 100, 1)
+    value, grads = engine.fetch(engine.slope(plan, state, placed_data, rows))
+    batch = batch_at(data, rows_of(400, 100, 1), 0)
+
+    def objective(params):
+        outputs = plan.network.forward(params, state.layers, batch.x, Mode(training=True)).outputs[-1]
+        loss, _ = plan.loss(outputs, losses.as_targets(outputs, batch.y), batch.weight)
+        return loss + plan.regularization.penalty(params, batch.weight.sum())
+
+    with jax.enable_x64(True):
+        expected, slope = jax.value_and_grad(objective)(Eager("float64").place(engine.fetch(state)).params)
+    tolerance = 1e-9 if engine.precision == "float64" else 1e-4
+    np.testing.assert_allclose(value, expected, rtol=tolerance)
+    assert_close(grads, slope, rtol=tolerance, atol=tolerance / 100)
+
+
+@every_engine
+def test_there_is_no_slope_where_a_layer_draws_noise(engine):
+    plan, data, _, _ = rings()
+    plan = dataclasses.replace(plan, network=Network(["dense 3", "dropout 0.5", "dense 1", "sigmoid"]))
+    state, data, rows = placed(engine, plan, data, 10, 1)
+    with pytest.raises(InputError, match="noise"):
+        engine.slope(plan, state, data, rows)
+
+
+@pytest.mark.parametrize("entry", OPTIMIZERS, ids=name_of)
+def test_parameters_as_one_vector_make_the_same_steps_bit_for_bit(entry):
+    plan, data, batch_size, _ = rings()
+    rule = entry.part
+    plan = dataclasses.replace(plan, optimizer=rule)
+    state, data, rows = placed(Eager("float64"), plan, data, batch_size, 6)
+    found, _ = Eager("float64").run(plan, state, data, rows, 0, 6)
+    step = make_step(plan)
+    for index in range(6):
+        state, _ = step(state, batch_at(data, rows, index))
+    assert_equal(found, state)

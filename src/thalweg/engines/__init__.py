@@ -51,6 +51,9 @@ class Engine(Protocol):
     def measure(self, plan: Plan, state: State, data: Batch, rows: Array) -> Tree:
         """The scores of every batch, stacked, without learning from them."""
 
+    def slope(self, plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array, Tree]:
+        """The loss with its penalty over the rows[0], and its gradient; to be fetched. InputError where layers draw."""
+
     def losses(
         self, plan: Plan, state: State, data: Batch, axes: tuple[Tree, ...], places: Array, start: int, stop: int
     ) -> np.ndarray:

@@ -22,7 +22,7 @@ from ..landscapes import Track, Walk, Walkers
 from ..observation import Found, alive, observe
 from ..parts import Initializer, Part, options_of
 from ..probes.presets import Light
-from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
+from ..step import Batch, Plan, State, batch_at, make_measure, make_slope, make_step, predict
 from .surface import loss_at
 
 _Fixed = tuple[tuple[str, Any], ...]
@@ -118,6 +118,11 @@ def _run(plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: i
 @jax.jit
 def _measure(plan: Plan, state: State, data: Batch, rows: Array, index: int) -> Tree:
     return make_measure(plan)(state, batch_at(data, rows, index))
+
+
+@jax.jit
+def _slope(plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array, Tree]:
+    return make_slope(plan)(state, batch_at(data, rows, 0))
 
 
 @jax.jit
@@ -238,6 +243,11 @@ class Compiled:
         with self._settings():
             scores = [_measure(plan, state, data, rows, index) for index in range(len(rows))]
         return jax.tree.map(lambda *values: np.stack([np.asarray(value) for value in values]), *scores)
+
+    def slope(self, plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array, Tree]:
+        """The loss with its penalty over the rows[0], and its gradient."""
+        with self._settings():
+            return _slope(_known(plan), state, data, rows)
 
     def losses(
         self, plan: Plan, state: State, data: Batch, axes: tuple[Tree, ...], places: Array, start: int, stop: int

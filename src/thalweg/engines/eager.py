@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from .. import hessian
-from ..arrays import Array, Tree, arrays_of, map_arrays
+from ..arrays import Array, Tree, as_vector, from_vector, leaves, map_arrays
 from ..landscapes import Track, Walk
 from ..observation import Found, alive, observe
+from ..parts import Optimizer
 from ..probes.presets import Light
-from ..step import Batch, Plan, State, batch_at, make_measure, make_step, predict
+from ..step import Batch, Plan, State, batch_at, make_measure, make_slope, make_step, predict
 from .surface import loss_at
 
 
 def stack(reports: list[Tree]) -> Tree:
     """Reports of several steps as one report whose arrays have a first axis over the steps."""
-    return map_arrays(lambda *values: np.stack([np.asarray(value) for value in values]), *reports)
+    return map_arrays(lambda *values: np.array(values), *reports)
+
+
+def _each(change: Callable[[Tree], Tree], moments: Tree) -> Tree:
+    """The moments of an optimizer with each of their trees changed."""
+    return type(moments)(*map(change, moments)) if moments else ()
+
+
+# Beyond so many parameters the time of a step is that of its numbers, no longer that of its calls.
+_FEW_PARAMETERS = 2**16
+
+
+@dataclass(frozen=True)
+class _Joined(Optimizer):
+    """A rule that works by element on all arrays as one vector: one call for each of its operations, not one an array.
+
+    Its moments are trees of one vector.
+    """
+
+    rule: Optimizer
+
+    @property
+    def learning_rate(self) -> Any:
+        return self.rule.learning_rate
+
+    def init(self, params: Tree) -> Tree:
+        return self.rule.init((as_vector(params),))
+
+    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
+        (updates,), moments = self.rule.update((as_vector(grads),), moments, (), step)
+        return from_vector(updates, grads), moments
 
 
 @dataclass(frozen=True)
@@ -47,10 +80,15 @@ class Eager:
 
     def finite(self, tree: Tree) -> bool:
         """Whether no number is NaN or infinite."""
-        return all(bool(np.isfinite(array).all()) for _, array in arrays_of(tree))
+        return all(np.isfinite(array).all() for array in leaves(tree))
 
     def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
         """Steps start to stop of `rows` (steps, batch size): the new state, and the stacked reports."""
+        params, moments, rule = state.params, state.moments, plan.optimizer
+        joins = rule.by_element and 0 < sum(array.size for array in leaves(params)) <= _FEW_PARAMETERS
+        if joins:
+            plan = dataclasses.replace(plan, optimizer=_Joined(rule))
+            state = state._replace(moments=_each(lambda tree: (as_vector(tree),), moments))
         step = make_step(plan)
         reports = []
         # Overflow and NaN are no surprise to be warned of: whoever reads the reports looks for them.
@@ -58,6 +96,8 @@ class Eager:
             for index in range(start, stop):
                 state, report = step(state, batch_at(data, rows, index))
                 reports.append(report)
+        if joins:
+            state = state._replace(moments=_each(lambda tree: from_vector(tree[0], params), state.moments))
         return state, stack(reports)
 
     def measure(self, plan: Plan, state: State, data: Batch, rows: Array) -> Tree:
@@ -65,6 +105,11 @@ class Eager:
         measure = make_measure(plan)
         with np.errstate(all="ignore"):
             return stack([measure(state, batch_at(data, rows, index)) for index in range(len(rows))])
+
+    def slope(self, plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array, Tree]:
+        """The loss with its penalty over the rows[0], and its gradient."""
+        with np.errstate(all="ignore"):
+            return make_slope(plan)(state, batch_at(data, rows, 0))
 
     def losses(
         self, plan: Plan, state: State, data: Batch, axes: tuple[Tree, ...], places: Array, start: int, stop: int

@@ -1,4 +1,4 @@
-"""The estimators keep scikit-learn's contract, and are the linear units of the laboratory."""
+"""The linear estimators are the linear units of the laboratory."""
 
 from __future__ import annotations
 
@@ -6,36 +6,18 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_iris, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import thalweg
 from thalweg.estimators import Adaline, Perceptron
 from thalweg.linear_units import safe_rate
 
-ESTIMATORS = [Perceptron(max_iter=50), Adaline(max_iter=20)]
-CHECKS = [pair for estimator in ESTIMATORS for pair in estimator_checks_generator(estimator)]
 XOR = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array(["a", "b", "b", "a"])
-
-
-def name_of(check) -> str:
-    return getattr(check, "func", check).__name__
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("estimator", "check"), CHECKS, ids=[f"{type(estimator).__name__}-{name_of(check)}" for estimator, check in CHECKS]
-)
-def test_scikit_learns_own_check(estimator, check):
-    check(estimator)
-
-
-def test_there_are_as_many_checks_as_scikit_learn_has_for_a_classifier():
-    assert len(CHECKS) >= 2 * 50
 
 
 @pytest.mark.parametrize("estimator", [Perceptron(random_state=0, max_iter=200), Adaline(random_state=0)], ids=type)
@@ -101,6 +83,13 @@ def test_a_wrong_parameter_is_a_value_error_that_names_it():
         Perceptron(eta0=-1.0).fit(*XOR)
     with pytest.raises(ValueError, match="rule"):
         Adaline(rule="often").fit(*XOR)
+
+
+def test_sparse_rows_are_the_same_rows():
+    X, y = make_classification(100, 5, random_state=0)
+    dense, scattered = (Adaline(max_iter=5, random_state=0).fit(rows, y) for rows in (X, csr_matrix(X)))
+    np.testing.assert_array_equal(dense.coef_, scattered.coef_)
+    np.testing.assert_array_equal(dense.predict(X), scattered.predict(csr_matrix(X)))
 
 
 def test_they_stand_at_the_top_of_the_package():

@@ -1,4 +1,4 @@
-"""scikit-learn's face: classifiers that fit into its pipelines, searches and cross-validation."""
+"""The linear units as classifiers of scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import linear_units
-from .data import Data
-from .engines import EngineName
-from .errors import InputError
-from .linear_units import LinearUnit
-from .runs import Run
-from .trainer import train
+from .. import linear_units
+from ..data import Data
+from ..engines import EngineName
+from ..errors import InputError
+from ..linear_units import LinearUnit
+from ..runs import Run
+from ..trainer import train
+from .settings import dense, engine_for
 
 _LARGEST_SEED = 2**31 - 1
 
@@ -40,7 +41,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     max_iter: int
     shuffle: bool
     random_state: Any
-    engine: EngineName
+    engine: EngineName | Literal["auto"]
     validation_fraction: float = 0.0
 
     @abstractmethod
@@ -48,8 +49,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The unit that the parameters describe."""
 
     def fit(self, X: Any, y: Any) -> LinearClassifier:
-        """Learn from X (n, features) and the labels y (n,). Raises ValueError for data of no use."""
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        """Learn from X (n, features), dense or sparse, and the labels y (n,). Raises ValueError for data of no use."""
+        X, y = validate_data(self, X, y, dtype=np.float64, accept_sparse=True)
+        X = dense(X)
         check_classification_targets(y)
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -67,7 +69,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "scale": unit.scale or "none",
         }
         seed = int(check_random_state(self.random_state).randint(_LARGEST_SEED))
-        run = train(unit, data, epochs=self.max_iter, seed=seed, engine=self.engine, probes="off", progress=False)
+        engine = self._engine(unit, len(X), X.shape[1] * (1 if len(self.classes_) == 2 else len(self.classes_)))
+        run = train(unit, data, epochs=self.max_iter, seed=seed, engine=engine, probes="off", progress=False)
         # The training rows are the caller's: a model keeps of them what a spec on a disk would.
         spec = dataclasses.replace(run.spec, data=Data.of(run.spec.data.describe()))
         self.run_ = dataclasses.replace(run, spec=spec, split=None)
@@ -78,11 +81,23 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             warnings.warn(" ".join(run.remarks), ConvergenceWarning, stacklevel=2)
         return self
 
+    def _engine(self, unit: LinearUnit, rows: int, weights: int) -> EngineName:
+        if self.engine != "auto":
+            return self.engine
+        batch_size = rows if unit.batch_size == "full" else min(rows, int(unit.batch_size))
+        return engine_for(-(-rows // batch_size) * self.max_iter, batch_size, weights)
+
+    def __sklearn_tags__(self) -> Any:
+        """scikit-learn's tags: sparse inputs are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     def decision_function(self, X: Any) -> np.ndarray:
         """How far the net input is above the threshold, (n,), for two classes; the net inputs (n, classes) for more."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        z = self.run_.predict_outputs(X)
+        X = validate_data(self, X, dtype=np.float64, accept_sparse=True, reset=False)
+        z = self.run_.predict_outputs(dense(X))
         return z[:, 0] - self.run_.loss.threshold if z.shape[1] == 1 else z
 
     def predict(self, X: Any) -> np.ndarray:
@@ -106,8 +121,9 @@ class Perceptron(LinearClassifier):
 
     eta0: the rate η. max_iter: epochs at most. shuffle: whether each epoch has another order. pocket: end with the
     weights that were right most often. features: a feature map, as `["products"]` or `["polynomial 3"]`. labels: how
-    no and yes are written, "0/1" or "-1/1". engine: "compiled" or "eager". Warns (ConvergenceWarning) where training
-    rows are still wrong in the end, and says whether any line could tell them apart.
+    no and yes are written, "0/1" or "-1/1". engine: "compiled", "eager", or "auto", NumPy where a program would take
+    longer to compile than the training takes (`settings.engine_for`). Warns (ConvergenceWarning) where training rows
+    are still wrong in the end, and says whether any line could tell them apart.
 
     Source: see `thalweg.linear_units.Perceptron`.
 
@@ -126,7 +142,7 @@ class Perceptron(LinearClassifier):
         features: Sequence[Any] = (),
         labels: Literal["0/1", "-1/1"] = "0/1",
         random_state: Any = None,
-        engine: EngineName = "compiled",
+        engine: EngineName | Literal["auto"] = "auto",
     ) -> None:
         self.eta0 = eta0
         self.max_iter = max_iter
@@ -168,7 +184,7 @@ class Adaline(LinearClassifier):
         features: Sequence[Any] = (),
         labels: Literal["0/1", "-1/1"] = "0/1",
         random_state: Any = None,
-        engine: EngineName = "compiled",
+        engine: EngineName | Literal["auto"] = "auto",
     ) -> None:
         self.eta0 = eta0
         self.rule = rule
