@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 Product = Callable[[np.ndarray], np.ndarray]
 """H v for a direction v (parameters,)."""
@@ -55,6 +54,8 @@ def curvature(product: Product, parameters: int, rng: np.random.Generator) -> Cu
 
 
 def _largest(product: Product, parameters: int, rng: np.random.Generator) -> float:
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
     operator = LinearOperator((parameters, parameters), matvec=product, dtype=float)
     begin = rng.standard_normal(parameters)
     try:

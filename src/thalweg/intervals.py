@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
 Values = Sequence[float] | np.ndarray
+
+_RESAMPLES = 9_999
 
 
 def wilson(right: int, trials: int) -> tuple[float, float]:
@@ -30,8 +31,8 @@ def wilson(right: int, trials: int) -> tuple[float, float]:
 def bootstrap(values: Values, seed: int = 0) -> tuple[float, float]:
     """The 95 % interval of a mean: the middle 95 % of the means of samples drawn from the values (n,) with replacement.
 
-    9,999 samples. One value says nothing of the spread of others: (NaN, NaN). With few values the interval is too
-    narrow: of five it holds the true mean in about 85 of 100 cases.
+    9,999 samples. One value says nothing of the spread of others: (NaN, NaN). Of few values the interval is too
+    narrow: where they are normal it holds the true mean in about 75 (n = 3), 84 (n = 5) and 90 (n = 10) of 100 cases.
 
     Source: Efron 1979, Bootstrap methods: another look at the jackknife.
 
@@ -39,14 +40,12 @@ def bootstrap(values: Values, seed: int = 0) -> tuple[float, float]:
     >>> round(low, 1), round(high, 1)
     (1.8, 4.2)
     """
-    from scipy.stats import bootstrap as resampled
-
     array = np.asarray(values, dtype=float)
     if len(array) < 2:
         return math.nan, math.nan
-    rng = np.random.default_rng(seed)
-    found = resampled((array,), np.mean, vectorized=True, method="percentile", rng=rng).confidence_interval
-    return float(found.low), float(found.high)
+    drawn = np.random.default_rng(seed).integers(len(array), size=(_RESAMPLES, len(array)))
+    low, high = np.quantile(array[drawn].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
 
 
 class Difference(NamedTuple):
@@ -73,6 +72,8 @@ def difference(changed: Values, base: Values) -> Difference:
     >>> print(difference([1.0, 2.0, 3.0], [1.5, 2.6, 3.4]))
     -0.5 (-0.748 to -0.252)
     """
+    from scipy.special import stdtrit
+
     differences = np.asarray(changed, dtype=float) - np.asarray(base, dtype=float)
     mean, n = float(differences.mean()), differences.size
     reach = float(stdtrit(n - 1, 0.975) * differences.std(ddof=1) / n**0.5)

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import polars
 
 from ..errors import InputError
 from ..files import commit
@@ -20,6 +19,9 @@ from ..spec import WholeSpec, to_toml
 from ..worksheet import Worksheet, as_html
 from .experiment import Experiment, Trial
 from .results import Result
+
+if TYPE_CHECKING:
+    import polars
 
 # With fewer seeds than this an interval that leaves out 0 is a hint: all differences of 4 pairs have the same sign by
 # chance in one of 8 cases.
@@ -78,6 +80,8 @@ class Comparison:
         `diverged` says what went wrong and when, `trial` names its folder. The measures of the test rows are left out:
         they choose nothing.
         """
+        import polars
+
         rows = []
         for trial in self.trials:
             result = self.results.get(trial.key)
