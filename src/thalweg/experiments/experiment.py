@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from ..data import Data, Source, Split
@@ -202,12 +203,16 @@ def _with_source(data: Any) -> Any:
 
 
 def _described(value: Any) -> Any:
-    """Parts as their tables, tuples as lists: what TOML can hold."""
+    """Parts as their tables, tuples and arrays as lists, no None: what TOML can hold."""
     if isinstance(value, Part):
         return value.describe()
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
     if isinstance(value, Mapping):
-        return {key: _described(item) for key, item in value.items()}
-    return [_described(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _described(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_described(item) for item in value]
+    return value
 
 
 def _copied(value: Any) -> Any:

@@ -21,6 +21,8 @@ from ..spec import Spec
 _SECTIONS = tuple(field.name for field in fields(Spec))
 # A label is shortened to this many characters: it stands at axes of charts and in tables.
 _LONGEST_LABEL = 60
+# TOML has no word for None, and an experiment is kept in a file.
+_NOTHING = "None can not be written in a file; leave the option out, in a named arm: arm.plain = {}"
 
 
 class Range(Part, ABC, family="range"):
@@ -153,7 +155,7 @@ def variation_of(vary: Mapping[str, Any]) -> Variation:
     >>> [arm.label for arm in variation.arms][:2]
     ['learning_rate 0.1, init zeros', 'learning_rate 0.1, init he_normal']
     """
-    table = dict(vary)
+    table = {str(key): value for key, value in vary.items()}
     drawn = table.pop("random", None)
     problems: list[Problem] = []
     sample = None if drawn is None else _sample(drawn, problems)
@@ -207,7 +209,8 @@ def _short_names(paths: Sequence[str], taken: set[str]) -> dict[str, str]:
     names = {}
     for path in paths:
         words = path.split(".")
-        ends = [".".join(words[-count:]) for count in range(1, len(words) + 1)]
+        # The number of a layer needs the name of its list.
+        ends = [".".join(words[-count:]) for count in range(1, len(words) + 1) if not words[-count].isdigit()]
         others = {other for other in paths if other != path}
         names[path] = next(
             (e for e in ends if e not in taken and not any(f".{o}".endswith(f".{e}") for o in others)), path
@@ -222,10 +225,14 @@ def _path_axis(name: str, path: str, value: Any, problems: list[Problem]) -> Axi
         except InputError as error:
             problems += [problem.below(path) for problem in error.problems]
             return None
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         fix = "named arms need an axis with a name of its own, that is no section of a spec"
         problems.append(Problem(path, f"expected a list of values, received {value!r}; {fix}"))
         return None
+    if any(item is None for item in value):
+        problems.append(Problem(path, _NOTHING))
     labels = [_label(item) for item in value]
     twice = [label for label, count in Counter(labels).items() if count > 1]
     if twice:
@@ -247,8 +254,8 @@ def _named_axis(name: str, value: Any, problems: list[Problem]) -> Axis | None:
         problems.append(
             Problem(
                 name,
-                f"names no section of a spec; {hint} A name of your own takes named arms, each a table of its changes: "
-                "arm.plain = {}",
+                f"names no section of a spec; {hint}{'' if hint.endswith('?') else '.'} A name of your own takes named"
+                " arms, each a table of its changes: arm.plain = {}",
             )
         )
         return None
@@ -260,6 +267,7 @@ def _named_axis(name: str, value: Any, problems: list[Problem]) -> Axis | None:
             for path, _ in changes
             if path.split(".")[0] not in _SECTIONS
         ]
+        problems += [Problem(f"{name}.{label}.{path}", _NOTHING) for path, item in changes if item is None]
         settings.append(Setting(label, label, changes))
     return Axis(name, "", tuple(settings))
 
