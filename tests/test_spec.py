@@ -75,6 +75,7 @@ def test_all_problems_are_told_at_once_each_with_its_place():
         ("optimizer.learning_rate=0.01", ("optimizer", "learning_rate"), 0.01),
         ("training.engine=compiled", ("training", "engine"), "compiled"),
         ("network.layers.0=dense 4", ("network", "layers"), ["dense 4", *FULL["network"]["layers"][1:]]),
+        ("network.layers.0.width=5", ("network", "layers", 0), {"kind": "dense", "width": 5}),
         ("loss.kind='hinge'", ("loss", "kind"), "hinge"),
         ("data.source=moons", ("data", "source"), "moons"),
     ],

@@ -24,7 +24,7 @@ from .losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, SigmoidB
 from .multilayer import MultiLayerPerceptron
 from .network import Network
 from .optimizers import Adam
-from .parts import Loss, Optimizer, Part, options_of
+from .parts import Initializer, Layer, Loss, Optimizer, Part, options_of
 from .probes import Light, Probes
 from .regularization import Regularization
 from .stopping import Stopping
@@ -33,6 +33,9 @@ from .training import BATCH_SIZE, Checkpoints, Training
 # The places of a spec where a part may stand by its name and options.
 _NAMED: dict[str, type[Part]] = {
     "network": LinearUnit,
+    "init": Initializer,
+    "activation": Layer,
+    "normalization": Layer,
     "optimizer": Optimizer,
     "loss": Loss,
     "source": Source,
@@ -256,15 +259,18 @@ def _entered(place: Any, name: str, following: str, path: str) -> Any:
     if isinstance(inner, str) and name == "data":
         inner = place[key] = {"source": inner}
     elif isinstance(inner, str):
-        inner = place[key] = _NAMED[name].as_table(inner) if name in _NAMED else {"kind": inner}
+        # A list of parts is one of layers.
+        family = Layer if isinstance(place, list) else _NAMED.get(name)
+        inner = place[key] = family.as_table(inner) if family else {"kind": inner}
     if not isinstance(inner, dict | list):
-        raise InputError("--set", f"{path}: {name} is the value {inner!r}, and has no {following}")
+        raise InputError("--set", [Problem(path, f"{name} is the value {inner!r}, and has no {following}")])
     return inner
 
 
 def _index(items: list[Any], name: str, path: str) -> int:
     if not name.isdigit() or int(name) >= len(items):
-        raise InputError("--set", f"{path}: expected a position from 0 to {len(items) - 1}, received {name!r}")
+        found = f"expected a position from 0 to {len(items) - 1}, received {name!r}"
+        raise InputError("--set", [Problem(path, found)])
     return int(name)
 
 

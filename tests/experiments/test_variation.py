@@ -152,9 +152,7 @@ def test_more_random_arms_leave_the_first_ones_as_they_were():
 
 
 def test_another_seed_draws_other_arms():
-    first, same, other = (
-        variation_of({RATE: LOG, "random": {"arms": 5, "seed": seed}}).arms for seed in (0, 0, 1)
-    )
+    first, same, other = (variation_of({RATE: LOG, "random": {"arms": 5, "seed": seed}}).arms for seed in (0, 0, 1))
     assert first == same == variation_of({RATE: LOG, "random": 5}).arms
     assert not set(first) & set(other)
 
@@ -224,7 +222,10 @@ def test_what_is_drawn_twice_is_one_arm():
         ({RATE: LOG}, f"{RATE}: is a range to draw from; say how many arms to draw: random = 20"),
         ({RATE: LOG | {"low": 0.0}, "random": 3}, f"{RATE}.low: expected greater than 0, received 0"),
         ({RATE: LOG | {"low": 2.0}, "random": 3}, f"{RATE}: expected low < high, received 2.0 and 1.0"),
-        ({RATE: LOG | {"kind": "loguniform"}, "random": 3}, f"{RATE}: unknown range 'loguniform'; did you mean 'log_un"),
+        (
+            {RATE: LOG | {"kind": "loguniform"}, "random": 3},
+            f"{RATE}: unknown range 'loguniform'; did you mean 'log_",
+        ),
         ({RATE: [1, 2], "random": 0}, "random.arms: expected greater than or equal to 1, received 0"),
         ({RATE: [1, 2], "random": "many"}, "random.arms: expected a valid integer, received 'many'"),
         ({RATE: [1, 2], "random": {"arms": 2, "sed": 1}}, "random.sed: unknown option of Sample; did you mean 'seed'?"),

@@ -253,7 +253,7 @@ def _curves(found: Comparison) -> list[Chart]:
 
 def _histories(found: Comparison, label: str, measure: str) -> np.ndarray:
     """The measure after each epoch: (seeds, epochs), NaN where a trial has no such epoch."""
-    results = [found.results.get(trial.key) for trial in found.trials if trial.arm.label == label]
+    results = [found.results.get(trial.key) for trial in found.trials_of[label]]
     longest = max((len(result.history) for result in results if result), default=0)
     curves = np.full((len(results), longest), np.nan)
     for curve, result in zip(curves, results, strict=True):
@@ -321,7 +321,7 @@ def _best(found: Comparison) -> list[Block]:
         blocks.append(Table(caption, ("measure", "mean", "95 % interval", "seeds"), rows))
     blocks.append(Try("Its spec, ready to copy:", to_toml(found.best_spec)))
     if found.folder is not None:
-        trial = next(trial for trial in found.trials if trial.arm.label == found.best.label)
+        trial = found.trials_of[found.best.label][0]
         blocks.append(
             Try(
                 "Train it again, with its report and its probes:",

@@ -107,24 +107,25 @@ class Comparison:
         baseline = self.experiment.baseline.label
         return tuple(self._arm(label, values[label], values[baseline], label == baseline) for label in values)
 
+    @cached_property
+    def trials_of(self) -> dict[str, list[Trial]]:
+        """The trials of each arm, by seed."""
+        found: dict[str, list[Trial]] = {arm.label: [] for arm in self.experiment.arms}
+        for trial in sorted(self.trials, key=lambda trial: trial.seed):
+            found[trial.arm.label].append(trial)
+        return found
+
     def _values(self, label: str, name: str) -> np.ndarray:
-        found = []
-        for trial in self.trials:
-            if trial.arm.label == label:
-                result = self.results.get(trial.key)
-                well = result is not None and not result.diverged
-                found.append(result.measures["validation"][name] if result and well else math.nan)
-        return np.array(found)
+        results = [self.results.get(trial.key) for trial in self.trials_of[label]]
+        ended = [result if result and not result.diverged else None for result in results]
+        return np.array([result.measures["validation"][name] if result else math.nan for result in ended])
 
     def _arm(self, label: str, values: np.ndarray, base: np.ndarray, is_base: bool) -> ArmResult:
         there = values[np.isfinite(values)]
-        mean = float(there.mean()) if there.size else math.nan
         difference = None if is_base else paired(values, base)
         better = None if difference is None else self._says(difference)
-        losses = self._values(label, "loss")
-        loss = float(losses[np.isfinite(losses)].mean()) if there.size else math.nan
-        lost = len(values) - there.size
-        return ArmResult(label, values, mean, bootstrap(there), loss, lost, difference, better)
+        loss, lost = _mean(self._values(label, "loss")), len(values) - there.size
+        return ArmResult(label, values, _mean(values), bootstrap(there), loss, lost, difference, better)
 
     def _says(self, difference: Difference) -> bool | None:
         if not difference.low > 0 and not difference.high < 0:
@@ -156,12 +157,12 @@ class Comparison:
     @property
     def best_spec(self) -> WholeSpec:
         """The spec of the best arm, with nothing left open."""
-        return next(trial.spec for trial in self.trials if trial.arm.label == self.best.label)
+        return self.trials_of[self.best.label][0].spec
 
     @cached_property
     def test_measures(self) -> dict[str, np.ndarray]:
         """The measures of the best arm over the test rows, by seed; empty where there are none. They chose nothing."""
-        results = [self.results[t.key] for t in self.trials if t.arm.label == self.best.label and t.key in self.results]
+        results = [self.results[t.key] for t in self.trials_of[self.best.label] if t.key in self.results]
         parts = [result.measures["test"] for result in results if "test" in result.measures and not result.diverged]
         return {name: np.array([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
@@ -211,6 +212,12 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         return self.worksheet()._repr_html_()
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean of what is finite, to 12 digits: rounding does not decide between equal arms. NaN: there is nothing."""
+    there = values[np.isfinite(values)]
+    return float(f"{there.mean():.12g}") if there.size else math.nan
 
 
 def paired(values: Sequence[float] | np.ndarray, base: Sequence[float] | np.ndarray) -> Difference | None:

@@ -141,14 +141,15 @@ class Experiment:
         """
         problems: dict[str, list[str]] = {}
         found: list[tuple[Arm, WholeSpec, dict[str, int]]] = []
-        # Arms that share their data share its rows.
+        # Arms that share their data share its rows. Those of seed 0 stand for those of all seeds: a key does not
+        # depend on which other seeds there are.
         loaded: dict[str, tuple[Split, dict[str, int]]] = {}
         for arm in self.arms:
             try:
                 spec = self.spec(arm)
                 data = canonical(spec.data.describe())
                 if data not in loaded:
-                    split = spec.data.load(self.seeds.first, watch)
+                    split = spec.data.load(0, watch)
                     loaded[data] = split, fingerprints(split)
                 split, prints = loaded[data]
                 whole = completed(spec, split.train)
@@ -157,7 +158,8 @@ class Experiment:
                 found.append((arm, whole, prints))
             except InputError as error:
                 for problem in error.problems:
-                    problems.setdefault(str(problem), []).append(arm.label)
+                    told = problem if problem.place else problem.below(error.subject)
+                    problems.setdefault(str(told), []).append(arm.label)
         if problems:
             raise InputError(self.name, [Problem("", self._told(text, arms)) for text, arms in problems.items()])
         return tuple(self._trial(arm, spec, prints, seed) for seed in self.seeds.numbers for arm, spec, prints in found)

@@ -1,0 +1,284 @@
+"""Arms beside each other: means, intervals and paired differences by hand; the test measure of the best arm alone."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+from hand_made import TEST, comparison, named
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thalweg.experiments import Experiment
+from thalweg.experiments.comparison import paired
+
+NAN = math.nan
+
+
+def enumerated(values):
+    """The middle 95 % of the means of all n^n resamples."""
+    means = np.sort([np.mean(drawn) for drawn in itertools.product(values, repeat=len(values))])
+    return np.quantile(means, [0.025, 0.975])
+
+
+def arm(found, label):
+    return next(each for each in found.arms if each.label == label)
+
+
+# --- one arm, two arms
+
+
+def test_an_arm_has_its_values_their_mean_and_their_interval():
+    found = comparison({"A": [0.5, 0.75, 0.875, 0.5], "B": [0.25, 0.25, 0.25, 0.25]})
+    first, second = found.arms
+    assert first.values.tolist() == [0.5, 0.75, 0.875, 0.5]
+    assert first.mean == 0.65625
+    np.testing.assert_allclose(first.interval, enumerated(first.values), atol=0.01)
+    assert (second.mean, second.interval) == (0.25, (0.25, 0.25))
+    assert (first.loss, first.diverged) == (0.34375, 0)
+
+
+def test_a_difference_is_that_of_pairs_of_seeds():
+    # The seeds differ far more than the arms: unpaired, nothing could be said.
+    found = comparison({"base": [0.1, 0.5, 0.9, 0.3, 0.7], "more": [0.15, 0.55, 0.93, 0.35, 0.72]})
+    base, more = found.arms
+    assert base.difference is None
+    assert base.better is None
+    assert more.difference.mean == pytest.approx(0.04)
+    np.testing.assert_allclose(more.difference[1:], enumerated(more.values - base.values), atol=0.002)
+    assert more.better is True
+
+
+@pytest.mark.parametrize(
+    ("other", "better"),
+    [([0.6, 0.7, 0.8], True), ([0.4, 0.3, 0.2], False), ([0.6, 0.3, 0.5], None), ([0.5, 0.5, 0.5], None)],
+)
+def test_an_interval_that_leaves_out_0_is_a_verdict_in_the_direction_of_the_measure(other, better):
+    by_accuracy = comparison({"A": [0.5, 0.5, 0.5], "B": other})
+    assert by_accuracy.arms[1].better is better
+    upside_down = {"A": [0.5, 0.5, 0.5], "B": other}
+    by_loss = comparison(upside_down, losses=upside_down, measure="validation_loss")
+    assert not by_loss.higher_is_better
+    assert by_loss.arms[1].better is (None if better is None else not better)
+
+
+def test_seeds_that_diverged_are_left_out_of_means_and_pairs():
+    found = comparison({"base": [0.5, NAN, 0.6, 0.5], "more": [0.7, 0.9, NAN, 0.8]})
+    base, more = found.arms
+    assert base.mean == pytest.approx(1.6 / 3)
+    assert more.mean == pytest.approx(0.8)
+    assert (base.diverged, more.diverged) == (1, 1)
+    # Seeds 0 and 3 are there in both.
+    assert more.difference.mean == pytest.approx(0.25)
+    assert more.difference[1:] == pytest.approx((0.2, 0.3))
+
+
+def test_a_trial_that_could_not_run_has_no_value():
+    found = comparison({"A": [0.5, 0.6], "B": [0.7, 0.8]}, failed={"B": [1]})
+    np.testing.assert_array_equal(found.arms[1].values, [0.7, NAN])
+    assert found.arms[1].diverged == 1
+    row = found.table.row(3, named=True)
+    assert (row["arm"], row["seed"], row["diverged"]) == ("B", 1, "training: took all the memory")
+    assert row["validation_accuracy"] is None
+
+
+def test_arms_without_a_common_seed_have_no_difference():
+    found = comparison({"A": [0.5, NAN], "B": [NAN, 0.7]})
+    assert found.arms[1].difference is None
+    assert found.arms[1].better is None
+
+
+def test_one_seed_has_no_interval_and_gives_no_verdict():
+    found = comparison({"A": [0.5], "B": [0.9]})
+    first, second = found.arms
+    assert np.isnan(first.interval).all()
+    assert second.difference.mean == pytest.approx(0.4)
+    assert np.isnan(second.difference[1:]).all()
+    assert second.better is None
+
+
+def test_the_baseline_is_the_first_arm_or_the_one_that_is_named():
+    values = {"A": [0.5, 0.5], "B": [0.7, 0.7], "C": [0.6, 0.6]}
+    assert [each.difference and round(each.difference.mean, 6) for each in comparison(values).arms] == [None, 0.2, 0.1]
+    found = comparison(values, baseline="C")
+    assert [each.difference and round(each.difference.mean, 6) for each in found.arms] == [-0.1, 0.1, None]
+
+
+# --- the best one
+
+
+def test_the_best_arm_has_the_best_mean():
+    found = comparison({"A": [0.5, 0.7], "B": [0.9, 0.6], "C": [0.3, 0.8]})
+    assert [each.label for each in found.ranked] == ["B", "A", "C"]
+    losses = {"A": [0.1, 0.1], "B": [0.3, 0.3], "C": [0.2, 0.2]}
+    found = comparison({"A": [0.5, 0.7], "B": [0.9, 0.6], "C": [0.3, 0.8]}, losses, measure="validation_loss")
+    assert [each.label for each in found.ranked] == ["A", "C", "B"]
+
+
+def test_an_arm_that_diverges_is_never_before_one_that_does_not():
+    found = comparison({"lucky": [1.0, NAN, 1.0], "steady": [0.6, 0.6, 0.6], "lost": [NAN, NAN, NAN]})
+    assert [each.label for each in found.ranked] == ["steady", "lucky", "lost"]
+    assert math.isnan(arm(found, "lost").mean)
+
+
+def test_of_arms_with_the_same_mean_the_one_with_the_least_validation_loss_is_best():
+    values = {"A": [1.0, 1.0], "B": [1.0, 1.0], "C": [0.9, 0.9]}
+    losses = {"A": [0.2, 0.2], "B": [0.1, 0.1], "C": [0.01, 0.01]}
+    assert [each.label for each in comparison(values, losses).ranked] == ["B", "A", "C"]
+    # The same mean, though the sums of the floats differ.
+    values = {"A": [0.6, 0.6], "B": [0.4, 0.8]}
+    assert sum(values["A"]) != sum(values["B"])
+    assert [each.label for each in comparison(values, {"A": [0.2, 0.2], "B": [0.3, 0.3]}).ranked] == ["A", "B"]
+
+
+def test_a_rival_is_an_arm_whose_paired_difference_to_the_best_may_be_0():
+    found = comparison(
+        {
+            "worse": [0.1, 0.2, 0.3, 0.2, 0.1],
+            "best": [0.7, 0.8, 0.9, 0.8, 0.7],
+            "close": [0.8, 0.7, 0.8, 0.9, 0.6],
+            # Its own interval overlaps that of the best, but it is behind with every seed.
+            "behind": [0.68, 0.78, 0.87, 0.79, 0.68],
+            "gone": [NAN] * 5,
+        }
+    )
+    assert found.best.label == "best"
+    assert found.rivals == ("close",)
+
+
+def test_the_spec_of_the_best_arm_is_whole():
+    found = comparison({"A": [0.5, 0.5], "B": [0.7, 0.7]})
+    assert found.best_spec.training.epochs == 2
+    assert found.best_spec.loss.kind == "cross_entropy"
+
+
+# --- statistics do not depend on the order of anything
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_the_order_of_trials_changes_nothing(data):
+    numbers = st.one_of(st.just(NAN), st.integers(0, 20).map(lambda k: k / 20))
+    arms = data.draw(st.integers(1, 4))
+    seeds = data.draw(st.integers(1, 4))
+    values = {f"arm {k}": data.draw(st.lists(numbers, min_size=seeds, max_size=seeds)) for k in range(arms)}
+    order = data.draw(st.permutations(range(arms * seeds)))
+    first, other = comparison(values), comparison(values, order=order)
+    assert repr(first.ranked) == repr(other.ranked)
+    assert first.rivals == other.rivals
+    assert first.evidence == other.evidence
+    assert repr(first.test_measures) == repr(other.test_measures)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(range(5)))
+def test_the_order_of_seeds_changes_no_mean_and_no_verdict(order):
+    values = {"A": [0.5, 0.6, NAN, 0.7, 0.4], "B": [0.75, 0.65, 0.5, 0.8, 0.5], "C": [0.5, 0.5, 0.5, 0.5, 0.6]}
+    first, other = (comparison({a: [v[k] for k in places] for a, v in values.items()}) for places in (range(5), order))
+    for one, two in zip(first.arms, other.arms, strict=True):
+        assert one.mean == two.mean
+        assert one.better is two.better
+        np.testing.assert_allclose(one.interval, two.interval, atol=0.01)
+    assert [each.label for each in first.ranked] == [each.label for each in other.ranked]
+
+
+def test_paired_differences_by_hand():
+    assert paired([1.0, NAN, 3.0], [0.5, 1.0, 2.5]) == (0.5, 0.5, 0.5)
+    assert paired([NAN], [1.0]) is None
+
+
+# --- the table
+
+
+def test_the_table_has_a_row_for_each_trial_with_the_value_of_each_axis():
+    values = {
+        f"learning_rate {rate}, {size}": [0.5, 0.625]
+        for rate, size in itertools.product(("0.1", "0.2"), ("small", "large"))
+    }
+    vary = {
+        "optimizer.learning_rate": [0.1, 0.2],
+        "size": {"small": {}, "large": {"training.batch_size": 32}},
+    }
+    table = comparison(values, vary=vary).table
+    assert table.columns == [
+        "arm",
+        "learning_rate",
+        "size",
+        "seed",
+        "trial",
+        "diverged",
+        "epochs",
+        "seconds",
+        "training_loss",
+        "training_accuracy",
+        "validation_loss",
+        "validation_accuracy",
+    ]
+    assert table["learning_rate"].to_list() == [0.1, 0.1, 0.2, 0.2] * 2
+    assert table["size"].to_list() == ["small", "large"] * 4
+    assert table["seed"].to_list() == [0] * 4 + [1] * 4
+    assert table["validation_accuracy"].to_list() == [0.5] * 4 + [0.625] * 4
+    assert table["trial"].n_unique() == 8
+
+
+def test_the_table_is_read_back_from_parquet_and_csv(tmp_path: Path):
+    found = comparison({"A": [0.5, NAN], "B": [0.7, 0.8]})
+    found.save(tmp_path)
+    assert polars.read_parquet(tmp_path / "trials.parquet").equals(found.table)
+    read = polars.read_csv(tmp_path / "trials.csv")
+    assert read.columns == found.table.columns
+    assert read["arm"].to_list() == ["A", "B", "A", "B"]
+    np.testing.assert_array_equal(read["validation_accuracy"].to_numpy(), [0.5, 0.7, NAN, 0.8])
+    assert read["diverged"].to_list() == ["", "", "the loss became NaN in epoch 2, step 9", ""]
+
+
+def test_a_folder_holds_the_experiment_and_the_best_spec(tmp_path: Path):
+    import tomllib
+
+    from thalweg.spec import read_spec
+
+    found = comparison({"A": [0.5, 0.5], "B": [0.7, 0.8]}, baseline="B")
+    found.save(tmp_path)
+    again = Experiment.of(tomllib.loads((tmp_path / "experiment.toml").read_text()), "by hand")
+    assert [trial.key for trial in again.trials()] == [trial.key for trial in found.trials]
+    assert again.baseline.label == "B"
+    assert read_spec(str(tmp_path / "best.toml")).describe() == found.best_spec.describe()
+
+
+# --- the test measure is shown once
+
+
+def test_the_test_measures_are_those_of_the_best_arm():
+    found = comparison({"A": [0.5, 0.5], "B": [0.7, NAN]})
+    assert found.best.label == "A"
+    assert {name: values.tolist() for name, values in found.test_measures.items()} == {
+        "loss": [TEST, TEST],
+        "accuracy": [TEST, TEST],
+    }
+    assert comparison({"A": [0.5], "B": [0.7]}, test=None).test_measures == {}
+
+
+def test_the_test_measures_stand_in_one_place_of_the_report_and_nowhere_else(tmp_path: Path):
+    found = comparison({"A": [0.5, 0.5], "B": [0.7, 0.9]})
+    found.save(tmp_path)
+    csv = io.StringIO((tmp_path / "trials.csv").read_text()).getvalue()
+    assert "test" not in csv
+    assert str(TEST) not in csv
+    shown = json.dumps([block.__repr__() for block in found.summary().blocks])
+    assert "12.35%" not in shown
+    report = (tmp_path / "report.html").read_text()
+    # The accuracy and both ends of its interval, in one row of one table.
+    assert report.count("12.35%") == 3
+    assert report.count("0.1235") == 3
+    assert str(TEST) not in report
+
+
+def test_an_experiment_of_named_arms_is_written_as_it_was(tmp_path: Path):
+    found = comparison({"A": [0.5], "B": [0.7]})
+    assert found.experiment.describe()["vary"] == named(["A", "B"])
