@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import polars
 import pytest
-from hand_made import TEST, comparison, named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hand_made import TEST, comparison, named
 from thalweg.experiments import Experiment
 from thalweg.experiments.comparison import paired
 

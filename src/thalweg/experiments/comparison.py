@@ -144,15 +144,26 @@ class Comparison:
         return self.ranked[0]
 
     @cached_property
+    def _to_the_best(self) -> dict[str, bool | None]:
+        """Whether an arm is better than the best one, over the seeds that both have: of all arms that share some."""
+        others = [arm for arm in self.arms if arm.label != self.best.label]
+        found = {arm.label: paired(arm.values, self.best.values) for arm in others}
+        return {label: self._says(difference) for label, difference in found.items() if difference}
+
+    @property
+    def comparable(self) -> int:
+        """How many arms share seeds with the best one, on which neither diverged."""
+        return len(self._to_the_best)
+
+    @property
     def rivals(self) -> tuple[str, ...]:
         """The arms that the evidence does not tell from the best: those whose paired difference to it may be 0."""
-        found = []
-        for arm in self.arms:
-            if arm.label != self.best.label:
-                difference = paired(arm.values, self.best.values)
-                if difference is not None and self._says(difference) is not False:
-                    found.append(arm.label)
-        return tuple(found)
+        return tuple(label for label, better in self._to_the_best.items() if better is None)
+
+    @property
+    def unsteady(self) -> tuple[str, ...]:
+        """The arms that are better than the best one where they do not diverge, which they do more often."""
+        return tuple(label for label, better in self._to_the_best.items() if better)
 
     @property
     def best_spec(self) -> WholeSpec:
