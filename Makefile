@@ -26,6 +26,7 @@ bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/training_speed.py --json benchmarks/latest.json
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/probes.py
+	$(BIN)/python benchmarks/sweep.py
 
 docs: $(VENV)/.dev
 	$(BIN)/pdoc --docformat google --output-directory site thalweg

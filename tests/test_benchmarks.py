@@ -59,6 +59,28 @@ def test_the_loss_over_a_plane_is_compared_with_its_products_in_every_round():
     assert timed.rpartition("s, ")[2] == last.rpartition("s, ")[2]
 
 
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    if find_spec("torch") is None:
+        pytest.skip("LEFT OUT: the benchmark, which needs PyTorch; make torch installs it")
+    file = tmp_path_factory.mktemp("benchmark") / "sweep.json"
+    run("benchmarks/sweep.py", "--quick", "--rounds", "1", "--json", file)
+    return json.loads(file.read_text())
+
+
+def test_a_sweep_is_compared_with_its_peers_in_every_round(sweep):
+    assert set(sweep["seconds"]) == {"cold", "warm", "torch", "sklearn"}
+    for peer, (seconds,) in sweep["seconds"].items():
+        assert sweep["ratios"][peer] == [seconds / sweep["seconds"]["cold"][0]]
+    assert sweep["trials"] == 4
+    assert all(best > 0.6 for (best,) in sweep["accuracy"].values())
+
+
+def test_the_growth_of_a_sweep_is_told_for_each_training(sweep):
+    assert [line["trials"] for line in sweep["growth"]] == [2, 4]
+    assert all(line["each"] == line["seconds"] / line["trials"] for line in sweep["growth"])
+
+
 def test_the_machine_and_the_versions_are_named(report):
     machine = report["machine"]
     assert report["rounds"] == 2

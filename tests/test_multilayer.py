@@ -1,4 +1,4 @@
-"""A multi-layer perceptron by its hidden widths: the same network, to the weight, as when its layers are written out."""
+"""A multi-layer perceptron by its hidden widths: the same network as when its layers are written out."""
 
 from __future__ import annotations
 

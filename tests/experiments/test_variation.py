@@ -243,3 +243,11 @@ def test_all_problems_are_told_at_once():
     with pytest.raises(InputError) as raised:
         variation_of({RATE: 0.1, "zzz": [1], "random": 0})
     assert [problem.place for problem in raised.value.problems] == ["random.arms", RATE, "zzz"]
+
+
+def test_drawn_numbers_are_as_long_as_their_labels():
+    arms = variation_of({RATE: LOG | {"low": 0.123449, "high": 0.123451}, "random": 20}).arms
+    assert {arm.changes[0][1] for arm in arms} <= {0.123449, 0.1234, 0.1235, 0.123451}
+    for arm in variation_of({RATE: LOG, "random": 20}).arms:
+        assert arm.label == f"learning_rate {arm.changes[0][1]:.4g}"
+        assert float(arm.label.split()[1]) == arm.changes[0][1]

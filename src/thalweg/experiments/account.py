@@ -101,7 +101,7 @@ def evidence_of(found: Comparison) -> str:
         sentences.append(f"{alike} more {'has' if alike == 1 else 'have'} the same; its validation loss is the least.")
     if best.difference is not None:
         sentences.append(_against_baseline(found, best, base))
-    sentences += ["One seed says nothing of chance."] if seeds == 1 else _against_others(found)
+    sentences += ["One pair says nothing of chance."] if seeds == 1 else _against_others(found)
     if seeds < ENOUGH_SEEDS:
         sentences.append(f"That is a hint, no proof: take {ENOUGH_SEEDS} seeds or more.")
     elif seeds < 2 * ENOUGH_SEEDS:
@@ -130,7 +130,7 @@ def _against_baseline(found: Comparison, best: ArmResult, base: str) -> str:
     by = f"{_points(found, mean)}{unit}{_interval(found, (ends[0], ends[1]), _points)}"
     told = f"It differs by {by} from the baseline `{base}`, paired by seed"
     if math.isnan(ends[0]):
-        return f"{told}; one pair says nothing of chance."
+        return f"{told}."
     if best.better:
         return f"{told}: better, for the interval leaves out 0."
     return f"{told}: the interval holds 0, so that the evidence supports no difference between the two."

@@ -120,6 +120,9 @@ class Axis(NamedTuple):
         if self.range is None:
             return self.settings[int(rng.integers(len(self.settings)))]
         value = self.range.draw(rng)
+        if isinstance(value, float):
+            # A label says all of so many digits.
+            value = min(max(float(f"{value:.4g}"), self.range.low), self.range.high)
         return Setting(_label(value), value, ((self.path, value),))
 
 
