@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 
 from thalweg.errors import InputError
 from thalweg.experiments import Experiment
@@ -185,6 +186,24 @@ def test_rows_in_memory_can_be_experimented_with():
 
 
 # --- what it describes
+
+
+@pytest.mark.parametrize(
+    "vary",
+    [
+        {"optimizer": [{"kind": "sgd"}, {"kind": "adam"}], "training.batch_size": [8, 16]},
+        {"training": {"batch_size": [8, 16]}, "optimizer.learning_rate": [0.1, 0.2], "arm": {"A": {}, "B": {}}},
+        {
+            "optimizer.learning_rate": {"kind": "uniform", "low": 0.1, "high": 1.0},
+            "network": {"layers.0": ["dense 3", "dense 5"]},
+            "random": {"arms": 4, "seed": 2},
+        },
+    ],
+)
+def test_a_written_experiment_has_the_same_arms_in_the_same_order(vary):
+    first = Experiment.of({**BASE, "vary": vary})
+    again = Experiment.of(tomllib.loads(tomli_w.dumps(first.describe())))
+    assert again.arms == first.arms
 
 
 def test_the_tables_of_an_experiment_make_it_again():

@@ -190,7 +190,7 @@ def test_numbers_of_a_sample_lie_in_their_range_and_whole_ones_are_whole():
 def test_lists_and_named_arms_of_a_sample_are_choices():
     vary = {RATE: LOG, "network.init": ["zeros", "he_normal"], "arm": {"A": {}, "B": {"training.epochs": 3}}}
     arms = variation_of(vary | {"random": 60}).arms
-    assert {tuple(setting.label for setting in arm.settings[1:]) for arm in arms} == {
+    assert {(arm.settings[0].label, arm.settings[2].label) for arm in arms} == {
         (init, arm) for init in ("zeros", "he_normal") for arm in ("A", "B")
     }
 
@@ -251,3 +251,12 @@ def test_drawn_numbers_are_as_long_as_their_labels():
     for arm in variation_of({RATE: LOG, "random": 20}).arms:
         assert arm.label == f"learning_rate {arm.changes[0][1]:.4g}"
         assert float(arm.label.split()[1]) == arm.changes[0][1]
+
+
+def test_a_further_axis_leaves_what_the_others_draw():
+    further = {
+        "network.init": ["a", "b"],
+        RATE: LOG,
+        "optimizer.momentum": {"kind": "uniform", "low": 0.0, "high": 1.0},
+    }
+    assert drawn({RATE: LOG, "random": 9}).tolist() == drawn({**further, "random": 9}).tolist()

@@ -78,7 +78,7 @@ def _value(found: Comparison, value: float) -> str:
 
 def _points(found: Comparison, difference: float) -> str:
     """A difference with its sign; of shares in percentage points."""
-    return f"{100 * difference:+.2f}" if is_share(found.measure) else f"{difference:+.4g}"
+    return f"{100 * difference:+.2f}" if is_share(found.measure) else f"{difference:+.3g}"
 
 
 def _span(found: Comparison, interval: tuple[float, float], told: Callable[[Comparison, float], str] = _value) -> str:
@@ -130,7 +130,7 @@ def _against_baseline(found: Comparison, best: ArmResult, base: str) -> str:
     by = f"{_points(found, mean)}{unit}{_interval(found, (ends[0], ends[1]), _points)}"
     told = f"It differs by {by} from the baseline `{base}`, paired by seed"
     if math.isnan(ends[0]):
-        return f"{told}."
+        return f"{told}." if best.values.size == 1 else f"{told}; one pair says nothing of chance."
     if best.better:
         return f"{told}: better, for the interval leaves out 0."
     return f"{told}: the interval holds 0, so that the evidence supports no difference between the two."
@@ -177,11 +177,11 @@ def _arms_table(found: Comparison, most: int) -> Table:
             difference = _points(found, arm.difference.mean) + _brackets(found, (low, high), _points)
         row = (arm.label, mean, difference, _verdict(found, arm))
         rows.append((*row, f"{arm.diverged} of {len(arm.values)}" if arm.diverged else "–") if lost else row)
-    minus = "minus baseline, in points" if is_share(found.measure) else "minus baseline"
-    columns = ("arm", "mean (95 % interval)", f"{minus} (95 % interval)", "evidence")
+    columns = ("arm", "mean", "minus baseline, points" if is_share(found.measure) else "minus baseline", "evidence")
     words = _words(found)
     some = "" if len(shown) == len(found.arms) else f" ({len(shown)} of {len(found.arms)} arms)"
-    caption = f"{words[0].upper()}{words[1:]} at the end, by arm; the best first{some}"
+    intervals = "" if found.experiment.seeds.count == 1 else ", with 95 % intervals"
+    caption = f"{words[0].upper()}{words[1:]} at the end, by arm{intervals}; the best first{some}"
     return Table(caption, (*columns, "diverged") if lost else columns, rows)
 
 
@@ -245,11 +245,11 @@ def _differences(found: Comparison) -> list[Chart]:
         base.label,
         higher_is_better=found.higher_is_better,
     )
+    if found.experiment.seeds.count == 1:
+        return [Chart(figure, f"One pair of each arm and the baseline{_of_many(found, shown)}.")]
     better, unclear, worse = (sum(arm.better is verdict for arm in compared) for verdict in (True, None, False))
-    counts = (
-        f"{better} differ for the better from the baseline, {worse} for the worse; of {unclear} the interval holds 0"
-    )
-    return [Chart(figure, f"Of {len(compared)} arms, {counts}{_of_many(found, shown)}.")]
+    counts = f"better than the baseline: {better}, worse: {worse}, no difference shown: {unclear}"
+    return [Chart(figure, f"Of {_counted(len(compared), 'arm')} {counts}{_of_many(found, shown)}.")]
 
 
 def _shown(found: Comparison) -> list[ArmResult]:
@@ -263,7 +263,8 @@ def _of_many(found: Comparison, shown: Sequence[ArmResult]) -> str:
 
 
 def _curves(found: Comparison) -> list[Chart]:
-    shown = {arm.label for arm in found.ranked[:_MOST_CURVES]} | {found.experiment.baseline.label}
+    ended = [arm.label for arm in found.ranked if math.isfinite(arm.mean)]
+    shown = {*ended[:_MOST_CURVES], found.experiment.baseline.label}
     charts = []
     for measure in dict.fromkeys((found.measure, "loss")):
         curves = {arm.label: _histories(found, arm.label, measure) for arm in found.arms if arm.label in shown}
@@ -272,16 +273,17 @@ def _curves(found: Comparison) -> list[Chart]:
             less = (
                 ""
                 if len(shown) == len(found.arms)
-                else f", the best {_MOST_CURVES} and the baseline of {len(found.arms)} arms"
+                else f", for the best {len(ended[:_MOST_CURVES])} and the baseline of {len(found.arms)} arms"
             )
             rows = "validation rows" if measure.startswith("validation") else "training rows as they were met"
-            charts.append(
-                Chart(
-                    arm_curves(curves, measure, log=_spans(np.concatenate([a.ravel() for a in curves.values()]))),
-                    f"The mean over the seeds of the {measure_name(measure)} over the {rows}, after each epoch{less};"
-                    " the band is one standard deviation.",
-                )
-            )
+            figure = arm_curves(curves, measure, log=_spans(np.concatenate([a.ravel() for a in curves.values()])))
+            over = f"over the {rows}, after each epoch{less}"
+            name = measure_name(measure)
+            if found.experiment.seeds.count == 1:
+                charts.append(Chart(figure, f"The {name} {over}."))
+            else:
+                band = "the band is one standard deviation"
+                charts.append(Chart(figure, f"The mean over the seeds of the {name} {over}; {band}."))
     return charts
 
 

@@ -17,7 +17,7 @@ from ..parts import Count, Part
 from ..spec import Spec, WholeSpec, canonical, completed, set_value
 from ..trainer import check, fingerprints
 from ..training import measures_of
-from .variation import Arm, Axis, variation_of
+from .variation import Arm, Axis, flat, variation_of
 
 # More places of one and the same problem are counted, not listed.
 _PLACES_TOLD = 3
@@ -188,8 +188,14 @@ class Experiment:
 
     def describe(self) -> dict[str, Any]:
         """The tables that make this experiment again, where its data are not in memory only."""
-        table = {**self.base, "vary": self.vary, "seeds": self.seeds.describe(), "compare": self.compare.describe()}
-        return {name: _described(section) for name, section in table.items() if section != {}}
+        table = {
+            **self.base,
+            "vary": flat(self.vary),
+            "seeds": self.seeds.describe(),
+            "compare": self.compare.describe(),
+        }
+        described = {name: _described(section) for name, section in table.items()}
+        return {name: section for name, section in described.items() if section != {}}
 
 
 def _with_source(data: Any) -> Any:

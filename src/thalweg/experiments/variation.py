@@ -152,7 +152,8 @@ def variation_of(vary: Mapping[str, Any]) -> Variation:
     A path of the spec with a list is an axis of values; a path with a range (`{kind = "log_uniform", ...}`) is drawn
     from; a name of its own with a table of tables is an axis of named arms, each with its changes. All axes are
     combined: each value with each, or with `random` so many combinations at random. Raises InputError, with all
-    problems, for what is none of these.
+    problems, for what is none of these. Lists of values are the first axes, then ranges and lists of tables, then names
+    of one's own.
 
     >>> variation = variation_of({"optimizer.learning_rate": [0.1, 0.01], "network": {"init": ["zeros", "he_normal"]}})
     >>> [arm.label for arm in variation.arms][:2]
@@ -176,6 +177,13 @@ def variation_of(vary: Mapping[str, Any]) -> Variation:
     return Variation(tuple(axes), tuple(arms))
 
 
+def flat(vary: Mapping[str, Any]) -> dict[str, Any]:
+    """The table [vary] with whole paths as its keys, in the order of the axes: TOML would write nested ones last."""
+    table = {str(key): value for key, value in vary.items()}
+    named = {key: value for key, value in table.items() if key.split(".")[0] not in _SECTIONS}
+    return dict(_leaves({key: value for key, value in table.items() if key not in named})) | named
+
+
 def _sample(drawn: Any, problems: list[Problem]) -> Sample | None:
     try:
         return Sample.of(drawn if isinstance(drawn, Mapping) else {"arms": drawn})
@@ -192,6 +200,8 @@ def _axes(table: Mapping[str, Any], problems: list[Problem]) -> list[Axis]:
             paths |= dict(_leaves({key: value}))
         else:
             named[key] = value
+    # TOML writes tables last: in this order a file that was written has the axes of what it was written from.
+    paths = dict(sorted(paths.items(), key=lambda item: _is_tables(item[1])))
     names = _short_names(list(paths), set(named))
     axes = [axis for path, value in paths.items() if (axis := _path_axis(names[path], path, value, problems))]
     return axes + [axis for name, value in named.items() if (axis := _named_axis(name, value, problems))]
@@ -205,6 +215,11 @@ def _leaves(table: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, An
             yield from _leaves(value, path)
         else:
             yield path, value
+
+
+def _is_tables(value: Any) -> bool:
+    items = value if isinstance(value, list | tuple) else [value]
+    return all(isinstance(item, Mapping | Part) for item in items)
 
 
 def _short_names(paths: Sequence[str], taken: set[str]) -> dict[str, str]:
@@ -320,8 +335,8 @@ def _grid(axes: Sequence[Axis]) -> list[Arm]:
 def _drawn(axes: Sequence[Axis], sample: Sample) -> list[Arm]:
     arms: dict[str, Arm] = {}
     for number in range(sample.arms):
-        rng = generator(sample.seed, "vary", number)
-        arm = _arm(axes, [axis.draw(rng) for axis in axes])
+        # Each axis has its own stream: a further one leaves what the others draw.
+        arm = _arm(axes, [axis.draw(generator(sample.seed, "vary", number, axis.path or axis.name)) for axis in axes])
         arms.setdefault(arm.label, arm)
     return _unique(list(arms.values()))
 

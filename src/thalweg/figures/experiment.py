@@ -29,6 +29,8 @@ _MOST_LINES = 3
 _LINE_HEIGHT = 17
 _MOST_NUMBERED = 12
 _FEW_TICKS = 6
+# A loss that is so many times what it begins with has diverged, whatever it is at the end.
+_FAR = 100.0
 _UNKNOWN = (np.nan, np.nan)
 _NOBODY: Mapping[str, int] = MappingProxyType({})
 
@@ -85,8 +87,12 @@ def arm_curves(
         figure.update_traces({"hovertext": hover, "hoverinfo": "text"}, selector={"name": names[arm]})
     if is_share(measure):
         figure.update_yaxes(tickformat="~%")
-    if bands:
-        _below(figure, "Line: mean over the seeds. Band: ± one standard deviation, within what was seen.")
+    words = ["Line: mean over the seeds. Band: ± one standard deviation, within what was seen."] if bands else []
+    if log and (ends := _log_ends([s.mean for s in found.values()])):
+        figure.update_yaxes(range=ends)
+        words.append("What grows without end leaves the chart.")
+    if words:
+        _below(figure, " ".join(words))
     # Names of arms are long: they stand one below the other, under the chart.
     room = sum(1 + name.count("<br>") for name in names.values()) * (_LINE_HEIGHT + 3)
     legend = {"orientation": "v", "yref": "container", "y": 0, "yanchor": "bottom", "tracegroupgap": 0}
@@ -126,7 +132,7 @@ def arm_measures(
     figure.update_xaxes(title=name, tickformat="~%" if is_share(measure) else None)
     drawn = _drawn(figure)
     if not is_share(measure) and spans_decades(drawn):
-        figure.update_xaxes(type="log", dtick=1 if np.log10(drawn.max() / drawn.min()) > 3 else "D2")
+        figure.update_xaxes(type="log", dtick=_decades_apart(drawn))
     return figure.update_layout(title=f"{capital(name)} by arm")
 
 
@@ -160,10 +166,16 @@ def paired_differences(
     above = {"x": 0, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
     figure.add_annotation(text=f"← {left}", xanchor="right", xshift=-6, **above)
     figure.add_annotation(text=f"{right} →", xanchor="left", xshift=6, **above)
-    drawn = np.append(_drawn(figure), 0.0)
+    # One awful arm does not push all others to the line.
+    low, high = _limits(means.x)
+    beyond = int(((means.x < low) | (means.x > high)).sum())
+    drawn = _drawn(figure)
+    drawn = np.append(drawn[(drawn >= low) & (drawn <= high)] if beyond else drawn, 0.0)
     room = 0.3 * max(float(np.ptp(drawn)), 1e-9)
     # The words stand on both sides of 0.
     ends = [min(drawn.min() - room / 6, -room), max(drawn.max() + room / 6, room)]
+    if beyond:
+        _below(figure, f"{beyond} {'arm lies' if beyond == 1 else 'arms lie'} beyond the ends of the axis.")
     against = _lines(baseline, _LEGEND_WIDTH, most=_MOST_LINES)
     title = f"{name} minus that of the baseline:<br>{against}"
     figure.update_xaxes(title=title, range=ends, tickformat="~%" if is_share(measure) else None)
@@ -392,6 +404,22 @@ def _by_arm(
     return figure.update_layout(template=TEMPLATE, height=height, showlegend=True)
 
 
+def _log_ends(means: Sequence[np.ndarray]) -> list[float] | None:
+    """The ends of a logarithmic axis, in decades, where a curve goes far beyond where most begin; None: none does."""
+    first, values = np.array([mean[0] for mean in means if mean.size]), np.concatenate([*means, []])
+    values, first = values[values > 0], first[first > 0]
+    if not first.size or values.max() < _FAR * np.median(first):
+        return None
+    low, high = np.log10([values.min(), _FAR * np.median(first)])
+    return [float(low) - 0.1, float(high)]
+
+
+def _decades_apart(drawn: np.ndarray) -> int | str:
+    """The distance of the ticks of a logarithmic axis, as plotly has it."""
+    decades = float(np.log10(drawn.max() / drawn.min()))
+    return max(1, round(decades / _FEW_TICKS)) if decades > 3 else "D2"
+
+
 def _note(best: bool, diverged: int) -> str:
     return ", ".join([*(["best"] if best else []), *([f"{diverged} diverged"] if diverged else [])])
 
@@ -510,8 +538,10 @@ def _row_height(labels: Sequence[str], least: int) -> int:
 
 def _lines(label: str, width: int, most: int | None) -> str:
     """A label over several lines, at most `most` of them, with the signs escaped that plotly would take for mark-up."""
-    lines = textwrap.wrap(label, width, max_lines=most, placeholder="…", break_on_hyphens=False)
-    return "<br>".join(map(_plain, lines))
+    # An axis and its value stay together where they have room; a no-break space breaks no line.
+    parts = [part.replace(" ", "\u00a0") if len(part) < width else part for part in label.split(", ")]
+    lines = textwrap.wrap(", ".join(parts), width, max_lines=most, placeholder="…", break_on_hyphens=False)
+    return "<br>".join(map(_plain, lines)).replace("\u00a0", " ")
 
 
 def _plain(text: str) -> str:
