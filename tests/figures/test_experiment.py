@@ -128,6 +128,29 @@ def test_the_axis_is_logarithmic_for_positive_values_over_decades_only(measure, 
 # --- differences
 
 
+def test_an_arm_far_beyond_the_others_does_not_stretch_the_axis():
+    differences = {f"arm {k}": np.array([0.1 * k - 0.3, 0.1 * k]) for k in range(6)}
+    intervals = {arm: (values[0], values[1]) for arm, values in differences.items()}
+    usual = figures.paired_differences(differences, intervals, "loss", "base").layout
+    figure = figures.paired_differences(
+        {**differences, "awful": np.array([1e20, 1e30])}, {**intervals, "awful": (1e20, 1e30)}, "loss", "base"
+    )
+    assert figure.layout.xaxis.range == usual.xaxis.range
+    assert figure.layout.title.subtitle.text == "1 arm lies beyond the ends of the axis."
+    assert usual.title.subtitle.text is None
+
+
+def test_a_loss_that_grows_without_end_leaves_its_chart():
+    calm, wild = np.array([[2.0, 1.0, 0.5]]), np.array([[3.0, 1e10, 1e30]])
+    figure = figures.arm_curves({"calm": calm, "mild": calm, "wild": wild}, "loss", log=True)
+    low, high = figure.layout.yaxis.range
+    # From the least value to a hundred times what most begin with.
+    assert low == pytest.approx(np.log10(0.5) - 0.1)
+    assert high == pytest.approx(np.log10(200))
+    assert "leaves the chart" in figure.layout.title.subtitle.text
+    assert figures.arm_curves({"calm": calm}, "loss", log=True).layout.yaxis.range is None
+
+
 def test_differences_hold_dots_means_and_intervals_around_a_line_at_0():
     differences = {"adam": np.array([1.0, 3.0]), "rmsprop": np.array([-1.0, 2.0]), "lost": np.array([NAN, NAN])}
     intervals = {"adam": (1.0, 3.0), "rmsprop": (-1.0, 2.0)}

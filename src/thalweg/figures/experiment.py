@@ -168,23 +168,23 @@ def paired_differences(
     figure.add_annotation(text=f"{right} →", xanchor="left", xshift=6, **above)
     # One awful arm does not push all others to the line.
     low, high = _limits(means.x)
-    beyond = int(((means.x < low) | (means.x > high)).sum())
-    drawn = _drawn(figure)
-    drawn = np.append(drawn[(drawn >= low) & (drawn <= high)] if beyond else drawn, 0.0)
+    far = (means.x < low) | (means.x > high)
+    near = [each for each, is_far in zip(differences.values(), far, strict=True) if not is_far]
+    drawn = _finite(np.concatenate([*near, lows[~far], highs[~far], [0.0]]))
+    drawn = drawn[np.isfinite(drawn)]
     room = 0.3 * max(float(np.ptp(drawn)), 1e-9)
     # The words stand on both sides of 0.
     ends = [min(drawn.min() - room / 6, -room), max(drawn.max() + room / 6, room)]
-    if beyond:
-        _below(figure, f"{beyond} {'arm lies' if beyond == 1 else 'arms lie'} beyond the ends of the axis.")
     against = _lines(baseline, _LEGEND_WIDTH, most=_MOST_LINES)
     title = f"{name} minus that of the baseline:<br>{against}"
     figure.update_xaxes(title=title, range=ends, tickformat="~%" if is_share(measure) else None)
     height, margin = figure.layout.height + 44, {"t": 104, "b": 68}
     # The legend stands above the words.
     legend = {"y": 1 + 24 / (height - sum(margin.values()))}
-    return figure.update_layout(
-        title=f"{capital(name)} against the baseline", height=height, margin=margin, legend=legend
-    )
+    figure.update_layout(title=f"{capital(name)} against the baseline", height=height, margin=margin, legend=legend)
+    if beyond := int(far.sum()):
+        _below(figure, f"{beyond} {'arm lies' if beyond == 1 else 'arms lie'} beyond the ends of the axis.")
+    return figure
 
 
 def heat_map(
