@@ -300,7 +300,8 @@ def _label(value: Any) -> str:
         options = ", ".join(f"{key} {_label(item)}" for key, item in value.items() if key != "kind")
         text = f"{value['kind']} ({options})" if "kind" in value and options else str(value.get("kind", options))
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        text = ", ".join(map(_label, value))
+        # Widths stand as those of a network do: 64-32.
+        text = ("-" if all(isinstance(item, int) for item in value) else ", ").join(map(_label, value))
     elif isinstance(value, Part):
         return _label(value.describe())
     else:
