@@ -207,7 +207,11 @@ def test_three_axes_and_random_arms_are_parallel_axes():
     ranged = {"optimizer.learning_rate": {"kind": "log_uniform", "low": 1e-4, "high": 1.0}, "random": 6}
     labels = [arm.label for arm in Experiment.of({**BASE, "vary": ranged}).arms]
     found = comparison({label: [0.1 * k] * 2 for k, label in enumerate(labels)}, vary=ranged)
-    assert "Validation accuracy by all axes" in titles(found)
+    (chart,) = [figure for figure in found.figures() if figure.layout.title.text == "Validation accuracy by all axes"]
+    words = [note.text for note in chart.layout.annotations]
+    # The rates in powers of ten, as they are drawn; the measure in per cent.
+    assert "10<sup>-3</sup>" in words
+    assert "40%" in words
     three = {**GRID, "training.epochs": [1, 2]}
     labels = [arm.label for arm in Experiment.of({**BASE, "vary": three}).arms]
     found = comparison({label: [0.05 * k] * 2 for k, label in enumerate(labels)}, vary=three)

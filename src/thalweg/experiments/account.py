@@ -14,6 +14,7 @@ from ..intervals import bootstrap
 from ..spec import to_toml
 from ..worksheet import Block, Chart, Heading, Table, Text, Try, Worksheet
 from .comparison import ENOUGH_SEEDS, ArmResult, Comparison
+from .variation import LogUniform
 
 # Curves of more arms than this can not be told apart: the best ones and the baseline are drawn.
 _MOST_CURVES = 8
@@ -332,12 +333,18 @@ def _coordinates(found: Comparison) -> list[Chart]:
     if len(axes) < 3 and not any(axis.range for axis in axes):
         return []
     lists = {axis.name: [arm.settings[place].value for arm in found.experiment.arms] for place, axis in enumerate(axes)}
-    numbers = {name: np.array(values, float) for name, values in lists.items() if not isinstance(values[0], str)}
+    # A range is drawn as it was drawn from.
+    log_axes = [
+        axis.name
+        for axis in axes
+        if not isinstance(lists[axis.name][0], str)
+        and (isinstance(axis.range, LogUniform) if axis.range else _spans(np.array(lists[axis.name], float)))
+    ]
     figure = parallel_coordinates(
         lists,
-        _words(found),
+        found.measure,
         np.array([arm.mean for arm in found.arms]),
-        log_axes=[name for name, values in numbers.items() if _spans(values)],
+        log_axes=log_axes,
         higher_is_better=found.higher_is_better,
     )
     return [Chart(figure, f"A line is an arm, through its value on each axis to its mean {_words(found)}.")]
