@@ -259,7 +259,7 @@ def main() -> None:
         best = f"{statistics.median(found['accuracy'][name]):.4f}"
         table.add_row(label, *spread(found["seconds"][name]), *ratio, best)
     console.print(table, highlight=False)
-    found["growth"] = growth([sweep._replace(rates=rates) for rates in ((1, 2) if chosen.quick else (2, 4, 8, 16))])
+    found["growth"] = growth([sweep._replace(rates=rates) for rates in ((1,) if chosen.quick else (2, 4, 8, 16))])
     for line in found["growth"]:
         console.print(f"{line['trials']:4} trainings: {line['seconds']:6.2f} s, {line['each']:.3f} s each")
     if chosen.json:
