@@ -27,6 +27,7 @@ bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/probes.py
 	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/estimators.py
 
 docs: $(VENV)/.dev
 	$(BIN)/pdoc --docformat google --output-directory site thalweg

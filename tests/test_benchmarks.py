@@ -59,6 +59,20 @@ def test_the_loss_over_a_plane_is_compared_with_its_products_in_every_round():
     assert timed.rpartition("s, ")[2] == last.rpartition("s, ")[2]
 
 
+def test_estimators_are_compared_with_their_peers_in_every_round(tmp_path):
+    if find_spec("torch") is None:
+        pytest.skip("LEFT OUT: the benchmark, which needs PyTorch; make torch installs it")
+    file = tmp_path / "estimators.json"
+    run("benchmarks/estimators.py", "--quick", "--rounds", "2", "--seeds", "2", "--json", file)
+    report = json.loads(file.read_text())
+    assert len(report["times"]) == 3
+    for case in report["times"]:
+        assert case["ratios"] == [b / a for a, b in zip(case["thalweg"], case["sklearn"], strict=True)]
+    for data in report["scores"]:
+        ours, theirs = data["thalweg"], data["sklearn"]
+        assert data["difference"][0] == pytest.approx(sum(a - b for a, b in zip(ours, theirs, strict=True)) / 2)
+
+
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> dict:
     if find_spec("torch") is None:
