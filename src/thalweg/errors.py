@@ -40,6 +40,10 @@ class InputError(ValueError):
             text = f"{subject}: {len(self.problems)} problems{lines}"
         super().__init__(text)
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, tuple[Problem, ...]]]:
+        """How it goes from one process to another."""
+        return type(self), (self.subject, tuple(self.problems))
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names the known name nearest to a misspelt one, or lists all of them.

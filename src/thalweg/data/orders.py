@@ -34,6 +34,10 @@ class Function(str):
         word.values = values
         return word
 
+    def __reduce__(self) -> tuple[type[Function], tuple[Callable[[Any, np.ndarray], Any]]]:
+        """How it goes from one process to another: as the function, whose name it takes again."""
+        return type(self), (self.values,)
+
 
 def _column_or_function(value: Any) -> str:
     if isinstance(value, Function):

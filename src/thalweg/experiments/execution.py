@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
 import warnings
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 from ..errors import InputError
 from ..runs import Run
 from .experiment import Trial
-from .worker import forget_rows, run_pinned, run_trial
+from .worker import Answer, Desk, forget_rows, run_trial
 
 CLUSTER_SECONDS = 10.0
 """How long a cluster may take to answer."""
@@ -24,8 +25,7 @@ _FRUITLESS_ROUNDS = 3
 # Ray hands out a list of tasks and gives it back as a whole: lists this long for each worker keep what is lost small.
 _TASKS_EACH = 4
 
-_Answer = tuple[str, Run | Exception]
-_Runner = Callable[[Sequence[Trial]], Iterator[_Answer]]
+_Runner = Callable[[Sequence[Trial]], Iterator[Answer]]
 
 
 def cores() -> list[int]:
@@ -76,9 +76,11 @@ class _WorkerLostError(Exception):
     """What was carrying trials is gone; the message says what is known of that."""
 
 
-def _answers(run: _Runner, trials: Sequence[Trial]) -> Generator[_Answer]:
+def _answers(run: _Runner, trials: Sequence[Trial]) -> Generator[Answer]:
     try:
         yield from run(trials)
+    except InputError:
+        raise
     except Exception as error:
         # A trial gives its errors back: this is a worker's end, for which each kind of cluster has its own words.
         raise _WorkerLostError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
@@ -103,7 +105,7 @@ def _workers(cluster: str | None, jobs: int) -> Iterator[_Runner]:
         finally:
             forget_rows()
     elif cluster is None:
-        with tempfile.TemporaryDirectory(prefix="thalweg-") as slots, _local(jobs, Path(slots)) as run:
+        with tempfile.TemporaryDirectory(prefix="thalweg-") as folder, _local(jobs, Path(folder)) as run:
             yield run
     else:
         with _connected(cluster) as run:
@@ -111,25 +113,45 @@ def _workers(cluster: str | None, jobs: int) -> Iterator[_Runner]:
 
 
 @contextmanager
-def _local(jobs: int, slots: Path) -> Iterator[_Runner]:
+def _local(jobs: int, folder: Path) -> Iterator[_Runner]:
     """Processes of this machine, each with its share of the cores; none is left behind."""
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
 
     own = cores()
-    shares = [own[number::jobs] or [own[number % len(own)]] for number in range(jobs)]
+    desk = Desk(folder, os.getpid(), [own[number::jobs] or [own[number % len(own)]] for number in range(jobs)])
 
-    def run(trials: Sequence[Trial]) -> Iterator[_Answer]:
-        parallel = Parallel(jobs, backend="loky", return_as="generator_unordered", batch_size=1)
-        return iter(parallel(delayed(run_pinned)(trial.key, trial.spec, slots, shares) for trial in trials))
+    def run(trials: Sequence[Trial]) -> Iterator[Answer]:
+        desk.lay({trial.key: trial.spec for trial in trials})
+        parallel = Parallel(
+            *(jobs, "loky", "generator_unordered"), batch_size=1, initializer=Desk.settle, initargs=(desk,)
+        )
+        with _unheard():
+            answers = parallel(delayed(desk.run)(trial.key) for trial in trials)
+        with closing(answers):
+            for key, problem in answers:
+                if problem:
+                    raise InputError(str(folder), f"what a trial has found can not be written: {problem}")
+                yield desk.take(key)
 
-    try:
-        with warnings.catch_warnings():
-            # loky replaces a worker that has grown by 300 MB, between two trials; the rows of MNIST are as large.
-            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+    with warnings.catch_warnings():
+        # A worker whose memory has grown is renewed between two trials, which costs nothing.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
+        try:
             yield run
+        finally:
+            with _unheard():
+                get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Processes and threads that start meanwhile do not hear of Ctrl-C: who waits for them decides what it means."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
     finally:
-        get_reusable_executor().shutdown(kill_workers=True)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -160,7 +182,7 @@ def _dask(host: str, port: int) -> Iterator[_Runner]:
     from distributed import Client
     from joblib import Parallel, delayed, parallel_config
 
-    def run(trials: Sequence[Trial]) -> Iterator[_Answer]:
+    def run(trials: Sequence[Trial]) -> Iterator[Answer]:
         with parallel_config("dask", client=client):
             parallel = Parallel(return_as="generator_unordered", batch_size=1)
             yield from parallel(delayed(run_trial)(trial.key, trial.spec) for trial in trials)
@@ -175,7 +197,7 @@ def _ray(host: str, port: int) -> Iterator[_Runner]:
     from joblib import Parallel, delayed, effective_n_jobs, parallel_config
     from ray.util.joblib import register_ray
 
-    def run(trials: Sequence[Trial]) -> Iterator[_Answer]:
+    def run(trials: Sequence[Trial]) -> Iterator[Answer]:
         with parallel_config("ray"):
             size = _TASKS_EACH * effective_n_jobs(-1)
             for start in range(0, len(trials), size):
