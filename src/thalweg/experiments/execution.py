@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +21,9 @@ from .worker import Answer, Desk, forget_rows, run_trial
 CLUSTER_SECONDS = 10.0
 """How long a cluster may take to answer."""
 
-# A worker may die of what has nothing to do with its trial. One after another without a trial finished is no accident.
+# A worker may die of what has nothing to do with its trial: a trial that was there is tried again, alone, so often.
+_TRIES_ALONE = 2
+# Where worker after worker dies and no trial is finished in between, so often, it is not the trials.
 _FRUITLESS_ROUNDS = 3
 # Ray hands out a list of tasks and gives it back as a whole: lists this long for each worker keep what is lost small.
 _TASKS_EACH = 4
@@ -41,34 +44,52 @@ def run_trials(
 ) -> dict[str, InputError]:
     """Run all trials, and hand each run over as it comes, once and in this process. Returns those that could not run.
 
-    A worker that dies costs the trials that were running a second try; what has been handed over stays. `jobs` is
-    the number of processes; None: one for each core. `cluster` is the address of a Dask or Ray cluster. Raises
-    InputError where there is no such cluster, and where workers die again and again without finishing a trial;
-    KeyboardInterrupt at Ctrl-C.
+    A worker that dies costs the trials that were running another try, each alone; one whose workers die again could
+    not run. `jobs` is the number of processes; None: one for each core. `cluster` is the address of a Dask or Ray
+    cluster. Raises InputError where there is no such cluster, and where workers die again and again without finishing
+    a trial; KeyboardInterrupt at Ctrl-C.
     """
     missing, failed = {trial.key: trial for trial in trials}, {}
-    fruitless = 0
-    with _workers(cluster, min(jobs or len(cores()), len(trials))) as run:
-        while missing:
-            before = len(missing)
+
+    def collect(run: _Runner, some: Sequence[Trial]) -> None:
+        with closing(_answers(run, some)) as answers:
+            for key, found in answers:
+                trial = missing.pop(key, None)
+                if trial is None:
+                    continue
+                if isinstance(found, InputError):
+                    failed[key] = found
+                elif isinstance(found, Exception):
+                    raise found
+                elif found.interrupted:
+                    raise KeyboardInterrupt
+                else:
+                    finished(trial, found)
+
+    def alone(run: _Runner, trial: Trial) -> None:
+        for tries in range(_TRIES_ALONE):
             try:
-                with closing(_answers(run, list(missing.values()))) as answers:
-                    for key, found in answers:
-                        trial = missing.pop(key, None)
-                        if trial is None:
-                            continue
-                        if isinstance(found, InputError):
-                            failed[key] = found
-                        elif isinstance(found, Exception):
-                            raise found
-                        elif found.interrupted:
-                            raise KeyboardInterrupt
-                        else:
-                            finished(trial, found)
+                collect(run, [trial])
+                return
             except _WorkerLostError as lost:
-                fruitless = 0 if len(missing) < before else fruitless + 1
-                if fruitless == _FRUITLESS_ROUNDS:
-                    raise _gave_up(list(missing.values()), lost) from lost
+                if tries + 1 == _TRIES_ALONE:
+                    failed[trial.key] = _gave_up(missing.pop(trial.key), lost)
+
+    fruitless = 0
+    with _workers(cluster, min(jobs or len(cores()), len(trials))) as (run, width):
+        while missing and fruitless < _FRUITLESS_ROUNDS:
+            done = len(trials) - len(missing) - len(failed)
+            try:
+                collect(run, list(missing.values()))
+            except _WorkerLostError:
+                # Trials begin one after another: those that were running are the first of the missing.
+                for trial in list(missing.values())[:width]:
+                    alone(run, trial)
+                fruitless = fruitless + 1 if len(trials) - len(missing) - len(failed) == done else 0
+    if missing:
+        raise InputError(
+            "experiment", f"workers die, whichever trial they run; {len(missing)} are left. {list(failed.values())[-1]}"
+        )
     return failed
 
 
@@ -86,30 +107,25 @@ def _answers(run: _Runner, trials: Sequence[Trial]) -> Generator[Answer]:
         raise _WorkerLostError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
 
 
-def _gave_up(missing: Sequence[Trial], lost: _WorkerLostError) -> InputError:
-    first = missing[0]
-    fix = "look at the memory that a trial takes, and try one alone (--jobs 1); on a cluster thalweg must be installed"
-    return InputError(
-        "experiment",
-        f"workers died {_FRUITLESS_ROUNDS} times without finishing a trial; {len(missing)} are left, the first:"
-        f" {first.arm.label}, seed {first.seed} ({lost}); {fix}. What is finished is kept",
-    )
+def _gave_up(trial: Trial, lost: _WorkerLostError) -> InputError:
+    fix = "look at the memory that it takes, and try it alone (--jobs 1); on a cluster thalweg must be installed"
+    return InputError(f"{trial.arm.label}, seed {trial.seed}", f"each worker that ran it died ({lost}); {fix}")
 
 
 @contextmanager
-def _workers(cluster: str | None, jobs: int) -> Iterator[_Runner]:
-    """A function that runs trials and gives their runs as they come."""
+def _workers(cluster: str | None, jobs: int) -> Iterator[tuple[_Runner, int]]:
+    """A function that runs trials and gives their runs as they come, and how many it runs at a time."""
     if cluster is None and jobs <= 1:
         try:
-            yield lambda trials: (run_trial(trial.key, trial.spec) for trial in trials)
+            yield lambda trials: (run_trial(trial.key, trial.spec) for trial in trials), 1
         finally:
             forget_rows()
     elif cluster is None:
         with tempfile.TemporaryDirectory(prefix="thalweg-") as folder, _local(jobs, Path(folder)) as run:
-            yield run
+            yield run, jobs
     else:
-        with _connected(cluster) as run:
-            yield run
+        with _connected(cluster) as found:
+            yield found
 
 
 @contextmanager
@@ -155,7 +171,7 @@ def _unheard() -> Iterator[None]:
 
 
 @contextmanager
-def _connected(cluster: str) -> Iterator[_Runner]:
+def _connected(cluster: str) -> Iterator[tuple[_Runner, int]]:
     """The workers of a cluster. Raises InputError where its address is none, or nobody answers there."""
     address = urlsplit(cluster)
     if address.scheme not in _CLUSTERS or not address.hostname or not address.port:
@@ -168,19 +184,26 @@ def _connected(cluster: str) -> Iterator[_Runner]:
             f"nobody answered at {address.hostname}:{address.port} within {CLUSTER_SECONDS:g} s"
             f" ({error.strerror or error}); is it running, and is this the port for clients?",
         ) from error
-    try:
-        with _CLUSTERS[address.scheme](address.hostname, address.port) as run:
-            yield run
-    except ImportError as error:
-        raise InputError(
-            "cluster", f"{address.scheme} is not installed here ({error}); pip install 'thalweg[{address.scheme}]'"
-        ) from error
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(_CLUSTERS[address.scheme](address.hostname, address.port))
+        except ImportError as error:
+            raise InputError(
+                "cluster", f"{address.scheme} is not installed here ({error}); pip install 'thalweg[{address.scheme}]'"
+            ) from error
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                "cluster",
+                f"{address.hostname}:{address.port} answers, and not as a {address.scheme} cluster that has workers"
+                f" ({str(error).splitlines()[0]}); is this the port for clients?",
+            ) from error
+        yield found
 
 
 @contextmanager
-def _dask(host: str, port: int) -> Iterator[_Runner]:
+def _dask(host: str, port: int) -> Iterator[tuple[_Runner, int]]:
     from distributed import Client
-    from joblib import Parallel, delayed, parallel_config
+    from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 
     def run(trials: Sequence[Trial]) -> Iterator[Answer]:
         with parallel_config("dask", client=client):
@@ -188,25 +211,29 @@ def _dask(host: str, port: int) -> Iterator[_Runner]:
             yield from parallel(delayed(run_trial)(trial.key, trial.spec) for trial in trials)
 
     with Client(f"tcp://{host}:{port}", timeout=CLUSTER_SECONDS, set_as_default=False) as client:
-        yield run
+        with parallel_config("dask", client=client):
+            width = effective_n_jobs(-1)
+        yield run, width
 
 
 @contextmanager
-def _ray(host: str, port: int) -> Iterator[_Runner]:
+def _ray(host: str, port: int) -> Iterator[tuple[_Runner, int]]:
     import ray
     from joblib import Parallel, delayed, effective_n_jobs, parallel_config
     from ray.util.joblib import register_ray
 
     def run(trials: Sequence[Trial]) -> Iterator[Answer]:
-        with parallel_config("ray"):
-            size = _TASKS_EACH * effective_n_jobs(-1)
+        with parallel_config("ray"), Parallel(-1, batch_size=1) as parallel:
+            size = _TASKS_EACH * width
             for start in range(0, len(trials), size):
                 some = trials[start : start + size]
-                yield from Parallel(-1, batch_size=1)(delayed(run_trial)(trial.key, trial.spec) for trial in some)
+                yield from parallel(delayed(run_trial)(trial.key, trial.spec) for trial in some)
 
     register_ray()
-    with ray.init(f"ray://{host}:{port}"):
-        yield run
+    with ray.init(f"ray://{host}:{port}", logging_level=logging.ERROR, log_to_driver=False):
+        with parallel_config("ray"):
+            width = effective_n_jobs(-1)
+        yield run, width
 
 
 _CLUSTERS = {"dask": _dask, "ray": _ray}

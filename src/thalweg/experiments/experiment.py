@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from ..data import Data, Source, Split
+from ..data.orders import Function
 from ..errors import InputError, Problem, nearest
 from ..parts import Count, Part
 from ..spec import Spec, WholeSpec, canonical, completed, set_value
@@ -211,7 +212,7 @@ def _with_source(data: Any) -> Any:
 
 
 def _described(value: Any) -> Any:
-    """Parts as their tables, tuples and arrays as lists, no None: what TOML can hold."""
+    """Parts as their tables, tuples and arrays as lists, functions by their names, no None: what TOML can hold."""
     if isinstance(value, Part):
         return value.describe()
     if isinstance(value, np.ndarray | np.generic):
@@ -220,7 +221,7 @@ def _described(value: Any) -> Any:
         return {key: _described(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
         return [_described(item) for item in value]
-    return value
+    return str(Function(value)) if callable(value) else value
 
 
 def _copied(value: Any) -> Any:

@@ -1,0 +1,143 @@
+"""Trials on real clusters of this machine, and what is said where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sweeps import ARMS, SEEDS, Shell, contents, marked, tables, trials_in, wait_for, write_tables
+from thalweg.errors import InputError
+from thalweg.experiments import compare
+
+RAY = {"RAY_USAGE_STATS_ENABLED": "0"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "sweep"
+    compare(tables(), jobs=1, folder=folder, progress=False)
+    return all_contents(folder)
+
+
+def all_contents(folder):
+    return {path.name: contents(path) for path in trials_in(folder)}
+
+
+def free_port():
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return place.getsockname()[1]
+
+
+# Started by a process of its own, for the cluster's threads and warnings are not the test's.
+DASK = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        print(cluster.scheduler_address.replace("tcp://", "dask://"), *(nanny.pid for nanny in cluster.workers.values()))
+        sys.stdout.flush()
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def dask(tmp_path):
+    """The address of a Dask cluster with two workers, and the process ids of these."""
+    (tmp_path / "cluster.py").write_text(DASK)
+    command = [sys.executable, str(tmp_path / "cluster.py")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **pipes, text=True) as cluster:
+        try:
+            address, *workers = cluster.stdout.readline().split()
+            yield address, [int(worker) for worker in workers]
+        finally:
+            cluster.stdin.close()
+            cluster.wait(30)
+
+
+def test_two_workers_of_dask_find_what_one_process_finds(dask, undisturbed, tmp_path):
+    spec = write_tables(tmp_path / "sweep.toml")
+    code, _, err = Shell(spec, "--cluster", dask[0], "--out", tmp_path / "out", "--quiet").ended(120)
+    assert (code, err) == (0, "")
+    assert all_contents(tmp_path / "out") == undisturbed
+
+
+def test_a_worker_of_dask_killed_in_the_middle_of_a_trial_costs_a_retry_and_nothing_else(dask, tmp_path):
+    spec = write_tables(tmp_path / "sweep.toml", training={"epochs": 500}, seeds={"count": 2})
+    shell = Shell(spec, "--cluster", dask[0], "--out", tmp_path / "out", "--quiet")
+    wait_for(lambda: any((tmp_path / "out").glob("trials/[!.]*")), 60, shell.kill)
+    os.kill(dask[1][0], signal.SIGKILL)
+    code, _, err = shell.ended(120)
+    assert (code, err) == (0, "")
+    assert len(all_contents(tmp_path / "out")) == 2 * ARMS
+
+
+@pytest.mark.slow
+def test_two_workers_of_ray_find_what_one_process_finds(undisturbed, tmp_path):
+    mark = f"ray-{os.getpid()}-{time.monotonic_ns()}"
+    environment, folder = {**os.environ, **RAY, "SWEEP_MARK": mark}, f"/tmp/{mark}"
+    port, client = free_port(), free_port()
+    ray = str(Path(sys.executable).with_name("ray"))
+    try:
+        subprocess.run(
+            [ray, "start", "--head", "--num-cpus=2", f"--port={port}", f"--ray-client-server-port={client}"]
+            + ["--include-dashboard=false", f"--temp-dir={folder}"],
+            **{"env": environment, "check": True, "capture_output": True, "timeout": 120},
+        )
+        spec = write_tables(tmp_path / "sweep.toml")
+        shell = Shell(spec, "--cluster", f"ray://127.0.0.1:{client}", "--out", tmp_path / "out", "--quiet", env=RAY)
+        code, _, err = shell.ended(180)
+        assert (code, err) == (0, "")
+        assert all_contents(tmp_path / "out") == undisturbed
+        assert len(undisturbed) == ARMS * SEEDS
+    finally:
+        for number in marked(mark):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        subprocess.run(["rm", "-rf", folder], check=True)
+
+
+# No cluster -----------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_there_is_told(tmp_path):
+    spec = write_tables(tmp_path / "sweep.toml")
+    address = f"127.0.0.1:{free_port()}"
+    code, out, err = Shell(spec, "--cluster", f"dask://{address}", "--out", tmp_path / "out", "--quiet").ended()
+    assert (code, out) == (2, "")
+    assert err == (
+        f"thalweg: cluster: nobody answered at {address} within 10 s (Connection refused); is it running, and is this"
+        " the port for clients?\n"
+    )
+
+
+def test_somebody_else_there_is_told(monkeypatch):
+    monkeypatch.setattr("thalweg.experiments.execution.CLUSTER_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+        with pytest.raises(InputError, match=f"cluster: {host}:{port} answers, and not as a dask cluster"):
+            compare(tables(), cluster=f"dask://{host}:{port}", progress=False)
+
+
+@pytest.mark.parametrize("address", ["here", "dask://here", "dask://:1", "tcp://127.0.0.1:8786", "dask://h:x"])
+def test_what_is_no_address_is_told(address):
+    with pytest.raises(InputError, match=r"expected dask://HOST:PORT or ray://HOST:PORT, received"):
+        compare(tables(), cluster=address, progress=False)
+
+
+@pytest.mark.parametrize(("kind", "module"), [("dask", "distributed"), ("ray", "ray")])
+def test_what_is_not_installed_is_told(kind, module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(InputError, match=rf"{kind} is not installed here.*pip install 'thalweg\[{kind}\]'"):
+            compare(tables(), cluster=f"{kind}://127.0.0.1:{port}", progress=False)
