@@ -43,7 +43,8 @@ import sys
 from distributed import LocalCluster
 if __name__ == "__main__":
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        print(cluster.scheduler_address.replace("tcp://", "dask://"), *(nanny.pid for nanny in cluster.workers.values()))
+        workers = [nanny.pid for nanny in cluster.workers.values()]
+        print(cluster.scheduler_address.replace("tcp://", "dask://"), *workers)
         sys.stdout.flush()
         sys.stdin.read()
 """
@@ -89,8 +90,10 @@ def test_two_workers_of_ray_find_what_one_process_finds(undisturbed, tmp_path):
     ray = str(Path(sys.executable).with_name("ray"))
     try:
         subprocess.run(
-            [ray, "start", "--head", "--num-cpus=2", f"--port={port}", f"--ray-client-server-port={client}"]
-            + ["--include-dashboard=false", f"--temp-dir={folder}"],
+            [
+                *(ray, "start", "--head", "--num-cpus=2", f"--port={port}", f"--ray-client-server-port={client}"),
+                *("--include-dashboard=false", f"--temp-dir={folder}"),
+            ],
             **{"env": environment, "check": True, "capture_output": True, "timeout": 120},
         )
         spec = write_tables(tmp_path / "sweep.toml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -174,7 +175,7 @@ def _unheard() -> Iterator[None]:
 def _connected(cluster: str) -> Iterator[tuple[_Runner, int]]:
     """The workers of a cluster. Raises InputError where its address is none, or nobody answers there."""
     address = urlsplit(cluster)
-    if address.scheme not in _CLUSTERS or not address.hostname or not address.port:
+    if address.scheme not in _CLUSTERS or not re.fullmatch(r".+:\d+", address.netloc) or not address.hostname:
         raise InputError("cluster", f"expected dask://HOST:PORT or ray://HOST:PORT, received {cluster!r}")
     try:
         socket.create_connection((address.hostname, address.port), CLUSTER_SECONDS).close()
@@ -210,6 +211,10 @@ def _dask(host: str, port: int) -> Iterator[tuple[_Runner, int]]:
             parallel = Parallel(return_as="generator_unordered", batch_size=1)
             yield from parallel(delayed(run_trial)(trial.key, trial.spec) for trial in trials)
 
+    # A scheduler greets first. For one that never does, the client would wait without an end.
+    with socket.create_connection((host, port), CLUSTER_SECONDS) as place:
+        if not place.recv(1):
+            raise ConnectionError("closed without a greeting")
     with Client(f"tcp://{host}:{port}", timeout=CLUSTER_SECONDS, set_as_default=False) as client:
         with parallel_config("dask", client=client):
             width = effective_n_jobs(-1)
