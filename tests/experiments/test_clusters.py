@@ -131,7 +131,9 @@ def test_somebody_else_there_is_told(monkeypatch):
             compare(tables(), cluster=f"dask://{host}:{port}", progress=False)
 
 
-@pytest.mark.parametrize("address", ["here", "dask://here", "dask://:1", "tcp://127.0.0.1:8786", "dask://h:x"])
+@pytest.mark.parametrize(
+    "address", ["here", "dask://here", "dask://:1", "tcp://127.0.0.1:8786", "dask://h:x", "ray://h:70000"]
+)
 def test_what_is_no_address_is_told(address):
     with pytest.raises(InputError, match=r"expected dask://HOST:PORT or ray://HOST:PORT, received"):
         compare(tables(), cluster=address, progress=False)

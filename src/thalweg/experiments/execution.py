@@ -175,19 +175,21 @@ def _unheard() -> Iterator[None]:
 def _connected(cluster: str) -> Iterator[tuple[_Runner, int]]:
     """The workers of a cluster. Raises InputError where its address is none, or nobody answers there."""
     address = urlsplit(cluster)
-    if address.scheme not in _CLUSTERS or not re.fullmatch(r".+:\d+", address.netloc) or not address.hostname:
+    host, found = address.hostname, re.fullmatch(r".+:(\d{1,5})", address.netloc)
+    port = int(found[1]) if found else 0
+    if address.scheme not in _CLUSTERS or not host or not 0 < port < 1 << 16:
         raise InputError("cluster", f"expected dask://HOST:PORT or ray://HOST:PORT, received {cluster!r}")
     try:
-        socket.create_connection((address.hostname, address.port), CLUSTER_SECONDS).close()
+        socket.create_connection((host, port), CLUSTER_SECONDS).close()
     except OSError as error:
         raise InputError(
             "cluster",
-            f"nobody answered at {address.hostname}:{address.port} within {CLUSTER_SECONDS:g} s"
+            f"nobody answered at {host}:{port} within {CLUSTER_SECONDS:g} s"
             f" ({error.strerror or error}); is it running, and is this the port for clients?",
         ) from error
     with ExitStack() as stack:
         try:
-            found = stack.enter_context(_CLUSTERS[address.scheme](address.hostname, address.port))
+            workers = stack.enter_context(_CLUSTERS[address.scheme](host, port))
         except ImportError as error:
             raise InputError(
                 "cluster", f"{address.scheme} is not installed here ({error}); pip install 'thalweg[{address.scheme}]'"
@@ -195,10 +197,10 @@ def _connected(cluster: str) -> Iterator[tuple[_Runner, int]]:
         except (OSError, RuntimeError) as error:
             raise InputError(
                 "cluster",
-                f"{address.hostname}:{address.port} answers, and not as a {address.scheme} cluster that has workers"
+                f"{host}:{port} answers, and not as a {address.scheme} cluster that has workers"
                 f" ({str(error).splitlines()[0]}); is this the port for clients?",
             ) from error
-        yield found
+        yield workers
 
 
 @contextmanager
