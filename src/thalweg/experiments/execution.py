@@ -77,7 +77,7 @@ def run_trials(
                     failed[trial.key] = _gave_up(missing.pop(trial.key), lost)
 
     fruitless = 0
-    with _workers(cluster, min(jobs or len(cores()), len(trials))) as (run, width):
+    with _workers(trials, cluster, min(jobs or len(cores()), len(trials))) as (run, width):
         while missing and fruitless < _FRUITLESS_ROUNDS:
             done = len(trials) - len(missing) - len(failed)
             try:
@@ -114,7 +114,7 @@ def _gave_up(trial: Trial, lost: _WorkerLostError) -> InputError:
 
 
 @contextmanager
-def _workers(cluster: str | None, jobs: int) -> Iterator[tuple[_Runner, int]]:
+def _workers(trials: Sequence[Trial], cluster: str | None, jobs: int) -> Iterator[tuple[_Runner, int]]:
     """A function that runs trials and gives their runs as they come, and how many it runs at a time."""
     if cluster is None and jobs <= 1:
         try:
@@ -122,7 +122,7 @@ def _workers(cluster: str | None, jobs: int) -> Iterator[tuple[_Runner, int]]:
         finally:
             forget_rows()
     elif cluster is None:
-        with tempfile.TemporaryDirectory(prefix="thalweg-") as folder, _local(jobs, Path(folder)) as run:
+        with tempfile.TemporaryDirectory(prefix="thalweg-") as folder, _local(trials, jobs, Path(folder)) as run:
             yield run, jobs
     else:
         with _connected(cluster) as found:
@@ -130,7 +130,7 @@ def _workers(cluster: str | None, jobs: int) -> Iterator[tuple[_Runner, int]]:
 
 
 @contextmanager
-def _local(jobs: int, folder: Path) -> Iterator[_Runner]:
+def _local(trials: Sequence[Trial], jobs: int, folder: Path) -> Iterator[_Runner]:
     """Processes of this machine, each with its share of the cores; none is left behind."""
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
@@ -138,13 +138,15 @@ def _local(jobs: int, folder: Path) -> Iterator[_Runner]:
     own = cores()
     desk = Desk(folder, os.getpid(), [own[number::jobs] or [own[number % len(own)]] for number in range(jobs)])
 
-    def run(trials: Sequence[Trial]) -> Iterator[Answer]:
-        desk.lay({trial.key: trial.spec for trial in trials})
+    # Once and for all: workers read them whenever they start.
+    desk.lay({trial.key: trial.spec for trial in trials})
+
+    def run(some: Sequence[Trial]) -> Iterator[Answer]:
         parallel = Parallel(
             *(jobs, "loky", "generator_unordered"), batch_size=1, initializer=Desk.settle, initargs=(desk,)
         )
         with _unheard():
-            answers = parallel(delayed(desk.run)(trial.key) for trial in trials)
+            answers = parallel(delayed(desk.run)(trial.key) for trial in some)
         with closing(answers):
             for key, problem in answers:
                 if problem:
