@@ -92,9 +92,11 @@ def test_each_worker_keeps_to_its_own_cores_before_jax_is_imported(tmp_path):
     x, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
     spec = tables(data={"source": (x, y), "order": {"kind": "curriculum", "by": seen}}, seeds={"count": 2})
     trials, found = Experiment.of(spec).trials(), []
-    assert run_trials(trials, lambda trial, run: found.append(trial.key), jobs=2) == {}
-    assert sorted(found) == sorted(trial.key for trial in trials)
-    told = [eval(path.read_text()) for path in tmp_path.iterdir()]
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    assert run_trials(trials, runs, lambda trial, path: found.append((trial.key, path.name)), jobs=2) == {}
+    assert sorted(found) == sorted((trial.key, trial.key) for trial in trials)
+    told = [eval(path.read_text()) for path in tmp_path.iterdir() if path.is_file()]
     assert len(told) == 2
     assert not any(imported for _, imported in told)
     # All threads of a worker keep to the same cores.

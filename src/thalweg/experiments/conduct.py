@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,14 +14,16 @@ from filelock import FileLock, Timeout
 from ..errors import InputError
 from ..folders import make_room
 from ..probes import Light
-from ..runs import Run
 from ..spec import Spec
 from ..worksheet import Working
 from .comparison import Comparison
 from .execution import run_trials
 from .experiment import Experiment, Trial
-from .results import TRIALS, Result, read_results, result_of, write_trial
+from .results import TRIALS, Result, keep_trial, read_results, read_trial
 from .shipped import read_experiment
+
+# The folder, beside the finished trials, of those that run.
+_RUNNING = ".running-"
 
 
 def compare(
@@ -91,7 +94,7 @@ def run_experiment(
     lock = FileLock(folder / ".lock")
     try:
         with lock.acquire(blocking=False):
-            for remains in (folder / TRIALS).glob(".*.part"):
+            for remains in folder.glob(f"{_RUNNING}*"):
                 shutil.rmtree(remains, ignore_errors=True)
             known = read_results(folder, (trial.key for trial in trials))
             found = _compared(experiment, trials, known, folder, jobs, cluster, watch)
@@ -114,19 +117,22 @@ def _compared(
     results, began = dict(known), time.monotonic()
     missing = [trial for trial in trials if trial.key not in known]
 
-    def finished(trial: Trial, run: Run) -> None:
-        place = write_trial(folder, trial.key, run) if folder else None
-        results[trial.key] = result_of(run)._replace(folder=place)
+    def finished(trial: Trial, path: Path) -> None:
+        if folder:
+            results[trial.key] = read_trial(keep_trial(path, folder))
+        else:
+            results[trial.key] = read_trial(path)._replace(folder=None)
+            shutil.rmtree(path)
         done = len(results)
         each = (time.monotonic() - began) / (done - len(known))
         left = round(each * (len(trials) - done))
         watch(Working(f"trial {done} of {len(trials)}, {left // 60}:{left % 60:02} left", done / len(trials)))
 
+    failed: dict[str, InputError] = {}
     if missing:
         watch(Working(f"trial {len(known)} of {len(trials)}: starting", len(known) / len(trials)))
-        failed = run_trials(missing, finished, jobs, cluster)
-    else:
-        failed = {}
+        with tempfile.TemporaryDirectory(prefix=_RUNNING, dir=folder, ignore_cleanup_errors=True) as running:
+            failed = run_trials(missing, Path(running), finished, jobs, cluster)
     if not results:
         raise next(iter(failed.values()))
     return Comparison(experiment, trials, results, failed, folder)

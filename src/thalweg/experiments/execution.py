@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import socket
-import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -15,9 +14,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import InputError
-from ..runs import Run
+from ..files import commit
 from .experiment import Trial
-from .worker import Answer, Desk, forget_rows, run_trial
+from .worker import Answer, Desk, forget_rows, run_settled, run_trial, send_trial
 
 CLUSTER_SECONDS = 10.0
 """How long a cluster may take to answer."""
@@ -30,6 +29,9 @@ _FRUITLESS_ROUNDS = 3
 _TASKS_EACH = 4
 
 _Runner = Callable[[Sequence[Trial]], Iterator[Answer]]
+# A cluster shares no folder: it sends the files of a run.
+_Sent = tuple[Answer, dict[str, bytes]]
+_Sender = Callable[[Sequence[Trial]], Iterator[_Sent]]
 
 
 def cores() -> list[int]:
@@ -39,11 +41,14 @@ def cores() -> list[int]:
 
 def run_trials(
     trials: Sequence[Trial],
-    finished: Callable[[Trial, Run], None],
+    folder: Path,
+    finished: Callable[[Trial, Path], None],
     jobs: int | None = None,
     cluster: str | None = None,
 ) -> dict[str, InputError]:
-    """Run all trials, and hand each run over as it comes, once and in this process. Returns those that could not run.
+    """Run all trials, and hand over the folder of each run as it comes, once and in this process.
+
+    The folders are made below `folder`, and are the receiver's. Returns the errors of the trials that could not run.
 
     A worker that dies costs the trials that were running another try, each alone; one whose workers die again could
     not run. `jobs` is the number of processes; None: one for each core. `cluster` is the address of a Dask or Ray
@@ -54,18 +59,18 @@ def run_trials(
 
     def collect(run: _Runner, some: Sequence[Trial]) -> None:
         with closing(_answers(run, some)) as answers:
-            for key, found in answers:
+            for key, error, unwritten in answers:
                 trial = missing.pop(key, None)
                 if trial is None:
                     continue
-                if isinstance(found, InputError):
-                    failed[key] = found
-                elif isinstance(found, Exception):
-                    raise found
-                elif found.interrupted:
-                    raise KeyboardInterrupt
+                if unwritten:
+                    raise InputError(str(folder), f"what a trial has found can not be written: {unwritten}")
+                if isinstance(error, InputError):
+                    failed[key] = error
+                elif error:
+                    raise error
                 else:
-                    finished(trial, found)
+                    finished(trial, folder / key)
 
     def alone(run: _Runner, trial: Trial) -> None:
         for tries in range(_TRIES_ALONE):
@@ -77,7 +82,7 @@ def run_trials(
                     failed[trial.key] = _gave_up(missing.pop(trial.key), lost)
 
     fruitless = 0
-    with _workers(trials, cluster, min(jobs or len(cores()), len(trials))) as (run, width):
+    with _workers(trials, folder, cluster, min(jobs or len(cores()), len(trials))) as (run, width):
         while missing and fruitless < _FRUITLESS_ROUNDS:
             done = len(trials) - len(missing) - len(failed)
             try:
@@ -102,6 +107,7 @@ def _answers(run: _Runner, trials: Sequence[Trial]) -> Generator[Answer]:
     try:
         yield from run(trials)
     except InputError:
+        # This machine's disk.
         raise
     except Exception as error:
         # A trial gives its errors back: this is a worker's end, for which each kind of cluster has its own words.
@@ -114,19 +120,26 @@ def _gave_up(trial: Trial, lost: _WorkerLostError) -> InputError:
 
 
 @contextmanager
-def _workers(trials: Sequence[Trial], cluster: str | None, jobs: int) -> Iterator[tuple[_Runner, int]]:
-    """A function that runs trials and gives their runs as they come, and how many it runs at a time."""
+def _workers(trials: Sequence[Trial], folder: Path, cluster: str | None, jobs: int) -> Iterator[tuple[_Runner, int]]:
+    """A function that runs trials and tells of each that has ended, and how many it runs at a time."""
     if cluster is None and jobs <= 1:
         try:
-            yield lambda trials: (run_trial(trial.key, trial.spec) for trial in trials), 1
+            yield lambda trials: (run_trial(trial.key, trial.spec, folder) for trial in trials), 1
         finally:
             forget_rows()
     elif cluster is None:
-        with tempfile.TemporaryDirectory(prefix="thalweg-") as folder, _local(trials, jobs, Path(folder)) as run:
+        with _local(trials, jobs, folder) as run:
             yield run, jobs
     else:
-        with _connected(cluster) as found:
-            yield found
+        with _connected(cluster) as (send, width):
+
+            def received(trials: Sequence[Trial]) -> Iterator[Answer]:
+                for answer, files in send(trials):
+                    for name, content in files.items():
+                        commit(folder / answer.key / name, content)
+                    yield answer
+
+            yield received, width
 
 
 @contextmanager
@@ -136,22 +149,17 @@ def _local(trials: Sequence[Trial], jobs: int, folder: Path) -> Iterator[_Runner
     from joblib.externals.loky import get_reusable_executor
 
     own = cores()
-    desk = Desk(folder, os.getpid(), [own[number::jobs] or [own[number % len(own)]] for number in range(jobs)])
+    shares = [own[number::jobs] or [own[number % len(own)]] for number in range(jobs)]
+    desk = Desk(folder, os.getpid(), shares, {trial.key: trial.spec for trial in trials})
 
-    # Once and for all: workers read them whenever they start.
-    desk.lay({trial.key: trial.spec for trial in trials})
-
-    def run(some: Sequence[Trial]) -> Iterator[Answer]:
+    def run(trials: Sequence[Trial]) -> Iterator[Answer]:
         parallel = Parallel(
             *(jobs, "loky", "generator_unordered"), batch_size=1, initializer=Desk.settle, initargs=(desk,)
         )
         with _unheard():
-            answers = parallel(delayed(desk.run)(trial.key) for trial in some)
+            answers = parallel(delayed(run_settled)(trial.key) for trial in trials)
         with closing(answers):
-            for key, problem in answers:
-                if problem:
-                    raise InputError(str(folder), f"what a trial has found can not be written: {problem}")
-                yield desk.take(key)
+            yield from answers
 
     with warnings.catch_warnings():
         # A worker whose memory has grown is renewed between two trials, which costs nothing.
@@ -166,6 +174,9 @@ def _local(trials: Sequence[Trial], jobs: int, folder: Path) -> Iterator[_Runner
 @contextmanager
 def _unheard() -> Iterator[None]:
     """Processes and threads that start meanwhile do not hear of Ctrl-C: who waits for them decides what it means."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -174,7 +185,7 @@ def _unheard() -> Iterator[None]:
 
 
 @contextmanager
-def _connected(cluster: str) -> Iterator[tuple[_Runner, int]]:
+def _connected(cluster: str) -> Iterator[tuple[_Sender, int]]:
     """The workers of a cluster. Raises InputError where its address is none, or nobody answers there."""
     address = urlsplit(cluster)
     host, found = address.hostname, re.fullmatch(r".+:(\d{1,5})", address.netloc)
@@ -206,14 +217,14 @@ def _connected(cluster: str) -> Iterator[tuple[_Runner, int]]:
 
 
 @contextmanager
-def _dask(host: str, port: int) -> Iterator[tuple[_Runner, int]]:
+def _dask(host: str, port: int) -> Iterator[tuple[_Sender, int]]:
     from distributed import Client
     from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 
-    def run(trials: Sequence[Trial]) -> Iterator[Answer]:
+    def run(trials: Sequence[Trial]) -> Iterator[_Sent]:
         with parallel_config("dask", client=client):
             parallel = Parallel(return_as="generator_unordered", batch_size=1)
-            yield from parallel(delayed(run_trial)(trial.key, trial.spec) for trial in trials)
+            yield from parallel(delayed(send_trial)(trial.key, trial.spec) for trial in trials)
 
     # A scheduler greets first. For one that never does, the client would wait without an end.
     with socket.create_connection((host, port), CLUSTER_SECONDS) as place:
@@ -226,17 +237,17 @@ def _dask(host: str, port: int) -> Iterator[tuple[_Runner, int]]:
 
 
 @contextmanager
-def _ray(host: str, port: int) -> Iterator[tuple[_Runner, int]]:
+def _ray(host: str, port: int) -> Iterator[tuple[_Sender, int]]:
     import ray
     from joblib import Parallel, delayed, effective_n_jobs, parallel_config
     from ray.util.joblib import register_ray
 
-    def run(trials: Sequence[Trial]) -> Iterator[Answer]:
+    def run(trials: Sequence[Trial]) -> Iterator[_Sent]:
         with parallel_config("ray"), Parallel(-1, batch_size=1) as parallel:
             size = _TASKS_EACH * width
             for start in range(0, len(trials), size):
                 some = trials[start : start + size]
-                yield from parallel(delayed(run_trial)(trial.key, trial.spec) for trial in some)
+                yield from parallel(delayed(send_trial)(trial.key, trial.spec) for trial in some)
 
     register_ray()
     with ray.init(f"ray://{host}:{port}", logging_level=logging.ERROR, log_to_driver=False):

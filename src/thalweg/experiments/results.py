@@ -33,34 +33,32 @@ class Result(NamedTuple):
     folder: Path | None = None
 
 
-def result_of(run: Run) -> Result:
-    """The result of a run in memory."""
-    return Result(run.history, run.measures, run.outcome, run.diverged, run.seconds)
+def read_trial(path: Path) -> Result:
+    """The result of the run in a folder. Raises InputError where a file of it is missing or damaged."""
+    found = read_result(path)
+    chosen = {name: found[name] for name in ("measures", "outcome", "diverged", "seconds")}
+    return Result(read_records(path / "metrics.jsonl"), **chosen, folder=path)
 
 
 def read_results(folder: Path, keys: Iterable[str]) -> dict[str, Result]:
     """The results of those of the trials that lie finished in the folder of an experiment."""
-    found = {}
-    for key in keys:
-        path = folder / TRIALS / key
-        if path.is_dir():
-            result = read_result(path)
-            history = read_records(path / "metrics.jsonl")
-            chosen = {name: result[name] for name in ("measures", "outcome", "diverged", "seconds")}
-            found[key] = Result(history, **chosen, folder=path)
-    return found
+    paths = {key: folder / TRIALS / key for key in keys}
+    return {key: read_trial(path) for key, path in paths.items() if path.is_dir()}
 
 
-def write_trial(folder: Path, key: str, run: Run) -> Path:
-    """Write the run of a trial into the folder of an experiment, whole or not at all. Raises InputError."""
-    path = folder / TRIALS / key
-    beside = path.with_name(f".{key}.part")
+def write_run(path: Path, run: Run) -> None:
+    """Write the run of a trial, without its report, in the place of one that was broken off. Raises InputError."""
+    if path.exists():
+        shutil.rmtree(path)
+    write_spec(make_folder(path), run.spec)
+    run.write(path)
+
+
+def keep_trial(path: Path, folder: Path) -> Path:
+    """Move the whole folder of a run among the finished trials of an experiment's folder. Raises InputError."""
+    place = folder / TRIALS / path.name
     try:
-        if beside.exists():
-            shutil.rmtree(beside)
-        write_spec(make_folder(beside), run.spec)
-        run.write(beside)
-        os.replace(beside, path)
+        os.replace(path, place)
     except OSError as error:
-        raise InputError(str(path), f"can not be written: {error.strerror or error}") from error
-    return path
+        raise InputError(str(place), f"can not be written: {error.strerror or error}") from error
+    return place

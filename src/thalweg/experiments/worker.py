@@ -1,51 +1,69 @@
-"""What a worker does: it runs one trial and gives back the run."""
+"""What a worker does: it runs one trial, and leaves the run as a folder where it is asked for."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import pickle
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import cloudpickle
 from filelock import FileLock, Timeout
 
-from ..data import Data, Split
-from ..runs import Run
+from ..data import Split
+from ..errors import InputError
 from ..spec import WholeSpec, canonical
 from ..trainer import run_on
+from .results import write_run
 
-Answer = tuple[str, Run | Exception]
-"""The key of a trial, and its run or the error that it ended with."""
-
-_SPECS = "specs"
 # How often a worker looks whether there is still somebody who waits for it.
 _LOOK_SECONDS = 0.5
 
-# Trials of one seed come one after another and share their rows.
-_loaded: dict[str, Split] = {}
-_specs: dict[str, WholeSpec] = {}
-_slot: list[FileLock] = []
+
+class Answer(NamedTuple):
+    """What is said of a trial that has ended: its key, the error that it ended with, and why its run can not be
+    written, if so.
+    """
+
+    key: str
+    error: Exception | None = None
+    unwritten: str = ""
 
 
-def run_trial(key: str, spec: WholeSpec) -> Answer:
-    """The run of a trial with its key; or the error that it ended with.
+def run_trial(key: str, spec: WholeSpec, folder: Path) -> Answer:
+    """Run a trial, and write its run into folder/key.
 
     An error is given back, not raised: what is raised by whoever carries the trials is thus never the trial's own.
+    Ctrl-C is a KeyboardInterrupt.
     """
     try:
-        return key, _without_rows(run_on(spec, _split_of(spec)))
+        run = run_on(spec, _split_of(spec))
     except Exception as error:
-        return key, error
+        return Answer(key, error)
+    if run.interrupted:
+        raise KeyboardInterrupt
+    try:
+        write_run(folder / key, run)
+    except InputError as error:
+        return Answer(key, unwritten=str(error))
+    return Answer(key)
 
 
-class Desk(NamedTuple):
-    """A folder where a process and its workers hand things to each other: specs there, runs back.
+def send_trial(key: str, spec: WholeSpec) -> tuple[Answer, dict[str, bytes]]:
+    """What `run_trial` does on a machine that shares no folder: the files of the run by their names are sent."""
+    with tempfile.TemporaryDirectory(prefix="thalweg-") as name:
+        answer, place = run_trial(key, spec, Path(name)), Path(name) / key
+        files = [path for path in place.rglob("*") if path.is_file()]
+        return answer, {str(path.relative_to(place)): path.read_bytes() for path in files}
+
+
+@dataclass(eq=False)
+class Desk:
+    """Where a process and its workers hand things to each other: specs go there as they start, runs into the folder.
 
     Only keys go through their pipes: of something larger a worker may have sent the half when it is killed, and the
     other half would be waited for for ever. `shares` are the cores of each worker, `owner` is whose folder it is.
@@ -54,38 +72,13 @@ class Desk(NamedTuple):
     folder: Path
     owner: int
     shares: Sequence[Sequence[int]]
-
-    def lay(self, specs: Mapping[str, WholeSpec]) -> None:
-        """Put down the specs of trials by their keys, for all workers."""
-        self._put(_SPECS, specs)
-
-    def take(self, key: str) -> Answer:
-        """The answer of a worker that has finished, which is then no longer here."""
-        answer: Answer = self._get(key)
-        (self.folder / key).unlink()
-        return answer
+    specs: Mapping[str, WholeSpec]
 
     def settle(self) -> None:
-        """Begin as a worker: end when the owner ends, keep to a share of the cores, read the specs."""
+        """Begin as a worker: end when the owner ends, and keep to a share of the cores."""
+        _settled.append(self)
         threading.Thread(target=self._follow, daemon=True).start()
         self._pin()
-        _specs.update(self._get(_SPECS))
-
-    def run(self, key: str) -> tuple[str, str]:
-        """Run a trial, as a worker that has settled; its key, and why its answer can not be taken, if so."""
-        try:
-            self._put(key, run_trial(key, _specs[key]))
-        except OSError as error:
-            return key, error.strerror or str(error)
-        return key, ""
-
-    def _put(self, name: str, value: Any) -> None:
-        with open(self.folder / name, "wb") as file:
-            cloudpickle.dump(value, file)
-
-    def _get(self, name: str) -> Any:
-        with open(self.folder / name, "rb") as file:
-            return pickle.load(file)
 
     def _follow(self) -> None:
         while os.getppid() == self.owner:
@@ -101,12 +94,25 @@ class Desk(NamedTuple):
                 lock.acquire(blocking=False)
             except Timeout:
                 continue
-            _slot.append(lock)
+            _share.append(lock)
             if hasattr(os, "sched_setaffinity"):
                 # Threads that NumPy has started when it was imported are not left out.
                 for thread in os.listdir("/proc/self/task"):
                     os.sched_setaffinity(int(thread), cores)
             return
+
+
+# The desk that this process works at, and the lock on its share; the rows of the last trial, for the next ones of its
+# seed.
+_settled: list[Desk] = []
+_share: list[FileLock] = []
+_loaded: dict[str, Split] = {}
+
+
+def run_settled(key: str) -> Answer:
+    """Run a trial in a worker that has settled."""
+    desk = _settled[-1]
+    return run_trial(key, desk.specs[key], desk.folder)
 
 
 def forget_rows() -> None:
@@ -123,9 +129,3 @@ def _split_of(spec: WholeSpec) -> Split:
         _loaded.clear()
         _loaded[key] = split
     return split
-
-
-def _without_rows(run: Run) -> Run:
-    """The run with what a spec on a disk holds of its data."""
-    spec = dataclasses.replace(run.spec, data=Data.of(run.spec.data.describe()))
-    return dataclasses.replace(run, spec=spec, split=None)
