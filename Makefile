@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= 2
 
-.PHONY: demo test test-slow lint bench docs torch clean
+.PHONY: demo test test-slow lint bench clinic-learns docs torch clean
 
 demo: $(VENV)/.installed
 	$(BIN)/thalweg train digits
@@ -28,6 +28,10 @@ bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/probes.py
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/estimators.py
+
+# Which of the faulty programs, corrections and healthy networks of clinic/ learn: about half an hour.
+clinic-learns: $(VENV)/.installed
+	$(BIN)/python clinic/learns.py
 
 docs: $(VENV)/.dev
 	$(BIN)/pdoc --docformat google --output-directory site thalweg

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from thalweg import optimizers
@@ -216,3 +217,13 @@ def test_a_setting_leaves_the_other_options_of_a_part_as_they_are(given, rule):
     table = {"data": "rings", **given}
     assign(table, "optimizer.learning_rate=0.02")
     assert Spec.of(table).optimizer == rule
+
+
+def test_files_beside_a_spec_are_found_whatever_the_current_folder_is(tmp_path):
+    for part in "xy":
+        np.save(tmp_path / f"{part}.npy", np.arange(4))
+    (tmp_path / "npy").write_text("a file that is called like a kind")
+    file = tmp_path / "spec.toml"
+    file.write_text('[data]\nsource = { kind = "npy", x = "x.npy", y = "elsewhere.npy" }\n')
+    source = read_spec(str(file)).data.source
+    assert (source.x, source.y) == (str(tmp_path / "x.npy"), "elsewhere.npy")

@@ -183,7 +183,7 @@ def example_names() -> list[str]:
 def read_table(name: str) -> dict[str, Any]:
     """The tables of a spec: of a TOML file, of a shipped example by its name, or of the bare name of a data source.
 
-    A data file that stands beside the spec is found there, whatever the current folder is.
+    Data files are looked for beside the spec first, whatever the current folder is.
 
     Raises InputError for an unknown name, an unreadable file, or text that is no TOML.
     """
@@ -202,11 +202,17 @@ def read_table(name: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(name, f"is no TOML: {error}") from error
     data = table.get("data")
-    source = data.get("source") if isinstance(data, dict) else None
-    beside = Path(name).resolve().parent / source if isinstance(source, str) else None
-    if beside and beside.is_file():
-        table["data"]["source"] = str(beside)
+    if isinstance(data, dict) and "source" in data:
+        data["source"] = _found(Path(name).resolve().parent, data["source"])
     return table
+
+
+def _found(folder: Path, source: Any) -> Any:
+    """A source with each file that lies in the folder under its whole path."""
+    if isinstance(source, dict):
+        return {key: value if key == "kind" else _found(folder, value) for key, value in source.items()}
+    beside = folder / source if isinstance(source, str) else None
+    return str(beside) if beside and beside.is_file() else source
 
 
 def assign(table: dict[str, Any], assignment: str) -> None:

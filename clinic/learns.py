@@ -1,0 +1,216 @@
+"""Which patients learn: each is trained with several seeds, and set against what its rows allow.
+
+    python clinic/learns.py [CASE ...] [--jobs N] [--json FILE]
+
+A program is scored on its training rows, with its last weights: by the share of rows told right (classes, or all
+labels of a row), or by R² (numbers), whatever loss it trains with. Between the best answer that is always the same
+(score 0) and what can be done on these rows (score 1) it has to come three quarters of the way, in most of its seeds.
+
+What can be done: of 100 rows or more, what a random forest does on rows that it has not seen (five parts in turn); of
+fewer, what whoever knows them by heart does. Where that is hardly more than the constant answer, nobody learns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.model_selection import KFold, cross_val_predict
+
+from make_data import make_data
+from register import Patient, patients
+from thalweg.data import Dataset
+from thalweg.experiments import Arm
+from thalweg.experiments.execution import run_trials
+from thalweg.experiments.experiment import Trial
+from thalweg.probes import Off
+from thalweg.runs import Run
+from thalweg.spec import WholeSpec, completed, read_spec
+
+RESULTS = Path(__file__).parent / "learns.json"
+SEEDS = 5
+# A training of more updates than this is tried with fewer seeds.
+MANY_UPDATES, FEWER_SEEDS = 40_000, 3
+SHARE = 0.75
+# Less than this above the constant answer is nothing that could be learnt.
+LEAST = 0.05
+# Fewer rows are learnt by heart; of more than so many a forest sees a part.
+FEW_ROWS, MOST_ROWS = 100, 5000
+
+
+class Range(NamedTuple):
+    """Scores on rows: of the best constant answer, and of what can be done."""
+
+    constant: float
+    attainable: float
+
+    def share(self, score: float) -> float:
+        """How much of the way from the one to the other; 0 where there is no way to go."""
+        way = self.attainable - self.constant
+        return (score - self.constant) / way if way >= LEAST else 0.0
+
+
+class Outcome(NamedTuple):
+    """What one seed came to."""
+
+    seed: int
+    loss: float
+    score: float
+    diverged: str
+    learned: bool
+
+
+class Verdict(NamedTuple):
+    """What a patient came to over its seeds."""
+
+    patient: Patient
+    measure: str
+    rows: Range
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def learned(self) -> int:
+        """The number of seeds that learn."""
+        return sum(outcome.learned for outcome in self.outcomes)
+
+    @property
+    def learns(self) -> bool:
+        """Whether most of them do."""
+        return 2 * self.learned > len(self.outcomes)
+
+    def described(self) -> dict[str, object]:
+        """Itself as JSON holds it."""
+        return {
+            "case": self.patient.case,
+            "role": self.patient.role,
+            "faults": self.patient.faults,
+            "learns": self.learns,
+            "learned": self.learned,
+            "measure": self.measure,
+            **self.rows._asdict(),
+            "seeds": [outcome._asdict() for outcome in self.outcomes],
+        }
+
+
+def score(task: str, y: np.ndarray, answers: np.ndarray) -> float:
+    """The share of rows told right, or R² (n, outputs)."""
+    if task == "regression":
+        return float(1 - ((y - answers) ** 2).sum() / ((y - y.mean(axis=0)) ** 2).sum())
+    right = y == answers
+    return float(np.mean(right if y.ndim == 1 else right.all(axis=1)))
+
+
+def range_of(data: Dataset) -> Range:
+    """What a constant answer reaches on training rows, and what can be reached."""
+    x, y = data.x, data.y
+    if len(y) < FEW_ROWS:
+        _, group = np.unique(x, axis=0, return_inverse=True)
+        best = _by_heart(data.task, y, group.ravel())
+    else:
+        part = np.random.default_rng(0).permutation(len(y))[:MOST_ROWS]
+        forest = RandomForestRegressor if data.task == "regression" else RandomForestClassifier
+        targets = y.ravel() if data.task == "regression" else y
+        folds = KFold(5, shuffle=True, random_state=0)
+        found = cross_val_predict(forest(random_state=0), x[part], targets[part], cv=folds)
+        best = score(data.task, y[part], found.reshape(y[part].shape))
+    return Range(_by_heart(data.task, y, np.zeros(len(y), int)), best)
+
+
+def _by_heart(task: str, y: np.ndarray, group: np.ndarray) -> float:
+    """The score of the best answers that are the same for all rows of a group."""
+    answers = np.empty_like(y)
+    for number in np.unique(group):
+        own = y[group == number]
+        values, counts = np.unique(own, axis=0, return_counts=True)
+        answers[group == number] = own.mean(axis=0) if task == "regression" else values[counts.argmax()]
+    return score(task, y, answers)
+
+
+def verdicts(chosen: Sequence[Patient], jobs: int | None = None) -> list[Verdict]:
+    """Train each patient with its seeds, and judge it; progress goes to stderr."""
+    make_data()
+    trials, ranges, found = [], {}, {patient.name: dict[int, Outcome]() for patient in chosen}
+    measures = {}
+    for patient in chosen:
+        spec = dataclasses.replace(read_spec(str(patient.path)), probes=Off())
+        data = spec.data.load(seed=0).train
+        assert isinstance(data, Dataset)
+        key = (spec.data.source, spec.data.test, spec.data.validation)
+        ranges[patient.name] = ranges[key] if key in ranges else ranges.setdefault(key, range_of(data))
+        measures[patient.name] = "r2" if data.task == "regression" else "accuracy"
+        whole = completed(spec, data)
+        trials += [_trial(patient.name, whole, seed) for seed in range(seeds_of(whole, len(data)))]
+
+    def finished(trial: Trial, run: Run) -> None:
+        name, at = trial.arm.label, run.measures["training"]
+        reached = at[measures[name]]
+        learned = not run.diverged and ranges[name].share(reached) >= SHARE
+        found[name][trial.seed] = Outcome(trial.seed, at["loss"], reached, run.diverged, learned)
+        print(f"{sum(map(len, found.values()))} of {len(trials)}: {name}, seed {trial.seed}", file=sys.stderr)
+
+    if failed := run_trials(trials, finished, jobs):
+        raise next(iter(failed.values()))
+    return [
+        Verdict(patient, measures[patient.name], ranges[patient.name], tuple(o for _, o in sorted(of_seed.items())))
+        for patient in chosen
+        for of_seed in [found[patient.name]]
+    ]
+
+
+def seeds_of(spec: WholeSpec, rows: int) -> int:
+    """With how many seeds a training is tried."""
+    size = spec.training.batch_size
+    updates = spec.training.epochs * (-(-rows // size) if isinstance(size, int) else 1)
+    return FEWER_SEEDS if updates > MANY_UPDATES else SEEDS
+
+
+def _trial(name: str, spec: WholeSpec, seed: int) -> Trial:
+    whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
+    return Trial(Arm(name, ()), seed, whole, f"{name} {seed}")
+
+
+def table(found: Sequence[Verdict]) -> str:
+    """All verdicts as a table in Markdown."""
+    head = "| patient | role | final loss by seed | measure by seed | constant, attainable | learns | record |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *map(_row, found)])
+
+
+def _row(verdict: Verdict) -> str:
+    losses = " ".join("diverged" if o.diverged else f"{o.loss:.3g}" for o in verdict.outcomes)
+    scores = " ".join("-" if o.diverged else f"{o.score:.2f}" for o in verdict.outcomes)
+    verdict_text = f"{'yes' if verdict.learns else 'no'}, {verdict.learned} of {len(verdict.outcomes)}"
+    limits = f"{verdict.rows.constant:.2f}, {verdict.rows.attainable:.2f}"
+    measure = "R²" if verdict.measure == "r2" else "accuracy"
+    patient = verdict.patient
+    cells = (patient.name, patient.role, losses, f"{measure} {scores}", limits, verdict_text, patient.facts["record"])
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="cases or patients; without any, all")
+    parser.add_argument("--jobs", type=int, help="processes; one for each core unless given")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="the file of results")
+    words = parser.parse_args()
+    known = patients()
+    unknown = {*words.cases} - {p.case for p in known} - {p.name for p in known}
+    if unknown:
+        parser.error(f"no case and no patient is called {', '.join(sorted(unknown))}")
+    chosen = [p for p in known if not words.cases or {p.case, p.name} & {*words.cases}]
+    found = verdicts(chosen, words.jobs)
+    before = json.loads(words.json.read_text()) if words.cases and words.json.exists() else {}
+    results = before | {verdict.patient.name: verdict.described() for verdict in found}
+    words.json.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
