@@ -202,6 +202,13 @@ def test_measures_and_answers_agree(problem):
     assert_close(results[0], results[1], rtol=1e-11, atol=1e-13)
 
 
+def test_an_answer_that_overflows_is_infinite_and_no_warning():
+    plan = Plan(Network(["dense 1", "exponential"]), losses.SquaredError(), optimizers.SGD(), ClassScores())
+    state, data, _ = placed(Eager(), plan, Batch(np.array([[1e5], [-1e5]]), np.zeros((2, 1)), np.ones(2)), 2, 1)
+    answers = Eager().predict(plan.network, plan.loss, state, data.x)
+    assert sorted(answers.ravel().tolist()) == [0.0, np.inf]
+
+
 # Compiled once --------------------------------------------------------------------------------------------------------
 
 

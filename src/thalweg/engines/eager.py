@@ -120,7 +120,8 @@ class Eager:
 
     def predict(self, network: Any, loss: Any, state: State, x: np.ndarray) -> np.ndarray:
         """Answers for the rows of x."""
-        return np.asarray(predict(network, loss, state.params, state.layers, x))
+        with np.errstate(all="ignore"):
+            return np.asarray(predict(network, loss, state.params, state.layers, x))
 
     def observe(self, plan: Plan, probes: Light, state: State, start: Tree, data: Batch, rows: Array) -> Found:
         """What the probes make of the step from `state` on the rows[0]."""
