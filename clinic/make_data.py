@@ -20,25 +20,14 @@ from sklearn.model_selection import train_test_split
 DATA = Path(__file__).parent / "data"
 PUBLISHED = DATA / "published"
 
-# Of UCI Adult: its columns in order, and those that hold words.
+# The columns of UCI Adult in order, and those of words that are inputs.
+# fmt: off
 ADULT = [
-    "age",
-    "workclass",
-    "fnlwgt",
-    "education",
-    "education-num",
-    "marital-status",
-    "occupation",
-    "relationship",
-    "race",
-    "sex",
-    "capital-gain",
-    "capital-loss",
-    "hours-per-week",
-    "native-country",
-    "income",
+    "age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship", "race",
+    "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income",
 ]
 WORDS = ["workclass", "education", "marital-status", "occupation", "relationship", "race", "sex", "native-country"]
+# fmt: on
 
 
 def _table(x: np.ndarray, y: np.ndarray, target: str = "y", digits: int = 6) -> polars.DataFrame:
@@ -80,7 +69,7 @@ def noise() -> polars.DataFrame:
 def adult() -> polars.DataFrame:
     """UCI Adult as the program encodes it: of each column of words, whether it is the word that sorts first."""
     with gzip.open(PUBLISHED / "47724077.csv.gz") as file:
-        frame = polars.read_csv(file.read(), has_header=False, new_columns=ADULT, truncate_ragged_lines=True)
+        frame = polars.read_csv(file.read(), has_header=False, new_columns=ADULT)
     frame = frame.with_columns(polars.col(polars.String).str.strip_chars())
     return frame.with_columns((polars.col(name) == polars.col(name).min()).cast(polars.Int8) for name in WORDS)
 
