@@ -13,7 +13,7 @@ from thalweg.blocks import as_batch, in_batches
 from thalweg.data import Data, Dataset, Order, Turn
 from thalweg.engines import make_engine
 from thalweg.errors import InputError
-from thalweg.losses import CrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
+from thalweg.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
 from thalweg.network import Network
 from thalweg.optimizers import SGD, Adam, GradientDescent, Momentum
 from thalweg.regularization import Regularization
@@ -97,6 +97,20 @@ def test_regression_scores_agree_with_scikit_learn():
     true, predicted = split.preprocessing.values(split.test.y), split.preprocessing.values(outputs)
     assert found["r2"] == pytest.approx(r2_score(true, predicted), rel=1e-6)
     assert found["mean_absolute_error"] == pytest.approx(mean_absolute_error(true, predicted), rel=1e-6)
+
+
+@pytest.mark.parametrize("layers", [["dense 1", "sigmoid"], ["dense 1", "sigmoid", "identity"]])
+def test_numbers_under_the_cross_entropy_are_scored_by_what_is_answered_not_by_logits(layers):
+    from sklearn.metrics import r2_score
+
+    x = np.random.default_rng(0).uniform(size=(60, 2))
+    data = Data((x, x.mean(axis=1)), scale="none", validation=0, test=0).load(seed=0).train
+    network, loss, engine = Network(layers), BinaryCrossEntropy(), make_engine("eager")
+    fitted = fit(network, loss, Adam(), Training(epochs=3, engine="eager"), data)
+    found = evaluate(network, loss, fitted.state, data, engine)
+    assert found["r2"] == pytest.approx(
+        r2_score(data.y, answers(network, loss, fitted.state, data.x, engine)), rel=1e-6
+    )
 
 
 def test_a_weight_of_two_is_the_sample_twice():

@@ -232,18 +232,21 @@ def make_step(plan: Plan) -> Callable[[State, Batch], tuple[State, Report]]:
 
     def step(state: State, batch: Batch) -> tuple[State, Report]:
         state, seen = trace(state, batch)
-        return state, observe(plan.scores, seen)
+        return state, observe(plan, seen)
 
     return step
 
 
-def observe(scores: Scores, trace: Trace) -> Report:
+def observe(plan: Plan, trace: Trace) -> Report:
     """The report of a step."""
-    batch = trace.batch
     # An array of its own, also where the rate is a plain number.
     rate = namespace(trace.loss).full_like(trace.loss, trace.learning_rate)
-    tally = scores.tally(trace.outputs[-1], batch.y, batch.weight, trace.loss)
-    return Report(rate, tally, trace.clipped, trace.penalty)
+    return Report(rate, _tally(plan, trace.outputs[-1], trace.batch, trace.loss), trace.clipped, trace.penalty)
+
+
+def _tally(plan: Plan, outputs: Array, batch: Batch, loss: Array) -> Any:
+    seen = plan.loss.probabilities(outputs) if plan.scores.of_answers else outputs
+    return plan.scores.tally(seen, batch.y, batch.weight, loss)
 
 
 def answering(state: State) -> State:
@@ -261,7 +264,7 @@ def make_measure(plan: Plan) -> Callable[[State, Batch], Any]:
         params = answering(state).params
         outputs = network.forward(params, state.layers, batch.x, Mode(training=False)).outputs[-1]
         value, _ = loss(outputs, as_targets(outputs, batch.y), batch.weight)
-        return plan.scores.tally(outputs, batch.y, batch.weight, value)
+        return _tally(plan, outputs, batch, value)
 
     return measure
 

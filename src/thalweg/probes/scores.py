@@ -35,9 +35,11 @@ class Scores(Part, ABC, family="score"):
     """Sums of a batch (`tally`), inside of the step; what the sums over an epoch come to (`summary`), outside of it.
 
     `measures` are the names that `summary` gives; those of LARGER_IS_BETTER grow as a network learns, others fall.
+    `of_answers` says that `tally` wants probabilities in the place of logits, where the loss is taken on logits.
     """
 
     measures: ClassVar[tuple[str, ...]]
+    of_answers: ClassVar[bool] = False
 
     @abstractmethod
     def tally(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Any:
@@ -95,6 +97,7 @@ class ResidualScores(Scores, kind="residuals"):
     """
 
     measures: ClassVar[tuple[str, ...]] = ("loss", "r2", "mean_absolute_error")
+    of_answers: ClassVar[bool] = True
     variance: tuple[float, ...]
     unit: tuple[float, ...]
 
