@@ -29,7 +29,7 @@ bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/estimators.py
 
-# Which of the faulty programs, corrections and healthy networks of clinic/ learn: about half an hour.
+# Which of the faulty programs, corrections and healthy networks of clinic/ learn: minutes, not seconds.
 clinic-learns: $(VENV)/.installed
 	$(BIN)/python clinic/learns.py
 

@@ -2,6 +2,8 @@
 
     python clinic/learns.py [CASE ...] [--jobs N] [--json FILE]
 
+prints a table, and keeps it in learns.json; with cases, those of them anew.
+
 A program is scored on its training rows, with its last weights: by the share of rows told right (classes, or all
 labels of a row), or by R² (numbers), whatever loss it trains with. Between the best answer that is always the same
 (score 0) and what can be done on these rows (score 1) it has to come three quarters of the way, in most of its seeds.
@@ -16,7 +18,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +34,7 @@ from thalweg.experiments.execution import run_trials
 from thalweg.experiments.experiment import Trial
 from thalweg.probes import Off
 from thalweg.runs import Run
-from thalweg.spec import WholeSpec, completed, read_spec
+from thalweg.spec import WholeSpec, canonical, completed, read_spec
 
 RESULTS = Path(__file__).parent / "learns.json"
 SEEDS = 5
@@ -120,7 +122,8 @@ def range_of(data: Dataset) -> Range:
         folds = KFold(5, shuffle=True, random_state=0)
         found = cross_val_predict(forest(random_state=0), x[part], targets[part], cv=folds)
         best = score(data.task, y[part], found.reshape(y[part].shape))
-    return Range(_by_heart(data.task, y, np.zeros(len(y), int)), best)
+    constant = _by_heart(data.task, y, np.zeros(len(y), int))
+    return Range(constant, max(best, constant))
 
 
 def _by_heart(task: str, y: np.ndarray, group: np.ndarray) -> float:
@@ -136,31 +139,66 @@ def _by_heart(task: str, y: np.ndarray, group: np.ndarray) -> float:
 def verdicts(chosen: Sequence[Patient], jobs: int | None = None) -> list[Verdict]:
     """Train each patient with its seeds, and judge it; progress goes to stderr."""
     make_data()
-    trials, ranges, found = [], {}, {patient.name: dict[int, Outcome]() for patient in chosen}
-    measures = {}
-    for patient in chosen:
-        spec = dataclasses.replace(read_spec(str(patient.path)), probes=Off())
-        data = spec.data.load(seed=0).train
-        assert isinstance(data, Dataset)
-        key = (spec.data.source, spec.data.test, spec.data.validation)
-        ranges[patient.name] = ranges[key] if key in ranges else ranges.setdefault(key, range_of(data))
-        measures[patient.name] = "r2" if data.task == "regression" else "accuracy"
-        whole = completed(spec, data)
-        trials += [_trial(patient.name, whole, seed) for seed in range(seeds_of(whole, len(data)))]
+    cases = {case.patient.name: case for case in _cases(chosen)}
+    found: dict[str, dict[int, Outcome]] = {name: {} for name in cases}
+    trials = [_trial(name, case.spec, seed) for name, case in cases.items() for seed in range(case.seeds)]
 
     def finished(trial: Trial, run: Run) -> None:
-        name, at = trial.arm.label, run.measures["training"]
-        reached = at[measures[name]]
-        learned = not run.diverged and ranges[name].share(reached) >= SHARE
-        found[name][trial.seed] = Outcome(trial.seed, at["loss"], reached, run.diverged, learned)
+        name = trial.arm.label
+        found[name][trial.seed] = _outcome(cases[name], trial.seed, run)
         print(f"{sum(map(len, found.values()))} of {len(trials)}: {name}, seed {trial.seed}", file=sys.stderr)
 
     if failed := run_trials(trials, finished, jobs):
         raise next(iter(failed.values()))
     return [
-        Verdict(patient, measures[patient.name], ranges[patient.name], tuple(o for _, o in sorted(of_seed.items())))
-        for patient in chosen
-        for of_seed in [found[patient.name]]
+        Verdict(case.patient, case.measure, case.rows, tuple(found[name][seed] for seed in range(case.seeds)))
+        for name, case in cases.items()
+    ]
+
+
+class _Case(NamedTuple):
+    """What is known of a patient before it is trained."""
+
+    patient: Patient
+    spec: WholeSpec
+    seeds: int
+    measure: str
+    rows: Range
+
+
+def _cases(chosen: Sequence[Patient]) -> Iterator[_Case]:
+    ranges: dict[str, Range] = {}
+    for patient in chosen:
+        spec = dataclasses.replace(read_spec(str(patient.path)), probes=Off())
+        data = spec.data.load(seed=0).train
+        assert isinstance(data, Dataset)
+        # Programs on the same rows share what can be done there; a forest does not mind how inputs are scaled.
+        rows = canonical([spec.data.source.describe(), spec.data.test, spec.data.validation])
+        if rows not in ranges:
+            ranges[rows] = range_of(data)
+        whole = completed(spec, data)
+        measure = "r2" if data.task == "regression" else "accuracy"
+        yield _Case(patient, whole, seeds_of(whole, len(data)), measure, ranges[rows])
+
+
+def _outcome(case: _Case, seed: int, run: Run) -> Outcome:
+    at = run.measures["training"]
+    reached = at[case.measure]
+    return Outcome(seed, at["loss"], reached, run.diverged, not run.diverged and case.rows.share(reached) >= SHARE)
+
+
+def kept(file: Path = RESULTS) -> list[Verdict]:
+    """The verdicts that a file of results holds."""
+    results = json.loads(file.read_text())
+    return [
+        Verdict(
+            patient,
+            found["measure"],
+            Range(found["constant"], found["attainable"]),
+            tuple(Outcome(**outcome) for outcome in found["seeds"]),
+        )
+        for patient in patients()
+        if (found := results.get(patient.name))
     ]
 
 
@@ -206,8 +244,8 @@ def main() -> None:
         parser.error(f"no case and no patient is called {', '.join(sorted(unknown))}")
     chosen = [p for p in known if not words.cases or {p.case, p.name} & {*words.cases}]
     found = verdicts(chosen, words.jobs)
-    before = json.loads(words.json.read_text()) if words.cases and words.json.exists() else {}
-    results = before | {verdict.patient.name: verdict.described() for verdict in found}
+    before = kept(words.json) if words.cases and words.json.exists() else []
+    results = {verdict.patient.name: verdict.described() for verdict in (*before, *found)}
     words.json.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
     print(table(found))
 

@@ -87,8 +87,12 @@ def parabola() -> polars.DataFrame:
 
 
 def one_label() -> polars.DataFrame:
-    """Counts of 4 words in a text, and whether it has the label."""
-    x, y = make_multilabel_classification(n_samples=1000, n_features=4, n_classes=1, random_state=0)
+    """Counts of 4 words in a text, and whether it has the label.
+
+    Draws differ much in what can be told: seed 2 is the first whose rows a line parts almost, but not wholly (0.996 of
+    them), as the published accuracy of 0.9944 says of the draw it was found on.
+    """
+    x, y = make_multilabel_classification(n_samples=1000, n_features=4, n_classes=1, random_state=2)
     return _table(x.astype(int), y[:, 0])
 
 

@@ -8,7 +8,7 @@ import polars
 import pytest
 from polars.testing import assert_frame_equal
 
-from learns import Range, range_of, seeds_of
+from learns import SHARE, Range, kept, range_of, seeds_of, table
 from make_data import ARRAYS, DATA, TABLES, make_data
 from register import patients, read_patient
 from thalweg.data import Dataset
@@ -161,6 +161,22 @@ def test_what_can_be_done_is_told_by_the_rows():
     x, noise = rng.uniform(size=(2, 300, 1))
     assert range_of(Dataset(x, noise, "regression")).share(0.9) == 0
     assert range_of(Dataset(x, 3 * x, "regression")).attainable > 0.99
+
+
+def test_the_verdicts_that_are_kept_are_those_of_the_readme():
+    verdicts = {verdict.patient.name: verdict for verdict in kept()}
+    assert verdicts.keys() == PATIENTS.keys()
+    for verdict in verdicts.values():
+        learned = [not o.diverged and verdict.rows.share(o.score) >= SHARE for o in verdict.outcomes]
+        assert learned == [outcome.learned for outcome in verdict.outcomes]
+    assert table(list(verdicts.values())) in (DATA.parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize("role", ["faulty", "healthy"])
+def test_who_has_a_fault_does_not_learn_and_who_has_none_does(role):
+    for verdict in kept():
+        if verdict.patient.role == role:
+            assert verdict.learns == (not verdict.patient.faults), verdict.patient.name
 
 
 def test_labels_are_right_together():
