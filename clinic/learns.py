@@ -18,6 +18,7 @@ import argparse
 import dataclasses
 import json
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,8 +33,8 @@ from thalweg.data import Dataset
 from thalweg.experiments import Arm
 from thalweg.experiments.execution import run_trials
 from thalweg.experiments.experiment import Trial
+from thalweg.experiments.results import Result, read_trial
 from thalweg.probes import Off
-from thalweg.runs import Run
 from thalweg.spec import WholeSpec, canonical, completed, read_spec
 
 RESULTS = Path(__file__).parent / "learns.json"
@@ -143,13 +144,14 @@ def verdicts(chosen: Sequence[Patient], jobs: int | None = None) -> list[Verdict
     found: dict[str, dict[int, Outcome]] = {name: {} for name in cases}
     trials = [_trial(name, case.spec, seed) for name, case in cases.items() for seed in range(case.seeds)]
 
-    def finished(trial: Trial, run: Run) -> None:
+    def finished(trial: Trial, path: Path) -> None:
         name = trial.arm.label
-        found[name][trial.seed] = _outcome(cases[name], trial.seed, run)
+        found[name][trial.seed] = _outcome(cases[name], trial.seed, read_trial(path))
         print(f"{sum(map(len, found.values()))} of {len(trials)}: {name}, seed {trial.seed}", file=sys.stderr)
 
-    if failed := run_trials(trials, finished, jobs):
-        raise next(iter(failed.values()))
+    with tempfile.TemporaryDirectory(prefix="thalweg-") as folder:
+        if failed := run_trials(trials, Path(folder), finished, jobs):
+            raise next(iter(failed.values()))
     return [
         Verdict(case.patient, case.measure, case.rows, tuple(found[name][seed] for seed in range(case.seeds)))
         for name, case in cases.items()
@@ -181,10 +183,12 @@ def _cases(chosen: Sequence[Patient]) -> Iterator[_Case]:
         yield _Case(patient, whole, seeds_of(whole, len(data)), measure, ranges[rows])
 
 
-def _outcome(case: _Case, seed: int, run: Run) -> Outcome:
-    at = run.measures["training"]
+def _outcome(case: _Case, seed: int, result: Result) -> Outcome:
+    at = result.measures["training"]
     reached = at[case.measure]
-    return Outcome(seed, at["loss"], reached, run.diverged, not run.diverged and case.rows.share(reached) >= SHARE)
+    return Outcome(
+        seed, at["loss"], reached, result.diverged, not result.diverged and case.rows.share(reached) >= SHARE
+    )
 
 
 def kept(file: Path = RESULTS) -> list[Verdict]:
