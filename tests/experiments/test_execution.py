@@ -242,7 +242,7 @@ def test_ctrl_c_at_many_moments(tmp_path):
         os.killpg(shell.process.pid, signal.SIGINT)
         code, _, err = shell.ended(30)
         assert code in (0, 130)
-        assert "Traceback" not in err
+        assert "Traceback" not in err, (number, err)
         assert "Warning" not in err
 
 
