@@ -241,7 +241,9 @@ def test_ctrl_c_at_many_moments(tmp_path):
         time.sleep(0.15 * number)
         os.killpg(shell.process.pid, signal.SIGINT)
         code, _, err = shell.ended(30)
-        assert code in (0, 130)
+        # Python that is about to end lets go of its handlers: nothing is left to be done then.
+        ending = code == -signal.SIGINT and (tmp_path / "out" / str(number) / "report.html").exists()
+        assert ending or code in (0, 130)
         assert "Traceback" not in err, (number, err)
         assert "Warning" not in err
 
