@@ -35,10 +35,15 @@ class MultiLayerPerceptron(Part, family="architecture", kind="mlp"):
     dropout: Fraction | None = None
     init: Initializer | None = None
 
-    def network(self, outputs: int, task: Task) -> Network:
-        """The network for a task with so many classes, labels or targets."""
+    @property
+    def hidden_layers(self) -> tuple[Layer, ...]:
+        """All layers but those of the output."""
         behind = [self.normalization, self.activation, None if self.dropout is None else Dropout(self.dropout)]
         layers: list[Layer] = []
         for width in self.hidden:
             layers += [Dense(width), *(layer for layer in behind if layer is not None)]
-        return Network((*layers, Dense(outputs), *_OUTPUTS[task]), self.init)
+        return tuple(layers)
+
+    def network(self, outputs: int, task: Task) -> Network:
+        """The network for a task with so many classes, labels or targets."""
+        return Network((*self.hidden_layers, Dense(outputs), *_OUTPUTS[task]), self.init)

@@ -67,6 +67,7 @@ def experiment(
         _list_arms(chosen, chosen.trials(loading(quiet)), json)
         return
     folder = out or Path("experiments") / chosen.name
+    before = _finished(folder)
     try:
         with working(quiet) as watch:
             found = run_experiment(chosen, folder, jobs, cluster, watch, loading(quiet))
@@ -74,7 +75,7 @@ def experiment(
         print(f"thalweg: stopped; what is finished is in {folder}, and the same command goes on", file=sys.stderr)
         raise
     except InputError:
-        if any((folder / "trials").glob("*/result.json")):
+        if _finished(folder) > before:
             print(f"thalweg: what is finished is in {folder}, and the same command goes on", file=sys.stderr)
         raise
     _tell(found, folder, json)
@@ -87,6 +88,11 @@ def experiment(
             file=sys.stderr,
         )
         sys.exit(EXIT_INPUT)
+
+
+def _finished(folder: Path) -> int:
+    """How many trials lie finished in the folder of an experiment."""
+    return len(list((folder / "trials").glob("*/result.json")))
 
 
 def _tell(found: Any, folder: Path, json: bool) -> None:

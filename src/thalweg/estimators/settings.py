@@ -17,7 +17,7 @@ from ..clipping import Clipping
 from ..engines import Device, EngineName, Precision
 from ..errors import InputError
 from ..initializers import Uniform
-from ..layers import Dense, Dropout, Exponential, Identity, Sigmoid, Softmax
+from ..layers import Dense, Exponential, Identity, Sigmoid, Softmax
 from ..losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -28,6 +28,7 @@ from ..losses import (
     SigmoidBinaryCrossEntropy,
     SoftmaxCrossEntropy,
 )
+from ..multilayer import MultiLayerPerceptron
 from ..network import Network
 from ..optimizers import AdamHat, Momentum, Nesterov
 from ..parts import (
@@ -107,7 +108,10 @@ class Settings(Part):
         """The whole network: hidden layers by their sizes, or `layers`; and an output that ends in `activation`."""
         output = self._output(outputs, activation)
         if self.layers is None:
-            return Network(self._drawn(features, (*self._hidden(), *output)), self.init)
+            hidden = MultiLayerPerceptron(
+                tuple(self.hidden_layer_sizes), self._activation(), self._normalization(), self.dropout or None
+            )
+            return Network(self._drawn(features, (*hidden.hidden_layers, *output)), self.init)
         given = self.layers if isinstance(self.layers, Network) else Network.of({"layers": self.layers})
         closed = given.layers if _ends(given.layers, outputs) else (*given.layers, *output)
         return Network(closed, self.init or given.init, given.bias_init)
@@ -116,22 +120,13 @@ class Settings(Part):
         last = () if activation == "identity" else (_OUTPUTS[activation](),)
         return Dense(outputs), *last
 
-    def _hidden(self) -> tuple[Layer, ...]:
-        layers: list[Layer] = []
-        for width in self.hidden_layer_sizes:
-            layers += [Dense(width), *self._normalization(), self._activation()]
-            layers += [Dropout(self.dropout)] if self.dropout else []
-        return tuple(layers)
-
     def _activation(self) -> Layer:
         return Layer.of("sigmoid" if self.activation == "logistic" else self.activation)
 
-    def _normalization(self) -> tuple[Layer, ...]:
-        if self.normalization is None:
-            return ()
+    def _normalization(self) -> Layer | None:
         names = {"batch": "batch_norm", "layer": "layer_norm"}
-        named = isinstance(self.normalization, str)
-        return (Layer.of(names.get(self.normalization, self.normalization) if named else self.normalization),)
+        given = self.normalization
+        return None if given is None else Layer.of(names.get(given, given) if isinstance(given, str) else given)
 
     def _drawn(self, features: int, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """The layers with scikit-learn's start of weights and biases, unless there is an `init`.

@@ -216,7 +216,7 @@ def charts_of(found: Comparison) -> list[Chart]:
     there = [arm for arm in found.arms if np.isfinite(arm.values).any()]
     if not there:
         return []
-    return [_measures(found), *_differences(found), *_curves(found), *_plane(found), *_coordinates(found)]
+    return [*_plane(found), *_coordinates(found), _measures(found), *_differences(found), *_curves(found)]
 
 
 def _measures(found: Comparison) -> Chart:
