@@ -282,3 +282,35 @@ def test_the_test_measures_stand_in_one_place_of_the_report_and_nowhere_else(tmp
 def test_an_experiment_of_named_arms_is_written_as_it_was(tmp_path: Path):
     found = comparison({"A": [0.5], "B": [0.7]})
     assert found.experiment.describe()["vary"] == named(["A", "B"])
+
+
+GRID = {"optimizer.learning_rate": [0.1, 0.2], "training.batch_size": [4, 8, 16]}
+
+
+def test_the_effect_of_a_setting_is_the_mean_over_the_other_axes_paired_by_seed():
+    values = {
+        "learning_rate 0.1, batch_size 4": [0.5, 0.6],
+        "learning_rate 0.1, batch_size 8": [0.6, 0.6],
+        "learning_rate 0.1, batch_size 16": [0.4, math.nan],
+        "learning_rate 0.2, batch_size 4": [0.7, 0.9],
+        "learning_rate 0.2, batch_size 8": [0.7, 0.9],
+        "learning_rate 0.2, batch_size 16": [0.3, 0.5],
+    }
+    rate, eight, sixteen = comparison(values, vary=GRID).effects
+    assert (rate.axis, rate.setting, rate.against) == ("learning_rate", "0.2", "0.1")
+    # Seed 0: (0.2 + 0.1 - 0.1) / 3; seed 1: (0.3 + 0.3) / 2, for one of the pairs is not there.
+    assert rate.difference.mean == pytest.approx((0.2 / 3 + 0.3) / 2)
+    assert rate.by_context == pytest.approx([0.25, 0.2, -0.1])
+    assert (eight.setting, eight.against) == ("8", "4")
+    assert eight.by_context == pytest.approx([0.05, 0.0])
+    assert sixteen.difference.mean == pytest.approx(((-0.1 - 0.4) / 2 - 0.4) / 2)
+    assert (rate.better, sixteen.better) == (True, False)
+
+
+def test_effects_are_told_against_the_baseline_of_a_grid_alone():
+    labels = [f"learning_rate {rate}, batch_size {size}" for rate in (0.1, 0.2) for size in (4, 8, 16)]
+    values = {label: [0.5, 0.6] for label in labels}
+    effects = comparison(values, vary=GRID, baseline=labels[4]).effects
+    assert {(effect.axis, effect.against) for effect in effects} == {("learning_rate", "0.2"), ("batch_size", "8")}
+    assert all(effect.better is None for effect in effects)
+    assert comparison({"a": [0.5], "b": [0.6]}).effects == ()

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..figures import arm_curves, arm_measures, heat_map, paired_differences, parallel_coordinates
 from ..figures.record import is_share, measure_name
-from ..intervals import bootstrap
+from ..intervals import Difference, bootstrap
 from ..spec import to_toml
 from ..worksheet import Block, Chart, Heading, Table, Text, Try, Worksheet
 from .comparison import ENOUGH_SEEDS, ArmResult, Comparison
@@ -35,6 +35,8 @@ def worksheet_of(found: Comparison) -> Worksheet:
         Text(evidence_of(found)),
         _arms_table(found, _MOST_LISTED),
     ]
+    if found.effects:
+        blocks += [Heading("What each axis does"), *_effects(found)]
     if charts := charts_of(found):
         blocks += [Heading("Charts"), *charts]
     if lost := _lost_table(found):
@@ -186,6 +188,39 @@ def _arms_table(found: Comparison, most: int) -> Table:
     return Table(caption, (*columns, "diverged") if lost else columns, rows)
 
 
+def _effects(found: Comparison) -> list[Block]:
+    """A table of the effects of each axis, and how to read it."""
+    rows = []
+    for effect in found.effects:
+        mean, low, high = effect.difference
+        contexts = effect.by_context[np.isfinite(effect.by_context)]
+        rows.append(
+            (
+                effect.axis,
+                f"{effect.setting} instead of {effect.against}",
+                _points(found, mean) + _brackets(found, (low, high), _points),
+                _span(found, (contexts.min(), contexts.max()), _points),
+                _said(effect.better, effect.difference, found.experiment.seeds.count),
+            )
+        )
+    unit = ", points" if is_share(found.measure) else ""
+    words = _words(found)
+    columns = ("axis", "setting", f"difference{unit}", "by combination", "evidence")
+    caption = f"{words[0].upper()}{words[1:]}: a setting against that of the baseline, paired by seed"
+    told = (
+        "The mean over all combinations of the other axes, and the least and the largest among these: where they have"
+        " different signs, what helps depends on the other axes."
+    )
+    return [Text(told), Table(caption, columns, rows)]
+
+
+def _said(better: bool | None, difference: Difference, pairs: int) -> str:
+    if math.isnan(difference.low):
+        return "one pair"
+    hint = "a hint of " if pairs < ENOUGH_SEEDS else ""
+    return {True: f"{hint}better", False: f"{hint}worse", None: "no difference shown"}[better]
+
+
 def _brackets(
     found: Comparison, interval: tuple[float, float], told: Callable[[Comparison, float], str] = _value
 ) -> str:
@@ -195,11 +230,7 @@ def _brackets(
 def _verdict(found: Comparison, arm: ArmResult) -> str:
     if arm.difference is None:
         return "baseline" if arm.label == found.experiment.baseline.label else "–"
-    if math.isnan(arm.difference.low):
-        return "one pair"
-    pairs = int(np.isfinite(arm.values).sum())
-    hint = "a hint of " if pairs < ENOUGH_SEEDS else ""
-    return {True: f"{hint}better", False: f"{hint}worse", None: "no difference shown"}[arm.better]
+    return _said(arm.better, arm.difference, int(np.isfinite(arm.values).sum()))
 
 
 def _lost_table(found: Comparison) -> Table | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,21 @@ class ArmResult(NamedTuple):
     loss: float
     diverged: int
     difference: Difference | None
+    better: bool | None
+
+
+class Effect(NamedTuple):
+    """What one setting of an axis does, against the one that the baseline has, while all other axes stand still.
+
+    `by_context` are the mean differences for each combination of the other axes, `difference` is their mean, with the
+    interval over the seeds. `better` is as that of an `ArmResult`.
+    """
+
+    axis: str
+    setting: str
+    against: str
+    by_context: np.ndarray
+    difference: Difference
     better: bool | None
 
 
@@ -131,6 +147,33 @@ class Comparison:
         if not difference.low > 0 and not difference.high < 0:
             return None
         return (difference.mean > 0) == self.higher_is_better
+
+    @cached_property
+    def effects(self) -> tuple[Effect, ...]:
+        """What each setting of each axis does; empty where there is one axis, or arms are drawn at random.
+
+        For each seed the differences are averaged over the other axes; those of trials that diverged are left out.
+        """
+        axes = self.experiment.axes
+        taken = [tuple(setting.label for setting in arm.settings) for arm in self.experiment.arms]
+        grid = itertools.product(*([setting.label for setting in axis.settings] for axis in axes))
+        if len(axes) < 2 or taken != list(grid):
+            return ()
+        seeds = self.experiment.seeds.count
+        values = np.stack([arm.values for arm in self.arms]).reshape(*(len(axis.settings) for axis in axes), seeds)
+        found = []
+        for place, axis in enumerate(axes):
+            base = axis.settings.index(self.experiment.baseline.settings[place])
+            by_setting = np.moveaxis(values, place, 0).reshape(len(axis.settings), -1, seeds)
+            for number, setting in enumerate(axis.settings):
+                differences = by_setting[number] - by_setting[base]
+                there = np.isfinite(differences)
+                difference = paired(_means(differences, there, 0), np.zeros(seeds))
+                if number != base and difference is not None:
+                    contexts = _means(differences, there, 1)
+                    labels = setting.label, axis.settings[base].label
+                    found.append(Effect(axis.name, *labels, contexts, difference, self._says(difference)))
+        return tuple(found)
 
     @cached_property
     def ranked(self) -> tuple[ArmResult, ...]:
@@ -223,6 +266,12 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         return self.worksheet()._repr_html_()
+
+
+def _means(values: np.ndarray, there: np.ndarray, axis: int) -> np.ndarray:
+    """The means along an axis of what is there; NaN where there is nothing."""
+    count = there.sum(axis=axis)
+    return np.where(count > 0, np.where(there, values, 0).sum(axis=axis) / np.maximum(count, 1), np.nan)
 
 
 def _mean(values: np.ndarray) -> float:
