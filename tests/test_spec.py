@@ -16,7 +16,7 @@ from thalweg.losses import (
 from thalweg.network import Network
 from thalweg.regularization import Regularization
 from thalweg.schedules import Cosine
-from thalweg.spec import Spec, assign, completed, differences, example_names, read_spec, spec_of, to_toml
+from thalweg.spec import Spec, assign, completed, differences, example_names, read_spec, set_value, spec_of, to_toml
 from thalweg.stopping import Stopping
 from thalweg.training import Checkpoints
 
@@ -227,3 +227,13 @@ def test_files_beside_a_spec_are_found_whatever_the_current_folder_is(tmp_path):
     file.write_text('[data]\nsource = { kind = "npy", x = "x.npy", y = "elsewhere.npy" }\n')
     source = read_spec(str(file)).data.source
     assert (source.x, source.y) == (str(tmp_path / "x.npy"), "elsewhere.npy")
+
+
+def test_a_list_in_the_place_of_a_network_is_one_of_its_layers():
+    layers = ["dense 4", "tanh", "dense 2", "softmax"]
+    whole = Spec.of({"data": "xor", "network": {"layers": layers}})
+    assert Spec.of({"data": "xor", "network": layers}) == whole
+    table = {"data": "xor", "network": list(layers)}
+    set_value(table, "network.init", "zeros")
+    set_value(table, "network.layers.0", "dense 5")
+    assert table["network"] == {"layers": ["dense 5", *layers[1:]], "init": "zeros"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -75,6 +76,12 @@ class Network(Part):
         super().__post_init__()
         if not self.layers:
             raise InputError("Network", [Problem("layers", "expected at least one layer, received none")])
+
+    @classmethod
+    def as_table(cls, value: Any) -> dict[str, Any]:
+        """The table of a network; a list is one of its layers."""
+        named = isinstance(value, Sequence) and not isinstance(value, str)
+        return super().as_table({"layers": value} if named else value)
 
     def initialize(self, seed: int, shape: tuple[int, ...]) -> Start:
         """Start values in float64 for samples of `shape`. A layer's numbers depend on the seed and its place alone."""

@@ -264,6 +264,8 @@ def _entered(place: Any, name: str, following: str, path: str) -> Any:
     inner = place[key] if isinstance(place, list) else place.setdefault(key, {})
     if isinstance(inner, str) and name == "data":
         inner = place[key] = {"source": inner}
+    elif isinstance(inner, list) and name == "network":
+        inner = place[key] = Network.as_table(inner)
     elif isinstance(inner, str):
         # A list of parts is one of layers.
         family = Layer if isinstance(place, list) else _NAMED.get(name)

@@ -100,8 +100,7 @@ def train(
     """
     training: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "engine": engine}
     training |= {"precision": precision, "device": device, "accumulate": accumulate, "clip": clip, "average": average}
-    layers = {"layers": network} if isinstance(network, Sequence) and not isinstance(network, str) else network
-    sections = {"data": data, "network": layers, "loss": loss, "optimizer": optimizer, "training": training}
+    sections = {"data": data, "network": network, "loss": loss, "optimizer": optimizer, "training": training}
     more = {"regularization": regularization, "stopping": stopping, "checkpoints": checkpoints, "probes": probes}
     spec = Spec.of(sections | more)
     from .display import loading, shown

@@ -112,7 +112,7 @@ class Settings(Part):
                 tuple(self.hidden_layer_sizes), self._activation(), self._normalization(), self.dropout or None
             )
             return Network(self._drawn(features, (*hidden.hidden_layers, *output)), self.init)
-        given = self.layers if isinstance(self.layers, Network) else Network.of({"layers": self.layers})
+        given = self.layers if isinstance(self.layers, Network) else Network.of(self.layers)
         closed = given.layers if _ends(given.layers, outputs) else (*given.layers, *output)
         return Network(closed, self.init or given.init, given.bias_init)
 
