@@ -90,7 +90,7 @@ class _Momentum(NamedTuple):
     counters: Counters
 
 
-class MultilayerPerceptron(BaseEstimator, ABC):  # type: ignore[misc]
+class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     """What both perceptrons share: parameters become parts, `training.fit` trains them, NumPy answers in float64."""
 
     activation: Any
@@ -511,7 +511,7 @@ def _set(estimator: BaseEstimator, given: dict[str, Any]) -> None:
     vars(estimator).update({name: value for name, value in given.items() if name != "self"})
 
 
-class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc]
+class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
     """A network that tells classes apart, with the parameters of scikit-learn's `MLPClassifier` and their meanings.
 
     The parameters that scikit-learn has:
@@ -641,7 +641,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         own = compute_sample_weight(self.class_weight, y)
         return own if weight is None else own * weight
 
-    @_where(MultilayerPerceptron._steps_alone)
+    @_where(NetworkEstimator._steps_alone)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Learn one epoch more from these rows; the first call needs all `classes` that will ever come."""
         _check_partial_fit_first_call(self, classes)
@@ -690,7 +690,7 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):  # type: ignore[misc
         return tags
 
 
-class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
+class MLPRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     """A network that estimates numbers, with the parameters of scikit-learn's `MLPRegressor` and their meanings.
 
     loss: "squared_error", l = 1/2 mean (y - t)² over the targets of a row; "poisson", half the deviance of counts, with
@@ -763,7 +763,7 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):  # type: ignore[misc]
     def _weight(self, y: np.ndarray, weight: np.ndarray | None, incremental: bool) -> np.ndarray | None:
         return weight
 
-    @_where(MultilayerPerceptron._steps_alone)
+    @_where(NetworkEstimator._steps_alone)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Learn one epoch more from these rows."""
         return self._fit(X, y, sample_weight, incremental=True)
