@@ -38,9 +38,11 @@ FLOORS = [
     ["training", "probing"],
     ["spec"],
     ["report", "display", "folders", "snapshots", "trail", "inspection"],
+    ["doctor"],
     ["runs", "lr_range", "gradient_check", "contest", "propagation"],
     ["trainer", "explanation"],
     ["lessons", "exercises", "loss_landscape", "decision", "experiments"],
+    ["proof"],
     ["cli", "estimators", "web", "__init__", "__main__"],
 ]
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -17,7 +17,8 @@ from sweeps import ARMS, SEEDS, Shell, contents, marked, tables, trials_in, wait
 from thalweg.errors import InputError
 from thalweg.experiments import compare
 
-RAY = {"RAY_USAGE_STATS_ENABLED": "0"}
+# Where Ray's own files are read for the first time, its server for a client needs more than the 30 s it gives itself.
+RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120"}
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ _LONGEST_LINE = 10_000_000
 # No common writer of Parquet puts more rows into a row group, unless it is told to; and what may be held of one, in
 # pieces.
 _GROUP_ROWS = 1 << 20
-_GROUP_SHARE = 8
+_GROUP_SHARE = 5
 
 
 class Pieces(NamedTuple):
