@@ -14,6 +14,7 @@ from .arrays import arrays_of
 from .blocks import Rows
 from .checkpoint import load_state, read_manifest, save_state
 from .data import Absent, Preprocessing, Split, Task
+from .doctor import Case, Diagnosis, diagnose
 from .engines import Engine, make_engine
 from .errors import InputError
 from .files import commit
@@ -187,6 +188,34 @@ class Run:
         state = self.state
         return inspect(
             self.network, state.params, data.x, data.y, loss=self.loss, layers=state.layers, weight=data.weight
+        )
+
+    def diagnose(self) -> Diagnosis:
+        """Why it did not learn, or what speaks for its health. Loads the data again if the run came from a folder.
+
+        >>> from thalweg import train
+        >>> run = train(["dense 8", "tanh", "dense 1", "softmax"], "xor", epochs=200, engine="eager", progress=False)
+        >>> run.diagnose().causes[0].finding.code
+        'output-activation'
+        """
+        split = self.split or self.spec.data.load(self.spec.training.seed)
+        train = Case.rows_of(split.train)
+        assert train is not None
+        return diagnose(
+            Case(
+                self.spec,
+                train,
+                Case.rows_of(split.validation),
+                len(split.train),
+                self.per_epoch,
+                self.preprocessing.feature_names,
+                self.history,
+                self.measures,
+                self.observations,
+                self.params,
+                self.state.layers,
+                self.diverged,
+            )
         )
 
     def figures(self) -> list[Any]:
