@@ -404,8 +404,8 @@ def signal(case: Case) -> Iterator[Finding]:
         "severe",
         "data",
         learned.attainable - learned.constant,
-        f"{learned.attainable:.3g} is what a random forest reaches on rows it has not seen, {learned.constant:.3g} what a "
-        f"constant answer does ({learned.measure})",
+        f"a random forest reaches {learned.attainable:.3g} on rows that it has not seen, a constant answer "
+        f"{learned.constant:.3g} ({learned.measure})",
         "a way to go: inputs that have to do with the targets",
         "Nothing was found in these inputs that tells the targets: more training learns the noise by heart.",
     )

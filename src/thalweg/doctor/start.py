@@ -24,7 +24,8 @@ from .normal import normal
 
 _STAGE: Stage = "at the start"
 _MEMORY_ROWS, _MEMORY_STEPS, _MEMORY_RATE = 8, 300, 0.01
-_GRADIENT_ROWS, _GRADIENT_ERROR = 32, 0.02
+# A slope below this part of the loss drowns in its digits.
+_GRADIENT_ROWS, _GRADIENT_ERROR, _FAINT = 32, 0.02, 1e-6
 
 
 def gradients(case: Case) -> Iterator[Finding]:
@@ -46,8 +47,8 @@ def gradients(case: Case) -> Iterator[Finding]:
         trace = seen(at)
         slope, size = _dot(trace.grads, along), max(1.0, abs(float(trace.loss)))
         # A kink between the two ends disturbs one of the widths, a wrong gradient both.
-        errors = [abs(slope - _difference(seen, at, along, h)) / abs(slope) for h in (1e-4, 1e-6)]
-    if np.isfinite(errors).all() and min(errors) > _GRADIENT_ERROR and abs(slope) > 1e-6 * size:
+        errors = [abs(slope - _difference(seen, at, along, h)) / max(abs(slope), _FAINT * size) for h in (1e-4, 1e-6)]
+    if np.isfinite(errors).all() and min(errors) > _GRADIENT_ERROR:
         yield Finding(
             "wrong-gradient",
             _STAGE,
