@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= 2
 
-.PHONY: demo test test-slow lint bench clinic-learns docs torch clean
+.PHONY: demo test test-slow lint bench clinic clinic-healthy clinic-injected clinic-learns docs torch clean
 
 demo: $(VENV)/.installed
 	$(BIN)/thalweg train digits
@@ -32,6 +32,18 @@ bench: $(VENV)/.torch
 # Which of the faulty programs, corrections and healthy networks of clinic/ learn: minutes, not seconds.
 clinic-learns: $(VENV)/.installed
 	$(BIN)/python clinic/learns.py
+
+# The runs by which the doctor knows what is normal, and those that must raise no alarm.
+clinic-healthy: $(VENV)/.installed
+	$(BIN)/python clinic/healthy.py
+
+# The same with a fault put in.
+clinic-injected: $(VENV)/.installed
+	$(BIN)/python clinic/injected.py
+
+# What the doctor says of all of them: the scorecard.
+clinic: $(VENV)/.installed
+	$(BIN)/python clinic/scorecard.py
 
 docs: $(VENV)/.dev
 	$(BIN)/pdoc --docformat google --output-directory site thalweg

@@ -146,7 +146,8 @@ def verdicts(chosen: Sequence[Patient], jobs: int | None = None) -> list[Verdict
 
     def finished(trial: Trial, path: Path) -> None:
         name = trial.arm.label
-        found[name][trial.seed] = _outcome(cases[name], trial.seed, read_trial(path))
+        case = cases[name]
+        found[name][trial.seed] = outcome_of(case.measure, case.rows, trial.seed, read_trial(path))
         print(f"{sum(map(len, found.values()))} of {len(trials)}: {name}, seed {trial.seed}", file=sys.stderr)
 
     with tempfile.TemporaryDirectory(prefix="thalweg-") as folder:
@@ -179,16 +180,19 @@ def _cases(chosen: Sequence[Patient]) -> Iterator[_Case]:
         if rows not in ranges:
             ranges[rows] = range_of(data)
         whole = completed(spec, data)
-        measure = "r2" if data.task == "regression" else "accuracy"
-        yield _Case(patient, whole, seeds_of(whole, len(data)), measure, ranges[rows])
+        yield _Case(patient, whole, seeds_of(whole, len(data)), measure_of(data), ranges[rows])
 
 
-def _outcome(case: _Case, seed: int, result: Result) -> Outcome:
+def measure_of(data: Dataset) -> str:
+    """By what answers on these rows are scored."""
+    return "r2" if data.task == "regression" else "accuracy"
+
+
+def outcome_of(measure: str, rows: Range, seed: int, result: Result) -> Outcome:
+    """What a run came to."""
     at = result.measures["training"]
-    reached = at[case.measure]
-    return Outcome(
-        seed, at["loss"], reached, result.diverged, not result.diverged and case.rows.share(reached) >= SHARE
-    )
+    reached = at[measure]
+    return Outcome(seed, at["loss"], reached, result.diverged, not result.diverged and rows.share(reached) >= SHARE)
 
 
 def kept(file: Path = RESULTS) -> list[Verdict]:

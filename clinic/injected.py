@@ -1,0 +1,305 @@
+"""Faults of a known kind, put into specs that learn: how the doctor does on cases that nobody looked at.
+
+    python clinic/injected.py [--jobs N] [--cache FOLDER]
+
+trains ten healthy specs and those with a fault, three seeds each. A case counts with the seeds in which its base learns
+and itself does not, as learns.py measures it; a fault that holds whatever is learnt (rows that leak, softmax over one
+unit) counts where its base learns. What came out is kept in injected.json.
+
+The kinds follow the studies of mutations of deep learning programs: output, loss, rate, length, start values, scaling,
+activation, depth, dropout, data, order, batch, schedule, penalty. Each case has all codes that one could rightly name,
+that of the main fault first. Rates by kind are what this set is for: no single case of it is to be looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rows import source
+from thalweg.spec import Spec, set_value, spec_of
+from ward import CACHE, outcomes, stays
+
+RESULTS = Path(__file__).parent / "injected.json"
+SEEDS = range(3)
+
+
+class Injected(NamedTuple):
+    """A spec with a fault; `kind` is what the rates are told by, `always` says that it holds whatever is learnt."""
+
+    kind: str
+    base: str
+    spec: Spec
+    faults: tuple[str, ...]
+    always: bool = False
+
+
+def _table(
+    data: str | dict[str, Any],
+    layers: list[Any],
+    init: str,
+    optimizer: dict[str, Any],
+    epochs: int,
+    batch: int = 32,
+    **more: Any,
+) -> dict[str, Any]:
+    section = {"source": data, "validation": 0.15, "test": 0.15}
+    # In NumPy a small network is trained before a program for it would be compiled.
+    training = {"epochs": epochs, "batch_size": batch, "engine": "eager", "precision": "float32"}
+    network = {"layers": layers, "init": init}
+    return {"data": section, "network": network, "optimizer": optimizer, "training": training, **more}
+
+
+def _stack(depth: int, width: int, activation: str, *output: str) -> list[Any]:
+    return [*[f"dense {width}", activation] * depth, *output]
+
+
+def _adam(rate: float) -> dict[str, Any]:
+    return {"kind": "adam", "learning_rate": rate}
+
+
+def _momentum(rate: float) -> dict[str, Any]:
+    return {"kind": "momentum", "learning_rate": rate, "momentum": 0.9}
+
+
+def _sgd(rate: float) -> dict[str, Any]:
+    return {"kind": "sgd", "learning_rate": rate}
+
+
+def bases() -> dict[str, dict[str, Any]]:
+    """The tables of the healthy specs."""
+    return {
+        "rings": _table("rings 600", _stack(2, 16, "relu", "dense 2", "softmax"), "he_normal", _adam(0.005), 60),
+        "moons": _table("moons 600", _stack(2, 12, "tanh", "dense 1", "sigmoid"), "glorot_uniform", _sgd(0.3), 80),
+        "iris": _table("iris", _stack(1, 16, "relu", "dense 3", "softmax"), "he_uniform", _momentum(0.02), 60, 16),
+        "wine": _table("wine", _stack(2, 24, "tanh", "dense 3", "softmax"), "glorot_normal", _adam(0.005), 40, 16),
+        "cancer": _table("breast_cancer", _stack(2, 24, "elu", "dense 1", "sigmoid"), "he_normal", _sgd(0.05), 30),
+        "digits": _table("digits", _stack(2, 48, "relu", "dense 10", "softmax"), "he_normal", _momentum(0.02), 20, 64),
+        "wave": _table("wave", _stack(2, 16, "tanh", "dense 1"), "glorot_normal", _adam(0.01), 80),
+        "friedman": _table(source("friedman"), _stack(2, 32, "relu", "dense 1"), "he_normal", _momentum(0.01), 50),
+        "labels": _table(
+            source("four-labels"), _stack(1, 32, "relu", "dense 4", "sigmoid"), "he_normal", _adam(0.01), 40
+        ),
+        "blobs": _table(
+            source("ten-blobs"), _stack(6, 24, "leaky_relu", "dense 10", "softmax"), "he_normal", _adam(0.003), 30
+        ),
+    }
+
+
+class _Fault(NamedTuple):
+    kind: str
+    base: str
+    changes: dict[str, Any]
+    faults: str
+    always: bool = False
+
+
+# What the steps of too high and of too low a rate may also be called.
+_HIGH = "lr-too-high, step-too-long, oscillating-loss, exploding, dying-relu, saturating-hidden"
+_LOW = "lr-too-low, step-too-short, epochs-too-few"
+_SHORT = "epochs-too-few, lr-too-low, step-too-short"
+_INPUTS = "missing-input-scaling, lr-too-high, step-too-long, saturating-hidden, dying-relu, exploding"
+_TARGETS = "missing-target-scaling, lr-too-low, lr-too-high, step-too-long, step-too-short, epochs-too-few, exploding"
+_SMALL = "init-too-small, vanishing, blind"
+_LARGE = "init-too-large, saturating-hidden, exploding, step-too-long, lr-too-high"
+_STILL = "output-activation, loss"
+_DECAY = "decayed-rate, lr-too-low, step-too-short, epochs-too-few"
+_HIDDEN = "vanishing, saturating-hidden, init-too-small, blind"
+
+_OUTPUT, _INIT, _RATE, _EPOCHS = "network.layers.5", "network.init", "optimizer.learning_rate", "training.epochs"
+
+
+def _faults() -> list[_Fault]:
+    return [
+        _Fault("softmax over one unit", "moons", {_OUTPUT: "softmax"}, "output-activation", True),
+        _Fault("softmax over one unit", "cancer", {_OUTPUT: "softmax"}, "output-activation", True),
+        _Fault("relu before cross-entropy", "cancer", {_OUTPUT: "relu", "loss": "binary_cross_entropy"}, _STILL),
+        _Fault("relu before cross-entropy", "digits", {_OUTPUT: "relu", "loss": "cross_entropy"}, _STILL),
+        _Fault("tanh before cross-entropy", "wine", {_OUTPUT: "tanh", "loss": "cross_entropy"}, _STILL),
+        _Fault("tanh before cross-entropy", "moons", {_OUTPUT: "tanh", "loss": "binary_cross_entropy"}, _STILL),
+        _Fault("linear before cross-entropy", "rings", {_OUTPUT: "linear", "loss": "cross_entropy"}, _STILL),
+        _Fault("linear before cross-entropy", "cancer", {_OUTPUT: "linear", "loss": "binary_cross_entropy"}, _STILL),
+        _Fault("output bounded for numbers", "wave", _layers("wave", "sigmoid"), "output-activation"),
+        _Fault("output bounded for numbers", "friedman", _layers("friedman", "relu"), "output-activation"),
+        _Fault("output bounded for numbers", "friedman", _layers("friedman", "softmax"), "output-activation"),
+        _Fault("softmax for several labels", "labels", {"network.layers.3": "softmax"}, _STILL, True),
+        _Fault(
+            "loss of numbers for classes",
+            "digits",
+            {"loss": "mae", "optimizer": _sgd(0.01)},
+            f"loss, {_LOW}, optimizer",
+        ),
+        _Fault(
+            "loss of numbers for classes", "iris", {"loss": "mae", "optimizer": _sgd(0.01)}, f"loss, {_LOW}, optimizer"
+        ),
+        _Fault(
+            "loss of numbers for classes", "blobs", {"loss": "mse", "optimizer": _sgd(0.01)}, f"loss, {_LOW}, optimizer"
+        ),
+        _Fault("rate too high", "rings", {_RATE: 2.0}, _HIGH),
+        _Fault("rate too high", "digits", {_RATE: 2.0}, _HIGH),
+        _Fault("rate too high", "wave", {_RATE: 3.0}, _HIGH),
+        _Fault("rate too high", "friedman", {_RATE: 1.0}, _HIGH),
+        _Fault("rate too high", "blobs", {_RATE: 1.0}, _HIGH),
+        _Fault("rate too high", "moons", {_RATE: 100.0}, _HIGH),
+        _Fault("rate too low", "rings", {_RATE: 5e-6}, _LOW),
+        _Fault("rate too low", "digits", {_RATE: 2e-5}, _LOW),
+        _Fault("rate too low", "friedman", {_RATE: 1e-5}, _LOW),
+        _Fault("rate too low", "wine", {_RATE: 5e-6}, _LOW),
+        _Fault("rate too low", "wave", {_RATE: 1e-5}, _LOW),
+        _Fault("epochs too few", "moons", {_EPOCHS: 1}, _SHORT),
+        _Fault("epochs too few", "rings", {_EPOCHS: 1}, _SHORT),
+        _Fault("epochs too few", "wave", {_EPOCHS: 2}, _SHORT),
+        _Fault("epochs too few", "blobs", {_EPOCHS: 1}, _SHORT),
+        _Fault("start at zero", "rings", {_INIT: "zeros"}, "init-symmetric, init-too-small, blind"),
+        _Fault("start at zero", "wave", {_INIT: "zeros"}, "init-symmetric, init-too-small, blind"),
+        _Fault("start at one value", "digits", {_INIT: "constant 0.1"}, "init-symmetric, init-too-large"),
+        _Fault("start too small", "blobs", {_INIT: {"kind": "uniform", "low": -0.001, "high": 0.001}}, _SMALL),
+        _Fault("start too small", "blobs", {_INIT: "normal 0.01", "optimizer": _sgd(0.05)}, f"{_SMALL}, {_LOW}"),
+        _Fault("start too small", "wave", _deep("wave", 8, 16, "tanh", {_INIT: "normal 0.02"}), _SMALL),
+        _Fault("start too large", "digits", _deep("digits", 6, 48, "tanh", {_INIT: "normal 3"}), _LARGE),
+        _Fault("start too large", "wave", _deep("wave", 4, 32, "tanh", {_INIT: "normal 3"}), _LARGE),
+        _Fault("start too large", "friedman", {_INIT: "normal 3"}, _LARGE),
+        _Fault("inputs unscaled", "wine", {"data.source": source("wine-columns"), "data.scale": "none"}, _INPUTS),
+        _Fault("inputs unscaled", "cancer", {"data.source": source("cancer-columns"), "data.scale": "none"}, _INPUTS),
+        _Fault("inputs unscaled", "cancer", {"data.scale": "none"}, _INPUTS),
+        _Fault("inputs unscaled", "iris", {"data.source": source("iris-thousands"), "data.scale": "none"}, _INPUTS),
+        _Fault("inputs unscaled", "moons", {"data.source": source("moons-offset"), "data.scale": "none"}, _INPUTS),
+        _Fault(
+            "targets unscaled", "wave", {"data.source": source("wave-ten-thousands"), "data.scale": "none"}, _TARGETS
+        ),
+        _Fault(
+            "targets unscaled",
+            "friedman",
+            {"data.source": source("friedman-ten-thousands"), "data.scale": "none"},
+            _TARGETS,
+        ),
+        _Fault("deep sigmoid", "digits", _deep("digits", 8, 48, "sigmoid"), _HIDDEN),
+        _Fault("deep sigmoid", "moons", _deep("moons", 7, 12, "sigmoid"), _HIDDEN),
+        _Fault("stack of exponentials", "rings", _deep("rings", 5, 16, "exponential"), f"exploding, {_HIGH}"),
+        _Fault("stack of exponentials", "iris", _deep("iris", 5, 16, "exponential"), f"exploding, {_HIGH}"),
+        _Fault("deep and narrow", "rings", _deep("rings", 20, 3, "relu"), "dying-relu, vanishing, blind"),
+        _Fault("deep and narrow", "friedman", _deep("friedman", 24, 3, "relu"), "dying-relu, vanishing, blind"),
+        _Fault("dropout too strong", "digits", _dropped("digits", 2, 48, "relu"), "dropout-too-strong"),
+        _Fault("dropout too strong", "wave", _dropped("wave", 2, 16, "tanh"), "dropout-too-strong"),
+        _Fault("dropout too strong", "labels", _dropped("labels", 1, 32, "relu"), "dropout-too-strong"),
+        _Fault("units that step", "rings", _deep("rings", 2, 4, "step"), "step-activation"),
+        _Fault("units that step", "wave", _deep("wave", 3, 4, "step"), "step-activation"),
+        _Fault("units that step", "digits", _deep("digits", 3, 12, "step"), "step-activation"),
+        _Fault("targets dealt anew", "iris", {"data.source": source("iris-permuted")}, "data-unlearnable"),
+        _Fault("targets dealt anew", "cancer", {"data.source": source("cancer-permuted")}, "data-unlearnable"),
+        _Fault("targets dealt anew", "wave", {"data.source": source("wave-permuted")}, "data-unlearnable"),
+        _Fault(
+            "sorted, not shuffled",
+            "blobs",
+            {"data.source": source("ten-blobs-sorted"), "data.order": "time"},
+            "unshuffled",
+        ),
+        _Fault(
+            "sorted, not shuffled",
+            "wine",
+            {"data.source": source("wine-sorted"), "data.order": "time", "optimizer": _sgd(0.5)},
+            "unshuffled, lr-too-high, oscillating-loss, step-too-long",
+        ),
+        _Fault("rows that leak", "moons", {"data.source": source("moons-doubled")}, "leak", True),
+        _Fault("rows that leak", "wine", {"data.source": source("wine-doubled")}, "leak", True),
+        _Fault("rows that leak", "friedman", {"data.source": source("friedman-doubled")}, "leak", True),
+        _Fault("one row, long steps", "digits", _single(0.1, 4), f"{_HIGH}, batch-size, noisy-gradient"),
+        _Fault("one row, long steps", "moons", _single(1.0, 10), f"{_HIGH}, batch-size, noisy-gradient"),
+        _Fault("one row, long steps", "friedman", _single(0.1, 10), f"{_HIGH}, batch-size, noisy-gradient"),
+        _Fault("schedule to nothing", "moons", {_RATE: {"kind": "exponential", "initial": 0.3, "every": 5}}, _DECAY),
+        _Fault("schedule to nothing", "rings", {_RATE: {"kind": "inverse_time", "a": 0.005, "b": 1.0}}, _DECAY),
+        _Fault(
+            "schedule to nothing",
+            "friedman",
+            {_RATE: {"kind": "step_decay", "initial": 0.01, "factor": 0.01, "every": 10}},
+            _DECAY,
+        ),
+        _Fault("penalty enormous", "digits", {"regularization.l2": 1.0}, "regularization-too-strong, blind, vanishing"),
+        _Fault("penalty enormous", "wave", {"regularization.l2": 1.0}, "regularization-too-strong, blind, vanishing"),
+        _Fault("penalty enormous", "wine", {"regularization.l1": 0.5}, "regularization-too-strong, blind, vanishing"),
+        _Fault("clipped to nothing", "iris", {"training.clip": {"kind": "global_norm", "limit": 1e-4}}, _LOW),
+        _Fault("clipped to nothing", "friedman", {"training.clip": {"kind": "value", "limit": 1e-6}}, _LOW),
+        _Fault("one update an epoch", "rings", {"training.batch_size": "full", _EPOCHS: 10}, f"{_SHORT}, batch-size"),
+        _Fault("one update an epoch", "blobs", {"training.batch_size": "full", _EPOCHS: 8}, f"{_SHORT}, batch-size"),
+    ]
+
+
+def _layers(base: str, behind: str) -> dict[str, Any]:
+    """The base with an activation behind its last layer."""
+    return {"network.layers": [*bases()[base]["network"]["layers"], behind]}
+
+
+def _deep(base: str, depth: int, width: int, activation: str, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The base with other hidden layers."""
+    return {"network.layers": [*_stack(depth, width, activation), *_output(base)], **(more or {})}
+
+
+def _dropped(base: str, depth: int, width: int, activation: str) -> dict[str, Any]:
+    block = [f"dense {width}", activation, "dropout 0.95"]
+    return {"network.layers": [*block * depth, *_output(base)]}
+
+
+def _output(base: str) -> list[Any]:
+    layers = bases()[base]["network"]["layers"]
+    return layers[-1:] if layers[-1].startswith("dense") else layers[-2:]
+
+
+def _single(rate: float, epochs: int) -> dict[str, Any]:
+    return {"training.batch_size": 1, _EPOCHS: epochs, "optimizer": _momentum(rate)}
+
+
+def healthy() -> dict[str, Spec]:
+    """The bases as specs."""
+    return {name: spec_of(table, name) for name, table in bases().items()}
+
+
+def injected() -> dict[str, Injected]:
+    """All cases by their names."""
+    tables, found = bases(), {}
+    for number, fault in enumerate(_faults()):
+        table = copy.deepcopy(tables[fault.base])
+        for path, value in fault.changes.items():
+            set_value(table, path, value)
+        name = f"{number:02d} {fault.kind}: {fault.base}"
+        codes = tuple(fault.faults.split(", "))
+        found[name] = Injected(fault.kind, fault.base, spec_of(table, name), codes, fault.always)
+    return found
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, help="processes; one for each core unless given")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where runs are kept")
+    words = parser.parse_args()
+    cases = injected()
+    specs = healthy() | {name: case.spec for name, case in cases.items()}
+    found = outcomes(stays(specs, SEEDS), words.cache, words.jobs)
+    results = {
+        name: {
+            "base": case.base,
+            "kind": case.kind,
+            "faults": case.faults,
+            "always": case.always,
+            "seeds": [
+                {
+                    **found[name, seed]._asdict(),
+                    "counts": found[case.base, seed].learned and (case.always or not found[name, seed].learned),
+                }
+                for seed in SEEDS
+            ],
+        }
+        for name, case in cases.items()
+    }
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    learned = sum(found[name, seed].learned for name in bases() for seed in SEEDS)
+    counts = [sum(seed["counts"] for seed in result["seeds"]) for result in results.values()]
+    print(f"bases: {learned} of {len(bases()) * len(SEEDS)} runs learn")
+    print(f"faults: {sum(map(bool, counts))} of {len(counts)} cases count, with {sum(counts)} runs")
+
+
+if __name__ == "__main__":
+    main()

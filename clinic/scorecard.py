@@ -1,0 +1,349 @@
+"""The doctor's scorecard: what it says of runs that went wrong, and of runs that did not.
+
+    python clinic/scorecard.py [CASE ...] [--prove] [--seeds N] [--jobs N] [--cache FOLDER] [--json FILE]
+
+examines the run of each patient with each of its seeds, the healthy runs that calibration did not see, and the injected
+faults, prints the tables of README.md, and keeps them in scorecard.json. With cases: those patients alone, and nothing
+is kept. Runs are trained where the cache has them not yet (the first time: most of an hour).
+
+A patient's run is *ill* where it was published as faulty and did not learn with this seed. It is *healthy* where it
+learned, and was published as healthy or as a correction, or has no fault. learns.json says who learned. What is neither
+(a faulty network that learned all the same, a correction or a published healthy network that did not) is told apart and
+enters no rate.
+
+found        a finding of severity warning or higher has a code among the labelled faults, or of the family of one
+noticed      any finding of severity warning or higher
+cause right  the first cause's code is among the labelled faults, or of the family of one
+main right   the first cause's code is the main labelled fault, or of its family
+false alarm  a finding of severity warning or higher on a healthy run
+remedy right (--prove) what the doctor's proof repaired comes as far as the labelled correction on the way from the best
+             constant answer to what can be done (less 0.05, in the mean over the patient's seeds); where there is no
+             correction, it learns in most of its seeds
+
+A family are codes that name one and the same thing, seen at another stage: FAMILIES.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from joblib import Parallel, delayed
+
+import healthy
+import injected
+from learns import SEEDS, kept
+from make_data import make_data
+from register import patients
+from thalweg import load
+from thalweg.experiments.execution import cores
+from thalweg.spec import read_spec
+from ward import CACHE, Stay, stays, trained
+
+RESULTS = Path(__file__).parent / "scorecard.json"
+FAMILIES = (
+    {"lr-too-high", "step-too-long"},
+    {"lr-too-low", "step-too-short", "epochs-too-few", "decayed-rate"},
+    {"vanishing", "blind"},
+)
+
+
+class Card(NamedTuple):
+    """What the doctor said of a run: the codes of its causes, the root first, and of all findings above a note.
+
+    `ill` says what the run is: True, False, or None for what is neither.
+    """
+
+    name: str
+    seed: int
+    faults: tuple[str, ...]
+    ill: bool | None
+    causes: tuple[str, ...]
+    alarms: tuple[str, ...]
+
+    @property
+    def found(self) -> bool:
+        return any(fits(code, self.faults) for code in self.alarms)
+
+    @property
+    def noticed(self) -> bool:
+        return bool(self.alarms)
+
+    @property
+    def right(self) -> bool:
+        return any(fits(code, self.faults) for code in self.causes[:1])
+
+    @property
+    def main(self) -> bool:
+        return any(fits(code, self.faults[:1]) for code in self.causes[:1])
+
+
+def fits(code: str, faults: Iterable[str]) -> bool:
+    """Whether a code is one of the faults, or names the same thing as one of them.
+
+    >>> fits("step-too-long", ["lr-too-high"]), fits("lr-too-low", ["lr-too-high"])
+    (True, False)
+    """
+    return any(code == fault or any({code, fault} <= family for family in FAMILIES) for fault in faults)
+
+
+Said = tuple[tuple[str, ...], tuple[str, ...]]
+"""The codes of the causes, and of the findings above a note."""
+
+
+def examined(folder: Path) -> Said:
+    """What the doctor says of a run that lies in a folder."""
+    diagnosis = load(folder).diagnose()
+    alarms = dict.fromkeys(finding.code for finding in diagnosis.findings if finding.severity != "note")
+    return tuple(cause.finding.code for cause in diagnosis.causes), tuple(alarms)
+
+
+def examine(folders: Iterable[Path], jobs: int | None = None) -> dict[Path, Said]:
+    """What the doctor says of each of the runs; those of the same folder are examined once. Progress goes to stderr."""
+    once = list(dict.fromkeys(folders))
+    parallel = Parallel(min(jobs or len(cores()), len(once)), return_as="generator")
+    found = {}
+    for folder, said in zip(once, parallel(delayed(examined)(folder) for folder in once), strict=True):
+        found[folder] = said
+        print(f"examined: {len(found)} of {len(once)}", end="\r", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return found
+
+
+class _Run(NamedTuple):
+    """A run that is to be examined: its card without what the doctor says."""
+
+    stay: Stay
+    faults: tuple[str, ...]
+    ill: bool | None
+
+
+def _patients(cases: Sequence[str], seeds: int | None) -> Iterator[_Run]:
+    known = {patient.name: patient for patient in patients()}
+    verdicts = {v.patient.name: v for v in kept() if not cases or {v.patient.name, v.patient.case} & {*cases}}
+    for stay in stays({name: read_spec(str(known[name].path)) for name in verdicts}, range(seeds or SEEDS)):
+        patient = known[stay.name]
+        outcome = {outcome.seed: outcome for outcome in verdicts[stay.name].outcomes}.get(stay.seed)
+        if outcome is None:
+            continue
+        if patient.role == "faulty":
+            ill = (None if patient.faults else False) if outcome.learned else True
+        else:
+            ill = False if outcome.learned else None
+        yield _Run(stay, patient.faults, ill)
+
+
+def _healthy() -> Iterator[_Run]:
+    results = json.loads(healthy.RESULTS.read_text())
+    specs = {**healthy.examples(), **healthy.grid()}
+    chosen = {name: spec for name, spec in specs.items() if results[name]["learned"] and not healthy.calibrates(name)}
+    return (_Run(stay, (), False) for stay in stays(chosen))
+
+
+def _injected() -> Iterator[_Run]:
+    results = json.loads(injected.RESULTS.read_text())
+    cases = injected.injected()
+    for stay in stays({name: case.spec for name, case in cases.items()}, injected.SEEDS):
+        if results[stay.name]["seeds"][stay.seed]["counts"]:
+            yield _Run(stay, cases[stay.name].faults, True)
+
+
+def cards(runs: Iterable[_Run], cache: Path, jobs: int | None) -> list[Card]:
+    """What the doctor says of runs."""
+    wanted = list(runs)
+    folders = trained([run.stay for run in wanted], cache, jobs)
+    said = examine(folders.values(), jobs)
+    return [
+        Card(run.stay.name, run.stay.seed, run.faults, run.ill, *said[folders[run.stay.name, run.stay.seed]])
+        for run in wanted
+    ]
+
+
+class Rate(NamedTuple):
+    """How many of how many."""
+
+    count: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.total} ({self.count / self.total:.0%})" if self.total else "-"
+
+
+def rate(cards: Iterable[Card], says: Callable[[Card], bool]) -> Rate:
+    """Of how many cards it is so."""
+    answers = [says(card) for card in cards]
+    return Rate(sum(answers), len(answers))
+
+
+class Kind(NamedTuple):
+    """How the doctor does on injected faults of a kind: cases, their runs, and rates over the runs."""
+
+    kind: str
+    cases: int
+    runs: int
+    found: int
+    noticed: int
+    right: int
+    main: int
+
+
+def kinds(cards: Sequence[Card]) -> list[Kind]:
+    """The injected faults by kind: what this set is for. Its single cases are told by nobody."""
+    cases = injected.injected()
+    found = []
+    for kind in dict.fromkeys(case.kind for case in cases.values()):
+        own = [card for card in cards if cases[card.name].kind == kind]
+        sums = (sum(getattr(card, name) for card in own) for name in ("found", "noticed", "right", "main"))
+        if own:
+            found.append(Kind(kind, len({card.name for card in own}), len(own), *sums))
+    return found
+
+
+class Scorecard(NamedTuple):
+    """All that was found."""
+
+    patients: list[Card]
+    healthy: list[Card]
+    injected: list[Kind]
+
+    def described(self) -> dict[str, object]:
+        """Itself as JSON holds it."""
+        return {name: [entry._asdict() for entry in entries] for name, entries in self._asdict().items()}
+
+
+def kept_scorecard(file: Path = RESULTS) -> Scorecard:
+    """The scorecard that a file holds."""
+    told = json.loads(file.read_text())
+    return Scorecard(
+        [_card(**card) for card in told["patients"]],
+        [_card(**card) for card in told["healthy"]],
+        [Kind(**kind) for kind in told["injected"]],
+    )
+
+
+def _card(
+    name: str, seed: int, faults: Sequence[str], ill: bool | None, causes: Sequence[str], alarms: Sequence[str]
+) -> Card:
+    return Card(name, seed, tuple(faults), ill, tuple(causes), tuple(alarms))
+
+
+def report(card: Scorecard) -> str:
+    """The scorecard as Markdown."""
+    parts = [summary(card), by_patient(card.patients)]
+    if card.injected:
+        parts.append(by_kind(card.injected))
+    return "\n\n".join(parts)
+
+
+def summary(card: Scorecard) -> str:
+    """The rates, with what is asked for and what is published."""
+    ill = [one for one in card.patients if one.ill]
+    well = [one for one in card.patients if one.ill is False]
+    shipped = [one for one in card.healthy if one.name.startswith("example")]
+    grid = [one for one in card.healthy if not one.name.startswith("example")]
+    rows = [
+        _rates("found", ill, lambda c: c.found, "95 %", "92 % (24 of 26), the best of four"),
+        _rates("noticed", ill, lambda c: c.noticed, "", ""),
+        _rates("cause right", ill, lambda c: c.right, "85 %", "85 % located, 69 % the place of the fix"),
+        _rates("main right", ill, lambda c: c.main, "", ""),
+        _rates(
+            "false alarms: corrections, published healthy", well, lambda c: c.noticed, "5 %", "1 to 4 of 36 (plane)"
+        ),
+        _rates("false alarms: shipped examples", shipped, lambda c: c.noticed, "5 %", ""),
+        _rates("false alarms: healthy grid, the unseen half", grid, lambda c: c.noticed, "5 %", "36 %, 72 %"),
+    ]
+    return _table(("", "first seed", "all seeds", "asked for", "published detectors"), rows)
+
+
+def _rates(
+    what: str, cards: Sequence[Card], says: Callable[[Card], bool], asked: str, published: str
+) -> tuple[object, ...]:
+    first: dict[str, Card] = {}
+    for card in sorted(cards, key=lambda card: card.seed):
+        first.setdefault(card.name, card)
+    return what, rate(first.values(), says), rate(cards, says), asked, published
+
+
+def by_patient(cards: Sequence[Card]) -> str:
+    """A table of those that are ill, one of the healthy ones, and one of the rest."""
+    names = dict.fromkeys(card.name for card in sorted(cards, key=lambda card: card.name))
+    own = {name: [card for card in cards if card.name == name] for name in names}
+    ill, well, rest = [], [], []
+    for name in names:
+        sick = [card for card in own[name] if card.ill]
+        fine = [card for card in own[name] if card.ill is False]
+        neither = [card for card in own[name] if card.ill is None]
+        labels = ", ".join(own[name][0].faults) or "none"
+        if sick:
+            counts = (sum(getattr(card, what) for card in sick) for what in ("found", "right", "main"))
+            ill.append((name, labels, len(sick), *counts, _first(sick)))
+        if fine:
+            well.append((name, len(fine), sum(card.noticed for card in fine), _first(fine)))
+        if neither:
+            rest.append((name, labels, len(neither), sum(card.noticed for card in neither), _first(neither)))
+    tables = [
+        (("ill", "labelled", "runs", "found", "cause right", "main right", "first cause"), ill),
+        (("healthy", "runs", "false alarms", "first cause"), well),
+        (("neither", "labelled", "runs", "noticed", "first cause"), rest),
+    ]
+    return "\n\n".join(_table(head, rows) for head, rows in tables if rows)
+
+
+def _first(cards: Sequence[Card]) -> str:
+    counts = Counter(card.causes[0] if card.causes else "-" for card in cards)
+    return ", ".join(f"{code} ({count})" for code, count in counts.most_common())
+
+
+def by_kind(kinds: Sequence[Kind]) -> str:
+    """A table of the injected faults."""
+    total = Kind("all", *map(sum, zip(*(kind[1:] for kind in kinds), strict=True)))
+    rows = [
+        (kind.kind, kind.cases, kind.runs, *(Rate(count, kind.runs) for count in kind[3:])) for kind in (*kinds, total)
+    ]
+    return _table(("injected", "cases", "runs", "found", "noticed", "cause right", "main right"), rows)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="cases or patients; without any, all there is")
+    parser.add_argument("--seeds", type=int, help="the first so many seeds of a patient; all unless given")
+    parser.add_argument("--jobs", type=int, help="processes; one for each core unless given")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where runs are kept")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="the file of results")
+    words = parser.parse_args()
+    unknown = {*words.cases} - {p.case for p in patients()} - {p.name for p in patients()}
+    if unknown:
+        parser.error(f"no case and no patient is called {', '.join(sorted(unknown))}")
+    make_data()
+    runs = list(_patients(words.cases, words.seeds))
+    if not words.cases:
+        runs += [*_healthy(), *_injected()]
+    found = cards(runs, words.cache, words.jobs)
+    sets = {name: [card for card in found if card.name in names] for name, names in _names().items()}
+    whole = Scorecard(sets["patients"], sets["healthy"], kinds(sets["injected"]))
+    if not words.cases:
+        words.json.write_text(json.dumps(whole.described(), indent=1) + "\n")
+    print(report(whole))
+
+
+def _names() -> dict[str, set[str]]:
+    return {
+        "patients": {patient.name for patient in patients()},
+        "healthy": {*healthy.examples(), *healthy.grid()},
+        "injected": {*injected.injected()},
+    }
+
+
+if __name__ == "__main__":
+    main()
