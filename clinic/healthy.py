@@ -33,6 +33,7 @@ SEED = 0
 # The deep ones are no toys any more: they need something that keeps signals alive, or start values alone and width.
 SHALLOW, DEEP = 2, 8
 UPDATES = 1200
+SMALL = 200
 
 # Rows for training, and the section of the data: inputs of the order of 1.
 DATA: dict[str, tuple[int, dict[str, Any]]] = {
@@ -120,11 +121,11 @@ def _spec(
         "data": {**whole, "validation": 0.1, "test": 0.2},
         "network": {"layers": _layers(data, activation, depth, width, body, dropout, number)},
         "optimizer": {"kind": optimizer, "learning_rate": rate},
-        # In NumPy a small network is trained before a program for it would be compiled.
         "training": {
             "epochs": max(10, -(-updates // per_epoch)),
             "batch_size": batch,
-            "engine": "eager",
+            # In NumPy a small network is trained before a program for it would be compiled.
+            "engine": "eager" if depth * width <= SMALL else "compiled",
             "precision": "float32",
         },
     }

@@ -1,10 +1,11 @@
 """The doctor's scorecard: what it says of runs that went wrong, and of runs that did not.
 
-    python clinic/scorecard.py [CASE ...] [--prove] [--seeds N] [--jobs N] [--cache FOLDER] [--json FILE]
+    python clinic/scorecard.py [CASE ...] [--prove [--minutes M]] [--seeds N] [--jobs N] [--cache FOLDER] [--json FILE]
 
 examines the run of each patient with each of its seeds, the healthy runs that calibration did not see, and the injected
 faults, prints the tables of README.md, and keeps them in scorecard.json. With cases: those patients alone, and nothing
-is kept. Runs are trained where the cache has them not yet (the first time: most of an hour).
+is kept. Runs are trained where the cache has them not yet: the first time takes most of an hour, the next ones minutes.
+The repairs are those of the last --prove.
 
 A patient's run is *ill* where it was published as faulty and did not learn with this seed. It is *healthy* where it
 learned, and was published as healthy or as a correction, or has no fault. learns.json says who learned. What is neither
@@ -16,9 +17,9 @@ noticed      any finding of severity warning or higher
 cause right  the first cause's code is among the labelled faults, or of the family of one
 main right   the first cause's code is the main labelled fault, or of its family
 false alarm  a finding of severity warning or higher on a healthy run
-remedy right (--prove) what the doctor's proof repaired comes as far as the labelled correction on the way from the best
+remedy right (--prove) what the proof has repaired comes as far as the labelled correction on the way from the best
              constant answer to what can be done (less 0.05, in the mean over the patient's seeds); where there is no
-             correction, it learns in most of its seeds
+             correction, it learns in most of its seeds. Where nothing helped, the program stays what it was
 
 A family are codes that name one and the same thing, seen at another stage: FAMILIES.
 """
@@ -37,15 +38,18 @@ from joblib import Parallel, delayed
 
 import healthy
 import injected
-from learns import SEEDS, kept
+from learns import SEEDS, SHARE, Outcome, Range, kept
 from make_data import make_data
-from register import patients
+from register import FOLDER, patients
 from thalweg import load
 from thalweg.experiments.execution import cores
-from thalweg.spec import read_spec
-from ward import CACHE, Stay, stays, trained
+from thalweg.proof import prove
+from thalweg.spec import WholeSpec, read_spec
+from ward import CACHE, Stay, outcomes, stays, trained
 
 RESULTS = Path(__file__).parent / "scorecard.json"
+# As well as the correction is this much less of the way, or more.
+MARGIN = 0.05
 FAMILIES = (
     {"lr-too-high", "step-too-long"},
     {"lr-too-low", "step-too-short", "epochs-too-few", "decayed-rate"},
@@ -204,12 +208,84 @@ def kinds(cards: Sequence[Card]) -> list[Kind]:
     return found
 
 
+class Repair(NamedTuple):
+    """What the proof made of a patient: the remedies that it kept, and how far that comes, with each seed.
+
+    `shares` are shares of the way from the best constant answer to what can be done, `correction` the mean of those of
+    the labelled correction, None where there is none.
+    """
+
+    name: str
+    kept: tuple[str, ...]
+    shares: tuple[float, ...]
+    correction: float | None
+
+    @property
+    def share(self) -> float:
+        """The mean over the seeds."""
+        return sum(self.shares) / len(self.shares)
+
+    @property
+    def right(self) -> bool:
+        """Whether it does as well as the labelled correction; without one, whether it learns in most of its seeds."""
+        if self.correction is None:
+            return 2 * sum(share >= SHARE for share in self.shares) > len(self.shares)
+        return self.share >= self.correction - MARGIN
+
+
+def repairs(cards: Iterable[Card], cache: Path, jobs: int | None, minutes: float) -> list[Repair]:
+    """What the proofs make of the ill patients, by the examination of the first seed with which each is ill."""
+    verdicts = {verdict.patient.name: verdict for verdict in kept()}
+    first: dict[str, Card] = {}
+    for card in sorted(cards, key=lambda card: card.seed):
+        if card.ill:
+            first.setdefault(card.name, card)
+    found = []
+    for name, card in sorted(first.items()):
+        verdict = verdicts[name]
+        twin = verdicts.get(f"{verdict.patient.case}-correction")
+        correction = twin and _mean([_share(twin.rows, outcome) for outcome in twin.outcomes])
+        labels, spec = _repaired(name, card.seed, cache, jobs, minutes)
+        if spec is None:
+            shares = tuple(_share(verdict.rows, outcome) for outcome in verdict.outcomes)
+        else:
+            wanted = stays({name: spec}, [outcome.seed for outcome in verdict.outcomes])
+            shares = tuple(_share(verdict.rows, outcome) for outcome in outcomes(wanted, cache, jobs).values())
+        found.append(Repair(name, labels, shares, correction))
+        print(found[-1], file=sys.stderr, flush=True)
+    return found
+
+
+def _repaired(
+    name: str, seed: int, cache: Path, jobs: int | None, minutes: float
+) -> tuple[tuple[str, ...], WholeSpec | None]:
+    """The remedies that the proof keeps, and the spec that they make; None where none helps."""
+    spec = read_spec(str(FOLDER / f"{name}.toml"))
+    stay = stays({name: spec}, [seed])
+    run = load(trained(stay, cache, jobs)[name, seed])
+    remedies = run.diagnose().remedies
+    if not remedies:
+        return (), None
+    proof = prove(run.spec, remedies, jobs=jobs, minutes=minutes, folder=cache / "proofs" / name)
+    return proof.chosen, proof.repaired
+
+
+def _share(rows: Range, outcome: Outcome) -> float:
+    """How far an outcome came; what diverged, or is worse than the constant answer, went nowhere."""
+    return 0.0 if outcome.diverged else min(max(rows.share(outcome.score), 0.0), 1.0)
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers)
+
+
 class Scorecard(NamedTuple):
     """All that was found."""
 
     patients: list[Card]
     healthy: list[Card]
     injected: list[Kind]
+    repairs: list[Repair]
 
     def described(self) -> dict[str, object]:
         """Itself as JSON holds it."""
@@ -223,6 +299,7 @@ def kept_scorecard(file: Path = RESULTS) -> Scorecard:
         [_card(**card) for card in told["patients"]],
         [_card(**card) for card in told["healthy"]],
         [Kind(**kind) for kind in told["injected"]],
+        [_repair(**repair) for repair in told["repairs"]],
     )
 
 
@@ -232,9 +309,15 @@ def _card(
     return Card(name, seed, tuple(faults), ill, tuple(causes), tuple(alarms))
 
 
+def _repair(name: str, kept: Sequence[str], shares: Sequence[float], correction: float | None) -> Repair:
+    return Repair(name, tuple(kept), tuple(shares), correction)
+
+
 def report(card: Scorecard) -> str:
     """The scorecard as Markdown."""
     parts = [summary(card), by_patient(card.patients)]
+    if card.repairs:
+        parts.append(by_repair(card.repairs))
     if card.injected:
         parts.append(by_kind(card.injected))
     return "\n\n".join(parts)
@@ -299,6 +382,21 @@ def _first(cards: Sequence[Card]) -> str:
     return ", ".join(f"{code} ({count})" for code, count in counts.most_common())
 
 
+def by_repair(repairs: Sequence[Repair]) -> str:
+    """A table of the proven repairs."""
+    rows = [
+        (
+            repair.name,
+            "; ".join(repair.kept) or "nothing helped",
+            f"{repair.share:.2f}",
+            "-" if repair.correction is None else f"{repair.correction:.2f}",
+            "yes" if repair.right else "no",
+        )
+        for repair in repairs
+    ]
+    return _table(("repaired", "by", "share of the way", "that of the correction", "right"), rows)
+
+
 def by_kind(kinds: Sequence[Kind]) -> str:
     """A table of the injected faults."""
     total = Kind("all", *map(sum, zip(*(kind[1:] for kind in kinds), strict=True)))
@@ -317,6 +415,8 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", metavar="CASE", help="cases or patients; without any, all there is")
+    parser.add_argument("--prove", action="store_true", help="also try the remedies, and score what they repair")
+    parser.add_argument("--minutes", type=float, default=5.0, help="the time for each proof")
     parser.add_argument("--seeds", type=int, help="the first so many seeds of a patient; all unless given")
     parser.add_argument("--jobs", type=int, help="processes; one for each core unless given")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where runs are kept")
@@ -331,7 +431,10 @@ def main() -> None:
         runs += [*_healthy(), *_injected()]
     found = cards(runs, words.cache, words.jobs)
     sets = {name: [card for card in found if card.name in names] for name, names in _names().items()}
-    whole = Scorecard(sets["patients"], sets["healthy"], kinds(sets["injected"]))
+    proven = kept_scorecard(words.json).repairs if words.json.exists() and not words.cases else []
+    if words.prove:
+        proven = repairs(sets["patients"], words.cache, words.jobs, words.minutes)
+    whole = Scorecard(sets["patients"], sets["healthy"], kinds(sets["injected"]), proven)
     if not words.cases:
         words.json.write_text(json.dumps(whole.described(), indent=1) + "\n")
     print(report(whole))

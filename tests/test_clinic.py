@@ -1,6 +1,7 @@
 """The patients of the clinic are what their records say, as far as seconds can show it."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -8,13 +9,18 @@ import polars
 import pytest
 from polars.testing import assert_frame_equal
 
+import healthy
+import injected
 from learns import SHARE, Range, kept, range_of, seeds_of, table
 from make_data import ARRAYS, DATA, TABLES, make_data
 from register import patients, read_patient
+from rows import ROWS
+from scorecard import FAMILIES, Card, Kind, Rate, Repair, Scorecard, fits, kept_scorecard, rate, report
 from thalweg.data import Dataset
-from thalweg.probes import Off
-from thalweg.spec import completed, read_spec
+from thalweg.probes import Off, Standard
+from thalweg.spec import Spec, completed, read_spec
 from thalweg.trainer import check, run_spec
+from ward import outcomes, stays, trained
 
 PATIENTS = {patient.name: patient for patient in patients()}
 ROLES = {"faulty": 31, "correction": 13, "healthy": 8}
@@ -189,3 +195,164 @@ def test_long_trainings_are_tried_with_fewer_seeds():
     whole = completed(spec, spec.data.load(0).train)
     assert seeds_of(whole, rows=400) == 3
     assert seeds_of(dataclasses.replace(whole, training=dataclasses.replace(whole.training, epochs=400)), rows=400) == 5
+
+
+TINY = {"data": "xor", "network": ["dense 2"], "training": {"epochs": 2, "engine": "eager"}}
+
+
+def test_a_run_is_trained_once(tmp_path, capsys):
+    wanted = stays({"xor": Spec.of(TINY)}, [0, 1])
+    folders = trained(wanted, tmp_path, jobs=1)
+    assert len({*folders.values()}) == 2
+    assert "1 of 2: xor, seed 0" in capsys.readouterr().err
+    assert trained(wanted, tmp_path, jobs=1) == folders
+    assert not capsys.readouterr().err
+    assert [outcome.learned for outcome in outcomes(wanted, tmp_path).values()] == [False, False]
+
+
+def test_a_run_is_found_by_what_decides_it(tmp_path):
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        polars.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "y": ["a", "b", "a", "b"]}).write_csv(tmp_path / place / "a.csv")
+
+    def key(place, **training):
+        data = {"source": str(tmp_path / place / "a.csv"), "target": "y", "validation": 0, "test": 0}
+        return stays({"a": Spec.of({"data": data, "training": training})})[0].key
+
+    assert key("here") == key("there")
+    assert len({key("here"), key("here", seed=1), key("here", epochs=3)}) == 3
+
+
+@pytest.mark.parametrize("specs", [healthy.grid, lambda: {n: c.spec for n, c in injected.injected().items()}])
+def test_healthy_and_injected_specs_fit_their_data(specs):
+    splits = {}
+    for spec in specs().values():
+        data = json.dumps(spec.data.describe(), sort_keys=True)
+        splits[data] = splits.get(data) or spec.data.load(seed=0)
+        check(completed(spec, splits[data].train), splits[data])
+
+
+def test_the_grid_is_as_wide_as_it_says():
+    grid = healthy.grid()
+    calibrating = [name for name in grid if healthy.calibrates(name)]
+    assert len(calibrating) == len(grid) / 2
+    assert not any(map(healthy.calibrates, healthy.examples()))
+    for part in (calibrating, grid.keys() - {*calibrating}):
+        words = [name.split() for name in part]
+        assert {word[1] for word in words} == healthy.DATA.keys()
+        assert {word[2] for word in words} == healthy.STARTS.keys()
+        assert {word[5] for word in words} == healthy.RATES.keys()
+        sizes = [tuple(map(int, word[3].split("x"))) for word in words]
+        assert {1, 16} <= {depth for depth, _ in sizes}
+        assert {5, 128} <= {width for _, width in sizes}
+
+
+def test_rows_have_the_fault_that_their_name_says():
+    for name in ("moons-doubled", "wine-doubled", "friedman-doubled"):
+        x, _ = ROWS[name]()
+        assert len(np.unique(x, axis=0)) <= len(x) / 2
+    for name in ("ten-blobs-sorted", "wine-sorted"):
+        _, y = ROWS[name]()
+        assert (np.diff(y) >= 0).all()
+    for name in ("iris-permuted", "cancer-permuted", "wave-permuted"):
+        x, y = ROWS[name]()
+        data = Dataset(x, y[:, None], "regression") if y.dtype.kind == "f" else Dataset(x, y, "classification")
+        assert range_of(data).share(0.9) == 0
+
+
+def test_who_counts_is_kept():
+    learned = json.loads(healthy.RESULTS.read_text())
+    assert learned.keys() == {*healthy.examples(), *healthy.grid()}
+    assert sum(outcome["learned"] for outcome in learned.values()) > 0.8 * len(learned)
+    assert [name for name, outcome in learned.items() if name[0] == "e" and not outcome["learned"]] == [
+        "example deep-plain"
+    ]
+    counts = json.loads(injected.RESULTS.read_text())
+    cases = injected.injected()
+    assert counts.keys() == cases.keys()
+    for name, result in counts.items():
+        assert (result["kind"], result["faults"]) == (cases[name].kind, list(cases[name].faults))
+
+
+@pytest.mark.parametrize(("code", "faults", "expected"), [
+    ("lr-too-high", ("lr-too-high",), True),
+    ("step-too-long", ("loss", "lr-too-high"), True),
+    ("lr-too-low", ("lr-too-high",), False),
+    ("init-too-small", ("init-too-large",), False),
+    ("loss", (), False),
+])  # fmt: skip
+def test_a_code_fits_faults_by_its_family(code, faults, expected):
+    assert fits(code, faults) == expected
+
+
+def test_no_code_has_two_families():
+    codes = [code for family in FAMILIES for code in family]
+    assert len(codes) == len({*codes})
+
+
+def test_a_card_is_rated():
+    card = Card("a", 0, ("loss", "lr-too-low"), True, ("epochs-too-few", "loss"), ("epochs-too-few", "loss"))
+    assert (card.found, card.noticed, card.right, card.main) == (True, True, True, False)
+    beside = card._replace(causes=("leak",), alarms=("leak",))
+    assert (beside.found, beside.noticed, beside.right, beside.main) == (False, True, False, False)
+    silent = card._replace(causes=(), alarms=())
+    assert (silent.found, silent.noticed, silent.right, silent.main) == (False, False, False, False)
+    assert str(rate([card, beside, silent], lambda c: c.found)) == "1 of 3 (33%)"
+    assert str(Rate(0, 0)) == "-"
+
+
+@pytest.mark.parametrize(("shares", "correction", "right"), [
+    ((1.0, 0.8), 0.94, True),
+    ((1.0, 0.8), 0.96, False),
+    ((0.0, 0.0), 0.0, True),
+    ((0.8, 0.8, 0.1), None, True),
+    ((0.8, 0.1), None, False),
+])  # fmt: skip
+def test_a_repair_is_as_good_as_the_correction_or_learns(shares, correction, right):
+    assert Repair("a", ("x",), shares, correction).right == right
+
+
+def test_a_scorecard_is_told_and_kept(tmp_path):
+    ill = Card("B-1", 0, ("exploding",), True, ("exploding",), ("exploding",))
+    well = Card("H-1", 0, (), False, (), ())
+    shown = Card("example rings", 0, (), False, ("leak",), ("leak",))
+    card = Scorecard([ill, well], [shown], [Kind("k", 1, 2, 2, 2, 1, 0)], [Repair("B-1", ("x",), (1.0,), None)])
+    file = tmp_path / "card.json"
+    file.write_text(json.dumps(card.described()))
+    assert kept_scorecard(file) == card
+    text = report(card)
+    assert "| found | 1 of 1 (100%)" in text
+    assert "| false alarms: shipped examples | 1 of 1 (100%)" in text
+    assert "| k | 1 | 2 | 2 of 2 (100%) | 2 of 2 (100%) | 1 of 2 (50%) | 0 of 2 (0%) |" in text
+    assert "| B-1 | x | 1.00 | - | yes |" in text
+
+
+def test_the_kept_scorecard_is_that_of_the_patients_and_of_the_readme():
+    card = kept_scorecard()
+    outcomes = {(verdict.patient.name, o.seed): o for verdict in kept() for o in verdict.outcomes}
+    assert {(one.name, one.seed) for one in card.patients} == outcomes.keys()
+    for one in card.patients:
+        patient, learned = PATIENTS[one.name], outcomes[one.name, one.seed].learned
+        assert one.faults == patient.faults
+        assert one.ill is not True or (patient.role == "faulty" and not learned)
+        assert one.ill is not False or learned
+    results = json.loads(healthy.RESULTS.read_text())
+    unseen = {name for name, outcome in results.items() if outcome["learned"] and not healthy.calibrates(name)}
+    assert {one.name for one in card.healthy} == unseen
+    assert report(card) in (DATA.parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["44066044-faulty", "39525358-faulty", "B-blob-0448d813", "B-circle-f476c610"])
+def test_the_cause_is_told(name):
+    spec = read_spec(str(PATIENTS[name].path))
+    found = run_spec(dataclasses.replace(spec, probes=Standard())).diagnose()
+    assert not found.healthy
+    assert fits(found.causes[0].finding.code, PATIENTS[name].faults)
+
+
+@pytest.mark.parametrize("name", ["44066044-correction", "H-circle-b060fc17"])
+def test_who_learns_gets_a_clean_bill(name):
+    spec = read_spec(str(PATIENTS[name].path))
+    found = run_spec(dataclasses.replace(spec, probes=Standard())).diagnose()
+    assert found.healthy
+    assert found.evidence
