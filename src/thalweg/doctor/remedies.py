@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..layers import Activation, Dense, Dropout, Softmax
+from ..network import default_initializer
 from ..parts import Layer
 from .case import Case, is_activation
 from .findings import Remedy
@@ -13,16 +15,17 @@ from .findings import Remedy
 _REGRESSION_LOSSES = ("mean_squared_error", "half_mean_squared_error", "mean_absolute_error", "huber", "squared_error")
 
 
-def _network(case: Case, change: Callable[[int, Layer], Any]) -> tuple[str, Any]:
-    """The network with some layers changed: None leaves one out, a dictionary or a word stands in its place."""
-    described = case.network.describe()
-    layers = [change(index, layer) for index, layer in enumerate(case.network.layers)]
-    kept = [
-        told if made is layer else made
-        for told, made, layer in zip(described["layers"], layers, case.network.layers, strict=True)
-        if made is not None
-    ]
-    return "network", {**described, "layers": kept}
+def _layers(case: Case, change: Callable[[int, Layer], Layer]) -> tuple[tuple[str, Any], ...]:
+    """The layers that a change makes others of, each at its own place, so that remedies of other layers go with it."""
+    changed = ((index, layer, change(index, layer)) for index, layer in enumerate(case.network.layers))
+    return tuple((f"network.layers.{index}", made.describe()) for index, layer, made in changed if made != layer)
+
+
+def _begun(layer: Layer, following: Sequence[Layer]) -> Layer:
+    """A dense layer with the start that suits what follows."""
+    if not isinstance(layer, Dense):
+        return layer
+    return dataclasses.replace(layer, init=default_initializer(following), bias_init=None)
 
 
 def suited_output(case: Case) -> tuple[str, str]:
@@ -39,11 +42,10 @@ def output(case: Case) -> Remedy:
     """The last activation, and the loss, that suit the task."""
     kind, loss = suited_output(case)
     last = len(case.network.layers) - 1
-    replaced = isinstance(case.network.layers[-1], Activation | Softmax)
-    path, network = _network(case, lambda index, layer: kind if replaced and index == last else layer)
-    if not replaced:
-        network["layers"].append(kind)
-    changes: tuple[tuple[str, Any], ...] = ((path, network),)
+    changes = _layers(case, lambda index, layer: Layer.of(kind) if index == last else layer)
+    if not isinstance(case.network.layers[-1], Activation | Softmax):
+        network = case.network.describe()
+        changes = (("network", {**network, "layers": [*network["layers"], kind]}),)
     if loss != case.spec.loss.kind:
         changes += (("loss", loss),)
     return Remedy(f"{kind} as the output, with {loss.replace('_', ' ')}", changes)
@@ -51,36 +53,29 @@ def output(case: Case) -> Remedy:
 
 def hidden(case: Case, kind: str) -> Remedy:
     """Another hidden activation, with the start of weights that suits it."""
-    places = set(case.hidden)
-    _, network = _network(case, lambda index, layer: kind if index in places else _plain(layer))
-    return Remedy(f"{kind.replace('_', ' ')} units, with weights that start to suit them", (_bare(network),))
+    new = Layer.of(kind)
+    layers = [new if index in case.hidden else layer for index, layer in enumerate(case.network.layers)]
+
+    def change(index: int, layer: Layer) -> Layer:
+        return new if index in case.hidden else _begun(layer, layers[index + 1 :])
+
+    return Remedy(f"{kind.replace('_', ' ')} units, with a start that suits them", _layers(case, change))
 
 
 def init(case: Case) -> Remedy:
     """The start of weights that suits the activations."""
-    _, network = _network(case, lambda index, layer: _plain(layer))
-    return Remedy("weights that start to suit the activations", (_bare(network),))
+    layers = case.network.layers
+    changes = _layers(case, lambda index, layer: _begun(layer, layers[index + 1 :]))
+    return Remedy("weights that start to suit the activations", changes)
 
 
 def normalized(case: Case) -> Remedy:
-    """Batch normalisation behind every hidden dense layer, and weights that start to suit the activations."""
-    places = set(case.hidden)
-    _, network = _network(case, lambda index, layer: _plain(layer))
+    """Batch normalisation before every hidden activation."""
+    described = case.network.describe()
     layers: list[Any] = []
-    for index, told in enumerate(network["layers"]):
-        layers += ["batch_norm", told] if index in places else [told]
-    return Remedy("batch normalisation before each hidden activation", (_bare({**network, "layers": layers}),))
-
-
-def _plain(layer: Layer) -> Any:
-    """A dense layer without an initializer of its own."""
-    if not isinstance(layer, Dense) or (layer.init is None and layer.bias_init is None):
-        return layer
-    return {"kind": "dense", "width": layer.width}
-
-
-def _bare(network: dict[str, Any]) -> tuple[str, Any]:
-    return "network", {key: value for key, value in network.items() if key not in ("init", "bias_init")}
+    for index, told in enumerate(described["layers"]):
+        layers += ["batch_norm", told] if index in case.hidden else [told]
+    return Remedy("batch normalisation before each hidden activation", (("network", {**described, "layers": layers}),))
 
 
 def scale(case: Case) -> Remedy:
@@ -120,8 +115,8 @@ def shuffled(case: Case) -> Remedy:
 
 def dropout(case: Case, share: float) -> Remedy:
     """Less dropout."""
-    path, network = _network(case, lambda index, layer: f"dropout {share}" if isinstance(layer, Dropout) else layer)
-    return Remedy(f"dropout of {share}", ((path, network),))
+    changes = _layers(case, lambda index, layer: Dropout(share) if isinstance(layer, Dropout) else layer)
+    return Remedy(f"dropout of {share}", changes)
 
 
 def weaker(case: Case) -> Remedy:
