@@ -198,24 +198,25 @@ class Run:
         >>> run.diagnose().causes[0].finding.code
         'output-activation'
         """
+        return diagnose(self.case)
+
+    @property
+    def case(self) -> Case:
+        """What the doctor examines. Loads the data again if the run came from a folder."""
         split = self.split or self.spec.data.load(self.spec.training.seed)
-        train = Case.rows_of(split.train)
-        assert train is not None
-        return diagnose(
-            Case(
-                self.spec,
-                train,
-                Case.rows_of(split.validation),
-                len(split.train),
-                self.per_epoch,
-                self.preprocessing.feature_names,
-                self.history,
-                self.measures,
-                self.observations,
-                self.params,
-                self.state.layers,
-                self.diverged,
-            )
+        return Case(
+            self.spec,
+            next(iter(split.train.parts())),
+            next(iter(split.validation.parts())) if split.validation else None,
+            len(split.train),
+            self.per_epoch,
+            self.preprocessing.feature_names,
+            self.history,
+            self.measures,
+            self.observations,
+            self.params,
+            self.state.layers,
+            self.diverged,
         )
 
     def figures(self) -> list[Any]:

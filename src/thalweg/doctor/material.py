@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import Tree
-from ..data import Dataset, Streamed
+from ..data import Dataset
 from ..inspection import inspect
 from ..layers import Activation, Dense, Identity, Sigmoid, Softmax, Tanh
 from ..network import Network
@@ -94,11 +94,6 @@ class Material:
     params: Tree | None = None
     layers: Tree | None = None
     diverged: str = ""
-
-    @staticmethod
-    def rows_of(data: Dataset | Streamed | None) -> Dataset | None:
-        """Rows in memory: themselves, or the first part of what streams."""
-        return None if data is None else next(iter(data.parts()))
 
     # The rows ---------------------------------------------------------------------------------------------------------
 
