@@ -42,7 +42,6 @@ QUANTITIES = (
     "moved",
     "updates",
     "worst_loss",
-    "last_loss",
     "late_rate",
     "penalty",
     "dead_at_end",
@@ -281,11 +280,6 @@ class Case(Material):
         """The largest loss after the first epoch, as a multiple of that of the best constant answer."""
         later = self.losses[1:]
         return float(np.nanmax(later)) / self.constant_loss if len(later) and self.constant_loss > 0 else _NOTHING
-
-    @cached_property
-    def last_loss(self) -> float:
-        """The last loss, as a multiple of that of the best constant answer."""
-        return float(self.losses[-1]) / self.constant_loss if len(self.losses) and self.constant_loss > 0 else _NOTHING
 
     @cached_property
     def late_rate(self) -> float:

@@ -36,7 +36,7 @@ def divergence(case: Case) -> Iterator[Finding]:
 def long_steps(case: Case) -> Iterator[Finding]:
     """Steps that are too long."""
     signs = []
-    if case.worst_loss > normal("worst_loss").high or case.last_loss > max(normal("last_loss").high, 1.5):
+    if case.worst_loss > max(normal("worst_loss").high, _WORSE * case.first_loss):
         worst = case.worst_loss * case.constant_loss
         signs.append(
             f"a loss of up to {worst:.3g} after the first epoch, where a constant answer has {case.constant_loss:.3g}"

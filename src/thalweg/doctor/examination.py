@@ -33,8 +33,8 @@ def _evidence(case: Case) -> Iterator[str]:
     if learned and np.isfinite(learned.share):
         yield (
             f"it came {learned.share:.0%} of the way from the best constant answer ({learned.measure} "
-            f"{learned.constant:.3g}) to what can be done on these rows ({learned.attainable:.3g}), where {LEARNED:.0%} "
-            "would do"
+            f"{learned.constant:.3g}) to what can be done on these rows ({learned.attainable:.3g}), "
+            f"where {LEARNED:.0%} would do"
         )
     if len(case.start.dense) > 1:
         yield f"at the start the first layer gets {case.start.flow:.2g} of the gradient of the last"

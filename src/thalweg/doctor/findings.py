@@ -93,8 +93,10 @@ class Diagnosis:
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
-        """The remedies of the causes, those of the root first, each once."""
-        found = {remedy.label: remedy for cause in self.causes for remedy in cause.finding.remedies}
+        """The remedies of the causes, those of the root first, then those of what they explain, each once."""
+        findings = [cause.finding for cause in self.causes]
+        findings += [finding for cause in self.causes for finding in cause.explains]
+        found = {remedy.label: remedy for finding in findings for remedy in finding.remedies}
         return tuple(found.values())
 
     def describe(self) -> dict[str, Any]:
