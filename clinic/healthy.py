@@ -22,12 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from rows import source
+from thalweg import load
+from thalweg.experiments.execution import cores
 from thalweg.spec import Spec, example_names, read_spec
 from ward import CACHE, outcomes, stays
 
 RESULTS = Path(__file__).parent / "healthy.json"
+NORMAL = Path(__file__).parents[1] / "src" / "thalweg" / "doctor" / "healthy.json"
+QUANTILES = (0.5, 1, 5, 50, 95, 99, 99.5)
 SPECS = 156
 SEED = 0
 # The deep ones are no toys any more: they need something that keeps signals alive, or start values alone and width.
@@ -169,6 +174,27 @@ def calibrates(name: str) -> bool:
     return name[0].isdigit() and int(name.split()[0]) % 2 == 0
 
 
+def measured(folder: Path) -> dict[str, float]:
+    """What the doctor measures of a run that lies in a folder."""
+    return load(folder).case.quantities
+
+
+def quantiles(folders: Sequence[Path], jobs: int | None = None) -> dict[str, Any]:
+    """Quantiles of each quantity over runs; a run that has no such quantity is left out of it."""
+    found = Parallel(min(jobs or len(cores()), len(folders)))(delayed(measured)(folder) for folder in folders)
+    columns = {name: np.array([quantities[name] for quantities in found]) for name in found[0]}
+    told = {name: column[np.isfinite(column)] for name, column in columns.items()}
+    return {
+        "command": "python clinic/healthy.py",
+        "runs": len(found),
+        "quantities": {
+            name: {f"{q:g}": float(f"{np.percentile(column, q):.4g}") for q in QUANTILES}
+            for name, column in told.items()
+            if len(column)
+        },
+    }
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -176,13 +202,16 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="where runs are kept")
     words = parser.parse_args()
     specs = {**examples(), **grid()}
-    found = outcomes(stays(specs), words.cache, words.jobs)
+    wanted = stays(specs)
+    found = outcomes(wanted, words.cache, words.jobs)
     results = {name: outcome._asdict() for (name, _), outcome in found.items()}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     for part, calibrating in (("calibration", True), ("false alarms", False)):
         names = [name for name in specs if calibrates(name) == calibrating]
         learned = sum(results[name]["learned"] for name in names)
         print(f"{part}: {learned} of {len(names)} learned")
+    normal = [words.cache / stay.key for stay in wanted if calibrates(stay.name) and results[stay.name]["learned"]]
+    NORMAL.write_text(json.dumps(quantiles(normal, words.jobs), indent=1) + "\n")
 
 
 if __name__ == "__main__":

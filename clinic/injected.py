@@ -107,6 +107,7 @@ _SMALL = "init-too-small, vanishing, blind"
 _LARGE = "init-too-large, saturating-hidden, exploding, step-too-long, lr-too-high"
 _STILL = "output-activation, loss"
 _DECAY = "decayed-rate, lr-too-low, step-too-short, epochs-too-few"
+_ORDERED = "unshuffled, lr-too-high, oscillating-loss, step-too-long"
 _HIDDEN = "vanishing, saturating-hidden, init-too-small, blind"
 
 _OUTPUT, _INIT, _RATE, _EPOCHS = "network.layers.5", "network.init", "optimizer.learning_rate", "training.epochs"
@@ -158,11 +159,18 @@ def _faults() -> list[_Fault]:
         _Fault("start at one value", "digits", {_INIT: "constant 0.1"}, "init-symmetric, init-too-large"),
         _Fault("start too small", "blobs", {_INIT: {"kind": "uniform", "low": -0.001, "high": 0.001}}, _SMALL),
         _Fault("start too small", "blobs", {_INIT: "normal 0.01", "optimizer": _sgd(0.05)}, f"{_SMALL}, {_LOW}"),
-        _Fault("start too small", "wave", _deep("wave", 8, 16, "tanh", {_INIT: "normal 0.02"}), _SMALL),
+        _Fault(
+            "start too small",
+            "wave",
+            _deep("wave", 8, 16, "tanh", {_INIT: "normal 0.02", "optimizer": _sgd(0.05)}),
+            f"{_SMALL}, {_LOW}",
+        ),
         _Fault("start too large", "digits", _deep("digits", 6, 48, "tanh", {_INIT: "normal 3"}), _LARGE),
         _Fault("start too large", "wave", _deep("wave", 4, 32, "tanh", {_INIT: "normal 3"}), _LARGE),
         _Fault("start too large", "friedman", {_INIT: "normal 3"}, _LARGE),
-        _Fault("inputs unscaled", "wine", {"data.source": source("wine-columns"), "data.scale": "none"}, _INPUTS),
+        _Fault(
+            "inputs unscaled", "friedman", {"data.source": source("friedman-thousands"), "data.scale": "none"}, _INPUTS
+        ),
         _Fault("inputs unscaled", "cancer", {"data.source": source("cancer-columns"), "data.scale": "none"}, _INPUTS),
         _Fault("inputs unscaled", "cancer", {"data.scale": "none"}, _INPUTS),
         _Fault("inputs unscaled", "iris", {"data.source": source("iris-thousands"), "data.scale": "none"}, _INPUTS),
@@ -184,32 +192,22 @@ def _faults() -> list[_Fault]:
         _Fault("deep and narrow", "friedman", _deep("friedman", 24, 3, "relu"), "dying-relu, vanishing, blind"),
         _Fault("dropout too strong", "digits", _dropped("digits", 2, 48, "relu"), "dropout-too-strong"),
         _Fault("dropout too strong", "wave", _dropped("wave", 2, 16, "tanh"), "dropout-too-strong"),
-        _Fault("dropout too strong", "labels", _dropped("labels", 1, 32, "relu"), "dropout-too-strong"),
+        _Fault("dropout too strong", "labels", _dropped("labels", 3, 32, "relu"), "dropout-too-strong"),
         _Fault("units that step", "rings", _deep("rings", 2, 4, "step"), "step-activation"),
-        _Fault("units that step", "wave", _deep("wave", 3, 4, "step"), "step-activation"),
+        _Fault("units that step", "wave", _deep("wave", 4, 2, "step"), "step-activation"),
         _Fault("units that step", "digits", _deep("digits", 3, 12, "step"), "step-activation"),
         _Fault("targets dealt anew", "iris", {"data.source": source("iris-permuted")}, "data-unlearnable"),
         _Fault("targets dealt anew", "cancer", {"data.source": source("cancer-permuted")}, "data-unlearnable"),
         _Fault("targets dealt anew", "wave", {"data.source": source("wave-permuted")}, "data-unlearnable"),
-        _Fault(
-            "sorted, not shuffled",
-            "blobs",
-            {"data.source": source("ten-blobs-sorted"), "data.order": "time"},
-            "unshuffled",
-        ),
-        _Fault(
-            "sorted, not shuffled",
-            "wine",
-            {"data.source": source("wine-sorted"), "data.order": "time", "optimizer": _sgd(0.5)},
-            "unshuffled, lr-too-high, oscillating-loss, step-too-long",
-        ),
+        _Fault("sorted, not shuffled", "blobs", _in_order("ten-blobs-sorted", 0.2), _ORDERED),
+        _Fault("sorted, not shuffled", "wine", _in_order("wine-sorted", 0.3), _ORDERED),
         _Fault("rows that leak", "moons", {"data.source": source("moons-doubled")}, "leak", True),
         _Fault("rows that leak", "wine", {"data.source": source("wine-doubled")}, "leak", True),
         _Fault("rows that leak", "friedman", {"data.source": source("friedman-doubled")}, "leak", True),
         _Fault("one row, long steps", "digits", _single(0.1, 4), f"{_HIGH}, batch-size, noisy-gradient"),
         _Fault("one row, long steps", "moons", _single(1.0, 10), f"{_HIGH}, batch-size, noisy-gradient"),
         _Fault("one row, long steps", "friedman", _single(0.1, 10), f"{_HIGH}, batch-size, noisy-gradient"),
-        _Fault("schedule to nothing", "moons", {_RATE: {"kind": "exponential", "initial": 0.3, "every": 5}}, _DECAY),
+        _Fault("schedule to nothing", "moons", {_RATE: {"kind": "exponential", "initial": 0.3, "every": 1}}, _DECAY),
         _Fault("schedule to nothing", "rings", {_RATE: {"kind": "inverse_time", "a": 0.005, "b": 1.0}}, _DECAY),
         _Fault(
             "schedule to nothing",
@@ -245,6 +243,10 @@ def _dropped(base: str, depth: int, width: int, activation: str) -> dict[str, An
 def _output(base: str) -> list[Any]:
     layers = bases()[base]["network"]["layers"]
     return layers[-1:] if layers[-1].startswith("dense") else layers[-2:]
+
+
+def _in_order(rows: str, rate: float) -> dict[str, Any]:
+    return {"data.source": source(rows), "data.order": "time", "optimizer": _momentum(rate), _EPOCHS: 10}
 
 
 def _single(rate: float, epochs: int) -> dict[str, Any]:

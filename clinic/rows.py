@@ -124,7 +124,6 @@ ROWS: dict[str, Callable[[], Rows]] = {
     "four-labels": four_labels,
     "friedman": friedman,
     "ten-blobs": ten_blobs,
-    "wine-columns": _columns(wine, 1, 1e3),
     "cancer-columns": _columns(cancer, 1e-1, 1e6),
     "iris-thousands": _columns(iris, 1e3, 1e3),
     "friedman-thousands": _columns(friedman, 1e3, 1e4),
