@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,33 +91,61 @@ def run_experiment(
         raise InputError("jobs", f"expected a number of processes of at least 1, received {jobs}")
     trials = experiment.trials(loading)
     if folder is None:
-        return _compared(experiment, trials, {}, None, jobs, cluster, watch)
-    make_room(folder / TRIALS)
-    lock = FileLock(folder / ".lock")
-    try:
-        with lock.acquire(blocking=False):
-            for remains in folder.glob(f"{_RUNNING}*"):
-                shutil.rmtree(remains, ignore_errors=True)
-            known = read_results(folder, (trial.key for trial in trials))
-            found = _compared(experiment, trials, known, folder, jobs, cluster, watch)
-            watch(Working("writing the report"))
-            found.save(folder)
-            return found
-    except Timeout as error:
-        raise InputError(str(folder), "another process is running an experiment here; wait, or take --out") from error
+        return _compared(experiment, trials, None, jobs, cluster, watch)
+    with held(folder):
+        found = _compared(experiment, trials, folder, jobs, cluster, watch)
+        watch(Working("writing the report"))
+        found.save(folder)
+        return found
 
 
 def _compared(
     experiment: Experiment,
     trials: tuple[Trial, ...],
-    known: dict[str, Result],
     folder: Path | None,
     jobs: int | None,
     cluster: str | None,
     watch: Callable[[Working], None],
 ) -> Comparison:
-    results, began = dict(known), time.monotonic()
-    missing = [trial for trial in trials if trial.key not in known]
+    results, failed = tried(trials, folder, jobs, cluster, watch)
+    if not results:
+        raise next(iter(failed.values()))
+    return Comparison(experiment, trials, results, failed, folder)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder of an experiment for one process alone, without the remains of trials that were broken off.
+
+    Raises InputError where another process has it, and where it can not be made or written.
+    """
+    make_room(folder / TRIALS)
+    try:
+        lock = FileLock(folder / ".lock").acquire(blocking=False)
+    except Timeout as error:
+        raise InputError(str(folder), "another process is running an experiment here; wait, or take --out") from error
+    with lock:
+        for remains in folder.glob(f"{_RUNNING}*"):
+            shutil.rmtree(remains, ignore_errors=True)
+        yield
+
+
+def tried(
+    trials: Sequence[Trial],
+    folder: Path | None = None,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    watch: Callable[[Working], None] = lambda now: None,
+    until: float = math.inf,
+) -> tuple[dict[str, Result], dict[str, InputError]]:
+    """The results of trials by their keys, and the errors of those that could not run.
+
+    What lies finished in the folder is read, the rest is run and kept there; without a folder the runs are thrown away.
+    The other options are those of `run_trials`.
+    """
+    results = read_results(folder, (trial.key for trial in trials)) if folder else {}
+    known, began = len(results), time.monotonic()
+    missing = [trial for trial in trials if trial.key not in results]
 
     def finished(trial: Trial, path: Path) -> None:
         if folder:
@@ -124,15 +154,13 @@ def _compared(
             results[trial.key] = read_trial(path)._replace(folder=None)
             shutil.rmtree(path)
         done = len(results)
-        each = (time.monotonic() - began) / (done - len(known))
+        each = (time.monotonic() - began) / (done - known)
         left = round(each * (len(trials) - done))
         watch(Working(f"trial {done} of {len(trials)}, {left // 60}:{left % 60:02} left", done / len(trials)))
 
     failed: dict[str, InputError] = {}
     if missing:
-        watch(Working(f"trial {len(known)} of {len(trials)}: starting", len(known) / len(trials)))
+        watch(Working(f"trial {known} of {len(trials)}: starting", known / len(trials)))
         with tempfile.TemporaryDirectory(prefix=_RUNNING, dir=folder, ignore_cleanup_errors=True) as running:
-            failed = run_trials(missing, Path(running), finished, jobs, cluster)
-    if not results:
-        raise next(iter(failed.values()))
-    return Comparison(experiment, trials, results, failed, folder)
+            failed = run_trials(missing, Path(running), finished, jobs, cluster, until)
+    return results, failed

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import signal
 import socket
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -46,6 +48,7 @@ def run_trials(
     finished: Callable[[Trial, Path], None],
     jobs: int | None = None,
     cluster: str | None = None,
+    until: float = math.inf,
 ) -> dict[str, InputError]:
     """Run all trials, and hand over the folder of each run as it comes, once and in this process.
 
@@ -53,10 +56,13 @@ def run_trials(
 
     A worker that dies costs the trials that were running another try, each alone; one whose workers die again could
     not run. `jobs` is the number of processes; None: one for each core. `cluster` is the address of a Dask or Ray
-    cluster. Raises InputError where there is no such cluster, and where workers die again and again without finishing
-    a trial; KeyboardInterrupt at Ctrl-C.
+    cluster. After `until`, a time of `time.monotonic`, no further trial is waited for. Raises InputError where there is
+    no such cluster, and where workers die again and again without finishing a trial; KeyboardInterrupt at Ctrl-C.
     """
     missing, failed = {trial.key: trial for trial in trials}, {}
+
+    def over() -> bool:
+        return time.monotonic() >= until
 
     def collect(run: _Runner, some: Sequence[Trial]) -> None:
         with closing(_answers(run, some)) as answers:
@@ -72,6 +78,8 @@ def run_trials(
                     raise error
                 else:
                     finished(trial, folder / key)
+                if over():
+                    return
 
     def alone(run: _Runner, trial: Trial) -> None:
         for tries in range(_TRIES_ALONE):
@@ -84,7 +92,7 @@ def run_trials(
 
     fruitless = 0
     with _workers(trials, folder, cluster, min(jobs or len(cores()), len(trials))) as (run, width):
-        while missing and fruitless < _FRUITLESS_ROUNDS:
+        while missing and fruitless < _FRUITLESS_ROUNDS and not over():
             done = len(trials) - len(missing) - len(failed)
             try:
                 collect(run, list(missing.values()))
@@ -93,7 +101,7 @@ def run_trials(
                 for trial in list(missing.values())[:width]:
                     alone(run, trial)
                 fruitless = fruitless + 1 if len(trials) - len(missing) - len(failed) == done else 0
-    if missing:
+    if missing and not over():
         raise InputError(
             "experiment", f"workers die, whichever trial they run; {len(missing)} are left. {list(failed.values())[-1]}"
         )

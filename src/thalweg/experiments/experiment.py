@@ -163,12 +163,7 @@ class Experiment:
                     problems.setdefault(str(told), []).append(arm.label)
         if problems:
             raise InputError(self.name, [Problem("", self._told(text, arms)) for text, arms in problems.items()])
-        return tuple(self._trial(arm, spec, prints, seed) for seed in self.seeds.numbers for arm, spec, prints in found)
-
-    def _trial(self, arm: Arm, spec: WholeSpec, prints: Mapping[str, int], seed: int) -> Trial:
-        whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
-        decided = {"spec": whole.describe(), "rows": prints}
-        return Trial(arm, seed, whole, hashlib.sha256(canonical(decided).encode()).hexdigest()[:16])
+        return tuple(trial_of(arm, spec, prints, seed) for seed in self.seeds.numbers for arm, spec, prints in found)
 
     def _told(self, problem: str, labels: list[str]) -> str:
         if len(labels) == len(self.arms):
@@ -195,8 +190,15 @@ class Experiment:
             "seeds": self.seeds.describe(),
             "compare": self.compare.describe(),
         }
-        described = {name: _described(section) for name, section in table.items()}
-        return {name: section for name, section in described.items() if section != {}}
+        told = {name: described(section) for name, section in table.items()}
+        return {name: section for name, section in told.items() if section != {}}
+
+
+def trial_of(arm: Arm, spec: WholeSpec, prints: Mapping[str, int], seed: int) -> Trial:
+    """The trial of an arm with a seed; `prints` are the fingerprints of the rows that its data have with seed 0."""
+    whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
+    decided = {"spec": whole.describe(), "rows": prints}
+    return Trial(arm, seed, whole, hashlib.sha256(canonical(decided).encode()).hexdigest()[:16])
 
 
 def _with_source(data: Any) -> Any:
@@ -211,16 +213,16 @@ def _with_source(data: Any) -> Any:
     return {**data, "source": source if isinstance(source, str | Mapping) else Source.of(source)}
 
 
-def _described(value: Any) -> Any:
+def described(value: Any) -> Any:
     """Parts as their tables, tuples and arrays as lists, functions by their names, no None: what TOML can hold."""
     if isinstance(value, Part):
         return value.describe()
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, Mapping):
-        return {key: _described(item) for key, item in value.items() if item is not None}
+        return {key: described(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [_described(item) for item in value]
+        return [described(item) for item in value]
     return str(Function(value)) if callable(value) else value
 
 

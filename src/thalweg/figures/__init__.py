@@ -3,7 +3,7 @@
 Every function is pure.
 """
 
-from .experiment import arm_curves, arm_measures, heat_map, paired_differences, parallel_coordinates
+from .experiment import arm_curves, arm_measures, heat_map, paired_differences, paired_effects, parallel_coordinates
 from .flow import curves, delta_by_layer
 from .images import save_images
 from .landscape import loss_line, loss_plane
@@ -69,6 +69,7 @@ __all__ = [
     "norms_over_time",
     "outputs_over_time",
     "paired_differences",
+    "paired_effects",
     "parallel_coordinates",
     "plane",
     "planes",

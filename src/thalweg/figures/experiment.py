@@ -19,7 +19,7 @@ from plotly.colors import sample_colorscale
 from .flow import curves as draw_curves
 from .record import capital, is_share, spans_decades
 from .record import measure_name as in_words
-from .theme import BLUE, SKY, TEMPLATE, VERMILION
+from .theme import BLUE, ORANGE, SKY, TEMPLATE, VERMILION
 
 _GREY = "rgba(128, 132, 140, {})"
 # Mid tones that stand out on light and on dark ground: grey for the worst, blue for the best.
@@ -130,7 +130,7 @@ def arm_measures(
             hoverinfo="skip",
         )
     figure.update_xaxes(title=name, tickformat="~%" if is_share(measure) else None)
-    drawn = _drawn(figure)
+    drawn = _drawn(figure.data[:2])
     if not is_share(measure) and spans_decades(drawn):
         figure.update_xaxes(type="log", dtick=_decades_apart(drawn))
     return figure.update_layout(title=f"{capital(name)} by arm")
@@ -161,11 +161,7 @@ def paired_differences(
     means = figure.data[1]
     means.marker.symbol = np.where(includes, "circle-open", "circle").tolist()
     means.name += " (open: 0 not excluded)" if includes.any() else ""
-    figure.add_vline(x=0, line={"color": _GREY.format(0.9), "width": 1.5}, layer="below")
-    left, right = ("worse", "better") if higher_is_better else ("better", "worse")
-    above = {"x": 0, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
-    figure.add_annotation(text=f"← {left}", xanchor="right", xshift=-6, **above)
-    figure.add_annotation(text=f"{right} →", xanchor="left", xshift=6, **above)
+    _around_zero(figure, *(("worse", "better") if higher_is_better else ("better", "worse")))
     # One awful arm does not push all others to the line.
     low, high = _limits(means.x)
     far = (means.x < low) | (means.x > high)
@@ -185,6 +181,101 @@ def paired_differences(
     if beyond := int(far.sum()):
         _below(figure, f"{beyond} {'arm lies' if beyond == 1 else 'arms lie'} beyond the ends of the axis.")
     return figure
+
+
+def paired_effects(
+    effects: Mapping[str, np.ndarray],
+    intervals: Mapping[str, tuple[float, float]],
+    controls: Mapping[str, np.ndarray],
+    control_intervals: Mapping[str, tuple[float, float]],
+    measure: str,
+    *,
+    notes: Mapping[str, str],
+    strong: str | None = None,
+) -> go.Figure:
+    """What each remedy does to a measure that grows as a network learns, beside what a random change does instead.
+
+    `effects` and `controls` hold, for each remedy, changed minus unchanged by seed (n,); a remedy may have no control.
+    A row has the mean of the remedy with its 95 % interval, below it that of its control, and a dot for each seed of
+    either. A mean is filled where its interval lies on one side of 0. `notes` stand under the labels; the `strong` one
+    is bold.
+
+    >>> figure = paired_effects({"rate 0.1": np.array([0.1, 0.3])}, {"rate 0.1": (0.1, 0.3)}, {}, {}, "accuracy",
+    ...                         notes={"rate 0.1": "helps"})
+    >>> figure.data[1].x.tolist(), figure.layout.yaxis.ticktext
+    ([0.2], ('rate 0.1<br>helps',))
+    """
+    figure, name = go.Figure(), in_words(measure)
+    for title, found, its_intervals, place, look in (
+        ("remedy", effects, intervals, -0.17, (BLUE, "circle")),
+        ("random change in its place", controls, control_intervals, 0.19, (ORANGE, "diamond")),
+    ):
+        rows = {arm: row + place for row, arm in enumerate(effects) if arm in found}
+        _effects(figure, found, its_intervals, rows, _number(measure, "+"), title, look)
+    _name_rows(figure, list(effects), notes, strong)
+    known = np.concatenate([np.zeros(1), *(_drawn(pair) for pair in (figure.data[:2], figure.data[2:]))])
+    room = 0.15 * max(float(np.ptp(known)), 1e-9)
+    # The words stand on both sides of 0.
+    ends = [min(known.min() - room / 3, -room), max(known.max() + room / 3, room)]
+    against = f"{name} minus that of the unchanged network"
+    figure.update_xaxes(title=against, range=ends, tickformat="~%" if is_share(measure) else None)
+    _around_zero(figure, "worse", "better")
+    height = 194 + max(80, len(effects) * _row_height(figure.layout.yaxis.ticktext, least=48))
+    margin = {"t": 104, "b": 56}
+    legend = {"y": 1 + 24 / (height - sum(margin.values()))}
+    title = f"What each remedy does to the {name}"
+    figure.update_layout(template=TEMPLATE, title=title, height=height, margin=margin, legend=legend, showlegend=True)
+    _below(figure, "Open: the interval holds 0. Small dots: seeds.")
+    return figure
+
+
+def _effects(
+    figure: go.Figure,
+    found: Mapping[str, np.ndarray],
+    intervals: Mapping[str, tuple[float, float]],
+    rows: Mapping[str, float],
+    number: Callable[[float], str],
+    title: str,
+    look: tuple[str, str],
+) -> None:
+    """Means of what was found (n,) with their intervals, each in its row, and below them a dot for each seed.
+
+    `look` are the colour and the symbol of the means.
+    """
+    colour, symbol = look
+    dots = [_finite(found[arm]) for arm in rows]
+    means = np.array([_summary(each[:, None]).mean[0] for each in dots])
+    low, high = np.array([intervals.get(arm, _UNKNOWN) for arm in rows], dtype=float).reshape(-1, 2).T
+    seeds = [
+        f"{_plain(arm)}<br>{title}, seed no. {seed}: {number(value)}"
+        for arm, each in zip(rows, dots, strict=True)
+        for seed, value in enumerate(each, 1)
+    ]
+    told = [
+        f"{_plain(arm)}<br>{title}: mean {number(mean)}, 95\u202f% interval {number(start)} to {number(end)}"
+        for arm, mean, start, end in zip(rows, means, low, high, strict=True)
+    ]
+    below = [np.full(each.size, row + 0.13) for each, row in zip(dots, rows.values(), strict=True)]
+    figure.add_scatter(
+        x=np.concatenate([*dots, []]),
+        y=np.concatenate([*below, []]),
+        mode="markers",
+        showlegend=False,
+        marker={"size": 5, "opacity": 0.6, "color": colour},
+        hovertext=seeds,
+        hoverinfo="text",
+    )
+    symbols = np.where((low > 0) | (high < 0), symbol, f"{symbol}-open").tolist()
+    figure.add_scatter(
+        x=means,
+        y=np.array(list(rows.values())),
+        mode="markers",
+        name=f"{title}, 95\u202f% interval",
+        marker={"size": 10, "color": colour, "symbol": symbols, "line": {"width": 2, "color": colour}},
+        error_x={"array": high - means, "arrayminus": means - low, "color": colour, "thickness": 2, "width": 5},
+        hovertext=told,
+        hoverinfo="text",
+    )
 
 
 def heat_map(
@@ -362,11 +453,6 @@ def _by_arm(
     dots, ends = [_finite(each) for each in values.values()], [intervals.get(arm, _UNKNOWN) for arm in values]
     means = np.array([_summary(each[:, None]).mean[0] for each in dots])
     low, high = np.array(ends, dtype=float).reshape(-1, 2).T
-    labels = [_lines(arm, _LABEL_WIDTH, _MOST_LINES) for arm in values]
-    rows = [
-        (f"<b>{label}</b>" if arm == strong else label) + (f"<br>{notes[arm]}" if notes.get(arm) else "")
-        for arm, label in zip(values, labels, strict=True)
-    ]
     seeds = [
         f"{_plain(arm)}<br>seed no. {seed}: {number(value)}"
         for arm, each in zip(values, dots, strict=True)
@@ -398,10 +484,29 @@ def _by_arm(
         hovertext=of_arms,
         hoverinfo="text",
     )
-    figure.update_yaxes(tickmode="array", tickvals=list(range(len(rows))), ticktext=rows, showgrid=False)
-    figure.update_yaxes(range=[len(rows) - 0.5, -0.5])
+    rows = _name_rows(figure, list(values), notes, strong)
     height = 150 + max(70, len(rows) * _row_height(rows, least=36))
     return figure.update_layout(template=TEMPLATE, height=height, showlegend=True)
+
+
+def _name_rows(figure: go.Figure, arms: Sequence[str], notes: Mapping[str, str], strong: str | None) -> list[str]:
+    """Name the rows of a figure, the first on top: notes stand under the labels, the `strong` one is bold."""
+    labels = [_lines(arm, _LABEL_WIDTH, _MOST_LINES) for arm in arms]
+    rows = [
+        (f"<b>{label}</b>" if arm == strong else label) + (f"<br>{notes[arm]}" if notes.get(arm) else "")
+        for arm, label in zip(arms, labels, strict=True)
+    ]
+    figure.update_yaxes(tickmode="array", tickvals=list(range(len(rows))), ticktext=rows, showgrid=False)
+    figure.update_yaxes(range=[len(rows) - 0.5, -0.5])
+    return rows
+
+
+def _around_zero(figure: go.Figure, left: str, right: str) -> None:
+    """A line at 0, with what it means to be on either side of it."""
+    figure.add_vline(x=0, line={"color": _GREY.format(0.9), "width": 1.5}, layer="below")
+    above = {"x": 0, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
+    figure.add_annotation(text=f"← {left}", xanchor="right", xshift=-6, **above)
+    figure.add_annotation(text=f"{right} →", xanchor="left", xshift=6, **above)
 
 
 def _log_ends(means: Sequence[np.ndarray]) -> list[float] | None:
@@ -424,9 +529,9 @@ def _note(best: bool, diverged: int) -> str:
     return ", ".join([*(["best"] if best else []), *([f"{diverged} diverged"] if diverged else [])])
 
 
-def _drawn(figure: go.Figure) -> np.ndarray:
-    """All finite values that a figure by arm shows: dots, means and the ends of their intervals."""
-    dots, means = figure.data[:2]
+def _drawn(traces: Sequence[Any]) -> np.ndarray:
+    """All finite values that a figure by arm shows in two traces: dots, and means with the ends of their intervals."""
+    dots, means = traces
     ends = [means.x + means.error_x.array, means.x - means.error_x.arrayminus]
     drawn = np.concatenate([dots.x, means.x, *ends])
     return drawn[np.isfinite(drawn)]
