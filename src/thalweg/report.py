@@ -22,6 +22,7 @@ from .figures import Charts, measure_name
 from .frames import Film
 from .probes import Observations, confusion_matrix
 from .views import Curve, Images, Map
+from .worksheet import Block, as_section
 
 _SETS = ("test", "validation", "training")
 _NO_MEASURES = frozenset({"epoch", "step", "learning_rate"})
@@ -40,7 +41,8 @@ class Account:
     """What the page of one run tells.
 
     `measures` holds the last measures by set of rows ("training", "validation", "test"), `history` one record an epoch
-    as `training.fit` returns it, `layers` each layer in words with its output shape and its number of parameters.
+    as `training.fit` returns it, `layers` each layer in words with its output shape and its number of parameters,
+    `health` what the doctor found, in short.
 
     `true` and `predicted` come from the set named by `held_out`: class numbers (n,) for classification, 0 and 1 (or
     probabilities) of shape (n, labels) for multilabel, values (n, targets) in their own units for regression.
@@ -60,6 +62,7 @@ class Account:
     task: Literal["classification", "regression", "multilabel"]
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    health: tuple[Block, ...] = ()
     measures: dict[str, dict[str, float]] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     layers: tuple[tuple[str, str, int], ...] = ()
@@ -89,7 +92,7 @@ def page(account: Account) -> str:
     >>> page(Account(title="digits", outcome="Trained 20 epochs.", task="classification")).startswith("<!doctype html>")
     True
     """
-    tell = (_overview, _curves, _observed, _over_the_inputs, _answers, _mistakes, _inside, _network, _notes)
+    tell = (_overview, _health, _curves, _observed, _over_the_inputs, _answers, _mistakes, _inside, _network, _notes)
     sections = "".join(section(account) for section in tell)
     return pages.document(account.title, _header(account), sections + pages.specification(account.spec))
 
@@ -118,13 +121,14 @@ def training_charts(history: figures.History) -> list[go.Figure]:
     return [*drawn, figures.learning_rate(history)] if "learning_rate" in recorded else drawn
 
 
-def card(title: str, outcome: str, measures: dict[str, dict[str, float]]) -> str:
-    """The first lines of the page as a piece of HTML for a notebook: what it was, how it went, the measures by set.
+def card(title: str, outcome: str, measures: dict[str, dict[str, float]], health: str = "") -> str:
+    """The first lines of the page as a piece of HTML for a notebook: what it was, how it went and how it is, measures.
 
     >>> "<caption>" in card("digits", "Trained 20 epochs.", {"test": {"loss": 0.1}})
     True
     """
-    return f"<p><strong>{escape(title)}</strong> {escape(outcome)}</p>\n{_measures(measures)}"
+    told = f"<p>{escape(health)}</p>\n" if health else ""
+    return f"<p><strong>{escape(title)}</strong> {escape(outcome)}</p>\n{told}{_measures(measures)}"
 
 
 def precision_and_recall(right: np.ndarray, said: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -193,6 +197,10 @@ def _overview(account: Account) -> str:
     if account.facts:
         parts += pages.facts(account.facts)
     return pages.section("Overview", f'<div class="overview">\n{parts}</div>\n') if parts else ""
+
+
+def _health(account: Account) -> str:
+    return as_section("Health", account.health) if account.health else ""
 
 
 def _curves(account: Account) -> str:

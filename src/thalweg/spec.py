@@ -243,6 +243,28 @@ def shell_value(text: str) -> Any:
         return text.strip()
 
 
+def shell_text(value: Any) -> str:
+    """A value as it is written in the shell, so that `shell_value` reads it: a plain word, or TOML in one line.
+
+    >>> shell_text("adam"), shell_text("0.5"), shell_text({"kind": "sgd", "learning_rate": 0.1})
+    ('adam', '"0.5"', '{kind = "sgd", learning_rate = 0.1}')
+    """
+    return value if isinstance(value, str) and shell_value(value) == value else toml_value(value)
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML in one line.
+
+    >>> toml_value(["dense 8", {"kind": "relu"}])
+    '["dense 8", {kind = "relu"}]'
+    """
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {toml_value(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml_value, value))}]"
+    return json.dumps(value)
+
+
 def set_value(table: dict[str, Any], path: str, value: Any) -> None:
     """Change the value at a path of a spec's tables; lists count from 0: `network.layers.0`. Raises InputError."""
     *sections, key = [name.strip() for name in path.split(".")]

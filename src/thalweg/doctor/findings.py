@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from ..worksheet import Worksheet
 
 Stage = Literal["before training", "at the start", "during training"]
 Severity = Literal["note", "warning", "severe"]
@@ -71,6 +75,11 @@ class Learned(NamedTuple):
         way = self.attainable - self.constant
         return (self.score - self.constant) / way if way > 0 else float("nan")
 
+    def describe(self) -> dict[str, Any]:
+        """Itself as JSON holds it; what is no finite number is None."""
+        numbers = {"score": self.score, "constant": self.constant, "attainable": self.attainable, "share": self.share}
+        return {"measure": self.measure} | {k: v if math.isfinite(v) else None for k, v in numbers.items()}
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -99,11 +108,23 @@ class Diagnosis:
         found = {remedy.label: remedy for finding in findings for remedy in finding.remedies}
         return tuple(found.values())
 
+    def worksheet(self, title: str = "Diagnosis", command: str = "") -> Worksheet:
+        """The same told: the verdict, the causes with their evidence, what to do, the notes.
+
+        With `command`, one of the shell that trains the network, each remedy is told as a command too.
+        """
+        from .account import worksheet_of
+
+        return worksheet_of(self, title, command)
+
+    def _repr_html_(self) -> str:
+        return self.worksheet()._repr_html_()
+
     def describe(self) -> dict[str, Any]:
         """Itself as JSON holds it."""
         return {
             "healthy": self.healthy,
-            "learned": self.learned and {**self.learned._asdict(), "share": self.learned.share},
+            "learned": self.learned and self.learned.describe(),
             "causes": [
                 {"code": cause.finding.code, "explains": [finding.code for finding in cause.explains]}
                 for cause in self.causes

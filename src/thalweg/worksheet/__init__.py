@@ -2,7 +2,7 @@
 
 from .blocks import Block, Chart, Claim, Formula, Heading, Numbers, Table, Text, Try, Working, Worksheet
 from .forms import FORMS, form_of
-from .html import Link, as_html
+from .html import Link, as_html, as_section
 from .json import as_json
 from .markdown import as_markdown
 from .numerals import number
@@ -25,6 +25,7 @@ __all__ = [
     "as_html",
     "as_json",
     "as_markdown",
+    "as_section",
     "as_text",
     "form_of",
     "number",

@@ -52,6 +52,15 @@ def as_html(sheet: Worksheet, links: Sequence[Link] = ()) -> str:
     return pages.document(sheet.title, way + top, sections + way, shared=bool(links))
 
 
+def as_section(heading: str, blocks: Sequence[Block]) -> str:
+    """Blocks without a heading among them as a section of a page of another kind.
+
+    >>> "<h2>Health</h2>" in as_section("Health", [Text("It learns.")])
+    True
+    """
+    return _section(0, _Part(heading, list(enumerate(blocks))))
+
+
 def _way(links: Sequence[Link]) -> str:
     items = "".join(f'<a href="{escape(a)}" rel="{escape(rel)}">{escape(words)}</a>\n' for words, a, rel in links)
     return f'<nav class="way" aria-label="Pages">\n{items}</nav>\n' if links else ""
