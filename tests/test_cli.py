@@ -192,7 +192,17 @@ def test_help_imports_nothing_heavy():
         "thalweg.cli",
         *(
             f"thalweg.cli.{name}"
-            for name in ("shell", "shared", "training", "learning", "landscape", "arena", "boundary", "experiment")
+            for name in (
+                "shell",
+                "shared",
+                "training",
+                "learning",
+                "landscape",
+                "arena",
+                "boundary",
+                "experiment",
+                "doctor",
+            )
         ),
     }
     # All that it imports beside the standard library; typer carries what it needs.

@@ -40,6 +40,13 @@ def loading(quiet: bool = False) -> Callable[[int, int], None]:
     return watch
 
 
+def said(words: str) -> None:
+    """A line for who watches a training; while a bar is shown, it stands above it."""
+    # A training is worth more than the line that tells of it.
+    with suppress(OSError):
+        print(words, file=sys.stderr, flush=True)
+
+
 @contextmanager
 def working(quiet: bool = False) -> Iterator[Callable[[Working], None]]:
     """A watch for a worksheet in the making: what is being computed now."""
@@ -110,9 +117,7 @@ def _lines() -> Callable[[Progress], None]:
             last = time.monotonic()
             left = "" if done else _left(progress)
             line = f"epoch {progress.epoch}/{progress.training.epochs}  {in_words(progress)}  {left}".rstrip()
-            # A training is worth more than the line that tells of it.
-            with suppress(OSError):
-                print(line, file=sys.stderr, flush=True)
+            said(line)
 
     return watch
 

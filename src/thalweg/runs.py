@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ import numpy as np
 from .arrays import arrays_of
 from .blocks import Rows
 from .checkpoint import load_state, read_manifest, save_state
-from .data import Absent, Preprocessing, Split, Task
+from .data import Preprocessing, Split, Task
 from .doctor import Case, Diagnosis, diagnose
+from .doctor.account import health_of, verdict
 from .engines import Engine, make_engine
 from .errors import InputError
 from .files import commit
@@ -44,6 +47,7 @@ from .training import (
     start_state,
 )
 from .views import curve_of, hidden_answers, map_of, plane_of, weight_images
+from .worksheet import Text
 
 STATE = Path("checkpoints") / "final.safetensors"
 
@@ -175,7 +179,10 @@ class Run:
         commit(folder / "report.html", self.report().encode())
 
     def report(self) -> str:
-        """The report as one HTML page that needs no network. Loads the data again if the run came from a folder."""
+        """The report as one HTML page that needs no network.
+
+        Loads the data again if the run came from a folder; where they are gone, it says so and tells what was recorded.
+        """
         from .report import page
 
         return page(account_of(self))
@@ -193,49 +200,44 @@ class Run:
     def diagnose(self) -> Diagnosis:
         """Why it did not learn, or what speaks for its health. Loads the data again if the run came from a folder.
 
+        Raises InputError where they are gone.
+
         >>> from thalweg import train
         >>> run = train(["dense 8", "tanh", "dense 1", "softmax"], "xor", epochs=200, engine="eager", progress=False)
         >>> run.diagnose().causes[0].finding.code
         'output-activation'
         """
+        return self._diagnosis
+
+    @cached_property
+    def _diagnosis(self) -> Diagnosis:
         return diagnose(self.case)
 
     @property
     def case(self) -> Case:
         """What the doctor examines. Loads the data again if the run came from a folder."""
         split = self.split or self.spec.data.load(self.spec.training.seed)
-        return Case(
-            self.spec,
-            next(iter(split.train.parts())),
-            next(iter(split.validation.parts())) if split.validation else None,
-            len(split.train),
-            self.per_epoch,
-            self.preprocessing.feature_names,
-            self.history,
-            self.measures,
-            self.observations,
-            self.params,
-            self.state.layers,
-            self.diverged,
-        )
+        record = {name: getattr(self, name) for name in ("history", "measures", "observations", "params", "diverged")}
+        return Case.of(self.spec, split, self.per_epoch, layers=self.state.layers, **record)
 
     def figures(self) -> list[Any]:
         """The charts of the report as plotly figures: curves, answers over the inputs, what is inside of the network.
 
-        Loads the data again if the run came from a folder; where they were in memory only, what was recorded is left.
+        Loads the data again if the run came from a folder; where they are gone, what was recorded is left.
         """
-        from . import report
-        from .figures import charts_of
+        from .report import charts
 
-        if self.split is None and isinstance(self.spec.data.source, Absent):
-            inside = charts_of(self.observations, _expected(self)).charts if self.records else ()
-            return [*report.training_charts(self.history), *(told.figure for told in inside)]
-        return report.charts(account_of(self))
+        return charts(account_of(self))
 
     def _repr_html_(self) -> str:
         from .report import card
 
-        return card(_title(self), " ".join([self.outcome, *self.remarks]), self.measures)
+        try:
+            health = verdict(self.diagnose())
+        except InputError:
+            # Of rows that are gone, the card says nothing.
+            health = ""
+        return card(_title(self), " ".join([self.outcome, *self.remarks]), self.measures, health)
 
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
@@ -260,10 +262,46 @@ def unit_of(preprocessing: Preprocessing) -> np.ndarray | float:
 
 
 def account_of(run: Run) -> Any:
-    """What the report tells of a run."""
+    """What the report tells of a run; where its rows can not be had any more, what was recorded."""
     from .report import Account
 
-    split = run.split or run.spec.data.load(run.spec.training.seed)
+    shapes = run.network.initialize(0, (run.preprocessing.features,))
+    layers = tuple(
+        (layer_in_words(layer), str(shape), sum(np.size(array) for _, array in arrays_of(params)))
+        for layer, shape, params in zip(run.network.layers, shapes.shapes, shapes.params, strict=True)
+    )
+    account = Account(
+        title=_title(run),
+        outcome=" ".join([run.outcome, *run.remarks]),
+        facts=tuple(run.facts.items()),
+        notes=run.notes,
+        measures=run.measures,
+        history=run.history,
+        layers=layers,
+        task=run.task,
+        target_names=run.preprocessing.target_names,
+        feature_names=run.preprocessing.feature_names,
+        observed=run.observations if run.records else None,
+        expected=_expected(run),
+        film=_in_units(run),
+        per_epoch=run.per_epoch,
+        threshold=run.decides_at,
+        spec=to_toml(run.spec),
+    )
+    try:
+        run = run if run.split else dataclasses.replace(run, split=run.spec.data.load(run.spec.training.seed))
+    except InputError as error:
+        missing = (
+            f"The doctor could not look at this run, nor the report at its answers, for want of its rows: {error}."
+        )
+        return dataclasses.replace(account, health=(Text(missing),))
+    return _with_rows(account, run)
+
+
+def _with_rows(account: Any, run: Run) -> Any:
+    """The account with what the rows tell: the doctor's findings, the answers, what is inside of the network."""
+    split = run.split
+    assert split
     plane = plane_of(run.preprocessing, split.train)
     name, rows = list(sets_of(split).items())[-1]
     # Of rows that stream from the disk, the report looks at as many as fit into memory.
@@ -280,38 +318,19 @@ def account_of(run: Run) -> Any:
     else:
         true, predicted = run.preprocessing.values(data.y), run.preprocessing.values(outputs)
     hidden = hidden_answers(run.network, run.params, run.state.layers)
-    start = run.network.initialize(0, (data.features,))
-    layers = tuple(
-        (layer_in_words(layer), str(shape), sum(np.size(array) for _, array in arrays_of(params)))
-        for layer, shape, params in zip(run.network.layers, start.shapes, start.params, strict=True)
-    )
-    return Account(
-        title=_title(run),
-        outcome=" ".join([run.outcome, *run.remarks]),
-        facts=tuple(run.facts.items()),
-        notes=run.notes,
-        measures=run.measures,
-        history=run.history,
-        layers=layers,
-        task=run.task,
-        target_names=run.preprocessing.target_names,
+    return dataclasses.replace(
+        account,
+        health=health_of(run.diagnose()),
         true=true,
         predicted=predicted,
         confidence=confidence,
         samples=run.preprocessing.unscaled(data.x),
-        feature_names=run.preprocessing.feature_names,
         image_shape=data.image_shape,
         held_out=name,
-        observed=run.observations if run.records else None,
-        expected=_expected(run),
         batch_size=_batch_size(run, split),
-        film=_in_units(run),
-        per_epoch=run.per_epoch,
         seen=map_of(run.preprocessing, plane, data, run.answers, hidden) if plane else None,
-        threshold=run.decides_at,
         curve=curve_of(run.preprocessing, data, run.answers),
         weights=weight_images(run.params, data.image_shape),
-        spec=to_toml(run.spec),
     )
 
 

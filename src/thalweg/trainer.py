@@ -17,12 +17,15 @@ from .arrays import Tree, arrays_of
 from .blocks import Course
 from .clipping import Clipping
 from .data import Split
+from .doctor import Case, Finding
+from .doctor.live import Watch, at_once, tell
 from .engines import Device, Engine, EngineName, Precision, make_engine
 from .errors import InputError, Problem
 from .files import remove
 from .folders import (
     Journal,
     make_folder,
+    numbered_layers,
     read_records,
     read_result,
     write_spec,
@@ -106,7 +109,8 @@ def train(
     from .display import loading, shown
 
     with shown(quiet=not progress) as watch:
-        return run_spec(spec, watch, Path(folder) if folder else None, loading=loading(quiet=not progress))
+        into, warn = Path(folder) if folder else None, tell if progress else None
+        return run_spec(spec, watch, into, loading=loading(quiet=not progress), warn=warn)
 
 
 def run_spec(
@@ -116,14 +120,16 @@ def run_spec(
     told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
     loading: Callable[[int, int], None] = lambda done, total: None,
     onlookers: Callable[[WholeSpec, Split], Sequence[Onlooker]] = lambda spec, split: (),
+    warn: Callable[[Finding], None] | None = None,
 ) -> Run:
     """Load the data, train, measure, and write the run's directory if a folder is given.
 
     Everything that can be wrong with the spec, the data or the folder is found before the folder is made. `told` hears
     of the completed spec and the data before training starts, `loading` of the rows made ready so far and in all, where
-    that takes its time. `onlookers` makes those who look at the training beside its probes.
+    that takes its time. `onlookers` makes those who look at the training beside its probes. `warn` hears of each severe
+    finding of the doctor's once, when it first holds.
     """
-    return run_on(spec, spec.data.load(spec.training.seed, loading), watch, folder, told, onlookers)
+    return run_on(spec, spec.data.load(spec.training.seed, loading), watch, folder, told, onlookers, warn)
 
 
 def run_on(
@@ -133,6 +139,7 @@ def run_on(
     folder: Path | None = None,
     told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
     onlookers: Callable[[WholeSpec, Split], Sequence[Onlooker]] = lambda spec, split: (),
+    warn: Callable[[Finding], None] | None = None,
 ) -> Run:
     """What `run_spec` does, on the data of the spec that are loaded already."""
     whole = completed(spec, split.train)
@@ -144,7 +151,7 @@ def run_on(
     if folder is not None:
         make_folder(folder)
         write_spec(folder, whole)
-    return _trained(whole, split, engine, watch, folder, None, (), None, onlookers(whole, split))
+    return _trained(whole, split, engine, watch, folder, None, (), None, onlookers(whole, split), warn)
 
 
 def trained(
@@ -224,6 +231,7 @@ def resume(
             accept_changes=accept_changes,
             watch=watch,
             loading=loading(quiet=not progress),
+            warn=tell if progress else None,
         )
 
 
@@ -236,6 +244,7 @@ def resume_run(
     watch: Callable[[Progress], None] = lambda progress: None,
     told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
     loading: Callable[[int, int], None] = lambda done, total: None,
+    warn: Callable[[Finding], None] | None = None,
 ) -> Run:
     """What `resume` does, with the watchers of `run_spec`; `changes` are places of the spec with their new values."""
     spec = spec_in(path, settings, changes)
@@ -275,7 +284,8 @@ def resume_run(
     ):
         remove(path / name)
     write_spec(path, spec)
-    return _trained(spec, split, engine, watch, path, snapshot, records, film.before(step) if film else None, ())
+    film = film.before(step) if film else None
+    return _trained(spec, split, engine, watch, path, snapshot, records, film, (), warn)
 
 
 def _still_valid(snapshot: Snapshot, spec: WholeSpec, changes: Sequence[str]) -> Snapshot:
@@ -307,12 +317,15 @@ def _trained(
     records: Sequence[Record],
     film: Film | None,
     onlookers: Sequence[Onlooker],
+    warn: Callable[[Finding], None] | None,
 ) -> Run:
     began = time.perf_counter()
     keep: Callable[[Snapshot], None] | None = None
     record, probed = watch, Probed(spec, split, None, records, film)
     if folder is not None:
         record, keep = _recorded(spec, split, folder, watch, snapshot, probed.recorder)
+    if warn is not None:
+        record = _attended(probed, record, warn)
     fitted = fit(
         spec.network,
         spec.loss,
@@ -365,6 +378,11 @@ class Probed:
     def onlookers(self) -> list[Onlooker]:
         """Who looks at the training for the probes."""
         return [own for own in (self.recorder, self.frames) if own]
+
+    @property
+    def case(self) -> Case:
+        """The training that is to come, as the doctor looks at it."""
+        return Case.of(self.spec, self.split, self.course.per_epoch)
 
     def run(self, fitted: Fit, seconds: float, engine: Engine, folder: Path | None = None) -> Run:
         """The run of the training that has ended."""
@@ -464,6 +482,24 @@ def _recorded(
             raise InputError(error.subject, fault) from error
 
     return record, keep
+
+
+def _attended(
+    probed: Probed, watch: Callable[[Progress], None], warn: Callable[[Finding], None]
+) -> Callable[[Progress], None]:
+    """A watch that also looks for what keeps the training from learning; what is plain before it is told at once."""
+    spec, course = probed.spec, probed.course
+    case = probed.case
+    for finding in at_once(case):
+        warn(finding)
+    live = Watch(case.constant, numbered_layers(spec.network), len(course.data), course.per_epoch, spec.training.epochs)
+
+    def look(progress: Progress) -> None:
+        watch(progress)
+        for finding in live.look(progress.history, probed.recorder.records if probed.recorder else ()):
+            warn(finding)
+
+    return look
 
 
 def fingerprints(split: Split) -> dict[str, int]:

@@ -1,5 +1,5 @@
-"""The shell: `thalweg train`, `lr-range`, `predict`, `runs`, `report`, `experiment`, `explain`, `gradient-flow`,
-`landscape`, `boundary`, `arena`, `lesson`, `exercise`.
+"""The shell: `thalweg train`, `lr-range`, `predict`, `runs`, `report`, `doctor`, `experiment`, `explain`,
+`gradient-flow`, `landscape`, `boundary`, `arena`, `lesson`, `exercise`.
 
 What takes time to import is imported when it is needed.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import arena, boundary, experiment, landscape, learning, training
+from . import arena, boundary, doctor, experiment, landscape, learning, training
 from .shared import EXIT_INPUT, EXIT_INTERRUPTED
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 for command in (
     *(training.train, training.lr_range, training.predict, training.runs, training.report),
     *(
+        doctor.doctor,
         experiment.experiment,
         learning.explain,
         learning.gradient_flow,

@@ -79,11 +79,13 @@ def train(
 
 def _train(spec: Any, name: str, out: Path | None, json: bool, quiet: bool) -> None:
     from ..display import loading, shown
+    from ..doctor.live import tell
     from ..folders import new_folder
     from ..trainer import run_spec
 
     with shown(quiet) as watch:
-        run = run_spec(spec, watch, out or new_folder(name), _told(json or quiet), loading(quiet))
+        folder, warn = out or new_folder(name), None if quiet else tell
+        run = run_spec(spec, watch, folder, _told(json or quiet), loading(quiet), warn=warn)
     _tell(run, json)
 
 
@@ -91,6 +93,7 @@ def _resume(
     folder: Path, changes: list[tuple[str, Any]], settings: list[str], accept: bool, json: bool, quiet: bool
 ) -> None:
     from ..display import loading, shown
+    from ..doctor.live import tell
     from ..trainer import resume_run
 
     with shown(quiet) as watch:
@@ -102,6 +105,7 @@ def _resume(
             watch=watch,
             told=_told(json or quiet),
             loading=loading(quiet),
+            warn=None if quiet else tell,
         )
     _tell(run, json)
 

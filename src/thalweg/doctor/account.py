@@ -30,20 +30,24 @@ def verdict(found: Diagnosis) -> str:
 def worksheet_of(found: Diagnosis, title: str = "Diagnosis", command: str = "") -> Worksheet:
     """The diagnosis as a worksheet. With `command`, which trains the network, a remedy is told as a command too.
 
-    >>> worksheet_of(Diagnosis(None, (), (), evidence=("the loss began at 0.70, log 2 is 0.69",))).blocks[-1].says
+    >>> worksheet_of(Diagnosis(None, (), (), ("the loss began at 0.70, log 2 is 0.69",))).blocks[-1].says
     'the loss began at 0.70, log 2 is 0.69'
     """
     causes = _causes(found)
     blocks: list[Block] = [*_in_short(causes), Text(learned_in_words(found.learned))]
-    for place, cause in enumerate(causes):
-        blocks += [Heading(f"{'A further' if place else 'The root'} cause: {cause.finding.code}")]
-        blocks += [Text(cause.finding.sentence)] if place else []
-        blocks += _evidence(cause, command)
-    if found.evidence:
+    told: list[Finding] = []
+    for cause in causes:
+        blocks += [Heading(f"{'A further' if told else 'The root'} cause: {cause.finding.code}")]
+        blocks += [Text(cause.finding.sentence)] if told else []
+        # What several causes explain is told with the first of them.
+        own = cause._replace(explains=tuple(other for other in cause.explains if other not in told))
+        blocks += _evidence(own, command)
+        told += [own.finding, *own.explains]
+    if found.healthy and found.evidence:
         blocks += [Heading("What speaks for health"), *(Claim(words, measured=True) for words in found.evidence)]
-    if notes := _outside(found.findings, causes):
-        told = "Noted beside, and no sign of illness by itself" if _are_notes(notes) else "Found beside"
-        blocks += [Heading("Further notes"), _table(told, notes)]
+    if notes := [finding for finding in found.findings if finding not in told]:
+        caption = "Noted beside, and no sign of illness by itself" if _are_notes(notes) else "Found beside"
+        blocks += [Heading("Further notes"), _table(caption, notes)]
     if found.remarks:
         blocks += [Heading("What was not looked at"), *map(Text, found.remarks)]
     return Worksheet(title, tuple(blocks), verdict(found))
@@ -117,12 +121,6 @@ def _as_command(remedy: Remedy, command: str) -> str:
 def _table(caption: str, findings: Iterable[Finding]) -> Table:
     rows = [(finding.code, finding.place, finding.measured, finding.normal) for finding in findings]
     return Table(caption, _COLUMNS, rows)
-
-
-def _outside(findings: Sequence[Finding], causes: Sequence[Cause]) -> list[Finding]:
-    """The findings that are no cause, and that none explains."""
-    told = [finding for cause in causes for finding in (cause.finding, *cause.explains)]
-    return [finding for finding in findings if finding not in told]
 
 
 def _are_notes(findings: Iterable[Finding]) -> bool:

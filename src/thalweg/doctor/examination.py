@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from . import before, during, start
-from .case import LEARNED, Case
+from .case import Case
 from .causes import causes, ranked
 from .findings import Diagnosis, Finding
 
@@ -29,13 +27,6 @@ def _findings(case: Case) -> Iterator[Finding]:
 
 
 def _evidence(case: Case) -> Iterator[str]:
-    learned = case.learned
-    if learned and np.isfinite(learned.share):
-        yield (
-            f"it came {learned.share:.0%} of the way from the best constant answer ({learned.measure} "
-            f"{learned.constant:.3g}) to what can be done on these rows ({learned.attainable:.3g}), "
-            f"where {LEARNED:.0%} would do"
-        )
     if len(case.start.dense) > 1:
         yield f"at the start the first layer gets {case.start.flow:.2g} of the gradient of the last"
     end = case.end

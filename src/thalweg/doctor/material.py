@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from ..arrays import Tree
-from ..data import Dataset
+from ..data import Dataset, Split
 from ..inspection import inspect
 from ..layers import Activation, Dense, Identity, Sigmoid, Softmax, Tanh
 from ..network import Network
@@ -95,6 +95,15 @@ class Material:
     layers: Tree | None = None
     diverged: str = ""
 
+    @classmethod
+    def of(cls, spec: WholeSpec, split: Split, per_epoch: int, **record: Any) -> Self:
+        """The case of a spec and its rows; `record` is what a training of it has left, none before it."""
+        # Of rows that stream from the disk the first part has to do.
+        train = next(iter(split.train.parts()))
+        validation = None if split.validation is None else next(iter(split.validation.parts()))
+        features = split.preprocessing.feature_names
+        return cls(spec, train, validation, len(split.train), per_epoch, features, **record)
+
     # The rows ---------------------------------------------------------------------------------------------------------
 
     @property
@@ -133,10 +142,15 @@ class Material:
             return None
         name = "r2" if self.task == "regression" else "accuracy"
         score = float("nan") if self.diverged else self.measures["training"][name]
-        constant = self._by_heart(np.zeros(len(self.y), int))
+        constant = self.constant
         # Who is near to all that could be asked for needs no other ruler.
         near = score - constant >= 0.75 * (1 - constant) > 0
         return Learned(name, score, constant, 1.0 if near else max(self._attainable, constant))
+
+    @cached_property
+    def constant(self) -> float:
+        """The score of the best answer that is the same for all rows."""
+        return self._by_heart(np.zeros(len(self.y), int))
 
     @property
     def learns(self) -> bool:
