@@ -89,7 +89,8 @@ class Watch:
     def _last_looks(self, records: Sequence[Record]) -> Sequence[Record]:
         """The fewest of the last looks that say something of all rows; none where there are not so many."""
         batch = -(-self.rows // self.per_epoch)
-        needed = max(_LOOKS, -(-min(_ROWS, self.rows) // batch))
+        # Of a few rows, met one by one, some are missed by as many looks.
+        needed = max(_LOOKS, -(-min(_ROWS, _LOOKS * self.rows) // batch))
         seen = [record for record in records if "loss" in record["whole"]]
         first = len(seen) - needed
         while first > 0 and seen[-1]["step"] - seen[first]["step"] < self.per_epoch:
@@ -98,7 +99,7 @@ class Watch:
         if first < 0 or looks[-1]["step"] - looks[0]["step"] < self.per_epoch:
             return ()
         # In a fixed order, looks an epoch apart are looks at the same rows.
-        batches = {(look["whole"].get("input_rms"), look["whole"]["loss"]) for look in looks}
+        batches = {look["whole"].get("input_rms") for look in looks}
         return looks if len(batches) >= min(_LOOKS, self.per_epoch) else ()
 
     def _dead(self, looks: Sequence[Record]) -> list[Finding]:
@@ -130,8 +131,7 @@ class Watch:
         ]
 
     def _without_gradient(self, looks: Sequence[Record]) -> list[Finding]:
-        silent = [look for look in looks if look["whole"].get("gradient_norm") == 0.0 and (look["whole"]["loss"] or 0)]
-        if not looks or len(silent) < len(looks):
+        if not looks or any(look["whole"].get("gradient_norm") != 0.0 for look in looks):
             return []
         return [
             Finding(
@@ -141,8 +141,8 @@ class Watch:
                 "all layers",
                 0.0,
                 f"a gradient of exactly 0 in each of the last {len(looks)} looks, since step {looks[0]['step']:,}",
-                "a gradient other than 0, as long as there is a loss",
-                "No weight gets any gradient, though there is a loss: nothing moves any more.",
+                "a gradient other than 0, as long as answers are wrong",
+                "No weight gets any gradient, though the answers are no better than a constant: nothing moves.",
             )
         ]
 
@@ -167,7 +167,7 @@ class Watch:
         count = max(_EPOCHS, updates, math.ceil(_SHARE * self.epochs))
         last = history[-count:]
         losses = [record["loss"] for record in last]
-        if len(last) < count or not min(losses) > 0 or max(losses) - min(losses) > _ROUNDING * max(losses):
+        if len(last) < count or max(losses) - min(losses) > _ROUNDING * max(losses):
             return
         if all(map(self._is_constant, last)):
             yield Finding(
