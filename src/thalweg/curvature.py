@@ -49,6 +49,9 @@ def curvature(product: Product, parameters: int, rng: np.random.Generator) -> Cu
         samples = np.array([draw @ product(draw) for draw in signs])
     if not np.isfinite(samples).all():
         return Curvature(np.nan, np.nan, np.nan)
+    if not samples.any():
+        # No direction bends: ARPACK would have nothing to begin with.
+        return Curvature(0.0, 0.0, 0.0)
     largest = _largest(product, parameters, rng)
     return Curvature(largest, float(samples.mean()), float(samples.std(ddof=1) / np.sqrt(_DRAWS)))
 

@@ -206,7 +206,7 @@ def _same(rows: np.ndarray) -> bool:
 
 def input_scale(case: Case) -> Iterator[Finding]:
     """How large the inputs are, how far from zero, and how uneven."""
-    x, usual, near = case.x, normal("input_size"), normal("input_offset").high
+    x, usual, near = case.x, normal("input_size").far(), normal("input_offset").far().high
     if case.spec.data.scale == "standard" or not x.std(axis=0).any():
         return
     small = float(np.sqrt(np.mean(x**2))) < usual.low
@@ -233,7 +233,7 @@ def input_scale(case: Case) -> Iterator[Finding]:
 
 def target_scale(case: Case) -> Iterator[Finding]:
     """How large the targets of a regression are."""
-    usual = normal("target_size")
+    usual = normal("target_size").far()
     if not (case.target_size > usual.high or 0 < case.target_size < usual.low):
         return
     yield Finding(

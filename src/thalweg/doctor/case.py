@@ -29,14 +29,13 @@ QUANTITIES = (
     "target_size",
     "weights_small",
     "weights_large",
-    "flow_step",
-    "growth_step",
-    "dead_at_start",
+    "flow",
+    "growth",
+    "alive_at_start",
     "saturated_at_start",
     "first_loss",
     "sharpness",
     "first_step",
-    "turn",
     "jump",
     "falling",
     "moved",
@@ -44,9 +43,9 @@ QUANTITIES = (
     "worst_loss",
     "late_rate",
     "penalty",
-    "dead_at_end",
+    "alive_at_end",
     "saturated_at_end",
-    "flow_step_at_end",
+    "flow_at_end",
     "spread",
 )
 _NOTHING = float("nan")
@@ -109,19 +108,19 @@ class Case(Material):
         return max(self.gains.values(), default=_NOTHING)
 
     @property
-    def flow_step(self) -> float:
-        """What a layer passes back of the gradient at the start, on the average."""
-        return self.start.flow_step
+    def flow(self) -> float:
+        """The gradient of the first hidden layer at the start, as a part of that of the last one."""
+        return self.start.flow
 
     @property
-    def growth_step(self) -> float:
-        """What a layer makes of the size of what comes in at the start, on the average."""
-        return self.start.growth_step
+    def growth(self) -> float:
+        """The outputs of the hidden layer where they are largest at the start, as a multiple of those of the first."""
+        return self.start.growth
 
     @property
-    def dead_at_start(self) -> float:
-        """The share of units that pass no gradient at the start, of the hidden layer with most."""
-        return self.start.dead.max() if len(self.start.dead) else _NOTHING
+    def alive_at_start(self) -> float:
+        """How many units pass a gradient at the start, in the hidden layer where they are fewest."""
+        return min(self.alive_in(self.start).values(), default=_NOTHING)
 
     @property
     def saturated_at_start(self) -> float:
@@ -223,13 +222,6 @@ class Case(Material):
         return float(np.max(ratios[np.isfinite(ratios)], initial=0.0)) if ratios.size else _NOTHING
 
     @cached_property
-    def turn(self) -> float:
-        """The median cosine between a gradient and the next; -1 where steps undo each other."""
-        turns = self._seen("gradient_cosine")
-        turns = turns[np.isfinite(turns)] if turns.ndim == 1 else np.zeros(0)
-        return float(np.median(turns)) if len(turns) > 8 else _NOTHING
-
-    @cached_property
     def jump(self) -> float:
         """By how much the loss of the second half changes from epoch to epoch, in parts of all that it has fallen.
 
@@ -285,13 +277,14 @@ class Case(Material):
     def late_rate(self) -> float:
         """The learning rate after a quarter of the training, in parts of its largest."""
         rates = self._seen("learning_rate")
+        rates = rates[np.isfinite(rates)]
         return float(rates[len(rates) // 4] / rates.max()) if len(rates) >= 8 and rates.max() > 0 else _NOTHING
 
     @cached_property
     def penalty(self) -> float:
-        """The penalty of the weights, in parts of the loss at the end."""
+        """The penalty of the weights at the end, in parts of the loss of the best constant answer."""
         last = self.history[-1] if self.history else {}
-        return last.get("penalty", 0.0) / last["loss"] if last.get("loss", 0.0) > 0 else _NOTHING
+        return last.get("penalty", 0.0) / self.constant_loss if self.constant_loss > 0 else _NOTHING
 
     # The end ----------------------------------------------------------------------------------------------------------
 
@@ -303,10 +296,15 @@ class Case(Material):
         found = dict(zip(end.activations, getattr(end, shares), strict=True))
         return {index: float(share) for index, share in found.items() if index in self.hidden}
 
+    def alive_in(self, look: Look) -> dict[int, float]:
+        """The number of units that pass a gradient for some row, by hidden layer."""
+        found = zip(look.activations, look.dead, look.units, strict=True)
+        return {index: round((1 - dead) * units) for index, dead, units in found if index in self.hidden and units > 2}
+
     @cached_property
-    def dead_by_layer(self) -> dict[int, float]:
-        """The share of units that pass no gradient for any row at the end, by hidden layer."""
-        return self._at_end("dead")
+    def alive_by_layer(self) -> dict[int, float]:
+        """The number of units that pass a gradient for some row at the end, by hidden layer of more than two."""
+        return {} if self.end is None or not self.end.finite else self.alive_in(self.end)
 
     @cached_property
     def saturated_by_layer(self) -> dict[int, float]:
@@ -314,9 +312,9 @@ class Case(Material):
         return self._at_end("saturated")
 
     @property
-    def dead_at_end(self) -> float:
-        """The largest of `dead_by_layer`."""
-        return max(self.dead_by_layer.values(), default=_NOTHING)
+    def alive_at_end(self) -> float:
+        """The least of `alive_by_layer`."""
+        return min(self.alive_by_layer.values(), default=_NOTHING)
 
     @property
     def saturated_at_end(self) -> float:
@@ -324,9 +322,9 @@ class Case(Material):
         return max(self.saturated_by_layer.values(), default=_NOTHING)
 
     @property
-    def flow_step_at_end(self) -> float:
-        """What a layer passes back of the gradient at the end, on the average."""
-        return self.end.flow_step if self.end is not None and self.end.finite else _NOTHING
+    def flow_at_end(self) -> float:
+        """The gradient of the first hidden layer at the end, as a part of that of the last one."""
+        return self.end.flow if self.end is not None and self.end.finite else _NOTHING
 
     @property
     def spread(self) -> float:

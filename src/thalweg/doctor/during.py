@@ -10,10 +10,11 @@ from . import remedies
 from .case import LEAST, Case
 from .findings import Finding, Remedy, Stage
 from .normal import normal
-from .start import against_death, against_growth, against_vanishing
+from .start import ALIVE, against_death, against_growth, against_vanishing, dead_in_words
 
 _STAGE: Stage = "during training"
 _WORSE, _FEW_ROWS, _ERRORS = 1.25, 30, 3
+_DECAYED, _BLIND = 0.01, 10
 
 
 def divergence(case: Case) -> Iterator[Finding]:
@@ -43,8 +44,6 @@ def long_steps(case: Case) -> Iterator[Finding]:
         )
     if case.first_step > normal("first_step").high:
         signs.append(f"a step among the first of {case.first_step:.2g} times the size of a layer's weights")
-    if case.turn < normal("turn").low and not case.dead_at_end >= 1:
-        signs.append(f"gradients that undo each other (a median cosine of {case.turn:.2f} from one to the next)")
     if case.diverged and case.start.finite:
         signs.append("numbers that left all bounds, from a start where they were sound")
     if not signs:
@@ -86,24 +85,21 @@ def _larger_batch(case: Case) -> tuple[Remedy, ...]:
 
 def units(case: Case) -> Iterator[Finding]:
     """Units that the training has left dead or saturated."""
-    if case.dead_at_end > normal("dead_at_end").high:
-        index = max(case.dead_by_layer, key=lambda place: case.dead_by_layer[place])
-        before = dict(zip(case.start.activations, case.start.dead, strict=True))[index]
-        whole = case.dead_at_end >= 1
+    if case.alive_at_end <= ALIVE:
+        index = next(i for i, alive in case.alive_by_layer.items() if alive == case.alive_at_end)
         yield Finding(
             "dying-relu",
             _STAGE,
-            case.severity(certain=whole),
+            case.severity(certain=case.alive_at_end == 0),
             case.name(index),
-            case.dead_at_end,
-            f"{case.dead_at_end:.0%} of its units pass no gradient for any row at the end; {before:.0%} at the start",
-            f"fewer ({normal('dead_at_end').tells()})",
-            "Nothing below the layer learns any more, and nothing above it sees an input."
-            if whole
-            else "Hardly anything passes this layer.",
+            case.alive_at_end,
+            f"{case.alive_at_end:.0f} of its units pass a gradient for some row at the end; "
+            f"{case.alive_in(case.start)[index]:.0f} did at the start",
+            f"more than {ALIVE} ({normal('alive_at_end').tells()})",
+            dead_in_words(case.alive_at_end),
             (*against_death(case), remedies.rate(case, 0.1)),
         )
-    if case.saturated_at_end > normal("saturated_at_end").high:
+    if case.saturated_at_end > normal("saturated_at_end").far().high:
         index = max(case.saturated_by_layer, key=lambda place: case.saturated_by_layer[place])
         yield Finding(
             "saturating-hidden",
@@ -120,17 +116,17 @@ def units(case: Case) -> Iterator[Finding]:
 
 def flow(case: Case) -> Iterator[Finding]:
     """A gradient that has come to vanish on its way back."""
-    end, least = case.end, normal("flow_step_at_end").low
-    if end is None or len(end.dense) < 3 or not case.flow_step_at_end < least or case.dead_at_end >= 1:
+    if case.end is None or not case.flow_at_end < normal("flow_at_end").far().low or case.alive_at_end == 0:
         return
     yield Finding(
         "vanishing",
         _STAGE,
         case.severity(),
-        case.name(end.dense[0]),
-        case.flow_step_at_end,
-        f"a layer passes {case.flow_step_at_end:.2g} of the gradient back at the end; {case.flow_step:.2g} before",
-        f"more ({normal('flow_step_at_end').tells()})",
+        case.name(case.end.dense[0]),
+        case.flow_at_end,
+        f"at the end the first layer gets {case.flow_at_end:.2g} of the gradient of the last hidden one; "
+        f"{case.flow:.2g} at the start",
+        f"more ({normal('flow_at_end').tells()})",
         "The first layers have stopped learning.",
         against_vanishing(case),
     )
@@ -140,7 +136,7 @@ def progress(case: Case) -> Iterator[Finding]:
     """Training that was not over: still falling, or hardly begun."""
     if not case.history or case.diverged or case.learns:
         return
-    falls, few = case.falling > normal("falling").high, case.updates < normal("updates").low
+    falls, few = case.falling > normal("falling").high, case.updates < normal("updates").far().low
     signs = [f"{case.falling:.0%} of all that the loss fell was in the last quarter"] if falls else []
     signs += [f"{case.updates:.0f} updates in all"] if few else []
     if signs:
@@ -172,7 +168,7 @@ def progress(case: Case) -> Iterator[Finding]:
 
 def rates(case: Case) -> Iterator[Finding]:
     """A schedule that has ended the training before its end."""
-    if not case.late_rate < min(normal("late_rate").low, 0.01):
+    if not case.late_rate < _DECAYED:
         return
     yield Finding(
         "decayed-rate",
@@ -189,9 +185,7 @@ def rates(case: Case) -> Iterator[Finding]:
 
 def penalty(case: Case) -> Iterator[Finding]:
     """A penalty of the weights that is all there is to the loss, or a decay that has left no weights."""
-    if not case.penalty > max(normal("penalty").high, 1.0) and not (
-        _decays(case) and case.moved < 1.01 and _shrunk(case)
-    ):
+    if not case.penalty > normal("penalty").far().high and not (_decays(case) and case.moved < 1.01 and _shrunk(case)):
         return
     yield Finding(
         "regularization-too-strong",
@@ -220,7 +214,7 @@ def _shrunk(case: Case) -> bool:
 
 def sameness(case: Case) -> Iterator[Finding]:
     """A network that answers the same, whatever comes in."""
-    if case.learns or not case.spread < normal("spread").low:
+    if case.learns or not case.spread < normal("spread").low / _BLIND:
         return
     yield Finding(
         "blind",

@@ -34,14 +34,15 @@ LEAST = 0.05
 
 class Look(NamedTuple):
     """What one step shows: of each dense layer (indices) the rms of its outputs and of its delta; of each elementwise
-    activation (indices) the shares of its units that pass no gradient for any row, and of its numbers that are
-    saturated; how much the outputs differ between rows; the loss; whether all of it is finite.
+    activation (indices) how many units it has, the shares of them that pass no gradient for any row, and of its numbers
+    that are saturated; how much the outputs differ between rows; the loss; whether all of it is finite.
     """
 
     dense: tuple[int, ...]
     outputs: np.ndarray
     deltas: np.ndarray
     activations: tuple[int, ...]
+    units: tuple[int, ...]
     dead: np.ndarray
     saturated: np.ndarray
     spread: float
@@ -50,27 +51,16 @@ class Look(NamedTuple):
     finite: bool
 
     @property
-    def flow_step(self) -> float:
-        """What a layer passes back of the gradient, on the average (geometric); NaN where there is one layer."""
-        steps = len(self.dense) - 1
-        return self.flow ** (1 / steps) if steps else float("nan")
-
-    @property
-    def growth_step(self) -> float:
-        """What a layer makes of the size of the outputs before it, on the average (geometric)."""
-        steps = len(self.dense) - 1
-        return self.growth ** (1 / steps) if steps else float("nan")
-
-    @property
     def flow(self) -> float:
-        """The delta of the first dense layer as a part of that of the last; NaN where there is none."""
-        return float(self.deltas[0] / self.deltas[-1]) if len(self.deltas) and self.deltas[-1] > 0 else float("nan")
+        """The delta of the first hidden layer as a part of that of the last; NaN where there is one, or none passes."""
+        hidden = self.deltas[:-1]
+        return float(hidden[0] / hidden[-1]) if len(hidden) > 1 and hidden[-1] > 0 else float("nan")
 
     @property
     def growth(self) -> float:
-        """The largest outputs of a dense layer as a multiple of those of the first."""
-        first = self.outputs[0] if len(self.outputs) else 0.0
-        return float(np.nanmax(self.outputs) / first) if first > 0 else float("nan")
+        """The outputs of the hidden layer where they are largest, as a multiple of those of the first."""
+        hidden = self.outputs[:-1]
+        return float(np.nanmax(hidden) / hidden[0]) if len(hidden) > 1 and hidden[0] > 0 else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,6 +287,7 @@ def _looked(network: Network, seen: Trace, probabilities: Any) -> Look:
         np.array(rms),
         np.array(deltas),
         acts,
+        tuple(int(np.shape(seen.outputs[index])[-1]) for index in acts),
         np.array(dead),
         np.array(saturated),
         float(np.sqrt(np.mean(np.var(logits, axis=0)))),

@@ -23,6 +23,8 @@ from .findings import Finding, Remedy, Stage
 from .normal import normal
 
 _STAGE: Stage = "at the start"
+# Through a layer with no more units than this only one number passes.
+ALIVE = 1
 _MEMORY_ROWS, _MEMORY_STEPS, _MEMORY_RATE = 8, 300, 0.01
 # A slope below this part of the loss drowns in its digits.
 _GRADIENT_ROWS, _GRADIENT_ERROR, _FAINT = 32, 0.02, 1e-6
@@ -74,7 +76,7 @@ def _dot(a: Tree, b: Tree) -> float:
 def weights(case: Case) -> Iterator[Finding]:
     """Weights that begin so small, or so large, that the signal comes through as another number than it should be."""
     usual = "1: starts that suit (He, Glorot, LeCun) keep the signal as large from layer to layer"
-    least, most = normal("weights_small").low, normal("weights_large").high
+    least, most = normal("weights_small").far().low, normal("weights_large").far().high
     if case.weights_small < least:
         index = min(case.gains, key=lambda place: case.gains[place])
         yield Finding(
@@ -110,30 +112,29 @@ def depth(case: Case) -> Iterator[Finding]:
     if len(start.dense) < 2:
         return
     if _explodes(start):
-        told = f"a growth of {start.growth_step:.3g} times a layer" if start.finite else "numbers beyond all bounds"
+        told = f"outputs that grow {start.growth:.3g} times" if start.finite else "numbers beyond all bounds"
         if sum(map(_explodes, case.standardised)) > len(case.standardised) / 2:
             yield Finding(
                 "exploding",
                 _STAGE,
                 case.severity(certain=True),
                 case.name(start.dense[-1]),
-                start.growth_step,
-                f"{told}, over {len(start.dense)} layers",
-                f"the same size from layer to layer ({normal('growth_step').tells()})",
+                start.growth,
+                f"{told} over {len(start.dense)} layers",
+                f"about the same size in all layers ({normal('growth').tells()})",
                 "The signal grows from layer to layer, or its gradient on the way back, until the numbers overflow.",
                 against_growth(case),
             )
-    elif len(start.dense) > 2 and start.flow_step < normal("flow_step").low:
+    elif start.flow < normal("flow").far().low:
         yield Finding(
             "vanishing",
             _STAGE,
             case.severity(certain=True),
             case.name(start.dense[0]),
-            start.flow_step,
-            f"a layer passes {start.flow_step:.2g} of the gradient back: the first gets {start.flow:.2g} of what the "
-            f"last of {len(start.dense)} has",
-            f"about all of it ({normal('flow_step').tells()})",
-            "Each layer takes most of the gradient on its way back: the first layers hardly learn.",
+            start.flow,
+            f"the first layer gets {start.flow:.2g} of the gradient of the last hidden one ({len(start.dense)} layers)",
+            f"about as much in all layers ({normal('flow').tells()})",
+            "Each layer takes a part of the gradient on its way back: the first layers hardly learn.",
             against_vanishing(case),
         )
 
@@ -141,29 +142,26 @@ def depth(case: Case) -> Iterator[Finding]:
 def _explodes(look: Look) -> bool:
     if not look.finite:
         return True
-    return look.growth_step > normal("growth_step").high or look.flow_step > normal("flow_step").high
+    return look.growth > normal("growth").far().high or look.flow > normal("flow").far().high
 
 
 def units(case: Case) -> Iterator[Finding]:
     """Units that pass no gradient before the first step."""
     start = case.start
-    if case.dead_at_start > normal("dead_at_start").high:
-        index = start.activations[int(start.dead.argmax())]
-        whole = case.dead_at_start >= 1
+    if case.alive_at_start <= ALIVE:
+        index = next(i for i, alive in case.alive_in(start).items() if alive == case.alive_at_start)
         yield Finding(
             "dying-relu",
             _STAGE,
-            case.severity(certain=whole),
+            case.severity(certain=case.alive_at_start == 0),
             case.name(index),
-            case.dead_at_start,
-            f"{case.dead_at_start:.0%} of its units pass no gradient for any row, before the first step",
-            f"fewer ({normal('dead_at_start').tells()})",
-            "The layer is dead: what is below it gets no gradient, and what is above it sees no input."
-            if whole
-            else "Hardly anything passes this layer, in either direction.",
+            case.alive_at_start,
+            f"{case.alive_at_start:.0f} of its units pass a gradient for some row, before the first step",
+            f"more than {ALIVE} ({normal('alive_at_start').tells()})",
+            dead_in_words(case.alive_at_start),
             against_death(case),
         )
-    if case.saturated_at_start > normal("saturated_at_start").high:
+    if case.saturated_at_start > normal("saturated_at_end").far().high:
         index = start.activations[int(start.saturated.argmax())]
         yield Finding(
             "saturating-hidden",
@@ -176,6 +174,13 @@ def units(case: Case) -> Iterator[Finding]:
             "Units at their limits pass hardly any gradient.",
             (remedies.scale(case), remedies.init(case)),
         )
+
+
+def dead_in_words(alive: float) -> str:
+    """What so few units mean."""
+    if alive:
+        return "All that passes this layer, in either direction, passes one unit."
+    return "The layer is dead: what is below it gets no gradient, and what is above it sees no input."
 
 
 def against_growth(case: Case) -> tuple[Remedy, ...]:
@@ -202,7 +207,7 @@ def _others(case: Case, kinds: set[str], *wanted: str) -> tuple[Remedy, ...]:
 
 def first_loss(case: Case) -> Iterator[Finding]:
     """The loss of the first step against that of the best constant answer."""
-    if not case.first_loss > normal("first_loss").high:
+    if not case.first_loss > normal("first_loss").far().high:
         return
     yield Finding(
         "loss-at-start",
@@ -219,7 +224,7 @@ def first_loss(case: Case) -> Iterator[Finding]:
 
 def sharpness(case: Case) -> Iterator[Finding]:
     """The rate against the curvature of the loss: beyond its bound a step overshoots."""
-    most = max(normal("sharpness").high, 1.0)
+    most = normal("sharpness").far().high
     if not case.sharpness > most:
         return
     yield Finding(
