@@ -18,7 +18,7 @@ _STAGE: Stage = "before training"
 _OF_PROBABILITIES = ("cross_entropy", "binary_cross_entropy")
 _OF_LOGITS = ("softmax_cross_entropy", "sigmoid_binary_cross_entropy")
 _OF_LINEAR_UNITS = ("hinge", "perceptron", "lms")
-_DROPOUT, _LEAK, _MAJORITY = 0.8, 0.2, 0.9
+_DROPOUT, _LEAK, _DISTINCT, _MAJORITY, _SEVERAL = 0.8, 0.2, 1 / 3, 0.9, 0.05
 
 
 def outputs(case: Case) -> Iterator[Finding]:
@@ -46,7 +46,8 @@ def outputs(case: Case) -> Iterator[Finding]:
         yield Finding(
             "output-activation",
             _STAGE,
-            case.severity(certain=True),
+            # What it can not say, it can not say however well it says the rest.
+            "severe" if not case.learns else "warning" if both > _SEVERAL else "note",
             place,
             both,
             f"softmax, and {both:.0%} of the rows have another number of labels than one",
@@ -293,16 +294,16 @@ def shared_rows(case: Case) -> Iterator[Finding]:
         return
     seen = {row.tobytes() for row in np.ascontiguousarray(case.train.x)}
     shared = float(np.mean([row.tobytes() in seen for row in np.ascontiguousarray(case.validation.x)]))
-    # Where rows repeat by nature, as those of a table of truth do, they are met again everywhere.
-    repeated = 1 - len(seen) / len(case.train.x)
-    if shared > _LEAK and shared > 2 * repeated:
+    # Where a few rows come again and again, as those of a truth table do, they are met everywhere by nature.
+    distinct = len(seen) / len(case.train.x)
+    if shared > _LEAK and distinct > _DISTINCT:
         yield Finding(
             "leak",
             _STAGE,
             "warning",
             "data.validation",
             shared,
-            f"{shared:.0%} of the validation rows are training rows too; {repeated:.0%} of the training rows repeat",
+            f"{shared:.0%} of the validation rows are training rows too",
             "hardly any: a score on rows that were trained on tells nothing of new ones",
             "The validation score is that of rows learnt by heart, and too good to be true.",
         )

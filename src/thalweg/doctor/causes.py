@@ -61,7 +61,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "unshuffled": (*_STUCK, "oscillating-loss"),
     "regularization-too-strong": (*_STUCK, "vanishing", "dying-relu", "lr-too-low"),
     "decayed-rate": (*_STUCK, "lr-too-low", "epochs-too-few"),
-    "dropout-too-strong": (*_STUCK, "oscillating-loss"),
+    "dropout-too-strong": (*_STUCK, *_BROKEN, "overfitting", "epochs-too-few", "lr-too-low"),
     "missing-input-scaling": (*_BROKEN, *_STUCK, "epochs-too-few", "lr-too-low"),
     "missing-target-scaling": (*_BROKEN, *_STUCK, "epochs-too-few", "lr-too-low"),
     "init-too-large": (*_BROKEN, *_STUCK),
