@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars
@@ -332,3 +333,20 @@ def test_no_jobs_are_refused(tmp_path):
     with pytest.raises(InputError, match="jobs: expected a number of processes of at least 1, received 0"):
         compare(tables(), jobs=0, folder=tmp_path / "out", progress=False)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_when_the_time_is_over_what_is_finished_is_handed_over_and_no_more(jobs, tmp_path, monkeypatch):
+    trials = Experiment.of(tables()).trials()
+    clock, heard = [0.0], []
+    monkeypatch.setattr("thalweg.experiments.execution.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def finished(trial, path):
+        assert (path / "result.json").exists()
+        heard.append(trial.key)
+        clock[0] += 1
+
+    assert run_trials(trials, tmp_path, finished, jobs, until=3.0) == {}
+    assert len(heard) == len(set(heard)) == 3
+    assert run_trials(trials, tmp_path, finished, jobs, until=3.0) == {}
+    assert len(heard) == 3

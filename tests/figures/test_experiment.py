@@ -180,6 +180,32 @@ def test_words_say_which_side_is_better(higher, left, right):
     assert low < 0 < 0.6 < high
 
 
+def test_a_remedy_stands_above_its_random_change():
+    effects = {"rate <0.1>": np.array([0.1, 0.3]), "start": np.array([-0.2, 0.1]), "lost": np.array([NAN, NAN])}
+    controls = {"start": np.array([-0.3, -0.1])}
+    intervals, others = {"rate <0.1>": (0.1, 0.3), "start": (-0.2, 0.1)}, {"start": (-0.3, -0.1)}
+    notes = {"rate <0.1>": "helps", "start": "no evidence"}
+    given = effects, intervals, controls, others, "accuracy"
+    figure = figures.paired_effects(*given, notes=notes, strong="rate <0.1>")
+    dots, means, random_dots, random_means = figure.data
+    np.testing.assert_allclose(means.x, [0.2, -0.05, NAN])
+    np.testing.assert_allclose(means.error_x.array, [0.1, 0.15, NAN])
+    np.testing.assert_allclose(means.error_x.arrayminus, [0.1, 0.15, NAN])
+    assert means.marker.symbol == ("circle", "circle-open", "circle-open")
+    np.testing.assert_allclose(random_means.x, [-0.2])
+    assert random_means.marker.symbol == ("diamond",)
+    # All of a row lies nearer to it than to the next one.
+    assert np.round(means.y).tolist() == [0, 1, 2]
+    assert np.round(random_means.y).tolist() == [1]
+    assert means.y[1] < random_means.y[0]
+    assert np.abs(np.concatenate([dots.y, random_dots.y]) % 1 - 0.5).min() > 0.1
+    np.testing.assert_array_equal(dots.x, [0.1, 0.3, -0.2, 0.1, NAN, NAN])
+    assert figure.layout.yaxis.ticktext == ("<b>rate &lt;0.1&gt;</b><br>helps", "start<br>no evidence", "lost")
+    low, high = figure.layout.xaxis.range
+    assert low < -0.3 < 0.3 < high
+    assert random_means.hovertext[0].endswith("mean -20.00%, 95\u202f% interval -30.00% to -10.00%")
+
+
 # --- heat map
 
 

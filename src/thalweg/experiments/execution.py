@@ -173,6 +173,9 @@ def _local(trials: Sequence[Trial], jobs: int, folder: Path) -> Iterator[_Runner
     with warnings.catch_warnings():
         # A worker whose memory has grown is renewed between two trials, which costs nothing.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
+        # So are trials that are given up when the time is over.
+        warnings.filterwarnings("ignore", r"\d+ tasks which were still being processed by the workers")
+        warnings.filterwarnings("ignore", r"\d+ tasks have been successfully executed but")
         try:
             yield run
         finally:

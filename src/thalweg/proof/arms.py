@@ -87,13 +87,14 @@ class Bench:
         return self.candidate(", ".join(setting.label for setting in settings), settings)
 
     def _shortened(self, found: Candidate, most: int) -> Candidate | None:
-        """The same with as many epochs as that many updates allow; None where they allow none."""
+        """The same with as many epochs as so many updates allow; None where they allow none, or no more epochs."""
         if found.updates <= most:
             return found
         epochs = found.spec.training.epochs * most // found.updates
+        if not epochs or "training.epochs" in dict(found.arm.changes):
+            return None
         label = f"{epochs} epoch{'s' * (epochs != 1)}"
-        others = [setting for setting in found.arm.settings if "training.epochs" not in dict(setting.changes)]
-        return self._drawn([*others, Setting(label, label, (("training.epochs", epochs),))]) if epochs else None
+        return self._drawn([*found.arm.settings, Setting(label, label, (("training.epochs", epochs),))])
 
     def _rows(self, data: Data) -> tuple[Split, dict[str, int]]:
         key = canonical(data.describe())

@@ -22,7 +22,7 @@ ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid")
 SPACE = (
     "the rate times or divided by 3 to 30; another optimizer with its usual rate; another initializer; another"
     " activation of the hidden layers; a batch size times or divided by 2, 4 or 8; scaling on or off; the epochs times"
-    " or divided by 2 to 5"
+    " 2 to 5, where the remedy trains as long"
 )
 """What random changes are drawn from, in words."""
 
@@ -43,20 +43,16 @@ def random_change(spec: WholeSpec, split: Split, rng: np.random.Generator, count
     return tuple(setting for setting in found if setting)[:count]
 
 
-def _times_or_divided(rng: np.random.Generator, factors: tuple[float, float]) -> float:
-    """A factor, or one over it: every power of ten between its ends alike."""
-    low, high = factors
-    power = rng.uniform(math.log(low), math.log(high))
-    return math.exp(power if rng.random() < 1 / 2 else -power)
-
-
 def _other(rng: np.random.Generator, names: tuple[str, ...], present: str) -> str:
     others = [name for name in names if name != present]
     return others[int(rng.integers(len(others)))]
 
 
 def _rate(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
-    factor = _times_or_divided(rng, RATE_FACTORS)
+    low, high = RATE_FACTORS
+    # Every power of ten alike.
+    power = rng.uniform(math.log(low), math.log(high))
+    factor = math.exp(power if rng.random() < 1 / 2 else -power)
     # A schedule gives way to a number: where it begins.
     rate = float(f"{float(at(spec.optimizer.learning_rate, np.array(0))) * factor:.3g}")
     return _setting(f"rate {rate:g}", {"optimizer.learning_rate": rate}) if rate > 0 else None
@@ -98,9 +94,8 @@ def _scaling(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting
 
 
 def _epochs(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
-    epochs = max(1, round(spec.training.epochs * _times_or_divided(rng, EPOCH_FACTORS)))
-    if epochs == spec.training.epochs:
-        return None
+    # To be set against a training that is cut short would be no test.
+    epochs = round(spec.training.epochs * rng.uniform(*EPOCH_FACTORS))
     return _setting(f"{epochs} epochs", {"training.epochs": epochs})
 
 

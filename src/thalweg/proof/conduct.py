@@ -33,6 +33,8 @@ from .score import Score, score_for
 _ALONE = 2 / 3
 # A gain of less than this is kept only where its interval lies above 0; where less is left to gain, nothing is added.
 MARGIN = 0.01
+# Processes take seconds to start: what is done in so many seconds by this one is not worth any.
+_WORTH_PROCESSES = 20.0
 _NO_SPEC = "it makes no spec that suits the data"
 
 
@@ -57,9 +59,9 @@ def prove(
     that want the same place the earlier has it.
 
     After `minutes` no trial is waited for; what was found by then is told. With a folder it holds the trials, which are
-    not run again, and the proof (`Proof.save`). `jobs` is the number of processes (None: one for each core; 1: this
-    one). Raises InputError where the spec does not suit its data, and KeyboardInterrupt at Ctrl-C; what is finished
-    then lies in the folder, and the same call goes on.
+    not run again, and the proof (`Proof.save`). `jobs` is the number of processes (None: one for each core, where there
+    is enough to do; 1: this one). Raises InputError where the spec does not suit its data, and KeyboardInterrupt at
+    Ctrl-C; what is finished then lies in the folder, and the same call goes on.
 
     >>> spec = Spec.of({"data": "xor", "network": ["dense 4", "tanh", "dense 2"], "optimizer": "adam 1e-6",
     ...                 "training": {"epochs": 100, "engine": "eager"}})
@@ -87,7 +89,7 @@ def prove(
             best.names if best else (),
             course.repair(best, effects) if best else None,
             best.candidate.spec if best else None,
-            tuple(dict.fromkeys(course.remarks)),
+            course.remarked(),
             time.monotonic() - began,
             path,
         )
@@ -137,6 +139,7 @@ class _Course:
     watch: Callable[[Working], None]
     score: Score
     results: dict[str, Result] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
     failed: dict[str, InputError] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
@@ -148,25 +151,43 @@ class _Course:
         controls = [arm and self._control(arm) for arm in arms]
         candidates = [arm for arm in (self.bench.unchanged, *arms, *controls) if arm]
         self.score = score_for([arm.split for arm in candidates])
-        now = time.monotonic()
-        share = _ALONE if len(remedies) > 1 else 1.0
-        self._run(candidates, self.seeds, now + share * (self.until - now), "alone")
-        unchanged = self.came(self.bench.unchanged)
-        return tuple(
-            Effect(
-                self.came(arm) if arm else ArmTried(remedy.label, remedy.changes, self._unknown, problem=_NO_SPEC),
-                unchanged,
-                self.came(control) if control else None,
+
+        def found() -> tuple[Effect, ...]:
+            unchanged = self.came(self.bench.unchanged)
+            return tuple(
+                Effect(
+                    self.came(arm) if arm else ArmTried(remedy.label, remedy.changes, self._unknown, problem=_NO_SPEC),
+                    unchanged,
+                    self.came(control) if control else None,
+                )
+                for remedy, arm, control in zip(remedies, arms, controls, strict=True)
             )
-            for remedy, arm, control in zip(remedies, arms, controls, strict=True)
-        )
+
+        now = time.monotonic()
+        self._set_pace()
+        self._run(candidates, self.seeds, now + _ALONE * (self.until - now), "alone")
+        if not self._adds(found()):
+            self._run(candidates, self.seeds, self.until, "alone")
+        return found()
+
+    def _set_pace(self) -> None:
+        """See how long a training takes: the first compiles its program, the second tells."""
+        if self.jobs is None:
+            self._run([self.bench.unchanged], self.seeds[:2], self.until, "unchanged", jobs=1)
+
+    def _adds(self, effects: Sequence[Effect]) -> bool:
+        """Whether anything may be gained by remedies together."""
+        plausible = [effect for effect in effects if _plausible(effect)]
+        best = max((effect.arm.mean for effect in plausible if effect.verdict == "helps"), default=0.0)
+        return len(plausible) > 1 and 1 - best >= MARGIN
 
     def _candidate(self, label: str, settings: Sequence[Setting]) -> Candidate | None:
         """The arm; None, and a remark, where there can be none."""
         try:
             found = self.bench.candidate(label, settings)
         except InputError as error:
-            self.remarks.append(f"`{label}` can not be tried: {'; '.join(map(str, error.problems))}.")
+            told = [str(each if each.place else each.below(error.subject)) for each in error.problems]
+            self.remarks.append(f"`{label}` can not be tried: {'; '.join(told)}.")
             return None
         if found.other_rows(self.bench.unchanged):
             self.remarks.append(f"`{label}` chooses other rows than the unchanged spec, and is scored on these.")
@@ -185,10 +206,12 @@ class _Course:
     ) -> tuple[list[Combination], _Standing | None]:
         """The combinations that were tried, and the best of all that was; None where nothing helps."""
         pairs = list(zip(remedies, effects, strict=True))
-        plausible = [remedy for remedy, effect in pairs if not effect.arm.problem and effect.verdict != "harms"]
+        plausible = [remedy for remedy, effect in pairs if _plausible(effect)]
         # Of equal ones the first: causes come root first.
         gains = {e.arm.label: e.difference.mean for e in effects if e.verdict == "helps" and e.difference}
         tried: list[Combination] = []
+        if not gains and len(self._tried_seeds) < 2:
+            return tried, None
         if not gains:
             best, rest = self._first_few(plausible, tried)
         else:
@@ -220,8 +243,9 @@ class _Course:
             if self._over(f"The first {place} remedies together were not tried."):
                 break
             standing, combination = self._set_against(unchanged, added)
-            tried.append(combination)
-            if combination.kept:
+            helps = combination.effect.verdict == "helps"
+            tried.append(combination._replace(kept=helps))
+            if helps:
                 return standing, remedies[place:]
         return None, ()
 
@@ -263,7 +287,9 @@ class _Course:
 
     # Trials -----------------------------------------------------------------------------------------------------------
 
-    def _run(self, arms: Sequence[Candidate], seeds: Iterable[int], until: float, words: str) -> None:
+    def _run(
+        self, arms: Sequence[Candidate], seeds: Iterable[int], until: float, words: str, jobs: int | None = None
+    ) -> None:
         """Run those trials of the arms that are not known yet, all arms of one seed after another."""
         trials = {trial.key: trial for seed in seeds for trial in (_trial(arm, seed) for arm in arms)}
         missing = [trial for key, trial in trials.items() if key not in self.results and key not in self.failed]
@@ -272,11 +298,21 @@ class _Course:
         def told(now: Working) -> None:
             watch(Working(f"{words}: {now.text}", now.share))
 
-        results, failed = tried(missing, self.folder, self.jobs, None, told, until)
+        results, failed = tried(missing, self.folder, jobs or self._processes(len(missing)), None, told, until)
+        self.asked |= trials.keys()
         self.results |= results
         self.failed |= failed
-        if lost := len(missing) - len(results) - len(failed):
-            self.remarks.append(f"The time was over ({words}): {lost} of {len(trials)} trials were not run.")
+
+    def _processes(self, trials: int) -> int | None:
+        """How many processes so many trials are worth; None: one for each core."""
+        pace = min((result.seconds for result in self.results.values()), default=math.inf)
+        return self.jobs or (1 if pace * trials < _WORTH_PROCESSES else None)
+
+    def remarked(self) -> tuple[str, ...]:
+        """What could not be tried, and why."""
+        lost = len(self.asked - self.results.keys() - self.failed.keys())
+        over = [f"The time was over: {lost} of {len(self.asked)} trials were not run."] if lost else []
+        return (*over, *dict.fromkeys(self.remarks))
 
     def came(self, arm: Candidate) -> ArmTried:
         """What an arm came to."""
@@ -310,6 +346,11 @@ class _Course:
         if over:
             self.remarks.append(f"The time was over: {remark}")
         return over
+
+
+def _plausible(effect: Effect) -> bool:
+    """Whether a remedy may be of use beside others, whatever it does alone."""
+    return not effect.arm.problem and effect.verdict != "harms"
 
 
 def _trial(arm: Candidate, seed: int) -> Trial:
