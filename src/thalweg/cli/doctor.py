@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import shlex
 import sys
 from pathlib import Path
@@ -25,6 +27,7 @@ from .shared import (
     changes_of,
     print_json,
     run_or_spec,
+    spec_and_name,
 )
 
 
@@ -46,46 +49,88 @@ def doctor(
         Path | None,
         typer.Option("--page", help="Write to this file; its suffix names the form: .html, .md, .json, .txt."),
     ] = None,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Try the remedies in paired trials, and write the repaired spec.")
+    ] = False,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="With --prove: seeds of each trial [default: 5].")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="With --prove: the time for all trials.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", help="With --prove: processes [default: one for each core].")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say why a network does not learn, with the evidence and what to do; a healthy one gets a clean bill.
 
     A spec is trained first; a run is examined as it is. The exit code is 0 for a healthy network, and 1 where something
-    was found that keeps it from learning.
+    was found that keeps it from learning. With --prove the remedies are tried, each with several seeds against the
+    unchanged network and against a random change; what helps goes into NAME-repaired.toml.
 
     \b
     thalweg doctor deep-plain
+    thalweg doctor deep-plain --prove --seeds 3 --minutes 10
     thalweg doctor examples/rings.toml --set optimizer.learning_rate=10
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
     """
-    from rich.console import Console
-
     from ..files import commit
     from ..folders import data_in_words
-    from ..worksheet import FORMS, form_of, show
+    from ..worksheet import FORMS, form_of
 
     form = form_of(page)
+    _check_options(prove, {"--seeds": seeds, "--minutes": minutes, "--jobs": jobs})
     changes = changes_of(data, target, data_dir, epochs, seed, engine, device)
     source = run_or_spec("doctor", spec, data, changes, settings or [])
-    run = _examined(source, out, quiet)
+    run = _examined(source, out, prove, quiet)
     found = run.diagnose()
     name = Path(spec).name if spec else data_in_words(run.spec)
-    trained = str(Path(source) / "spec.toml") if isinstance(source, str) else spec
-    sheet = found.worksheet(f"Diagnosis of {name}", _command(trained, changes, settings or []))
+    command = _command(source, spec, data, changes, settings or [], found.remedies)
+    sheet = found.worksheet(f"Diagnosis of {name}", command)
+    result = {"folder": run.folder and str(run.folder), **found.describe()}
+    shown = not json and page is None
+    if shown:
+        _show(sheet)
+    if prove and found.healthy:
+        print("thalweg: it is healthy: there is nothing to prove", file=sys.stderr)
+    elif prove:
+        folder = out / "proof" if out and run.folder == out else out
+        proof = _proof(run, found.remedies, seeds, minutes, jobs, folder, quiet)
+        repaired = _written(proof, Path(name).stem)
+        result |= {"proof": proof.describe(), "repaired": repaired and str(repaired)}
+        sheet = dataclasses.replace(sheet, blocks=(*sheet.blocks, *proof.worksheet().blocks))
+        if shown:
+            print()
+            _show(proof.summary())
+        if repaired and not json:
+            print(f"repaired spec: {repaired}")
     if page is not None:
         commit(page, FORMS[form](sheet).encode())
     if json:
-        print_json({"folder": run.folder and str(run.folder), **found.describe()})
+        print_json(result)
     elif page is not None:
         print(page)
-    else:
-        show(sheet, Console())
     if not found.healthy:
         sys.exit(EXIT_WRONG)
 
 
-def _examined(source: Any, out: Path | None, quiet: bool) -> Any:
+def _check_options(prove: bool, options: dict[str, Any]) -> None:
+    from ..errors import InputError
+
+    given = [name for name, value in options.items() if value is not None]
+    if given and not prove:
+        raise InputError("doctor", f"takes {', '.join(given)} with --prove alone; add it, or leave them out")
+
+
+def _show(sheet: Any) -> None:
+    from rich.console import Console
+
+    from ..worksheet import show
+
+    show(sheet, Console())
+
+
+def _examined(source: Any, out: Path | None, prove: bool, quiet: bool) -> Any:
     """The run of a folder as it is, or what a spec is trained to, seen by probes; with `out` it is kept there."""
     from ..display import loading, shown
     from ..errors import InputError
@@ -93,8 +138,8 @@ def _examined(source: Any, out: Path | None, quiet: bool) -> Any:
     from ..trainer import run_spec
 
     if isinstance(source, str):
-        if out is not None:
-            raise InputError("doctor", f"examines a run as it is, and writes no other one to {out}; leave --out out")
+        if out is not None and not prove:
+            raise InputError("doctor", f"examines a run as it is, and has nothing to keep in {out}; leave --out out")
         return load(source)
     with shown(quiet) as watch:
         run = run_spec(_probed(source), watch, out, loading=loading(quiet))
@@ -104,10 +149,48 @@ def _examined(source: Any, out: Path | None, quiet: bool) -> Any:
     return run
 
 
+def _proof(
+    run: Any,
+    remedies: Any,
+    seeds: int | None,
+    minutes: float | None,
+    jobs: int | None,
+    folder: Path | None,
+    quiet: bool,
+) -> Any:
+    """The remedies of a run, tried; its trials are kept in the folder, where there is one."""
+    from ..display import loading, working
+    from ..proof import prove
+
+    with working(quiet) as watch:
+        return prove(
+            run.spec,
+            remedies,
+            seeds=5 if seeds is None else seeds,
+            seed=run.spec.training.seed,
+            jobs=jobs,
+            minutes=minutes,
+            folder=folder,
+            watch=watch,
+            loading=loading(quiet),
+        )
+
+
+def _written(proof: Any, name: str) -> Path | None:
+    """The file of the repaired spec, in this folder, beside all files that are there; None where nothing helps."""
+    from ..files import commit
+    from ..spec import to_toml
+
+    if proof.repaired is None:
+        return None
+    names = (f"{name}-repaired{f'-{number}' if number > 1 else ''}.toml" for number in itertools.count(1))
+    path = next(Path(name) for name in names if not Path(name).exists())
+    commit(path, to_toml(proof.repaired).encode())
+    return path
+
+
 def _probed(spec: Any) -> Any:
     """The spec with probes that see no less than the standard ones, as often as it asks for."""
-    import dataclasses
-
     from ..probes import Light, Standard
 
     if isinstance(spec.probes, Standard):
@@ -116,10 +199,28 @@ def _probed(spec: Any) -> Any:
     return dataclasses.replace(spec, probes=Standard(every))
 
 
-def _command(trained: str | None, changes: list[tuple[str, Any]], settings: list[str]) -> str:
-    """The command that trains what was examined, for remedies to be added to it."""
+def _command(
+    source: Any,
+    spec: str | None,
+    data: str | None,
+    changes: list[tuple[str, Any]],
+    settings: list[str],
+    remedies: Any,
+) -> str:
+    """The command that trains what was examined, for remedies to be added to it.
+
+    Nothing where it can not be: remedies change the completed spec, and may name what the given one leaves open.
+    """
+    from ..errors import InputError
     from ..spec import shell_text
 
+    trained = str(Path(source) / "spec.toml") if isinstance(source, str) else spec
     given = [*(f"{path}={shell_text(value)}" for path, value in changes), *settings]
+    try:
+        for remedy in remedies:
+            added = (f"{path}={shell_text(value)}" for path, value in remedy.changes)
+            spec_and_name("train", trained, data, [], [*given, *added])
+    except InputError:
+        return ""
     words = ["thalweg", "train", *([trained] if trained else [])]
     return shlex.join([*words, *(word for text in given for word in ("--set", text))])
