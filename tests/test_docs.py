@@ -15,6 +15,7 @@ import pytest
 
 import thalweg
 from thalweg import linear_units
+from thalweg.doctor.causes import ORDER
 from thalweg.exercises import EXERCISES
 from thalweg.experiments import Experiment
 from thalweg.lessons.shelf import chapters
@@ -102,6 +103,11 @@ def test_every_lesson_and_exercise_is_listed():
     text = (ROOT / "docs" / "learning.md").read_text()
     for kind in [*(kind for kinds in chapters().values() for kind in kinds), *EXERCISES]:
         assert f"| `{kind.kind}` | {kind.subject} |" in text
+
+
+def test_every_code_of_the_doctor_is_explained():
+    rows = re.findall(r"^\| (`[a-z`, -]+`) \|", (ROOT / "docs" / "doctor.md").read_text(), re.M)
+    assert sorted(code for row in rows for code in re.findall(r"`([a-z-]+)`", row)) == sorted(ORDER)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

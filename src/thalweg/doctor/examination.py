@@ -8,6 +8,17 @@ from . import before, during, start
 from .case import Case
 from .causes import causes, ranked
 from .findings import Diagnosis, Finding
+from .normal import normal
+
+# Quantities that speak for health where they are normal.
+_SUPPORT = {
+    "flow_step": "at the start a layer passes back {:.2g} of the gradient, on the average",
+    "flow_step_at_end": "at the end it is {:.2g}",
+    "dead_at_end": "{:.0%} of the units are off for all rows at the end, in the layer with most",
+    "saturated_at_end": "{:.0%} of a hidden layer's answers have hardly a slope at the end, in the layer with most",
+    "moved": "the weights of a layer moved by {:.2g} of their size, in the layer that moved furthest",
+    "spread": "the answers differ by {:.2g} of their size between rows",
+}
 
 
 def diagnose(case: Case) -> Diagnosis:
@@ -27,8 +38,11 @@ def _findings(case: Case) -> Iterator[Finding]:
 
 
 def _evidence(case: Case) -> Iterator[str]:
-    if len(case.start.dense) > 1:
-        yield f"at the start the first layer gets {case.start.flow:.2g} of the gradient of the last"
-    end = case.end
-    if end is not None and len(end.dead):
-        yield f"at the end {end.dead.max():.0%} of the units of the worst layer pass no gradient"
+    """What is as it is in healthy networks, in words."""
+    if case.history:
+        beside = f"; the best constant answer has {case.constant_loss:.3g}" if case.constant_loss > 0 else ""
+        yield f"the loss went from {case.start.loss:.3g} at the start to {case.losses[-1]:.3g}{beside}"
+    for quantity, words in _SUPPORT.items():
+        value, usual = getattr(case, quantity), normal(quantity)
+        if usual.low <= value <= usual.high:
+            yield f"{words.format(value)} ({usual.tells()})"
