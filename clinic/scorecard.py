@@ -35,7 +35,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from joblib import Parallel, delayed
-from thalweg.proof import prove
 
 import healthy
 import injected
@@ -44,6 +43,7 @@ from make_data import make_data
 from register import FOLDER, patients
 from thalweg import load
 from thalweg.experiments.execution import cores
+from thalweg.proof import prove
 from thalweg.spec import WholeSpec, read_spec
 from ward import CACHE, Stay, outcomes, stays, trained
 
