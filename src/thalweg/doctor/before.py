@@ -151,6 +151,21 @@ def _reach(last: object) -> tuple[float, float]:
     return float("-inf"), float("inf")
 
 
+def encoding(case: Case) -> Iterator[Finding]:
+    """Classes that are given as labels."""
+    if case.task == "multilabel" and case.targets.shape[1] > 1 and np.all(case.targets.sum(axis=1) == 1):
+        yield Finding(
+            "encoding-bug",
+            _STAGE,
+            "note",
+            "data.task",
+            1.0,
+            f"each row has exactly one of {case.targets.shape[1]} labels",
+            "whole numbers or names for classes that exclude each other",
+            "Classes are given as a column each, and learnt as if a row could have several of them, or none.",
+        )
+
+
 def losses(case: Case) -> Iterator[Finding]:
     """The loss against the task."""
     loss = case.spec.loss.kind
@@ -414,6 +429,7 @@ def signal(case: Case) -> Iterator[Finding]:
 
 CHECKS = (
     outputs,
+    encoding,
     losses,
     weights,
     input_scale,

@@ -23,6 +23,7 @@ __all__ = ["LEARNED", "LEAST", "Case", "Look", "is_activation"]
 # Of more parameters the curvature takes too long.
 _MOST_PARAMETERS = 100_000
 _CURVATURE_ROWS = 128
+_LOOKS = 8
 QUANTITIES = (
     "input_size",
     "input_offset",
@@ -36,6 +37,8 @@ QUANTITIES = (
     "first_loss",
     "sharpness",
     "first_step",
+    "step_length",
+    "noise",
     "jump",
     "falling",
     "moved",
@@ -220,6 +223,27 @@ class Case(Material):
         """The largest of the first steps that were looked at, in parts of the size of a layer's weights."""
         ratios = self._seen("update_ratio")[:3]
         return float(np.max(ratios[np.isfinite(ratios)], initial=0.0)) if ratios.size else _NOTHING
+
+    def _median(self, name: str) -> float:
+        """The median over the training of a quantity of the whole network."""
+        seen = self._seen(name)
+        seen = seen[np.isfinite(seen)]
+        return float(np.median(seen)) if len(seen) >= _LOOKS else _NOTHING
+
+    @cached_property
+    def step_length(self) -> float:
+        """Where steps end on the parabola along them: 0 at its lowest place, -1 where they began, 1 as high behind it.
+
+        The median over the training; single steps are noisy.
+        """
+        return self._median("step_length")
+
+    @cached_property
+    def noise(self) -> float:
+        """The noise of a batch's gradient as a multiple of the gradient, by squares: the median over the training."""
+        signal, rows = self._median("signal_to_noise"), self.rows / self.per_epoch
+        # What the probes tell is the signal against the noise of single rows.
+        return 1 / (signal * rows) if signal > 0 else _NOTHING
 
     @cached_property
     def jump(self) -> float:

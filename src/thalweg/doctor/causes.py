@@ -27,10 +27,13 @@ ORDER = (
     "vanishing",
     "lr-too-high",
     "oscillating-loss",
+    "step-too-long",
     "lr-too-low",
     "epochs-too-few",
+    "step-too-short",
     "loss",
     "batch-size",
+    "noisy-gradient",
     "saturating-hidden",
     "imbalance",
     "constant-input",
@@ -38,12 +41,13 @@ ORDER = (
     "overfitting",
     "mismatch",
     "duplicate-input",
+    "encoding-bug",
     "loss-at-start",
     "cannot-memorise",
     "blind",
     "plateau",
 )
-_STUCK = ("blind", "plateau", "cannot-memorise")
+_STUCK = ("blind", "plateau", "cannot-memorise", "step-too-long", "step-too-short", "noisy-gradient")
 _BROKEN = (
     "exploding",
     "dying-relu",
@@ -71,7 +75,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "dying-relu": (*_STUCK, "vanishing", "lr-too-low", "epochs-too-few"),
     "data-unlearnable": (*_STUCK, "dying-relu", "overfitting", "epochs-too-few", "lr-too-low"),
     "lr-too-high": ("exploding", "dying-relu", "saturating-hidden", "oscillating-loss", *_STUCK),
-    "oscillating-loss": ("plateau",),
+    "oscillating-loss": _STUCK,
     "lr-too-low": ("epochs-too-few", *_STUCK),
     "epochs-too-few": _STUCK,
     "loss": _STUCK,

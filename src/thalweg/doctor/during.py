@@ -15,6 +15,7 @@ from .start import ALIVE, against_death, against_growth, against_vanishing, dead
 _STAGE: Stage = "during training"
 _WORSE, _FEW_ROWS, _ERRORS = 1.25, 30, 3
 _DECAYED, _BLIND = 0.01, 10
+_SHIFTED, _STILL = 1.0, 0.01
 
 
 def divergence(case: Case) -> Iterator[Finding]:
@@ -59,6 +60,47 @@ def long_steps(case: Case) -> Iterator[Finding]:
         "The steps overshoot: they end higher than they began, or throw units where they answer nothing.",
         (remedies.rate(case, 0.1), remedies.rate(case, 0.01), remedies.adam(case)),
     )
+
+
+def lengths(case: Case) -> Iterator[Finding]:
+    """Where steps end along their way, and how much of them is noise."""
+    usual = normal("step_length")
+    if case.step_length > usual.high:
+        yield Finding(
+            "step-too-long",
+            _STAGE,
+            case.severity(),
+            "optimizer.learning_rate",
+            case.step_length,
+            f"half of the steps end {case.step_length:.2g} or more behind the lowest place on their way",
+            f"near it ({usual.tells()}; 0: at it, -1: no step, 1: as high on the other side)",
+            "Steps go too far along their own direction.",
+            (remedies.rate(case, 0.1), remedies.adam(case)),
+        )
+    elif case.step_length < usual.low:
+        yield Finding(
+            "step-too-short",
+            _STAGE,
+            case.severity(),
+            "optimizer.learning_rate",
+            case.step_length,
+            f"half of the steps end {-case.step_length:.3g} or more of the way before the lowest place on it",
+            f"nearer to it ({usual.tells()}; 0: at it, -1: no step, 1: as high on the other side)",
+            "Steps stop long before the loss would cease to fall along them.",
+            (remedies.rate(case, 10), remedies.adam(case)),
+        )
+    if case.noise > normal("noise").far().high:
+        yield Finding(
+            "noisy-gradient",
+            _STAGE,
+            case.severity(),
+            "training.batch_size",
+            case.noise,
+            f"the noise of a batch's gradient is {case.noise:.3g} times the gradient (squares)",
+            f"less ({normal('noise').tells()})",
+            "The rows of a batch pull in all directions: what is left is mostly chance.",
+            _larger_batch(case),
+        )
 
 
 def jumps(case: Case) -> Iterator[Finding]:
@@ -251,6 +293,21 @@ def held_out(case: Case) -> Iterator[Finding]:
                 "The network learns its training rows by heart, and gets worse at others.",
                 (Remedy("the weights of the best epoch", keep),),
             )
+    shift = np.abs(rows.x.mean(axis=0) - case.x.mean(axis=0)) / np.maximum(case.x.std(axis=0), 1e-12)
+    # A column that hardly ever moves is far from its mean by a single row.
+    shift = np.where(case.x.std(axis=0) > _STILL * max(float(case.x.std()), 1e-12), shift, 0.0)
+    if shift.max(initial=0) > _SHIFTED:
+        own, other = (case.measures.get(name, {}).get("loss", 0.0) for name in ("training", "validation"))
+        yield Finding(
+            "mismatch",
+            _STAGE,
+            "warning" if other > _WORSE * own else "note",
+            "data.split",
+            float(shift.max()),
+            f"the mean of {case.features[int(shift.argmax())]} lies {shift.max():.2g} deviations off in the validation rows",
+            "the same rows in both, but for chance",
+            "The validation rows are of another kind than the training rows.",
+        )
     if case.task == "classification" and (missing := set(np.unique(rows.y)) - set(np.unique(case.train.y))):
         yield Finding(
             "mismatch",
@@ -295,6 +352,7 @@ def unlearnt(case: Case) -> Iterator[Finding]:
 CHECKS = (
     divergence,
     long_steps,
+    lengths,
     jumps,
     units,
     flow,
