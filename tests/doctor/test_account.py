@@ -113,8 +113,8 @@ def test_the_json_of_a_diagnosis_holds_no_number_that_is_none():
 @pytest.mark.parametrize(
     ("learned", "words"),
     [
-        (Learned("accuracy", 0.74, 0.5, 0.98), "accuracy 74.0 %"),
-        (Learned("accuracy", 0.74, 0.5, 0.98), "it came 50 % of the way"),
+        (Learned("accuracy", 0.74, 0.5, 0.98), "accuracy 74.0%"),
+        (Learned("accuracy", 0.74, 0.5, 0.98), "it came 50% of the way"),
         (Learned("accuracy", 0.3, 0.5, 0.98), "it came no part of the way"),
         (Learned("r2", 0.99, 0.0, 0.98), "it came all of the way"),
         (Learned("r2", float("nan"), 0.0, 0.98), "it has no R²; the best constant answer has 0, and 0.98 can be done."),

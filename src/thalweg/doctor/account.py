@@ -67,8 +67,8 @@ def learned_in_words(learned: Learned | None) -> str:
     """How far a training came, in a sentence.
 
     >>> learned_in_words(Learned("accuracy", 0.74, 0.5, 0.98))
-    'On its own rows it has accuracy 74.0 %; the best constant answer has 50.0 %, and 98.0 % can be done: it came 50 % \
-of the way.'
+    'On its own rows it has accuracy 74.0%; the best constant answer has 50.0%, and 98.0% can be done: it came 50% of \
+the way.'
     """
     if learned is None:
         return "Nothing was trained yet."
@@ -79,7 +79,7 @@ of the way.'
         limits += f", and {_value(learned, learned.attainable)} can be done"
     way = ""
     if math.isfinite(share):
-        way = ": it came " + ("no part" if share <= 0 else "all" if share >= 1 else f"{share:.0%}".replace("%", " %"))
+        way = ": it came " + ("no part" if share <= 0 else "all" if share >= 1 else f"{share:.0%}")
         way += " of the way"
     return f"On its own rows {said}; {limits}{way}."
 
@@ -128,7 +128,7 @@ def _are_notes(findings: Iterable[Finding]) -> bool:
 
 
 def _value(learned: Learned, value: float) -> str:
-    return f"{100 * value:.1f} %" if is_share(learned.measure) else f"{value:.3g}"
+    return f"{value:.1%}" if is_share(learned.measure) else f"{value:.3g}"
 
 
 def _counted(count: int, word: str) -> str:
