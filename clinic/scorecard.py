@@ -149,10 +149,10 @@ def _healthy() -> Iterator[_Run]:
     return (_Run(stay, (), False) for stay in stays(chosen))
 
 
-def _injected() -> Iterator[_Run]:
+def _injected(seeds: int | None) -> Iterator[_Run]:
     results = json.loads(injected.RESULTS.read_text())
     cases = injected.injected()
-    for stay in stays({name: case.spec for name, case in cases.items()}, injected.SEEDS):
+    for stay in stays({name: case.spec for name, case in cases.items()}, injected.SEEDS[:seeds]):
         if results[stay.name]["seeds"][stay.seed]["counts"]:
             yield _Run(stay, cases[stay.name].faults, True)
 
@@ -417,7 +417,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help="cases or patients; without any, all there is")
     parser.add_argument("--prove", action="store_true", help="also try the remedies, and score what they repair")
     parser.add_argument("--minutes", type=float, default=5.0, help="the time for each proof")
-    parser.add_argument("--seeds", type=int, help="the first so many seeds of a patient; all unless given")
+    parser.add_argument("--seeds", type=int, help="the first so many seeds of each; all unless given")
     parser.add_argument("--jobs", type=int, help="processes; one for each core unless given")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where runs are kept")
     parser.add_argument("--json", type=Path, default=RESULTS, help="the file of results")
@@ -428,7 +428,7 @@ def main() -> None:
     make_data()
     runs = list(_patients(words.cases, words.seeds))
     if not words.cases:
-        runs += [*_healthy(), *_injected()]
+        runs += [*_healthy(), *_injected(words.seeds)]
     found = cards(runs, words.cache, words.jobs)
     sets = {name: [card for card in found if card.name in names] for name, names in _names().items()}
     proven = kept_scorecard(words.json).repairs if words.json.exists() and not words.cases else []
