@@ -12,9 +12,9 @@ from .normal import normal
 
 # Quantities that speak for health where they are normal.
 _SUPPORT = {
-    "flow_step": "at the start a layer passes back {:.2g} of the gradient, on the average",
-    "flow_step_at_end": "at the end it is {:.2g}",
-    "dead_at_end": "{:.0%} of the units are off for all rows at the end, in the layer with most",
+    "flow": "at the start the first hidden layer gets {:.2g} times the gradient of the last",
+    "flow_at_end": "at the end it is {:.2g} times",
+    "alive_at_end": "{:.0f} units pass a gradient at the end, in the hidden layer where they are fewest",
     "saturated_at_end": "{:.0%} of a hidden layer's answers have hardly a slope at the end, in the layer with most",
     "moved": "the weights of a layer moved by {:.2g} of their size, in the layer that moved furthest",
     "spread": "the answers differ by {:.2g} of their size between rows",
