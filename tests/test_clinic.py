@@ -254,7 +254,7 @@ def test_rows_have_the_fault_that_their_name_says():
     for name in ("ten-blobs-sorted", "wine-sorted"):
         _, y = ROWS[name]()
         assert (np.diff(y) >= 0).all()
-    for name in ("iris-permuted", "cancer-permuted", "wave-permuted"):
+    for name in ("iris-permuted", "wave-permuted"):
         x, y = ROWS[name]()
         data = Dataset(x, y[:, None], "regression") if y.dtype.kind == "f" else Dataset(x, y, "classification")
         assert range_of(data).share(0.9) == 0
@@ -343,7 +343,7 @@ def test_the_kept_scorecard_is_that_of_the_patients_and_of_the_readme():
     assert report(card) in (DATA.parent / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["44066044-faulty", "39525358-faulty", "B-blob-0448d813", "B-circle-f476c610"])
+@pytest.mark.parametrize("name", ["44066044-faulty", "39525358-faulty", "34311586-faulty", "B-blob-0448d813"])
 def test_the_cause_is_told(name):
     spec = read_spec(str(PATIENTS[name].path))
     found = run_spec(dataclasses.replace(spec, probes=Standard())).diagnose()
