@@ -304,7 +304,7 @@ def held_out(case: Case) -> Iterator[Finding]:
             "warning" if other > _WORSE * own else "note",
             "data.split",
             float(shift.max()),
-            f"the mean of {case.features[int(shift.argmax())]} is {shift.max():.2g} deviations off in the validation set",
+            f"the mean of {case.features[int(shift.argmax())]} is {shift.max():.2g} deviations off where it validates",
             "the same rows in both, but for chance",
             "The validation rows are of another kind than the training rows.",
         )
