@@ -18,10 +18,10 @@ from ..step import Batch, Plan, State
 from ..training import scores_for
 from .material import LEARNED, LEAST, Look, Material, is_activation
 
-__all__ = ["LEARNED", "LEAST", "Case", "Look", "is_activation"]
+__all__ = ["LEARNED", "LEAST", "MOST_PARAMETERS", "Case", "Look", "is_activation"]
 
-# Of more parameters the curvature takes too long.
-_MOST_PARAMETERS = 100_000
+# What takes many steps or products takes too long with more parameters.
+MOST_PARAMETERS = 100_000
 _CURVATURE_ROWS = 128
 _LOOKS = 8
 QUANTITIES = (
@@ -86,6 +86,11 @@ class Case(Material):
     def begun(self) -> Any:
         """The network as the training begins with it: parameters and states of the layers."""
         return self.network.initialize(self.spec.training.seed, (self.train.features,))
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters."""
+        return sum(np.size(array) for _, array in arrays_of(self.begun.params))
 
     @cached_property
     def gains(self) -> dict[int, float]:
@@ -172,10 +177,9 @@ class Case(Material):
         optimizer = self.spec.optimizer
         momentum = getattr(optimizer, "momentum", 0.0)
         plain = isinstance(optimizer, SGD | Momentum) and isinstance(momentum, int | float)
-        sizes = [np.size(array) for _, array in arrays_of(self.begun.params)]
-        if not plain or not self.start.finite or sum(sizes) > _MOST_PARAMETERS:
+        if not plain or not self.start.finite or self.parameters > MOST_PARAMETERS:
             return _NOTHING
-        return self.rate * self._largest_curvature(sizes) / (2 * (1 + momentum))
+        return self.rate * self._largest_curvature() / (2 * (1 + momentum))
 
     def plan(self, optimizer: Optimizer) -> tuple[Plan, State]:
         """A training of its network by another rule, at its start."""
@@ -189,7 +193,8 @@ class Case(Material):
         y = self.y if self.task == "classification" else self.targets
         return Batch(self.x[rows], y[rows], np.ones(len(rows)))
 
-    def _largest_curvature(self, sizes: list[int]) -> float:
+    def _largest_curvature(self) -> float:
+        sizes = [np.size(array) for _, array in arrays_of(self.begun.params)]
         eager = make_engine("eager", "float64")
         rows = generator(3, "doctor").permutation(len(self.x))[:_CURVATURE_ROWS]
         plan, state = self.plan(SGD(0.0))

@@ -141,7 +141,7 @@ def units(case: Case) -> Iterator[Finding]:
             dead_in_words(case.alive_at_end),
             (*against_death(case), remedies.rate(case, 0.1)),
         )
-    if case.saturated_at_end > normal("saturated_at_end").far().high:
+    if case.saturated_at_end > normal("saturated_at_end").high:
         index = max(case.saturated_by_layer, key=lambda place: case.saturated_by_layer[place])
         yield Finding(
             "saturating-hidden",
@@ -158,7 +158,7 @@ def units(case: Case) -> Iterator[Finding]:
 
 def flow(case: Case) -> Iterator[Finding]:
     """A gradient that has come to vanish on its way back."""
-    if case.end is None or not case.flow_at_end < normal("flow_at_end").far().low or case.alive_at_end == 0:
+    if case.end is None or not case.flow_at_end < normal("flow").far().low or case.alive_at_end == 0:
         return
     yield Finding(
         "vanishing",

@@ -24,6 +24,8 @@ from .findings import Learned, Severity
 
 # So many rows are looked at; of a step at the start, and at the end, fewer.
 _ROWS, _STEP_ROWS = 2000, 256
+# A forest of so many trees sees as many rows as hold so many numbers.
+_TREES, _FOREST_NUMBERS, _LEAST_FOREST_ROWS = 100, 400_000, 500
 # Whoever came so far learnt.
 LEARNED = 2 / 3
 # Fewer rows are learnt by heart.
@@ -166,12 +168,12 @@ class Material:
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
         from sklearn.model_selection import KFold, cross_val_predict
 
-        regression = self.task == "regression"
-        forest = (RandomForestRegressor if regression else RandomForestClassifier)(random_state=0)
-        y = self.y.reshape(len(self.y), -1) if regression else self.y
-        y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
-        found = cross_val_predict(forest, self.x, y, cv=KFold(3, shuffle=True, random_state=0))
-        return self._score(found.reshape(self.y.shape))
+        rows = slice(0, max(_LEAST_FOREST_ROWS, _FOREST_NUMBERS // self.x.shape[1]))
+        x, y, regression = self.x[rows], self.y[rows], self.task == "regression"
+        forest = (RandomForestRegressor if regression else RandomForestClassifier)(_TREES, random_state=0)
+        targets = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+        found = cross_val_predict(forest, x, targets, cv=KFold(3, shuffle=True, random_state=0))
+        return self._score(found.reshape(y.shape), y)
 
     def _by_heart(self, group: np.ndarray) -> float:
         """The score of the best answers that are the same for all rows of a group."""
@@ -180,14 +182,14 @@ class Material:
             own = self.y[group == number]
             values, counts = np.unique(own, axis=0, return_counts=True)
             answers[group == number] = own.mean(axis=0) if self.task == "regression" else values[counts.argmax()]
-        return self._score(answers)
+        return self._score(answers, self.y)
 
-    def _score(self, answers: np.ndarray) -> float:
+    def _score(self, answers: np.ndarray, y: np.ndarray) -> float:
         if self.task == "regression":
-            variance = ((self.y - self.y.mean(axis=0)) ** 2).sum()
-            return float(1 - ((self.y - answers) ** 2).sum() / variance) if variance else 0.0
-        right = self.y == answers
-        return float(np.mean(right if self.y.ndim == 1 else right.all(axis=1)))
+            variance = ((y - y.mean(axis=0)) ** 2).sum()
+            return float(1 - ((y - answers) ** 2).sum() / variance) if variance else 0.0
+        right = y == answers
+        return float(np.mean(right if y.ndim == 1 else right.all(axis=1)))
 
     # The network ------------------------------------------------------------------------------------------------------
 

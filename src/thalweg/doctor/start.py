@@ -18,7 +18,7 @@ from ..noise import generator
 from ..optimizers import Adam
 from ..step import Trace, make_step
 from . import remedies
-from .case import Case, Look
+from .case import MOST_PARAMETERS, Case, Look
 from .findings import Finding, Remedy, Stage
 from .normal import normal
 
@@ -161,7 +161,7 @@ def units(case: Case) -> Iterator[Finding]:
             dead_in_words(case.alive_at_start),
             against_death(case),
         )
-    if case.saturated_at_start > normal("saturated_at_end").far().high:
+    if case.saturated_at_start > normal("saturated_at_end").high:
         index = start.activations[int(start.saturated.argmax())]
         yield Finding(
             "saturating-hidden",
@@ -242,7 +242,7 @@ def sharpness(case: Case) -> Iterator[Finding]:
 
 def memory(case: Case) -> Iterator[Finding]:
     """Whether the network can learn a few rows by heart, given good steps."""
-    if case.learns or not case.start.finite:
+    if case.learns or not case.start.finite or case.parameters > MOST_PARAMETERS:
         return
     distinct = np.unique(case.x, axis=0, return_index=True)[1]
     rows = np.sort(generator(4, "doctor").permutation(distinct)[:_MEMORY_ROWS])
