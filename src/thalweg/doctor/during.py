@@ -10,7 +10,7 @@ from . import remedies
 from .case import LEAST, Case
 from .findings import Finding, Remedy, Stage
 from .normal import normal
-from .start import ALIVE, against_death, against_growth, against_vanishing, dead_in_words
+from .start import ALIVE, against_death, against_growth, against_vanishing, dead_in_words, explodes
 
 _STAGE: Stage = "during training"
 _WORSE, _FEW_ROWS, _ERRORS = 1.25, 30, 3
@@ -20,7 +20,8 @@ _SHIFTED, _STILL = 1.0, 0.01
 
 def divergence(case: Case) -> Iterator[Finding]:
     """Numbers that left all bounds."""
-    if not case.diverged:
+    # From a sound start it is the steps.
+    if not case.diverged or not explodes(case.start):
         return
     yield Finding(
         "exploding",
@@ -45,14 +46,14 @@ def long_steps(case: Case) -> Iterator[Finding]:
         )
     if case.first_step > normal("first_step").high:
         signs.append(f"a step among the first of {case.first_step:.2g} times the size of a layer's weights")
-    if case.diverged and case.start.finite:
+    if case.diverged and not explodes(case.start):
         signs.append("numbers that left all bounds, from a start where they were sound")
     if not signs:
         return
     yield Finding(
         "lr-too-high",
         _STAGE,
-        case.severity(certain=len(signs) > 1),
+        case.severity(certain=len(signs) > 1 or bool(case.diverged)),
         "optimizer.learning_rate",
         case.rate,
         "; ".join(signs),

@@ -111,9 +111,9 @@ def depth(case: Case) -> Iterator[Finding]:
     start = case.start
     if len(start.dense) < 2:
         return
-    if _explodes(start):
+    if explodes(start):
         told = f"outputs that grow {start.growth:.3g} times" if start.finite else "numbers beyond all bounds"
-        if sum(map(_explodes, case.standardised)) > len(case.standardised) / 2:
+        if sum(map(explodes, case.standardised)) > len(case.standardised) / 2:
             yield Finding(
                 "exploding",
                 _STAGE,
@@ -139,7 +139,8 @@ def depth(case: Case) -> Iterator[Finding]:
         )
 
 
-def _explodes(look: Look) -> bool:
+def explodes(look: Look) -> bool:
+    """Whether what goes through the layers grows beyond what healthy networks show, or is no number."""
     if not look.finite:
         return True
     return look.growth > normal("growth").far().high or look.flow > normal("flow").far().high

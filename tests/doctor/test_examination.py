@@ -1,0 +1,311 @@
+"""What the doctor measures and finds, against numbers worked out by hand and networks whose fault is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from thalweg import train
+from thalweg.doctor import Case, diagnose
+from thalweg.doctor.causes import EXPLAINS, ORDER, causes
+from thalweg.doctor.findings import Finding
+from thalweg.doctor.normal import normal
+from thalweg.spec import Spec, completed
+
+
+def case_of(layers, data, **sections):
+    """A case before its training."""
+    spec = Spec.of({"data": data, "network": layers, **sections})
+    split = spec.data.load(spec.training.seed)
+    return Case.of(completed(spec, split.train), split, 10)
+
+
+def codes(case, severity=None):
+    return {finding.code for finding in diagnose(case).findings if severity in (None, finding.severity)}
+
+
+def rows(x, y):
+    return {"source": (np.asarray(x, dtype=float), np.asarray(y)), "validation": 0, "test": 0, "scale": "none"}
+
+
+RNG = np.random.default_rng(0)
+POINTS = RNG.standard_normal((120, 2))
+CLASSES = (POINTS[:, 0] * POINTS[:, 1] > 0).astype(int)
+GOOD = ["dense 8", "tanh", "dense 2", "softmax"]
+
+
+# Quantities -----------------------------------------------------------------------------------------------------------
+
+
+def test_sizes_of_rows_are_those_worked_out_by_hand():
+    case = case_of(["dense 1"], rows([[3.0, 10.0], [-3.0, 14.0]], [2.0, 6.0]), loss="mean_squared_error")
+    assert case.input_size == pytest.approx(np.sqrt((100 + 196) / 2))
+    # All numbers: mean square (9 + 9 + 100 + 196) / 4; variances 9 and 4.
+    assert case.input_offset == pytest.approx(np.sqrt((314 / 4) / 6.5))
+    assert case.target_size == pytest.approx(np.sqrt((4 + 36) / 2))
+    assert case.constant_loss == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss", "expected"),
+    [
+        (["dense 2", "softmax"], "cross_entropy", 0.5 * np.log(2) + 0.5 * np.log(2)),
+        (["dense 1", "sigmoid"], "binary_cross_entropy", np.log(2)),
+        (["dense 2", "softmax"], "mean_squared_error", 0.25),
+        (["dense 1", "sigmoid"], "mean_absolute_error", 0.5),
+    ],
+)
+def test_the_loss_of_the_best_constant_answer(layers, loss, expected):
+    case = case_of(layers, rows([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]), loss=loss)
+    assert case.constant_loss == pytest.approx(expected)
+
+
+def test_the_curvature_of_a_linear_unit_is_that_of_its_inputs():
+    # L = mean (w x + b - y)²: the Hessian is 2 E[(x, 1)(x, 1)ᵀ], for x = -2 and 2 with the eigenvalues 8 and 2.
+    data = rows([[2.0], [-2.0]], [1.0, 3.0])
+    case = case_of(["dense 1"], data, loss="mean_squared_error", optimizer="sgd 0.5")
+    assert case.sharpness == pytest.approx(0.5 * 8 / 2, rel=0.02)
+    momentum = {"kind": "momentum", "learning_rate": 0.5, "momentum": 0.5}
+    case = case_of(["dense 1"], data, loss="mean_squared_error", optimizer=momentum)
+    assert case.sharpness == pytest.approx(0.5 * 8 / 3, rel=0.02)
+
+
+def test_gains_compare_with_the_nearest_textbook_start():
+    layers = [{"kind": "dense", "width": 400, "init": "normal 0.01"}, "relu", "dense 2", "softmax"]
+    case = case_of(layers, rows(np.tile(POINTS, (1, 50)), CLASSES))
+    # 100 inputs, 400 units: the smallest start is Glorot's, √(2/500).
+    assert case.gains[0] == pytest.approx(0.01 / np.sqrt(2 / 500), rel=0.05)
+    assert case.gains[2] == 1.0
+
+
+def test_what_is_attainable_by_heart_and_by_a_forest():
+    x, y = [[0.0], [0.0], [1.0], [2.0]], [0, 1, 1, 1]
+    run = train(["dense 2", "softmax"], rows(x, y), epochs=1, engine="eager", progress=False)
+    learned = run.diagnose().learned
+    assert (learned.constant, learned.attainable) == (0.75, 0.75)
+    run = train(GOOD, rows(POINTS, CLASSES), epochs=1, engine="eager", progress=False)
+    assert 0.8 < run.diagnose().learned.attainable <= 1.0
+
+
+# Before the training --------------------------------------------------------------------------------------------------
+
+OUTPUTS = [
+    (["dense 8", "tanh", "dense 1", "softmax"], "binary_cross_entropy", "severe"),
+    (["dense 8", "tanh", "dense 1", "relu"], "binary_cross_entropy", "severe"),
+    (["dense 8", "tanh", "dense 2", "relu"], "cross_entropy", "severe"),
+    (["dense 8", "tanh", "dense 2"], "cross_entropy", "severe"),
+    (["dense 8", "tanh", "dense 2", "tanh"], "binary_cross_entropy", "severe"),
+    (["dense 8", "tanh", "dense 2", "softmax"], "softmax_cross_entropy", "warning"),
+]
+
+
+@pytest.mark.parametrize(("layers", "loss", "severity"), OUTPUTS)
+def test_outputs_that_do_not_suit_the_loss(layers, loss, severity):
+    case = case_of(layers, rows(POINTS, CLASSES), loss=loss)
+    found = next(finding for finding in diagnose(case).findings if finding.code == "output-activation")
+    assert (found.severity, found.place) == (severity, f"layer 4 ({layers[-1]})" if len(layers) == 4 else found.place)
+    # The remedy makes a spec that has the fault no longer.
+    table = {**case.spec.describe(), "data": case.spec.data}
+    from thalweg.spec import set_value
+
+    for path, value in found.remedies[0].changes:
+        set_value(table, path, value)
+    spec = Spec.of(table)
+    split = spec.data.load(0)
+    assert "output-activation" not in codes(Case.of(completed(spec, split.train), split, 10))
+
+
+@pytest.mark.parametrize(
+    ("last", "low", "high", "found"),
+    [("relu", -1.0, 1.0, True), ("tanh", -3.0, 3.0, True), ("sigmoid", 0.1, 0.9, False), ("linear", -9.0, 9.0, False)],
+)
+def test_targets_that_the_output_can_not_answer(last, low, high, found):
+    y = np.linspace(low, high, 120)
+    case = case_of(["dense 8", "tanh", "dense 1", last], rows(POINTS, y), loss="mean_squared_error")
+    assert ("output-activation" in codes(case)) == found
+
+
+def test_independent_labels_under_a_softmax():
+    labels = (POINTS > 0).astype(int)
+    data = {**rows(POINTS, labels), "task": "multilabel"}
+    assert "output-activation" in codes(case_of(["dense 8", "tanh", "dense 2", "softmax"], data), "severe")
+    assert "output-activation" not in codes(case_of(["dense 8", "tanh", "dense 2", "sigmoid"], data))
+
+
+def test_classes_that_are_given_as_labels():
+    data = {**rows(POINTS, np.eye(2, dtype=int)[CLASSES]), "task": "multilabel"}
+    assert "encoding-bug" in codes(case_of(["dense 8", "tanh", "dense 2", "sigmoid"], data), "note")
+
+
+def test_scales_of_inputs_and_targets():
+    assert not codes(case_of(GOOD, rows(POINTS, CLASSES))) & {"missing-input-scaling", "constant-input"}
+    assert "missing-input-scaling" in codes(case_of(GOOD, rows(1e4 * POINTS, CLASSES)), "severe")
+    assert "missing-input-scaling" in codes(case_of(GOOD, rows(POINTS + 1000, CLASSES)), "severe")
+    assert "missing-input-scaling" in codes(case_of(GOOD, rows(1e-4 * POINTS, CLASSES)), "severe")
+    far = case_of(["dense 8", "tanh", "dense 1"], rows(POINTS, 1e4 * POINTS[:, 0]))
+    assert "missing-target-scaling" in codes(far, "severe")
+
+
+def test_columns_that_say_nothing_or_say_it_twice():
+    x = np.column_stack([POINTS, np.ones(120), POINTS[:, 0]])
+    assert codes(case_of(GOOD, rows(x, CLASSES)), "note") >= {"constant-input", "duplicate-input"}
+
+
+def test_units_that_start_as_copies():
+    network = {"layers": GOOD, "init": "zeros"}
+    assert "init-symmetric" in codes(case_of(network, rows(POINTS, CLASSES)), "severe")
+    # A layer of its own has nothing to break.
+    assert "init-symmetric" not in codes(case_of({"layers": ["dense 3", "softmax"], "init": "zeros"}, "iris"))
+
+
+def test_rows_that_leak_and_rows_that_come_again_and_again():
+    doubled = (np.tile(POINTS, (2, 1)), np.tile(CLASSES, 2))
+    assert "leak" in codes(case_of(GOOD, {"source": doubled, "validation": 0.3}), "warning")
+    table = (np.tile([[0.0, 0], [0, 1], [1, 0], [1, 1]], (30, 1)), np.tile([0, 1, 1, 0], 30))
+    assert "leak" not in codes(case_of(GOOD, {"source": table, "validation": 0.3}))
+    assert "leak" not in codes(case_of(GOOD, {"source": (POINTS, CLASSES), "validation": 0.3}))
+
+
+def test_rows_sorted_by_class():
+    order = np.argsort(CLASSES, kind="stable")
+    data = {**rows(POINTS[order], CLASSES[order]), "order": "fixed"}
+    assert "unshuffled" in codes(case_of(GOOD, data), "severe")
+    assert "unshuffled" not in codes(case_of(GOOD, {**rows(POINTS, CLASSES), "order": "fixed"}))
+
+
+def test_hidden_units_without_a_slope_and_dropout_without_a_layer():
+    assert "step-activation" in codes(
+        case_of(["dense 8", "step", "dense 2", "softmax"], rows(POINTS, CLASSES)), "severe"
+    )
+    layers = ["dense 8", "tanh", "dropout 0.95", "dense 2", "softmax"]
+    assert "dropout-too-strong" in codes(case_of(layers, rows(POINTS, CLASSES)))
+
+
+# At the start ---------------------------------------------------------------------------------------------------------
+
+
+def stack(depth, activation, init):
+    return {"layers": [*["dense 10", activation] * depth, "dense 2", "softmax"], "init": init}
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (stack(10, "sigmoid", "glorot_uniform"), "vanishing"),
+        (stack(6, "relu", "uniform"), "init-too-small"),
+        (stack(3, "tanh", "normal 5"), "init-too-large"),
+        (stack(8, "exponential", "he_uniform"), "exploding"),
+    ],
+)
+def test_depth_and_start_against_theory(network, expected):
+    case = case_of(network, rows(POINTS, CLASSES))
+    assert expected in codes(case)
+    assert causes(diagnose(case).findings)[0].finding.code == expected
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "elu"])
+@pytest.mark.parametrize("depth", [1, 4, 12])
+def test_suitable_starts_raise_nothing(activation, depth):
+    layers = [*["dense 32", activation] * depth, "dense 2", "softmax"]
+    case = case_of(layers, rows(POINTS, CLASSES))
+    assert not codes(case, "warning") | codes(case, "severe")
+
+
+def test_a_wrong_gradient_is_found():
+    from thalweg.layers.activations import Tanh
+
+    class Wrong(Tanh, kind="tanh_with_a_wrong_slope"):
+        def slope(self, z, y):
+            return 1.5 * super().slope(z, y)
+
+    case = case_of(["dense 8", "tanh", "dense 2", "softmax"], rows(POINTS, CLASSES))
+    assert "wrong-gradient" not in codes(case)
+    layers = ["dense 8", Wrong(), "dense 2", "softmax"]
+    assert "wrong-gradient" in codes(case_of({"layers": layers}, rows(POINTS, CLASSES)), "severe")
+
+
+def test_a_rate_beyond_the_curvature():
+    case = case_of(GOOD, rows(POINTS, CLASSES), optimizer="sgd 1000")
+    assert "lr-too-high" in codes(case)
+    assert "lr-too-high" not in codes(case_of(GOOD, rows(POINTS, CLASSES), optimizer="sgd 0.5"))
+
+
+# During the training --------------------------------------------------------------------------------------------------
+
+
+def root(layers=GOOD, data=(POINTS, CLASSES), **options):
+    settings = {"epochs": 100, "batch_size": 16, "engine": "eager", "probes": "standard", "progress": False}
+    found = train(layers, rows(*data), **settings | options).diagnose()
+    return found.causes[0].finding.code if found.causes else "healthy"
+
+
+def test_a_network_that_learns_is_healthy_and_says_why():
+    found = train(
+        GOOD, data=(POINTS, CLASSES), optimizer="adam 0.02", epochs=150, engine="eager", progress=False
+    ).diagnose()
+    assert found.healthy and found.learned.share > 0.75 and found.evidence
+    assert found.describe()["healthy"] is True
+
+
+def test_a_rate_too_low():
+    assert root(optimizer="sgd 1e-6") in ("lr-too-low", "epochs-too-few")
+
+
+def test_too_few_epochs():
+    assert root(optimizer="adam 0.002", epochs=3) in ("epochs-too-few", "lr-too-low")
+
+
+def test_a_rate_too_high():
+    assert root(optimizer="sgd 300") in ("lr-too-high", "exploding")
+
+
+def test_targets_that_have_nothing_to_do_with_the_inputs():
+    chance = np.random.default_rng(1).integers(0, 2, 400)
+    x = np.random.default_rng(2).standard_normal((400, 2))
+    assert (
+        root(["dense 4", "tanh", "dense 2", "softmax"], (x, chance), optimizer="adam 0.001", epochs=20)
+        == "data-unlearnable"
+    )
+
+
+def test_a_schedule_that_ends_the_training():
+    rate = {"kind": "exponential", "factor": 0.2}
+    assert root(optimizer={"kind": "sgd", "learning_rate": {**rate, "rate": 0.05}}) == "decayed-rate"
+
+
+def test_a_penalty_that_takes_the_weights():
+    assert root(optimizer="adam 0.02", regularization={"l2": 50.0}) == "regularization-too-strong"
+
+
+# Causes ---------------------------------------------------------------------------------------------------------------
+
+
+def finding(code, severity="warning"):
+    return Finding(code, "during training", severity, "somewhere", 1.0, "so much", "less", "It is so.")
+
+
+def test_the_root_comes_first_and_what_it_explains_is_no_cause():
+    found = causes([finding("plateau"), finding("dying-relu", "severe"), finding("lr-too-high")])
+    assert [cause.finding.code for cause in found] == ["lr-too-high"]
+    assert [other.code for other in found[0].explains] == ["dying-relu", "plateau"]
+
+
+def test_notes_are_no_causes():
+    assert causes([finding("missing-input-scaling", "note")]) == ()
+
+
+def test_the_gravest_cluster_comes_first():
+    found = causes([finding("loss"), finding("exploding", "severe")])
+    assert [cause.finding.code for cause in found] == ["exploding", "loss"]
+
+
+def test_what_explains_stands_before_what_it_explains():
+    for code, explained in EXPLAINS.items():
+        for other in explained:
+            assert ORDER.index(code) < ORDER.index(other), (code, other)
+
+
+def test_every_quantity_has_a_normal_range(tmp_path):
+    case = case_of(GOOD, rows(POINTS, CLASSES))
+    for name in case.quantities:
+        assert normal(name).low <= normal(name).high
