@@ -115,7 +115,9 @@ def test_it_says_what_the_evidence_does_not_support(slow: Proof):
     assert "Intervals of 5 seeds are too narrow" in slow.evidence
     assert slow.remarks == (
         "`nowhere` can not be tried: network.layers.9: expected a position from 0 to 2, received '9'.",
+        "Not added to others, for these change the same places: `a tiny rate`.",
     )
+    assert slow.combinations[0].remedies == ("a larger rate", "its own start")
 
 
 def test_three_seeds_give_a_hint_and_one_gives_nothing():
@@ -211,6 +213,14 @@ def test_two_faults_that_do_nothing_alone_are_mended_together():
     assert len(found.repair.control.changes) >= len(found.chosen)
 
 
+def test_of_alternatives_for_one_place_the_second_is_tried_too():
+    faulty = changed(WAVE, network__init="zeros", optimizer__learning_rate=1e-9)
+    start = Remedy("a start", (("network.init", "glorot_uniform"),))
+    found = proven(faulty, [start, TINY, Remedy("a rate", ((RATE, 0.03),))], seeds=2)
+    assert [effect.verdict for effect in found.effects] == ["no evidence"] * 3
+    assert found.chosen == ("a start", "a rate")
+
+
 def test_what_adds_to_the_best_is_kept_and_what_does_not_is_left():
     # A softmax over one output is 1 whatever comes in; behind it the rate is too small.
     spec = changed(
@@ -230,6 +240,8 @@ def test_what_adds_to_the_best_is_kept_and_what_does_not_is_left():
     assert [each.remedies for each in found.combinations if each.kept] == [("sigmoid", "rate")]
     assert found.repaired is not None
     assert found.repaired.network.layers[3].kind == "sigmoid"
+    # What gains nothing with two seeds is not tried with the third.
+    assert all((found.gain.mean > 0) == (found.effect.arm.tried == 3) for found in found.combinations)
     assert "`again` leaves network.layers.3 to an earlier remedy: what is left of it is tried." in found.remarks
 
 
@@ -348,9 +360,9 @@ def clock(monkeypatch):
 
 def test_the_time_is_kept_and_what_is_missing_is_told(clock, tmp_path):
     found = proven(SLOW, [LARGER, SAME, TINY], minutes=12, folder=tmp_path)
-    # Alone they have 8 minutes: the 6 arms (two random changes are the same) with one seed, 2 of them with another.
-    assert [arm.tried for arm in (found.unchanged, *(effect.arm for effect in found.effects))] == [2, 2, 1, 1]
-    # Of what is left, the best remedy and another one take 2 for each combination.
+    # A first look has 4 minutes; then what gained by it has 4 more, beside the unchanged spec.
+    assert [arm.tried for arm in (found.unchanged, *(effect.arm for effect in found.effects))] == [3, 3, 1, 1]
+    assert found.chosen == ("a larger rate",)
     assert clock.minutes == len(trials_in(tmp_path)) <= 12
     assert "The time was over: " in found.remarks[0]
     assert found.seconds == pytest.approx(60 * clock.minutes, abs=1)
@@ -458,8 +470,8 @@ def test_rows_that_a_remedy_chooses_otherwise_are_told():
 def test_progress_is_told():
     heard = []
     proven(SLOW, [LARGER], seeds=2, watch=heard.append)
-    assert heard[0].text == "alone: trial 0 of 6: starting"
-    assert (heard[-1].text, heard[-1].share) == ("alone: trial 6 of 6, 0:00 left", 1)
+    assert heard[0].text == "a first look: trial 0 of 4: starting"
+    assert (heard[-1].text, heard[-1].share) == ("alone: trial 2 of 2, 0:00 left", 1)
 
 
 def test_the_chart_has_a_row_for_each_remedy_that_was_tried(slow: Proof):

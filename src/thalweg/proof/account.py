@@ -185,6 +185,9 @@ def _method(proof: Proof) -> list[str]:
         f" ({_value(proof, score.constant)}), counts as that answer.",
         "A remedy helps where the 95 % interval of its paired difference to the unchanged spec lies above 0, and harms"
         " where it lies below. Intervals are bootstrapped over the seeds.",
+        "Remedies together are tried with all seeds where two show a gain. One is added to another where the interval of"
+        " what it gains lies above 0, or where it harms no seed and gains a hundredth. Of two that change the same place"
+        " the earlier has it.",
         "A random change has as many changed settings as the remedy and plans no more updates. It is drawn from:"
         f" {SPACE}.",
     ]

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +29,14 @@ from .arms import Bench, Candidate, merged, setting_of
 from .result import ArmTried, Combination, Effect, Proof
 from .score import Score, score_for
 
-# Where time is short, the remedies alone have this share of it, their combinations the rest.
-_ALONE = 2 / 3
+# With so many seeds everything is tried first: what gains nothing by them comes last.
+_LOOK = 2
 # A gain of less than this is kept only where its interval lies above 0; where less is left to gain, nothing is added.
 MARGIN = 0.01
 # Processes take seconds to start: what is done in so many seconds by this one is not worth any.
 _WORTH_PROCESSES = 20.0
+# More places of one remedy are counted, not listed.
+_PLACES_TOLD = 3
 _NO_SPEC = "it makes no spec that suits the data"
 
 
@@ -55,7 +57,7 @@ def prove(
     First the unchanged spec, each remedy, and for each remedy a random change of as many settings and no more updates,
     with the seeds `seed`, `seed + 1`, ...; then the remedies together: the best one that helps, and the others added in
     their order, each kept where it improves on what there was before. Where none helps alone, the first two, the first
-    three, and so on. The changes of a remedy are places of the completed spec, as `Run.spec` has it; of two remedies
+    three, and so on. What gains by two seeds is tried with all before anything else is. The changes of a remedy are places of the completed spec, as `Run.spec` has it; of two remedies
     that want the same place the earlier has it.
 
     After `minutes` no trial is waited for; what was found by then is told. With a folder it holds the trials, which are
@@ -77,17 +79,16 @@ def prove(
     with held(path) if path else nullcontext():
         numbers = range(seed, seed + seeds)
         course = _Course(bench, numbers, jobs, path, until, watch, score_for([bench.unchanged.split]))
-        effects = course.alone(remedies)
-        combinations, best = course.together(remedies, effects)
+        combinations, best, repair = course.whole(remedies)
         proof = Proof(
             bench.spec,
             course.score,
             numbers,
             course.came(bench.unchanged),
-            effects,
+            course.effects,
             tuple(combinations),
             best.names if best else (),
-            course.repair(best, effects) if best else None,
+            repair,
             best.candidate.spec if best else None,
             course.remarked(),
             time.monotonic() - began,
@@ -110,6 +111,14 @@ def _check(remedies: Sequence[Remedy], seeds: int, minutes: float | None, jobs: 
             raise InputError(name, f"expected a whole number of at least 1, received {value}")
     if minutes is not None and not minutes > 0:
         raise InputError("minutes", f"expected a number above 0, received {minutes}")
+
+
+class _Rivals(NamedTuple):
+    """A remedy, its arm (None: it makes no spec), and the arm of a random change in its place (None: there is none)."""
+
+    remedy: Remedy
+    arm: Candidate | None
+    control: Candidate | None
 
 
 class _Standing(NamedTuple):
@@ -139,47 +148,82 @@ class _Course:
     watch: Callable[[Working], None]
     score: Score
     results: dict[str, Result] = field(default_factory=dict)
+    rivals: list[_Rivals] = field(default_factory=list)
+    alternatives: list[str] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
     failed: dict[str, InputError] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
+    def whole(self, remedies: Sequence[Remedy]) -> tuple[list[Combination], _Standing | None, Effect | None]:
+        """All of it: the combinations that were tried, the best of all that was, and what it does."""
+        self.prepare(remedies)
+        self.alone()
+        combinations, best = self.together()
+        if best:
+            # Its random change comes before what is left.
+            self.repair(best)
+        self.rest()
+        if best is None and any(effect.verdict == "helps" for effect in self.effects):
+            # What a first look did not show, all seeds do.
+            combinations, best = self.together()
+        repair = self.repair(best) if best else None
+        if repair is None or repair.verdict != "helps":
+            return combinations, None, None
+        return combinations, best, repair
+
     # Each remedy alone ------------------------------------------------------------------------------------------------
 
-    def alone(self, remedies: Sequence[Remedy]) -> tuple[Effect, ...]:
-        """What each remedy does, and the random change that it is set against."""
-        arms = [self._candidate(remedy.label, [setting_of(remedy)]) for remedy in remedies]
-        controls = [arm and self._control(arm) for arm in arms]
-        candidates = [arm for arm in (self.bench.unchanged, *arms, *controls) if arm]
-        self.score = score_for([arm.split for arm in candidates])
+    def prepare(self, remedies: Sequence[Remedy]) -> None:
+        """Make the arms of all remedies, and a random change for each."""
+        for remedy in remedies:
+            arm = self._candidate(remedy.label, [setting_of(remedy)])
+            self.rivals.append(_Rivals(remedy, arm, self._control(arm) if arm else None))
+        self.score = score_for([arm.split for arm in self._arms])
 
-        def found() -> tuple[Effect, ...]:
-            unchanged = self.came(self.bench.unchanged)
-            return tuple(
-                Effect(
-                    self.came(arm) if arm else ArmTried(remedy.label, remedy.changes, self._unknown, problem=_NO_SPEC),
-                    unchanged,
-                    self.came(control) if control else None,
-                )
-                for remedy, arm, control in zip(remedies, arms, controls, strict=True)
+    @property
+    def _arms(self) -> list[Candidate]:
+        """The unchanged spec, the remedies, and their random changes."""
+        arms = [*(each.arm for each in self.rivals), *(each.control for each in self.rivals)]
+        return [self.bench.unchanged, *(arm for arm in arms if arm)]
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        """What each remedy does, as far as it was tried."""
+        unchanged = self.came(self.bench.unchanged)
+        return tuple(
+            Effect(
+                self.came(arm) if arm else ArmTried(remedy.label, remedy.changes, self._unknown, problem=_NO_SPEC),
+                unchanged,
+                self.came(control) if control else None,
             )
+            for remedy, arm, control in self.rivals
+        )
 
-        now = time.monotonic()
-        self._set_pace()
-        self._run(candidates, self.seeds, now + _ALONE * (self.until - now), "alone")
-        if not self._adds(found()):
-            self._run(candidates, self.seeds, self.until, "alone")
-        return found()
-
-    def _set_pace(self) -> None:
-        """See how long a training takes: the first compiles its program, the second tells."""
+    def alone(self) -> None:
+        """Try every remedy with two seeds, and those that gain by it with all: the best one first, and its control."""
+        now, unchanged = time.monotonic(), self.bench.unchanged
+        look = self.seeds[:_LOOK]
+        arms = [unchanged, *(each.arm for each in self.rivals if each.arm)]
         if self.jobs is None:
-            self._run([self.bench.unchanged], self.seeds[:2], self.until, "unchanged", jobs=1)
+            # The first training compiles its program, the second tells how long one takes.
+            self._run([(unchanged, seed) for seed in look], self.until, "unchanged", jobs=1)
+        self._run([(arm, seed) for seed in look for arm in arms], now + (self.until - now) / 3, "a first look")
+        gains = [effect.difference.mean if effect.difference else -math.inf for effect in self.effects]
+        ranked = sorted(range(len(gains)), key=lambda place: -gains[place])
+        better = [self.rivals[place] for place in ranked if gains[place] >= MARGIN]
+        pairs = [
+            (arm, seed)
+            for each in better
+            for arms in ((unchanged, each.arm), (each.control,))
+            for seed in self.seeds
+            for arm in arms
+            if arm
+        ]
+        self._run(pairs, now + (self.until - now) * 2 / 3, "alone")
 
-    def _adds(self, effects: Sequence[Effect]) -> bool:
-        """Whether anything may be gained by remedies together."""
-        plausible = [effect for effect in effects if _plausible(effect)]
-        best = max((effect.arm.mean for effect in plausible if effect.verdict == "helps"), default=0.0)
-        return len(plausible) > 1 and 1 - best >= MARGIN
+    def rest(self) -> None:
+        """Try what is left of the remedies and the random changes, one seed after another."""
+        self._run([(arm, seed) for seed in self.seeds for arm in self._arms], self.until, "alone")
 
     def _candidate(self, label: str, settings: Sequence[Setting]) -> Candidate | None:
         """The arm; None, and a remark, where there can be none."""
@@ -201,71 +245,89 @@ class _Course:
 
     # Together ---------------------------------------------------------------------------------------------------------
 
-    def together(
-        self, remedies: Sequence[Remedy], effects: Sequence[Effect]
-    ) -> tuple[list[Combination], _Standing | None]:
+    def together(self) -> tuple[list[Combination], _Standing | None]:
         """The combinations that were tried, and the best of all that was; None where nothing helps."""
-        pairs = list(zip(remedies, effects, strict=True))
-        plausible = [remedy for remedy, effect in pairs if _plausible(effect)]
+        effects = self.effects
+        plausible = [each for each, effect in zip(self.rivals, effects, strict=True) if _plausible(effect)]
         # Of equal ones the first: causes come root first.
         gains = {e.arm.label: e.difference.mean for e in effects if e.verdict == "helps" and e.difference}
         tried: list[Combination] = []
-        if not gains and len(self._tried_seeds) < 2:
-            return tried, None
-        if not gains:
-            best, rest = self._first_few(plausible, tried)
+        if gains:
+            root = next(each for each in plausible if gains.get(each.remedy.label) == max(gains.values()))
+            best = self._standing(self.bench.candidate(root.remedy.label, [setting_of(root.remedy)]))
+            rest = [each.remedy for each in plausible if each is not root]
         else:
-            root = next(remedy for remedy in plausible if gains.get(remedy.label) == max(gains.values()))
-            best = self._standing(self.bench.candidate(root.label, [setting_of(root)]))
-            rest = [remedy for remedy in plausible if remedy is not root]
+            found, rest = self._first_that_help([each.remedy for each in plausible], tried)
+            if found is None:
+                return tried, None
+            best = found
         for remedy in rest:
-            if best is None or self._over(f"`{remedy.label}` was not tried beside others.") or self._full(best):
+            if self._over or self._full(best):
                 break
             if added := self._with(best.settings, remedy):
                 standing, combination = self._set_against(best, added)
                 tried.append(combination)
                 best = standing if combination.kept else best
+            elif not merged(best.settings, remedy).setting.changes:
+                self.alternatives.append(f"`{remedy.label}`")
         return tried, best
 
-    def _first_few(
+    def _first_that_help(
         self, remedies: Sequence[Remedy], tried: list[Combination]
-    ) -> tuple[_Standing | None, Sequence[Remedy]]:
-        """The first two remedies, the first three, ..., until they help together; and those that are left then."""
+    ) -> tuple[_Standing | None, list[Remedy]]:
+        """Remedies that help together though none does alone, and those that are left then.
+
+        The first two, the first three, ...; then the first one with each that had to leave its place to another.
+        """
         unchanged = self._standing(self.bench.unchanged)
-        settings: tuple[Setting, ...] = ()
-        for place, remedy in enumerate(remedies, 1):
-            added = self._with(settings, remedy)
-            if added is None:
-                continue
-            settings = added.arm.settings
-            if len(settings) == 1:
-                continue
-            if self._over(f"The first {place} remedies together were not tried."):
+        for added in self._starts(remedies):
+            if self._over:
                 break
             standing, combination = self._set_against(unchanged, added)
             helps = combination.effect.verdict == "helps"
             tried.append(combination._replace(kept=helps))
             if helps:
-                return standing, remedies[place:]
-        return None, ()
+                return standing, [remedy for remedy in remedies if remedy.label not in standing.names]
+        return None, []
+
+    def _starts(self, remedies: Sequence[Remedy]) -> Iterator[Candidate]:
+        settings: tuple[Setting, ...] = ()
+        alternatives = []
+        for remedy in remedies:
+            added = self._with(settings, remedy)
+            if added is None:
+                alternatives.append(remedy)
+                continue
+            settings = added.arm.settings
+            if len(settings) > 1:
+                yield added
+        for remedy in alternatives:
+            if added := self._with(settings[:1], remedy):
+                yield added
 
     def _with(self, settings: Sequence[Setting], remedy: Remedy) -> Candidate | None:
         """A remedy added to settings that stand; None where it adds nothing, or makes no spec."""
         setting, given_up = merged(settings, remedy)
-        if given_up:
-            left = "what is left of it is tried" if setting.changes else "nothing is left of it"
-            self.remarks.append(f"`{remedy.label}` leaves {', '.join(given_up)} to an earlier remedy: {left}.")
         if not setting.changes:
             return None
+        if given_up:
+            more = f" and {len(given_up) - _PLACES_TOLD} more" if len(given_up) > _PLACES_TOLD else ""
+            places = ", ".join(given_up[:_PLACES_TOLD]) + more
+            self.remarks.append(f"`{remedy.label}` leaves {places} to an earlier remedy: what is left of it is tried.")
         both = [*settings, setting]
         return self._candidate(" + ".join(each.label for each in both), both)
 
     def _set_against(self, base: _Standing, added: Candidate) -> tuple[_Standing, Combination]:
-        """Try an arm, and say whether it is better than what there was before."""
-        self._run([added], self._tried_seeds, self.until, f"together, {len(added.arm.settings)} remedies")
-        standing, unchanged = self._standing(added), self.came(self.bench.unchanged)
-        gain = paired(standing.arm.values, base.arm.values)
-        effect = Effect(standing.arm, unchanged)
+        """Try an arm, and say whether it is better than what there was before; with all seeds where two show a gain."""
+        words = f"together, {len(added.arm.settings)} remedies"
+        for seeds in (self.seeds[:_LOOK], self.seeds):
+            arms = (self.bench.unchanged, base.candidate, added)
+            self._run([(arm, seed) for seed in seeds for arm in arms], self.until, words)
+            base, standing = self._standing(base.candidate), self._standing(added)
+            gain = paired(standing.arm.values, base.arm.values)
+            if gain is None or gain.mean <= 0:
+                break
+        effect = Effect(standing.arm, self.came(self.bench.unchanged))
         return standing, Combination(standing.names, effect, base.names, gain, improves(gain))
 
     def _full(self, best: _Standing) -> bool:
@@ -275,23 +337,22 @@ class _Course:
             self.remarks.append(f"`{names}` leaves less than {MARGIN:g} to gain: nothing more was added to it.")
         return full
 
-    def repair(self, best: _Standing, effects: Sequence[Effect]) -> Effect:
+    def repair(self, best: _Standing) -> Effect:
         """What the best of all does; where it is a combination, beside a random change of its own."""
-        alone = [effect for effect in effects if best.names == (effect.arm.label,)]
+        alone = [effect for effect in self.effects if best.names == (effect.arm.label,)]
         if alone:
             return alone[0]
         control = self._control(best.candidate)
         if control:
-            self._run([control], self._tried_seeds, self.until, "a random change in the place of the repair")
+            words = "a random change in the place of the repair"
+            self._run([(control, seed) for seed in self.seeds], self.until, words)
         return Effect(best.arm, self.came(self.bench.unchanged), self.came(control) if control else None)
 
     # Trials -----------------------------------------------------------------------------------------------------------
 
-    def _run(
-        self, arms: Sequence[Candidate], seeds: Iterable[int], until: float, words: str, jobs: int | None = None
-    ) -> None:
-        """Run those trials of the arms that are not known yet, all arms of one seed after another."""
-        trials = {trial.key: trial for seed in seeds for trial in (_trial(arm, seed) for arm in arms)}
+    def _run(self, pairs: Iterable[tuple[Candidate, int]], until: float, words: str, jobs: int | None = None) -> None:
+        """Run those trials of arms and seeds that are not known yet, in this order."""
+        trials = {trial.key: trial for trial in (_trial(arm, seed) for arm, seed in pairs)}
         missing = [trial for key, trial in trials.items() if key not in self.results and key not in self.failed]
         watch = self.watch
 
@@ -312,7 +373,9 @@ class _Course:
         """What could not be tried, and why."""
         lost = len(self.asked - self.results.keys() - self.failed.keys())
         over = [f"The time was over: {lost} of {len(self.asked)} trials were not run."] if lost else []
-        return (*over, *dict.fromkeys(self.remarks))
+        others = ", ".join(dict.fromkeys(self.alternatives))
+        left = [f"Not added to others, for these change the same places: {others}."] if others else []
+        return (*over, *dict.fromkeys(self.remarks), *left)
 
     def came(self, arm: Candidate) -> ArmTried:
         """What an arm came to."""
@@ -332,20 +395,12 @@ class _Course:
         return _Standing(arm, self.came(arm))
 
     @property
-    def _tried_seeds(self) -> list[int]:
-        """The seeds that the unchanged spec was tried with: only they make pairs."""
-        values = self.came(self.bench.unchanged).values
-        return [seed for seed, value in zip(self.seeds, values, strict=True) if math.isfinite(value)]
-
-    @property
     def _unknown(self) -> np.ndarray:
         return np.full(len(self.seeds), math.nan)
 
-    def _over(self, remark: str) -> bool:
-        over = time.monotonic() >= self.until
-        if over:
-            self.remarks.append(f"The time was over: {remark}")
-        return over
+    @property
+    def _over(self) -> bool:
+        return time.monotonic() >= self.until
 
 
 def _plausible(effect: Effect) -> bool:
