@@ -117,12 +117,20 @@ def test_it_says_what_the_evidence_does_not_support(slow: Proof):
         "`nowhere` can not be tried: network.layers.9: expected a position from 0 to 2, received '9'.",
         "Not added to others, for these change the same places: `a tiny rate`.",
     )
-    assert slow.combinations[0].remedies == ("a larger rate", "its own start")
+
+
+def test_what_gains_nothing_together_with_two_seeds_is_not_tried_with_more(slow: Proof):
+    (together,) = slow.combinations
+    assert together.remedies == ("a larger rate", "its own start")
+    assert together.gain is not None
+    assert together.gain.mean == 0
+    assert together.effect.arm.tried == 2
 
 
 def test_three_seeds_give_a_hint_and_one_gives_nothing():
     few = proven(SLOW, [LARGER], seeds=3)
     assert few.effects[0].verdict == "helps"
+    assert "`a larger rate` helps, by 3 seeds: +" in few.evidence
     assert "That is a hint, no proof: take 5 seeds or more." in few.evidence
     one = proven(SLOW, [LARGER], seeds=1)
     assert one.effects[0].verdict == "no evidence"
@@ -240,8 +248,6 @@ def test_what_adds_to_the_best_is_kept_and_what_does_not_is_left():
     assert [each.remedies for each in found.combinations if each.kept] == [("sigmoid", "rate")]
     assert found.repaired is not None
     assert found.repaired.network.layers[3].kind == "sigmoid"
-    # What gains nothing with two seeds is not tried with the third.
-    assert all((found.gain.mean > 0) == (found.effect.arm.tried == 3) for found in found.combinations)
     assert "`again` leaves network.layers.3 to an earlier remedy: what is left of it is tried." in found.remarks
 
 

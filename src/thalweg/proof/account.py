@@ -119,15 +119,16 @@ def _about(proof: Proof, effect: Effect) -> str:
     label, by = f"`{effect.arm.label}`", _by(proof, effect.difference)
     if effect.verdict == "not tried":
         return f"{label} was not tried{f': {effect.arm.problem}' if effect.arm.problem else ''}."
+    hint = f", by {effect.pairs} seeds" if effect.hint else ""
     if effect.verdict == "harms":
-        return f"{label} harms: {by}."
+        return f"{label} harms{hint}: {by}."
     if effect.verdict == "no evidence":
         assert effect.difference
         if math.isnan(effect.difference.low):
             return f"{label}: {by}; one pair says nothing of chance."
         why = "no seed changes" if effect.difference.mean == effect.difference.low == effect.difference.high else by
         return f"There is no evidence that {label} does anything: {why}."
-    return f"{label} helps: {by}{_beyond(proof, effect)}."
+    return f"{label} helps{hint}: {by}{_beyond(proof, effect)}."
 
 
 def _beyond(proof: Proof, effect: Effect) -> str:
@@ -185,9 +186,9 @@ def _method(proof: Proof) -> list[str]:
         f" ({_value(proof, score.constant)}), counts as that answer.",
         "A remedy helps where the 95 % interval of its paired difference to the unchanged spec lies above 0, and harms"
         " where it lies below. Intervals are bootstrapped over the seeds.",
-        "Remedies together are tried with all seeds where two show a gain. One is added to another where the interval of"
-        " what it gains lies above 0, or where it harms no seed and gains a hundredth. Of two that change the same place"
-        " the earlier has it.",
+        "Remedies together are tried with all seeds where two show a gain. One is added to others where the interval of"
+        " what it gains lies above 0, or where it harms no seed and gains a hundredth. Of two that change the same"
+        " place the earlier has it.",
         "A random change has as many changed settings as the remedy and plans no more updates. It is drawn from:"
         f" {SPACE}.",
     ]
@@ -200,7 +201,7 @@ def _remedies_table(proof: Proof) -> Table:
     rows = [
         (
             effect.arm.label,
-            effect.verdict,
+            f"hint: {effect.verdict}" if effect.hint else effect.verdict,
             _mean_and_ends(proof, effect.difference),
             effect.control.label if effect.control else "–",
             _mean_and_ends(proof, effect.chance),

@@ -57,8 +57,8 @@ def prove(
     First the unchanged spec, each remedy, and for each remedy a random change of as many settings and no more updates,
     with the seeds `seed`, `seed + 1`, ...; then the remedies together: the best one that helps, and the others added in
     their order, each kept where it improves on what there was before. Where none helps alone, the first two, the first
-    three, and so on. What gains by two seeds is tried with all before anything else is. The changes of a remedy are places of the completed spec, as `Run.spec` has it; of two remedies
-    that want the same place the earlier has it.
+    three, and so on. What gains by two seeds is tried with all before anything else is. The changes of a remedy are
+    places of the completed spec, as `Run.spec` has it; of two remedies that want the same place the earlier has it.
 
     After `minutes` no trial is waited for; what was found by then is told. With a folder it holds the trials, which are
     not run again, and the proof (`Proof.save`). `jobs` is the number of processes (None: one for each core, where there

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..experiments.comparison import paired
+from ..experiments.comparison import ENOUGH_SEEDS, paired
 from ..experiments.experiment import described
 from ..files import commit, remove
 from ..intervals import Difference, bootstrap
@@ -97,6 +97,16 @@ class Effect:
         return "helps" if self.difference.low > 0 else "harms" if self.difference.high < 0 else "no evidence"
 
     @property
+    def pairs(self) -> int:
+        """The number of seeds that it and the unchanged spec were tried with."""
+        return int(np.isfinite(self.arm.values - self.unchanged.values).sum())
+
+    @property
+    def hint(self) -> bool:
+        """Whether what its interval says is a hint only, for there are few pairs."""
+        return self.verdict in ("helps", "harms") and self.pairs < ENOUGH_SEEDS
+
+    @property
     def against_chance(self) -> str:
         """By the 95 % interval of the difference to the random change: better, worse, or not told apart."""
         if self.beyond is None:
@@ -107,6 +117,8 @@ class Effect:
         """Itself as JSON holds it."""
         return self.arm.describe() | {
             "verdict": self.verdict,
+            "pairs": self.pairs,
+            "hint": self.hint,
             "difference": _described(self.difference),
             "random": self.control and self.control.describe() | {"difference": _described(self.chance)},
             "beyond_random": _described(self.beyond),
