@@ -12,7 +12,7 @@ from ..experiments.comparison import ENOUGH_SEEDS
 from ..figures import measure_name, paired_effects
 from ..figures.record import is_share
 from ..intervals import Difference
-from ..spec import differences, to_toml
+from ..spec import to_toml
 from ..worksheet import Block, Chart, Heading, Table, Text, Try, Worksheet
 from .chance import SPACE
 from .result import ArmTried, Combination, Effect, Proof
@@ -26,9 +26,9 @@ def worksheet_of(proof: Proof) -> Worksheet:
     blocks += [*charts_of(proof), _remedies_table(proof)]
     if proof.combinations:
         blocks += [Heading("Remedies together"), _combinations_table(proof)]
-    if proof.repaired:
-        changed = differences(proof.spec.describe(), proof.repaired.describe())
-        blocks += [Heading("The repaired spec"), Table("What is changed", ("place",), [(line,) for line in changed])]
+    if proof.repair and proof.repaired:
+        changed = [(path, str(value)) for path, value in proof.repair.arm.changes]
+        blocks += [Heading("The repaired spec"), Table("What is changed", ("place", "new value"), changed)]
         blocks.append(Try("Ready to copy:", to_toml(proof.repaired)))
         if proof.folder:
             blocks.append(Try("Train it:", f"thalweg train {proof.folder / 'repaired.toml'}"))
