@@ -243,7 +243,9 @@ def test_a_network_that_learns_is_healthy_and_says_why():
     found = train(
         GOOD, data=(POINTS, CLASSES), optimizer="adam 0.02", epochs=150, engine="eager", progress=False
     ).diagnose()
-    assert found.healthy and found.learned.share > 0.75 and found.evidence
+    assert found.healthy
+    assert found.learned.share > 0.75
+    assert found.evidence
     assert found.describe()["healthy"] is True
 
 
@@ -269,8 +271,8 @@ def test_targets_that_have_nothing_to_do_with_the_inputs():
 
 
 def test_a_schedule_that_ends_the_training():
-    rate = {"kind": "exponential", "factor": 0.2}
-    assert root(optimizer={"kind": "sgd", "learning_rate": {**rate, "rate": 0.05}}) == "decayed-rate"
+    rate = {"kind": "exponential", "initial": 0.05, "factor": 0.2}
+    assert root(optimizer={"kind": "sgd", "learning_rate": rate}) == "decayed-rate"
 
 
 def test_a_penalty_that_takes_the_weights():

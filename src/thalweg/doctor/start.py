@@ -31,13 +31,13 @@ _GRADIENT_ROWS, _GRADIENT_ERROR, _FAINT = 32, 0.02, 1e-6
 
 
 def gradients(case: Case) -> Iterator[Finding]:
-    """The gradient against differences of the loss, along a random direction."""
+    """The gradient of each layer against differences of the loss, along a random direction."""
     if any(isinstance(layer, Dropout | GaussianNoise) for layer in case.network.layers):
         return
     rng, rows = generator(2, "doctor"), slice(0, _GRADIENT_ROWS)
 
-    def drawn(size: float) -> Any:
-        return map_arrays(lambda array: size * rng.standard_normal(array.shape), case.begun.params)
+    def drawn(size: float, tree: Tree) -> Any:
+        return map_arrays(lambda array: size * rng.standard_normal(array.shape), tree)
 
     def seen(params: Tree) -> Trace:
         x, y = case.x[rows], case.y[rows]
@@ -45,22 +45,27 @@ def gradients(case: Case) -> Iterator[Finding]:
 
     with np.errstate(all="ignore"):
         # Away from the start: there biases of 0 may put units right on a kink.
-        at, along = map_arrays(lambda p, v: p + v, case.begun.params, drawn(0.1)), drawn(1.0)
-        trace = seen(at)
-        slope, size = _dot(trace.grads, along), max(1.0, abs(float(trace.loss)))
-        # A kink between the two ends disturbs one of the widths, a wrong gradient both.
-        errors = [abs(slope - _difference(seen, at, along, h)) / max(abs(slope), _FAINT * size) for h in (1e-4, 1e-6)]
-    if np.isfinite(errors).all() and min(errors) > _GRADIENT_ERROR:
-        yield Finding(
-            "wrong-gradient",
-            _STAGE,
-            "severe",
-            "network",
-            min(errors),
-            f"the gradient is off by {min(errors):.1%} of the slope that differences of the loss show",
-            "less than 0.1 %",
-            "The gradient of a layer or a loss is not that of the numbers it gives.",
-        )
+        at = map_arrays(lambda p, v: p + v, case.begun.params, drawn(0.1, case.begun.params))
+        trace, still = seen(at), map_arrays(np.zeros_like, case.begun.params)
+        least = _FAINT * max(1.0, abs(float(trace.loss)))
+        # From the last layer down: the first that is wrong stands right before the fault.
+        for index in reversed(range(len(still))):
+            along = (*still[:index], drawn(1.0, still[index]), *still[index + 1 :])
+            slope = _dot(trace.grads, along)
+            # A kink between the two ends disturbs one of the widths, a wrong gradient both.
+            errors = [abs(slope - _difference(seen, at, along, h)) / max(abs(slope), least) for h in (1e-4, 1e-6)]
+            if np.isfinite(errors).all() and min(errors) > _GRADIENT_ERROR:
+                yield Finding(
+                    "wrong-gradient",
+                    _STAGE,
+                    "severe",
+                    case.name(index),
+                    min(errors),
+                    f"its gradient is off by {min(errors):.1%} of the slope that differences of the loss show",
+                    "less than 0.1 %",
+                    "This layer, one behind it, or the loss passes back another gradient than that of its numbers.",
+                )
+                return
 
 
 def _difference(seen: Callable[[Tree], Trace], at: Tree, along: Tree, h: float) -> float:
