@@ -26,6 +26,8 @@ _PLACES = {
     **dict.fromkeys(("lesson", "lesson_names"), "lessons.shelf"),
     **dict.fromkeys(("RangeTest", "range_test"), "lr_range"),
     **dict.fromkeys(("Comparison", "Experiment", "compare"), "experiments"),
+    **dict.fromkeys(("Diagnosis", "Finding", "Remedy"), "doctor"),
+    **dict.fromkeys(("Proof", "prove"), "proof"),
     **dict.fromkeys(("Spec", "read_spec"), "spec"),
     **dict.fromkeys(("InputError",), "errors"),
     **dict.fromkeys(("inspect",), "inspection"),
