@@ -33,7 +33,7 @@ class Normal(NamedTuple):
 
     def tells(self) -> str:
         """The range in words."""
-        return f"{self.low:.2g} to {self.high:.2g} in 99 % of healthy runs"
+        return f"{self.low:.3g} to {self.high:.3g} in 99 % of healthy runs"
 
 
 def normal(quantity: str) -> Normal:
