@@ -322,14 +322,16 @@ def held_out(case: Case) -> Iterator[Finding]:
         )
 
 
-def _score_fell(case: Case, best: int, rows: int) -> bool:
+def _score_fell(case: Case, epoch: int, rows: int) -> bool:
     """Whether the validation score has fallen since, by more than chance may explain."""
-    then, now = case.history[best], case.history[-1]
+    then, now = case.history[epoch], case.history[-1]
     if case.task == "regression":
-        return then.get("validation_r2", 0.0) - now.get("validation_r2", 0.0) > 0.1
-    share = then["validation_accuracy"]
-    error = float(np.sqrt(max(share * (1 - share), 0.01) / rows))
-    return share - now["validation_accuracy"] > _ERRORS * error
+        best, last = then["validation_r2"], now["validation_r2"]
+        error = 2 * np.sqrt(max(best, 0.0)) * (1 - best) / np.sqrt(rows)
+    else:
+        best, last = then["validation_accuracy"], now["validation_accuracy"]
+        error = np.sqrt(max(best * (1 - best), 0.01) / rows)
+    return bool(best - last > _ERRORS * error)
 
 
 def unlearnt(case: Case) -> Iterator[Finding]:

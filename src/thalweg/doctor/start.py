@@ -52,8 +52,10 @@ def gradients(case: Case) -> Iterator[Finding]:
         for index in reversed(range(len(still))):
             along = (*still[:index], drawn(1.0, still[index]), *still[index + 1 :])
             slope = _dot(trace.grads, along)
+            # A slope that is small by chance is no measure: that of such a direction is about the gradient's norm.
+            size = max(abs(slope), np.sqrt(_dot((trace.grads[index],), (trace.grads[index],))), least)
             # A kink between the two ends disturbs one of the widths, a wrong gradient both.
-            errors = [abs(slope - _difference(seen, at, along, h)) / max(abs(slope), least) for h in (1e-4, 1e-6)]
+            errors = [abs(slope - _difference(seen, at, along, h)) / size for h in (1e-4, 1e-6)]
             if np.isfinite(errors).all() and min(errors) > _GRADIENT_ERROR:
                 yield Finding(
                     "wrong-gradient",
