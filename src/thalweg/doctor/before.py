@@ -10,7 +10,7 @@ import numpy as np
 from ..layers import Dense, Dropout, Exponential, ReLU, Sigmoid, Sign, Softmax, Softplus, Step, Tanh
 from . import remedies
 from .case import LEAST, Case
-from .findings import Finding, Stage
+from .findings import Finding, Severity, Stage
 from .normal import normal
 
 _STAGE: Stage = "before training"
@@ -18,124 +18,79 @@ _STAGE: Stage = "before training"
 _OF_PROBABILITIES = ("cross_entropy", "binary_cross_entropy")
 _OF_LOGITS = ("softmax_cross_entropy", "sigmoid_binary_cross_entropy")
 _OF_LINEAR_UNITS = ("hinge", "perceptron", "lms")
-_DROPOUT, _LEAK, _DISTINCT, _MAJORITY, _SEVERAL = 0.8, 0.2, 1 / 3, 0.9, 0.05
+_DROPOUT, _LEAK, _DISTINCT, _MAJORITY, _SEVERAL, _FEW_TARGETS = 0.8, 0.2, 1 / 3, 0.9, 0.05, 0.01
 
 
 def outputs(case: Case) -> Iterator[Finding]:
     """The last activation against the loss and the targets."""
     loss, last, task = case.spec.loss.kind, case.output, case.task
-    place = case.name(len(case.network.layers) - 1)
-    remedy = (remedies.output(case),)
+    (low, high), words = _reach(last), loss.replace("_", " ")
+    outside = float(np.mean((case.targets < low) | (case.targets > high)))
+
+    def unsuited(severity: Severity, value: float, measured: str, normal: str, sentence: str) -> Finding:
+        place = case.name(len(case.network.layers) - 1)
+        remedy = remedies.output(case)
+        return Finding("output-activation", _STAGE, severity, place, value, measured, normal, sentence, (remedy,))
+
     if loss in _OF_LINEAR_UNITS:
         return
     if isinstance(last, Softmax) and case.width == 1:
-        yield Finding(
-            "output-activation",
-            _STAGE,
+        yield unsuited(
             "severe",
-            place,
             1.0,
             "softmax over 1 output",
             "one output takes a sigmoid: a softmax shares a sum of 1 among its outputs, and needs two or more",
             "A softmax over a single output is 1 whatever comes in: no gradient passes, and no weight ever moves.",
-            remedy,
         )
-        return
-    if isinstance(last, Softmax) and task == "multilabel":
-        both = float(np.mean(case.targets.sum(axis=1) != 1))
-        yield Finding(
-            "output-activation",
-            _STAGE,
+    elif isinstance(last, Softmax) and task == "multilabel":
+        several = float(np.mean(case.targets.sum(axis=1) != 1))
+        yield unsuited(
             # What it can not say, it can not say however well it says the rest.
-            "severe" if not case.learns else "warning" if both > _SEVERAL else "note",
-            place,
-            both,
-            f"softmax, and {both:.0%} of the rows have another number of labels than one",
+            "severe" if not case.learns else "warning" if several > _SEVERAL else "note",
+            several,
+            f"softmax, and {several:.0%} of the rows have another number of labels than one",
             "independent labels take a sigmoid each: a softmax makes them share a sum of 1",
             "The labels are on and off independently, and a softmax lets one grow only where others shrink.",
-            remedy,
         )
-        return
-    low, high = _reach(last)
-    if loss in _OF_PROBABILITIES and not (low >= 0 and high <= 1):
-        yield Finding(
-            "output-activation",
-            _STAGE,
+    elif loss in _OF_PROBABILITIES and not (low >= 0 and high <= 1):
+        yield unsuited(
             case.severity(certain=True),
-            place,
             float("nan"),
-            f"{last.kind} before {loss.replace('_', ' ')}, which takes probabilities",
+            f"{last.kind} before {words}, which takes probabilities",
             f"{remedies.suited_output(case)[0]}, whose answers lie between 0 and 1",
             "The loss takes probabilities. What this output says outside of 0 to 1 is cut off, and passes no gradient.",
-            remedy,
         )
-        return
-    if loss in _OF_LOGITS and (isinstance(last, Softmax | Sigmoid | ReLU | Exponential | Softplus)):
-        yield Finding(
-            "output-activation",
-            _STAGE,
+    elif loss in _OF_LOGITS and isinstance(last, Softmax | Sigmoid | ReLU | Exponential | Softplus):
+        yield unsuited(
             case.severity(),
-            place,
             float("nan"),
-            f"{last.kind} before {loss.replace('_', ' ')}, which takes logits",
+            f"{last.kind} before {words}, which takes logits",
             "no activation before a loss that applies its own",
             "The loss applies its own activation, so that the answers are squeezed twice, or can not be negative.",
-            remedy,
         )
-        return
-    outside = float(np.mean((case.targets < low) | (case.targets > high)))
-    if task == "regression" and outside > 0.01:
-        yield Finding(
-            "output-activation",
-            _STAGE,
-            case.severity(certain=outside > 0.05),
-            place,
+    elif task == "regression" and outside > _FEW_TARGETS:
+        yield unsuited(
+            case.severity(certain=outside > _SEVERAL),
             outside,
             f"{outside:.0%} of the targets lie outside of what {last.kind} can answer ({low:g} to {high:g})",
             "an output that reaches all targets: linear for numbers",
             "The output can not answer these targets, whatever the weights are.",
-            remedy,
-        )
-    elif (
-        task != "regression"
-        and loss not in _OF_LOGITS
-        and not isinstance(last, Softmax | Sigmoid)
-        and (low > 0 or high < 1)
-    ):
-        yield Finding(
-            "output-activation",
-            _STAGE,
-            case.severity(),
-            place,
-            outside,
-            f"{last.kind} for classes",
-            "softmax, or sigmoid for a single output",
-            "The output can not answer a class for certain.",
-            remedy,
         )
     elif isinstance(last, ReLU) and case.width == 1:
-        yield Finding(
-            "output-activation",
-            _STAGE,
+        yield unsuited(
             case.severity(),
-            place,
             0.0,
             "relu as the output",
             "a linear output for numbers, a sigmoid for two classes",
             "Where it answers 0 a ReLU passes no gradient: an output that is 0 for all rows stays there.",
-            remedy,
         )
-    if isinstance(last, Sigmoid) and task == "classification" and case.width > 2:
-        yield Finding(
-            "output-activation",
-            _STAGE,
+    elif isinstance(last, Sigmoid) and task == "classification" and case.width > 2:
+        yield unsuited(
             "note",
-            place,
             float(case.width),
             f"{case.width} sigmoid units for exclusive classes",
             "softmax, whose answers sum to 1",
             "Each class is told by itself; a softmax sets them against each other.",
-            remedy,
         )
 
 
