@@ -140,7 +140,7 @@ def losses(case: Case) -> Iterator[Finding]:
     yield Finding(
         "loss",
         _STAGE,
-        case.severity() if absolute else "note",
+        case.severity(),
         "loss",
         float("nan"),
         f"{loss.replace('_', ' ')} for classes",
