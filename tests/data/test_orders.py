@@ -187,9 +187,9 @@ def test_rows_of_a_bucket_stand_near_each_other_when_sorted(n, batch_size, seed)
     data = rows_of(n, 2, seed, levels=10**9)
     rank = np.argsort(np.argsort(data.key))
     *batches, last = batches_of(Buckets(by="length").rows(Turn(seed, 0, 5, batch_size), data), batch_size)
-    # A row is moved by half a batch at most.
-    assert all(np.ptp(rank[batch]) <= 1.5 * batch_size for batch in batches)
-    assert np.ptp(rank[last]) <= 1.5 * batch_size
+    # A row is moved by less than half a batch, up or down; the ends of a batch may be moved away from each other.
+    assert all(np.ptp(rank[batch]) < 2 * batch_size for batch in batches)
+    assert np.ptp(rank[last]) < 2 * batch_size
 
 
 def test_buckets_spread_far_less_than_shuffled_batches_and_change_from_epoch_to_epoch():
