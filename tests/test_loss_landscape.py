@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -219,7 +220,7 @@ def test_a_path_that_can_not_be_walked_again_is_refused(moons):
         landscape(falling, "path")
     spec = moons.spec.describe()
     spec["optimizer"]["learning_rate"] = 0.03
-    changed = thalweg.Run(**{**vars(moons), "spec": type(moons.spec).of(spec)})
+    changed = dataclasses.replace(moons, spec=type(moons.spec).of(spec))
     with pytest.raises(InputError, match="walked again"):
         landscape(changed, "path")
 

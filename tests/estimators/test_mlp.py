@@ -495,8 +495,8 @@ def test_a_probed_fit_has_a_run_and_a_report_and_is_the_same_fit(tmp_path):
     assert model.report(tmp_path / "report.html").read_text() == page
     with pytest.raises(InputError, match="probes"):
         plain.report()
-    with pytest.raises(InputError, match="in memory"):
-        pickle.loads(pickle.dumps(model)).report()
+    # Of rows that are gone it tells what was recorded, and what could not be looked at.
+    assert "were in memory" in pickle.loads(pickle.dumps(model)).report()
     assert not hasattr(model.set_params(probes="off").fit(X, y), "run_")
 
 
