@@ -417,7 +417,8 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def report(self, path: str | Path | None = None) -> str | Path:
         """The report of the training as one HTML page: its text, or written to `path`, the path.
 
-        Needs `probes` at fit, and the training rows, which a pickled estimator leaves behind. Raises InputError.
+        Raises InputError where the probes were off at fit. A pickled estimator leaves its training rows behind: its
+        report tells what was recorded.
         """
         check_is_fitted(self)
         if not hasattr(self, "run_"):
