@@ -99,7 +99,8 @@ def run_trials(
             except _WorkerLostError:
                 # Trials begin one after another: those that were running are the first of the missing.
                 for trial in list(missing.values())[:width]:
-                    alone(run, trial)
+                    if not over():
+                        alone(run, trial)
                 fruitless = fruitless + 1 if len(trials) - len(missing) - len(failed) == done else 0
     if missing and not over():
         raise InputError(
