@@ -338,7 +338,9 @@ def summary(card: Scorecard) -> str:
             "false alarms: corrections, published healthy", well, lambda c: c.noticed, "5 %", "1 to 4 of 36 (plane)"
         ),
         _rates("false alarms: shipped examples", shipped, lambda c: c.noticed, "5 %", ""),
-        _rates("false alarms: healthy grid, the half not calibrated on", grid, lambda c: c.noticed, "5 %", "36 %, 72 %"),
+        _rates(
+            "false alarms: healthy grid, the half not calibrated on", grid, lambda c: c.noticed, "5 %", "36 %, 72 %"
+        ),
     ]
     return _table(("", "first seed", "all seeds", "asked for", "published detectors"), rows)
 
