@@ -178,6 +178,19 @@ def _keep_compiled_programs() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
+# Where an array has to begin for XLA to read it where it is.
+_ALIGNMENT = 64
+
+
+def _aligned(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """A copy that a CPU's XLA takes as it is: NumPy makes it on large pages, ten times as fast as XLA its own."""
+    memory = np.empty(array.size * dtype.itemsize + _ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % _ALIGNMENT
+    copy = np.ndarray(array.shape, dtype, memory, begin)
+    copy[...] = array
+    return copy
+
+
 @dataclass(frozen=True)
 class Compiled:
     """The engine that compiles the whole epoch for a CPU or a GPU. Raises InputError where there is no such device."""
@@ -215,13 +228,11 @@ class Compiled:
 
         def cast(array: Any) -> np.ndarray:
             array = np.asarray(array)
-            return array.astype(
-                {"f": self.precision, "i": "int32", "u": "uint32"}.get(array.dtype.kind, array.dtype), copy=False
-            )
+            kinds = {"f": self.precision, "i": "int32", "u": "uint32"}
+            return _aligned(array, np.dtype(kinds.get(array.dtype.kind, array.dtype)))
 
-        # Copies, for a step may write its result where its input was.
         with self._settings():
-            return jax.block_until_ready(jax.device_put(jax.tree.map(cast, tree), self._find(), may_alias=False))
+            return jax.block_until_ready(jax.device_put(jax.tree.map(cast, tree), self._find(), may_alias=True))
 
     def fetch(self, tree: Tree) -> Tree:
         """The arrays as NumPy arrays of their own: later steps, which reuse the device's memory, do not reach them."""

@@ -478,7 +478,7 @@ def _check_range(data: Dataset, engine: Engine) -> None:
     """Raise InputError for numbers that the engine's precision can not hold."""
     largest = np.finfo(engine.precision).max
     for name, array in (("X", data.x), ("y", data.y)):
-        if np.abs(array).max() > largest:
+        if not np.can_cast(array.dtype, engine.precision) and max(array.max(), -array.min()) > largest:
             fix = "scale them, as with StandardScaler, or take precision='float64'"
             raise InputError(name, f"has numbers that are too large for 32 bits; {fix}")
 
