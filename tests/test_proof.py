@@ -136,6 +136,10 @@ def test_three_seeds_give_a_hint_and_one_gives_nothing():
     assert one.effects[0].verdict == "no evidence"
     assert "one pair says nothing of chance" in one.evidence
     assert one.repaired is None
+    assert "The largest gain is that of `a larger rate`, +" in one.evidence
+    assert "with 2 seeds instead of 1 it may be told from chance." in one.evidence
+    nothing = proven(SLOW, [TINY], seeds=1)
+    assert "The largest gain" not in nothing.evidence
 
 
 # Scores ---------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ..intervals import Difference
 from ..spec import to_toml
 from ..worksheet import Block, Chart, Heading, Table, Text, Try, Worksheet
 from .chance import SPACE
-from .result import ArmTried, Combination, Effect, Proof
+from .result import MARGIN, ArmTried, Combination, Effect, Proof
 
 _Told = Callable[[Proof, float], str]
 
@@ -145,7 +145,8 @@ def _repair(proof: Proof) -> list[str]:
     effect = proof.repair
     if effect is None:
         tried = ", nor together" if proof.combinations else ""
-        return [f"No remedy was shown to help alone{tried}: there is no repaired spec."]
+        nothing = f"No remedy was shown to help alone{tried}: there is no repaired spec."
+        return [nothing, *_most_promising(proof)]
     sentences = []
     if len(proof.chosen) > 1:
         names = " and ".join(f"`{name}`" for name in proof.chosen)
@@ -157,6 +158,16 @@ def _repair(proof: Proof) -> list[str]:
     if arms > 1:
         sentences.append(f"It is the best of {arms} that were tried, partly by luck: on new rows it may gain less.")
     return sentences
+
+
+def _most_promising(proof: Proof) -> list[str]:
+    """What more seeds might show, where these few show nothing."""
+    gains = {effect.arm.label: effect.difference for effect in proof.effects if effect.difference}
+    label = max(gains, key=lambda label: gains[label].mean, default=None)
+    if label is None or gains[label].mean < MARGIN:
+        return []
+    more = f"with {2 * len(proof.seeds)} seeds instead of {len(proof.seeds)} it may be told from chance"
+    return [f"The largest gain is that of `{label}`, {_by(proof, gains[label])}: {more}."]
 
 
 def _limits(proof: Proof) -> list[str]:

@@ -26,13 +26,11 @@ from ..probes import Off
 from ..spec import Spec
 from ..worksheet import Working
 from .arms import Bench, Candidate, merged, setting_of
-from .result import ArmTried, Combination, Effect, Proof
+from .result import MARGIN, ArmTried, Combination, Effect, Proof
 from .score import Score, score_for
 
 # With so many seeds everything is tried first: what gains nothing by them comes last.
 _LOOK = 2
-# A gain of less than this is kept only where its interval lies above 0; where less is left to gain, nothing is added.
-MARGIN = 0.01
 # Processes take seconds to start: what is done in so many seconds by this one is not worth any.
 _WORTH_PROCESSES = 20.0
 # More places of one remedy are counted, not listed.

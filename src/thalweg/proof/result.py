@@ -19,6 +19,8 @@ from ..spec import WholeSpec, to_toml
 from ..worksheet import Worksheet, as_html
 from .score import Score
 
+# A gain of less than this is kept only where its interval lies above 0; where less is left to gain, nothing is added.
+MARGIN = 0.01
 Verdict = Literal["helps", "no evidence", "harms", "not tried"]
 
 
