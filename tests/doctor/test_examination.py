@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from thalweg import train
-from thalweg.doctor import Case, diagnose
+from thalweg.data import Dataset
+from thalweg.doctor import Case, diagnose, during
 from thalweg.doctor.causes import EXPLAINS, ORDER, causes
 from thalweg.doctor.findings import Finding
 from thalweg.doctor.normal import normal
@@ -272,6 +275,30 @@ def test_a_schedule_that_ends_the_training():
 
 def test_a_penalty_that_takes_the_weights():
     assert root(optimizer="adam 0.02", regularization={"l2": 50.0}) == "regularization-too-strong"
+
+
+@pytest.mark.parametrize(
+    ("count", "best", "last", "severity"),
+    [
+        (1000, 0.90, 0.60, "warning"),
+        # Surely worse, and by so little that nobody minds.
+        (1000, 0.99, 0.96, "note"),
+        # As much worse as 30 rows may be by chance.
+        (30, 0.70, 0.60, "note"),
+    ],
+)
+def test_rows_learnt_by_heart(count, best, last, severity):
+    x = np.random.default_rng(3).standard_normal((count, 2))
+    case = case_of(GOOD, (POINTS, CLASSES))
+    held_out = Dataset(x, (x[:, 0] * x[:, 1] > 0).astype(np.int32), "classification")
+    losses, seen, scores = [0.6, 0.4, 0.3, 0.2, 0.1], [0.6, 0.3, 0.4, 0.5, 0.6], [0.5, best, last, last, last]
+    history = [
+        {"loss": own, "validation_loss": other, "validation_accuracy": score}
+        for own, other, score in zip(losses, seen, scores, strict=True)
+    ]
+    (found,) = during.held_out(dataclasses.replace(case, validation=held_out, history=history))
+    assert (found.code, found.severity) == ("overfitting", severity)
+    assert found.value == pytest.approx(2.0)
 
 
 # Causes ---------------------------------------------------------------------------------------------------------------

@@ -323,7 +323,7 @@ def held_out(case: Case) -> Iterator[Finding]:
 
 
 def _score_fell(case: Case, epoch: int, rows: int) -> bool:
-    """Whether the validation score has fallen since, by more than chance may explain."""
+    """Whether the validation score has fallen since, by more than chance may explain, and by as much as counts."""
     then, now = case.history[epoch], case.history[-1]
     if case.task == "regression":
         best, last = then["validation_r2"], now["validation_r2"]
@@ -331,7 +331,7 @@ def _score_fell(case: Case, epoch: int, rows: int) -> bool:
     else:
         best, last = then["validation_accuracy"], now["validation_accuracy"]
         error = np.sqrt(max(best * (1 - best), 0.01) / rows)
-    return bool(best - last > _ERRORS * error)
+    return bool(best - last > max(_ERRORS * error, LEAST))
 
 
 def unlearnt(case: Case) -> Iterator[Finding]:
