@@ -2,10 +2,10 @@
 
     python clinic/scorecard.py [CASE ...] [--prove [--minutes M]] [--seeds N] [--jobs N] [--cache FOLDER] [--json FILE]
 
-examines the run of each patient with each of its seeds, the healthy runs that calibration did not see, and the injected
-faults, prints the tables of README.md, and keeps them in scorecard.json. With cases: those patients alone, and nothing
-is kept. Runs are trained where the cache has them not yet: the first time takes most of an hour, the next ones minutes.
-The repairs are those of the last --prove.
+examines the run of each patient with each of its seeds, the healthy runs that calibration did not see, the injected
+faults, and faults with healthy runs of specs that no rule was made from (unseen.py), prints the tables of README.md,
+and keeps them in scorecard.json. With cases: those patients alone, and nothing is kept. Runs are trained where the
+cache has them not yet: the first time takes an hour, the next ones minutes. The repairs are those of the last --prove.
 
 A patient's run is *ill* where it was published as faulty and did not learn with this seed. It is *healthy* where it
 learned, and was published as healthy or as a correction, or has no fault. learns.json says who learned. What is neither
@@ -30,7 +30,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,8 @@ from joblib import Parallel, delayed
 
 import healthy
 import injected
+import unseen
+from faults import Injected
 from learns import SEEDS, SHARE, Outcome, Range, kept
 from make_data import make_data
 from register import FOLDER, patients
@@ -48,6 +50,7 @@ from thalweg.spec import WholeSpec, read_spec
 from ward import CACHE, Stay, outcomes, stays, trained
 
 RESULTS = Path(__file__).parent / "scorecard.json"
+_EXAMPLE, _BASE = "example ", "base "
 # As well as the correction is this much less of the way, or more.
 MARGIN = 0.05
 FAMILIES = (
@@ -149,12 +152,18 @@ def _healthy() -> Iterator[_Run]:
     return (_Run(stay, (), False) for stay in stays(chosen))
 
 
-def _injected(seeds: int | None) -> Iterator[_Run]:
+def _with_faults(cases: Mapping[str, Injected], seeds: Sequence[int]) -> Iterator[_Run]:
     results = json.loads(injected.RESULTS.read_text())
-    cases = injected.injected()
-    for stay in stays({name: case.spec for name, case in cases.items()}, injected.SEEDS[:seeds]):
+    for stay in stays({name: case.spec for name, case in cases.items()}, seeds):
         if results[stay.name]["seeds"][stay.seed]["counts"]:
             yield _Run(stay, cases[stay.name].faults, True)
+
+
+def _sound(cache: Path, jobs: int | None, seeds: int | None) -> Iterator[_Run]:
+    """The specs that the unseen faults are put into, where they learn."""
+    wanted = stays({f"{_BASE}{name}": spec for name, spec in unseen.healthy().items()}, range(seeds or SEEDS))
+    found = outcomes(wanted, cache, jobs)
+    return (_Run(stay, (), False) for stay in wanted if found[stay.name, stay.seed].learned)
 
 
 def cards(runs: Iterable[_Run], cache: Path, jobs: int | None) -> list[Card]:
@@ -196,9 +205,8 @@ class Kind(NamedTuple):
     main: int
 
 
-def kinds(cards: Sequence[Card]) -> list[Kind]:
-    """The injected faults by kind: what this set is for. Its single cases are told by nobody."""
-    cases = injected.injected()
+def kinds(cards: Sequence[Card], cases: Mapping[str, Injected]) -> list[Kind]:
+    """The injected faults by kind: what they are for. Their single cases are told by nobody."""
     found = []
     for kind in dict.fromkeys(case.kind for case in cases.values()):
         own = [card for card in cards if cases[card.name].kind == kind]
@@ -285,6 +293,7 @@ class Scorecard(NamedTuple):
     patients: list[Card]
     healthy: list[Card]
     injected: list[Kind]
+    unseen: list[Kind]
     repairs: list[Repair]
 
     def described(self) -> dict[str, object]:
@@ -299,6 +308,7 @@ def kept_scorecard(file: Path = RESULTS) -> Scorecard:
         [_card(**card) for card in told["patients"]],
         [_card(**card) for card in told["healthy"]],
         [Kind(**kind) for kind in told["injected"]],
+        [Kind(**kind) for kind in told["unseen"]],
         [_repair(**repair) for repair in told["repairs"]],
     )
 
@@ -319,7 +329,9 @@ def report(card: Scorecard) -> str:
     if card.repairs:
         parts.append(by_repair(card.repairs))
     if card.injected:
-        parts.append(by_kind(card.injected))
+        parts.append(by_kind(card.injected, "injected, by hand"))
+    if card.unseen:
+        parts.append(by_kind(card.unseen, "injected, unseen"))
     return "\n\n".join(parts)
 
 
@@ -327,8 +339,8 @@ def summary(card: Scorecard) -> str:
     """The rates, with what is asked for and what is published."""
     ill = [one for one in card.patients if one.ill]
     well = [one for one in card.patients if one.ill is False]
-    shipped = [one for one in card.healthy if one.name.startswith("example")]
-    grid = [one for one in card.healthy if not one.name.startswith("example")]
+    shipped, bases = ([one for one in card.healthy if one.name.startswith(name)] for name in (_EXAMPLE, _BASE))
+    grid = [one for one in card.healthy if one not in shipped + bases]
     rows = [
         _rates("found", ill, lambda c: c.found, "95 %", "92 % (24 of 26), the best of four"),
         _rates("noticed", ill, lambda c: c.noticed, "", ""),
@@ -341,6 +353,7 @@ def summary(card: Scorecard) -> str:
         _rates(
             "false alarms: healthy grid, the half not calibrated on", grid, lambda c: c.noticed, "5 %", "36 %, 72 %"
         ),
+        _rates("false alarms: unseen specs before their faults", bases, lambda c: c.noticed, "5 %", ""),
     ]
     return _table(("", "first seed", "all seeds", "asked for", "published detectors"), rows)
 
@@ -399,13 +412,13 @@ def by_repair(repairs: Sequence[Repair]) -> str:
     return _table(("repaired", "by", "share of the way", "that of the correction", "right"), rows)
 
 
-def by_kind(kinds: Sequence[Kind]) -> str:
+def by_kind(kinds: Sequence[Kind], what: str) -> str:
     """A table of the injected faults."""
     total = Kind("all", *map(sum, zip(*(kind[1:] for kind in kinds), strict=True)))
     rows = [
         (kind.kind, kind.cases, kind.runs, *(Rate(count, kind.runs) for count in kind[3:])) for kind in (*kinds, total)
     ]
-    return _table(("injected", "cases", "runs", "found", "noticed", "cause right", "main right"), rows)
+    return _table((what, "cases", "runs", "found", "noticed", "cause right", "main right"), rows)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -428,26 +441,22 @@ def main() -> None:
     if unknown:
         parser.error(f"no case and no patient is called {', '.join(sorted(unknown))}")
     make_data()
+    own, others = injected.injected(), unseen.unseen()
     runs = list(_patients(words.cases, words.seeds))
     if not words.cases:
-        runs += [*_healthy(), *_injected(words.seeds)]
+        runs += [*_healthy(), *_sound(words.cache, words.jobs, words.seeds)]
+        runs += [*_with_faults(own, injected.SEEDS[: words.seeds]), *_with_faults(others, unseen.SEEDS)]
     found = cards(runs, words.cache, words.jobs)
-    sets = {name: [card for card in found if card.name in names] for name, names in _names().items()}
+    ill = [card for card in found if card.name in {patient.name for patient in patients()}]
+    by_hand, not_seen = ([card for card in found if card.name in cases] for cases in (own, others))
+    well = [card for card in found if card not in ill + by_hand + not_seen]
     proven = kept_scorecard(words.json).repairs if words.json.exists() and not words.cases else []
     if words.prove:
-        proven = repairs(sets["patients"], words.cache, words.jobs, words.minutes)
-    whole = Scorecard(sets["patients"], sets["healthy"], kinds(sets["injected"]), proven)
+        proven = repairs(ill, words.cache, words.jobs, words.minutes)
+    whole = Scorecard(ill, well, kinds(by_hand, own), kinds(not_seen, others), proven)
     if not words.cases:
         words.json.write_text(json.dumps(whole.described(), indent=1) + "\n")
     print(report(whole))
-
-
-def _names() -> dict[str, set[str]]:
-    return {
-        "patients": {patient.name for patient in patients()},
-        "healthy": {*healthy.examples(), *healthy.grid()},
-        "injected": {*injected.injected()},
-    }
 
 
 if __name__ == "__main__":

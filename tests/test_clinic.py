@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 import healthy
 import injected
+import unseen
 from learns import SHARE, Range, kept, range_of, seeds_of, table
 from make_data import ARRAYS, DATA, TABLES, make_data
 from register import patients, read_patient
@@ -223,7 +224,11 @@ def test_a_run_is_found_by_what_decides_it(tmp_path):
     assert len({key("here"), key("here", seed=1), key("here", epochs=3)}) == 3
 
 
-@pytest.mark.parametrize("specs", [healthy.grid, lambda: {n: c.spec for n, c in injected.injected().items()}])
+@pytest.mark.parametrize("specs", [
+    healthy.grid,
+    lambda: {name: case.spec for name, case in injected.injected().items()},
+    lambda: {name: case.spec for name, case in unseen.unseen().items()},
+])  # fmt: skip
 def test_healthy_and_injected_specs_fit_their_data(specs):
     splits = {}
     for spec in specs().values():
@@ -248,13 +253,19 @@ def test_the_grid_is_as_wide_as_it_says():
 
 
 def test_rows_have_the_fault_that_their_name_says():
-    for name in ("moons-doubled", "wine-doubled", "friedman-doubled"):
+    def named(suffix):
+        return [name for name in ROWS if name.endswith(suffix)]
+
+    for name in named("-doubled"):
         x, _ = ROWS[name]()
         assert len(np.unique(x, axis=0)) <= len(x) / 2
-    for name in ("ten-blobs-sorted", "wine-sorted"):
+    for name in named("-sorted"):
         _, y = ROWS[name]()
-        assert (np.diff(y) >= 0).all()
-    for name in ("iris-permuted", "wave-permuted"):
+        assert y.ndim == 2 or (np.diff(y) >= 0).all()
+    for name in named("-offset"):
+        x, _ = ROWS[name]()
+        assert (np.abs(x.mean(axis=0)) > 50 * x.std(axis=0)).all()
+    for name in ("iris-permuted", "wave-permuted", "clouds-permuted", "planes-permuted"):
         x, y = ROWS[name]()
         data = Dataset(x, y[:, None], "regression") if y.dtype.kind == "f" else Dataset(x, y, "classification")
         assert range_of(data).share(0.9) == 0
@@ -268,7 +279,7 @@ def test_who_counts_is_kept():
         "example deep-plain"
     ]
     counts = json.loads(injected.RESULTS.read_text())
-    cases = injected.injected()
+    cases = injected.injected() | unseen.unseen()
     assert counts.keys() == cases.keys()
     for name, result in counts.items():
         assert (result["kind"], result["faults"]) == (cases[name].kind, list(cases[name].faults))
@@ -316,7 +327,7 @@ def test_a_scorecard_is_told_and_kept(tmp_path):
     ill = Card("B-1", 0, ("exploding",), True, ("exploding",), ("exploding",))
     well = Card("H-1", 0, (), False, (), ())
     shown = Card("example rings", 0, (), False, ("leak",), ("leak",))
-    card = Scorecard([ill, well], [shown], [Kind("k", 1, 2, 2, 2, 1, 0)], [Repair("B-1", ("x",), (1.0,), None)])
+    card = Scorecard([ill, well], [shown], [Kind("k", 1, 2, 2, 2, 1, 0)], [], [Repair("B-1", ("x",), (1.0,), None)])
     file = tmp_path / "card.json"
     file.write_text(json.dumps(card.described()))
     assert kept_scorecard(file) == card
