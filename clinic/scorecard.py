@@ -450,9 +450,10 @@ def main() -> None:
     ill = [card for card in found if card.name in {patient.name for patient in patients()}]
     by_hand, not_seen = ([card for card in found if card.name in cases] for cases in (own, others))
     well = [card for card in found if card not in ill + by_hand + not_seen]
-    proven = kept_scorecard(words.json).repairs if words.json.exists() and not words.cases else []
     if words.prove:
         proven = repairs(ill, words.cache, words.jobs, words.minutes)
+    else:
+        proven = kept_scorecard(words.json).repairs if words.json.exists() and not words.cases else []
     whole = Scorecard(ill, well, kinds(by_hand, own), kinds(not_seen, others), proven)
     if not words.cases:
         words.json.write_text(json.dumps(whole.described(), indent=1) + "\n")

@@ -349,8 +349,13 @@ def test_the_kept_scorecard_is_that_of_the_patients_and_of_the_readme():
         assert one.ill is not True or (patient.role == "faulty" and not learned)
         assert one.ill is not False or learned
     results = json.loads(healthy.RESULTS.read_text())
-    unseen = {name for name, outcome in results.items() if outcome["learned"] and not healthy.calibrates(name)}
-    assert {one.name for one in card.healthy} == unseen
+    counted = {name for name, outcome in results.items() if outcome["learned"] and not healthy.calibrates(name)}
+    assert {one.name for one in card.healthy} == counted | {f"base {name}" for name in unseen.bases()}
+    counts = json.loads(injected.RESULTS.read_text())
+    for kinds, cases in ((card.injected, injected.injected()), (card.unseen, unseen.unseen())):
+        assert sum(kind.runs for kind in kinds) == sum(
+            seed["counts"] for name in cases for seed in counts[name]["seeds"]
+        )
     assert report(card) in (DATA.parent / "README.md").read_text()
 
 
