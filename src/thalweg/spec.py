@@ -193,6 +193,10 @@ def read_table(name: str) -> dict[str, Any]:
                 return read_table(str(path))
         if name in Source.kinds:
             return {"data": {"source": name}}
+        if (path := Path(name)).exists():
+            found = "a folder without a spec.toml" if path.is_dir() else "a file whose name does not end with .toml"
+            fix = f"rows to learn from are given by --data {name}"
+            raise InputError("spec", f"{name!r} is {found}, and so neither a spec nor a run; {fix}")
         known = sorted({*example_names(), *Source.kinds} - {"arrays", "absent", "table", "idx"})
         raise InputError("spec", f"no file and no example is called {name!r}; {nearest(name, known)}")
     try:

@@ -94,6 +94,9 @@ def test_a_run_is_examined_as_it_is_and_its_remedy_is_a_command_that_trains(shel
     [
         (["nowhere"], "no file and no example is called 'nowhere'"),
         (["half"], "holds no trained state"),
+        (["half/empty"], "'half/empty' is a folder without a spec.toml"),
+        (["half/rows.csv"], "rows to learn from are given by --data half/rows.csv"),
+        (["xor", "--prove", "--minutes", 0], "expected a number above 0, received 0.0"),
         ([], "expected a spec"),
         (["run", "--epochs", 3], "takes no --set and no data"),
         (["run", "--out", "there"], "examines a run as it is"),
@@ -103,7 +106,8 @@ def test_a_run_is_examined_as_it_is_and_its_remedy_is_a_command_that_trains(shel
 )
 def test_bad_input_is_one_clear_message(shell, ill, words, fault):
     folder = ill
-    (folder / "half").mkdir(exist_ok=True)
+    (folder / "half" / "empty").mkdir(parents=True, exist_ok=True)
+    (folder / "half" / "rows.csv").write_text("x,y\n1,2\n")
     (folder / "half" / "spec.toml").write_text((folder / "run" / "spec.toml").read_text())
     done = shell("doctor", *words, cwd=folder)
     assert done.returncode == 2

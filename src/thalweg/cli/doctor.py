@@ -79,7 +79,7 @@ def doctor(
     from ..worksheet import FORMS, form_of
 
     form = form_of(page)
-    _check_options(prove, {"--seeds": seeds, "--minutes": minutes, "--jobs": jobs})
+    _check_options(prove, seeds, minutes, jobs)
     changes = changes_of(data, target, data_dir, epochs, seed, engine, device)
     source = run_or_spec("doctor", spec, data, changes, settings or [])
     run = _examined(source, out, prove, quiet)
@@ -114,12 +114,16 @@ def doctor(
         sys.exit(EXIT_WRONG)
 
 
-def _check_options(prove: bool, options: dict[str, Any]) -> None:
+def _check_options(prove: bool, seeds: int | None, minutes: float | None, jobs: int | None) -> None:
+    """What is wrong with them is told before anything is trained."""
     from ..errors import InputError
+    from ..proof import check_bounds
 
+    options = {"--seeds": seeds, "--minutes": minutes, "--jobs": jobs}
     given = [name for name, value in options.items() if value is not None]
     if given and not prove:
         raise InputError("doctor", f"takes {', '.join(given)} with --prove alone; add it, or leave them out")
+    check_bounds(seeds, minutes, jobs)
 
 
 def _show(sheet: Any) -> None:

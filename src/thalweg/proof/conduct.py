@@ -69,7 +69,8 @@ def prove(
     >>> proof.effects[0].verdict, proof.repaired.optimizer
     ('helps', Adam(learning_rate=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-08))
     """
-    _check(remedies, seeds, minutes, jobs)
+    _check(remedies)
+    check_bounds(seeds, minutes, jobs)
     began = time.monotonic()
     bench = Bench(spec, loading)
     until = math.inf if minutes is None else began + 60 * minutes
@@ -98,12 +99,16 @@ def prove(
     return proof
 
 
-def _check(remedies: Sequence[Remedy], seeds: int, minutes: float | None, jobs: int | None) -> None:
+def _check(remedies: Sequence[Remedy]) -> None:
     if not remedies:
         raise InputError("remedies", "expected at least one, received none; there is nothing to prove")
     labels = Counter(remedy.label for remedy in remedies)
     if twice := [label for label, count in labels.items() if count > 1]:
         raise InputError("remedies", f"expected a label of its own for each, received {twice[0]!r} twice")
+
+
+def check_bounds(seeds: int | None, minutes: float | None, jobs: int | None) -> None:
+    """Raise InputError for numbers of seeds, minutes or processes that no proof can have; None is none of them."""
     for name, value in (("seeds", seeds), ("jobs", jobs)):
         if value is not None and value < 1:
             raise InputError(name, f"expected a whole number of at least 1, received {value}")
