@@ -110,13 +110,23 @@ def test_the_repaired_spec_has_nothing_else_changed(slow: Proof):
 
 def test_it_says_what_the_evidence_does_not_support(slow: Proof):
     assert "`a larger rate` helps: +" in slow.evidence
-    assert "There is no evidence that `its own start` does anything: no seed changes." in slow.evidence
+    assert "No seed changes with `its own start`: there is no evidence that it does anything." in slow.evidence
     assert "`a tiny rate` harms: -" in slow.evidence
     assert "Intervals of 5 seeds are too narrow" in slow.evidence
     assert slow.remarks == (
         "`nowhere` can not be tried: network.layers.9: expected a position from 0 to 2, received '9'.",
         "Not added to others, for these change the same places: `a tiny rate`.",
     )
+
+
+def test_the_same_gain_with_every_seed_is_a_gain():
+    single = {"data": "xor", "network": ["dense 8", "tanh", "dense 1", "softmax"], "loss": "binary_cross_entropy"}
+    more = {"optimizer": "adam 0.05", "training": {**EAGER, "epochs": 200}}
+    last = Remedy("a sigmoid", (("network.layers.3", "sigmoid"),))
+    proof = proven({**single, **more}, [last, TINY], seeds=3)
+    assert [tuple(effect.difference) for effect in proof.effects] == [(0.5, 0.5, 0.5), (0.0, 0.0, 0.0)]
+    assert "`a sigmoid` helps, by 3 seeds: +50.0" in proof.evidence
+    assert "No seed changes with `a tiny rate`: there is no evidence" in proof.evidence
 
 
 def test_what_gains_nothing_together_with_two_seeds_is_not_tried_with_more(slow: Proof):

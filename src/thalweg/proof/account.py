@@ -104,7 +104,7 @@ def _paragraphs(proof: Proof) -> list[str]:
 def _sentences(proof: Proof) -> list[list[str]]:
     if not proof.unchanged.tried:
         return [["No trial of the unchanged spec has come to its end: nothing can be said."]]
-    return [[_outset(proof)], [_about(proof, effect) for effect in proof.effects], _repair(proof), _limits(proof)]
+    return [[_outset(proof)], _remedies(proof), _repair(proof), _limits(proof)]
 
 
 def _outset(proof: Proof) -> str:
@@ -112,6 +112,21 @@ def _outset(proof: Proof) -> str:
     told = f"Over {seeds} the unchanged spec reaches {_reached(proof, arm)} {_words(proof)}"
     told += f" on the {proof.score.rows} rows; the best constant answer reaches {_value(proof, proof.score.constant)}"
     return f"{told}{f', and {arm.diverged} of them diverged' if arm.diverged else ''}."
+
+
+def _remedies(proof: Proof) -> list[str]:
+    """What is shown of each remedy; those that move nothing are told together."""
+    told = [_about(proof, effect) for effect in proof.effects if not _is_still(effect)]
+    still = [effect for effect in proof.effects if _is_still(effect)]
+    if still:
+        names, they = [f"`{effect.arm.label}`" for effect in still], "they do" if len(still) > 1 else "it does"
+        listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+        told.append(f"No seed changes with {listed}: there is no evidence that {they} anything.")
+    return told
+
+
+def _is_still(effect: Effect) -> bool:
+    return effect.difference is not None and effect.difference.low == effect.difference.high == 0
 
 
 def _about(proof: Proof, effect: Effect) -> str:
@@ -126,8 +141,7 @@ def _about(proof: Proof, effect: Effect) -> str:
         assert effect.difference
         if math.isnan(effect.difference.low):
             return f"{label}: {by}; one pair says nothing of chance."
-        why = "no seed changes" if effect.difference.mean == effect.difference.low == effect.difference.high else by
-        return f"There is no evidence that {label} does anything: {why}."
+        return f"There is no evidence that {label} does anything: {by}."
     return f"{label} helps{hint}: {by}{_beyond(proof, effect)}."
 
 
