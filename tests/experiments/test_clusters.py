@@ -132,6 +132,33 @@ def test_somebody_else_there_is_told(monkeypatch):
             compare(tables(), cluster=f"dask://{host}:{port}", progress=False)
 
 
+STARTLESS = "Initialization failure from server:\nTraceback (most recent call last):\nRuntimeError: no server came up."
+
+
+@pytest.mark.parametrize(
+    ("error", "tries", "reason"),
+    [
+        (ConnectionAbortedError(STARTLESS), 3, "Initialization failure from server: RuntimeError: no server came up."),
+        (ConnectionError("ray client connection timeout"), 1, "ray client connection timeout"),
+    ],
+)
+def test_a_server_of_ray_that_does_not_come_up_is_asked_for_again(error, tries, reason, monkeypatch):
+    ray = pytest.importorskip("ray")
+    asked = []
+
+    def init(address, **options):
+        asked.append(address)
+        raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"ray://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(InputError) as told:
+            compare(tables(), cluster=address, progress=False)
+    assert asked == [address] * tries
+    assert f"answers, and not as a ray cluster that has workers ({reason})" in str(told.value)
+
+
 @pytest.mark.parametrize(
     "address", ["here", "dask://here", "dask://:1", "tcp://127.0.0.1:8786", "dask://h:x", "ray://h:70000"]
 )

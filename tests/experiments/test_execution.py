@@ -242,9 +242,10 @@ def test_ctrl_c_at_many_moments(tmp_path):
         time.sleep(0.15 * number)
         os.killpg(shell.process.pid, signal.SIGINT)
         code, _, err = shell.ended(30)
-        # Python that is about to end lets go of its handlers: nothing is left to be done then.
-        ending = code == -signal.SIGINT and (tmp_path / "out" / str(number) / "report.html").exists()
-        assert ending or code in (0, 130)
+        # To a shell the end by the signal is 130 too. Python takes it where the interrupt, though it was handled, came
+        # through code that C had called, as modules of C do when they are imported; and where it is about to end.
+        assert code in (0, 130, -signal.SIGINT), (number, err)
+        assert code == 0 or "thalweg: stopped" in err or (tmp_path / "out" / str(number) / "report.html").exists()
         assert "Traceback" not in err, (number, err)
         assert "Warning" not in err
 

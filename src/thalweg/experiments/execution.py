@@ -11,7 +11,8 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from functools import partial
 from multiprocessing import resource_tracker
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ CLUSTER_SECONDS = 10.0
 _TRIES_ALONE = 2
 # Where worker after worker dies and no trial is finished in between, so often, it is not the trials.
 _FRUITLESS_ROUNDS = 3
+_RAY_TRIES = 3
 # Ray hands out a list of tasks and gives it back as a whole: lists this long for each worker keep what is lost small.
 _TASKS_EACH = 4
 
@@ -223,10 +225,13 @@ def _connected(cluster: str) -> Iterator[tuple[_Sender, int]]:
                 "cluster", f"{address.scheme} is not installed here ({error}); pip install 'thalweg[{address.scheme}]'"
             ) from error
         except (OSError, RuntimeError) as error:
+            # Where there is a traceback in the message, the reason is its end.
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            reason = " ".join(dict.fromkeys([lines[0], lines[-1]]))
             raise InputError(
                 "cluster",
                 f"{host}:{port} answers, and not as a {address.scheme} cluster that has workers"
-                f" ({str(error).splitlines()[0]}); is this the port for clients?",
+                f" ({reason}); is this the port for clients?",
             ) from error
         yield workers
 
@@ -253,7 +258,6 @@ def _dask(host: str, port: int) -> Iterator[tuple[_Sender, int]]:
 
 @contextmanager
 def _ray(host: str, port: int) -> Iterator[tuple[_Sender, int]]:
-    import ray
     from joblib import Parallel, delayed, effective_n_jobs, parallel_config
     from ray.util.joblib import register_ray
 
@@ -265,10 +269,21 @@ def _ray(host: str, port: int) -> Iterator[tuple[_Sender, int]]:
                 yield from parallel(delayed(send_trial)(trial.key, trial.spec) for trial in some)
 
     register_ray()
-    with ray.init(f"ray://{host}:{port}", logging_level=logging.ERROR, log_to_driver=False):
+    with _ray_client(host, port):
         with parallel_config("ray"):
             width = effective_n_jobs(-1)
         yield run, width
+
+
+def _ray_client(host: str, port: int) -> AbstractContextManager[object]:
+    """A Ray cluster starts a server for each client. One that crashed, or came too late, says nothing of the next."""
+    import ray
+
+    connect = partial(ray.init, f"ray://{host}:{port}", logging_level=logging.ERROR, log_to_driver=False)
+    for _ in range(_RAY_TRIES - 1):
+        with suppress(ConnectionAbortedError):
+            return connect()
+    return connect()
 
 
 _CLUSTERS = {"dask": _dask, "ray": _ray}
