@@ -53,6 +53,18 @@ def test_an_svg_has_the_numbers_of_the_chart_on_white(tmp_path):
 
 
 @pytest.mark.usefixtures("drawing")
+def test_a_chrome_that_never_answers_is_not_waited_for(tmp_path, monkeypatch):
+    mute = tmp_path / "mute"
+    mute.write_text("#!/bin/sh\nexec sleep 300\n")
+    mute.chmod(0o755)
+    monkeypatch.setenv("BROWSER_PATH", str(mute))
+    monkeypatch.setattr("thalweg.figures.images._SECONDS", 2.0)
+    with pytest.raises(InputError, match="Chrome"):
+        save_images([go.Figure()], tmp_path / "images")
+    assert not (tmp_path / "images").exists()
+
+
+@pytest.mark.usefixtures("drawing")
 def test_without_chrome_it_says_so_and_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="Chrome"):

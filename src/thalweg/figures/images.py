@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import plotly.graph_objects as go
-from plotly.io import write_images
 
 from ..errors import InputError, nearest
 from ..files import commit
 
 ImageFormat = Literal["png", "svg", "pdf"]
 _WIDTH, _HEIGHT, _PNG_SCALE = 900, 480, 2
+# A Chrome now and then starts and never says a word; kaleido would wait for it for ever.
+_SECONDS = 60.0
 
 
 def save_images(figures: Sequence[go.Figure], folder: Path, kind: ImageFormat = "png") -> list[Path]:
@@ -33,23 +36,39 @@ def save_images(figures: Sequence[go.Figure], folder: Path, kind: ImageFormat = 
             "images", f"expected png, svg or pdf, received {kind!r}; {nearest(str(kind), get_args(ImageFormat))}"
         )
     try:
-        from kaleido.errors import BrowserFailedError
+        from kaleido.errors import BrowserFailedError, ChromeNotFoundError
     except ImportError as error:
         raise InputError("images", "kaleido, which draws them, is missing; pip install 'thalweg[image]'") from error
     names = [f"{name}.{kind}" for name in _names(figures)]
     with tempfile.TemporaryDirectory() as drawn:
         files = [Path(drawn) / name for name in names]
-        scale = _PNG_SCALE if kind == "png" else 1
-        try:
-            printed = [_printed(figure) for figure in figures]
-            width, height = ([getattr(figure.layout, side) for figure in printed] for side in ("width", "height"))
-            write_images(printed, files, format=kind, scale=scale, width=width, height=height)
-        except (RuntimeError, BrowserFailedError) as error:
-            fix = "install Chrome or Chromium (`plotly_get_chrome` fetches one), or name it in BROWSER_PATH"
-            raise InputError("images", f"no Chrome was found that could draw them; {fix}") from error
+        options = {"format": kind, "scale": _PNG_SCALE if kind == "png" else 1}
+        wanted = [_wanted(figure, file, options) for figure, file in zip(figures, files, strict=True)]
+        # In a thread, for a notebook has a loop of its own in this one.
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                pool.submit(asyncio.run, _drawn(wanted)).result()
+            except TimeoutError as error:
+                raise InputError("images", f"Chrome started, and drew nothing in {_SECONDS:g} s; try again") from error
+            except (ChromeNotFoundError, BrowserFailedError) as error:
+                fix = "install Chrome or Chromium (`plotly_get_chrome` fetches one), or name it in BROWSER_PATH"
+                raise InputError("images", f"no Chrome was found that answers and could draw them; {fix}") from error
         for file in files:
             commit(folder / file.name, file.read_bytes())
     return [folder / name for name in names]
+
+
+async def _drawn(wanted: list[dict[str, Any]]) -> None:
+    from kaleido import write_fig_from_object
+
+    await asyncio.wait_for(write_fig_from_object(wanted), _SECONDS * max(1, len(wanted)))
+
+
+def _wanted(figure: go.Figure, file: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """What kaleido is to draw, and where."""
+    printed = _printed(figure)
+    size = {"width": printed.layout.width, "height": printed.layout.height}
+    return {"fig": printed.to_dict(), "path": file, "opts": options | size}
 
 
 def _printed(figure: go.Figure) -> go.Figure:
