@@ -18,7 +18,7 @@ from ..files import commit
 
 ImageFormat = Literal["png", "svg", "pdf"]
 _WIDTH, _HEIGHT, _PNG_SCALE = 900, 480, 2
-# A Chrome now and then starts and never says a word; kaleido would wait for it for ever.
+# For each figure. A Chrome now and then starts and never says a word; kaleido would wait for it for ever.
 _SECONDS = 60.0
 
 
@@ -44,12 +44,13 @@ def save_images(figures: Sequence[go.Figure], folder: Path, kind: ImageFormat = 
         files = [Path(drawn) / name for name in names]
         options = {"format": kind, "scale": _PNG_SCALE if kind == "png" else 1}
         wanted = [_wanted(figure, file, options) for figure, file in zip(figures, files, strict=True)]
+        seconds = _SECONDS * max(1, len(wanted))
         # In a thread, for a notebook has a loop of its own in this one.
         with ThreadPoolExecutor(1) as pool:
             try:
-                pool.submit(asyncio.run, _drawn(wanted)).result()
+                pool.submit(asyncio.run, _drawn(wanted, seconds)).result()
             except TimeoutError as error:
-                raise InputError("images", f"Chrome started, and drew nothing in {_SECONDS:g} s; try again") from error
+                raise InputError("images", f"Chrome was not done with them in {seconds:g} s; try again") from error
             except (ChromeNotFoundError, BrowserFailedError) as error:
                 fix = "install Chrome or Chromium (`plotly_get_chrome` fetches one), or name it in BROWSER_PATH"
                 raise InputError("images", f"no Chrome was found that answers and could draw them; {fix}") from error
@@ -58,10 +59,10 @@ def save_images(figures: Sequence[go.Figure], folder: Path, kind: ImageFormat = 
     return [folder / name for name in names]
 
 
-async def _drawn(wanted: list[dict[str, Any]]) -> None:
+async def _drawn(wanted: list[dict[str, Any]], seconds: float) -> None:
     from kaleido import write_fig_from_object
 
-    await asyncio.wait_for(write_fig_from_object(wanted), _SECONDS * max(1, len(wanted)))
+    await asyncio.wait_for(write_fig_from_object(wanted), seconds)
 
 
 def _wanted(figure: go.Figure, file: Path, options: dict[str, Any]) -> dict[str, Any]:
