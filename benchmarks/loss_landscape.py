@@ -18,7 +18,7 @@ import time
 import numpy as np
 
 import thalweg
-from thalweg.loss_landscape import landscape
+from thalweg.insight.loss_landscape import landscape
 
 WIDTHS = (784, 256, 128, 10)
 

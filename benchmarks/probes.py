@@ -27,20 +27,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from thalweg.arrays import arrays_of
-from thalweg.blocks import Rows
-from thalweg.data import Shuffled
-from thalweg.losses import CrossEntropy
-from thalweg.optimizers import Adam
-from thalweg.probes import Full, Light, Off, Probes, Standard
-from thalweg.probing import Recorder
-from thalweg.training import Progress, Training, course_of, fit
+from thalweg.core.arrays import arrays_of
+from thalweg.data import RowSource, Shuffled
+from thalweg.parts.losses import CrossEntropy
+from thalweg.parts.optimizers import Adam
+from thalweg.parts.settings import Full, Light, Off, Probes, Standard, Training
+from thalweg.probes.recorder import ProbeCallback
+from thalweg.training.callbacks import Progress
+from thalweg.training.fit import fit
+from thalweg.training.session import course_of
 from training_speed import CASES, RATE, SEED, Case, load, machine
 
 Round = Callable[[], tuple[float, bytes]]
 
 
-def ours(case: Case, data: Rows, probes: Probes) -> Round:
+def ours(case: Case, data: RowSource, probes: Probes) -> Round:
     """Seconds and final weights of one training with these probes."""
     training = Training(epochs=case.epochs, batch_size=case.batch_size, seed=SEED)
     course = course_of(case.network, Adam(RATE), training, data, Shuffled())
@@ -52,7 +53,7 @@ def ours(case: Case, data: Rows, probes: Probes) -> Round:
         def watch(progress: Progress) -> None:
             began.append(time.perf_counter() - progress.seconds)
 
-        recorders = [Recorder(probes, course, start)] if isinstance(probes, Light) else []
+        recorders = [ProbeCallback(probes, course, start)] if isinstance(probes, Light) else []
         done = fit(case.network, CrossEntropy(), Adam(RATE), training, data, watch=watch, onlookers=recorders)
         for recorder in recorders:
             assert recorder.records
@@ -62,7 +63,7 @@ def ours(case: Case, data: Rows, probes: Probes) -> Round:
     return run
 
 
-def theirs(case: Case, data: Rows, every: int) -> Round:
+def theirs(case: Case, data: RowSource, every: int) -> Round:
     """Seconds of PyTorch's loop; it records before every so many steps, and never where `every` is 0."""
     x, y = torch.from_numpy(data.x), torch.from_numpy(data.y.astype(np.int64))
 

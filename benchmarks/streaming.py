@@ -16,10 +16,12 @@ import statistics
 import numpy as np
 
 from thalweg.data import Data, Dataset, Streamed
-from thalweg.losses import CrossEntropy
-from thalweg.network import Network
-from thalweg.optimizers import Adam
-from thalweg.training import Progress, Training, fit
+from thalweg.models.network import Network
+from thalweg.parts.losses import CrossEntropy
+from thalweg.parts.optimizers import Adam
+from thalweg.parts.settings import Training
+from thalweg.training.callbacks import Progress
+from thalweg.training.fit import fit
 
 FEATURES, CLASSES = 100, 10
 

@@ -37,10 +37,12 @@ from sklearn.neural_network import MLPClassifier
 
 from thalweg.data import Data, Dataset, Mnist
 from thalweg.data.idx import find_idx
-from thalweg.losses import CrossEntropy
-from thalweg.network import Network
-from thalweg.optimizers import Adam
-from thalweg.training import Progress, Training, fit
+from thalweg.models.network import Network
+from thalweg.parts.losses import CrossEntropy
+from thalweg.parts.optimizers import Adam
+from thalweg.parts.settings import Training
+from thalweg.training.callbacks import Progress
+from thalweg.training.fit import fit
 
 RATE = 1e-3
 SEED = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from thalweg.spec import Spec
+from thalweg.spec.spec import Spec
 
 # What the steps of too high and of too low a rate may also be called.
 HIGH = "lr-too-high, step-too-long, oscillating-loss, exploding, dying-relu, saturating-hidden"

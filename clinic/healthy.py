@@ -26,8 +26,9 @@ from joblib import Parallel, delayed
 
 from rows import source
 from thalweg import load
-from thalweg.experiments.execution import cores
-from thalweg.spec import Spec, example_names, read_spec
+from thalweg.experiments.runner import cores
+from thalweg.spec.spec import Spec
+from thalweg.spec.toml import example_names, read_spec
 from ward import CACHE, outcomes, stays
 
 RESULTS = Path(__file__).parent / "healthy.json"

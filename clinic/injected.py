@@ -42,7 +42,8 @@ from faults import (
 )
 from learns import Outcome
 from rows import source
-from thalweg.spec import Spec, set_value, spec_of
+from thalweg.spec.spec import Spec
+from thalweg.spec.toml import set_value, spec_of
 from ward import CACHE, outcomes, stays
 
 RESULTS = Path(__file__).parent / "injected.json"

@@ -30,12 +30,14 @@ from sklearn.model_selection import KFold, cross_val_predict
 from make_data import make_data
 from register import Patient, patients
 from thalweg.data import Dataset
-from thalweg.experiments import Arm
-from thalweg.experiments.execution import run_trials
 from thalweg.experiments.experiment import Trial
 from thalweg.experiments.results import Result, read_trial
-from thalweg.probes import Off
-from thalweg.spec import WholeSpec, canonical, completed, read_spec
+from thalweg.experiments.runner import run_trials
+from thalweg.experiments.variation import Arm
+from thalweg.parts.settings import Off
+from thalweg.spec.complete import completed
+from thalweg.spec.spec import WholeSpec
+from thalweg.spec.toml import canonical, read_spec
 
 RESULTS = Path(__file__).parent / "learns.json"
 SEEDS = 5

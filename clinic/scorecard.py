@@ -44,9 +44,10 @@ from learns import SEEDS, SHARE, Outcome, Range, kept
 from make_data import make_data
 from register import FOLDER, patients
 from thalweg import load
-from thalweg.experiments.execution import cores
-from thalweg.proof import prove
-from thalweg.spec import WholeSpec, read_spec
+from thalweg.experiments.remedy_trials.search import prove
+from thalweg.experiments.runner import cores
+from thalweg.spec.spec import WholeSpec
+from thalweg.spec.toml import read_spec
 from ward import CACHE, Stay, outcomes, stays, trained
 
 RESULTS = Path(__file__).parent / "scorecard.json"

@@ -30,7 +30,8 @@ from faults import (
     table,
 )
 from rows import source
-from thalweg.spec import Spec, set_value, spec_of
+from thalweg.spec.spec import Spec
+from thalweg.spec.toml import set_value, spec_of
 
 # The last layers, and the loss they belong to.
 _ONE, _NUMBER = ("dense 1", "sigmoid"), ("dense 1",)

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from learns import Outcome, Range, measure_of, outcome_of, range_of
+from thalweg.core.errors import InputError
 from thalweg.data import Dataset
-from thalweg.errors import InputError
-from thalweg.experiments import Arm
-from thalweg.experiments.execution import run_trials
 from thalweg.experiments.experiment import Trial
 from thalweg.experiments.results import read_trial
-from thalweg.probes import Standard
-from thalweg.spec import Spec, WholeSpec, canonical, completed
-from thalweg.trainer import fingerprints
+from thalweg.experiments.runner import run_trials
+from thalweg.experiments.variation import Arm
+from thalweg.parts.settings import Standard
+from thalweg.runs.train import fingerprints
+from thalweg.spec.complete import completed
+from thalweg.spec.spec import Spec, WholeSpec
+from thalweg.spec.toml import canonical
 
 CACHE = Path(__file__).parent / "runs"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 from thalweg import clipping, data, initializers, layers, losses, optimizers, probes, schedules
-from thalweg.clipping import Clipping
 from thalweg.data import Order, Source
-from thalweg.parts import Initializer, Layer, Loss, Optimizer, Part, Schedule, options_of
-from thalweg.probes import Probes
+from thalweg.parts.clipping import Clipping
+from thalweg.parts.part import Initializer, Layer, Loss, Optimizer, Part, Schedule, options_of
+from thalweg.parts.settings import Probes
 
 FAMILIES: list[tuple[str, type[Part], ModuleType, str]] = [
     ("Layers", Layer, layers, "z is what comes in, y what goes out."),

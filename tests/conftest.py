@@ -16,10 +16,10 @@ import jax
 import numpy as np
 import pytest
 
-from thalweg.arrays import map_arrays
+from thalweg.core.arrays import map_arrays
 
-# pytest's importlib mode puts no folder on the path; the tests share parts_table.
-sys.path.append(str(Path(__file__).parent))
+# pytest's importlib mode puts no folder on the path.
+sys.path.append(str(Path(__file__).parent / "support"))
 
 
 def read_only(tree: Any) -> Any:

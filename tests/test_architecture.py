@@ -1,4 +1,4 @@
-"""The house: a file imports only from floors below its own, and JAX lives in the engines alone."""
+"""The layout: folders in one strict order, no circle of files, JAX in one folder; the design's table says the same."""
 
 from __future__ import annotations
 
@@ -10,120 +10,130 @@ import pytest
 import thalweg
 
 ROOT = Path(thalweg.__file__).parent
+DESIGN = Path(__file__).parents[1] / "docs" / "design.md"
 
-# The ground floor is a stair of its own: each may import those before it.
-STAIR = ["errors", "files", "arrays", "noise", "functions", "expressions", "parts"]
-FLOORS = [
-    STAIR,
-    [
-        "initializers",
-        "layers",
-        "losses",
-        "optimizers",
-        "schedules",
-        "clipping",
-        "regularization",
-        "intervals",
-        "landscapes",
-        "data",
-        "probes",
-    ],
-    ["network", "figures", "stopping", "mean_field"],
-    ["step", "linear_units", "multilayer", "pages", "views"],
-    ["hessian", "curvature"],
-    ["observation"],
-    ["engines", "checkpoint", "worksheet"],
-    ["blocks"],
-    ["divergence", "frames"],
-    ["training", "probing"],
-    ["spec"],
-    ["report", "display", "folders", "snapshots", "trail", "inspection"],
-    ["doctor"],
-    ["runs", "lr_range", "gradient_check", "contest", "propagation"],
-    ["trainer", "explanation"],
-    ["lessons", "exercises", "loss_landscape", "decision", "experiments"],
-    ["proof"],
-    ["cli", "estimators", "web", "__init__", "__main__"],
+# A file imports from its own folder and from the folders before it.
+FOLDERS = [
+    "core",
+    "parts",
+    "data",
+    "models",
+    "spec",
+    "engine",
+    "training",
+    "probes",
+    "pages",
+    "doctor",
+    "runs",
+    "insight",
+    "experiments",
+    "learn",
+    "sklearn",
+    "cli",
 ]
-FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
-# On the stair, only these steps down.
-STAIR_IMPORTS = {
-    "errors": set(),
-    "files": {"errors"},
-    "arrays": set(),
-    "noise": {"arrays"},
-    "functions": {"arrays"},
-    "expressions": {"arrays", "errors", "functions"},
-    "parts": {"arrays", "errors", "noise"},
-}
-# The door of the house stands on the same floor as what it opens to.
-NEIGHBOURS = {("__main__", "cli")}
+TOP = ["__init__", "__main__"]
+MOST_MODULES = 16
+LARGER = {"learn/lessons"}
 
 FILES = sorted(ROOT.rglob("*.py"))
 
 
-def own_name(file: Path) -> str:
-    """The module or package of thalweg that a file belongs to."""
-    first = file.relative_to(ROOT).parts[0]
-    return first.removesuffix(".py")
+def name_of(file: Path) -> str:
+    """The module's name below thalweg; that of a package ends with __init__."""
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
 
 
-def imports(file: Path) -> set[str]:
-    """All modules that a file imports, anywhere in it, by absolute names."""
+BY_NAME = {name_of(file): file for file in FILES}
+
+
+def imported(file: Path) -> set[str]:
+    """All modules that a file imports, anywhere in it, by absolute names; `__init__` for a package's own names."""
     package = ["thalweg", *file.relative_to(ROOT).parts[:-1]]
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            stem = [*base, *([node.module] if node.module else [])]
-            # `from . import figures` names the module last.
-            found |= (
-                {".".join([*stem, alias.name]) for alias in node.names} if stem == ["thalweg"] else {".".join(stem)}
-            )
+            stem = package[: len(package) - node.level + 1] if node.level else []
+            stem = [*stem, *(node.module.split(".") if node.module else [])]
+            found |= {resolved([*stem, alias.name]) for alias in node.names}
     return found
 
 
+def resolved(path: list[str]) -> str:
+    """The module that `from path[:-1] import path[-1]` reads: path itself, its package, or the module it is in."""
+    if path[0] != "thalweg":
+        return ".".join(path[:-1])
+    for candidate in (path, [*path, "__init__"], path[:-1], [*path[:-1], "__init__"]):
+        if ".".join(candidate[1:]) in BY_NAME:
+            return ".".join(candidate)
+    raise AssertionError(f"no module of thalweg holds {'.'.join(path)}")
+
+
 def inner_imports(file: Path) -> set[str]:
-    """The modules and packages of thalweg that a file imports, without its own package."""
-    names = {name.split(".")[1] for name in imports(file) if name.startswith("thalweg.")}
-    return names - ({own_name(file)} if file.parent != ROOT else set())
+    return {name.removeprefix("thalweg.") for name in imported(file) if name.startswith("thalweg.")}
 
 
-def test_the_imports_are_found_in_all_their_forms():
-    assert {"thalweg.arrays", "thalweg.step", "jax", "jax.numpy"} <= imports(ROOT / "engines" / "compiled.py")
-    assert inner_imports(ROOT / "engines" / "__init__.py") >= {"errors", "step", "network"}
-    # Inside of a function counts too.
-    assert "thalweg.engines.eager" in imports(ROOT / "engines" / "__init__.py")
+IMPORTS = {name: inner_imports(file) for name, file in BY_NAME.items()}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_a_file_imports_only_from_floors_below_its_own(file):
-    own = own_name(file)
-    assert own in FLOOR_OF, f"{own} has no floor yet: enter it in FLOORS"
-    if own in STAIR:
-        assert inner_imports(file) <= STAIR_IMPORTS[own]
-        return
-    for name in inner_imports(file):
-        assert name in FLOOR_OF, f"{own} imports {name}, which has no floor"
-        assert FLOOR_OF[name] < FLOOR_OF[own] or (own, name) in NEIGHBOURS, (
-            f"{own} imports {name}, which is not below it"
-        )
+def test_imports_are_found_in_all_their_forms():
+    assert {"jax", "jax.numpy", "thalweg.core.arrays"} <= imported(ROOT / "engine" / "compiled.py")
+    # Inside of a function, of a package and of a module itself.
+    assert "engine.eager" in IMPORTS["engine.engine"]
+    assert "parts.layers.__init__" in IMPORTS["models.network"]
+    assert "engine.hessian" in IMPORTS["probes.curvature"]
 
 
-def test_the_stair_goes_down():
-    for name, below in STAIR_IMPORTS.items():
-        assert all(STAIR.index(other) < STAIR.index(name) for other in below)
+def test_every_file_is_in_a_folder_that_has_a_place():
+    top = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in FILES}
+    assert top == {*FOLDERS, *TOP}
 
 
-@pytest.mark.parametrize(
-    "file", [f for f in FILES if own_name(f) != "engines"], ids=lambda file: str(file.relative_to(ROOT))
-)
-def test_jax_is_imported_in_the_engines_only(file):
-    assert not {name for name in imports(file) if name.split(".")[0] in {"jax", "jaxlib"}}
+@pytest.mark.parametrize("name", sorted(set(BY_NAME) - set(TOP)))
+def test_a_file_imports_from_its_own_folder_and_those_before_it(name):
+    allowed = FOLDERS[: FOLDERS.index(name.split(".")[0]) + 1]
+    assert {other for other in IMPORTS[name] if other.split(".")[0] not in allowed} == set()
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """The modules that can be reached from themselves."""
+    left = {name: set(others) for name, others in graph.items()}
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    # What is left leads to a circle; what nothing in it imports only leads there.
+    while outer := left.keys() - {other for others in left.values() for other in others}:
+        for name in outer:
+            del left[name]
+    return sorted(left)
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["b", "c"]
+    assert circles({"a": {"b"}, "b": set()}) == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert circles(IMPORTS) == []
+
+
+def test_no_folder_is_too_large_to_look_through():
+    sizes = {str(path.relative_to(ROOT)): len(list(path.glob("[!_]*.py"))) for path in ROOT.rglob("*") if path.is_dir()}
+    assert {folder for folder, size in sizes.items() if size > MOST_MODULES} <= LARGER
+
+
+@pytest.mark.parametrize("name", sorted(name for name in BY_NAME if not name.startswith("engine.")))
+def test_jax_is_imported_in_the_engine_folder_only(name):
+    assert not {other for other in imported(BY_NAME[name]) if other.split(".")[0] in {"jax", "jaxlib"}}
 
 
 def test_no_optax_and_no_pickle_in_the_product():
     banned = {"optax", "pickle", "orbax", "mlflow", "dill", "cloudpickle"}
-    assert not {name for file in FILES for name in imports(file) if name.split(".")[0] in banned}
+    assert not {name for file in FILES for name in imported(file) if name.split(".")[0] in banned}
+
+
+def test_tests_mirror_the_folders():
+    tests = Path(__file__).parent
+    folders = {path.name for path in tests.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == {*FOLDERS, "support"}

@@ -18,9 +18,11 @@ from register import patients, read_patient
 from rows import ROWS
 from scorecard import FAMILIES, Card, Kind, Rate, Repair, Scorecard, fits, kept_scorecard, rate, report
 from thalweg.data import Dataset
-from thalweg.probes import Off, Standard
-from thalweg.spec import Spec, completed, read_spec
-from thalweg.trainer import check, run_spec
+from thalweg.parts.settings import Off, Standard
+from thalweg.runs.train import check, run_spec
+from thalweg.spec.complete import completed
+from thalweg.spec.spec import Spec
+from thalweg.spec.toml import read_spec
 from ward import outcomes, stays, trained
 
 PATIENTS = {patient.name: patient for patient in patients()}

@@ -16,12 +16,12 @@ import pytest
 import thalweg
 from thalweg import linear_units
 from thalweg.doctor.causes import ORDER
-from thalweg.exercises import EXERCISES
-from thalweg.experiments import Experiment
-from thalweg.lessons.shelf import chapters
-from thalweg.multilayer import MultiLayerPerceptron
-from thalweg.parts import Part
-from thalweg.spec import Spec
+from thalweg.experiments.experiment import Experiment
+from thalweg.learn.exercises import EXERCISES
+from thalweg.learn.lessons.catalogue import chapters
+from thalweg.models.mlp import MultiLayerPerceptron
+from thalweg.parts.part import Part
+from thalweg.spec.spec import Spec
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -2,8 +2,8 @@
 
 import pytest
 
-from thalweg.spec import example_names, read_spec
-from thalweg.trainer import run_spec
+from thalweg.runs.train import run_spec
+from thalweg.spec.toml import example_names, read_spec
 
 # The least accuracy on the rows kept for the end; on the training rows where the example keeps none.
 LEAST = {

@@ -13,30 +13,38 @@ from typing import Any
 
 # Name -> module. Nothing is imported before it is asked for, so that the shell answers at once.
 _PLACES = {
-    **dict.fromkeys(("Network", "default_initializer"), "network"),
-    **dict.fromkeys(("Adaline", "MLPClassifier", "MLPRegressor", "Perceptron"), "estimators"),
-    **dict.fromkeys(("Run", "load"), "runs"),
-    **dict.fromkeys(("resume", "train"), "trainer"),
-    **dict.fromkeys(("list_runs",), "folders"),
-    **dict.fromkeys(("explain",), "explanation"),
-    **dict.fromkeys(("Arena", "arena"), "contest"),
-    **dict.fromkeys(("LossLandscape", "landscape"), "loss_landscape"),
-    **dict.fromkeys(("DecisionBoundary", "boundary"), "decision"),
-    **dict.fromkeys(("GradientFlow", "gradient_flow"), "propagation"),
-    **dict.fromkeys(("lesson", "lesson_names"), "lessons.shelf"),
-    **dict.fromkeys(("RangeTest", "range_test"), "lr_range"),
+    **dict.fromkeys(("Network", "default_initializer"), "models.network"),
+    **dict.fromkeys(("Adaline", "MLPClassifier", "MLPRegressor", "Perceptron"), "sklearn"),
+    **dict.fromkeys(("Run",), "runs.run"),
+    **dict.fromkeys(("load",), "runs.load"),
+    **dict.fromkeys(("train",), "runs.train"),
+    **dict.fromkeys(("resume",), "runs.resume"),
+    **dict.fromkeys(("list_runs",), "runs.run_folder"),
+    **dict.fromkeys(("explain",), "insight.explain"),
+    **dict.fromkeys(("Arena", "arena"), "insight.optimizer_race"),
+    **dict.fromkeys(("LossLandscape", "landscape"), "insight.loss_landscape"),
+    **dict.fromkeys(("DecisionBoundary", "boundary"), "insight.decision_boundary"),
+    **dict.fromkeys(("GradientFlow", "gradient_flow"), "insight.gradient_flow"),
+    **dict.fromkeys(("lesson", "lesson_names"), "learn.lessons.catalogue"),
+    **dict.fromkeys(("RangeTest", "range_test"), "insight.lr_range"),
     **dict.fromkeys(("Comparison", "Experiment", "compare"), "experiments"),
     **dict.fromkeys(("Diagnosis", "Finding", "Remedy"), "doctor"),
-    **dict.fromkeys(("Proof", "prove"), "proof"),
-    **dict.fromkeys(("Spec", "read_spec"), "spec"),
-    **dict.fromkeys(("InputError",), "errors"),
-    **dict.fromkeys(("inspect",), "inspection"),
-    **dict.fromkeys(("Checkpoints", "Training"), "training"),
-    **dict.fromkeys(("Regularization",), "regularization"),
-    **dict.fromkeys(("Stopping",), "stopping"),
+    **dict.fromkeys(("Proof", "prove"), "experiments.remedy_trials"),
+    **dict.fromkeys(("Spec",), "spec.spec"),
+    **dict.fromkeys(("read_spec",), "spec.toml"),
+    **dict.fromkeys(("InputError",), "core.errors"),
+    **dict.fromkeys(("inspect",), "training.inspect"),
+    **dict.fromkeys(("Checkpoints", "Training"), "parts.settings"),
+    **dict.fromkeys(("Regularization",), "parts.regularization"),
+    **dict.fromkeys(("Stopping",), "parts.settings"),
     **dict.fromkeys(("Data", "Dataset", "Preprocessing", "Split"), "data"),
 }
-_MODULES = ("clipping", "data", "initializers", "layers", "linear_units", "losses", "optimizers", "probes", "schedules")
+_MODULES = {
+    **{name: f"parts.{name}" for name in ("clipping", "initializers", "layers", "losses", "optimizers", "schedules")},
+    "data": "data",
+    "linear_units": "models.linear_unit",
+    "probes": "probes",
+}
 
 __all__ = [*_PLACES, *_MODULES]
 
@@ -45,7 +53,7 @@ def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
     if name in _MODULES:
-        return importlib.import_module(f".{name}", __name__)
+        return importlib.import_module(f".{_MODULES[name]}", __name__)
     raise AttributeError(f"module 'thalweg' has no attribute {name!r}")
 
 

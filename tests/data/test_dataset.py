@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from thalweg.data import Dataset
-from thalweg.data.loading import infer_task
-from thalweg.errors import InputError
+from thalweg.core.errors import InputError
+from thalweg.data import Dataset, infer_task
 
 X = np.zeros((3, 2))
 

@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 
+from thalweg.core.errors import InputError
 from thalweg.data import Data, IdxFolder, read_idx
-from thalweg.errors import InputError
 
 # Without the time of packing: it would be part of the names of tests, which every worker must find alike.
 pack_gzip = functools.partial(gzip.compress, mtime=0)

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from thalweg.core.errors import InputError
 from thalweg.data import Data, Mnist, mnist
-from thalweg.errors import InputError
 
 
 def idx(shape, values):

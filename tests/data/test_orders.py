@@ -10,8 +10,10 @@ import pytest
 import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from parts_table import ORDERS, name_of
+
+from thalweg.core.errors import InputError
+from thalweg.core.noise import generator
 from thalweg.data import (
     Arrays,
     Balanced,
@@ -19,16 +21,14 @@ from thalweg.data import (
     Curriculum,
     Data,
     Dataset,
+    EpochIndex,
     Fixed,
     InTime,
     Order,
     Preprocessing,
     Shuffled,
     Stratified,
-    Turn,
 )
-from thalweg.errors import InputError
-from thalweg.noise import generator
 
 every_order = pytest.mark.parametrize("entry", ORDERS, ids=name_of)
 seeds = st.integers(0, 999)
@@ -62,7 +62,7 @@ def times_of(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
 def test_an_epoch_has_as_many_rows_as_the_data(entry, n, batch_size, epochs, classes, seed):
     data = rows_of(n, classes, seed)
     for epoch in range(epochs):
-        rows = entry.part.rows(Turn(seed, epoch, epochs, batch_size), data)
+        rows = entry.part.rows(EpochIndex(seed, epoch, epochs, batch_size), data)
         assert rows.shape == (n,)
         assert rows.dtype.kind == "i"
         assert rows.min() >= 0
@@ -74,7 +74,7 @@ def test_an_epoch_has_as_many_rows_as_the_data(entry, n, batch_size, epochs, cla
 @every_order
 def test_an_order_is_a_function_of_seed_and_epoch(entry):
     data = rows_of(200, 3, seed=1)
-    turn = Turn(seed=5, epoch=3, epochs=20, batch_size=16)
+    turn = EpochIndex(seed=5, epoch=3, epochs=20, batch_size=16)
     rows = entry.part.rows(turn, data)
     # What else was asked for meanwhile does not matter.
     others = [entry.part.rows(turn._replace(epoch=epoch), data) for epoch in (0, 7, 4)]
@@ -91,23 +91,28 @@ def test_the_data_stay_as_they_are(entry):
     before = data.x.copy(), data.y.copy(), data.key.copy()
     for array in (data.x, data.y, data.key):
         array.flags.writeable = False
-    entry.part.rows(Turn(0, 0, 5, 8), data)
+    entry.part.rows(EpochIndex(0, 0, 5, 8), data)
     assert all(np.array_equal(a, b) for a, b in zip(before, (data.x, data.y, data.key), strict=True))
 
 
 def test_the_default_order_draws_from_the_stream_of_the_epoch():
-    rows = Shuffled().rows(Turn(seed=9, epoch=4, epochs=5, batch_size=2), rows_of(30, 2, 0))
+    rows = Shuffled().rows(EpochIndex(seed=9, epoch=4, epochs=5, batch_size=2), rows_of(30, 2, 0))
     assert np.array_equal(rows, generator(9, "order", 4).permutation(30))
     streams = {
         tuple(turn.generator(*purpose).random(2))
-        for turn in (Turn(0, 1, 9, 1), Turn(0, 2, 9, 1), Turn(0, 1, 9, 1, part=2), Turn(1, 1, 9, 1))
+        for turn in (
+            EpochIndex(0, 1, 9, 1),
+            EpochIndex(0, 2, 9, 1),
+            EpochIndex(0, 1, 9, 1, part=2),
+            EpochIndex(1, 1, 9, 1),
+        )
         for purpose in ((), ("ties",))
     }
     assert len(streams) == 8
 
 
 def test_a_fixed_order_is_shuffled():
-    rows = Fixed().rows(Turn(0, 0, 5, 2), rows_of(100, 2, 0))
+    rows = Fixed().rows(EpochIndex(0, 0, 5, 2), rows_of(100, 2, 0))
     assert not np.array_equal(rows, np.arange(100))
 
 
@@ -117,9 +122,9 @@ def test_a_fixed_order_is_shuffled():
 @given(n=st.integers(1, 100), seed=seeds)
 def test_rows_in_time_are_sorted_and_equal_times_keep_their_order(n, seed):
     data = rows_of(n, 2, seed)
-    assert InTime().rows(Turn(seed, 1, 5, 8), data).tolist() == list(range(n))
+    assert InTime().rows(EpochIndex(seed, 1, 5, 8), data).tolist() == list(range(n))
     expected = sorted(range(n), key=lambda row: (data.key[row], row))
-    assert InTime(by="day").rows(Turn(seed, 1, 5, 8), data).tolist() == expected
+    assert InTime(by="day").rows(EpochIndex(seed, 1, 5, 8), data).tolist() == expected
 
 
 # Classes --------------------------------------------------------------------------------------------------------------
@@ -130,14 +135,14 @@ def test_rows_in_time_are_sorted_and_equal_times_keep_their_order(n, seed):
 def test_each_stratified_batch_has_the_shares_of_the_whole(n, batch_size, classes, seed):
     data = rows_of(n, classes, seed)
     shares = np.bincount(data.y, minlength=classes) / n
-    for batch in batches_of(Stratified().rows(Turn(seed, 0, 5, batch_size), data), batch_size):
+    for batch in batches_of(Stratified().rows(EpochIndex(seed, 0, 5, batch_size), data), batch_size):
         counts = np.bincount(data.y[batch], minlength=classes)
         assert (np.abs(counts - len(batch) * shares) < 1 + 1e-9).all()
 
 
 def test_every_row_of_a_class_comes_to_any_place():
     data = rows_of(10, 2, seed=3)
-    turns = [Turn(0, epoch, 400, 3) for epoch in range(400)]
+    turns = [EpochIndex(0, epoch, 400, 3) for epoch in range(400)]
     places = np.array([np.argsort(Stratified().rows(turn, data)) for turn in turns])
     # The mean place of each row is that of a shuffled one, 4.5; its deviation over 400 epochs is 2.9 / 20.
     assert np.abs(places.mean(axis=0) - 4.5).max() < 5 * 2.9 / 20
@@ -148,7 +153,7 @@ def test_every_row_of_a_class_comes_to_any_place():
 @given(n=st.integers(8, 300), batch_size=sizes, classes=st.integers(1, 8), seed=seeds)
 def test_balanced_classes_come_equally_often_and_rows_repeat_evenly(n, batch_size, classes, seed):
     data = rows_of(n, classes, seed)
-    rows = Balanced().rows(Turn(seed, 0, 5, batch_size), data)
+    rows = Balanced().rows(EpochIndex(seed, 0, 5, batch_size), data)
     drawn = np.bincount(data.y[rows], minlength=classes)
     assert np.ptp(drawn) <= 1
     for label in range(classes):
@@ -160,14 +165,14 @@ def test_balanced_classes_come_equally_often_and_rows_repeat_evenly(n, batch_siz
 
 def test_a_large_class_shows_other_rows_in_each_epoch():
     data = Dataset(np.zeros((100, 1)), np.repeat([0, 1], [10, 90]), "classification")
-    seen = [set(Balanced().rows(Turn(0, epoch, 30, 10), data).tolist()) for epoch in range(30)]
+    seen = [set(Balanced().rows(EpochIndex(0, epoch, 30, 10), data).tolist()) for epoch in range(30)]
     assert all(len(rows) == 10 + 50 for rows in seen)
     assert set.union(*seen) == set(range(100))
 
 
 def test_the_draw_left_over_goes_to_each_class_in_turn():
     data = Dataset(np.zeros((7, 1)), np.array([0, 0, 0, 1, 1, 2, 2]), "classification")
-    most = {int(np.argmax(np.bincount(data.y[Balanced().rows(Turn(0, e, 30, 3), data)]))) for e in range(30)}
+    most = {int(np.argmax(np.bincount(data.y[Balanced().rows(EpochIndex(0, e, 30, 3), data)]))) for e in range(30)}
     assert most == {0, 1, 2}
 
 
@@ -176,7 +181,7 @@ def test_the_draw_left_over_goes_to_each_class_in_turn():
 def test_shares_of_classes_need_classes(order, task):
     data = Dataset(np.zeros((3, 1)), np.zeros((3, 1)), task)
     with pytest.raises(InputError, match=f"{order.kind} needs classes, and the task is {task}; choose order ="):
-        order.rows(Turn(0, 0, 5, 2), data)
+        order.rows(EpochIndex(0, 0, 5, 2), data)
 
 
 # Keys -----------------------------------------------------------------------------------------------------------------
@@ -186,7 +191,7 @@ def test_shares_of_classes_need_classes(order, task):
 def test_rows_of_a_bucket_stand_near_each_other_when_sorted(n, batch_size, seed):
     data = rows_of(n, 2, seed, levels=10**9)
     rank = np.argsort(np.argsort(data.key))
-    *batches, last = batches_of(Buckets(by="length").rows(Turn(seed, 0, 5, batch_size), data), batch_size)
+    *batches, last = batches_of(Buckets(by="length").rows(EpochIndex(seed, 0, 5, batch_size), data), batch_size)
     # A row is moved by less than half a batch, up or down; the ends of a batch may be moved away from each other.
     assert all(np.ptp(rank[batch]) < 2 * batch_size for batch in batches)
     assert np.ptp(rank[last]) < 2 * batch_size
@@ -196,11 +201,11 @@ def test_buckets_spread_far_less_than_shuffled_batches_and_change_from_epoch_to_
     data = rows_of(1000, 2, seed=0, levels=10**9)
 
     def spread(order: Order) -> float:
-        batches = batches_of(order.rows(Turn(0, 1, 5, 20), data), 20)
+        batches = batches_of(order.rows(EpochIndex(0, 1, 5, 20), data), 20)
         return float(np.mean([np.ptp(data.key[batch]) for batch in batches]))
 
     assert spread(Buckets(by="length")) < 0.05 * spread(Shuffled())
-    epochs = [Buckets(by="length").rows(Turn(0, epoch, 5, 20), data) for epoch in (0, 1)]
+    epochs = [Buckets(by="length").rows(EpochIndex(0, epoch, 5, 20), data) for epoch in (0, 1)]
     first, second = ({frozenset(batch.tolist()) for batch in batches_of(rows, 20)} for rows in epochs)
     assert len(first & second) < 5
     starts = [data.key[rows[:20]].mean() for rows in epochs]
@@ -210,7 +215,7 @@ def test_buckets_spread_far_less_than_shuffled_batches_and_change_from_epoch_to_
 
 def test_the_short_batch_holds_rows_of_any_length():
     data = rows_of(25, 2, seed=0, levels=10**9)
-    short = [Buckets(by="length").rows(Turn(0, epoch, 40, 10), data)[-5:] for epoch in range(40)]
+    short = [Buckets(by="length").rows(EpochIndex(0, epoch, 40, 10), data)[-5:] for epoch in range(40)]
     assert {int(np.argmin(data.key)), int(np.argmax(data.key))} <= set(np.concatenate(short).tolist())
 
 
@@ -225,7 +230,7 @@ def test_the_short_batch_holds_rows_of_any_length():
 def test_a_curriculum_goes_from_easy_to_all(n, epochs, stages, start, seed):
     data = rows_of(n, 2, seed)
     order = Curriculum(by="difficulty", stages=stages, start=start)
-    seen = [order.rows(Turn(seed, epoch, epochs, 8), data) for epoch in range(epochs)]
+    seen = [order.rows(EpochIndex(seed, epoch, epochs, 8), data) for epoch in range(epochs)]
     allowed = [set(rows.tolist()) for rows in seen]
     hardest = [data.key[rows].max() for rows in seen]
     assert all(small <= large for small, large in pairwise(allowed))
@@ -243,14 +248,16 @@ def test_a_curriculum_goes_from_easy_to_all(n, epochs, stages, start, seed):
 def test_the_stages_of_a_curriculum_by_hand():
     data = Dataset(np.zeros((100, 1)), np.zeros((100, 1)), "regression", key=np.arange(100)[::-1])
     order = Curriculum(by="difficulty")
-    open_to = [len(set(order.rows(Turn(0, epoch, 8, 10), data).tolist())) for epoch in range(8)]
+    open_to = [len(set(order.rows(EpochIndex(0, epoch, 8, 10), data).tolist())) for epoch in range(8)]
     assert open_to == [25, 25, 50, 50, 75, 75, 100, 100]
-    assert set(order.rows(Turn(0, 0, 8, 10), data).tolist()) == set(range(75, 100))
+    assert set(order.rows(EpochIndex(0, 0, 8, 10), data).tolist()) == set(range(75, 100))
 
 
 def test_rows_of_equal_difficulty_are_let_in_at_random():
     data = Dataset(np.zeros((100, 1)), np.zeros((100, 1)), "regression", key=np.zeros(100))
-    first = [frozenset(Curriculum(by="difficulty").rows(Turn(seed, 0, 8, 10), data).tolist()) for seed in range(20)]
+    first = [
+        frozenset(Curriculum(by="difficulty").rows(EpochIndex(seed, 0, 8, 10), data).tolist()) for seed in range(20)
+    ]
     assert len(set(first)) == 20
     assert frozenset.union(*first) > set(range(90))
 
@@ -258,7 +265,7 @@ def test_rows_of_equal_difficulty_are_let_in_at_random():
 def test_an_order_by_a_key_needs_the_keys():
     data = Dataset(np.zeros((3, 1)), np.zeros((3, 1)), "regression")
     with pytest.raises(InputError, match="buckets by 'length' needs a number of each row"):
-        Buckets(by="length").rows(Turn(0, 0, 5, 2), data)
+        Buckets(by="length").rows(EpochIndex(0, 0, 5, 2), data)
     with pytest.raises(InputError, match="expected one number for each of the 3 rows"):
         Dataset(data.x, data.y, "regression", key=[1.0])
     with pytest.raises(InputError, match="key: 1 of 3 values are NaN"):
@@ -382,7 +389,7 @@ def test_the_split_in_time_draws_nothing(n, validation, test, seed):
 def test_the_split_in_time_goes_by_the_times_of_the_order():
     data = Data(source=Arrays(TABLE), target="y", order=InTime(by="day"), split="time", validation=0.25, test=0.2)
     split = data.load(0)
-    order = split.order.rows(Turn(0, 0, 5, 2), split.train)
+    order = split.order.rows(EpochIndex(0, 0, 5, 2), split.train)
     day = np.array([9, 3, 7, 1, 5, 2, 10, 8, 4, 6])
     lengths = TABLE["length"].to_numpy()
     assert days(split.train, split.preprocessing) == lengths[day <= 6].tolist()

@@ -6,6 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
+from thalweg.core.errors import InputError
 from thalweg.data import (
     Arrays,
     Data,
@@ -21,7 +22,6 @@ from thalweg.data import (
     Wave,
     Xor,
 )
-from thalweg.errors import InputError
 
 DRAWN = ("xor", "and", "or", "rings", "spiral", "moons", "blobs", "plane", "wave")
 BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thalweg.core.errors import InputError
 from thalweg.data import Data
 from thalweg.data.splitting import split_rows
-from thalweg.errors import InputError
 
 shares = st.floats(0, 0.45)
 

@@ -10,11 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thalweg.data import Data, Dataset, Fixed, InTime, Preprocessing, Shuffled, Source, Stratified, Streamed, Turn
+from thalweg.core.errors import InputError
+from thalweg.data import (
+    Data,
+    Dataset,
+    EpochIndex,
+    Fixed,
+    InTime,
+    Preprocessing,
+    Shuffled,
+    Source,
+    Stratified,
+    Streamed,
+    read_table,
+)
 from thalweg.data.moments import Extent, Moments
 from thalweg.data.pieces import csv_pieces
-from thalweg.data.tables import read_table
-from thalweg.errors import InputError
 
 ROWS, FEATURES = 4000, 80
 
@@ -176,40 +187,40 @@ def numbered(rows, memory=1, **more):
     return split.train
 
 
-def met(data, order, turn):
+def met(data, order, epoch_index):
     """The numbers of the rows in the order of an epoch, batch by batch."""
-    return [part.x[rows, 0].astype(int) for part, rows in data.epoch(order, turn)]
+    return [part.x[rows, 0].astype(int) for part, rows in data.epoch(order, epoch_index)]
 
 
 @settings(deadline=None, max_examples=25)
 @given(rows=st.integers(2600, 6000), batch=st.integers(1, 250), seed=st.integers(0, 5), epoch=st.integers(0, 5))
 def test_an_epoch_meets_every_row_once(rows, batch, seed, epoch):
     data = numbered(rows)
-    turn = Turn(seed, epoch, 6, batch)
+    epoch_index = EpochIndex(seed, epoch, 6, batch)
     size = data.part_rows(batch)
-    parts = met(data, Shuffled(), turn)
+    parts = met(data, Shuffled(), epoch_index)
     assert sorted(np.concatenate(parts).tolist()) == list(range(rows))
     assert size % batch == 0
     assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
     assert sum(-(-len(part) // batch) for part in parts) == -(-rows // batch)
     assert size * 404 <= 10**6 / 8
-    again = met(data, Shuffled(), turn)
+    again = met(data, Shuffled(), epoch_index)
     assert all(np.array_equal(one, other) for one, other in zip(parts, again, strict=True))
-    other = met(data, Shuffled(), turn._replace(epoch=epoch + 1))
+    other = met(data, Shuffled(), epoch_index._replace(epoch=epoch + 1))
     assert any(not np.array_equal(one, two) for one, two in zip(parts, other, strict=True))
 
 
 def test_orders_of_streamed_rows():
-    data, turn = numbered(3000), Turn(0, 0, 4, 30)
-    assert np.array_equal(np.concatenate(met(data, InTime(), turn)), np.arange(3000))
-    one, two = (np.concatenate(met(data, Fixed(), turn._replace(epoch=epoch))) for epoch in (0, 3))
+    data, epoch_index = numbered(3000), EpochIndex(0, 0, 4, 30)
+    assert np.array_equal(np.concatenate(met(data, InTime(), epoch_index)), np.arange(3000))
+    one, two = (np.concatenate(met(data, Fixed(), epoch_index._replace(epoch=epoch))) for epoch in (0, 3))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, np.arange(3000))
-    for part, rows in data.epoch(Stratified(), turn):
+    for part, rows in data.epoch(Stratified(), epoch_index):
         for start in range(0, len(rows) - 29, 30):
             counts = np.bincount(part.y[rows[start : start + 30]], minlength=3)
             assert np.abs(counts - 30 * np.bincount(part.y, minlength=3) / len(part)).max() <= 1
-    first, second = met(data, Shuffled(), turn)[:2]
+    first, second = met(data, Shuffled(), epoch_index)[:2]
     # Parts are drawn from all over the file, and differently shuffled.
     assert first.max() - first.min() > 1500
     assert not np.array_equal(np.argsort(first), np.argsort(second))
@@ -223,14 +234,14 @@ def test_the_key_of_an_order_streams_too():
     with pytest.raises(InputError, match=r"row 1 .*sort the file"):
         Data((x[np.argsort(-x[:, 0])], y), memory=1, order={"kind": "time", "by": "x0"}).load(0)
     rising = Data((x[np.argsort(x[:, 0])], y), memory=1, order={"kind": "time", "by": "x0"}, split="time").load(0)
-    seen = np.concatenate([part.x[rows, 0] for part, rows in rising.train.epoch(InTime("x0"), Turn(0, 0, 1, 8))])
+    seen = np.concatenate([part.x[rows, 0] for part, rows in rising.train.epoch(InTime("x0"), EpochIndex(0, 0, 1, 8))])
     assert (np.diff(seen) >= 0).all()
 
 
 def test_an_abandoned_epoch_leaves_no_thread():
     data = numbered(3000)
     before = threading.active_count()
-    epoch = data.epoch(Shuffled(), Turn(0, 0, 1, 10))
+    epoch = data.epoch(Shuffled(), EpochIndex(0, 0, 1, 10))
     next(epoch)
     epoch.close()
     assert threading.active_count() == before
@@ -239,7 +250,7 @@ def test_an_abandoned_epoch_leaves_no_thread():
 def test_an_error_of_the_reading_thread_is_raised():
     data = numbered(3000)
     with pytest.raises(InputError, match="needs a number of each row"):
-        list(data.epoch(InTime("x0"), Turn(0, 0, 1, 10)))
+        list(data.epoch(InTime("x0"), EpochIndex(0, 0, 1, 10)))
 
 
 def test_no_file_is_left_or_seen(tmp_path):
@@ -404,8 +415,8 @@ print([int(line.split()[1]) for line in open("/proc/self/status") if line.starts
 TRAIN = """
 import sys
 from pathlib import Path
-from thalweg.trainer import run_spec
-from thalweg.spec import Spec
+from thalweg.runs.train import run_spec
+from thalweg.spec.spec import Spec
 table = {"data": {"source": {"kind": "npy", "x": sys.argv[1], "y": sys.argv[2]}, "memory": 400}}
 table |= {"network": {"layers": ["dense 64", "relu", "dense 3"]}, "loss": "softmax_cross_entropy"}
 run = run_spec(Spec.of(table | {"training": {"epochs": 2, "batch_size": 128}}), folder=Path(sys.argv[3]))

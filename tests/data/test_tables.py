@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from sklearn.preprocessing import OneHotEncoder
 
+from thalweg.core.errors import InputError
 from thalweg.data import Data, Preprocessing, read_table
-from thalweg.errors import InputError
 
 PEOPLE = """age,sex,fare,alive
 22,m,7.25,no

@@ -7,11 +7,13 @@ import shlex
 
 import pytest
 
-from thalweg.doctor import Cause, Diagnosis, Finding, Learned, Remedy
 from thalweg.doctor.account import health_of, learned_in_words, verdict
-from thalweg.report import Account, card, page
-from thalweg.spec import assign, shell_text, shell_value
-from thalweg.worksheet import FORMS, Claim, Table, Text, Try
+from thalweg.doctor.findings import Cause, Diagnosis, Finding, Learned, Remedy
+from thalweg.pages.blocks import Check, Suggestion, Table, Text
+from thalweg.pages.forms import FORMS
+from thalweg.runs.report import card, page
+from thalweg.runs.report_data import ReportData
+from thalweg.spec.toml import assign, shell_text, shell_value
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -41,7 +43,7 @@ WELL = Diagnosis(
 
 
 def test_the_root_cause_is_named_first_with_what_it_explains_and_what_to_do():
-    sheet = ILL.worksheet()
+    sheet = ILL.page()
     assert sheet.summary == "Root cause: lr-too-high at optimizer.learning_rate. lr-too-high explained."
     first = sheet.blocks[0].text
     assert "It explains `dying-relu`, `oscillating-loss`." in first
@@ -50,7 +52,7 @@ def test_the_root_cause_is_named_first_with_what_it_explains_and_what_to_do():
 
 
 def test_the_evidence_of_a_cause_is_its_measure_beside_what_is_normal_here_and_where():
-    root, further, notes = (block for block in ILL.worksheet().blocks if isinstance(block, Table))
+    root, further, notes = (block for block in ILL.page().blocks if isinstance(block, Table))
     assert [row[0] for row in root.rows] == ["lr-too-high", "dying-relu", "oscillating-loss"]
     assert root.rows[0][1:] == ("optimizer.learning_rate", "lr-too-high measured", "lr-too-high normal")
     assert [row[0] for row in further.rows] == ["missing-input-scaling"]
@@ -58,12 +60,12 @@ def test_the_evidence_of_a_cause_is_its_measure_beside_what_is_normal_here_and_w
 
 
 def test_every_finding_is_told_once():
-    told = [row[0] for block in ILL.worksheet().blocks if isinstance(block, Table) for row in block.rows]
+    told = [row[0] for block in ILL.page().blocks if isinstance(block, Table) for row in block.rows]
     assert sorted(told) == sorted(finding.code for finding in ILL.findings)
 
 
 def test_a_remedy_is_a_command_that_sets_its_values():
-    (tried,) = (block for block in ILL.worksheet(command="thalweg train rings").blocks if isinstance(block, Try))
+    (tried,) = (block for block in ILL.page(command="thalweg train rings").blocks if isinstance(block, Suggestion))
     words = shlex.split(tried.command)
     assert words[:3] == ["thalweg", "train", "rings"]
     table = {"data": "rings", "optimizer": "adam"}
@@ -74,7 +76,7 @@ def test_a_remedy_is_a_command_that_sets_its_values():
 
 
 def test_without_the_shell_a_remedy_is_lines_of_a_spec():
-    (tried,) = (block for block in ILL.worksheet().blocks if isinstance(block, Try))
+    (tried,) = (block for block in ILL.page().blocks if isinstance(block, Suggestion))
     assert tried.command == 'optimizer.learning_rate = 0.01\ntraining.clip = "global_norm 1.0"'
 
 
@@ -86,9 +88,9 @@ def test_a_value_is_written_as_the_shell_reads_it(value):
 
 
 def test_a_clean_bill_has_the_measurements_that_support_it():
-    sheet = WELL.worksheet()
+    sheet = WELL.page()
     assert sheet.summary == "Healthy: nothing was found that keeps it from learning."
-    claims = [block for block in sheet.blocks if isinstance(block, Claim)]
+    claims = [block for block in sheet.blocks if isinstance(block, Check)]
     assert [claim.says for claim in claims] == ["delta shrinks to 0.5", "no unit dead"]
     assert all(claim.holds for claim in claims)
     # A note is told, and is no cause of an illness.
@@ -98,7 +100,7 @@ def test_a_clean_bill_has_the_measurements_that_support_it():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_each_form_tells_verdict_evidence_remedy_and_what_was_not_looked_at(form):
-    told = FORMS[form](ILL.worksheet("Diagnosis of rings", "thalweg train rings")).replace("\\_", "_")
+    told = FORMS[form](ILL.page("Diagnosis of rings", "thalweg train rings")).replace("\\_", "_")
     for words in ("Diagnosis of rings", "lr-too-high measured", "a tenth of the rate", "The test rows are gone."):
         assert words in " ".join(told.split())
 
@@ -144,7 +146,7 @@ def test_the_report_has_a_section_of_health_near_its_top_and_nothing_of_it_is_ru
     hostile = finding("leak", measured=HOSTILE, normal=HOSTILE, sentence=HOSTILE, place=HOSTILE)
     found = Diagnosis(None, (hostile,), (Cause(hostile, ()),), remarks=(HOSTILE,))
     text = page(
-        Account(
+        ReportData(
             title="rings",
             outcome="",
             task="classification",
@@ -155,6 +157,6 @@ def test_the_report_has_a_section_of_health_near_its_top_and_nothing_of_it_is_ru
     )
     assert HOSTILE not in text
     assert text.index("<h2>Overview</h2>") < text.index("<h2>Health</h2>") < text.index("<h2>Training</h2>")
-    assert "<h2>Health</h2>" not in page(Account(title="rings", outcome="", task="classification"))
+    assert "<h2>Health</h2>" not in page(ReportData(title="rings", outcome="", task="classification"))
     assert HOSTILE not in card("rings", "", {}, HOSTILE)
     assert "&lt;script&gt;" in card("rings", "", {}, HOSTILE)

@@ -9,12 +9,16 @@ import pytest
 
 from thalweg import train
 from thalweg.data import Dataset
-from thalweg.doctor import Case, diagnose, during
+from thalweg.doctor import during
+from thalweg.doctor.case import Case
 from thalweg.doctor.causes import EXPLAINS, ORDER, causes
+from thalweg.doctor.examination import diagnose
 from thalweg.doctor.findings import Finding
 from thalweg.doctor.normal import normal
-from thalweg.layers import ReLU
-from thalweg.spec import Spec, completed, set_value
+from thalweg.parts.layers import ReLU
+from thalweg.spec.complete import completed
+from thalweg.spec.spec import Spec
+from thalweg.spec.toml import set_value
 
 
 def case_of(layers, data, **sections):
@@ -216,8 +220,8 @@ def test_suitable_starts_raise_nothing(activation, depth):
 def test_a_wrong_gradient_is_found_at_the_layer_before_it(monkeypatch):
     layers = ["dense 8", "tanh", "dense 8", "relu", "dense 2", "softmax"]
     assert "wrong-gradient" not in codes(case_of(layers, rows(POINTS, CLASSES)))
-    slope = ReLU.slope
-    monkeypatch.setattr(ReLU, "slope", lambda self, z, y: 1.5 * slope(self, z, y))
+    slope = ReLU.derivative
+    monkeypatch.setattr(ReLU, "derivative", lambda self, z, y: 1.5 * slope(self, z, y))
     found = diagnose(case_of(layers, rows(POINTS, CLASSES))).findings[0]
     assert (found.code, found.severity, found.place) == ("wrong-gradient", "severe", "layer 3 (dense 8)")
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pytest
 
 import thalweg
-from thalweg.cli import main
-from thalweg.spec import read_spec
-from thalweg.trainer import run_spec
+from thalweg.cli.shell import main
+from thalweg.runs.train import run_spec
+from thalweg.spec.toml import read_spec
 
 LAYERS = 'network.layers=["dense 8", "tanh", "dense 1", "softmax"]'
 SINGLE = ["--set", LAYERS, "--epochs", "60"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from thalweg.doctor.live import Watch, at_once, in_words
-from thalweg.spec import Spec, completed
-from thalweg.trainer import Probed, run_spec
+from thalweg.runs.train import Probed, run_spec
+from thalweg.spec.complete import completed
+from thalweg.spec.spec import Spec
 
 LAYERS = ("1: dense 4", "2: relu", "3: residual (relu)", "3.1: relu", "4: dense 2")
 

@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-
 from sweeps import ARMS, SEEDS, Shell, contents, marked, tables, trials_in, wait_for, write_tables
-from thalweg.errors import InputError
-from thalweg.experiments import compare
+
+from thalweg.core.errors import InputError
+from thalweg.experiments.compare import compare
 
 # Where Ray's own files are read for the first time, its server for a client needs more than the 30 s it gives itself.
 RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120"}
@@ -125,7 +125,7 @@ def test_nobody_there_is_told(tmp_path):
 
 
 def test_somebody_else_there_is_told(monkeypatch):
-    monkeypatch.setattr("thalweg.experiments.execution.CLUSTER_SECONDS", 1.0)
+    monkeypatch.setattr("thalweg.experiments.runner.CLUSTER_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()
         with pytest.raises(InputError, match=f"cluster: {host}:{port} answers, and not as a dask cluster"):

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import polars
 import pytest
+from hand_made import TEST, comparison, named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hand_made import TEST, comparison, named
-from thalweg.experiments import Experiment
 from thalweg.experiments.comparison import paired
+from thalweg.experiments.experiment import Experiment
 
 NAN = math.nan
 
@@ -241,7 +241,7 @@ def test_the_table_is_read_back_from_parquet_and_csv(tmp_path: Path):
 def test_a_folder_holds_the_experiment_and_the_best_spec(tmp_path: Path):
     import tomllib
 
-    from thalweg.spec import read_spec
+    from thalweg.spec.toml import read_spec
 
     found = comparison({"A": [0.5, 0.5], "B": [0.7, 0.8]}, baseline="B")
     found.save(tmp_path)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tomli_w
 
-from thalweg.errors import InputError
-from thalweg.experiments import Experiment
-from thalweg.spec import Spec, to_toml
-from thalweg.trainer import run_on
+from thalweg.core.errors import InputError
+from thalweg.experiments.experiment import Experiment
+from thalweg.runs.train import run_on
+from thalweg.spec.spec import Spec
+from thalweg.spec.toml import to_toml
 
 BASE = {
     "data": {"source": {"kind": "rings", "samples": 60}, "validation": 0.25},

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from thalweg.experiments import Comparison, Experiment, run_experiment
-from thalweg.experiments.comparison import paired
+from thalweg.experiments.compare import run_experiment
+from thalweg.experiments.comparison import Comparison, paired
+from thalweg.experiments.experiment import Experiment
 from thalweg.experiments.shipped import read_experiment, shipped
-from thalweg.spec import set_value
+from thalweg.spec.toml import set_value
 
 # What the finding is: the first arm of each pair is better than the second, by an interval that leaves out 0.
 BETTER = {

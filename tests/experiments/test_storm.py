@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from sweeps import ARMS, SEEDS, TABLES, contents, trials_in
-from thalweg.experiments import compare
+
+from thalweg.experiments.compare import compare
 
 # A process that has no threads, and has not imported JAX, forks sweeps and kills: kill -9 at a worker or at the sweep
 # itself, at random moments, from the start of a worker to the end of the sweep. What was killed by itself goes on.
@@ -21,7 +21,8 @@ sys.path.append(sys.argv[1])
 import polars, pydantic, sklearn.datasets
 import joblib.externals.loky
 from sweeps import TABLES, command_of, marked, stamps, trials_in, wait_for
-from thalweg.experiments import Experiment, run_experiment
+from thalweg.experiments.experiment import Experiment
+from thalweg.experiments.compare import run_experiment
 
 root, sweeps, rng = Path(sys.argv[2]), int(sys.argv[3]), random.Random(int(sys.argv[4]))
 assert "jax" not in sys.modules
@@ -108,7 +109,7 @@ print(json.dumps(counts))
 
 def storm(folder, sweeps, seed):
     done = subprocess.run(
-        [sys.executable, "-c", KILLER, str(Path(__file__).parents[1]), str(folder), str(sweeps), str(seed)],
+        [sys.executable, "-c", KILLER, str(Path(__file__).parents[1] / "support"), str(folder), str(sweeps), str(seed)],
         **{"capture_output": True, "text": True},
     )
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thalweg.errors import InputError
+from thalweg.core.errors import InputError
 from thalweg.experiments.variation import Integers, LogUniform, Uniform, variation_of
 
 RATE = "optimizer.learning_rate"

@@ -49,10 +49,10 @@ def arena(
     thalweg arena rosenbrock --noise 1 --out race.html
     thalweg arena --formula "x^2 + 10*y^2 + sin(3*x)" --reach 4
     """
-    from ..contest import arena as race
-    from ..display import working
-    from ..errors import InputError
-    from ..worksheet import form_of
+    from ..core.errors import InputError
+    from ..core.progress import working
+    from ..insight.optimizer_race import arena as race
+    from ..pages.forms import form_of
 
     if landscape is None and formula is None:
         if out or form:
@@ -64,14 +64,14 @@ def arena(
     rules = [name for name in optimizers.split(",") if name.strip()]
     with working(quiet) as watch:
         found = race(ground, rules, starts, steps, budget, seed, noise, distance, watch=watch)
-        sheet = found.worksheet()
+        sheet = found.page()
     hand_over(sheet, wanted, out)
 
 
 def _ground(landscape: str | None, formula: str | None, reach: float | None) -> Any:
     """The landscape that was named, or the one of the formula."""
-    from ..errors import InputError
-    from ..landscapes import Formula, Landscape
+    from ..core.errors import InputError
+    from ..insight.test_functions import Formula, Landscape
 
     if landscape is not None and formula is not None:
         raise InputError("arena", f"expected a landscape or --formula, received both: {landscape!r} and {formula!r}")
@@ -85,7 +85,7 @@ def _ground(landscape: str | None, formula: str | None, reach: float | None) -> 
 
 
 def _list_landscapes(json: bool) -> None:
-    from ..landscapes import Formula, Landscape
+    from ..insight.test_functions import Formula, Landscape
 
     kinds = {name: kind for name, kind in Landscape.kinds.items() if issubclass(kind, Landscape)}
     named = {name: kind.about for name, kind in kinds.items() if kind is not Formula}

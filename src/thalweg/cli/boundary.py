@@ -52,21 +52,21 @@ def boundary(
     thalweg boundary flowers --features "petal length" "petal width" --at "sepal length=6"
     thalweg boundary runs/digits-20260102-101500 --no-frames --json
     """
-    from ..decision import boundary as seen_on_plane
-    from ..display import working
-    from ..worksheet import form_of
+    from ..core.progress import working
+    from ..insight.decision_boundary import boundary as seen_on_plane
+    from ..pages.forms import form_of
 
     wanted = form_of(out, "json" if json else form)
     changes = changes_of(data, target, data_dir, None, None, None, None)
     source = run_or_spec("boundary", spec, data, changes, settings or [])
     held = dict(map(_held, at or []))
     with working(quiet) as watch:
-        sheet = seen_on_plane(source, features, held, frames=frames, watch=watch).worksheet()
+        sheet = seen_on_plane(source, features, held, frames=frames, watch=watch).page()
     hand_over(sheet, wanted, out)
 
 
 def _held(text: str) -> tuple[str, float]:
-    from ..errors import InputError
+    from ..core.errors import InputError
 
     name, _, value = text.rpartition("=")
     try:

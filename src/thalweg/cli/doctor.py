@@ -74,9 +74,9 @@ def doctor(
     thalweg doctor examples/rings.toml --set optimizer.learning_rate=10
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
     """
-    from ..files import commit
-    from ..folders import data_in_words
-    from ..worksheet import FORMS, form_of
+    from ..core.files import commit
+    from ..pages.forms import FORMS, form_of
+    from ..spec.spec import data_in_words
 
     form = form_of(page)
     _check_options(prove, seeds, minutes, jobs)
@@ -86,7 +86,7 @@ def doctor(
     found = run.diagnose()
     name = Path(spec).name if spec else data_in_words(run.spec)
     command = _command(source, spec, data, changes, settings or [], found.remedies)
-    sheet = found.worksheet(f"Diagnosis of {name}", command)
+    sheet = found.page(f"Diagnosis of {name}", command)
     result = {"folder": run.folder and str(run.folder), **found.describe()}
     shown = not json and page is None
     if shown:
@@ -98,7 +98,7 @@ def doctor(
         proof = _proof(run, found.remedies, seeds, minutes, jobs, folder, quiet)
         repaired = _written(proof, Path(name).stem)
         result |= {"proof": proof.describe(), "repaired": repaired and str(repaired)}
-        sheet = dataclasses.replace(sheet, blocks=(*sheet.blocks, *proof.worksheet().blocks))
+        sheet = dataclasses.replace(sheet, blocks=(*sheet.blocks, *proof.page().blocks))
         if shown:
             print()
             _show(proof.summary())
@@ -116,8 +116,8 @@ def doctor(
 
 def _check_options(prove: bool, seeds: int | None, minutes: float | None, jobs: int | None) -> None:
     """What is wrong with them is told before anything is trained."""
-    from ..errors import InputError
-    from ..proof import check_bounds
+    from ..core.errors import InputError
+    from ..experiments.remedy_trials.search import check_bounds
 
     options = {"--seeds": seeds, "--minutes": minutes, "--jobs": jobs}
     given = [name for name, value in options.items() if value is not None]
@@ -129,17 +129,18 @@ def _check_options(prove: bool, seeds: int | None, minutes: float | None, jobs: 
 def _show(sheet: Any) -> None:
     from rich.console import Console
 
-    from ..worksheet import show
+    from ..pages.text import show
 
     show(sheet, Console())
 
 
 def _examined(source: Any, out: Path | None, prove: bool, quiet: bool) -> Any:
     """The run of a folder as it is, or what a spec is trained to, seen by probes; with `out` it is kept there."""
-    from ..display import loading, shown
-    from ..errors import InputError
-    from ..runs import load
-    from ..trainer import run_spec
+    from ..core.errors import InputError
+    from ..core.progress import loading
+    from ..runs.display import shown
+    from ..runs.load import load
+    from ..runs.train import run_spec
 
     if isinstance(source, str):
         if out is not None and not prove:
@@ -163,8 +164,8 @@ def _proof(
     quiet: bool,
 ) -> Any:
     """The remedies of a run, tried; its trials are kept in the folder, where there is one."""
-    from ..display import loading, working
-    from ..proof import prove
+    from ..core.progress import loading, working
+    from ..experiments.remedy_trials.search import prove
 
     with working(quiet) as watch:
         return prove(
@@ -182,8 +183,8 @@ def _proof(
 
 def _written(proof: Any, name: str) -> Path | None:
     """The file of the repaired spec, in this folder, beside all files that are there; None where nothing helps."""
-    from ..files import commit
-    from ..spec import to_toml
+    from ..core.files import commit
+    from ..spec.toml import to_toml
 
     if proof.repaired is None:
         return None
@@ -195,7 +196,7 @@ def _written(proof: Any, name: str) -> Path | None:
 
 def _probed(spec: Any) -> Any:
     """The spec with probes that see no less than the standard ones, as often as it asks for."""
-    from ..probes import Light, Standard
+    from ..parts.settings import Light, Standard
 
     if isinstance(spec.probes, Standard):
         return spec
@@ -215,8 +216,8 @@ def _command(
 
     Nothing where it can not be: remedies change the completed spec, and may name what the given one leaves open.
     """
-    from ..errors import InputError
-    from ..spec import shell_text
+    from ..core.errors import InputError
+    from ..spec.toml import shell_text
 
     trained = str(Path(source) / "spec.toml") if isinstance(source, str) else spec
     given = [*(f"{path}={shell_text(value)}" for path, value in changes), *settings]

@@ -44,10 +44,11 @@ def experiment(
     thalweg experiment my-sweep.toml --jobs 8 --out sweeps/first
     thalweg experiment my-sweep.toml --cluster dask://10.0.0.1:8786
     """
-    from ..display import loading, working
-    from ..errors import InputError
-    from ..experiments import Experiment, run_experiment
-    from ..spec import assign, set_value
+    from ..core.errors import InputError
+    from ..core.progress import loading, working
+    from ..experiments.compare import run_experiment
+    from ..experiments.experiment import Experiment
+    from ..spec.toml import assign, set_value
 
     if spec is None:
         _list_shipped()
@@ -98,7 +99,7 @@ def _finished(folder: Path) -> int:
 def _tell(found: Any, folder: Path, json: bool) -> None:
     from rich.console import Console
 
-    from ..worksheet import show
+    from ..pages.text import show
 
     if json:
         print_json(

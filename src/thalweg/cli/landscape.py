@@ -52,9 +52,9 @@ def landscape(
     thalweg landscape runs/digits-20260102-101500 --kind path --out path.html
     thalweg landscape iris --kind line --span 2 --json
     """
-    from ..display import working
-    from ..loss_landscape import landscape as around
-    from ..worksheet import form_of
+    from ..core.progress import working
+    from ..insight.loss_landscape import landscape as around
+    from ..pages.forms import form_of
 
     wanted = form_of(out, "json" if json else form)
     changes = changes_of(data, target, data_dir, None, None, None, None)
@@ -62,5 +62,5 @@ def landscape(
     chosen: Any = kind
     with working(quiet) as watch:
         found = around(source, chosen, points=points, span=span, samples=samples, seed=seed, watch=watch)
-        sheet = found.worksheet()
+        sheet = found.page()
     hand_over(sheet, wanted, out)

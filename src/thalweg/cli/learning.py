@@ -50,9 +50,9 @@ def explain(
     thalweg explain digits --step 100 --sample 0 --check
     thalweg explain runs/digits-20260102-101500 --step 5 --out step.html
     """
-    from ..display import working
-    from ..explanation import explain as told
-    from ..worksheet import form_of
+    from ..core.progress import working
+    from ..insight.explain import explain as told
+    from ..pages.forms import form_of
 
     wanted = form_of(out, "json" if json else form)
     changes = changes_of(data, target, data_dir, None, seed, None, None)
@@ -82,15 +82,15 @@ def gradient_flow(
     thalweg gradient-flow deep-plain
     thalweg gradient-flow digits --set network.init=glorot_normal --seeds 50 --out flow.html
     """
-    from ..display import working
-    from ..propagation import gradient_flow as measured
-    from ..worksheet import form_of
+    from ..core.progress import working
+    from ..insight.gradient_flow import gradient_flow as measured
+    from ..pages.forms import form_of
 
     wanted = form_of(out, "json" if json else form)
     changes = changes_of(data, target, data_dir, None, seed, None, None)
     described = _spec_or_run("gradient-flow", spec, data, changes, settings)
     with working(quiet) as watch:
-        sheet = measured(described, seeds, rows, watch).worksheet()
+        sheet = measured(described, seeds, rows, watch).page()
     hand_over(sheet, wanted, out)
 
 
@@ -123,10 +123,10 @@ def lesson(
     thalweg lesson vanishing --quick --out vanishing.html
     thalweg lesson --all --out site
     """
-    from ..display import working
-    from ..lessons.shelf import lesson as lesson_of
-    from ..lessons.shelf import settings_of
-    from ..worksheet import form_of
+    from ..core.progress import working
+    from ..learn.lessons.catalogue import lesson as lesson_of
+    from ..learn.lessons.catalogue import settings_of
+    from ..pages.forms import form_of
 
     if every:
         _write_lessons(name, settings, quick, out, form, json, quiet)
@@ -137,7 +137,7 @@ def lesson(
     wanted = form_of(out, "json" if json else form)
     chosen = lesson_of(name, settings_of(settings or []), quick)
     with working(quiet) as watch:
-        sheet = chosen.sheet(watch)
+        sheet = chosen.page(watch)
     hand_over(sheet, wanted, out)
 
 
@@ -150,10 +150,10 @@ def _write_lessons(
     json: bool,
     quiet: bool,
 ) -> None:
-    from ..display import working
-    from ..errors import InputError
-    from ..files import commit
-    from ..lessons.shelf import INDEX, site
+    from ..core.errors import InputError
+    from ..core.files import commit
+    from ..core.progress import working
+    from ..learn.lessons.catalogue import INDEX, site
 
     if name is not None or settings:
         raise InputError("--all", "writes every lesson as it is, and takes no name and no --set")
@@ -174,8 +174,8 @@ def _write_lessons(
 
 
 def _list_lessons(settings: list[str] | None, out: Path | None, form: str | None, json: bool) -> None:
-    from ..errors import InputError
-    from ..lessons.shelf import chapters
+    from ..core.errors import InputError
+    from ..learn.lessons.catalogue import chapters
 
     if settings or out or form:
         raise InputError("lesson", "expected the name of a lesson; `thalweg lesson` lists them")
@@ -224,9 +224,10 @@ def exercise(
     thalweg exercise identity-mse --answer a=0.5 --answer "b=y - t"
     thalweg exercise two-layer-gradients --seed 7 --solution
     """
-    from ..errors import InputError
-    from ..exercises import EXERCISES, Exercise
-    from ..worksheet import form_of
+    from ..core.errors import InputError
+    from ..learn.exercises import EXERCISES
+    from ..learn.exercises.exercise import Exercise
+    from ..pages.forms import form_of
 
     if name is None:
         if answers or solution or out or form:
@@ -240,14 +241,14 @@ def exercise(
         _check_answers(chosen, _lettered(answers), solution, json)
         return
     wanted = form_of(out, "json" if json else form)
-    hand_over(chosen.sheet(solved=solution), wanted, out)
+    hand_over(chosen.page(solved=solution), wanted, out)
     if not solution and out is None and wanted == "text" and sys.stdin.isatty() and sys.stdout.isatty():
         _ask(chosen)
 
 
 def _lettered(answers: list[str]) -> dict[str, str]:
     """Answers as the shell writes them, `a=0.5`, by their letters."""
-    from ..errors import InputError
+    from ..core.errors import InputError
 
     found: dict[str, str] = {}
     for answer in answers:
@@ -261,7 +262,7 @@ def _lettered(answers: list[str]) -> dict[str, str]:
 
 
 def _check_answers(chosen: Any, answers: dict[str, str], solution: bool, json: bool) -> None:
-    from ..worksheet import as_json
+    from ..pages.json import as_json
 
     verdicts = chosen.check(answers)
     right = all(verdict.right for verdict in verdicts.values())
@@ -269,13 +270,13 @@ def _check_answers(chosen: Any, answers: dict[str, str], solution: bool, json: b
         from json import loads
 
         told = {letter: {"answer": answers[letter], **verdicts[letter]._asdict()} for letter in verdicts}
-        worked = {"solution": loads(as_json(chosen.sheet(solved=True)))} if solution else {}
+        worked = {"solution": loads(as_json(chosen.page(solved=True)))} if solution else {}
         print_json({"exercise": chosen.kind, "seed": chosen.seed, "right": right, "answers": told, **worked})
     else:
         for letter, verdict in verdicts.items():
             print(f"({letter}) {_said(verdict)}")
         if solution:
-            hand_over(chosen.sheet(solved=True), "text", None)
+            hand_over(chosen.page(solved=True), "text", None)
     if not right:
         sys.exit(EXIT_WRONG)
 
@@ -286,7 +287,7 @@ def _said(verdict: Any) -> str:
 
 def _ask(chosen: Any) -> None:
     """Ask the parts of an exercise on the terminal, each until it is right or left out; Ctrl-D ends it."""
-    from ..errors import InputError
+    from ..core.errors import InputError
 
     print("\nType each answer; Enter leaves one out, Ctrl-D ends.")
     wrong: set[str] = set()

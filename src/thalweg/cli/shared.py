@@ -63,8 +63,8 @@ def spec_and_name(
     command: str, spec: str | None, data: str | None, changes: list[tuple[str, Any]], settings: list[str]
 ) -> tuple[Any, str]:
     """The spec that a command's arguments describe, and a short name for what comes of it."""
-    from ..errors import InputError
-    from ..spec import assign, read_table, set_value, spec_of
+    from ..core.errors import InputError
+    from ..spec.toml import assign, read_table, set_value, spec_of
 
     if spec is None and data is None:
         raise InputError(
@@ -82,7 +82,7 @@ def run_or_spec(
     command: str, source: str | None, data: str | None, changes: list[tuple[str, Any]], settings: list[str]
 ) -> Any:
     """The folder of a run as it is, or the spec that a command's arguments describe."""
-    from ..errors import InputError
+    from ..core.errors import InputError
 
     if source is None or not (Path(source) / "spec.toml").is_file():
         return spec_and_name(command, source, data, changes, settings)[0]
@@ -100,8 +100,9 @@ def print_json(value: Any) -> None:
 
 def hand_over(sheet: Any, form: str, out: Path | None) -> None:
     """Print a worksheet in that form, or write it to a file and print the file's name."""
-    from ..files import commit
-    from ..worksheet import FORMS, show
+    from ..core.files import commit
+    from ..pages.forms import FORMS
+    from ..pages.text import show
 
     if out is not None:
         commit(out, FORMS[form](sheet).encode())

@@ -41,7 +41,7 @@ for command in (
 
 def main() -> None:
     """Run the shell command: a user's mistake is one message on stderr and exit code 2, never a traceback."""
-    from ..errors import InputError
+    from ..core.errors import InputError
 
     try:
         try:

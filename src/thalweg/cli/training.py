@@ -62,7 +62,7 @@ def train(
     thalweg train mnist --probes standard
     thalweg train --resume runs/digits-20260102-101500
     """
-    from ..errors import InputError
+    from ..core.errors import InputError
 
     changes = changes_of(data, target, data_dir, epochs, seed, engine, device)
     changes += [("probes", probes)] if probes else []
@@ -78,10 +78,11 @@ def train(
 
 
 def _train(spec: Any, name: str, out: Path | None, json: bool, quiet: bool) -> None:
-    from ..display import loading, shown
+    from ..core.progress import loading
     from ..doctor.live import tell
-    from ..folders import new_folder
-    from ..trainer import run_spec
+    from ..runs.display import shown
+    from ..runs.run_folder import new_folder
+    from ..runs.train import run_spec
 
     with shown(quiet) as watch:
         folder, warn = out or new_folder(name), None if quiet else tell
@@ -92,9 +93,10 @@ def _train(spec: Any, name: str, out: Path | None, json: bool, quiet: bool) -> N
 def _resume(
     folder: Path, changes: list[tuple[str, Any]], settings: list[str], accept: bool, json: bool, quiet: bool
 ) -> None:
-    from ..display import loading, shown
+    from ..core.progress import loading
     from ..doctor.live import tell
-    from ..trainer import resume_run
+    from ..runs.display import shown
+    from ..runs.resume import resume_run
 
     with shown(quiet) as watch:
         run = resume_run(
@@ -111,7 +113,7 @@ def _resume(
 
 
 def _told(quiet: bool) -> Any:
-    from ..folders import network_in_words
+    from ..models.summary import network_in_words
 
     def told(spec: Any, split: Any) -> None:
         if quiet:
@@ -202,9 +204,9 @@ def lr_range(
     thalweg lr-range digits
     thalweg lr-range examples/rings.toml --low 1e-4 --steps 400
     """
-    from ..files import commit
-    from ..folders import new_folder
-    from ..lr_range import range_test
+    from ..core.files import commit
+    from ..insight.lr_range import range_test
+    from ..runs.run_folder import new_folder
 
     changes = changes_of(data, target, data_dir, None, seed, engine, device)
     described, name = spec_and_name("lr-range", spec, data, changes, settings or [])
@@ -228,9 +230,10 @@ def predict(
     out: Annotated[Path | None, typer.Option("--out", help="Write to this CSV file instead of stdout.")] = None,
 ) -> None:
     """Predict the rows of a file with a trained network; prints CSV."""
+    from ..core.files import commit
     from ..data import read_table
-    from ..files import commit
-    from ..runs import load, prediction_table
+    from ..runs.load import load
+    from ..runs.predict import prediction_table
 
     content = prediction_table(load(run), read_table(file)).write_csv().encode()
     if out is None:
@@ -245,8 +248,8 @@ def runs(
     json: Json = False,
 ) -> None:
     """List the runs of a folder."""
-    from ..errors import InputError
-    from ..folders import list_runs
+    from ..core.errors import InputError
+    from ..runs.run_folder import list_runs
 
     if not folder.is_dir():
         raise InputError(str(folder), "is no folder of runs; `thalweg train digits` makes the first run in runs/")
@@ -284,12 +287,11 @@ def report(
     thalweg report runs/digits-20260102-101500
     thalweg report runs/digits-20260102-101500 --images pictures --image-format svg
     """
-    from ..display import working
-    from ..errors import InputError
-    from ..figures import save_images
-    from ..files import commit
-    from ..runs import load
-    from ..worksheet import Working
+    from ..core.errors import InputError
+    from ..core.files import commit
+    from ..core.progress import ProgressMessage, working
+    from ..pages.figures import save_images
+    from ..runs.load import load
 
     found, kind = load(run), cast(Any, image_format)
     if images is None:
@@ -300,6 +302,6 @@ def report(
     if out is not None:
         raise InputError("report", "writes the page (--out) or the pictures (--images), not both at once")
     with working(quiet) as watch:
-        watch(Working("drawing"))
+        watch(ProgressMessage("drawing"))
         files = save_images(found.figures(), images, kind)
     print(*files, sep="\n")

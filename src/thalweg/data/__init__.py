@@ -11,13 +11,13 @@ from .dataset import Dataset, Samples, Scale, Task
 from .idx import read_idx
 from .loading import Data, Split, infer_task
 from .mnist import Mnist
-from .orders import Balanced, Buckets, Curriculum, Fixed, InTime, Order, Shuffled, Stratified, Turn
-from .own import Absent, Arrays, IdxFolder, NpyFiles, TableFile
+from .orders import Balanced, Buckets, Curriculum, EpochIndex, Fixed, InTime, Order, Shuffled, Stratified
 from .preprocessing import Preprocessing
 from .source import Source
-from .streaming import Streamed
+from .streaming import RowSource, Streamed
 from .tables import Column, read_table
 from .toy import And, Blobs, Moons, Or, Plane, Rings, Spiral, Wave, Xor
+from .user_data import Absent, Arrays, IdxFolder, NpyFiles, TableFile
 
 __all__ = [
     "Absent",
@@ -33,6 +33,7 @@ __all__ = [
     "Dataset",
     "Diabetes",
     "Digits",
+    "EpochIndex",
     "Fixed",
     "IdxFolder",
     "InTime",
@@ -45,6 +46,7 @@ __all__ = [
     "Plane",
     "Preprocessing",
     "Rings",
+    "RowSource",
     "Samples",
     "Scale",
     "Shuffled",
@@ -55,7 +57,6 @@ __all__ = [
     "Streamed",
     "TableFile",
     "Task",
-    "Turn",
     "Wave",
     "Wine",
     "Xor",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .moments import Moments
 
 if TYPE_CHECKING:

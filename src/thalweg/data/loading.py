@@ -8,15 +8,15 @@ from typing import Any, Literal, Self, cast
 
 import numpy as np
 
-from ..errors import InputError
-from ..noise import generator
-from ..parts import Count, Fraction, Part
+from ..core.errors import InputError
+from ..core.noise import generator
+from ..parts.part import Count, Fraction, Part
 from .dataset import Dataset, Samples, Scale, Task, check_targets
 from .orders import Order, Shuffled
 from .pieces import Aimed, InPieces, aim, piece_bytes
 from .preprocessing import Preprocessing
 from .source import Source
-from .splitting import Rows, split_in_time, split_rows
+from .splitting import RowSplit, split_in_time, split_rows
 from .streaming import Streamed, ToDisk, ToMemory
 
 # What splitting n rows takes at most, for each of them: permutations, and the classes in order.
@@ -183,7 +183,7 @@ def _drawn(raw: Iterable[Aimed], rows: np.ndarray) -> Iterator[tuple[int, Aimed,
 
 def _encoded(
     raw: Iterable[Aimed],
-    rows: Rows,
+    rows: RowSplit,
     preprocessing: Preprocessing,
     y: np.ndarray,
     key: np.ndarray | None,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from ..errors import InputError
-from ..files import cache_folder, commit
+from ..core.errors import InputError
+from ..core.files import cache_folder, commit
 from .dataset import Samples
 from .idx import IdxFiles, find_idx, read_folder
 from .source import Source

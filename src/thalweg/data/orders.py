@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field, PlainValidator
 
-from ..errors import InputError, nearest
-from ..noise import generator
-from ..parts import Count, Part
+from ..core.errors import InputError, nearest
+from ..core.noise import generator
+from ..parts.part import Count, Part
 from .dataset import Dataset, Task, feature_names_of
 from .tables import Column, as_frame, check_columns, is_frame
 
@@ -53,7 +53,7 @@ By = Annotated[str | Callable[[Any, np.ndarray], Any], PlainValidator(_column_or
 """The name of a column, or in Python a function f(x, y) -> (n,) of the rows as the source gives them."""
 
 
-class Turn(NamedTuple):
+class EpochIndex(NamedTuple):
     """Which epoch of which training an order is asked for; `epoch` counts from 0, up to `epochs`.
 
     `part` is the place among the parts of an epoch, where rows are streamed; 0 where all are in memory.
@@ -75,7 +75,7 @@ class Order(Part, ABC, family="order"):
 
     >>> from thalweg.data import Order
     >>> data = Dataset([[0.0], [1.0], [2.0], [3.0]], np.array([0, 0, 1, 1]), "classification")
-    >>> Order.of("stratified").rows(Turn(seed=0, epoch=0, epochs=20, batch_size=2), data).tolist()
+    >>> Order.of("stratified").rows(EpochIndex(seed=0, epoch=0, epochs=20, batch_size=2), data).tolist()
     [2, 1, 0, 3]
     """
 
@@ -90,7 +90,7 @@ class Order(Part, ABC, family="order"):
             raise InputError("order", f"{self.kind} needs classes, and the task is {task}; choose order = 'shuffled'")
 
     @abstractmethod
-    def rows(self, turn: Turn, data: Dataset) -> np.ndarray:
+    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
         """Indices (n,) into the rows of `data`; as many as it has, so that every epoch has as many updates."""
 
     def key(self, x: np.ndarray | polars.DataFrame, y: np.ndarray, names: tuple[str, ...] = ()) -> np.ndarray | None:
@@ -102,11 +102,11 @@ class Order(Part, ABC, family="order"):
 class Shuffled(Order, kind="shuffled"):
     """Every row once, shuffled anew for each epoch.
 
-    >>> Shuffled().rows(Turn(0, 0, 20, 2), Dataset(np.zeros((4, 1)), np.zeros((4, 1)), "regression")).tolist()
+    >>> Shuffled().rows(EpochIndex(0, 0, 20, 2), Dataset(np.zeros((4, 1)), np.zeros((4, 1)), "regression")).tolist()
     [1, 0, 2, 3]
     """
 
-    def rows(self, turn: Turn, data: Dataset) -> np.ndarray:
+    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
         return turn.generator().permutation(len(data))
 
 
@@ -115,11 +115,11 @@ class Fixed(Order, kind="fixed"):
     """Every row once, shuffled once: the same order in each epoch.
 
     >>> data = Dataset(np.zeros((4, 1)), np.zeros((4, 1)), "regression")
-    >>> [Fixed().rows(Turn(0, epoch, 20, 2), data).tolist() for epoch in (0, 1)]
+    >>> [Fixed().rows(EpochIndex(0, epoch, 20, 2), data).tolist() for epoch in (0, 1)]
     [[1, 0, 2, 3], [1, 0, 2, 3]]
     """
 
-    def rows(self, turn: Turn, data: Dataset) -> np.ndarray:
+    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
         return turn._replace(epoch=0).generator().permutation(len(data))
 
 
@@ -185,14 +185,15 @@ class InTime(Keyed, kind="time"):
     """Every row once, in time: as they come, or by the times in the column `by`; nothing is shuffled.
 
     >>> data = Dataset(np.zeros((4, 1)), np.zeros((4, 1)), "regression", key=[2.0, 0.0, 3.0, 1.0])
-    >>> InTime().rows(Turn(0, 0, 20, 2), data).tolist(), InTime(by="day").rows(Turn(0, 0, 20, 2), data).tolist()
+    >>> epoch = EpochIndex(0, 0, 20, 2)
+    >>> InTime().rows(epoch, data).tolist(), InTime(by="day").rows(epoch, data).tolist()
     ([0, 1, 2, 3], [1, 3, 0, 2])
     """
 
     by: By | None = None
     in_time: ClassVar[bool] = True
 
-    def rows(self, turn: Turn, data: Dataset) -> np.ndarray:
+    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
         return np.arange(len(data)) if self.by is None else np.argsort(self.keys_of(data), kind="stable")
 
 
@@ -206,13 +207,13 @@ class Stratified(Order, kind="stratified"):
     Source: systematic sampling, Madow & Madow 1944, "On the Theory of Systematic Sampling, I".
 
     >>> data = Dataset(np.zeros((9, 1)), np.array([0, 0, 0, 1, 1, 1, 1, 1, 1]), "classification")
-    >>> data.y[Stratified().rows(Turn(0, 0, 20, 3), data)].reshape(3, 3).sum(axis=1).tolist()
+    >>> data.y[Stratified().rows(EpochIndex(0, 0, 20, 3), data)].reshape(3, 3).sum(axis=1).tolist()
     [2, 2, 2]
     """
 
     needs_classes: ClassVar[bool] = True
 
-    def rows(self, turn: Turn, data: Dataset) -> np.ndarray:
+    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
         rng = turn.generator()
         return _dealt(np.concatenate([rng.permutation(rows) for rows in _classes(self, data)]), turn.batch_size, rng)
 
@@ -225,13 +226,13 @@ class Balanced(Order, kind="balanced"):
     class have come; large classes show other rows in each epoch. Raises InputError if the targets are no classes.
 
     >>> data = Dataset(np.zeros((9, 1)), np.array([0, 1, 1, 1, 1, 1, 1, 1, 1]), "classification")
-    >>> data.y[Balanced().rows(Turn(0, 0, 20, 4), data)].tolist()
+    >>> data.y[Balanced().rows(EpochIndex(0, 0, 20, 4), data)].tolist()
     [1, 0, 1, 0, 0, 1, 1, 0, 1]
     """
 
     needs_classes: ClassVar[bool] = True
 
-    def rows(self, turn: Turn, data: Dataset) -> np.ndarray:
+    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
         rng = turn.generator()
         classes = _classes(self, data)
         # The classes stand in random order, so that not always the same ones have the draw that is left over.
@@ -251,13 +252,13 @@ class Buckets(Keyed, kind="buckets"):
     Source: Khomenko et al. 2016, "Accelerating recurrent neural network training using sequence bucketing".
 
     >>> data = Dataset(np.zeros((6, 1)), np.zeros((6, 1)), "regression", key=[1.0, 9.0, 2.0, 8.0, 1.0, 9.0])
-    >>> data.key[Buckets(by="length").rows(Turn(0, 0, 20, 3), data)].tolist()
+    >>> data.key[Buckets(by="length").rows(EpochIndex(0, 0, 20, 3), data)].tolist()
     [2.0, 1.0, 1.0, 9.0, 8.0, 9.0]
     """
 
     by: By
 
-    def rows(self, turn: Turn, data: Dataset) -> np.ndarray:
+    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
         rng = turn.generator()
         size, n = turn.batch_size, len(data)
         places = np.empty(n)
@@ -280,7 +281,7 @@ class Curriculum(Keyed, kind="curriculum"):
     Source: Bengio et al. 2009, "Curriculum Learning".
 
     >>> data = Dataset(np.zeros((4, 1)), np.zeros((4, 1)), "regression", key=[4.0, 3.0, 2.0, 1.0])
-    >>> [Curriculum(by="noise").rows(Turn(0, epoch, 4, 2), data).tolist() for epoch in range(4)]
+    >>> [Curriculum(by="noise").rows(EpochIndex(0, epoch, 4, 2), data).tolist() for epoch in range(4)]
     [[3, 3, 3, 3], [2, 3, 2, 3], [1, 3, 2, 1], [2, 1, 3, 0]]
     """
 
@@ -288,7 +289,7 @@ class Curriculum(Keyed, kind="curriculum"):
     stages: Count = 4
     start: Share = 0.25
 
-    def rows(self, turn: Turn, data: Dataset) -> np.ndarray:
+    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
         stages = min(self.stages, turn.epochs)
         later = stages - 1 - turn.epoch * stages // turn.epochs
         share = 1 - (1 - self.start) * later / max(stages - 1, 1)

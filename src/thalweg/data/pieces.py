@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError, Problem, nearest
+from ..core.errors import InputError, Problem, nearest
 from .dataset import Samples, as_matrix
 from .tables import check_file, faults_of, separator_of, take_target
 

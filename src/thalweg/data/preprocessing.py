@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .dataset import Dataset, Scale, Task, as_matrix, as_targets, check_finite, check_targets, feature_names_of
 from .moments import Extent, Moments
 from .tables import Column, Shown, as_frame, check_columns, check_table, fit_columns, is_frame

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from ..errors import InputError
-from ..parts import Part
+from ..core.errors import InputError
+from ..parts.part import Part
 from .dataset import Samples
 from .pieces import Pieces
 from .tables import SUFFIXES

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 
-class Rows(NamedTuple):
+class RowSplit(NamedTuple):
     """Indices of rows, each in ascending order; no row is in two parts."""
 
     train: np.ndarray
@@ -19,7 +19,7 @@ class Rows(NamedTuple):
 
 def split_rows(
     rng: np.random.Generator, rows: int, validation: float, test: float, labels: np.ndarray | None = None
-) -> Rows:
+) -> RowSplit:
     """Draw the test rows, a share `test` of all, then the validation rows, a share `validation` of the rest.
 
     With `labels` (n,) each class is split by the same shares. Raises InputError if no row is left to train on, or if a
@@ -33,10 +33,10 @@ def split_rows(
     groups = [rng.permutation(group) for group in groups]
     test_rows, groups = _draw(groups, tested, keep=1 + (validated > 0))
     validation_rows, groups = _draw(groups, validated, keep=1)
-    return Rows(_join(groups), validation_rows, test_rows)
+    return RowSplit(_join(groups), validation_rows, test_rows)
 
 
-def split_in_time(rows: int, validation: float, test: float, times: np.ndarray | None = None) -> Rows:
+def split_in_time(rows: int, validation: float, test: float, times: np.ndarray | None = None) -> RowSplit:
     """The last rows test, those before them validate, the first train; `times` (n,), if given, say which are the last.
 
     Raises InputError if no row is left to train on.
@@ -47,7 +47,7 @@ def split_in_time(rows: int, validation: float, test: float, times: np.ndarray |
     tested, validated = _sizes(rows, validation, test)
     sequence = np.arange(rows) if times is None else np.argsort(times, kind="stable")
     first = rows - tested - validated
-    return Rows(*(np.sort(part) for part in np.split(sequence, [first, first + validated])))
+    return RowSplit(*(np.sort(part) for part in np.split(sequence, [first, first + validated])))
 
 
 def _sizes(rows: int, validation: float, test: float) -> tuple[int, int]:

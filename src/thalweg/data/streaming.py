@@ -13,12 +13,12 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from ..errors import InputError
-from ..files import cache_folder
-from ..noise import generator
+from ..core.errors import InputError
+from ..core.files import cache_folder
+from ..core.noise import generator
 from .dataset import Dataset, Task
 from .moments import Moments
-from .orders import Fixed, Order, Turn
+from .orders import EpochIndex, Fixed, Order
 
 # Parts that may be in memory at one time: in training one on the device, one placed beside it (there and as it was
 # read) and one that is being read; three more while held-out rows are measured; and one for all that is small.
@@ -121,7 +121,7 @@ class Streamed:
         pieces = [[(start, min(start + size, self.rows))] for start in range(0, self.rows, size)]
         yield from _ahead(self._part, pieces)
 
-    def epoch(self, order: Order, turn: Turn) -> Iterator[tuple[Dataset, np.ndarray]]:
+    def epoch(self, order: Order, turn: EpochIndex) -> Iterator[tuple[Dataset, np.ndarray]]:
         """The parts of an epoch, each with the order of its rows (n,); every row is in one of them.
 
         Blocks of rows that lie together on the disk are met in random order, and are cut into parts of
@@ -141,7 +141,7 @@ class Streamed:
     def _row_bytes(self) -> int:
         return sum(column.row_bytes for column in self.columns.values())
 
-    def _blocks(self, order: Order, turn: Turn) -> Iterator[Piece]:
+    def _blocks(self, order: Order, turn: EpochIndex) -> Iterator[Piece]:
         size = max(1, min(_BLOCK_BYTES, self.memory // _LIVE // _BLOCKS_A_PART) // self._row_bytes)
         blocks: Any = range(-(-self.rows // size))
         if not order.in_time:
@@ -152,6 +152,9 @@ class Streamed:
     def _part(self, pieces: list[Piece]) -> Dataset:
         columns = {name: column.read(pieces) for name, column in self.columns.items()}
         return Dataset.checked(**columns, task=self.task, target_names=self.target_names, image_shape=self.image_shape)
+
+
+RowSource = Dataset | Streamed
 
 
 def _cut(blocks: Iterable[Piece], size: int) -> list[list[Piece]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError, Problem, nearest
+from ..core.errors import InputError, Problem, nearest
 from .moments import Extent, Moments
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from ..noise import generator
-from ..parts import Count, NonNegative, Positive
+from ..core.noise import generator
+from ..parts.part import Count, NonNegative, Positive
 from .dataset import Samples
 from .source import Source
 

@@ -6,9 +6,10 @@ import math
 import shlex
 from collections.abc import Iterable, Sequence
 
-from ..figures.record import is_share, measure_name
-from ..spec import shell_text, toml_value
-from ..worksheet import Block, Claim, Heading, Table, Text, Try, Worksheet
+from ..pages.blocks import Block, Check, Heading, Page, Suggestion, Table, Text
+from ..pages.figures import measure_name
+from ..pages.figures.record import is_share
+from ..spec.toml import shell_text, toml_value
 from .findings import Cause, Diagnosis, Finding, Learned, Remedy
 
 _COLUMNS = ("finding", "place", "measured", "normal here")
@@ -27,7 +28,7 @@ def verdict(found: Diagnosis) -> str:
     return f"Root cause: {root.code} at {root.place}. {root.sentence}"
 
 
-def worksheet_of(found: Diagnosis, title: str = "Diagnosis", command: str = "") -> Worksheet:
+def worksheet_of(found: Diagnosis, title: str = "Diagnosis", command: str = "") -> Page:
     """The diagnosis as a worksheet. With `command`, which trains the network, a remedy is told as a command too.
 
     >>> worksheet_of(Diagnosis(None, (), (), ("the loss began at 0.70, log 2 is 0.69",))).blocks[-1].says
@@ -44,13 +45,13 @@ def worksheet_of(found: Diagnosis, title: str = "Diagnosis", command: str = "") 
         blocks += _evidence(own, command)
         told += [own.finding, *own.explains]
     if found.healthy and found.evidence:
-        blocks += [Heading("What speaks for health"), *(Claim(words, measured=True) for words in found.evidence)]
+        blocks += [Heading("What speaks for health"), *(Check(words, measured=True) for words in found.evidence)]
     if notes := [finding for finding in found.findings if finding not in told]:
         caption = "Noted beside, and no sign of illness by itself" if _are_notes(notes) else "Found beside"
         blocks += [Heading("Further notes"), _table(caption, notes)]
     if found.remarks:
         blocks += [Heading("What was not looked at"), *map(Text, found.remarks)]
-    return Worksheet(title, tuple(blocks), verdict(found))
+    return Page(title, tuple(blocks), verdict(found))
 
 
 def health_of(found: Diagnosis) -> tuple[Block, ...]:
@@ -106,7 +107,7 @@ def _evidence(cause: Cause, command: str) -> list[Block]:
     caption = f"The evidence, seen {finding.stage}"
     if explained:
         caption += f", and {_counted(len(explained), 'finding')} that it explains"
-    remedies = [Try(remedy.label, _as_command(remedy, command)) for remedy in finding.remedies]
+    remedies = [Suggestion(remedy.label, _as_command(remedy, command)) for remedy in finding.remedies]
     return [_table(caption, [finding, *explained]), *remedies]
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..layers import Dense, Dropout, Exponential, ReLU, Sigmoid, Sign, Softmax, Softplus, Step, Tanh
+from ..parts.layers import Dense, Dropout, Exponential, ReLU, Sigmoid, Sign, Softmax, Softplus, Step, Tanh
 from . import remedies
-from .case import LEAST, Case
+from .case import Case
 from .findings import Finding, Severity, Stage
+from .material import LEAST
 from .normal import normal
 
 _STAGE: Stage = "before training"

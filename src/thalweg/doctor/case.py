@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import arrays_of, map_arrays
-from ..curvature import curvature
-from ..engines import make_engine
-from ..layers import Dense
-from ..noise import generator, noise_key
-from ..optimizers import SGD, Momentum
-from ..parts import Optimizer
-from ..step import Batch, Plan, State
-from ..training import scores_for
+from ..core.arrays import arrays_of
+from ..core.noise import generator, noise_key
+from ..engine.engine import make_engine
+from ..engine.step import Batch, Plan, State
+from ..parts.layers import Dense
+from ..parts.optimizers import SGD, Momentum
+from ..parts.part import Optimizer
+from ..probes.curvature import curvature_at
+from ..training.evaluate import scores_for
 from .material import LEARNED, LEAST, Look, Material, is_activation
 
 __all__ = ["LEARNED", "LEAST", "MOST_PARAMETERS", "Case", "Look", "is_activation"]
@@ -194,20 +194,11 @@ class Case(Material):
         return Batch(self.x[rows], y[rows], np.ones(len(rows)))
 
     def _largest_curvature(self) -> float:
-        sizes = [np.size(array) for _, array in arrays_of(self.begun.params)]
         eager = make_engine("eager", "float64")
         rows = generator(3, "doctor").permutation(len(self.x))[:_CURVATURE_ROWS]
         plan, state = self.plan(SGD(0.0))
         state, batch = eager.place((state, self.batch(rows)))
-        every = np.arange(len(rows))[None]
-
-        def product(direction: np.ndarray) -> np.ndarray:
-            pieces = iter(np.split(direction, np.cumsum(sizes)[:-1]))
-            along = map_arrays(lambda p: next(pieces).reshape(p.shape), state.params)
-            found = eager.hessian_product(plan, state, batch, every, along)
-            return np.concatenate([np.asarray(array).reshape(-1) for _, array in arrays_of(found)])
-
-        return float(curvature(product, sum(sizes), generator(3, "doctor")).largest)
+        return curvature_at(eager, plan, state, batch, np.arange(len(rows))[None], generator(3, "doctor")).largest
 
     # The training -----------------------------------------------------------------------------------------------------
 

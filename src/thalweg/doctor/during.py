@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from . import remedies
-from .case import LEAST, Case
+from .case import Case
 from .findings import Finding, Remedy, Stage
+from .material import LEAST
 from .normal import normal
 from .start import ALIVE, against_death, against_growth, against_vanishing, dead_in_words, explodes
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from ..worksheet import Worksheet
+    from ..pages.blocks import Page
 
 Stage = Literal["before training", "at the start", "during training"]
 Severity = Literal["note", "warning", "severe"]
@@ -108,7 +108,7 @@ class Diagnosis:
         found = {remedy.label: remedy for finding in findings for remedy in finding.remedies}
         return tuple(found.values())
 
-    def worksheet(self, title: str = "Diagnosis", command: str = "") -> Worksheet:
+    def page(self, title: str = "Diagnosis", command: str = "") -> Page:
         """The same told: the verdict, the causes with their evidence, what to do, the notes.
 
         With `command`, one of the shell that trains the network, each remedy is told as a command too.
@@ -118,7 +118,7 @@ class Diagnosis:
         return worksheet_of(self, title, command)
 
     def _repr_html_(self) -> str:
-        return self.worksheet()._repr_html_()
+        return self.page()._repr_html_()
 
     def describe(self) -> dict[str, Any]:
         """Itself as JSON holds it."""

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..display import said
-from ..probes import Record
+from ..core.progress import said
+from ..probes.records import Record
 from .before import CHECKS
 from .case import Case
 from .findings import Finding

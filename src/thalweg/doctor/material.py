@@ -10,16 +10,16 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ..arrays import Tree
+from ..core.arrays import Tree
+from ..core.noise import generator
 from ..data import Dataset, Split
-from ..inspection import inspect
-from ..layers import Activation, Dense, Identity, Sigmoid, Softmax, Tanh
-from ..network import Network
-from ..noise import generator
-from ..parts import Layer
-from ..probes import Observations
-from ..spec import WholeSpec
-from ..step import Trace
+from ..engine.step import Trace
+from ..models.network import Network
+from ..parts.layers import Activation, Dense, Identity, Sigmoid, Softmax, Tanh
+from ..parts.part import Layer
+from ..probes.records import Observations
+from ..spec.spec import WholeSpec
+from ..training.inspect import inspect
 from .findings import Learned, Severity
 
 # So many rows are looked at; of a step at the start, and at the end, fewer.
@@ -276,7 +276,7 @@ def _looked(network: Network, seen: Trace, probabilities: Any) -> Look:
     for index in acts:
         layer, z, y = layers[index], inputs[index], seen.outputs[index]
         assert isinstance(layer, Activation)
-        slope = np.asarray(layer.slope(z, y))
+        slope = np.asarray(layer.derivative(z, y))
         dead.append(float(np.mean(~np.any(slope != 0, axis=0))))
         saturated.append(_saturated(layer, slope))
     logits = np.asarray(seen.outputs[-1])

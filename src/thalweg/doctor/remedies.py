@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..layers import Activation, Dense, Dropout, Softmax
-from ..network import default_initializer
-from ..parts import Layer
-from .case import Case, is_activation
+from ..models.network import default_initializer
+from ..parts.layers import Activation, Dense, Dropout, Softmax
+from ..parts.part import Layer
+from .case import Case
 from .findings import Remedy
+from .material import is_activation
 
 _REGRESSION_LOSSES = ("mean_squared_error", "half_mean_squared_error", "mean_absolute_error", "huber", "squared_error")
 

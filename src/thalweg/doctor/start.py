@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Tree, arrays_of, map_arrays
-from ..engines import make_engine
-from ..inspection import inspect
-from ..layers import Dropout, GaussianNoise
-from ..noise import generator
-from ..optimizers import Adam
-from ..step import Trace, make_step
+from ..core.arrays import Tree, arrays_of, map_arrays
+from ..core.noise import generator
+from ..engine.engine import make_engine
+from ..engine.step import Trace, make_step
+from ..parts.layers import Dropout, GaussianNoise
+from ..parts.optimizers import Adam
+from ..training.inspect import inspect
 from . import remedies
-from .case import MOST_PARAMETERS, Case, Look
+from .case import MOST_PARAMETERS, Case
 from .findings import Finding, Remedy, Stage
+from .material import Look
 from .normal import normal
 
 _STAGE: Stage = "at the start"

@@ -1,7 +1,7 @@
 """Controlled experiments: a spec with variations and seeds -> trials -> a comparison."""
 
+from .compare import compare, run_experiment
 from .comparison import ArmResult, Comparison
-from .conduct import compare, run_experiment
 from .experiment import Compare, Experiment, Seeds
 from .variation import Arm, Axis, Range
 

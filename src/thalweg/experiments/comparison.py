@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError
-from ..files import commit
-from ..intervals import Difference, bootstrap
-from ..probes import LARGER_IS_BETTER
-from ..spec import WholeSpec, to_toml
-from ..worksheet import Worksheet, as_html
+from ..core.errors import InputError
+from ..core.files import commit
+from ..core.intervals import Difference, bootstrap
+from ..pages.blocks import Page
+from ..pages.html import as_html
+from ..parts.metrics import LARGER_IS_BETTER
+from ..spec.spec import WholeSpec
+from ..spec.toml import to_toml
 from .experiment import Experiment, Trial
 from .results import Result
 
@@ -220,34 +222,34 @@ class Comparison:
         parts = [result.measures["test"] for result in results if "test" in result.measures and not result.diverged]
         return {name: np.array([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
-    def worksheet(self) -> Worksheet:
+    def page(self) -> Page:
         """The comparison as a page of text, tables and charts."""
-        from .account import worksheet_of
+        from .render import worksheet_of
 
         return worksheet_of(self)
 
-    def summary(self) -> Worksheet:
+    def summary(self) -> Page:
         """The evidence and the table of the arms."""
-        from .account import summary_of
+        from .render import summary_of
 
         return summary_of(self)
 
     @property
     def evidence(self) -> str:
         """What the evidence supports and what it does not, in plain sentences."""
-        from .account import evidence_of
+        from .render import evidence_of
 
         return evidence_of(self)
 
     def figures(self) -> list[Any]:
         """The charts of the report as plotly figures."""
-        from .account import charts_of
+        from .render import charts_of
 
         return [chart.figure for chart in charts_of(self)]
 
     def report(self) -> str:
         """The comparison as one HTML page that needs no network."""
-        return as_html(self.worksheet())
+        return as_html(self.page())
 
     def save(self, folder: Path) -> None:
         """Write experiment.toml, the table as Parquet and CSV, best.toml and report.html. Raises InputError."""
@@ -265,7 +267,7 @@ class Comparison:
         commit(folder / "report.html", self.report().encode())
 
     def _repr_html_(self) -> str:
-        return self.worksheet()._repr_html_()
+        return self.page()._repr_html_()
 
 
 def _means(values: np.ndarray, there: np.ndarray, axis: int) -> np.ndarray:

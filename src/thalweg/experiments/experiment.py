@@ -11,13 +11,15 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from ..core.errors import InputError, Problem, nearest
 from ..data import Data, Source, Split
 from ..data.orders import Function
-from ..errors import InputError, Problem, nearest
-from ..parts import Count, Part
-from ..spec import Spec, WholeSpec, canonical, completed, set_value
-from ..trainer import check, fingerprints
-from ..training import measures_of
+from ..parts.part import Count, Part
+from ..runs.train import check, fingerprints
+from ..spec.complete import completed
+from ..spec.spec import Spec, WholeSpec
+from ..spec.toml import canonical, set_value
+from ..training.evaluate import measures_of
 from .variation import Arm, Axis, flat, variation_of
 
 # More places of one and the same problem are counted, not listed.

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError
-from ..folders import make_folder, read_records, read_result, write_spec
-from ..runs import Run
+from ..core.errors import InputError
+from ..runs.run import Run
+from ..runs.run_folder import make_folder, read_records, read_result, write_spec
 
 TRIALS = "trials"
 

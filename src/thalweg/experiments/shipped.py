@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
+from ..core.errors import InputError, nearest
 from ..data import Source
-from ..errors import InputError, nearest
-from ..spec import example_names, read_table
+from ..spec.toml import example_names, read_table
 
 _SHIPPED = resources.files("thalweg") / "examples" / "experiments"
 

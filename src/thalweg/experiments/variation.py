@@ -13,10 +13,10 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from ..errors import InputError, Problem, nearest
-from ..noise import generator
-from ..parts import Count, Number, Part, Positive
-from ..spec import Spec
+from ..core.errors import InputError, Problem, nearest
+from ..core.noise import generator
+from ..parts.part import Count, Number, Part, Positive
+from ..spec.spec import Spec
 
 _SECTIONS = tuple(field.name for field in fields(Spec))
 # A label is shortened to this many characters: it stands at axes of charts and in tables.

@@ -1,22 +1,30 @@
 """Probes: pure functions of a `Trace`, worked out beside the step, that can not disturb training."""
 
-from .observations import Observations, Record
-from .presets import Full, Light, Off, Probes, Standard
-from .scores import LARGER_IS_BETTER, ClassScores, Residuals, ResidualScores, Right, Scores, confusion_matrix
+from ..parts.metrics import (
+    LARGER_IS_BETTER,
+    ClassificationMetric,
+    Metric,
+    RegressionMetric,
+    Residuals,
+    Right,
+    confusion_matrix,
+)
+from ..parts.settings import Full, Light, Off, Probes, Standard
+from .records import Observations, Record
 
 __all__ = [
     "LARGER_IS_BETTER",
-    "ClassScores",
+    "ClassificationMetric",
     "Full",
     "Light",
+    "Metric",
     "Observations",
     "Off",
     "Probes",
     "Record",
-    "ResidualScores",
+    "RegressionMetric",
     "Residuals",
     "Right",
-    "Scores",
     "Standard",
     "confusion_matrix",
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..arrays import Array, Tree, arrays_of, namespace
+from ..core.arrays import Array, Tree, arrays_of, namespace
 
 BINS = 32
 # Of more numbers than this a histogram takes every second, third, ... row.

@@ -1,0 +1,1 @@
+"""Analyses of a network or of a training, each computed from the real engine."""

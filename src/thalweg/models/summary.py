@@ -1,0 +1,66 @@
+"""A network in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..parts.layers import Residual
+from ..parts.part import Layer, options_of
+from .network import Network
+
+# Groups of layers are counted where they come this often, and are no longer than this.
+_MANY, _LONGEST_GROUP = 3, 6
+
+
+def layer_in_words(layer: Layer) -> str:
+    """`dense 128`, `residual (dense 64, relu)`."""
+    words = [layer.kind]
+    for field in options_of(type(layer)):
+        value = getattr(layer, field.name)
+        if isinstance(value, tuple):
+            words.append(f"({', '.join(map(layer_in_words, value))})")
+        elif type(value) in (int, float) and value != field.default:
+            words.append(f"{value:g}")
+    return " ".join(words)
+
+
+def numbered_layers(network: Network) -> tuple[str, ...]:
+    """Each layer in words, with its number from the input on; those inside of a residual block stand behind it.
+
+    >>> numbered_layers(Network(["dense 8", {"kind": "residual", "layers": ["relu"]}]))
+    ('1: dense 8', '2: residual (relu)', '2.1: relu')
+    """
+    return tuple(_numbered(network.layers, ""))
+
+
+def _numbered(layers: Sequence[Layer], block: str) -> Iterator[str]:
+    for number, layer in enumerate(layers, 1):
+        yield f"{block}{number}: {layer_in_words(layer)}"
+        if isinstance(layer, Residual):
+            yield from _numbered(layer.layers, f"{block}{number}.")
+
+
+def network_in_words(network: Network) -> str:
+    """`dense 128, relu, dense 10, softmax`; what comes again and again is counted.
+
+    >>> network_in_words(Network([*["dense 64", "tanh"] * 30, "dense 10"]))
+    '30 x (dense 64, tanh), dense 10'
+    """
+    words, found = [layer_in_words(layer) for layer in network.layers], []
+    while words:
+        groups = [(size, _repeats(words, size)) for size in range(1, _LONGEST_GROUP + 1)]
+        size, count = max(groups, key=lambda group: group[0] * group[1] if group[1] >= _MANY else 0)
+        if count < _MANY:
+            size = count = 1
+        group = ", ".join(words[:size])
+        found.append(f"{count} x ({group})" if count > 1 else group)
+        words = words[size * count :]
+    return ", ".join(found)
+
+
+def _repeats(words: list[str], size: int) -> int:
+    """How often the first `size` words come one after another."""
+    count = 1
+    while words[count * size : (count + 1) * size] == words[:size]:
+        count += 1
+    return count

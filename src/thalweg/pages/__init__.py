@@ -1,0 +1,1 @@
+"""Pages of blocks (text, formulas, numbers, tables, figures) and their forms: terminal text, HTML, Markdown, JSON."""

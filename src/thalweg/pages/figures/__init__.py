@@ -1,0 +1,77 @@
+"""Numbers -> plotly figures: a chart is written once and seen in a notebook, a report and a web page.
+
+Every function is pure.
+"""
+
+from .experiment import arm_curves, arm_measures, heat_map, paired_differences, paired_effects, parallel_coordinates
+from .flow import curves, delta_by_layer
+from .images import save_images
+from .landscape import loss_line, loss_plane
+from .network import boundary, boundary_frames, fitted_curve, fitted_surface, surface_frames, unit_maps, weight_images
+from .observed import Charts, charts_of
+from .plane import contours, plane, planes
+from .probes import (
+    dead_units,
+    gradient_directions,
+    gradient_noise,
+    gradient_ribbon,
+    histograms_over_time,
+    norms_over_time,
+    outputs_over_time,
+    sharpness,
+    step_lengths,
+    update_ratios,
+)
+from .record import History, confusion, learning_curves, learning_rate, measure_name, predictions, rate_range, residuals
+from .theme import BLUE, GREEN, ORANGE, PURPLE, SKY, TEMPLATE, VERMILION
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "ORANGE",
+    "PURPLE",
+    "SKY",
+    "TEMPLATE",
+    "VERMILION",
+    "Charts",
+    "History",
+    "arm_curves",
+    "arm_measures",
+    "boundary",
+    "boundary_frames",
+    "charts_of",
+    "confusion",
+    "contours",
+    "curves",
+    "dead_units",
+    "delta_by_layer",
+    "fitted_curve",
+    "fitted_surface",
+    "gradient_directions",
+    "gradient_noise",
+    "gradient_ribbon",
+    "heat_map",
+    "histograms_over_time",
+    "learning_curves",
+    "learning_rate",
+    "loss_line",
+    "loss_plane",
+    "measure_name",
+    "norms_over_time",
+    "outputs_over_time",
+    "paired_differences",
+    "paired_effects",
+    "parallel_coordinates",
+    "plane",
+    "planes",
+    "predictions",
+    "rate_range",
+    "residuals",
+    "save_images",
+    "sharpness",
+    "step_lengths",
+    "surface_frames",
+    "unit_maps",
+    "update_ratios",
+    "weight_images",
+]

@@ -1,0 +1,630 @@
+"""What probes saw inside of a training, as charts over its updates: delta, outputs, units, weights, steps, curvature.
+
+Every function takes `Observations`; those of a layer are drawn in the colour of its place, from the input to the
+output. A number that was not observed leaves a gap, a quantity that was not is told by `Observations` (InputError).
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+from plotly.subplots import make_subplots
+
+from ...probes.records import Observations
+from .theme import BLUE, GREEN, ORANGE, SKY, TEMPLATE, VERMILION
+
+HEALTHY = (1e-4, 1e-2)
+"""Where the updates of a layer are usually neither idle nor wild, in parts of its weights."""
+MOST_PANELS = 6
+
+# From the input to the output: mid tones that stand out on light and on dark ground, told apart by their blue alone.
+_PLACES = ((0.0, "#3f76e0"), (0.5, "#c0579b"), (1.0, "#e0960a"))
+_DENSITY = ((0.0, "rgba(31, 131, 198, 0.07)"), (1.0, "rgba(31, 131, 198, 1)"))
+_GREY = "rgba(128, 132, 140, {})"
+_MOST_NAMED_LINES = 8
+_FEW = 30
+_FEW_TICKS = 12
+_BINS = 40
+_OUTERMOST = 1e-3
+_MOST_DECADES = 12
+_FAR = 100.0
+_HIGHEST_BEND = 3.0
+
+
+class Panel(NamedTuple):
+    """One of several panels: a quantity of layers (n, layers) and of the whole network (n,), either may be missing."""
+
+    title: str
+    layers: np.ndarray | None = None
+    whole: np.ndarray | None = None
+    log: bool = False
+
+
+def carriers(layers: Sequence[str]) -> np.ndarray:
+    """The places of the dense layers and residual blocks, behind which delta is dL/dz; all where there are none.
+
+    Layers inside of a block (2.1) carry no more than a part of what flows.
+
+    >>> carriers(["1: dense 8", "2: residual (dense 8)", "2.1: dense 8", "3: relu", "4: dense 2"]).tolist()
+    [0, 1, 4]
+    """
+    named = [name.split(": ", 1) for name in layers]
+    kinds = ["" if "." in words[0] else words[-1].split(" ", 1)[0] for words in named]
+    found = np.flatnonzero([kind in ("dense", "residual") for kind in kinds])
+    return found if found.size else np.arange(len(layers))
+
+
+def parts_of_delta(observations: Observations) -> tuple[np.ndarray, np.ndarray]:
+    """The layers whose delta was seen, and the part of the last one's that arrives at each of them (n, layers)."""
+    deltas = _positive(observations["delta_rms"])
+    shown = _stages(observations, _seen(deltas))
+    with np.errstate(over="ignore"):
+        return shown, _positive(deltas[:, shown] / deltas[:, shown[-1:]])
+
+
+def predicted_parts(shown: np.ndarray, expected: np.ndarray | None) -> np.ndarray:
+    """What theory says of these layers, as parts of the delta of the last of them; 1 where it says nothing at all."""
+    if expected is None or not np.isfinite(expected[shown]).any():
+        return np.ones(len(shown))
+    last = expected[shown[-1]]
+    return np.asarray(expected[shown] / (last if np.isfinite(last) else 1.0), dtype=float)
+
+
+def zones(predicted: np.ndarray) -> tuple[float, float]:
+    """Below which part of delta it vanishes and above which it explodes, from what theory predicts for the layers.
+
+    1/100 of the smallest prediction and 100 times the largest; 1/100 and 100 where theory itself goes beyond them.
+
+    >>> zones(np.array([0.5, 1.0])), zones(np.array([1e-6, 1.0]))
+    ((0.005, 100.0), (0.01, 100.0))
+    """
+    low, high = float(np.nanmin(predicted)), float(np.nanmax(predicted))
+    return (low / _FAR if low >= 1 / _FAR else 1 / _FAR), (high * _FAR if high <= _FAR else _FAR)
+
+
+def gradient_ribbon(observations: Observations, expected: np.ndarray | None = None) -> go.Figure:
+    """Delta by layer: its root mean square, and the part of the last layer's that arrives at each.
+
+    `expected` (layers,) holds the part that theory predicts for the start, NaN where it has none. The zones in which
+    delta vanishes and explodes are those of `zones`.
+
+    >>> records = [{"step": 0, "whole": {}, "layers": {"delta_rms": [0.1, 0.5]}}]
+    >>> seen = Observations.of(records, ("1: dense 8", "2: dense 2"), per_epoch=10)
+    >>> [line.y.tolist() for line in gradient_ribbon(seen).data if line.yaxis == "y2"][0]
+    [0.20000000298023224]
+    """
+    shown, parts = parts_of_delta(observations)
+    predicted = predicted_parts(shown, expected)
+    deltas = _positive(observations["delta_rms"])
+    everywhere = np.full_like(deltas, np.nan)
+    everywhere[:, shown] = parts
+    panels = (Panel("rms of delta", deltas, log=True), Panel("part of the last layer's", everywhere, log=True))
+    figure = _panels(observations, "Delta by layer", panels, shown, height=600)
+    _ribbon(figure, observations.steps, deltas[:, shown])
+    vanishing, exploding = zones(predicted)
+    low, high = _ends(np.append(parts, [vanishing, exploding]), room=4.0)
+    _zone(figure, low, vanishing, "vanishing", VERMILION, row=2, log=True)
+    _zone(figure, exploding, high, "exploding", VERMILION, row=2, at="bottom", log=True)
+    told = np.unique(predicted[np.isfinite(predicted)].round(12))
+    for place, part in enumerate(predicted):
+        if np.isfinite(part) and len(told) > 1:
+            colour = _colours(len(shown))[place]
+            figure.add_hline(y=part, line={"color": colour, "dash": "dash", "width": 1}, opacity=0.7, row=2, col=1)
+    if len(told) == 1:
+        figure.add_hline(y=told[0], line={"color": _GREY.format(1), "dash": "dash", "width": 1}, row=2, col=1)
+    return figure.update_yaxes(**_decades(np.array([low, high])), range=np.log10([low, high]).tolist(), row=2)
+
+
+def histograms_over_time(observations: Observations, quantity: str) -> go.Figure:
+    """Histograms of "output" or "delta" over the updates, a panel for each of at most six layers.
+
+    The shares of each observation, over bins of its own, are laid on bins common to the panel. Those of delta count
+    log10|delta|, on one scale for all layers.
+
+    >>> layers = {"output_histogram": [[0.5, 0.5]], "output_low": [0.0], "output_high": [2.0]}
+    >>> seen = Observations.of([{"step": 0, "whole": {}, "layers": layers}], ("1: dense 8",), per_epoch=10)
+    >>> histograms_over_time(seen, "output").data[0].z.shape
+    (40, 1)
+    """
+    shares = observations[f"{quantity}_histogram"]
+    low, high = observations[f"{quantity}_low"], observations[f"{quantity}_high"]
+    shown = histogram_layers(observations, quantity)
+    columns = min(len(shown), 3)
+    rows = -(-len(shown) // columns)
+    of_delta = quantity == "delta"
+    titles = [_plain(observations.layers[layer]) for layer in shown]
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=titles,
+        shared_xaxes=True,
+        shared_yaxes="all" if of_delta else False,
+        horizontal_spacing=0.07,
+        vertical_spacing=0.16,
+    )
+    hover = "update %{x}<br>around %{y:.3~g}: %{z:.1%}<extra></extra>"
+    filled = []
+    for number, layer in enumerate(shown):
+        part = (slice(None), shown if of_delta else [layer])
+        bottom, top = _reach(shares[part], low[part], high[part])
+        edges = np.linspace(max(bottom, top - _MOST_DECADES) if of_delta else bottom, top, _BINS + 1)
+        laid = rebinned(shares[:, layer], low[:, layer], high[:, layer], edges)
+        filled.append(laid[laid > 1e-4])
+        figure.add_heatmap(
+            x=observations.steps,
+            y=_small((edges[:-1] + edges[1:]) / 2),
+            z=_small(np.where(laid > 1e-4, laid, np.nan).T),
+            coloraxis="coloraxis",
+            hoverongaps=False,
+            hovertemplate=hover.replace("around ", "around 10^") if of_delta else hover,
+            row=number // columns + 1,
+            col=number % columns + 1,
+        )
+    # A single bin may hold nearly all, as that of a rectifier's zeros does; the scale is for the others.
+    most = float(np.quantile(np.concatenate(filled), 0.97))
+    bar = {
+        "title": "share<br>in a bin",
+        "tickformat": ".1~%",
+        "thickness": 14,
+        "len": min(1.0, 200 / (230 * rows) + 0.3),
+    }
+    figure.update_layout(
+        template=TEMPLATE,
+        title="Size of delta over the updates" if of_delta else "Outputs over the updates",
+        height=100 + 210 * rows,
+        margin={"t": 64},
+        coloraxis={"colorscale": _DENSITY, "cmin": 0, "cmax": most, "colorbar": bar},
+    )
+    figure.update_annotations(font={"size": 12})
+    for column in range(1, columns + 1):
+        last = (len(shown) - column) // columns + 1
+        figure.update_xaxes(title=_update(observations), showticklabels=True, row=last, col=column)
+    return figure.update_yaxes(title="log<sub>10</sub>|delta|" if of_delta else "output", col=1)
+
+
+def histogram_layers(observations: Observations, quantity: str) -> np.ndarray:
+    """The layers whose histograms are drawn, at most six of them, evenly from the input to the output.
+
+    For delta they are dense layers and blocks; for outputs all, or where these are too many the last and those between
+    the dense layers, if there are three of them.
+    """
+    filled = observations[f"{quantity}_histogram"].sum(axis=2) > 0
+    bounds = np.isfinite(observations[f"{quantity}_low"]) & np.isfinite(observations[f"{quantity}_high"])
+    seen = _seen(np.where(filled & bounds, 1.0, np.nan))
+    stages = _stages(observations, seen)
+    if quantity == "delta":
+        seen = stages
+    elif len(seen) > MOST_PANELS:
+        between = np.setdiff1d(seen, stages)
+        seen = np.union1d(between, seen[-1:]) if len(between) >= MOST_PANELS // 2 else seen
+    chosen = np.linspace(0, len(seen) - 1, min(MOST_PANELS, len(seen))).round().astype(int)
+    return np.asarray(seen[chosen])
+
+
+def rebinned(shares: np.ndarray, low: np.ndarray, high: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Histograms (n, bins), each over even bins of its own from low to high (n,), on common edges (m + 1,): (n, m).
+
+    Within a bin the share counts as evenly spread. NaN where a histogram is missing.
+
+    >>> rebinned(np.array([[1.0, 0.0]]), np.array([0.0]), np.array([4.0]), np.array([0.0, 1.0, 2.0, 4.0])).tolist()
+    [[0.5, 0.5, 0.0]]
+    """
+    laid = np.full((len(shares), len(edges) - 1), np.nan)
+    # All numbers may be one and the same: its bins get a width, far below that of the common ones.
+    least = 1e-6 * (edges[1] - edges[0])
+    for number, (share, start, end) in enumerate(zip(shares, low, high, strict=True)):
+        if np.isfinite(share).all() and np.isfinite([start, end]).all():
+            own = np.linspace(start, max(end, start + least), len(share) + 1)
+            below = np.concatenate([[0.0], np.cumsum(share)])
+            laid[number] = np.diff(np.interp(edges, own, below))
+    return laid
+
+
+def _reach(shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
+    """Between which values all but the outermost thousandths of histograms (n, layers, bins) lie, from the ends of
+    their ranges (n, layers); the ends differ.
+    """
+    ends = low[..., None] + (high - low)[..., None] * np.linspace(0, 1, shares.shape[-1] + 1)
+    starts, stops, weights = ends[..., :-1].reshape(-1), ends[..., 1:].reshape(-1), shares.reshape(-1)
+    known = np.isfinite(starts) & np.isfinite(stops) & (weights > 0)
+    starts, stops, weights = starts[known], stops[known], weights[known]
+    order = np.argsort(starts, kind="stable")
+    below = np.cumsum(weights[order]) / weights.sum()
+    bottom = starts[order][np.searchsorted(below, _OUTERMOST)]
+    order = np.argsort(stops, kind="stable")
+    below = np.cumsum(weights[order]) / weights.sum()
+    top = stops[order][np.searchsorted(below, 1 - _OUTERMOST)]
+    return float(bottom), float(max(top, bottom + max(1e-6, 1e-3 * abs(bottom))))
+
+
+def dead_units(observations: Observations) -> go.Figure:
+    """The share of units that are dead, and of outputs that are saturated, by layer. What has none of them is left out.
+
+    Diamonds: dead over all training rows.
+
+    >>> layers = {"dead": [None, 0.25], "saturated": [None, None]}
+    >>> seen = Observations.of([{"step": 0, "whole": {}, "layers": layers}], ("1: dense 8", "2: relu"), per_epoch=10)
+    >>> dead_units(seen).data[0].y.tolist()
+    [0.25]
+    """
+    names = {"dead": "dead on the batch", "saturated": "saturated outputs"}
+    found = [name for name in names if name in observations.by_layer and _seen(observations[name]).size]
+    panels = [Panel(names[name], observations[name]) for name in found]
+    shown = _seen(*(observations[name] for name in found))
+    figure = _panels(observations, "Dead and saturated units", panels, shown, height=150 + 210 * len(panels))
+    over_set = observations.by_layer.get("dead_over_set")
+    if over_set is not None and "dead" in found:
+        colours = _colours(len(shown))
+        for place, layer in enumerate(shown):
+            known = np.isfinite(over_set[:, layer])
+            figure.add_scatter(
+                x=observations.steps[known],
+                y=_small(over_set[known, layer]),
+                mode="markers",
+                showlegend=False,
+                marker={"symbol": "diamond", "size": 11 if known.sum() <= _FEW else 4, "color": colours[place]},
+                hovertemplate=f"{_plain(observations.layers[layer])}<br>update %{{x}}<br>%{{y:.1%}} dead on all "
+                "training rows<extra></extra>",
+                row=1,
+                col=1,
+            )
+    every = np.concatenate([observations[name][np.isfinite(observations[name])] for name in found])
+    return figure.update_yaxes(
+        tickformat=".2~%", range=[-0.02, 1.02] if every.max() > 0.4 else None, rangemode="tozero"
+    )
+
+
+def update_ratios(observations: Observations) -> go.Figure:
+    """The size of each layer's update in parts of its weights, |ΔW|/|W|, with the healthy band around 1/1000."""
+    ratios = _positive(observations["update_ratio"])
+    figure = _panels(observations, "Size of the updates", [Panel("|ΔW| / |W|", ratios, log=True)], _seen(ratios))
+    low, high = _ends(np.append(ratios, HEALTHY), room=1.6)
+    _zone(figure, *HEALTHY, "healthy", GREEN, log=True)
+    return figure.update_yaxes(**_decades(np.array([low, high])), range=np.log10([low, high]).tolist())
+
+
+def gradient_directions(observations: Observations) -> go.Figure:
+    """The cosine between the gradients of successive steps, and the angle between -gradient and update in degrees."""
+    titles = {
+        "gradient_cosine": "cosine of successive<br>gradients",
+        "update_angle": "angle of update to<br>-gradient (°)",
+    }
+    found = [name for name in titles if name in observations.by_layer]
+    panels = [Panel(titles[name], observations[name], observations.whole.get(name)) for name in found]
+    shown = _seen(*(observations[name] for name in found))
+    figure = _panels(observations, "Directions of gradient and update", panels, shown, height=150 + 210 * len(panels))
+    for row, name in enumerate(found, 1):
+        if name == "gradient_cosine":
+            figure.update_yaxes(range=[-1.05, 1.05], row=row)
+            figure.add_hline(y=0, line={"color": _GREY.format(0.8), "width": 1, "dash": "dash"}, row=row, col=1)
+        else:
+            top = max(100.0, float(np.nanmax(observations[name], initial=0.0)) + 5)
+            figure.update_yaxes(range=[-3, top], dtick=45 if top > 100 else 30, row=row)
+            _zone(figure, 90, top, "uphill", VERMILION, row=row)
+    return figure
+
+
+def gradient_noise(observations: Observations, batch_size: int = 0) -> go.Figure:
+    """The signal-to-noise ratio of one sample's gradient, and the batch from which larger ones help little.
+
+    `batch_size` is set beside the noise scale, the batch size at which noise and gradient are alike.
+    Source: McCandlish et al. 2018, An empirical model of large-batch training, equation 2.9.
+    """
+    ratios, scale = observations.by_layer.get("signal_to_noise"), observations.whole.get("noise_scale")
+    panels, shown = [], np.array([], dtype=int)
+    if ratios is not None and _seen(_positive(ratios)).size:
+        whole = observations.whole.get("signal_to_noise")
+        whole = whole if whole is None else _positive(whole)
+        panels.append(Panel("signal to noise<br>of one sample", _positive(ratios), whole, log=True))
+        shown = _seen(_positive(ratios))
+    if scale is not None and np.isfinite(_positive(scale)).any():
+        panels.append(Panel("noise scale<br>in samples", whole=_positive(scale), log=True))
+    figure = _panels(observations, "Noise of the gradient", panels, shown, height=150 + 210 * len(panels))
+    if batch_size and panels[-1].layers is None:
+        assert panels[-1].whole is not None
+        low, high = _ends(np.append(panels[-1].whole, batch_size), room=1.8)
+        line = {"color": VERMILION, "width": 2, "dash": "dash"}
+        figure.add_hline(y=batch_size, line=line, row=len(panels), col=1)
+        name = f"batch of {batch_size:,}"
+        _name(figure, name, batch_size, len(panels), True, yanchor="bottom", xanchor="right", x=0.99)
+        figure.update_yaxes(**_decades(np.array([low, high])), range=np.log10([low, high]).tolist(), row=len(panels))
+    return figure
+
+
+def step_lengths(observations: Observations) -> go.Figure:
+    """How far each step went along its direction: -1 it stayed where it was, 0 it came to the lowest point, 1 it came
+    to the same height on the other side. Points beyond ±3 stand at the edge. The line is a running median.
+
+    Source: Schneider, Dangel and Hennig 2021, Cockpit, section 3.1.
+    """
+    alpha = observations["step_length"]
+    shown = np.clip(alpha, -_HIGHEST_BEND, _HIGHEST_BEND)
+    figure = _empty(observations, "Lengths of the steps", 1, 400)
+    figure.add_scatter(
+        x=observations.steps,
+        y=_small(shown),
+        customdata=_small(alpha),
+        mode="markers",
+        showlegend=False,
+        marker={"color": SKY, "size": 6, "opacity": 0.75},
+        hovertemplate="update %{x}<br>alpha %{customdata:.3~g}<extra></extra>",
+    )
+    if len(alpha) >= _FEW:
+        line = {"color": BLUE, "width": 3}
+        middle = _running_median(shown)
+        figure.add_scatter(
+            x=observations.steps, y=_small(middle), mode="lines", showlegend=False, line=line, hoverinfo="skip"
+        )
+    low, high = min(-1.3, float(np.nanmin(shown)) - 0.1), max(1.5, float(np.nanmax(shown)) + 0.1)
+    _zone(figure, -1, 0, "undershoots", SKY, at="bottom", strength=0.1)
+    _zone(figure, 0, 1, "overshoots", ORANGE, strength=0.12)
+    _zone(figure, 1, high, "climbs", VERMILION, at="bottom", strength=0.12)
+    figure.add_hline(y=0, line={"color": GREEN, "width": 2, "dash": "dash"})
+    _name(figure, "lowest point", 0, 1, False, yanchor="bottom", xanchor="right", x=0.99)
+    return figure.update_yaxes(title="length alpha", range=[low, high])
+
+
+def sharpness(observations: Observations) -> go.Figure:
+    """The largest eigenvalue of the Hessian beside 2/learning rate, from which on plain descent is unstable; its trace.
+
+    The bars are two standard errors of the trace.
+    Source: Cohen et al. 2021, Gradient descent on neural networks typically occurs at the edge of stability.
+    """
+    eigenvalue = observations["largest_eigenvalue"]
+    observations = observations.at(np.isfinite(eigenvalue))
+    eigenvalue, trace = observations["largest_eigenvalue"], observations.whole.get("hessian_trace")
+    edge = 2 / observations["learning_rate"]
+    figure = _empty(observations, "Sharpness", 1 if trace is None else 2, 400 if trace is None else 560)
+    shared = {"mode": _mode(observations), "x": observations.steps, "row": 1, "col": 1, "marker": {"size": 5}}
+    hover = "update %{x}<br>%{y:.4~g}<extra>%{fullData.name}</extra>"
+    line = {"color": BLUE, "width": 2}
+    figure.add_scatter(
+        y=_small(_positive(eigenvalue)), name="largest eigenvalue", line=line, hovertemplate=hover, **shared
+    )
+    every = [_positive(eigenvalue)]
+    line = {"color": VERMILION, "width": 2, "dash": "dash"}
+    every.append(_positive(edge))
+    shared["mode"] = "lines"
+    figure.add_scatter(y=_small(every[-1]), name="2 / learning rate", line=line, hovertemplate=hover, **shared)
+    figure.update_yaxes(title="curvature", **_logarithmic(np.concatenate(every)), row=1)
+    if trace is not None:
+        error = observations.whole.get("hessian_trace_error")
+        bars = None if error is None else {"array": _small(2 * error), "thickness": 1, "width": 2}
+        figure.add_scatter(
+            x=observations.steps,
+            y=_small(trace),
+            error_y=bars,
+            mode=_mode(observations),
+            name="trace",
+            line={"color": GREEN, "width": 2},
+            marker={"size": 5},
+            hovertemplate=hover,
+            row=2,
+            col=1,
+        )
+        figure.update_yaxes(title="trace", rangemode="tozero", row=2)
+    return figure
+
+
+def outputs_over_time(observations: Observations) -> go.Figure:
+    """The size of the outputs by layer, how much they differ, and how many directions the activations use."""
+    titles = {
+        "output_rms": ("rms", True),
+        "output_deviation": ("standard<br>deviation", True),
+        "effective_rank": ("effective rank", False),
+    }
+    return _by_layer(observations, "Outputs by layer", titles)
+
+
+def norms_over_time(observations: Observations) -> go.Figure:
+    """The norms of gradient and weights by layer, and how far the weights are from where they started."""
+    titles = {
+        "gradient_norm": ("norm of<br>the gradient", True),
+        "weight_norm": ("norm of<br>the weights", True),
+        "distance": ("distance from<br>the start", False),
+    }
+    return _by_layer(observations, "Gradient and weights by layer", titles)
+
+
+# --- what the charts are made of
+
+
+def _by_layer(observations: Observations, title: str, titles: dict[str, tuple[str, bool]]) -> go.Figure:
+    """A panel for each of the quantities that were seen; {quantity: (title of its axis, whether it is logarithmic)}."""
+    panels = []
+    for name, (words, log) in titles.items():
+        values, whole = (
+            found if found is None or not log else _positive(found)
+            for found in (observations.by_layer.get(name), observations.whole.get(name))
+        )
+        if values is not None and _seen(values).size:
+            panels.append(Panel(words, values, whole, log))
+    shown = _seen(*(panel.layers for panel in panels if panel.layers is not None))
+    return _panels(observations, title, panels, shown, height=150 + 190 * len(panels))
+
+
+def _panels(
+    observations: Observations, title: str, panels: Sequence[Panel], shown: np.ndarray, height: int = 380
+) -> go.Figure:
+    """Panels over the same updates, one line for each of the layers shown, in the colours of their places."""
+    many, few = len(shown) > _MOST_NAMED_LINES, len(observations) <= _FEW
+    figure = _empty(observations, title, len(panels), height)
+    named: set[int] = set()
+    for row, panel in enumerate(panels, 1):
+        for place, layer in enumerate(shown):
+            if panel.layers is None or not np.isfinite(panel.layers[:, layer]).any():
+                continue
+            name, y = _plain(observations.layers[layer]), _small(panel.layers[:, layer])
+            # A number between two gaps has no line.
+            dotted = few or bool(np.isnan(y).any())
+            figure.add_scatter(
+                x=observations.steps,
+                y=y,
+                name=name,
+                mode="lines+markers" if dotted else "lines",
+                line={"color": _colours(len(shown))[place], "width": 1.5 if many else 2},
+                marker={"size": 5 if few else 3},
+                legendgroup=name,
+                showlegend=not many and layer not in named,
+                hovertemplate=f"{name}<br>update %{{x}}<br>%{{y:.3~g}}<extra></extra>",
+                row=row,
+                col=1,
+            )
+            named.add(int(layer))
+        if panel.whole is not None and np.isfinite(panel.whole).any():
+            figure.add_scatter(
+                x=observations.steps,
+                y=_small(panel.whole),
+                name="whole network",
+                mode=_mode(observations),
+                line={"color": GREEN, "width": 2.5, "dash": "dot"},
+                marker={"size": 5},
+                legendgroup="whole",
+                showlegend=-1 not in named,
+                hovertemplate="whole network<br>update %{x}<br>%{y:.3~g}<extra></extra>",
+                row=row,
+                col=1,
+            )
+            named.add(-1)
+        every = np.concatenate([values.reshape(-1) for values in (panel.layers, panel.whole) if values is not None])
+        figure.update_yaxes(title=panel.title, row=row, **(_logarithmic(every) if panel.log else {}))
+    if many:
+        _name_by_bar(figure, [observations.layers[layer] for layer in shown])
+    return figure
+
+
+def _empty(observations: Observations, title: str, rows: int, height: int) -> go.Figure:
+    figure = make_subplots(rows, 1, shared_xaxes=True, vertical_spacing=0.07)
+    legend = {"y": 0, "yref": "container", "yanchor": "bottom", "x": 0, "xanchor": "left"}
+    figure.update_layout(template=TEMPLATE, title=title, height=height, showlegend=True, legend=legend)
+    figure.update_layout(margin={"t": 44})
+    steps = observations.steps
+    span = max(1, int(np.ptp(steps)))
+    few = 1 if span <= _FEW_TICKS else None
+    figure.update_xaxes(range=[steps[0] - 0.02 * span, steps[-1] + 0.02 * span], dtick=few)
+    return figure.update_xaxes(title=_update(observations), row=rows)
+
+
+def _update(observations: Observations) -> str:
+    return f"update ({observations.per_epoch:,} an epoch)"
+
+
+def _name_by_bar(figure: go.Figure, names: Sequence[str]) -> None:
+    """A bar of colours that names some of the layers, where a legend of all would be too long."""
+    ticks = np.unique(np.linspace(0, len(names) - 1, 5).round().astype(int))
+    bar = {
+        "title": "layer",
+        "thickness": 12,
+        "tickvals": ticks.tolist(),
+        "ticktext": [_plain(names[tick]) for tick in ticks],
+        "outlinewidth": 0,
+    }
+    marker = {"color": [0], "cmin": 0, "cmax": len(names) - 1, "colorscale": _PLACES, "colorbar": bar, "size": 0.1}
+    shared = {"mode": "markers", "hoverinfo": "skip", "showlegend": False}
+    figure.add_scatter(x=[None], y=[None], marker=marker, row=1, col=1, **shared)
+
+
+def _ribbon(figure: go.Figure, steps: np.ndarray, deltas: np.ndarray) -> None:
+    """Shade the room between the smallest and the largest of the layers; none where one of them has no place."""
+    whole = np.isfinite(deltas).any(axis=1)
+    low, high = np.nanmin(deltas[whole], axis=1), np.nanmax(deltas[whole], axis=1)
+    low = np.where(np.isfinite(deltas[whole]).all(axis=1), low, high)
+    shared = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip", "row": 1, "col": 1}
+    figure.add_scatter(x=steps[whole], y=_small(low), **shared)
+    figure.add_scatter(x=steps[whole], y=_small(high), fill="tonexty", fillcolor=_GREY.format(0.18), **shared)
+
+
+def _zone(
+    figure: go.Figure,
+    low: float,
+    high: float,
+    name: str,
+    colour: str,
+    row: int = 1,
+    at: str = "top",
+    strength: float = 0.14,
+    log: bool = False,
+) -> None:
+    """Shade what lies between two values, and name it at its top or bottom."""
+    look = {"fillcolor": colour, "opacity": strength, "line_width": 0, "layer": "below"}
+    figure.add_hrect(y0=low, y1=high, row=row, col=1, **look)
+    _name(figure, name, high if at == "top" else low, row, log, yanchor=at, xanchor="left", x=0.01)
+
+
+def _name(figure: go.Figure, name: str, y: float, row: int, log: bool, **place: Any) -> None:
+    # Plotly wants the place of a word on a logarithmic axis as a logarithm, that of a shape as it is.
+    y = float(np.log10(y)) if log else y
+    place |= {"xref": "x domain", "y": y, "row": row, "col": 1, "showarrow": False, "font": {"size": 12}}
+    figure.add_annotation(text=name, **place)
+
+
+def _colours(count: int) -> list[str]:
+    """A colour for each place from the input to the output."""
+    places = np.linspace(0, 1, count) if count > 1 else [0.0]
+    return list(sample_colorscale([list(stop) for stop in _PLACES], places))
+
+
+def _mode(observations: Observations) -> str:
+    return "lines+markers" if len(observations) <= _FEW else "lines"
+
+
+def _seen(*quantities: np.ndarray) -> np.ndarray:
+    """The layers of which any of the quantities (n, layers) was seen."""
+    return np.flatnonzero(np.any([np.isfinite(values).any(axis=0) for values in quantities], axis=0))
+
+
+def _stages(observations: Observations, seen: np.ndarray) -> np.ndarray:
+    """Those of the layers seen that are dense or blocks; all of them where none is."""
+    stages = np.intersect1d(seen, carriers(observations.layers))
+    return stages if stages.size else seen
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    """What has a place on a logarithmic axis, within what numbers of 32 bits reach; NaN elsewhere."""
+    bounds = np.finfo(np.float32)
+    return np.where((values >= bounds.tiny) & (values <= bounds.max), values, np.nan)
+
+
+def _small(values: np.ndarray) -> np.ndarray:
+    """Numbers of 32 bits, which are all that a chart shows and half the size of its page; not finite ones are gaps."""
+    with np.errstate(over="ignore"):
+        short = values.astype(np.float32)
+    return np.where(np.isfinite(short), short, np.float32(np.nan))
+
+
+def _running_median(values: np.ndarray) -> np.ndarray:
+    """The median of what is near, about a tenth of all; NaN are passed over, and where all are NaN it is NaN."""
+    reach = max(2, len(values) // 20)
+    near = [values[max(0, place - reach) : place + reach + 1] for place in range(len(values))]
+    return np.array([np.median(part[np.isfinite(part)]) if np.isfinite(part).any() else np.nan for part in near])
+
+
+def _ends(values: np.ndarray, room: float) -> tuple[float, float]:
+    """The ends of a logarithmic axis that shows all values, with that factor of room on either side."""
+    known = values[np.isfinite(values)]
+    return float(known.min() / room), float(known.max() * room)
+
+
+def _logarithmic(values: np.ndarray) -> dict[str, Any]:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return {}
+    low, high = _ends(known, room=1.25)
+    return _decades(known) | {"range": np.log10([low, high]).tolist()}
+
+
+def _decades(values: np.ndarray) -> dict[str, Any]:
+    """A logarithmic axis with a tick at 1, 2 and 5 where there are few decades, and at about six powers where many."""
+    known = values[np.isfinite(values)]
+    decades = np.ptp(np.log10(known))
+    return {"type": "log", "dtick": "D2" if decades < 1.5 else max(1, int(np.ceil(decades / 6)))}
+
+
+def _plain(name: str) -> str:
+    """A name as it fits a legend, with the signs escaped that plotly would take for mark-up."""
+    return html.escape(name if len(name) <= 22 else f"{name[:21]}…", quote=False)

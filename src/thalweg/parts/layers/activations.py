@@ -1,0 +1,409 @@
+"""Activations, as layers of their own: y = f(z), and delta_z = delta_y * f'(z)."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from ...core.arrays import Array, Tree, namespace
+from ...core.functions import erf, sigmoid, softmax, softplus
+from ..part import ForwardContext, Layer, NonNegative, Number
+
+
+class Activation(Layer):
+    """An activation that works on each number by itself. A subclass states `value`, and beside it `slope`, `curvature`.
+
+    Shapes: z and y (n, width). Backward: dL/dz = dL/dy * slope; while z moves along z', y moves along slope * z', and
+    dL/dz bends by dL/dy * curvature * z'.
+    """
+
+    @abstractmethod
+    def value(self, z: Array) -> Array:
+        """f(z)."""
+
+    @abstractmethod
+    def derivative(self, z: Array, y: Array) -> Array:
+        """f'(z); y = f(z) is given because many derivatives are shorter by it."""
+
+    @abstractmethod
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        """f''(z); at a kink, where there is none, that of the side which `slope` takes."""
+
+    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
+        y = self.value(x)
+        return y, state, (x, y)
+
+    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
+        return delta * self.derivative(*cache), params
+
+    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
+        return dx * self.derivative(*cache)
+
+    def backward_jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array, delta: Array) -> tuple[Array, Tree]:
+        return delta * self.second_derivative(*cache) * dx, params
+
+
+@dataclass(frozen=True)
+class Identity(Activation, kind="identity", also=("linear",)):
+    """y = z;  dy/dz = 1.
+
+    >>> float(Identity().value(2.0))
+    2.0
+    """
+
+    def value(self, z: Array) -> Array:
+        return z
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        return namespace(z).ones_like(z)
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
+
+
+@dataclass(frozen=True)
+class Step(Activation, kind="step", also=("heaviside",)):
+    """Heaviside's step: y = 1 where z >= 0, else 0;  dy/dz = 0 (no gradient passes: what lies below does not learn).
+
+    Source: Rosenblatt 1958, The perceptron.
+
+    >>> import numpy as np
+    >>> Step().value(np.array([-2.0, 0.0, 3.0])).tolist()
+    [0.0, 1.0, 1.0]
+    """
+
+    def value(self, z: Array) -> Array:
+        xp = namespace(z)
+        return xp.astype(z >= 0, z.dtype)
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
+
+
+@dataclass(frozen=True)
+class Sign(Activation, kind="sign"):
+    """y = -1, 0 or 1 with the sign of z;  dy/dz = 0 (no gradient passes).
+
+    >>> import numpy as np
+    >>> Sign().value(np.array([-2.0, 0.0, 3.0])).tolist()
+    [-1.0, 0.0, 1.0]
+    """
+
+    def value(self, z: Array) -> Array:
+        return namespace(z).sign(z)
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
+
+
+@dataclass(frozen=True)
+class Sigmoid(Activation, kind="sigmoid"):
+    """y = 1 / (1 + exp(-z));  dy/dz = y (1 - y), at most 1/4.
+
+    d²y/dz² = y (1 - y) (1 - 2y).
+
+    >>> import numpy as np
+    >>> Sigmoid().value(np.array([0.0])).tolist()
+    [0.5]
+    """
+
+    def value(self, z: Array) -> Array:
+        return sigmoid(z)
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        return y * (1 - y)
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        return y * (1 - y) * (1 - 2 * y)
+
+
+@dataclass(frozen=True)
+class Tanh(Activation, kind="tanh"):
+    """y = tanh(z);  dy/dz = 1 - y².
+
+    d²y/dz² = -2 y (1 - y²).
+
+    >>> import numpy as np
+    >>> Tanh().value(np.array([0.0])).tolist()
+    [0.0]
+    """
+
+    def value(self, z: Array) -> Array:
+        return namespace(z).tanh(z)
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        return 1 - y * y
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        return -2 * y * (1 - y * y)
+
+
+@dataclass(frozen=True)
+class ReLU(Activation, kind="relu"):
+    """y = max(z, 0);  dy/dz = 1 where z > 0, else 0 (0 at z = 0).
+
+    Source: Nair and Hinton 2010; Glorot, Bordes, Bengio 2011.
+
+    >>> import numpy as np
+    >>> ReLU().value(np.array([-2.0, 3.0])).tolist()
+    [0.0, 3.0]
+    """
+
+    def value(self, z: Array) -> Array:
+        return namespace(z).maximum(z, 0)
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        xp = namespace(z)
+        return xp.astype(z > 0, z.dtype)
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Activation, kind="leaky_relu"):
+    """y = z where z > 0, else alpha z;  dy/dz = 1 where z > 0, else alpha.
+
+    Source: Maas, Hannun, Ng 2013.
+
+    >>> import numpy as np
+    >>> LeakyReLU(0.1).value(np.array([-2.0, 3.0])).tolist()
+    [-0.2, 3.0]
+    """
+
+    alpha: Number = 0.01
+
+    def value(self, z: Array) -> Array:
+        return namespace(z).where(z > 0, z, self.alpha * z)
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        xp = namespace(z)
+        return xp.where(z > 0, xp.ones_like(z), self.alpha)
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        return namespace(z).zeros_like(z)
+
+
+@dataclass(frozen=True)
+class ELU(Activation, kind="elu"):
+    """y = z where z > 0, else alpha (exp(z) - 1);  dy/dz = 1 where z > 0, else y + alpha.
+
+    d²y/dz² = 0 where z > 0, else y + alpha.
+
+    Source: Clevert, Unterthiner, Hochreiter 2016, equation 15.
+
+    >>> import numpy as np
+    >>> ELU().value(np.array([-1000.0, 3.0])).tolist()
+    [-1.0, 3.0]
+    """
+
+    alpha: NonNegative = 1.0
+
+    def value(self, z: Array) -> Array:
+        xp = namespace(z)
+        return xp.where(z > 0, z, self.alpha * xp.expm1(xp.minimum(z, 0)))
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        xp = namespace(z)
+        return xp.where(z > 0, xp.ones_like(z), y + self.alpha)
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        xp = namespace(z)
+        return xp.where(z > 0, xp.zeros_like(z), y + self.alpha)
+
+
+@dataclass(frozen=True)
+class SELU(Activation, kind="selu"):
+    """y = lambda z where z > 0, else lambda alpha (exp(z) - 1);  dy/dz = lambda where z > 0, else y + lambda alpha.
+
+    d²y/dz² = 0 where z > 0, else y + lambda alpha.
+
+    The two constants make mean 0 and variance 1 a fixed point of the layers, with LeCun's normal initialisation.
+
+    Source: Klambauer et al. 2017, equation 2 and its footnote for the constants.
+
+    >>> import numpy as np
+    >>> SELU().value(np.array([1.0])).round(4).tolist()
+    [1.0507]
+    """
+
+    def value(self, z: Array) -> Array:
+        xp = namespace(z)
+        return SELU_LAMBDA * xp.where(z > 0, z, SELU_ALPHA * xp.expm1(xp.minimum(z, 0)))
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        xp = namespace(z)
+        return xp.where(z > 0, xp.full_like(z, SELU_LAMBDA), y + SELU_LAMBDA * SELU_ALPHA)
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        xp = namespace(z)
+        return xp.where(z > 0, xp.zeros_like(z), y + SELU_LAMBDA * SELU_ALPHA)
+
+
+SELU_LAMBDA = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
+
+
+@dataclass(frozen=True)
+class GELU(Activation, kind="gelu"):
+    """y = z Phi(z), Phi the normal distribution function;  dy/dz = Phi(z) + z phi(z), phi the normal density.
+
+    With `tanh=True` the approximation of the paper, which older networks were trained with:
+    y = z (1 + tanh u) / 2,  u = sqrt(2/pi) (z + 0.044715 z³);
+    dy/dz = (1 + tanh u) / 2 + z (1 - tanh² u) / 2 * u',  u' = sqrt(2/pi) (1 + 3 * 0.044715 z²).
+
+    d²y/dz² = (2 - z²) phi(z); of the approximation (1 - tanh² u) (u' + z u''/2 - z tanh(u) u'²), where
+    z u''/2 = sqrt(2/pi) 3 * 0.044715 z².
+
+    Source: Hendrycks and Gimpel 2016, section 2.
+
+    >>> import numpy as np
+    >>> GELU().value(np.array([1.0])).round(4).tolist(), GELU(tanh=True).value(np.array([1.0])).round(4).tolist()
+    ([0.8413], [0.8412])
+    """
+
+    tanh: bool = False
+
+    def _u(self, z: Array) -> Array:
+        return math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z)
+
+    def _du(self, z: Array) -> Array:
+        return math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z * z)
+
+    def value(self, z: Array) -> Array:
+        if self.tanh:
+            return z * (1 + namespace(z).tanh(self._u(z))) / 2
+        return z * (1 + erf(z / math.sqrt(2))) / 2
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        xp = namespace(z)
+        if self.tanh:
+            t = xp.tanh(self._u(z))
+            return (1 + t) / 2 + z * (1 - t * t) / 2 * self._du(z)
+        return (1 + erf(z / math.sqrt(2))) / 2 + z * xp.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        xp = namespace(z)
+        if self.tanh:
+            t, du = xp.tanh(self._u(z)), self._du(z)
+            return (1 - t * t) * (du + math.sqrt(2 / math.pi) * 3 * 0.044715 * z * z - z * t * du * du)
+        return (2 - z * z) * xp.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class Exponential(Activation, kind="exponential"):
+    """y = exp(z);  dy/dz = y.
+
+    d²y/dz² = y.
+
+    >>> import numpy as np
+    >>> Exponential().value(np.array([0.0])).tolist()
+    [1.0]
+    """
+
+    def value(self, z: Array) -> Array:
+        return namespace(z).exp(z)
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        return y
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        return y
+
+
+@dataclass(frozen=True)
+class Softplus(Activation, kind="softplus"):
+    """y = log(1 + exp(z));  dy/dz = sigmoid(z).
+
+    d²y/dz² = s (1 - s) with s = sigmoid(z).
+
+    Source: Dugas et al. 2001.
+
+    >>> import numpy as np
+    >>> Softplus().value(np.array([0.0, 1000.0])).round(4).tolist()
+    [0.6931, 1000.0]
+    """
+
+    def value(self, z: Array) -> Array:
+        return softplus(z)
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        return sigmoid(z)
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        s = sigmoid(z)
+        return s * (1 - s)
+
+
+@dataclass(frozen=True)
+class Swish(Activation, kind="swish", also=("silu",)):
+    """y = z sigmoid(beta z);  dy/dz = s + beta y (1 - s) with s = sigmoid(beta z). With beta = 1 it is called SiLU.
+
+    d²y/dz² = beta (1 - s) (2s + beta y (1 - 2s)).
+
+    Source: Ramachandran, Zoph, Le 2017; Elfwing, Uchibe, Doya 2017.
+
+    >>> import numpy as np
+    >>> Swish().value(np.array([1.0])).round(4).tolist()
+    [0.7311]
+    """
+
+    beta: Number = 1.0
+
+    def value(self, z: Array) -> Array:
+        return z * sigmoid(self.beta * z)
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        s = sigmoid(self.beta * z)
+        return s + self.beta * y * (1 - s)
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        s = sigmoid(self.beta * z)
+        return self.beta * (1 - s) * (2 * s + self.beta * y * (1 - 2 * s))
+
+
+@dataclass(frozen=True)
+class Softmax(Layer, kind="softmax"):
+    """y_k = exp(z_k) / Σ_j exp(z_j) over the units of a sample.
+
+    Backward with the full Jacobian dy_k/dz_j = y_k (1[k=j] - y_j):  dL/dz = y * (d - Σ_k d_k y_k), d = dL/dy.
+
+    While z moves along z', y moves along y' = y * (z' - Σ_k y_k z'_k), for the Jacobian is symmetric, and dL/dz bends
+    by y' * (d - Σ_k d_k y_k) - y * Σ_k d_k y'_k.
+
+    On one unit it is 1 whatever z, and lets no gradient pass.
+
+    Source: Bridle 1990; Goodfellow et al. 2016, equation 6.29.
+
+    >>> import numpy as np
+    >>> z = np.array([[2.0, 1.0, 0.1]])
+    >>> y, _, cache = Softmax().forward((), (), z, ForwardContext(training=True))
+    >>> y.round(3).tolist()
+    [[0.659, 0.242, 0.099]]
+    """
+
+    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
+        y = softmax(x)
+        return y, state, y
+
+    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
+        return cache * (delta - _across(delta * cache)), params
+
+    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
+        return self.backward(params, cache, dx)[0]
+
+    def backward_jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array, delta: Array) -> tuple[Array, Tree]:
+        moved = self.jvp(params, cache, along, dx)
+        return moved * (delta - _across(delta * cache)) - cache * _across(delta * moved), params
+
+
+def _across(terms: Array) -> Array:
+    """Their sum over the units (n, 1)."""
+    return namespace(terms).sum(terms, axis=-1, keepdims=True)

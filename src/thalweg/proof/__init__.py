@@ -1,7 +1,0 @@
-"""The proof of remedies: paired trials of a spec unchanged, with each remedy, and with a random change instead."""
-
-from .conduct import check_bounds, prove
-from .result import ArmTried, Combination, Effect, Proof, Verdict
-from .score import Score
-
-__all__ = ["ArmTried", "Combination", "Effect", "Proof", "Score", "Verdict", "check_bounds", "prove"]

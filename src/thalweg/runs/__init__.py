@@ -1,0 +1,1 @@
+"""Runs: how they are trained, resumed, saved, loaded and reported."""

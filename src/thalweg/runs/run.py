@@ -1,0 +1,355 @@
+"""A run: a trained network with its record; how it is used, saved and loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import arrays_of
+from ..core.errors import InputError
+from ..core.files import commit
+from ..data import Preprocessing, RowSource, Split, Task
+from ..doctor.account import health_of, verdict
+from ..doctor.case import Case
+from ..doctor.examination import diagnose
+from ..doctor.findings import Diagnosis
+from ..engine.engine import Engine, make_engine
+from ..engine.step import State, Trace, fused
+from ..models.linear_unit import with_threshold
+from ..models.mean_field import predicted
+from ..models.network import Network
+from ..models.summary import layer_in_words, numbered_layers
+from ..pages.blocks import Text
+from ..parts.layers import Dense, Residual
+from ..parts.part import Loss
+from ..probes.boundary_frames import BoundaryFrames
+from ..probes.input_maps import curve_of, hidden_answers, map_of, plane_of, weight_images
+from ..probes.records import Observations, Record
+from ..spec.spec import WholeSpec, data_in_words
+from ..spec.toml import to_toml
+from ..training.checkpoints import save_state
+from ..training.evaluate import evaluate, predict_batches
+from .run_folder import RESULT, line_of, make_folder, write_spec
+
+STATE = Path("checkpoints") / "final.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained network with its record.
+
+    `history` has one record an epoch, `measures` the loss and the scores at the end by set ("training", "validation",
+    "test"); `state.params` are the weights, one entry a layer. `seconds` is how long the training took. `confusion`
+    counts, for classes, how often each (row) was taken for each (column) in the last of these sets. `threshold` is
+    where an answer changes from no to yes, where that was tuned; `remarks` say what was found out beside the measures.
+    `per_epoch` is the number of updates in an epoch, `records` what the probes saw, as `observations` gives it in
+    arrays, `film` what the network answered on a plane of its inputs through its training, where there is such a plane.
+    """
+
+    spec: WholeSpec
+    state: State
+    history: list[dict[str, float]]
+    measures: dict[str, dict[str, float]]
+    preprocessing: Preprocessing
+    outcome: str
+    seconds: float
+    facts: dict[str, str]
+    confusion: list[list[int]] | None = None
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+    diverged: str = ""
+    threshold: float | None = None
+    remarks: tuple[str, ...] = ()
+    per_epoch: int = 1
+    records: tuple[Record, ...] = ()
+    film: BoundaryFrames | None = field(default=None, repr=False)
+    folder: Path | None = None
+    split: Split | None = field(default=None, repr=False)
+
+    @property
+    def network(self) -> Network:
+        return self.spec.network
+
+    @property
+    def loss(self) -> Loss:
+        return with_threshold(self.spec.loss, self.threshold)
+
+    @property
+    def params(self) -> Any:
+        """The weights: for each layer its own NamedTuple of arrays."""
+        return self.state.params
+
+    @property
+    def task(self) -> Task:
+        return self.preprocessing.task
+
+    @property
+    def observations(self) -> Observations:
+        """What the probes saw: by step, and by layer; empty where they were off.
+
+        >>> from thalweg import train
+        >>> run = train(["dense 2", "tanh", "dense 2"], "xor", epochs=40, engine="eager", progress=False)
+        >>> run.observations.layers, run.observations["delta_rms"].shape
+        (('1: dense 2', '2: tanh', '3: dense 2'), (20, 3))
+        """
+        return Observations.of(self.records, numbered_layers(self.network), self.per_epoch)
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Answers for raw rows (n, features): classes by their names, labels as 0 and 1, or values in their own units.
+
+        Of shape (n,), or (n, K) for several labels or targets. x is scaled and encoded as the training rows were.
+        Raises InputError where its columns do not fit.
+        """
+        outputs = self.predict_outputs(x)
+        if self.task == "classification":
+            return self.preprocessing.labels(self.classes(outputs))
+        if self.task == "multilabel":
+            return (outputs > self.decision_threshold).astype(int)
+        values = self.preprocessing.values(outputs)
+        return values[:, 0] if values.shape[1] == 1 else values
+
+    def predict_outputs(self, x: Any) -> np.ndarray:
+        """What the network answers for raw rows: (n, K) probabilities after a cross-entropy, else its plain outputs."""
+        return self.outputs_of(self.preprocessing.inputs(x))
+
+    def evaluate(self, x: Any, y: Any) -> dict[str, float]:
+        """The loss and the scores for raw rows and their targets."""
+        data, unit = self.preprocessing.dataset(x, y), unit_of(self.preprocessing)
+        return evaluate(self.network, self.loss, self.state, data, self._engine, unit)
+
+    @property
+    def _engine(self) -> Engine:
+        """The engine of the training, on whatever device there is: a run may be used on another machine."""
+        return make_engine(self.spec.training.engine, self.spec.training.precision)
+
+    def outputs_of(self, x: np.ndarray) -> np.ndarray:
+        """What the network answers for prepared rows (n, inputs): (n, K)."""
+        return predict_batches(self.network, self.loss, self.state, x, self._engine)
+
+    def classes(self, outputs: np.ndarray) -> np.ndarray:
+        """The numbers (n,) of the classes that outputs (n, K) stand for."""
+        if outputs.shape[1] == 1:
+            return (outputs[:, 0] > self.decision_threshold).astype(int)
+        return outputs.argmax(axis=1)
+
+    @property
+    def decision_threshold(self) -> float:
+        """Where an answer changes from no to yes: the loss's threshold, as `predict_outputs` gives it."""
+        return float(self.loss.probabilities(np.array([[self.loss.threshold]]))[0, 0])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the run's directory and return it. Raises InputError where it is not empty, or can not be written."""
+        path = make_folder(Path(folder))
+        write_spec(path, self.spec)
+        self.write(path)
+        self.write_report(path)
+        return path
+
+    def write(self, folder: Path) -> None:
+        """Write what it recorded: all files but the spec, which is there since before the training, and the report."""
+        commit(folder / "metrics.jsonl", b"".join(line_of(record) for record in self.history))
+        if self.records:
+            commit(folder / "probes.jsonl", b"".join(map(line_of, self.records)))
+        if self.film:
+            self.film.save(folder)
+        save_state(folder / STATE, self.state, {"preprocessing": self.preprocessing.describe()})
+        result = {name: getattr(self, name) for name in RESULT}
+        commit(folder / "result.json", json.dumps(result, indent=1).encode())
+
+    def write_report(self, folder: Path) -> None:
+        """Write report.html."""
+        commit(folder / "report.html", self.report().encode())
+
+    def report(self) -> str:
+        """The report as one HTML page that needs no network.
+
+        Loads the data again if the run came from a folder; where they are gone, it says so and tells what was recorded.
+        """
+        from .report import page
+
+        return page(report_data_of(self))
+
+    def inspect(self, x: Any, y: Any, weight: Any = None) -> Trace:
+        """Every number of one training step on raw rows and their targets, in float64; see `inspection.inspect`."""
+        from ..training.inspect import inspect
+
+        data = self.preprocessing.dataset(x, y, weight)
+        state = self.state
+        return inspect(
+            self.network, state.params, data.x, data.y, loss=self.loss, layers=state.layers, weight=data.weight
+        )
+
+    def diagnose(self) -> Diagnosis:
+        """Why it did not learn, or what speaks for its health. Loads the data again if the run came from a folder.
+
+        Raises InputError where they are gone.
+
+        >>> from thalweg import train
+        >>> run = train(["dense 8", "tanh", "dense 1", "softmax"], "xor", epochs=200, engine="eager", progress=False)
+        >>> run.diagnose().causes[0].finding.code
+        'output-activation'
+        """
+        return self._diagnosis
+
+    @cached_property
+    def _diagnosis(self) -> Diagnosis:
+        return diagnose(self.case)
+
+    @property
+    def case(self) -> Case:
+        """What the doctor examines. Loads the data again if the run came from a folder."""
+        split = self.split or self.spec.data.load(self.spec.training.seed)
+        record = {name: getattr(self, name) for name in ("history", "measures", "observations", "params", "diverged")}
+        return Case.of(self.spec, split, self.per_epoch, layers=self.state.layers, **record)
+
+    def figures(self) -> list[Any]:
+        """The charts of the report as plotly figures: curves, answers over the inputs, what is inside of the network.
+
+        Loads the data again if the run came from a folder; where they are gone, what was recorded is left.
+        """
+        from .report import charts
+
+        return charts(report_data_of(self))
+
+    def _repr_html_(self) -> str:
+        from .report import card
+
+        try:
+            health = verdict(self.diagnose())
+        except InputError:
+            # Of rows that are gone, the card says nothing.
+            health = ""
+        return card(_title(self), " ".join([self.outcome, *self.remarks]), self.measures, health)
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import HTML, display
+
+        from .report import training_charts
+
+        display(HTML(self._repr_html_()), *training_charts(self.history)[:1])
+
+
+def sets_of(split: Split) -> dict[str, RowSource]:
+    """The sets that there are; the last one is the one that says most of unseen rows."""
+    sets = {"training": split.train, "validation": split.validation, "test": split.test}
+    return {name: data for name, data in sets.items() if data is not None}
+
+
+def unit_of(preprocessing: Preprocessing) -> np.ndarray | float:
+    """What one unit of the network's output is in the target's own units, by output."""
+    if preprocessing.task != "regression":
+        return 1.0
+    zero = np.zeros((1, preprocessing.outputs))
+    return (preprocessing.values(zero + 1) - preprocessing.values(zero)).reshape(-1)
+
+
+def report_data_of(run: Run) -> Any:
+    """What the report tells of a run; where its rows can not be had any more, what was recorded."""
+    from .report_data import ReportData
+
+    shapes = run.network.initialize(0, (run.preprocessing.features,))
+    layers = tuple(
+        (layer_in_words(layer), str(shape), sum(np.size(array) for _, array in arrays_of(params)))
+        for layer, shape, params in zip(run.network.layers, shapes.shapes, shapes.params, strict=True)
+    )
+    account = ReportData(
+        title=_title(run),
+        outcome=" ".join([run.outcome, *run.remarks]),
+        facts=tuple(run.facts.items()),
+        notes=run.notes,
+        measures=run.measures,
+        history=run.history,
+        layers=layers,
+        task=run.task,
+        target_names=run.preprocessing.target_names,
+        feature_names=run.preprocessing.feature_names,
+        observed=run.observations if run.records else None,
+        expected=_expected(run),
+        film=_in_units(run),
+        per_epoch=run.per_epoch,
+        threshold=run.decision_threshold,
+        spec=to_toml(run.spec),
+    )
+    try:
+        run = run if run.split else dataclasses.replace(run, split=run.spec.data.load(run.spec.training.seed))
+    except InputError as error:
+        missing = (
+            f"The doctor could not look at this run, nor the report at its answers, for want of its rows: {error}."
+        )
+        return dataclasses.replace(account, health=(Text(missing),))
+    return _with_rows(account, run)
+
+
+def _with_rows(account: Any, run: Run) -> Any:
+    """The account with what the rows tell: the doctor's findings, the answers, what is inside of the network."""
+    split = run.split
+    assert split
+    plane = plane_of(run.preprocessing, split.train)
+    name, rows = list(sets_of(split).items())[-1]
+    # Of rows that stream from the disk, the report looks at as many as fit into memory.
+    data = next(rows.parts())
+    outputs = run.outputs_of(data.x)
+    confidence = None
+    if run.task == "classification":
+        true, predicted = data.y, run.classes(outputs)
+        if outputs.min() >= 0 and outputs.max() <= 1:
+            single = outputs.shape[1] == 1
+            confidence = np.maximum(outputs, 1 - outputs)[:, 0] if single else outputs.max(axis=1)
+    elif run.task == "multilabel":
+        true, predicted = data.y, (outputs > run.decision_threshold).astype(int)
+    else:
+        true, predicted = run.preprocessing.values(data.y), run.preprocessing.values(outputs)
+    hidden = hidden_answers(run.network, run.params, run.state.layers)
+    return dataclasses.replace(
+        account,
+        health=health_of(run.diagnose()),
+        true=true,
+        predicted=predicted,
+        confidence=confidence,
+        samples=run.preprocessing.unscaled(data.x),
+        image_shape=data.image_shape,
+        held_out=name,
+        batch_size=_batch_size(run, split),
+        seen=map_of(run.preprocessing, plane, data, run.outputs_of, hidden) if plane else None,
+        curve=curve_of(run.preprocessing, data, run.outputs_of),
+        weights=weight_images(run.params, data.image_shape),
+    )
+
+
+def _expected(run: Run) -> np.ndarray | None:
+    """The part of the last layer's delta that theory expects at each dense layer or block before training; else NaN."""
+    stages = [index for index, layer in enumerate(run.network.layers) if isinstance(layer, Dense | Residual)]
+    inputs = run.observations.whole.get("input_rms")
+    if inputs is None or not stages:
+        return None
+    network, _ = fused(run.network, run.spec.loss)
+    start = run.network.initialize(run.spec.training.seed, (run.preprocessing.features,))
+    parts = predicted(network.layers, [start.params], float(inputs[0]) ** 2, stages)[1]
+    by_number = {str(stage + 1): part for stage, part in zip(stages, parts, strict=True)}
+    return np.array([by_number.get(name.partition(":")[0], np.nan) for name in numbered_layers(run.network)])
+
+
+def _in_units(run: Run) -> BoundaryFrames | None:
+    """The film of a run with answers in the target's own units."""
+    if run.film is None or run.task != "regression":
+        return run.film
+    outputs = run.film.outputs
+    return run.film._replace(
+        outputs=run.preprocessing.values(outputs.reshape(-1, outputs.shape[-1])).reshape(outputs.shape)
+    )
+
+
+def _batch_size(run: Run, split: Split) -> int:
+    """The rows of an update."""
+    size, rows = run.spec.training.batch_size, len(split.train)
+    return min(rows, size * run.spec.training.accumulate) if isinstance(size, int) else rows
+
+
+def _title(run: Run) -> str:
+    return f"{run.folder.name}: {data_in_words(run.spec)}" if run.folder else data_in_words(run.spec)

@@ -1,0 +1,1 @@
+"""Specs: TOML and parts, completed by the data."""

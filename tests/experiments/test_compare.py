@@ -1,0 +1,267 @@
+"""Experiments from Python and from the shell: what they return, show, write and refuse."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+from typer.testing import CliRunner
+
+import thalweg
+from thalweg import InputError, Spec, compare
+from thalweg.cli.shell import app
+from thalweg.engine.compiled import _jitted, _run
+from thalweg.engine.step import measure_at, predict
+from thalweg.experiments.shipped import shipped
+from thalweg.runs.train import run_spec
+
+RATE = "optimizer.learning_rate"
+SPEC = {
+    "data": {"source": {"kind": "rings", "samples": 80}, "validation": 0.25},
+    "network": {"kind": "mlp", "hidden": [4], "activation": "tanh"},
+    "optimizer": {"kind": "momentum"},
+    "training": {"epochs": 2, "batch_size": 16, "engine": "eager"},
+}
+FILE = """
+seeds = 2
+[data]
+source = { kind = "rings", samples = 80 }
+validation = 0.25
+[network]
+kind = "mlp"
+hidden = [4]
+[training]
+epochs = 2
+engine = "eager"
+[vary]
+optimizer = ["sgd 0.1", "adam 0.1"]
+"""
+
+
+def quick(spec=SPEC, vary=None, seeds=2, **given):
+    return compare(spec, vary or {RATE: [0.1, 0.01]}, seeds, jobs=1, progress=False, **given)
+
+
+def shell(*words):
+    return CliRunner().invoke(app, ["experiment", *map(str, words)])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "sweep.toml"
+    path.write_text(FILE)
+    return path
+
+
+# --- Python
+
+
+def test_a_comparison_has_its_table_its_arms_and_its_figures():
+    found = quick()
+    assert isinstance(found, thalweg.Comparison)
+    assert found.table.height == 4
+    assert [arm.label for arm in found.arms] == ["learning_rate 0.1", "learning_rate 0.01"]
+    assert np.isfinite(found.table["validation_accuracy"].to_numpy()).all()
+    assert len(found.figures()) == 4
+    assert found.folder is None
+
+
+def test_the_trials_of_a_comparison_are_plain_trainings():
+    found = quick()
+    spec = found.trials[3].spec
+    run = run_spec(spec)
+    row = found.table.row(3, named=True)
+    assert (row["learning_rate"], row["seed"]) == (0.01, 1)
+    assert row["validation_loss"] == run.measures["validation"]["loss"]
+    assert row["training_accuracy"] == run.measures["training"]["accuracy"]
+
+
+def test_a_spec_its_tables_and_a_file_are_the_same(file: Path):
+    table = tomllib.loads(FILE)
+    vary, seeds = table.pop("vary"), table.pop("seeds")
+    keys = [
+        [trial.key for trial in found.trials]
+        for found in (
+            quick(str(file), vary, seeds),
+            compare(str(file), jobs=1, progress=False),
+            compare(tomllib.loads(FILE), jobs=1, progress=False),
+            quick(table, vary, seeds),
+            quick(Spec.of(table), vary, seeds),
+        )
+    ]
+    assert all(each == keys[0] for each in keys)
+
+
+def test_measure_and_baseline_can_be_chosen():
+    found = quick(measure="validation_loss", baseline="learning_rate 0.01")
+    assert found.measure == "validation_loss"
+    assert found.arms[1].difference is None
+    with pytest.raises(InputError, match="no arm is called 'learning_rate 1'"):
+        quick(baseline="learning_rate 1")
+
+
+def test_rows_in_memory_are_compared_over():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 3))
+    found = quick({**SPEC, "data": {"source": (x, x.sum(axis=1) > 0), "validation": 0.25}})
+    assert found.table.height == 4
+    assert found.report()
+
+
+def test_an_experiment_shows_itself_in_a_notebook():
+    from IPython.core.formatters import DisplayFormatter
+
+    found = quick()
+    data, _ = DisplayFormatter().format(found)
+    assert "What the evidence says" in data["text/html"]
+    assert found.best.label in data["text/html"]
+
+
+def test_what_is_finished_in_a_folder_is_not_run_again(tmp_path: Path, monkeypatch):
+    from thalweg.experiments import workers as worker
+
+    ran = []
+    original = worker.run_on
+    monkeypatch.setattr(worker, "run_on", lambda spec, *rest: (ran.append(spec), original(spec, *rest))[1])
+    first = quick(folder=tmp_path)
+    assert len(ran) == 4
+    again = quick(folder=tmp_path)
+    assert len(ran) == 4
+    assert again.table.equals(first.table)
+    more = quick(folder=tmp_path, vary={RATE: [0.1, 0.01, 0.001]}, seeds=3)
+    # One arm is new, and one seed: nine trials, of which four are there.
+    assert len(ran) == 9
+    assert more.table.height == 9
+    assert len(list((tmp_path / "trials").iterdir())) == 9
+
+
+def test_a_folder_holds_runs_tables_and_the_report(tmp_path: Path):
+    found = quick(folder=tmp_path)
+    assert polars.read_parquet(tmp_path / "trials.parquet").equals(found.table)
+    assert "What the evidence says" in (tmp_path / "report.html").read_text()
+    for trial in found.trials:
+        run = thalweg.load(tmp_path / "trials" / trial.key)
+        assert run.spec.describe() == trial.spec.describe()
+        assert run.history == found.results[trial.key].history
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"seeds": 0}, "seeds.count: expected greater than or equal to 1"),
+        ({"vary": {"optimizer.rate": [1]}}, "optimizer.rate: unknown option of momentum"),
+        ({"vary": {"nothing": [1]}}, "vary.nothing: names no section of a spec"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_written(given, words, tmp_path: Path):
+    with pytest.raises(InputError) as raised:
+        quick(**{"folder": tmp_path / "new", **given})
+    assert words in str(raised.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_fewer_than_one_process_is_refused():
+    with pytest.raises(InputError, match="jobs: expected a number of processes of at least 1, received 0"):
+        compare(SPEC, {RATE: [0.1]}, 1, jobs=0, progress=False)
+
+
+# --- one program for all trials of an architecture
+
+
+def programs() -> int:
+    return _run._cache_size() + _jitted(measure_at)._cache_size() + _jitted(predict)._cache_size()
+
+
+def compiled(vary, seeds=1, **training):
+    spec = {**SPEC, "network": {"kind": "mlp", "hidden": [7]}, "training": {"epochs": 2, "batch_size": 16, **training}}
+    before = programs()
+    quick(spec, vary, seeds)
+    return programs() - before
+
+
+def test_rates_momenta_penalties_and_seeds_share_one_program():
+    assert compiled({RATE: [0.1]}) > 0
+    assert compiled({RATE: [0.3, 0.01, 0.003], "optimizer.momentum": [0.0, 0.5]}, 3) == 0
+    assert compiled({"optimizer": ["momentum 0.2 0.7", {"kind": "momentum", "learning_rate": 1e-3}]}, 2) == 0
+    # The count counts: another width is another program.
+    assert compiled({"network.hidden": [[9]]}) > 0
+
+
+# --- the shell
+
+
+def test_the_shell_runs_a_file_and_says_what_the_evidence_supports(file: Path, tmp_path: Path):
+    done = shell(file, "--jobs", 1, "--out", tmp_path / "out", "--quiet")
+    assert done.exit_code == 0
+    assert "Experiment sweep" in done.output
+    assert "That is a hint, no proof" in " ".join(done.output.split())
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_shell_gives_json(file: Path, tmp_path: Path):
+    done = shell(file, "--jobs", 1, "--out", tmp_path / "out", "--json", "--quiet", "--seeds", 3)
+    facts = json.loads(done.stdout)
+    assert facts["measure"] == "validation_accuracy"
+    assert [arm["arm"] for arm in facts["arms"]] == ["optimizer sgd 0.1", "optimizer adam 0.1"]
+    first, second = facts["arms"]
+    assert first["difference"] is None
+    pairs = np.subtract(second["values"], first["values"])
+    assert second["difference"]["mean"] == pytest.approx(pairs.mean())
+    assert len(pairs) == 3
+    assert facts["best"] in ("optimizer sgd 0.1", "optimizer adam 0.1")
+    assert set(facts["test"]) == {"loss", "accuracy"}
+    assert all("test" not in str(arm) for arm in facts["arms"])
+    assert facts["failed"] == {}
+
+
+def test_check_lists_the_arms_and_runs_nothing(file: Path, tmp_path: Path):
+    done = shell(file, "--check", "--out", tmp_path / "out")
+    assert done.output.splitlines() == [
+        "2 arms, 2 seeds each: 4 trials, every one of them checked",
+        "  optimizer sgd 0.1",
+        "  optimizer adam 0.1",
+    ]
+    assert not (tmp_path / "out").exists()
+    facts = json.loads(shell(file, "--check", "--json").stdout)
+    assert facts == {"arms": ["optimizer sgd 0.1", "optimizer adam 0.1"], "seeds": [0, 1], "trials": 4}
+
+
+def test_settings_of_the_shell_change_the_experiment(file: Path):
+    words = ["--set", "vary.training.batch_size=[8, 16]", "--set", "seeds.first=4", "--seeds", 3, "--check", "--json"]
+    facts = json.loads(shell(file, *words).stdout)
+    assert facts["seeds"] == [4, 5, 6]
+    assert facts["trials"] == 12
+
+
+def test_alone_it_lists_the_shipped_experiments():
+    done = shell()
+    for name, words in shipped().items():
+        assert f"{name:32} {words}" in done.output
+    assert all(words for words in shipped().values())
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_experiment_can_be_checked(name, mnist_folder):
+    done = shell(name, "--check")
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["momentum-and-rat"], "did you mean 'momentum-and-rate'?"),
+        (["rings"], "has no [vary]"),
+        (["momentum-and-rate", "--seeds", 0, "--check"], "seeds.count: expected greater than or equal to 1"),
+        (["momentum-and-rate", "--jobs", 0], "jobs: expected a number of processes"),
+        (["momentum-and-rate", "--set", "compare.baseline=x", "--check"], "no arm is called 'x'"),
+    ],
+)
+def test_mistakes_are_one_message(words, said, tmp_path: Path):
+    done = shell(*words, "--out", tmp_path / "out")
+    assert done.exit_code != 0
+    assert isinstance(done.exception, InputError | SystemExit)
+    assert said in str(done.exception) + done.output

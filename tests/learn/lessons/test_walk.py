@@ -1,0 +1,40 @@
+"""Steps one by one: the same as a training makes them."""
+
+from __future__ import annotations
+
+from itertools import cycle, islice, pairwise, repeat
+
+import numpy as np
+
+import thalweg
+from thalweg.learn.lessons.walk import one_by_one, rows_of, walk
+from thalweg.models.network import Network
+from thalweg.parts.losses import BinaryCrossEntropy
+from thalweg.parts.optimizers import Adam
+
+
+def test_a_walk_ends_where_a_training_does():
+    network = Network.of({"layers": ["dense 3", "tanh", "dense 1", "sigmoid"]})
+    steps = list(islice(walk(network, BinaryCrossEntropy(), Adam(0.1), repeat(rows_of("xor"))), 20))
+    run = thalweg.train(
+        network,
+        "xor",
+        loss="binary_cross_entropy",
+        optimizer="adam 0.1",
+        epochs=20,
+        batch_size="full",
+        engine="eager",
+        progress=False,
+    )
+    np.testing.assert_allclose(steps[-1].after.params[0].W, run.params[0].W, rtol=1e-12)
+    np.testing.assert_allclose([step.trace.loss for step in steps], [row["loss"] for row in run.history], rtol=1e-12)
+
+
+def test_each_step_starts_where_the_one_before_it_ended():
+    network = Network.of({"layers": ["dense 1", "sigmoid"]})
+    rows = one_by_one(rows_of("and"))
+    steps = list(islice(walk(network, BinaryCrossEntropy(), Adam(0.1), cycle(rows)), 6))
+    assert [step.trace.batch.x.tolist() for step in steps] == [rows[turn % 4].x.tolist() for turn in range(6)]
+    assert all(before.after is after.before for before, after in pairwise(steps))
+    assert steps[0].before.step == 0
+    assert steps[-1].after.step == 6

@@ -1,0 +1,242 @@
+import json
+import sys
+
+import numpy as np
+import polars
+import pytest
+
+import thalweg
+from thalweg.core.errors import InputError
+from thalweg.runs.load import load
+from thalweg.runs.predict import prediction_table
+from thalweg.runs.run_folder import list_runs, new_folder, read_records
+from thalweg.runs.train import run_spec
+from thalweg.spec.spec import Spec
+
+
+@pytest.fixture(scope="module")
+def rings():
+    return thalweg.train(["dense 8", "tanh", "dense 2", "softmax"], "rings 300", epochs=5, progress=False)
+
+
+@pytest.fixture(scope="module")
+def folder(rings, tmp_path_factory):
+    return rings.save(tmp_path_factory.mktemp("runs") / "one")
+
+
+def test_a_saved_run_predicts_as_before(rings, folder):
+    x = np.random.default_rng(0).normal(size=(5000, 2))
+    again = load(folder)
+    np.testing.assert_array_equal(again.predict(x), rings.predict(x))
+    np.testing.assert_array_equal(again.predict_outputs(x), rings.predict_outputs(x))
+    assert again.spec == rings.spec
+    assert again.history == rings.history
+    assert again.measures == rings.measures
+
+
+def test_a_run_is_a_folder_of_plain_files(folder):
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names == {
+        "spec.toml",
+        "metrics.jsonl",
+        "result.json",
+        "report.html",
+        "probes.jsonl",
+        "frames.safetensors",
+        "frames.json",
+        "checkpoints/final.safetensors",
+        "checkpoints/final.json",
+    }
+
+
+def test_predictions_do_not_depend_on_how_many_rows_come_together(rings):
+    x = np.random.default_rng(0).normal(size=(3000, 2))
+    one_by_one = np.concatenate([rings.predict_outputs(x[i : i + 1]) for i in range(7)])
+    np.testing.assert_allclose(rings.predict_outputs(x)[:7], one_by_one, rtol=1e-5)
+
+
+def test_evaluate_agrees_with_scikit_learn(rings):
+    from sklearn.metrics import accuracy_score, log_loss
+
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(200, 2)), rng.integers(0, 2, 200)
+    found, outputs = rings.evaluate(x, y), rings.predict_outputs(x).astype(float)
+    assert found["accuracy"] == pytest.approx(accuracy_score(y, rings.predict(x)))
+    assert found["loss"] == pytest.approx(log_loss(y, outputs / outputs.sum(axis=1, keepdims=True)), rel=1e-5)
+
+
+def test_labels_come_back_as_they_were():
+    x = np.array([[0.0], [1.0], [2.0], [3.0]] * 10)
+    y = np.array(["low", "low", "high", "high"] * 10)
+    run = thalweg.train(["dense 1", "sigmoid"], (x, y), optimizer="adam 0.1", epochs=60, engine="eager", progress=False)
+    assert run.predict([[0.0], [3.0]]).tolist() == ["low", "high"]
+
+
+def test_values_come_back_in_their_own_units():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 1))
+    run = thalweg.train(["dense 1"], (x, 1000 + 50 * x[:, 0]), optimizer="adam 0.05", epochs=40, progress=False)
+    np.testing.assert_allclose(run.predict([[0.0], [1.0]]), [1000, 1050], atol=5)
+    assert run.measures["test"]["mean_absolute_error"] < 5
+
+
+@pytest.mark.parametrize("loss", ["hinge", "mse", "softmax_cross_entropy"])
+def test_the_measured_accuracy_is_that_of_the_predictions(loss):
+    width = 2 if loss == "softmax_cross_entropy" else 1
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 2))
+    y = (x[:, 0] > 0.3).astype(int)
+    layers = ["dense 4", "tanh", f"dense {width}"]
+    run = thalweg.train(layers, (x, y), loss=loss, optimizer="adam 0.05", epochs=30, engine="eager", progress=False)
+    assert run.evaluate(x, y)["accuracy"] == pytest.approx((run.predict(x) == y).mean())
+    assert (run.predict(x) == y).mean() > 0.9
+
+
+def test_multi_label_predictions_are_zeros_and_ones():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2))
+    y = (x > 0).astype(int)
+    run = thalweg.train(["dense 2", "sigmoid"], (x, y), optimizer="adam 0.1", epochs=30, engine="eager", progress=False)
+    assert run.task == "multilabel"
+    assert (run.predict(x) == y).mean() > 0.95
+    assert run.measures["test"]["accuracy"] > 0.9
+
+
+def test_the_prediction_table_holds_answer_and_probabilities(rings):
+    frame = polars.DataFrame({"x0": [0.0, 2.0], "x1": [0.0, 2.0]})
+    table = prediction_table(rings, frame)
+    assert table.columns == ["prediction", "p(disc)", "p(ring)"]
+    np.testing.assert_allclose(table["p(disc)"] + table["p(ring)"], 1, rtol=1e-6)
+
+
+def test_the_spec_and_every_finished_epoch_are_on_disk_while_training_goes_on(tmp_path):
+    seen = []
+
+    def look(progress):
+        if progress.epoch_ended:
+            seen.append(len(read_records(tmp_path / "run" / "metrics.jsonl")))
+            assert (tmp_path / "run" / "spec.toml").exists()
+
+    spec = Spec.of({"data": {"source": "rings 200"}, "training": {"epochs": 4, "engine": "eager"}})
+    run_spec(spec, look, tmp_path / "run")
+    assert seen == [1, 2, 3, 4]
+
+
+def test_a_torn_last_line_is_left_out(folder):
+    path = folder / "metrics.jsonl"
+    whole = path.read_bytes()
+    records = read_records(path)
+    try:
+        for length in range(len(whole)):
+            path.write_bytes(whole[:length])
+            found = read_records(path)
+            assert found == records[: len(found)]
+            assert len(found) >= whole[:length].count(b"\n")
+    finally:
+        path.write_bytes(whole)
+
+
+def test_runs_are_listed_with_their_result_and_broken_ones_as_such(folder):
+    (folder.parent / "broken").mkdir(exist_ok=True)
+    (folder.parent / "broken" / "spec.toml").write_text((folder / "spec.toml").read_text())
+    (folder.parent / "foreign").mkdir(exist_ok=True)
+    (folder.parent / "foreign" / "spec.toml").write_text("[dat")
+    rows = {row.name: row for row in list_runs(folder.parent)}
+    assert (
+        rows["one"].measures["test"]["accuracy"]
+        == json.loads((folder / "result.json").read_text())["measures"]["test"]["accuracy"]
+    )
+    assert rows["one"].epochs == 5
+    assert rows["broken"].outcome == f"Broken off; to go on: thalweg train --resume {folder.parent / 'broken'}"
+    assert "no TOML" in rows["foreign"].outcome
+
+
+@pytest.mark.parametrize(
+    "damage", ["spec.toml", "result.json", "checkpoints/final.safetensors", "checkpoints/final.json"]
+)
+def test_a_run_without_one_of_its_files_is_refused(rings, tmp_path, damage):
+    folder = rings.save(tmp_path / "run")
+    (folder / damage).unlink()
+    with pytest.raises(InputError):
+        load(folder)
+
+
+def test_a_folder_that_holds_files_is_never_written(rings, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="empty folder"):
+        rings.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a file where a folder should be")
+def test_a_folder_that_can_not_be_made_is_told_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    spec = Spec.of({"data": {"source": "rings 200"}})
+    with pytest.raises(InputError, match="can not be used"):
+        run_spec(spec, lambda progress: pytest.fail("trained all the same"), tmp_path / "file" / "run")
+
+
+def test_a_read_only_folder_is_told(readable, write_protected, rings):
+    with write_protected(readable), pytest.raises(InputError, match="can not be used"):
+        rings.save(readable / "run")
+
+
+def test_bad_data_leave_no_folder(tmp_path):
+    spec = Spec.of({"data": {"source": "digits"}, "network": {"layers": ["dense 3", "softmax"]}})
+    with pytest.raises(InputError, match="10 classes"):
+        run_spec(spec, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_runs_in_one_second_get_two_folders(tmp_path):
+    first = new_folder("digits", tmp_path)
+    first.mkdir()
+    assert new_folder("digits", tmp_path) != first
+
+
+def test_a_run_shows_itself_in_a_notebook(rings):
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    InteractiveShell.instance()
+    with capture_output() as shown:
+        rings._ipython_display_()
+    table, *_, chart = shown.outputs
+    assert "accuracy" in table.data["text/html"]
+    assert f"{rings.measures['test']['accuracy'] * 100:.1f}" in table.data["text/html"]
+    curve = chart.data["application/vnd.plotly.v1+json"]["data"][0]
+    assert curve["name"] == "training"
+
+
+def test_figures_hold_the_history(rings):
+    loss, accuracy, rate, *_ = rings.figures()
+    np.testing.assert_allclose(loss.data[0].y, [record["loss"] for record in rings.history])
+    np.testing.assert_allclose(accuracy.data[1].y, [record["validation_accuracy"] for record in rings.history])
+    np.testing.assert_allclose(rate.data[0].y, [record["learning_rate"] for record in rings.history])
+
+
+def test_figures_are_the_charts_of_the_report_also_of_a_loaded_run(rings, folder):
+    curves, inside = ["Loss", "Accuracy", "Learning rate"], ["Delta by layer", "Dead and saturated units"]
+    inside += ["Size of the updates", "Outputs by layer", "Gradient and weights by layer"]
+    seen = ["Decision boundary", "Decision boundary through the training", "Confusion", "What each hidden unit says"]
+    for run in (rings, load(folder)):
+        assert [figure.layout.title.text for figure in run.figures()] == [*curves, *inside, *seen]
+
+
+def test_where_the_data_are_gone_what_was_recorded_is_left(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    run = thalweg.train(
+        ["dense 1", "sigmoid"], (x, (x[:, 0] > 0).astype(int)), epochs=2, engine="eager", progress=False
+    )
+    titles = [figure.layout.title.text for figure in load(run.save(tmp_path / "run")).figures()]
+    assert titles[:4] == ["Loss", "Accuracy", "Learning rate", "Delta by layer"]
+    assert not any("boundary" in title or "Confusion" in title for title in titles)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another():
+    def weights(seed):
+        run = thalweg.train(["dense 3", "softmax"], "blobs", epochs=2, seed=seed, progress=False)
+        return run.params[0].W
+
+    np.testing.assert_array_equal(weights(1), weights(1))
+    assert (weights(1) != weights(2)).any()
