@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import ModuleType
+from typing import TypeAlias
 
 import numpy as np
 
-# NumPy, JAX and their tracers share the Array API and no base class: the type of an array is stated in words.
-Array = Any
-Tree = Any
+Array: TypeAlias = np.ndarray
+"""An array of the engine at work. JAX's arrays share the Array API with NumPy's, and are typed as these."""
+Tree: TypeAlias = "Array | tuple[Tree, ...]"
+"""Arrays in nested tuples, most of them NamedTuples."""
+Params: TypeAlias = Tree
+"""Parameters: an entry for each layer."""
+Grads: TypeAlias = Tree
+"""dL/d(parameters), in the structure of the parameters."""
+Updates: TypeAlias = Tree
+"""What a step adds to the parameters, in their structure."""
+Moments: TypeAlias = Tree
+"""What an optimizer remembers from step to step: a NamedTuple of trees like the parameters."""
+LayerState: TypeAlias = Tree
+"""What a layer remembers from step to step that is not trained: running statistics."""
+Cache: TypeAlias = Tree
+"""What the forward pass of a layer leaves for its backward pass."""
 
 
-def namespace(x: Array) -> Any:
+def namespace(x: Array) -> ModuleType:
     """The array functions that belong to `x`, by the Array API standard; NumPy's for a Python number.
 
     >>> import numpy
