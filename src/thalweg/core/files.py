@@ -5,8 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import TypeAlias
 
 from .errors import InputError
+
+Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+"""A value as JSON and TOML know it."""
+JsonObject: TypeAlias = dict[str, Json]
+"""A table of JSON or TOML."""
 
 
 def commit(path: Path, content: bytes) -> None:
