@@ -13,6 +13,15 @@ from .registry import command
 if TYPE_CHECKING:
     from ..insight.test_functions import Landscape
 
+Distance = Annotated[
+    float | None,
+    typer.Option(
+        "--distance",
+        help="Height above the minimum that counts as arrived"
+        " [default: a thousandth of the median height of the starting points].",
+    ),
+]
+
 
 @command(position=120)
 def arena(
@@ -35,14 +44,7 @@ def arena(
         float | None,
         typer.Option("--noise", help="Standard deviation of the noise on the gradient.", show_default=False),
     ] = None,
-    distance: Annotated[
-        float | None,
-        typer.Option(
-            "--distance",
-            help="Height above the minimum that counts as arrived"
-            " [default: a thousandth of the median height of the starting points].",
-        ),
-    ] = None,
+    distance: Distance = None,
     seed: Annotated[int, typer.Option("--seed", help="Random seed of starting points, trials and noise.")] = 0,
     out: PageFile = None,
     form: PageForm = None,

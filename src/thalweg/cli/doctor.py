@@ -81,9 +81,7 @@ def doctor(
     thalweg doctor examples/rings.toml --set optimizer.learning_rate=10
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
     """
-    from ..pages.forms import form_of
-
-    form = form_of(page)
+    output = _Output(page, json)
     trials = _TrialOptions(prove, seeds, minutes, jobs)
     trials.check()
     source = source_of(
@@ -98,13 +96,12 @@ def doctor(
         engine=engine,
         device=device,
     )
-    output = _Output(page, form, json)
     run = _run_of(source, out, prove, quiet)
     diagnosis = run.diagnose()
     name = _name_of(source, run)
     output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis)))
     if prove and diagnosis.healthy:
-        print("thalweg: the network is healthy, so there is no remedy to try", file=sys.stderr)
+        print("thalweg: the network is healthy, so there is nothing to prove", file=sys.stderr)
     elif prove:
         proof = _prove(run, diagnosis, trials, out, quiet)
         output.add_proof(proof, _write_repaired(proof, Path(name).stem))
@@ -130,16 +127,18 @@ class _TrialOptions:
         options = {"--seeds": self.seeds, "--minutes": self.minutes, "--jobs": self.jobs}
         given = [name for name, value in options.items() if value is not None]
         if given and not self.prove:
-            raise InputError("doctor", f"{', '.join(given)} can only be used together with --prove")
+            raise InputError("doctor", f"takes {', '.join(given)} only together with --prove")
         check_bounds(self.seeds, self.minutes, self.jobs)
 
 
 class _Output:
     """Prints the results as soon as they are there, or collects them for a file or for JSON."""
 
-    def __init__(self, file: Path | None, form: str, json: bool) -> None:
+    def __init__(self, file: Path | None, json: bool) -> None:
+        from ..pages.forms import form_of
+
         self._file = file
-        self._form = form
+        self._form = form_of(file)
         self._json = json
         self._pages: list[Page] = []
         self._result: dict[str, object] = {}
@@ -189,7 +188,7 @@ def _run_of(source: Source, out: Path | None, prove: bool, quiet: bool) -> Run:
     spec = source.spec_or_run()
     if isinstance(spec, str):
         if out is not None and not prove:
-            raise InputError("doctor", f"a finished run is examined where it is, so --out {out} does not apply")
+            raise InputError("doctor", f"examines a run as it is, so --out {out} does not apply")
         return load(spec)
     with shown(quiet) as watch:
         run = run_spec(_with_probes(spec), watch, out, loading=loading(quiet))

@@ -172,7 +172,7 @@ def _list_arms(chosen: Experiment, trials: Sequence[Trial], json: bool) -> None:
     if json:
         print_json({"arms": labels, "seeds": list(chosen.seeds.numbers), "trials": len(trials)})
         return
-    print(f"{len(labels)} arms with {chosen.seeds.count} seeds each: {len(trials)} trials, all checked")
+    print(f"{len(labels)} arms, {chosen.seeds.count} seeds each: {len(trials)} trials, all checked")
     for label in labels:
         print(f"  {label}")
 

@@ -59,7 +59,7 @@ class Source:
         if self.run_folder is None:
             return self.spec()
         if self.changes or self.settings:
-            message = f"a finished run cannot be changed, so --set and data options do not apply: {self.run_folder}"
+            message = f"a finished run cannot be changed, so it takes no --set and no data options: {self.run_folder}"
             raise InputError(self.command, message)
         return self.run_folder
 
