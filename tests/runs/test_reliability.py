@@ -19,7 +19,8 @@ from thalweg.runs.run_folder import list_runs, read_records
 from thalweg.runs.train import run_spec
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import to_toml
-from thalweg.training.checkpoints import newest, read_arrays
+from thalweg.training.checkpoints import newest
+from thalweg.training.saved_state import read_arrays
 
 SPEC = {
     "data": {"source": "rings 60"},
@@ -44,7 +45,7 @@ KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 import polars, pydantic, sklearn.datasets
-from thalweg.training.checkpoints import read_arrays
+from thalweg.training.saved_state import read_arrays
 from thalweg.runs.resume import resume_run
 from thalweg.runs.train import run_spec
 from thalweg.training.checkpoints import newest

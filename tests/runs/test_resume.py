@@ -20,7 +20,8 @@ from thalweg.runs.run_folder import list_runs, read_records
 from thalweg.runs.train import run_spec
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import to_toml
-from thalweg.training.checkpoints import newest, read_arrays
+from thalweg.training.checkpoints import newest
+from thalweg.training.saved_state import read_arrays
 
 # Whatever has a memory or draws random numbers: dropout, noise, batch normalisation, momentum and its schedule, the
 # plateau, early stopping, the average; and all that changes gradients and weights on the way.

@@ -15,16 +15,8 @@ from thalweg.models.network import Network
 from thalweg.parts.losses import CrossEntropy
 from thalweg.parts.optimizers import Adam
 from thalweg.parts.settings import Checkpoints, Stopping, Training
-from thalweg.training.checkpoints import (
-    Checkpoint,
-    fingerprint,
-    load_snapshot,
-    newest,
-    read_arrays,
-    read_manifest,
-    remove_remains,
-    save_snapshot,
-)
+from thalweg.training.checkpoints import Checkpoint, fingerprint, load_checkpoint, newest, remove_remains, save_checkpoint
+from thalweg.training.saved_state import read_arrays, read_manifest
 from thalweg.training.early_stopping import EarlyStoppingState
 from thalweg.training.fit import fit
 from thalweg.training.session import start_state
@@ -50,10 +42,10 @@ def test_a_snapshot_comes_back_bit_for_bit(tmp_path):
     reports = (np.array([0.1, 0.2], np.float32), np.arange(6.0).reshape(2, 3))
     counters = EarlyStoppingState(0.25, 3, 2, 1.5, rates=())
     best = inference_state(START)._replace(step=np.array(5))
-    save_snapshot(tmp_path, at(7, best=best, reports=reports, counters=counters), FACTS, 3)
+    save_checkpoint(tmp_path, at(7, best=best, reports=reports, counters=counters), FACTS, 3)
     path, facts = newest(tmp_path)
     assert facts["note"] == "ä"
-    snapshot = load_snapshot(path, START)
+    snapshot = load_checkpoint(path, START)
     for found, expected in ((snapshot.state, at(7).state), (snapshot.best, best), (snapshot.reports, reports)):
         assert type(found) is type(expected)
         for (place, one), (other_place, other) in zip(arrays_of(found), arrays_of(expected), strict=True):
@@ -64,15 +56,15 @@ def test_a_snapshot_comes_back_bit_for_bit(tmp_path):
 
 
 def test_without_a_best_state_and_within_no_epoch_there_are_none(tmp_path):
-    save_snapshot(tmp_path, at(3), FACTS, 3)
-    snapshot = load_snapshot(newest(tmp_path)[0], START)
+    save_checkpoint(tmp_path, at(3), FACTS, 3)
+    snapshot = load_checkpoint(newest(tmp_path)[0], START)
     assert (snapshot.best, snapshot.reports, snapshot.history) == ((), (), ())
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_the_last_ones_stay(keep, tmp_path):
     for step in (2, 9, 10, 100, 99):
-        save_snapshot(tmp_path, at(step), FACTS, keep)
+        save_checkpoint(tmp_path, at(step), FACTS, keep)
     assert steps_on_disk(tmp_path) == sorted([2, 9, 10, 99, 100])[-keep:]
     assert len(names(tmp_path)) == 2 * keep
     assert newest(tmp_path)[0].stem == "step-0000000100"
@@ -80,7 +72,7 @@ def test_the_last_ones_stay(keep, tmp_path):
 
 def test_the_newest_whole_one_is_taken(tmp_path):
     for step in (1, 2, 3):
-        save_snapshot(tmp_path, at(step), FACTS, 3)
+        save_checkpoint(tmp_path, at(step), FACTS, 3)
     folder = tmp_path / "checkpoints"
     (folder / "step-0000000003.safetensors").write_bytes(b"")
     assert newest(tmp_path)[0].stem == "step-0000000002"
@@ -92,15 +84,15 @@ def test_the_newest_whole_one_is_taken(tmp_path):
 
 
 def test_arrays_without_a_manifest_do_not_count(tmp_path):
-    save_snapshot(tmp_path, at(1), FACTS, 3)
-    save_snapshot(tmp_path, at(2), FACTS, 3)
+    save_checkpoint(tmp_path, at(1), FACTS, 3)
+    save_checkpoint(tmp_path, at(2), FACTS, 3)
     (tmp_path / "checkpoints" / "step-0000000002.json").unlink()
     assert newest(tmp_path)[0].stem == "step-0000000001"
 
 
 def test_remains_are_cleared_away_and_nothing_else(tmp_path):
     for step in (1, 2, 3):
-        save_snapshot(tmp_path, at(step), FACTS, 3)
+        save_checkpoint(tmp_path, at(step), FACTS, 3)
     folder = tmp_path / "checkpoints"
     (folder / "step-0000000003.safetensors").write_bytes(b"damaged")
     last, _ = newest(tmp_path)
@@ -209,7 +201,7 @@ def test_every_flipped_bit_and_every_cut_is_refused_or_harmless(tmp_path):
     small = Network(["dense 1"])
     state = start_state(small, Adam(), 0, 1)
     counters = EarlyStoppingState(0.5, 1, 0, 1e-7, ())
-    save_snapshot(tmp_path, Checkpoint(state, reports=(np.ones(2),), counters=counters), FACTS, 1)
+    save_checkpoint(tmp_path, Checkpoint(state, reports=(np.ones(2),), counters=counters), FACTS, 1)
     path, facts = newest(tmp_path)
     arrays = read_arrays(path)
     refused = []
@@ -230,7 +222,7 @@ def test_every_flipped_bit_and_every_cut_is_refused_or_harmless(tmp_path):
 
 
 def test_a_manifest_that_was_edited_is_refused(tmp_path):
-    save_snapshot(tmp_path, at(1), FACTS, 1)
+    save_checkpoint(tmp_path, at(1), FACTS, 1)
     path = newest(tmp_path)[0].with_suffix(".json")
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(manifest | {"note": "a"}))

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..core.arrays import Array, Tree, map_arrays, namespace
-from ..core.noise import Noise
+from ..core.noise import Noise, noise_key
 from ..models.network import Network
 from ..parts.clipping import Clipping
 from ..parts.layers import Identity, Sigmoid, Softmax
@@ -64,7 +66,7 @@ class StepMetrics(NamedTuple):
     """What the probes make of a step."""
 
     learning_rate: Array
-    scores: Any
+    sums: Tree
     clipped: Array
     penalty: Array
 
@@ -100,7 +102,7 @@ class Plan(Part):
     network: Network
     loss: Loss
     optimizer: Optimizer
-    scores: Metric
+    metric: Metric
     regularization: Regularization = Regularization()
     clip: Clipping | None = None
     average: Fraction | None = None
@@ -110,6 +112,23 @@ class Plan(Part):
         super().__post_init__()
         for name, part in zip(("network", "loss"), fused(self.network, self.loss), strict=True):
             object.__setattr__(self, name, part)
+
+    def start(self, seed: int, features: int) -> State:
+        """The state before the first step, as NumPy arrays in float64.
+
+        Args:
+            seed: decides the weights and the noise of layers.
+            features: number of inputs of the network.
+        """
+        start = self.network.initialize(seed, (features,))
+        return State(
+            params=start.params,
+            layers=start.states,
+            moments=self.optimizer.init(start.params),
+            step=np.array(0),
+            key=noise_key(seed),
+            average=start.params if self.average is not None else (),
+        )
 
 
 def batch_at(data: Batch, rows: Array, index: Array) -> Batch:
@@ -250,8 +269,8 @@ def observe(plan: Plan, trace: Trace) -> StepMetrics:
 
 
 def _update_metric(plan: Plan, outputs: Array, batch: Batch, loss: Array) -> Any:
-    seen = plan.loss.probabilities(outputs) if plan.scores.of_answers else outputs
-    return plan.scores.update(seen, batch.y, batch.weight, loss)
+    seen = plan.loss.probabilities(outputs) if plan.metric.of_answers else outputs
+    return plan.metric.update(seen, batch.y, batch.weight, loss)
 
 
 def inference_state(state: State) -> State:

@@ -195,7 +195,7 @@ def _sweep(spec: WholeSpec, split: Split, sweep: int, rates: np.ndarray, say: Ca
         while done < end:
             stop = min(done + _STRETCH, end)
             state, report = engine.run(plan, state, block.data, block.rows, done, stop)
-            sums = engine.fetch((report.scores.loss, report.scores.weight))
+            sums = engine.fetch((report.sums.loss, report.sums.weight))
             total, weight = (values[: stop - done].astype(float) for values in sums)
             losses, done = np.append(losses, total / weight), stop
             whole = _whole(losses, steps)

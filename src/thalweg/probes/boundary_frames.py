@@ -12,7 +12,7 @@ from ..data import Dataset, Preprocessing, Streamed
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, inference_state, predict
 from ..training.batch_plan import Chunk
-from ..training.checkpoints import read_arrays, read_manifest, save_state
+from ..training.saved_state import read_arrays, read_manifest, save_state
 from .input_maps import InputPlane, grid_around, plane_of
 
 FRAMES = Path("frames.safetensors")

@@ -12,7 +12,7 @@ from ..engine.step import inference_state
 from ..probes.boundary_frames import BoundaryFrames
 from ..spec.spec import WholeSpec
 from ..spec.toml import read_spec
-from ..training.checkpoints import load_state, read_manifest
+from ..training.saved_state import load_state, read_manifest
 from ..training.session import start_state
 from .run import STATE, Run
 from .run_folder import RESULT, read_records, read_result

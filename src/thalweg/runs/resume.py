@@ -18,13 +18,7 @@ from ..probes.boundary_frames import FRAMES, BoundaryFrames
 from ..spec.spec import WholeSpec
 from ..spec.toml import differences
 from ..training.callbacks import Progress
-from ..training.checkpoints import (
-    Checkpoint,
-    check_records,
-    load_snapshot,
-    newest,
-    remove_remains,
-)
+from ..training.checkpoints import Checkpoint, check_records, load_checkpoint, newest, remove_remains
 from ..training.session import start_state
 from .load import spec_in
 from .run import STATE, Run
@@ -98,7 +92,7 @@ def resume_run(
     _refuse(path, rows, accept_changes)
     training = spec.training
     start = start_state(spec.network, spec.optimizer, training.seed, split.train.features, training.average)
-    snapshot = load_snapshot(checkpoint, start)
+    snapshot = load_checkpoint(checkpoint, start)
     history = tuple(record for record in read_records(path / "metrics.jsonl") if record["step"] <= snapshot.state.step)
     snapshot = _still_valid(snapshot._replace(history=history), spec, [*differing, *(f"data: {name}" for name in rows)])
     check_records(snapshot, check(spec, split).per_epoch)

@@ -33,7 +33,7 @@ from ..probes.input_maps import curve_of, hidden_answers, map_of, plane_of, weig
 from ..probes.records import Observations, Record
 from ..spec.spec import WholeSpec, data_in_words
 from ..spec.toml import to_toml
-from ..training.checkpoints import save_state
+from ..training.saved_state import save_state
 from ..training.evaluate import evaluate, predict_batches
 from .run_folder import RESULT, line_of, make_folder, write_spec
 

@@ -40,11 +40,7 @@ from ..spec.spec import Spec, WholeSpec
 from ..spec.toml import read_spec
 from ..training.batch_plan import BatchPlan
 from ..training.callbacks import Callback, Progress
-from ..training.checkpoints import (
-    Checkpoint,
-    fingerprint,
-    save_snapshot,
-)
+from ..training.checkpoints import Checkpoint, fingerprint, save_checkpoint
 from ..training.evaluate import evaluate, predict_batches
 from ..training.fit import Fit, fit
 from ..training.session import course_of, judge_of
@@ -365,7 +361,7 @@ def _recorded(
         try:
             # A checkpoint is never newer than the records that belong to it.
             write(snapshot.history, flush=True)
-            save_snapshot(folder, snapshot, facts, spec.checkpoints.keep)
+            save_checkpoint(folder, snapshot, facts, spec.checkpoints.keep)
         except InputError as error:
             fault = (
                 f"{error.problems[0]}; training stopped. When that is mended, go on: thalweg train --resume {folder}"

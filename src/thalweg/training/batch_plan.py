@@ -45,7 +45,7 @@ class BatchPlan(NamedTuple):
         """Updates of the whole training."""
         return self.per_epoch * self.epoch_index.epochs
 
-    def blocks(self, engine: Engine, start: int, look_every: int) -> Iterator[Chunk]:
+    def chunks(self, engine: Engine, start: int, look_every: int) -> Iterator[Chunk]:
         """The blocks that hold step `start` and all later ones.
 
         A block ends wherever a multiple of `look_every` epochs does. All blocks have arrays of the same shapes.
