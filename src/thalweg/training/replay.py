@@ -11,7 +11,7 @@ from ..data import Split
 from ..engine.engine import make_engine
 from ..engine.step import Batch, Plan, State, StepMetrics, Trace, batch_at, make_trace
 from ..parts.settings import Precision
-from ..spec.spec import WholeSpec
+from ..spec.spec import CompleteSpec
 from .session import course_of, judge_of, plan_of, start_state
 
 
@@ -33,7 +33,7 @@ class StepState(NamedTuple):
         return int(self.state.step)
 
 
-def plan_for(spec: WholeSpec, split: Split) -> Plan:
+def plan_for(spec: CompleteSpec, split: Split) -> Plan:
     """The plan of a completed spec, durations of schedules in steps, rates that follow a measure as they start."""
     course = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
     judge = judge_of(spec.stopping, spec.optimizer, course, split.validation)
@@ -41,7 +41,7 @@ def plan_for(spec: WholeSpec, split: Split) -> Plan:
     return plan_of(spec.network, spec.loss, optimizer, spec.training, spec.regularization, split.train)
 
 
-def replay(spec: WholeSpec, split: Split, steps: Iterable[int]) -> Iterator[StepState]:
+def replay(spec: CompleteSpec, split: Split, steps: Iterable[int]) -> Iterator[StepState]:
     """The points of a training before each of the steps (counted from 0, rising), on the engine that the spec names.
 
     >>> from thalweg.spec.spec import Spec
