@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.core.arrays import arrays_of
-from thalweg.data import Data, EpochIndex, Streamed
+from thalweg.data import Data, EpochIndex, StreamedDataset
 from thalweg.parts.settings import Full, Light
 from thalweg.probes.recorder import ProbeCallback
 from thalweg.runs.load import load
@@ -119,7 +119,7 @@ def test_probes_change_no_compiled_training(case, probes):
 
 
 def test_the_cases_do_what_they_are_named_for():
-    assert isinstance(Data.of(CASES["streamed"]["data"]).load(0).train, Streamed)
+    assert isinstance(Data.of(CASES["streamed"]["data"]).load(0).train, StreamedDataset)
     assert bare("full batch", "eager").per_epoch == 1
     assert len({record["learning_rate"] for record in bare("adaptive rate", "eager").history}) > 1
     assert len(bare("best weights", "eager").history) < 30

@@ -76,7 +76,7 @@ def doctor(
     """
     from ..core.files import commit
     from ..pages.forms import FORMS, form_of
-    from ..spec.spec import data_in_words
+    from ..spec.spec import data_name
 
     form = form_of(page)
     _check_options(prove, seeds, minutes, jobs)
@@ -84,7 +84,7 @@ def doctor(
     source = run_or_spec("doctor", spec, data, changes, settings or [])
     run = _examined(source, out, prove, quiet)
     found = run.diagnose()
-    name = Path(spec).name if spec else data_in_words(run.spec)
+    name = Path(spec).name if spec else data_name(run.spec)
     command = _command(source, spec, data, changes, settings or [], found.remedies)
     sheet = found.page(f"Diagnosis of {name}", command)
     result = {"folder": run.folder and str(run.folder), **found.describe()}
@@ -217,7 +217,7 @@ def _command(
     Nothing where it can not be: remedies change the completed spec, and may name what the given one leaves open.
     """
     from ..core.errors import InputError
-    from ..spec.toml import shell_text
+    from ..spec.values import shell_text
 
     trained = str(Path(source) / "spec.toml") if isinstance(source, str) else spec
     given = [*(f"{path}={shell_text(value)}" for path, value in changes), *settings]

@@ -19,7 +19,7 @@ from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
 from ..probes.input_maps import InputMap, InputPlane, map_of, plane_of, principal_plane, slice_of
 from ..runs.run import Run
 from ..runs.train import run_of
-from ..spec.spec import Spec, WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, Spec, data_name
 from ..training.session import course_of
 
 Watch = Callable[[ProgressMessage], None]
@@ -40,7 +40,7 @@ class DecisionBoundary:
     `threshold`.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     task: str
     target_names: tuple[str, ...]
     seen: InputMap
@@ -83,7 +83,7 @@ class DecisionBoundary:
         """The plane with what it says, as a page."""
         spec = self.spec
         return Page(
-            f"What a network answers over its inputs: {data_in_words(spec)}",
+            f"What a network answers over its inputs: {data_name(spec)}",
             (*self._what(), *self._how_well(), *self._where()),
             f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
             (("plane", " and ".join(self.seen.axes)), ("training rows", f"{self.rows:,}")),
@@ -178,7 +178,7 @@ def boundary(
     sliced = features is not None
     looking: list[BoundaryCallback] = []
 
-    def onlookers(spec: WholeSpec, split: Split) -> Sequence[BoundaryCallback]:
+    def onlookers(spec: CompleteSpec, split: Split) -> Sequence[BoundaryCallback]:
         plane = _plane(split.preprocessing, split, features, at)
         steps = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order).steps
         looking.append(BoundaryCallback.on(plane, split.train, steps))

@@ -28,7 +28,7 @@ from ..parts.optimizers import Adam
 from ..parts.part import Layer, Optimizer, Part, at, options_of
 from ..parts.settings import Stopping
 from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, Spec, data_name
 from ..training.batch_plan import Chunk as Stretch
 from ..training.nan_search import first_fault
 from ..training.replay import StepState, plan_for, replay, trace_step
@@ -92,7 +92,7 @@ def _by_line(paragraphs: Sequence[str]) -> str:
 class _Told:
     """A step with all its numbers: what it began with, its trace, what the way back needs, and the state after it."""
 
-    spec: WholeSpec
+    spec: CompleteSpec
     split: Split
     plan: Plan
     point: StepState
@@ -156,7 +156,7 @@ def explain(
     words = f"{network_in_words(whole.network)};  loss: {whole.loss.kind};  optimizer: {whole.optimizer.kind}"
     settings = {"step": step, "sample": sample, "seed": whole.training.seed}
     return Page(
-        f"Step {step} of the training on {data_in_words(whole)}",
+        f"Step {step} of the training on {data_name(whole)}",
         tuple(blocks),
         words,
         tuple((name, str(value)) for name, value in settings.items() if value is not None),
@@ -164,7 +164,7 @@ def explain(
 
 
 def _told(
-    spec: WholeSpec, split: Split, step: int, sample: int | None, watch: Callable[[ProgressMessage], None]
+    spec: CompleteSpec, split: Split, step: int, sample: int | None, watch: Callable[[ProgressMessage], None]
 ) -> _Told:
     course = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
     if not 1 <= step <= course.steps:
@@ -191,7 +191,7 @@ def _told(
     return _Told(spec, split, plan, point, trace, caches, after, sample)
 
 
-def _diverged(spec: WholeSpec, split: Split, plan: Plan, step: int) -> InputError:
+def _diverged(spec: CompleteSpec, split: Split, plan: Plan, step: int) -> InputError:
     """What to say where a number went wrong before a step: in which step that was, and which number."""
     (good,) = deque(itertools.takewhile(lambda point: point.sound, replay(spec, split, range(step))), maxlen=1)
     training = spec.training

@@ -28,7 +28,7 @@ from ..parts.initializers import GlorotNormal, HeNormal, LeCunNormal, Orthogonal
 from ..parts.layers import Dense, Residual
 from ..parts.part import ForwardContext, Layer
 from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, Spec, data_name
 from ..training.batch_plan import as_batch
 
 _OTHERS = (GlorotNormal(), HeNormal(), LeCunNormal(), Orthogonal())
@@ -46,7 +46,7 @@ class GradientFlow:
     `others` is, by initialisation, the predicted share of delta that arrives at the first layer.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     rows: int
     names: tuple[str, ...]
     outputs: np.ndarray
@@ -82,7 +82,7 @@ class GradientFlow:
         training = self.spec.training
         settings = (("seeds", str(len(self.deltas))), ("rows", str(self.rows)), ("seed", str(training.seed)))
         words = f"{network_in_words(self.spec.network)};  loss: {self.spec.loss.kind}"
-        title = f"Gradient flow before training: {data_in_words(self.spec)}"
+        title = f"Gradient flow before training: {data_name(self.spec)}"
         return Page(title, tuple(self._blocks()), words, settings)
 
     def _repr_html_(self) -> str:
@@ -186,7 +186,7 @@ def gradient_flow(
     )
 
 
-def _others(spec: WholeSpec, data: Dataset, batch: Batch, stages: Sequence[int]) -> dict[str, float]:
+def _others(spec: CompleteSpec, data: Dataset, batch: Batch, stages: Sequence[int]) -> dict[str, float]:
     found = {}
     for init in _OTHERS:
         network = dataclasses.replace(spec.network, init=init, layers=tuple(map(_without_init, spec.network.layers)))

@@ -23,7 +23,7 @@ from ..parts.metric_schedules import metric_schedules
 from ..parts.optimizers import SGD
 from ..runs.run import Run
 from ..runs.train import run_of
-from ..spec.spec import Spec, WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, Spec, data_name
 from ..training.batch_plan import as_batch
 from ..training.evaluate import evaluate, scores_for
 from ..training.replay import StepState, plan_for, replay, trace_step
@@ -154,7 +154,7 @@ class LossLandscape:
     axes.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     kind: Kind
     x: np.ndarray
     y: np.ndarray
@@ -194,7 +194,7 @@ class LossLandscape:
         spec, count = self.spec, len(self.x)
         settings = {"kind": self.kind, "points": count, "rows": self.rows, "seed": self.seed}
         return Page(
-            f"The loss around a network trained on {data_in_words(spec)}",
+            f"The loss around a network trained on {data_name(spec)}",
             (*self._what(), *self._sharpness(), *self._way()),
             f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
             tuple((name, str(value)) for name, value in settings.items()),

@@ -19,7 +19,7 @@ from ..engine.step import Plan
 from ..parts.part import Schedule
 from ..parts.schedules import ExponentialDecay, in_steps
 from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, Spec, data_name
 from ..spec.toml import read_spec, to_toml
 from ..training.batch_plan import BatchPlan
 from ..training.evaluate import scores_for
@@ -55,7 +55,7 @@ class RangeTest:
     has lost half of its fall again at `blew_up` (None: nowhere in this range).
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     rates: np.ndarray
     losses: tuple[np.ndarray, ...]
     smoothed: np.ndarray
@@ -85,7 +85,7 @@ class RangeTest:
         from ..pages.markup import chart_page
 
         return chart_page(
-            title=f"Learning-rate range test: {data_in_words(self.spec)}",
+            title=f"Learning-rate range test: {data_name(self.spec)}",
             outcome=f"{self.outcome} {self.reason}",
             figure=self.figure(),
             found=self._facts(),
@@ -180,7 +180,9 @@ def _said(sweeps: int, steps: int) -> Callable[[int, int], None]:
     return say
 
 
-def _sweep(spec: WholeSpec, split: Split, sweep: int, rates: np.ndarray, say: Callable[[int, int], None]) -> np.ndarray:
+def _sweep(
+    spec: CompleteSpec, split: Split, sweep: int, rates: np.ndarray, say: Callable[[int, int], None]
+) -> np.ndarray:
     """The losses of one sweep, up to where it goes to pieces."""
     training, steps, seed = spec.training, len(rates), spec.training.seed + sweep
     course = course_of(spec.network, spec.optimizer, training, split.train, split.order)
@@ -207,7 +209,7 @@ def _sweep(spec: WholeSpec, split: Split, sweep: int, rates: np.ndarray, say: Ca
     return losses
 
 
-def _plan(spec: WholeSpec, course: BatchPlan, rates: np.ndarray) -> Plan:
+def _plan(spec: CompleteSpec, course: BatchPlan, rates: np.ndarray) -> Plan:
     """The spec's own training with a rate that rises."""
     network, loss, training, given = spec.network, spec.loss, spec.training, cast(Any, spec.optimizer)
     steps = len(rates)
@@ -290,7 +292,7 @@ class Curve(NamedTuple):
         return self.lowest >= len(self.rates) - len(self.rates) // _WINDOWS
 
 
-def read_off(spec: WholeSpec, rates: np.ndarray, losses: Sequence[np.ndarray]) -> RangeTest:
+def read_off(spec: CompleteSpec, rates: np.ndarray, losses: Sequence[np.ndarray]) -> RangeTest:
     """What the losses of the sweeps say: of each at least one, at most one for each of the rates (steps,), finite."""
     steps, count = len(rates), min(map(len, losses))
     curves = [Curve(rates, _smoothed(one, steps)) for one in losses]
@@ -342,7 +344,7 @@ def _fault(mean: Curve, choices: Sequence[float]) -> str:
     return ""
 
 
-def _remarks(spec: WholeSpec, mean: Curve, choices: Sequence[float]) -> tuple[str, ...]:
+def _remarks(spec: CompleteSpec, mean: Curve, choices: Sequence[float]) -> tuple[str, ...]:
     """What to know of the rate chosen, and how to use it."""
     found = []
     if len(choices) > 1:

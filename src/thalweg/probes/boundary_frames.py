@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ..core.errors import InputError
-from ..data import Dataset, Preprocessing, Streamed
+from ..data import Dataset, Preprocessing, StreamedDataset
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, inference_state, predict
 from ..training.batch_plan import Chunk
@@ -80,13 +80,13 @@ class BoundaryCallback:
         self._grid: list[Any] = []
 
     @classmethod
-    def of(cls, preprocessing: Preprocessing, train: Dataset | Streamed, steps: int) -> Self | None:
+    def of(cls, preprocessing: Preprocessing, train: Dataset | StreamedDataset, steps: int) -> Self | None:
         """Frames on the plane that suits the training rows; None where there is none (see `views.plane_of`)."""
         plane = plane_of(preprocessing, train)
         return cls.on(plane, train, steps) if plane else None
 
     @classmethod
-    def on(cls, plane: InputPlane, train: Dataset | Streamed, steps: int) -> Self:
+    def on(cls, plane: InputPlane, train: Dataset | StreamedDataset, steps: int) -> Self:
         """Frames on that plane, on a grid around the training rows (a first part of rows that stream)."""
         part = next(train.parts()).x
         x, y = grid_around(plane.places(part[:: -(-len(part) // _LOOKED_AT)]), _PLACES)

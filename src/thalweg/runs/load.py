@@ -10,7 +10,7 @@ from ..core.errors import InputError
 from ..data import Preprocessing
 from ..engine.step import inference_state
 from ..probes.boundary_frames import BoundaryFrames
-from ..spec.spec import WholeSpec
+from ..spec.spec import CompleteSpec
 from ..spec.toml import read_spec
 from ..training.saved_state import load_state, read_manifest
 from ..training.session import start_state
@@ -18,13 +18,13 @@ from .run import STATE, Run
 from .run_folder import RESULT, read_records, read_result
 
 
-def spec_in(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[str, Any]] = ()) -> WholeSpec:
+def spec_in(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[str, Any]] = ()) -> CompleteSpec:
     """The spec of a run's folder, with some values set anew. Raises InputError where it is no run, or lacks a part."""
     if not (folder / "spec.toml").is_file():
         raise InputError(str(folder), "is no run: it holds no spec.toml; `thalweg runs` lists the runs of a folder")
     spec = read_spec(str(folder / "spec.toml"), settings, changes)
     try:
-        return WholeSpec.of(spec.describe())
+        return CompleteSpec.of(spec.describe())
     except InputError as error:
         raise InputError(str(folder / "spec.toml"), error.problems) from error
 

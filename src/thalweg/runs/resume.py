@@ -15,8 +15,8 @@ from ..doctor.live import tell
 from ..engine.engine import make_engine
 from ..parts.metric_schedules import metric_schedules
 from ..probes.boundary_frames import FRAMES, BoundaryFrames
-from ..spec.spec import WholeSpec
-from ..spec.toml import differences
+from ..spec.differences import differences
+from ..spec.spec import CompleteSpec
 from ..training.callbacks import Progress
 from ..training.checkpoints import Checkpoint, check_records, load_checkpoint, newest, remove_remains
 from ..training.session import start_state
@@ -70,7 +70,7 @@ def resume_run(
     data: Any = None,
     accept_changes: bool = False,
     watch: Callable[[Progress], None] = lambda progress: None,
-    told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
+    told: Callable[[CompleteSpec, Split], None] = lambda spec, split: None,
     loading: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[Finding], None] | None = None,
 ) -> Run:
@@ -116,7 +116,7 @@ def resume_run(
     return _trained(spec, split, engine, watch, path, snapshot, records, film, (), warn)
 
 
-def _still_valid(snapshot: Checkpoint, spec: WholeSpec, changes: Sequence[str]) -> Checkpoint:
+def _still_valid(snapshot: Checkpoint, spec: CompleteSpec, changes: Sequence[str]) -> Checkpoint:
     """The snapshot without what was found by parts of the spec that have changed: values of rates, the best epoch."""
     counters = snapshot.counters
     if any(change.startswith("optimizer") for change in changes):

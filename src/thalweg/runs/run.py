@@ -31,7 +31,7 @@ from ..parts.part import Loss
 from ..probes.boundary_frames import BoundaryFrames
 from ..probes.input_maps import curve_of, hidden_answers, map_of, plane_of, weight_images
 from ..probes.records import Observations, Record
-from ..spec.spec import WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, data_name
 from ..spec.toml import to_toml
 from ..training.saved_state import save_state
 from ..training.evaluate import evaluate, predict_batches
@@ -52,7 +52,7 @@ class Run:
     arrays, `film` what the network answered on a plane of its inputs through its training, where there is such a plane.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     state: State
     history: list[dict[str, float]]
     measures: dict[str, dict[str, float]]
@@ -352,4 +352,4 @@ def _batch_size(run: Run, split: Split) -> int:
 
 
 def _title(run: Run) -> str:
-    return f"{run.folder.name}: {data_in_words(run.spec)}" if run.folder else data_in_words(run.spec)
+    return f"{run.folder.name}: {data_name(run.spec)}" if run.folder else data_name(run.spec)

@@ -23,7 +23,7 @@ from ..core.errors import InputError
 from ..core.files import commit
 from ..models.network import Network
 from ..models.summary import network_in_words
-from ..spec.spec import Spec, data_in_words
+from ..spec.spec import Spec, data_name
 from ..spec.toml import read_spec, to_toml
 
 # What result.json holds of a run.
@@ -159,7 +159,7 @@ def list_runs(parent: Path) -> list[Row]:
             Row(
                 name=folder.name,
                 finished=result.get("facts", {}).get("finished", ""),
-                data=data_in_words(spec),
+                data=data_name(spec),
                 network=network_in_words(spec.network) if isinstance(spec.network, Network) else "",
                 epochs=epochs,
                 outcome=result.get("outcome", f"Broken off; to go on: thalweg train --resume {folder}"),

@@ -36,7 +36,7 @@ from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
 from ..probes.recorder import ProbeCallback
 from ..probes.records import Record
 from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec
+from ..spec.spec import CompleteSpec, Spec
 from ..spec.toml import read_spec
 from ..training.batch_plan import BatchPlan
 from ..training.callbacks import Callback, Progress
@@ -107,9 +107,9 @@ def run_spec(
     spec: Spec,
     watch: Callable[[Progress], None] = lambda progress: None,
     folder: Path | None = None,
-    told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
+    told: Callable[[CompleteSpec, Split], None] = lambda spec, split: None,
     loading: Callable[[int, int], None] = lambda done, total: None,
-    onlookers: Callable[[WholeSpec, Split], Sequence[Callback]] = lambda spec, split: (),
+    onlookers: Callable[[CompleteSpec, Split], Sequence[Callback]] = lambda spec, split: (),
     warn: Callable[[Finding], None] | None = None,
 ) -> Run:
     """Load the data, train, measure, and write the run's directory if a folder is given.
@@ -127,8 +127,8 @@ def run_on(
     split: Split,
     watch: Callable[[Progress], None] = lambda progress: None,
     folder: Path | None = None,
-    told: Callable[[WholeSpec, Split], None] = lambda spec, split: None,
-    onlookers: Callable[[WholeSpec, Split], Sequence[Callback]] = lambda spec, split: (),
+    told: Callable[[CompleteSpec, Split], None] = lambda spec, split: None,
+    onlookers: Callable[[CompleteSpec, Split], Sequence[Callback]] = lambda spec, split: (),
     warn: Callable[[Finding], None] | None = None,
 ) -> Run:
     """What `run_spec` does, on the data of the spec that are loaded already."""
@@ -147,7 +147,7 @@ def run_on(
 def trained(
     spec: Spec,
     watch: Callable[[Progress], None] = lambda progress: None,
-    onlookers: Callable[[WholeSpec, Split], Sequence[Callback]] = lambda spec, split: (),
+    onlookers: Callable[[CompleteSpec, Split], Sequence[Callback]] = lambda spec, split: (),
 ) -> Run:
     """The run of a spec, for what is of no use unless it was trained to its end: Ctrl-C is a KeyboardInterrupt.
 
@@ -162,7 +162,7 @@ def trained(
 def run_of(
     source: Run | Spec | Mapping[str, Any] | str | Path,
     watch: Callable[[ProgressMessage], None],
-    onlookers: Callable[[WholeSpec, Split], Sequence[Callback]] = lambda spec, split: (),
+    onlookers: Callable[[CompleteSpec, Split], Sequence[Callback]] = lambda spec, split: (),
 ) -> Run:
     """The run that is meant: itself, that of a folder, or what a spec (a file, a name, its tables) is trained to."""
     if isinstance(source, str | Path):
@@ -179,7 +179,7 @@ def run_of(
     return trained(Spec.of(source), told, onlookers)
 
 
-def check(spec: WholeSpec, split: Split) -> BatchPlan:
+def check(spec: CompleteSpec, split: Split) -> BatchPlan:
     """The rows that training will meet. Raises InputError for whatever in the spec does not suit the data."""
     course = _course(spec, split)
     judge_of(spec.stopping, spec.optimizer, course, split.validation)
@@ -190,7 +190,7 @@ def check(spec: WholeSpec, split: Split) -> BatchPlan:
 
 
 def _trained(
-    spec: WholeSpec,
+    spec: CompleteSpec,
     split: Split,
     engine: Engine,
     watch: Callable[[Progress], None],
@@ -241,7 +241,7 @@ class Probed:
 
     def __init__(
         self,
-        spec: WholeSpec,
+        spec: CompleteSpec,
         split: Split,
         start: Tree | None = None,
         records: Sequence[Record] = (),
@@ -305,18 +305,18 @@ class Probed:
         return dataclasses.replace(run, confusion=np.sum(parts, axis=0).tolist())
 
 
-def _course(spec: WholeSpec, split: Split) -> BatchPlan:
+def _course(spec: CompleteSpec, split: Split) -> BatchPlan:
     return course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
 
 
-def _linear_unit(spec: WholeSpec, split: Split) -> LinearTraining | None:
+def _linear_unit(spec: CompleteSpec, split: Split) -> LinearTraining | None:
     training = spec.training
     return linear_training(
         spec.network, spec.loss, spec.optimizer, spec.stopping, training.batch_size, training.seed, split.train
     )
 
 
-def _tuned(spec: WholeSpec, state: State, split: Split, engine: Engine) -> float | None:
+def _tuned(spec: CompleteSpec, state: State, split: Split, engine: Engine) -> float | None:
     """Where a threshold that is to be tuned tells most of the validation rows right."""
     if not tunes(spec.loss):
         return None
@@ -331,7 +331,7 @@ def _tuned(spec: WholeSpec, state: State, split: Split, engine: Engine) -> float
 
 
 def _recorded(
-    spec: WholeSpec,
+    spec: CompleteSpec,
     split: Split,
     folder: Path,
     watch: Callable[[Progress], None],
@@ -394,7 +394,7 @@ def fingerprints(split: Split) -> dict[str, int]:
     return {name: fingerprint(data) for name, data in sets_of(split).items()}
 
 
-def _outcome(spec: WholeSpec, fitted: Fit, seconds: float) -> str:
+def _outcome(spec: CompleteSpec, fitted: Fit, seconds: float) -> str:
     done, asked = len(fitted.history), spec.training.epochs
     if fitted.diverged:
         return f"Diverged: {fitted.diverged}."
@@ -408,7 +408,7 @@ def _outcome(spec: WholeSpec, fitted: Fit, seconds: float) -> str:
     return f"Trained {asked} {'epoch' if asked == 1 else 'epochs'} in {seconds:.1f} s.{restored}"
 
 
-def _facts(spec: WholeSpec, split: Split, fitted: Fit, seconds: float, engine: Engine) -> dict[str, str]:
+def _facts(spec: CompleteSpec, split: Split, fitted: Fit, seconds: float, engine: Engine) -> dict[str, str]:
     training = spec.training
     facts = {
         "samples": ", ".join(f"{len(data):,} {name}" for name, data in sets_of(split).items()),

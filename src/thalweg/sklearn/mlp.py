@@ -44,7 +44,7 @@ from ..parts.settings import Device, EngineName, Light, Precision, Training
 from ..runs.display import shown
 from ..runs.run import Run
 from ..runs.train import Probed
-from ..spec.spec import WholeSpec
+from ..spec.spec import CompleteSpec
 from ..training.batch_plan import Chunk, as_batch
 from ..training.callbacks import Progress
 from ..training.checkpoints import Checkpoint
@@ -226,7 +226,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             # One epoch of a training that has max_iter of them.
             per_epoch = -(-rows // batch_size)
             optimizer = in_steps(optimizer, per_epoch, per_epoch * settings.max_iter, batch_size)
-        spec = WholeSpec(
+        spec = CompleteSpec(
             data=self._source(settings, train),
             network=self._network,
             loss=self._loss,
@@ -473,7 +473,7 @@ def _dataset(X: np.ndarray, y: np.ndarray, task: Task, weight: np.ndarray | None
     """Rows as they are, without a change of type: a training in float64 sees them whole."""
     if weight is not None and (weight.min() < 0 or not weight.any()):
         raise InputError("sample_weight", "expected weights of at least 0, not all of them 0")
-    return Dataset.checked(x=np.ascontiguousarray(X), y=y, task=task, weight=weight, target_names=names)
+    return Dataset.without_checks(x=np.ascontiguousarray(X), y=y, task=task, weight=weight, target_names=names)
 
 
 def _check_range(data: Dataset, engine: Engine) -> None:

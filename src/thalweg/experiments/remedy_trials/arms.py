@@ -12,8 +12,9 @@ from ...data import Arrays, Data, Split
 from ...doctor.findings import Remedy
 from ...runs.train import check, fingerprints
 from ...spec.complete import completed
-from ...spec.spec import Spec, WholeSpec
-from ...spec.toml import canonical, set_value
+from ...spec.differences import canonical_json
+from ...spec.edit import set_value
+from ...spec.spec import CompleteSpec, Spec
 from ..variation import Arm, Setting
 from .random_control import random_change
 from .score import measure_of
@@ -26,7 +27,7 @@ class Candidate(NamedTuple):
     """An arm with its whole spec, its rows (those of seed 0) with their fingerprints, and how many updates it plans."""
 
     arm: Arm
-    spec: WholeSpec
+    spec: CompleteSpec
     split: Split
     prints: Mapping[str, int]
     updates: int
@@ -34,7 +35,7 @@ class Candidate(NamedTuple):
     @property
     def known_as(self) -> str:
         """A text that two arms share where they are the same training."""
-        return canonical(self.spec.describe())
+        return canonical_json(self.spec.describe())
 
     def other_rows(self, other: Candidate) -> bool:
         """Whether it chooses its rows otherwise."""
@@ -98,7 +99,7 @@ class Bench:
         return self._drawn([*found.arm.settings, Setting(label, label, (("training.epochs", epochs),))])
 
     def _rows(self, data: Data) -> tuple[Split, dict[str, int]]:
-        key = canonical(data.describe())
+        key = canonical_json(data.describe())
         if key not in self._loaded:
             split = data.load(0, self._loading)
             self._loaded[key] = split, fingerprints(split)

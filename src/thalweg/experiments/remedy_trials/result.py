@@ -15,7 +15,7 @@ from ...core.files import commit, remove
 from ...core.intervals import Difference, bootstrap
 from ...pages.blocks import Page
 from ...pages.html import as_html
-from ...spec.spec import WholeSpec
+from ...spec.spec import CompleteSpec
 from ...spec.toml import to_toml
 from ..comparison import ENOUGH_SEEDS, paired
 from ..experiment import described
@@ -152,7 +152,7 @@ class Proof:
     whole of it as a page.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     score: Score
     seeds: range
     unchanged: ArmTried
@@ -160,7 +160,7 @@ class Proof:
     combinations: tuple[Combination, ...]
     chosen: tuple[str, ...]
     repair: Effect | None
-    repaired: WholeSpec | None
+    repaired: CompleteSpec | None
     remarks: tuple[str, ...]
     seconds: float
     folder: Path | None = None

@@ -11,7 +11,7 @@ from ...core.progress import ProgressMessage
 from ...pages import markup as pages
 from ...pages.blocks import Check, Page, Text
 from ...pages.html import Link, as_html
-from ...spec.toml import shell_value
+from ...spec.values import shell_value
 from .lesson import Lesson
 
 INDEX = "index.html"

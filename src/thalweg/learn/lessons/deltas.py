@@ -16,7 +16,7 @@ from ...engine.step import Trace
 from ...models.network import Network
 from ...parts.layers import Dense, Residual
 from ...spec.complete import completed
-from ...spec.spec import Spec, WholeSpec
+from ...spec.spec import CompleteSpec, Spec
 from ...training.evaluate import evaluate
 from ...training.replay import StepState, plan_for, replay, trace_step
 from ...training.session import course_of
@@ -32,7 +32,7 @@ def sizes(network: Network, deltas: Sequence[Array]) -> np.ndarray:
 class Watched:
     """A training at some of its steps: where it stood before each, and all numbers of that step."""
 
-    spec: WholeSpec
+    spec: CompleteSpec
     split: Split
     points: list[StepState]
     traces: list[Trace]

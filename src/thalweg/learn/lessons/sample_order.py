@@ -12,7 +12,7 @@ from pydantic import Field
 from ...core.intervals import difference
 from ...core.progress import ProgressMessage
 from ...data import Data, InTime, Source
-from ...data.orders import Function
+from ...data.orders import KeyFunction
 from ...pages.blocks import Block, Chart, Check, Heading, Suggestion, Table, Text
 from ...pages.figures import curves
 from ...parts.part import Count, Positive
@@ -54,7 +54,7 @@ class SampleOrder(Lesson, kind="sample-order"):
 
     def runs(self, name: str, source: Source) -> list[Run]:
         """A training for each seed, in the order of that name."""
-        order = {_SHUFFLED: "shuffled", _ONCE: "fixed", _SORTED: InTime(by=Function(_class))}[name]
+        order = {_SHUFFLED: "shuffled", _ONCE: "fixed", _SORTED: InTime(by=KeyFunction(_class))}[name]
         sections = {
             "data": Data.of(
                 {"source": source, "task": "classification", "validation": 0.2, "test": 0.0, "order": order}
