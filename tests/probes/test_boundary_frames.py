@@ -35,7 +35,7 @@ def filmed(engine="eager", epochs=STEPS):
         return seen
 
     run = run_spec(spec(engine, epochs), onlookers=onlookers)
-    return run, seen[0].film
+    return run, seen[0].frames
 
 
 @pytest.mark.parametrize("engine", ["eager", "compiled"])
@@ -90,8 +90,8 @@ def test_a_training_that_goes_on_keeps_the_frames_from_before_its_checkpoint():
         return seen
 
     run_spec(spec(), onlookers=onlookers)
-    np.testing.assert_array_equal(seen[0].film.steps, film.steps)
-    np.testing.assert_array_equal(seen[0].film.outputs, film.outputs)
+    np.testing.assert_array_equal(seen[0].frames.steps, film.steps)
+    np.testing.assert_array_equal(seen[0].frames.outputs, film.outputs)
     assert film.before(53).steps.max() < 53
 
 
@@ -112,6 +112,6 @@ def test_a_training_that_diverges_has_its_film_and_its_charts():
         ["dense 8", "dense 1"], (x, 100 * x[:, 0]), optimizer="sgd 5.0", epochs=4, engine="eager", progress=False
     )
     assert run.diverged
-    assert len(run.film.steps)
+    assert len(run.boundary_frames.steps)
     titles = [figure.layout.title.text for figure in run.figures() if figure.frames]
     assert len(titles) == 1

@@ -187,7 +187,7 @@ def boundary(
     run = run_of(source, watch, onlookers)
     if looking:
         assert run.split
-        film = looking[0].film
+        film = looking[0].frames
         return _found(run, run.split, film.plane, sliced, film if frames else None, "", watch)
     split = run.split or run.spec.data.load(run.spec.training.seed)
     plane = _plane(run.preprocessing, split, features, at)
@@ -254,7 +254,7 @@ def _slice(
 
 def _stored(run: Run, plane: InputPlane) -> tuple[BoundaryFrames | None, str]:
     """The frames that a run brings, if they lie on the plane; or why there are none."""
-    film = run.film
+    film = run.boundary_frames
     if film is None:
         return None, "No frames of the training are stored with this run. A spec is trained with frames."
     if not (_same(film.plane.origin, plane.origin) and _same(film.plane.directions, plane.directions)):

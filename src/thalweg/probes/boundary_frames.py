@@ -73,7 +73,7 @@ class BoundaryCallback:
 
     def __init__(self, film: BoundaryFrames, steps: int) -> None:
         """Take up a film, which may have no frames yet, in a training of `steps` in all."""
-        self.film = film
+        self.frames = film
         last = _FRAMES - 1
         self._due = np.unique(np.round(steps * (np.arange(_FRAMES) / last) ** 2).astype(int))[:-1]
         self._steps = steps
@@ -102,7 +102,7 @@ class BoundaryCallback:
 
     def finish(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
         """See the state after `step` steps."""
-        film = self.film
+        film = self.frames
         if not self._grid:
             places = film.plane.inputs(film.x, film.y)
             full = np.concatenate([places, np.zeros((-len(places) % _ROWS, places.shape[1]), places.dtype)])
@@ -114,4 +114,4 @@ class BoundaryCallback:
         frame = frame.reshape(1, len(film.y), len(film.x), -1)
         kept = film.before(step)
         outputs = np.concatenate([kept.outputs, frame]) if len(kept.steps) else frame
-        self.film = kept._replace(steps=np.append(kept.steps, step), outputs=outputs)
+        self.frames = kept._replace(steps=np.append(kept.steps, step), outputs=outputs)

@@ -44,7 +44,7 @@ def load(folder: str | Path) -> Run:
         state=load_state(path / STATE, template),
         history=read_records(path / "metrics.jsonl"),
         records=tuple(read_records(path / "probes.jsonl")),
-        film=BoundaryFrames.load(path),
+        boundary_frames=BoundaryFrames.load(path),
         preprocessing=preprocessing,
         folder=path,
         **{name: result[name] for name in RESULT}

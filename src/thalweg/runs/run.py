@@ -49,7 +49,7 @@ class Run:
     counts, for classes, how often each (row) was taken for each (column) in the last of these sets. `threshold` is
     where an answer changes from no to yes, where that was tuned; `remarks` say what was found out beside the measures.
     `per_epoch` is the number of updates in an epoch, `records` what the probes saw, as `observations` gives it in
-    arrays, `film` what the network answered on a plane of its inputs through its training, where there is such a plane.
+    arrays, `boundary_frames` what the network answered on a plane of its inputs through its training, where there is such a plane.
     """
 
     spec: CompleteSpec
@@ -68,7 +68,7 @@ class Run:
     remarks: tuple[str, ...] = ()
     per_epoch: int = 1
     records: tuple[Record, ...] = ()
-    film: BoundaryFrames | None = field(default=None, repr=False)
+    boundary_frames: BoundaryFrames | None = field(default=None, repr=False)
     folder: Path | None = None
     split: Split | None = field(default=None, repr=False)
 
@@ -156,8 +156,8 @@ class Run:
         commit(folder / "metrics.jsonl", b"".join(line_of(record) for record in self.history))
         if self.records:
             commit(folder / "probes.jsonl", b"".join(map(line_of, self.records)))
-        if self.film:
-            self.film.save(folder)
+        if self.boundary_frames:
+            self.boundary_frames.save(folder)
         save_state(folder / STATE, self.state, {"preprocessing": self.preprocessing.describe()})
         result = {name: getattr(self, name) for name in RESULT}
         commit(folder / "result.json", json.dumps(result, indent=1).encode())
@@ -337,10 +337,10 @@ def _expected(run: Run) -> np.ndarray | None:
 
 def _in_units(run: Run) -> BoundaryFrames | None:
     """The film of a run with answers in the target's own units."""
-    if run.film is None or run.task != "regression":
-        return run.film
-    outputs = run.film.outputs
-    return run.film._replace(
+    if run.boundary_frames is None or run.task != "regression":
+        return run.boundary_frames
+    outputs = run.boundary_frames.outputs
+    return run.boundary_frames._replace(
         outputs=run.preprocessing.values(outputs.reshape(-1, outputs.shape[-1])).reshape(outputs.shape)
     )
 

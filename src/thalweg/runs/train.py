@@ -294,7 +294,7 @@ class Probed:
             remarks=tuple(remarks),
             per_epoch=self.course.per_epoch,
             records=tuple(self.recorder.records) if self.recorder else (),
-            film=self.frames.film if self.frames else None,
+            boundary_frames=self.frames.frames if self.frames else None,
             folder=folder,
             split=split,
         )
