@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 # Lines of a display that nobody overwrites: no more than one in this time, and always the last.
-_LINE_SECONDS = 1.0
+LINE_SECONDS = 1.0
 
 
 def loading(quiet: bool = False) -> Callable[[int, int], None]:
@@ -19,7 +19,7 @@ def loading(quiet: bool = False) -> Callable[[int, int], None]:
 
     def watch(done: int, total: int) -> None:
         nonlocal last
-        if not quiet and time.monotonic() - last >= _LINE_SECONDS:
+        if not quiet and time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
             print(f"rows made ready: {done:,} of {total:,}", file=sys.stderr, flush=True)
 
@@ -49,7 +49,7 @@ def working(quiet: bool = False) -> Iterator[Callable[[ProgressMessage], None]]:
 
         def watch(now: ProgressMessage) -> None:
             nonlocal last
-            if time.monotonic() - last >= _LINE_SECONDS:
+            if time.monotonic() - last >= LINE_SECONDS:
                 last = time.monotonic()
                 with suppress(OSError):
                     print(_working_in_words(now), file=sys.stderr, flush=True)

@@ -20,7 +20,7 @@ from ..probes.input_maps import InputMap, InputPlane, map_of, plane_of, principa
 from ..runs.run import Run
 from ..runs.train import run_of
 from ..spec.spec import CompleteSpec, Spec, data_name
-from ..training.session import course_of
+from ..training.session import Session
 
 Watch = Callable[[ProgressMessage], None]
 
@@ -178,13 +178,13 @@ def boundary(
     sliced = features is not None
     looking: list[BoundaryCallback] = []
 
-    def onlookers(spec: CompleteSpec, split: Split) -> Sequence[BoundaryCallback]:
+    def callbacks(session: Session) -> Sequence[BoundaryCallback]:
+        split = session.split
         plane = _plane(split.preprocessing, split, features, at)
-        steps = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order).steps
-        looking.append(BoundaryCallback.on(plane, split.train, steps))
+        looking.append(BoundaryCallback.on(plane, split.train, session.batches.steps))
         return looking if frames else ()
 
-    run = run_of(source, watch, onlookers)
+    run = run_of(source, watch, callbacks)
     if looking:
         assert run.split
         film = looking[0].frames
@@ -305,7 +305,5 @@ def _found(
         unchanged=unchanged,
         held=tuple(pair for pair in held if sliced and pair[0] not in plane.axes),
         threshold=run.decision_threshold,
-        per_epoch=course_of(
-            run.spec.network, run.spec.optimizer, run.spec.training, split.train, split.order
-        ).per_epoch,
+        per_epoch=Session(run.spec, split).batches.per_epoch,
     )

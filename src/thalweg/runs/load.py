@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import InputError
+from ..core.noise import noise_key
 from ..data import Preprocessing
-from ..engine.step import inference_state
+from ..engine.step import State, inference_state
 from ..probes.boundary_frames import BoundaryFrames
 from ..spec.spec import CompleteSpec
 from ..spec.toml import read_spec
 from ..training.saved_state import load_state, read_manifest
-from ..training.session import start_state
 from .run import STATE, Run
 from .run_folder import RESULT, read_records, read_result
 
@@ -37,7 +39,8 @@ def load(folder: str | Path) -> Run:
         fix = f"`thalweg train --resume {path}` goes on with it"
         raise InputError(str(path), f"holds no trained state: its training did not come to an end; {fix}")
     preprocessing = Preprocessing.of(read_manifest(path / STATE)["preprocessing"])
-    template = inference_state(start_state(spec.network, spec.optimizer, 0, preprocessing.features))
+    start = spec.network.initialize(0, (preprocessing.features,))
+    template = inference_state(State(start.params, start.states, (), np.array(0), noise_key(0)))
     result = read_result(path)
     return Run(
         spec=spec,

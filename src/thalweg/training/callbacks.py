@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
+from ..core.progress import ProgressMessage
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, StepMetrics
 from ..parts.settings import Training
@@ -85,3 +87,21 @@ class Callback:
 
     def on_train_end(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
         """See the state after the last step, as the engine holds it; `step` updates were done."""
+
+
+class ProgressMessages(Callback):
+    """Passes the progress of a training on as messages.
+
+    Args:
+        watch: hears each message.
+        what: what the training is called in them.
+    """
+
+    def __init__(self, watch: Callable[[ProgressMessage], None], what: str = "training") -> None:
+        self.watch = watch
+        self.what = what
+
+    def on_progress(self, progress: Progress) -> None:
+        epochs = progress.training.epochs
+        message = f"{self.what}, epoch {progress.epoch} of {epochs}"
+        self.watch(ProgressMessage(message, progress.step / progress.steps))

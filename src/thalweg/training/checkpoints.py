@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.files import JsonObject, remove
-from ..data import RowSource
+from ..data import RowSource, Split
 from ..engine.step import State, inference_state
 from ..parts.metric_schedules import MetricScheduleState
 from .callbacks import Record
@@ -59,6 +59,11 @@ def fingerprint(data: RowSource) -> int:
         for array in (part.x, part.y, part.weight, part.key):
             code = code if array is None else zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, code)
     return code
+
+
+def fingerprints(split: Split) -> dict[str, int]:
+    """The fingerprint of each set of rows, by its name."""
+    return {name: fingerprint(rows) for name, rows in split.sets.items()}
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, facts: JsonObject, keep: int) -> None:

@@ -161,9 +161,7 @@ class _Training:
         validation = session.split.validation
         if validation is not None:
             metric = metric_for(session.spec.network, session.spec.loss, validation, session.target_unit)
-            evaluators["validation"] = evaluator(
-                dataclasses.replace(self.plan, metric=metric), self.engine, validation
-            )
+            evaluators["validation"] = evaluator(dataclasses.replace(self.plan, metric=metric), self.engine, validation)
         return evaluators
 
     def chunks(self) -> Iterator[Chunk]:
@@ -248,10 +246,18 @@ class _Training:
         end = piece.begin + len(finite)
         bad = piece.begin + int(np.argmin(finite)) if not finite.all() else end - 1
         find = partial(
-            first_fault, self.session.spec.network, self.plan, self.engine, self.chunk_start.state, self.first_index, chunk
+            first_fault,
+            self.session.spec.network,
+            self.plan,
+            self.engine,
+            self.chunk_start.state,
+            self.first_index,
+            chunk,
         )
-        fault = find(piece.begin, end)
-        if not fault and bad > piece.begin:
+        # A callback that stops the training, such as that of a range test, has seen what it needs.
+        searched = not any(callback.stop for callback in self.callbacks)
+        fault = find(piece.begin, end) if searched else None
+        if searched and not fault and bad > piece.begin:
             fault = find(bad - 1, end)
         fault = fault or Fault("the loss became NaN or infinite", bad)
         # Steps after the fault may have a finite loss: a unit with a bias of -infinity is silent.

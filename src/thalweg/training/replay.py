@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -66,7 +66,7 @@ class _ReplayCallback(Callback):
             self.stop = "the last state that was asked for is known"
 
 
-def replay(session: Session, steps: Iterable[int]) -> Replay:
+def replay(session: Session, steps: Iterable[int], callbacks: Sequence[Callback] = ()) -> Replay:
     """The states of a training before each of the steps, which count from 0, on the engine that the spec names.
 
     Nothing is decided between its epochs: it does not stop early, and rates that follow a measure keep their first
@@ -80,7 +80,7 @@ def replay(session: Session, steps: Iterable[int]) -> Replay:
     [0, 3]
     """
     callback = _ReplayCallback(steps)
-    fitted = fit(session.without_decisions, [callback])
+    fitted = fit(session.without_decisions, [callback, *callbacks])
     if fitted.interrupted:
         raise KeyboardInterrupt
     fault = fitted.fault

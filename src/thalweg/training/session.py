@@ -13,12 +13,13 @@ from ..core.errors import InputError
 from ..data import EpochIndex, RowSource, Split
 from ..engine.engine import Engine, make_engine
 from ..engine.step import Plan, State
+from ..models.linear_unit import tunes
 from ..models.network import Network
 from ..parts.metric_schedules import metric_schedules
 from ..parts.schedules import in_steps
 from ..parts.settings import BATCH_SIZE, Stopping, Training
 from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec
+from ..spec.spec import Spec, CompleteSpec
 from .batch_plan import BatchPlan
 from .checkpoints import Checkpoint
 from .early_stopping import EarlyStopping
@@ -40,7 +41,7 @@ class Session:
     (1, Eager(precision='float64'), (2, 64))
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     split: Split
 
     @classmethod
@@ -126,8 +127,17 @@ class Session:
         return Session(spec, dataclasses.replace(self.split, validation=None))
 
     def check(self) -> None:
-        """Raise InputError for whatever in the spec does not suit its rows or this machine."""
-        _ = self.engine, self.early_stopping
+        """Raise InputError for whatever in the spec does not suit its rows. It imports no engine."""
+        _ = self.early_stopping
+        if not tunes(self.spec.loss):
+            return
+        if self.split.validation is None:
+            found = "there are none; set data.validation"
+        elif self.split.train.outputs > 2:
+            found = "there are more than two classes"
+        else:
+            return
+        raise InputError("threshold", f'"tuned" needs validation rows and a single output; {found}')
 
     def evaluate(self, state: State, rows: RowSource) -> dict[str, float]:
         """The loss and the metric over prepared rows, for a state of NumPy arrays."""
