@@ -244,7 +244,7 @@ ADAM = dataclasses.replace(BASE, optimizer=optimizers.Adam(Cosine(0.01, steps=50
         (BASE, dataclasses.replace(BASE, optimizer=optimizers.Momentum(0.01, 0.5))),
         (BASE, dataclasses.replace(BASE, network=leaky(alpha=0.3))),
         (BASE, dataclasses.replace(BASE, loss=losses.Huber(0.5))),
-        (BASE, dataclasses.replace(BASE, scores=ClassificationMetric(0.0))),
+        (BASE, dataclasses.replace(BASE, metric=ClassificationMetric(0.0))),
         (BASE, dataclasses.replace(BASE, network=leaky(init=HeUniform()))),
         (BASE, dataclasses.replace(BASE, network=dataclasses.replace(leaky(), init=HeUniform()))),
         (ADAM, dataclasses.replace(ADAM, optimizer=optimizers.Adam(Cosine(0.05, steps=50)))),

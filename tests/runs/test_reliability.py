@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from sessions import Watching
 
 import thalweg
 from thalweg.core.arrays import arrays_of
@@ -63,9 +64,9 @@ for kill in range(kills):
                 os.write(its, f"{progress.step} ".encode())
         try:
             if (folder / "checkpoints").exists():
-                resume_run(folder, watch=committed)
+                resume_run(folder, callbacks=[Watching(committed)])
             else:
-                run_spec(spec, committed, folder)
+                run_spec(spec, folder, [Watching(committed)])
         finally:
             os._exit(1)
     os.close(its)
@@ -255,7 +256,7 @@ def test_resuming_what_may_not_be_written_is_told(tmp_path, monkeypatch):
             stopped[0] = True
             os.kill(os.getpid(), 2)
 
-    run_spec(spec_of(epochs=5), press, tmp_path / "run")
+    run_spec(spec_of(epochs=5), tmp_path / "run", [Watching(press)])
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
 
     def refused(path, *more, **options):

@@ -140,14 +140,15 @@ def _examined(source: Any, out: Path | None, prove: bool, quiet: bool) -> Any:
     from ..core.progress import loading
     from ..runs.display import shown
     from ..runs.load import load
-    from ..runs.train import run_spec
+    from ..runs.train import run_session
+    from ..training.session import Session
 
     if isinstance(source, str):
         if out is not None and not prove:
             raise InputError("doctor", f"examines a run as it is, and has nothing to keep in {out}; leave --out out")
         return load(source)
-    with shown(quiet) as watch:
-        run = run_spec(_probed(source), watch, out, loading=loading(quiet))
+    with shown(quiet) as display:
+        run = run_session(Session.load(_probed(source), loading(quiet)), out, [display])
     if run.interrupted:
         print(f"thalweg: {run.outcome} There is no diagnosis of half a training.", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)

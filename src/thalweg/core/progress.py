@@ -26,7 +26,7 @@ def loading(quiet: bool = False) -> Callable[[int, int], None]:
     return watch
 
 
-def said(words: str) -> None:
+def print_line(words: str) -> None:
     """A line for who watches a training; while a bar is shown, it stands above it."""
     # A training is worth more than the line that tells of it.
     with suppress(OSError):
@@ -58,7 +58,7 @@ def working(quiet: bool = False) -> Iterator[Callable[[ProgressMessage], None]]:
 
 
 def _working_in_words(now: ProgressMessage) -> str:
-    return now.text if now.share is None else f"{now.text} ({now.share:.0%})"
+    return now.text if now.fraction is None else f"{now.text} ({now.fraction:.0%})"
 
 
 @dataclass(frozen=True)
@@ -66,4 +66,4 @@ class ProgressMessage:
     """No part of the page: says what is being computed now, and which share of it is done (0 to 1; None: unknown)."""
 
     text: str
-    share: float | None = None
+    fraction: float | None = None

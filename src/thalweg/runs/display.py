@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..core.progress import LINE_SECONDS, said
+from ..core.progress import LINE_SECONDS, print_line
 from ..training.callbacks import Callback, Progress
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class _Lines(Callback):
         if done or time.monotonic() - self._last >= LINE_SECONDS:
             self._last = time.monotonic()
             left = "" if done else _left(progress)
-            said(f"epoch {progress.epoch}/{progress.training.epochs}  {in_words(progress)}  {left}".rstrip())
+            print_line(f"epoch {progress.epoch}/{progress.training.epochs}  {in_words(progress)}  {left}".rstrip())
 
 
 class _Bar(Callback):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.progress import ProgressMessage, loading, said
+from ..core.progress import ProgressMessage, loading, print_line
 from ..doctor.findings import Finding
 from ..doctor.live import in_words
 from ..models.linear_unit import LinearUnit
@@ -123,7 +123,7 @@ def train(
 
 def warn(finding: Finding) -> None:
     """Show a finding on stderr, above the progress bar where there is one."""
-    said(f"thalweg: {in_words(finding)}")
+    print_line(f"thalweg: {in_words(finding)}")
 
 
 def run_spec(
@@ -141,6 +141,7 @@ def run_session(
     folder: Path | None = None,
     callbacks: Sequence[Callback] = (),
     warn: Warn | None = None,
+    on_session: Callable[[Session], None] = lambda session: None,
 ) -> Run:
     """Train a session from its start and measure it; write the folder of the run if one is given.
 
@@ -151,6 +152,7 @@ def run_session(
         folder: a new or empty folder.
         callbacks: see the training beside its probes.
         warn: hears of severe findings while the training runs.
+        on_session: hears of the session, with all notes on its rows, before the training starts.
 
     Raises:
         InputError: spec, rows or folder do not fit.
@@ -159,6 +161,7 @@ def run_session(
     # A device that this machine lacks is an error before the folder is made.
     _ = session.engine
     session = _with_linear_notes(session)
+    on_session(session)
     if folder is not None:
         make_folder(folder)
         write_spec(folder, session.spec)

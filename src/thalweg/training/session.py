@@ -19,7 +19,7 @@ from ..parts.metric_schedules import metric_schedules
 from ..parts.schedules import in_steps
 from ..parts.settings import BATCH_SIZE, Stopping, Training
 from ..spec.complete import completed
-from ..spec.spec import Spec, CompleteSpec
+from ..spec.spec import CompleteSpec, Spec
 from .batch_plan import BatchPlan
 from .checkpoints import Checkpoint
 from .early_stopping import EarlyStopping
