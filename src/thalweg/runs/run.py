@@ -36,7 +36,7 @@ from ..spec.toml import to_toml
 from ..training.evaluate import evaluate, predict_batches
 from ..training.saved_state import save_state
 from ..training.session import engine_for
-from .run_folder import RESULT, line_of, make_folder, write_spec
+from .run_folder import RESULT, json_line, make_folder, write_spec
 
 STATE = Path("checkpoints") / "final.safetensors"
 
@@ -154,9 +154,9 @@ class Run:
 
     def write(self, folder: Path) -> None:
         """Write what it recorded: all files but the spec, which is there since before the training, and the report."""
-        commit(folder / "metrics.jsonl", b"".join(line_of(record) for record in self.history))
+        commit(folder / "metrics.jsonl", b"".join(json_line(record) for record in self.history))
         if self.records:
-            commit(folder / "probes.jsonl", b"".join(map(line_of, self.records)))
+            commit(folder / "probes.jsonl", b"".join(map(json_line, self.records)))
         if self.boundary_frames:
             self.boundary_frames.save(folder)
         save_state(folder / STATE, self.state, {"preprocessing": self.preprocessing.describe()})
