@@ -44,8 +44,9 @@ from faults import (
 from learns import Outcome
 from rows import source
 from run_cache import CACHE, cached_runs, outcomes_of
+from thalweg.spec.edit import set_value
 from thalweg.spec.spec import Spec
-from thalweg.spec.toml import set_value, spec_of
+from thalweg.spec.toml import spec_of
 
 RESULTS = Path(__file__).parent / "injected.json"
 SEEDS = range(3)

@@ -37,8 +37,9 @@ from thalweg.experiments.runner import run_trials
 from thalweg.experiments.variation import Arm
 from thalweg.parts.settings import Off
 from thalweg.spec.complete import completed
-from thalweg.spec.spec import WholeSpec
-from thalweg.spec.toml import canonical, read_spec
+from thalweg.spec.differences import canonical_json
+from thalweg.spec.spec import CompleteSpec
+from thalweg.spec.toml import read_spec
 
 RESULTS = Path(__file__).parent / "learns.json"
 SEEDS = 5
@@ -174,7 +175,7 @@ class _Prepared(NamedTuple):
     """A case before its training."""
 
     case: Case
-    spec: WholeSpec
+    spec: CompleteSpec
     seeds: int
     """Number of seeds."""
     measure: str
@@ -189,7 +190,7 @@ def _prepare(chosen: Sequence[Case]) -> Iterator[_Prepared]:
         data = spec.data.load(seed=0).train
         assert isinstance(data, Dataset)
         # Programs on the same rows share the range; the scaling of the inputs makes no difference to a forest.
-        rows = canonical([spec.data.source.describe(), spec.data.test, spec.data.validation])
+        rows = canonical_json([spec.data.source.describe(), spec.data.test, spec.data.validation])
         if rows not in ranges:
             ranges[rows] = range_of(data)
         whole = completed(spec, data)
@@ -229,14 +230,14 @@ def read_verdicts(file: Path = RESULTS) -> list[Verdict]:
     ]
 
 
-def seeds_of(spec: WholeSpec, rows: int) -> int:
+def seeds_of(spec: CompleteSpec, rows: int) -> int:
     """The number of seeds that a training on so many rows is repeated with."""
     size = spec.training.batch_size
     updates = spec.training.epochs * (-(-rows // size) if isinstance(size, int) else 1)
     return FEWER_SEEDS if updates > MANY_UPDATES else SEEDS
 
 
-def _trial(name: str, spec: WholeSpec, seed: int) -> Trial:
+def _trial(name: str, spec: CompleteSpec, seed: int) -> Trial:
     whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
     return Trial(Arm(name, ()), seed, whole, f"{name} {seed}")
 

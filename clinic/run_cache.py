@@ -23,10 +23,10 @@ from thalweg.experiments.results import read_trial
 from thalweg.experiments.runner import run_trials
 from thalweg.experiments.variation import Arm
 from thalweg.parts.settings import Standard
-from thalweg.runs.train import fingerprints
 from thalweg.spec.complete import completed
-from thalweg.spec.spec import Spec, WholeSpec
-from thalweg.spec.toml import canonical
+from thalweg.spec.differences import canonical_json
+from thalweg.spec.spec import CompleteSpec, Spec
+from thalweg.training.checkpoints import fingerprints
 
 CACHE = Path(__file__).parent / "runs"
 
@@ -36,7 +36,7 @@ class CachedRun(NamedTuple):
 
     name: str
     seed: int
-    spec: WholeSpec
+    spec: CompleteSpec
     key: str
     """Name of the folder in the cache."""
     measure: str
@@ -59,12 +59,12 @@ def cached_runs(specs: Mapping[str, Spec], seeds: Sequence[int] | None = None) -
     ranges: dict[str, Range] = {}
     wholes = {}
     for name, spec in specs.items():
-        data = canonical(spec.data.describe())
+        data = canonical_json(spec.data.describe())
         if data not in rows_by_data:
             split = spec.data.load(seed=0)
             assert isinstance(split.train, Dataset)
             # The scaling of the inputs makes no difference to a forest, so it is not part of this key.
-            unscaled = canonical([spec.data.source.describe(), spec.data.test, spec.data.validation])
+            unscaled = canonical_json([spec.data.source.describe(), spec.data.test, spec.data.validation])
             if unscaled not in ranges:
                 ranges[unscaled] = range_of(split.train)
             rows_by_data[data] = _Rows(split.train, fingerprints(split), ranges[unscaled])
@@ -77,12 +77,12 @@ def cached_runs(specs: Mapping[str, Spec], seeds: Sequence[int] | None = None) -
     ]
 
 
-def _cached_run(name: str, seed: int, spec: WholeSpec, rows: _Rows) -> CachedRun:
+def _cached_run(name: str, seed: int, spec: CompleteSpec, rows: _Rows) -> CachedRun:
     whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
     table = whole.describe()
     # The fingerprints stand for the rows, so that the place of their file makes no difference.
     table["data"] = {key: value for key, value in table["data"].items() if key != "source"}
-    identity = canonical({"spec": table, "rows": rows.prints})
+    identity = canonical_json({"spec": table, "rows": rows.prints})
     return CachedRun(
         name=name,
         seed=seed,

@@ -47,7 +47,7 @@ from run_cache import CACHE, CachedRun, cached_runs, folders_of, outcomes_of
 from thalweg import load
 from thalweg.experiments.remedy_trials.search import prove
 from thalweg.experiments.runner import cores
-from thalweg.spec.spec import WholeSpec
+from thalweg.spec.spec import CompleteSpec
 from thalweg.spec.toml import read_spec
 
 RESULTS = Path(__file__).parent / "scorecard.json"
@@ -286,7 +286,7 @@ def repairs(cards: Iterable[Card], cache: Path, jobs: int | None, minutes: float
 
 def _repaired(
     name: str, seed: int, cache: Path, jobs: int | None, minutes: float
-) -> tuple[tuple[str, ...], WholeSpec | None]:
+) -> tuple[tuple[str, ...], CompleteSpec | None]:
     """The remedies that help, and the repaired spec; None if no remedy helps."""
     spec = read_spec(str(FOLDER / f"{name}.toml"))
     run = load(folders_of(cached_runs({name: spec}, [seed]), cache, jobs)[name, seed])

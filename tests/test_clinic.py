@@ -20,10 +20,11 @@ from run_cache import cached_runs, folders_of, outcomes_of
 from scorecard import FAMILIES, Card, Kind, Rate, Repair, Scorecard, fits, rate, read_scorecard, report
 from thalweg.data import Dataset
 from thalweg.parts.settings import Off, Standard
-from thalweg.runs.train import check, run_spec
+from thalweg.runs.train import run_spec
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import read_spec
+from thalweg.training.session import Session
 
 CASES = {case.name: case for case in all_cases()}
 ROLES = {"faulty": 31, "correction": 13, "healthy": 8}
@@ -75,7 +76,7 @@ def test_the_head_of_a_spec_is_read(tmp_path):
 def test_a_spec_fits_its_data(name):
     spec = read_spec(str(CASES[name].path))
     split = spec.data.load(seed=0)
-    check(completed(spec, split.train), split)
+    Session(completed(spec, split.train), split).check()
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -132,7 +133,7 @@ def test_softmax_over_one_unit_always_answers_1():
     # Half of the rows are class 0: half of -log(1 - p) with p cut to the last number below 1 - 1e-7 of 32 bits.
     assert losses(result)[0] == pytest.approx(-0.5 * math.log(1 - float(np.float32(1 - 1e-7))), rel=1e-3)
     assert result.measures["training"]["accuracy"] == 0.5
-    assert result.answers(np.zeros((1, 128), np.float32)).item() == 1.0
+    assert result.outputs_of(np.zeros((1, 128), np.float32)).item() == 1.0
 
 
 def test_a_sigmoid_in_its_place_learns_in_one_epoch():
@@ -236,7 +237,7 @@ def test_healthy_and_injected_specs_fit_their_data(specs):
     for spec in specs().values():
         data = json.dumps(spec.data.describe(), sort_keys=True)
         splits[data] = splits.get(data) or spec.data.load(seed=0)
-        check(completed(spec, splits[data].train), splits[data])
+        Session(completed(spec, splits[data].train), splits[data]).check()
 
 
 def test_both_halves_of_the_grid_have_all_values():

@@ -47,7 +47,7 @@ def boundary(
     """
     from ..core.progress import working
     from ..insight import decision_boundary
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     form = form_of(out, "json" if json else form)
     source = source_of("boundary", spec, settings=settings, data=data, target=target, data_dir=data_dir)

@@ -25,14 +25,14 @@ from .options import (
     SpecOrRun,
     Target,
 )
-from .output import EXIT_INTERRUPTED, EXIT_WRONG, print_json, print_page
+from .output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
 from .registry import command
 from .source import Source, source_of
 
 if TYPE_CHECKING:
     from ..doctor.findings import Diagnosis
     from ..experiments.remedy_trials.result import Proof
-    from ..pages.blocks import Page
+    from ..pages.page import Page
     from ..runs.run import Run
     from ..spec.spec import Spec
 
@@ -135,7 +135,7 @@ class _Output:
     """Prints the results as soon as they are there, or collects them for a file or for JSON."""
 
     def __init__(self, file: Path | None, json: bool) -> None:
-        from ..pages.forms import form_of
+        from ..pages.page import form_of
 
         self._file = file
         self._form = form_of(file)
@@ -151,26 +151,25 @@ class _Output:
         self._pages.append(page)
         self._result |= {"folder": run.folder and str(run.folder), **diagnosis.describe()}
         if self._prints:
-            print_page(page)
+            page.show()
 
     def add_proof(self, proof: Proof, repaired: Path | None) -> None:
         self._pages.append(proof.page())
         self._result |= {"proof": proof.describe(), "repaired": repaired and str(repaired)}
         if self._prints:
             print()
-            print_page(proof.summary())
+            proof.summary().show()
         if repaired and not self._json:
             print(f"repaired spec: {repaired}")
 
     def finish(self) -> None:
         """Write the file, and print JSON or the path of the file."""
         from ..core.files import commit
-        from ..pages.forms import FORMS
 
         if self._file is not None:
             blocks = tuple(block for page in self._pages for block in page.blocks)
             page = dataclasses.replace(self._pages[0], blocks=blocks)
-            commit(self._file, FORMS[self._form](page).encode())
+            commit(self._file, page.render(self._form).encode())
         if self._json:
             print_json(self._result)
         elif self._file is not None:
@@ -183,15 +182,16 @@ def _run_of(source: Source, out: Path | None, prove: bool, quiet: bool) -> Run:
     from ..core.progress import loading
     from ..runs.display import shown
     from ..runs.load import load
-    from ..runs.train import run_spec
+    from ..runs.train import run_session
+    from ..training.session import Session
 
     spec = source.spec_or_run()
     if isinstance(spec, str):
         if out is not None and not prove:
             raise InputError("doctor", f"examines a run as it is, so --out {out} does not apply")
         return load(spec)
-    with shown(quiet) as watch:
-        run = run_spec(_with_probes(spec), watch, out, loading=loading(quiet))
+    with shown(quiet) as display:
+        run = run_session(Session.load(_with_probes(spec), loading(quiet)), out, [display])
     if run.interrupted:
         print(f"thalweg: {run.outcome} There is no diagnosis of an interrupted training.", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
@@ -209,9 +209,9 @@ def _with_probes(spec: Spec) -> Spec:
 
 
 def _name_of(source: Source, run: Run) -> str:
-    from ..spec.spec import data_in_words
+    from ..spec.spec import data_name
 
-    return Path(source.argument).name if source.argument else data_in_words(run.spec)
+    return Path(source.argument).name if source.argument else data_name(run.spec)
 
 
 def _train_command(source: Source, diagnosis: Diagnosis) -> str:
@@ -234,7 +234,7 @@ def _train_command(source: Source, diagnosis: Diagnosis) -> str:
 
 
 def _settings(changes: Sequence[tuple[str, object]]) -> list[str]:
-    from ..spec.toml import shell_text
+    from ..spec.values import shell_text
 
     return [f"{place}={shell_text(value)}" for place, value in changes]
 

@@ -41,7 +41,7 @@ def exercise(
     from ..core.errors import InputError
     from ..learn.exercises import EXERCISES
     from ..learn.exercises.exercise import Exercise
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     if name is None:
         if answers or solution or out or form:
@@ -77,15 +77,13 @@ def _by_letter(answers: list[str]) -> dict[str, str]:
 
 
 def _check_answers(chosen: Exercise, answers: dict[str, str], solution: bool, json: bool) -> None:
-    from ..pages.json import as_json
-
     verdicts = chosen.check(answers)
     right = all(verdict.right for verdict in verdicts.values())
     if json:
         from json import loads
 
         checked = {letter: {"answer": answers[letter], **verdicts[letter]._asdict()} for letter in verdicts}
-        worked = {"solution": loads(as_json(chosen.page(solved=True)))} if solution else {}
+        worked = {"solution": loads(chosen.page(solved=True).json())} if solution else {}
         print_json({"exercise": chosen.kind, "seed": chosen.seed, "right": right, "answers": checked, **worked})
     else:
         for letter, verdict in verdicts.items():

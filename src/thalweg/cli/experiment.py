@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import DataDir, DataFile, Json, Quiet, Settings, Target
-from .output import EXIT_INPUT, print_json, print_page
+from .output import EXIT_INPUT, print_json
 from .registry import command
 from .source import Source, source_of
 
@@ -73,7 +73,7 @@ def experiment(
     if json:
         print_json(_described(comparison, folder))
     else:
-        print_page(comparison.summary())
+        comparison.summary().show()
         print(f"report: {folder / 'report.html'}")
     if comparison.failed:
         _report_failures(comparison)
@@ -83,7 +83,7 @@ def experiment(
 def _experiment_of(source: Source, spec: str, seeds: int | None) -> Experiment:
     from ..experiments.experiment import Experiment
     from ..experiments.shipped import read_experiment
-    from ..spec.toml import assign, set_value
+    from ..spec.edit import assign, set_value
 
     table = read_experiment(spec)
     for path, value in source.changes:

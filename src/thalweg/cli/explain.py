@@ -39,7 +39,7 @@ def explain(
     """
     from ..core.progress import working
     from ..insight import explain
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     form = form_of(out, "json" if json else form)
     source = source_of("explain", spec, settings=settings, data=data, target=target, data_dir=data_dir, seed=seed)

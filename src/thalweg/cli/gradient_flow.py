@@ -37,7 +37,7 @@ def gradient_flow(
     """
     from ..core.progress import working
     from ..insight import gradient_flow
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     form = form_of(out, "json" if json else form)
     source = source_of("gradient-flow", spec, settings=settings, data=data, target=target, data_dir=data_dir, seed=seed)

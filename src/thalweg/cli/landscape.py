@@ -50,7 +50,7 @@ def landscape(
     """
     from ..core.progress import working
     from ..insight import loss_landscape
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     form = form_of(out, "json" if json else form)
     source = source_of("landscape", spec, settings=settings, data=data, target=target, data_dir=data_dir)

@@ -36,7 +36,7 @@ def lesson(
     """
     from ..core.progress import working
     from ..learn.lessons import catalogue
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     if every:
         folder = _site_folder(name, settings, out, form, json)

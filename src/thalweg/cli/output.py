@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..learn.exercises.exercise import Exercise
     from ..learn.lessons.lesson import Lesson
-    from ..pages.blocks import Page
+    from ..pages.page import Page
 
 EXIT_WRONG = 1
 """A network that does not learn, or a wrong answer to an exercise."""
@@ -26,32 +26,17 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=1))
 
 
-def measure_value(name: str, value: float) -> str:
-    """A measure of a run for people: an accuracy in percent, others with four significant digits."""
-    return f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
-
-
-def print_page(page: Page) -> None:
-    """Print a page as text on stdout."""
-    from rich.console import Console
-
-    from ..pages.text import show
-
-    show(page, Console())
-
-
 def write_page(page: Page, form: str, out: Path | None) -> None:
     """Print a page in a form, or write it to the file `out` and print the path of the file."""
     from ..core.files import commit
-    from ..pages.forms import FORMS
 
     if out is not None:
-        commit(out, FORMS[form](page).encode())
+        commit(out, page.render(form).encode())
         print(out)
     elif form == "text":
-        print_page(page)
+        page.show()
     else:
-        sys.stdout.write(FORMS[form](page))
+        sys.stdout.write(page.render(form))
 
 
 def print_catalogue(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import Json
-from .output import measure_value, print_json
+from .output import print_json
 from .registry import command
 
 
@@ -29,6 +29,8 @@ def runs(
         return
     from rich.console import Console
     from rich.table import Table
+
+    from ..pages.numbers import measure_value
 
     table = Table(title=f"{len(rows)} runs in {folder}", title_justify="left")
     for column in ("run", "data", "network", "epochs", "result", "outcome"):

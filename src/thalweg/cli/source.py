@@ -65,14 +65,15 @@ class Source:
 
     def _read(self, argument: str | None) -> Spec:
         from ..core.errors import InputError
-        from ..spec.toml import assign, read_table, set_value, spec_of
+        from ..spec.edit import assign, set_value
+        from ..spec.toml import read_spec_table, spec_of
 
         if argument is None and self.data is None:
             raise InputError(
                 self.command,
                 f"expected a spec, or --data FILE --target COLUMN; to begin with, try `thalweg {self.command} digits`",
             )
-        table = read_table(argument) if argument else {}
+        table = read_spec_table(argument) if argument else {}
         for path, value in self.changes:
             set_value(table, path, value)
         for assignment in self.settings:

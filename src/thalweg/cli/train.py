@@ -22,16 +22,15 @@ from .options import (
     SpecName,
     Target,
 )
-from .output import EXIT_DIVERGED, EXIT_INTERRUPTED, measure_value, print_json
+from .output import EXIT_DIVERGED, EXIT_INTERRUPTED, print_json
 from .registry import command
 from .source import Source, source_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..data import Split
     from ..runs.run import Run
-    from ..spec.spec import WholeSpec
+    from ..training.session import Session
 
 # A confusion matrix of more classes is too wide for a terminal.
 _MAX_CLASSES = 12
@@ -95,54 +94,50 @@ def train(
 
 def _train(source: Source, out: Path | None, json: bool, quiet: bool) -> Run:
     from ..core.progress import loading
-    from ..doctor.live import tell
     from ..runs.display import shown
     from ..runs.run_folder import new_folder
-    from ..runs.train import run_spec
+    from ..runs.train import run_session, warn
+    from ..training.session import Session
 
     spec = source.spec()
-    with shown(quiet) as watch:
-        return run_spec(
-            spec,
-            watch,
-            out or new_folder(source.name),
-            _print_start(json or quiet),
-            loading(quiet),
-            warn=None if quiet else tell,
-        )
+    with shown(quiet) as display:
+        session = Session.load(spec, loading(quiet))
+        folder = out or new_folder(source.name)
+        return run_session(session, folder, [display], None if quiet else warn, on_session=_print_start(json or quiet))
 
 
 def _resume(folder: Path, source: Source, accept_changes: bool, json: bool, quiet: bool) -> Run:
     from ..core.progress import loading
-    from ..doctor.live import tell
     from ..runs.display import shown
     from ..runs.resume import resume_run
+    from ..runs.train import warn
 
-    with shown(quiet) as watch:
+    with shown(quiet) as display:
         return resume_run(
             folder,
             source.settings,
             changes=source.changes,
             accept_changes=accept_changes,
-            watch=watch,
-            told=_print_start(json or quiet),
-            loading=loading(quiet),
-            warn=None if quiet else tell,
+            callbacks=[display],
+            on_session=_print_start(json or quiet),
+            on_load=loading(quiet),
+            warn=None if quiet else warn,
         )
 
 
-def _print_start(quiet: bool) -> Callable[[WholeSpec, Split], None]:
+def _print_start(quiet: bool) -> Callable[[Session], None]:
     """A callback before the first step that prints the network and the notes on the data."""
     from ..models.summary import network_in_words
 
-    def on_start(spec: WholeSpec, split: Split) -> None:
+    def on_session(session: Session) -> None:
         if quiet:
             return
+        spec = session.spec
         print(f"network: {network_in_words(spec.network)};  loss: {spec.loss.kind};  optimizer: {spec.optimizer.kind}")
-        for note in split.notes:
+        for note in session.split.notes:
             print(f"note: {note}")
 
-    return on_start
+    return on_session
 
 
 def _show_result(run: Run, json: bool) -> None:
@@ -174,6 +169,8 @@ def _show_result(run: Run, json: bool) -> None:
 def _print_measures(run: Run) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from ..pages.numbers import measure_value
 
     table = Table(title=run.outcome, title_justify="left", title_style="bold")
     table.add_column("set")
