@@ -38,7 +38,8 @@ def stack(trees: list[TreeT]) -> TreeT:
 
 def _map_moments(change: Callable[[Tree], Tree], moments: Moments) -> Moments:
     """The moments of an optimizer with each of their trees changed."""
-    return type(moments)(*map(change, moments)) if len(moments) else ()
+    assert isinstance(moments, tuple)
+    return type(moments)(*map(change, moments)) if moments else ()
 
 
 # With more parameters the arithmetic of a step takes longer than its calls.
