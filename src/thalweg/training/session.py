@@ -13,7 +13,7 @@ from ..core.errors import InputError
 from ..data import EpochIndex, RowSource, Split
 from ..engine.engine import Engine, make_engine
 from ..engine.step import Plan, State
-from ..models.linear_unit import tunes
+from ..models.linear_units import tunes
 from ..models.network import Network
 from ..parts.metric_schedules import metric_schedules
 from ..parts.schedules import in_steps
