@@ -69,7 +69,8 @@ def inspect(
 
 def _batch(network: Network, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[Dataset, Batch]:
     """The batch in two forms: checked, as a data set; and at full precision, as a step takes it."""
-    x, y = as_matrix(x), as_targets(y)
+    x = as_matrix(x)
+    y = as_targets(y)
     classes = y.ndim == 1 and y.dtype.kind in "iu"
     task: Task = "classification" if classes else infer_task(y)[0]
     y = y if classes else y.reshape(len(y), -1)
