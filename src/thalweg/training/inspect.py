@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..core.arrays import LayerState, Params, TreeT, arrays_of, map_arrays
+from ..core.arrays import LayerState, Params, Tree, TreeT, arrays_of, map_arrays
 from ..core.errors import InputError, Problem
 from ..core.noise import noise_key
 from ..data import Dataset, Task, infer_task
@@ -57,11 +57,11 @@ def inspect(
     data, batch = _batch(network, x, y, weight)
     start = network.initialize(0, (data.features,))
     params = _fitting(start.params, params, "params")
-    layers = _fitting(start.states, layers, "layers")
+    states = start.states if layers is None else _fitting(start.states, layers, "layers")
     loss = loss or default_loss(network, data)
     optimizer = optimizer or SGD(0.0)
     plan = Plan(network, loss, optimizer, metric_for(network, loss, data))
-    state = State(params, layers, optimizer.init(params), np.array(0), noise_key(0))
+    state = State(params, states, optimizer.init(params), np.array(0), noise_key(0))
     eager = Eager()
     with np.errstate(all="ignore"):
         return make_trace(plan)(*eager.place((state, batch)))[1]
@@ -82,10 +82,8 @@ def _batch(network: Network, x: ArrayLike, y: ArrayLike, weight: ArrayLike | Non
     return data, Batch(x.astype(float), y if classes else y.astype(float), weight)
 
 
-def _fitting(start: TreeT, given: TreeT | None, name: str) -> TreeT:
-    """The given arrays in the tuples of a start, or the start itself. Raises InputError where shapes differ."""
-    if given is None:
-        return start
+def _fitting(start: TreeT, given: Tree, name: str) -> TreeT:
+    """The given arrays in the tuples of a start. Raises InputError where shapes differ."""
     wanted = list(arrays_of(start, name))
     found = [(place, np.asarray(array)) for place, array in arrays_of(given)]
     if len(wanted) != len(found):
