@@ -8,14 +8,10 @@ from thalweg.data import Data
 from thalweg.data.splitting import split_rows
 
 fractions = st.floats(0, 0.45)
+sizes = st.integers(2, 300)
 
 
-ROWS = st.integers(2, 300)
-
-
-@given(rows=ROWS, validation=fractions, test=fractions, classes=st.integers(1, 4), seed=st.integers(0, 99))
-    rows=st.integers(2, 300), validation=fractions, test=fractions, classes=st.integers(1, 4), seed=st.integers(0, 99)
-)
+@given(rows=sizes, validation=fractions, test=fractions, classes=st.integers(1, 4), seed=st.integers(0, 99))
 def test_every_row_is_in_one_part_and_classes_keep_their_fractions(rows, validation, test, classes, seed):
     labels = np.sort(np.random.default_rng(seed).integers(classes, size=rows))
     try:
