@@ -23,10 +23,10 @@ from thalweg.experiments.results import read_trial
 from thalweg.experiments.runner import run_trials
 from thalweg.experiments.variation import Arm
 from thalweg.parts.settings import Standard
-from thalweg.runs.train import fingerprints
 from thalweg.spec.complete import completed
 from thalweg.spec.differences import canonical_json
 from thalweg.spec.spec import CompleteSpec, Spec
+from thalweg.training.checkpoints import fingerprints
 
 CACHE = Path(__file__).parent / "runs"
 

@@ -15,12 +15,13 @@ from ..core.errors import InputError, Problem, nearest
 from ..data import Data, Source, Split
 from ..data.orders import KeyFunction
 from ..parts.part import Count, Part
-from ..runs.train import check, fingerprints
 from ..spec.complete import completed
 from ..spec.differences import canonical_json
 from ..spec.edit import set_value
 from ..spec.spec import CompleteSpec, Spec
+from ..training.checkpoints import fingerprints
 from ..training.evaluate import measures_of
+from ..training.session import Session
 from .variation import Arm, Axis, flat, variation_of
 
 # More places of one and the same problem are counted, not listed.
@@ -156,8 +157,9 @@ class Experiment:
                     split = spec.data.load(0, watch)
                     loaded[data] = split, fingerprints(split)
                 split, prints = loaded[data]
-                whole = completed(spec, split.train)
-                check(whole, split)
+                session = Session(completed(spec, split.train), split)
+                session.check()
+                whole = session.spec
                 self._check_measure(whole, split)
                 found.append((arm, whole, prints))
             except InputError as error:

@@ -16,9 +16,10 @@ from filelock import FileLock, Timeout
 
 from ..core.errors import InputError
 from ..data import Split
-from ..runs.train import run_on
+from ..runs.train import run_session
 from ..spec.differences import canonical_json
 from ..spec.spec import CompleteSpec
+from ..training.session import Session
 from .results import write_run
 
 # How often a worker looks whether there is still somebody who waits for it.
@@ -42,7 +43,7 @@ def run_trial(key: str, spec: CompleteSpec, folder: Path) -> Answer:
     Ctrl-C is a KeyboardInterrupt.
     """
     try:
-        run = run_on(spec, _split_of(spec))
+        run = run_session(Session(spec, _split_of(spec)))
     except Exception as error:
         return Answer(key, error)
     if run.interrupted:

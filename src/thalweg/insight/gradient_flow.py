@@ -18,12 +18,13 @@ from ..core.errors import InputError
 from ..core.noise import Noise, noise_key
 from ..core.progress import ProgressMessage
 from ..data import Dataset
-from ..engine.engine import make_engine
+from ..engine.eager import Eager
 from ..engine.step import Batch, forward_backward, fused
 from ..models.mean_field import predicted
 from ..models.summary import layer_in_words, network_in_words
-from ..pages.blocks import Block, Chart, Formula, Heading, Page, Table, Text
+from ..pages.blocks import Block, Chart, Formula, Heading, Table, Text
 from ..pages.figures import curves
+from ..pages.page import Page
 from ..parts.initializers import GlorotNormal, HeNormal, LeCunNormal, Orthogonal
 from ..parts.layers import Dense, Residual
 from ..parts.part import ForwardContext, Layer
@@ -158,7 +159,7 @@ def gradient_flow(
     stages = [k for k, layer in enumerate(whole.network.layers) if isinstance(layer, Dense | Residual)]
     if len(stages) < 2:
         raise InputError("network", "expected two dense layers or residual blocks at least: delta has no way to flow")
-    batch = Batch(*(array[:rows] for array in make_engine("eager").place(as_batch(data))))
+    batch = Batch(*(array[:rows] for array in Eager().place(as_batch(data))))
     network, loss = fused(whole.network, whole.loss)
     outputs, deltas, draws = [], [], []
     for k in range(seeds):

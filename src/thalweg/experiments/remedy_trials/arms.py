@@ -10,11 +10,12 @@ from ...core.errors import InputError
 from ...core.noise import generator
 from ...data import Arrays, Data, Split
 from ...doctor.findings import Remedy
-from ...runs.train import check, fingerprints
 from ...spec.complete import completed
 from ...spec.differences import canonical_json
 from ...spec.edit import set_value
 from ...spec.spec import CompleteSpec, Spec
+from ...training.checkpoints import fingerprints
+from ...training.session import Session
 from ..variation import Arm, Setting
 from .random_control import random_change
 from .score import measure_of
@@ -65,8 +66,9 @@ class Bench:
         split, prints = self._rows(spec.data)
         if measure_of(split.train.task) != measure_of(self._rows(self.spec.data)[0].train.task):
             raise InputError("data.task", f"is {split.train.task} then, whose score can not be set against the others")
-        whole = completed(spec, split.train)
-        return Candidate(arm, whole, split, prints, check(whole, split).steps)
+        session = Session(completed(spec, split.train), split)
+        session.check()
+        return Candidate(arm, session.spec, split, prints, session.batches.steps)
 
     def control(self, candidate: Candidate, seed: int) -> Candidate | None:
         """A random change of as many settings that plans no more updates; None where none was found.

@@ -17,7 +17,7 @@ from ...pages.blocks import Block, Chart, Check, Heading, Suggestion, Table, Tex
 from ...pages.figures import curves
 from ...parts.part import Count, Positive
 from ...runs.run import Run
-from ...runs.train import trained
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from .comparison import Pictures, first_rows
 from .lesson import Lesson
@@ -63,7 +63,7 @@ class SampleOrder(Lesson, kind="sample-order"):
             "optimizer": f"sgd {self.learning_rate}",
         }
         training = {"epochs": self.epochs, "batch_size": self.batch_size}
-        return [trained(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
+        return [run_to_end(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
 
     def tell(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
