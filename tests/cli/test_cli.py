@@ -92,7 +92,7 @@ def test_runs_lists_and_report_rewrites(trained):
     [
         (["train"], "expected a spec"),
         (["train", "digitz"], "did you mean 'digits'"),
-        (["train", "missing.toml"], "can not be read"),
+        (["train", "missing.toml"], "cannot be read"),
         (["train", "rings", "--set", "optimizer.kind=adamm"], "did you mean 'adam'"),
         (["train", "rings", "--set", "training.epochs=0"], "training.epochs"),
         (["train", "rings", "--set", "nonsense"], "section.key=value"),
