@@ -100,7 +100,7 @@ def test_a_run_is_examined_as_it_is_and_its_remedy_is_a_command_that_trains(shel
         ([], "expected a spec"),
         (["run", "--epochs", 3], "takes no --set and no data"),
         (["run", "--out", "there"], "examines a run as it is"),
-        (["xor", "--seeds", 3], "takes --seeds with --prove alone"),
+        (["xor", "--seeds", 3], "takes --seeds only together with --prove"),
         (["xor", "--page", "page.pdf"], "page.pdf"),
     ],
 )
