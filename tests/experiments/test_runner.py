@@ -207,7 +207,7 @@ def test_errors_and_functions_come_through_as_they_were():
         copy = cloudpickle.loads(cloudpickle.dumps(error))
         assert (type(copy), str(copy), copy.problems) == (InputError, str(error), error.problems)
     copy = cloudpickle.loads(cloudpickle.dumps(KeyFunction(np.hypot)))
-    assert (copy, copy.values) == ("hypot()", np.hypot)
+    assert (copy, copy.function) == ("hypot()", np.hypot)
 
 
 # Ctrl-C ---------------------------------------------------------------------------------------------------------------
