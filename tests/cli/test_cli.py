@@ -207,6 +207,7 @@ def test_help_imports_nothing_heavy():
         "typer",
         "click",
         "shellingham",
+        "lazy_loader",
         "typing_extensions",
         "annotated_doc",
         "_distutils_hack",
