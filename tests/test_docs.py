@@ -17,8 +17,8 @@ import thalweg
 from thalweg import linear_units
 from thalweg.doctor.causes import ORDER
 from thalweg.experiments.experiment import Experiment
+from thalweg.learn.catalogue import chapters
 from thalweg.learn.exercises import EXERCISES
-from thalweg.learn.lessons.catalogue import chapters
 from thalweg.models.mlp import MultiLayerPerceptron
 from thalweg.parts.part import Part
 from thalweg.spec.spec import Spec

@@ -25,7 +25,7 @@ _PLACES = {
     **dict.fromkeys(("LossLandscape", "landscape"), "insight.loss_landscape"),
     **dict.fromkeys(("DecisionBoundary", "boundary"), "insight.decision_boundary"),
     **dict.fromkeys(("GradientFlow", "gradient_flow"), "insight.gradient_flow"),
-    **dict.fromkeys(("lesson", "lesson_names"), "learn.lessons.catalogue"),
+    **dict.fromkeys(("lesson", "lesson_names"), "learn.catalogue"),
     **dict.fromkeys(("RangeTest", "range_test"), "insight.lr_range"),
     **dict.fromkeys(("Comparison", "Experiment", "compare"), "experiments"),
     **dict.fromkeys(("Diagnosis", "Finding", "Remedy"), "doctor"),

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import thalweg
-from thalweg.learn.lessons.catalogue import lesson, site
+from thalweg.learn.catalogue import lesson, site
 from thalweg.pages.html import as_html
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -48,7 +48,7 @@ def test_a_lesson_alone_draws_its_charts(tmp_path):
 
 
 def test_the_site_of_lessons_draws_its_charts_from_the_file_beside(tmp_path, monkeypatch):
-    monkeypatch.setattr("thalweg.learn.lessons.catalogue._CHAPTERS", {"By hand": ("gradient-step", "softmax-adam")})
+    monkeypatch.setattr("thalweg.learn.catalogue._CHAPTERS", {"By hand": ("gradient-step", "softmax-adam")})
     for file in site(quick=True):
         (tmp_path / file.name).write_text(file.text)
     assert_draws(tmp_path / "gradient-step.html", 2, tmp_path)

@@ -124,8 +124,8 @@ def lesson(
     thalweg lesson --all --out site
     """
     from ..core.progress import working
-    from ..learn.lessons.catalogue import lesson as lesson_of
-    from ..learn.lessons.catalogue import settings_of
+    from ..learn.catalogue import lesson as lesson_of
+    from ..learn.catalogue import settings_of
     from ..pages.forms import form_of
 
     if every:
@@ -153,7 +153,7 @@ def _write_lessons(
     from ..core.errors import InputError
     from ..core.files import commit
     from ..core.progress import working
-    from ..learn.lessons.catalogue import INDEX, site
+    from ..learn.catalogue import INDEX, site
 
     if name is not None or settings:
         raise InputError("--all", "writes every lesson as it is, and takes no name and no --set")
@@ -175,7 +175,7 @@ def _write_lessons(
 
 def _list_lessons(settings: list[str] | None, out: Path | None, form: str | None, json: bool) -> None:
     from ..core.errors import InputError
-    from ..learn.lessons.catalogue import chapters
+    from ..learn.catalogue import chapters
 
     if settings or out or form:
         raise InputError("lesson", "expected the name of a lesson; `thalweg lesson` lists them")
@@ -226,7 +226,7 @@ def exercise(
     """
     from ..core.errors import InputError
     from ..learn.exercises import EXERCISES
-    from ..learn.exercises.exercise import Exercise
+    from ..learn.exercise import Exercise
     from ..pages.forms import form_of
 
     if name is None:
@@ -294,7 +294,7 @@ def _ask(chosen: Any) -> None:
     for letter, task in chosen.tasks().items():
         while True:
             try:
-                text = input(f"({letter}) {task.asks} ").strip()
+                text = input(f"({letter}) {task.question} ").strip()
             except EOFError:
                 print()
                 sys.exit(EXIT_WRONG if wrong else 0)

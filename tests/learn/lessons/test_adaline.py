@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import thalweg
-from thalweg.learn.lessons.adaline import AdalineStep
+from thalweg.learn.lessons.adaline import AdalineLesson
 from thalweg.models.linear_unit import Adaline
 from thalweg.pages.blocks import Check, Table, Text
 
@@ -21,7 +21,7 @@ def as_vector(affine):
 
 def test_the_step_by_hand():
     # z = 0, t - z = 1: w = 0.1 (1, 1), b = 0.1; then z = 0.3.
-    blocks = AdalineStep().page().blocks
+    blocks = AdalineLesson().page().blocks
     rows = {name: value for name, _, value in next(block for block in blocks if isinstance(block, Table)).rows}
     assert rows["net input"] == "0"
     assert rows["error"] == "1"
@@ -32,7 +32,7 @@ def test_the_step_by_hand():
 
 def test_another_sample_by_hand():
     # From zero z = 0, t = 1: w = 0.2 (2, -1), b = 0.2; then z = 0.8 + 0.2 + 0.2.
-    blocks = AdalineStep(x=(2.0, -1.0), learning_rate=0.2).page().blocks
+    blocks = AdalineLesson(x=(2.0, -1.0), learning_rate=0.2).page().blocks
     rows = {name: value for name, _, value in next(block for block in blocks if isinstance(block, Table)).rows}
     assert rows["weights after"] == "(0.4, -0.2)"
     assert rows["net input after"] == "1.2"
@@ -43,7 +43,7 @@ def test_batch_follows_the_rule_written_out(gate):
     w = np.zeros(3)
     for _ in range(25):
         w = w + 0.1 * ONES.T @ (TARGETS[gate] - ONES @ w) / 4
-    way = AdalineStep(gate=gate, epochs=25).way(0.1)
+    way = AdalineLesson(gate=gate, epochs=25).weights_by_epoch(0.1)
     assert len(way) == 26
     np.testing.assert_allclose(as_vector(way[-1]), w, rtol=1e-12)
 
@@ -51,12 +51,12 @@ def test_batch_follows_the_rule_written_out(gate):
 @pytest.mark.parametrize("gate", TARGETS)
 def test_batch_ends_at_the_least_squares(gate):
     wanted = np.linalg.lstsq(ONES, TARGETS[gate], rcond=None)[0]
-    np.testing.assert_allclose(as_vector(AdalineStep(gate=gate).way(1.0)[-1]), wanted, atol=1e-9)
+    np.testing.assert_allclose(as_vector(AdalineLesson(gate=gate).weights_by_epoch(1.0)[-1]), wanted, atol=1e-9)
 
 
 def test_online_sees_each_sample_once_an_epoch():
-    lesson = AdalineStep(epochs=6)
-    found, w = [as_vector(one) for one in lesson.way(0.1, online=True)], np.zeros(3)
+    lesson = AdalineLesson(epochs=6)
+    found, w = [as_vector(one) for one in lesson.weights_by_epoch(0.1, online=True)], np.zeros(3)
     batches = lesson._one_by_one()
     for epoch in range(6):
         met = []
@@ -70,35 +70,35 @@ def test_online_sees_each_sample_once_an_epoch():
 
 
 def test_the_losses_are_half_of_the_mean_square():
-    lesson = AdalineStep(epochs=3)
-    for loss, affine in zip(lesson.losses(way := lesson.way(0.1)), way, strict=True):
+    lesson = AdalineLesson(epochs=3)
+    for loss, affine in zip(lesson.losses(way := lesson.weights_by_epoch(0.1)), way, strict=True):
         assert loss == pytest.approx(np.mean((TARGETS["and"] - ONES @ as_vector(affine)) ** 2) / 2, rel=1e-12)
 
 
 def test_the_safe_rate_divides_the_runs():
     largest = np.linalg.eigvalsh(ONES.T @ ONES / 4)[-1]
-    text = next(block.text for block in AdalineStep().page().blocks if "are safe" in getattr(block, "text", ""))
+    text = next(block.text for block in AdalineLesson().page().blocks if "are safe" in getattr(block, "text", ""))
     assert f"λ = {largest:.4g}" in text
     assert f"below {2 / largest:.4g} are safe" in text
-    lesson = AdalineStep(epochs=300)
-    assert lesson.losses(lesson.way(0.99 * 2 / largest))[-1] < 0.0313
-    assert lesson.losses(lesson.way(1.01 * 2 / largest))[-1] > 1
+    lesson = AdalineLesson(epochs=300)
+    assert lesson.losses(lesson.weights_by_epoch(0.99 * 2 / largest))[-1] < 0.0313
+    assert lesson.losses(lesson.weights_by_epoch(1.01 * 2 / largest))[-1] > 1
 
 
 def test_the_unit_trained_in_the_usual_way_comes_to_the_same_weights():
     data = {"source": "and", "scale": "none"}
     run = thalweg.train(Adaline(0.1, rule="batch"), data, engine="eager", epochs=50, progress=False)
-    found = AdalineStep(epochs=50).way(0.1)[-1]
+    found = AdalineLesson(epochs=50).weights_by_epoch(0.1)[-1]
     np.testing.assert_allclose(as_vector(run.params[0]), as_vector(found), rtol=1e-12)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 4])
 def test_the_claims_hold_for_every_order(seed):
-    assert all(block.holds for block in AdalineStep(seed=seed).page().blocks if isinstance(block, Check))
+    assert all(block.holds for block in AdalineLesson(seed=seed).page().blocks if isinstance(block, Check))
 
 
 def test_a_rate_too_large_is_told_and_not_hidden():
-    blocks = AdalineStep(learning_rate=1.3, epochs=50).page().blocks
+    blocks = AdalineLesson(learning_rate=1.3, epochs=50).page().blocks
     claims = {block.says: block.holds for block in blocks if isinstance(block, Check)}
     assert not claims["By batch the loss never rises"]
     assert any("are safe" in block.text for block in blocks if isinstance(block, Text))

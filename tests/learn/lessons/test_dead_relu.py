@@ -7,11 +7,11 @@ import pytest
 from torch_twin import Twin
 
 from thalweg.engine.step import fused
-from thalweg.learn.lessons.dead_relu import DeadReLU
+from thalweg.learn.lessons.dead_relu import DeadReLULesson
 from thalweg.pages.blocks import Check, Table
 from thalweg.parts.layers import LeakyReLU, ReLU
 
-LESSON = DeadReLU(epochs=2)
+LESSON = DeadReLULesson(epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_leaky_unit_gets_a_gradient_in_every_step():
 
 
 def test_every_claim_of_the_quick_form_holds():
-    blocks = DeadReLU().in_short().page().blocks
+    blocks = DeadReLULesson().in_short().page().blocks
     claims = [block for block in blocks if isinstance(block, Check)]
     assert len(claims) == 8
     assert all(claim.holds for claim in claims), [claim.says for claim in claims if not claim.holds]
@@ -77,7 +77,7 @@ def test_every_claim_of_the_quick_form_holds():
 
 
 def test_a_rate_that_kills_nobody_is_told_so():
-    blocks = DeadReLU(epochs=1, large_rate=0.01).page().blocks
+    blocks = DeadReLULesson(epochs=1, large_rate=0.01).page().blocks
     claims = [block for block in blocks if isinstance(block, Check) and "units die" in block.says]
     assert [claim.holds for claim in claims] == [False]
     assert "0 of 32 units die" in claims[0].says

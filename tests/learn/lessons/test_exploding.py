@@ -7,8 +7,8 @@ import pytest
 from torch_twin import Twin
 
 from thalweg.engine.step import Batch, fused
-from thalweg.learn.lessons.deltas import classes_of, watched
-from thalweg.learn.lessons.exploding import Exploding
+from thalweg.learn.lessons.exploding import ExplodingLesson
+from thalweg.learn.recorded_training import classification_rows, record_training
 from thalweg.pages.blocks import Check, Table, Text
 from thalweg.training.batch_plan import as_batch
 
@@ -19,21 +19,21 @@ def claims_of(blocks):
 
 @pytest.fixture(scope="module")
 def blocks():
-    return Exploding().in_short().page().blocks
+    return ExplodingLesson().in_short().page().blocks
 
 
 def test_the_norm_of_the_first_gradient_is_pytorchs():
-    lesson = Exploding(width=20)
+    lesson = ExplodingLesson(width=20)
     network = lesson.network(0.3, depth=6)
-    rows = Batch(*(array[:256] for array in as_batch(classes_of(lesson.data, seed=0))))
+    rows = Batch(*(array[:256] for array in as_batch(classification_rows(lesson.data, seed=0))))
     twin = Twin(network, network.initialize(2, (64,)).params)
     twin.survey(rows)
     assert lesson.norm(0.3, depth=6, seed=2) == pytest.approx(np.linalg.norm(twin.grads[0]), rel=1e-9)
 
 
 def test_the_clipped_training_is_pytorchs():
-    lesson = Exploding(epochs=1)
-    seen = watched(lesson.table(lesson.bound, epochs=1), None)
+    lesson = ExplodingLesson(epochs=1)
+    seen = record_training(lesson.table(lesson.bound, epochs=1), None)
     network, _ = fused(seen.network, seen.spec.loss)
     twin = Twin(network, seen.points[0].state.params)
     optimizer = twin.torch.optim.SGD(twin.weights, lr=lesson.learning_rate)
@@ -62,7 +62,7 @@ def test_the_training_that_breaks_off_is_named_by_the_engine_and_seen_in_the_tab
 
 
 def test_with_fitting_weights_nothing_breaks_off_and_the_page_says_so():
-    lesson = Exploding(deviations=(0.125, 0.177), depths=(2, 5), draws=1, epochs=1, learning_rate=0.01)
+    lesson = ExplodingLesson(deviations=(0.125, 0.177), depths=(2, 5), draws=1, epochs=1, learning_rate=0.01)
     claims = claims_of(lesson.page().blocks)
     assert not claims["Without a bound the training breaks off: a number became NaN or infinite"].holds
     assert claims["With the bound every loss stays finite"].holds

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from thalweg.core.errors import InputError
-from thalweg.learn.lessons.gradient_step import GradientStep
+from thalweg.learn.lessons.gradient_step import GradientStepLesson
 from thalweg.pages.blocks import Chart, Check, Table, Text
 
 
@@ -16,7 +16,7 @@ def table(lesson, caption):
 
 
 def test_the_first_step_by_hand():
-    rows = {name: value for name, _, value in table(GradientStep(), "η = 0.1").rows}
+    rows = {name: value for name, _, value in table(GradientStepLesson(), "η = 0.1").rows}
     by_hand = {
         "weight before": 1.0,
         "bias before": 0.0,
@@ -34,7 +34,7 @@ def test_the_first_step_by_hand():
 
 
 def test_other_numbers_follow_jax_grad():
-    lesson = GradientStep(w=-0.7, b=0.3, x=1.5, target=2.5, learning_rate=0.2)
+    lesson = GradientStepLesson(w=-0.7, b=0.3, x=1.5, target=2.5, learning_rate=0.2)
     with jax.enable_x64(True):
         by_w, by_b = jax.grad(lambda w, b: (w * 1.5 + b - 2.5) ** 2 / 2, argnums=(0, 1))(-0.7, 0.3)
     rows = {name: value for name, _, value in table(lesson, "η = 0.2").rows}
@@ -44,19 +44,19 @@ def test_other_numbers_follow_jax_grad():
 
 def test_the_way_ends_at_the_nearest_solution():
     # The nearest point of the line 3 w + b = 4 to (1, 0), by the pseudo-inverse of the row (3, 1).
-    lesson = GradientStep(x=3.0, learning_rate=0.05, count=60)
+    lesson = GradientStepLesson(x=3.0, learning_rate=0.05, count=60)
     nearest = np.array([1.0, 0.0]) + np.linalg.pinv(np.array([[3.0, 1.0]])) @ np.array([4.0 - 3.0])
     last = lesson.steps(0.05)[-1].before.params[0]
     np.testing.assert_allclose([last.W.item(), last.b.item()], nearest, atol=1e-9)
 
 
 def test_the_errors_are_a_geometric_series():
-    errors = [row[4] for row in table(GradientStep(count=4), "The steps").rows]
+    errors = [row[4] for row in table(GradientStepLesson(count=4), "The steps").rows]
     assert errors == pytest.approx([-2.0, -1.0, -0.5, -0.25, -0.125], rel=1e-12)
 
 
 def test_rates_on_either_side_of_the_limit():
-    lesson = GradientStep()
+    lesson = GradientStepLesson()
     assert lesson.limit == pytest.approx(0.4, rel=1e-12)
     after = {round(row[1], 6): row[4] for row in table(lesson, "other rates").rows}
     # The loss of 2 times the 60th power of the factor 1 - 5 η.
@@ -67,7 +67,7 @@ def test_rates_on_either_side_of_the_limit():
 
 
 def test_a_rate_that_diverges_is_told_and_not_hidden():
-    blocks = GradientStep(learning_rate=0.48).page().blocks
+    blocks = GradientStepLesson(learning_rate=0.48).page().blocks
     claims = {block.says: block.holds for block in blocks if isinstance(block, Check)}
     assert not claims["After 30 steps the prediction is the target"]
     assert claims["A step multiplies the error by 1 - η (x² + 1)"]
@@ -75,11 +75,11 @@ def test_a_rate_that_diverges_is_told_and_not_hidden():
 
 
 def test_every_number_of_a_figure_is_a_loss_of_the_steps():
-    curves = [block.figure for block in GradientStep().page().blocks if isinstance(block, Chart)][1]
+    curves = [block.figure for block in GradientStepLesson().page().blocks if isinstance(block, Chart)][1]
     line = next(trace for trace in curves.data if trace.name == "η = 0.1")
     np.testing.assert_allclose(line.y, 2 * 0.25 ** np.arange(31), rtol=1e-9)
 
 
 def test_a_start_that_is_right_is_refused():
     with pytest.raises(InputError, match=r"expected a start that is wrong.*choose another w"):
-        GradientStep(w=2.0)
+        GradientStepLesson(w=2.0)

@@ -8,7 +8,7 @@ from torch_twin import Twin
 
 from thalweg.core.arrays import arrays_of
 from thalweg.core.errors import InputError
-from thalweg.learn.lessons.iteration import Iteration
+from thalweg.learn.lessons.iteration import IterationLesson
 from thalweg.pages.blocks import ArrayBlock, Check, Table
 
 
@@ -18,7 +18,7 @@ def arrays(tree):
 
 @pytest.mark.parametrize(
     "lesson",
-    [Iteration(), Iteration(step=7, batch_size=5, seed=3), Iteration(step=45)],
+    [IterationLesson(), IterationLesson(step=7, batch_size=5, seed=3), IterationLesson(step=45)],
     ids=["first", "seventh", "short"],
 )
 def test_every_number_of_the_step_is_pytorchs(lesson):
@@ -34,9 +34,9 @@ def test_every_number_of_the_step_is_pytorchs(lesson):
 
 
 def test_seven_updates_end_where_pytorchs_adam_does():
-    steps = [Iteration(step=number).work() for number in range(1, 8)]
+    steps = [IterationLesson(step=number).work() for number in range(1, 8)]
     twin = Twin(steps[0].plan.network, steps[0].before.params)
-    optimizer = twin.torch.optim.Adam(twin.weights, lr=Iteration().learning_rate)
+    optimizer = twin.torch.optim.Adam(twin.weights, lr=IterationLesson().learning_rate)
     for step in steps:
         twin.survey(step.trace.batch)
         optimizer.step()
@@ -45,7 +45,7 @@ def test_seven_updates_end_where_pytorchs_adam_does():
 
 
 def test_the_page_tells_the_numbers_of_the_step():
-    step, blocks = Iteration().work(), Iteration().page().blocks
+    step, blocks = IterationLesson().work(), IterationLesson().page().blocks
     told = {block.name: block.values for block in blocks if isinstance(block, ArrayBlock)}
     np.testing.assert_array_equal(told["δ1"], step.trace.deltas[0])
     np.testing.assert_array_equal(told["b2 after the step"], step.after.params[2].b)
@@ -62,11 +62,11 @@ def test_the_page_tells_the_numbers_of_the_step():
 
 def test_all_claims_hold_in_other_forms_too():
     for lesson in (
-        Iteration(),
-        Iteration(step=30),
-        Iteration(batch_size=4, hidden=7),
-        Iteration(data="iris"),
-        Iteration(step=45),
+        IterationLesson(),
+        IterationLesson(step=30),
+        IterationLesson(batch_size=4, hidden=7),
+        IterationLesson(data="iris"),
+        IterationLesson(step=45),
     ):
         claims = [block for block in lesson.page().blocks if isinstance(block, Check)]
         assert len(claims) >= 6
@@ -74,11 +74,11 @@ def test_all_claims_hold_in_other_forms_too():
 
 
 def test_a_rate_that_is_too_large_does_not_lower_the_loss_and_the_page_says_so():
-    (*_, last) = [block for block in Iteration(learning_rate=1.0).page().blocks if isinstance(block, Check)]
+    (*_, last) = [block for block in IterationLesson(learning_rate=1.0).page().blocks if isinstance(block, Check)]
     assert last.says.startswith("The loss of the batch is lower")
     assert not last.holds
 
 
 def test_data_without_classes_is_refused():
     with pytest.raises(InputError, match="expected a source of classes, received wave"):
-        Iteration(data="wave").page()
+        IterationLesson(data="wave").page()

@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thalweg.learn.lessons.mnist import Mnist
+from thalweg.learn.lessons.mnist import MnistLesson
 from thalweg.pages.blocks import Check, Text
 
 
 @pytest.fixture(scope="module")
 def run():
-    return Mnist().in_short().run()
+    return MnistLesson().in_short().run()
 
 
 def test_every_claim_holds_in_the_quick_form():
-    claims = [block for block in Mnist().in_short().page().blocks if isinstance(block, Check)]
+    claims = [block for block in MnistLesson().in_short().page().blocks if isinstance(block, Check)]
     assert len(claims) == 3
     assert all(claim.holds for claim in claims)
 
 
 def test_mnist_is_read_to_97_to_98_per_cent(mnist_folder):
-    blocks = Mnist().page().blocks
+    blocks = MnistLesson().page().blocks
     claims = {block.says: block for block in blocks if isinstance(block, Check)}
     assert all(claim.holds for claim in claims.values())
     assert "From 97 to 98 % of the test pictures are told right" in claims
@@ -42,5 +42,5 @@ def test_the_accuracy_is_that_of_a_forward_pass_by_hand(run):
 
 
 def test_without_training_enough_the_claim_does_not_hold_and_the_page_says_so():
-    blocks = Mnist(data="digits", hidden=(), epochs=1).page().blocks
+    blocks = MnistLesson(data="digits", hidden=(), epochs=1).page().blocks
     assert [block.holds for block in blocks if isinstance(block, Check)] == [True, False, True]

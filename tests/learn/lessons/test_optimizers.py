@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from thalweg.insight.test_functions import Quadratic, Rosenbrock
-from thalweg.learn.lessons.optimizers import Optimizers
+from thalweg.learn.lessons.optimizers import OptimizersLesson
 from thalweg.pages.blocks import Chart, Check, Table
 
 
 @pytest.fixture(scope="module")
 def blocks():
-    return Optimizers().in_short().page().blocks
+    return OptimizersLesson().in_short().page().blocks
 
 
 def test_every_claim_holds_in_both_forms(blocks):
-    claims = [block for block in (*blocks, *Optimizers().page().blocks) if isinstance(block, Check)]
+    claims = [block for block in (*blocks, *OptimizersLesson().page().blocks) if isinstance(block, Check)]
     assert len(claims) == 22
     assert all(claim.holds for claim in claims)
 
@@ -31,7 +31,7 @@ def test_five_grounds_have_a_figure_with_every_path_and_a_table(blocks):
 
 def test_the_steps_of_gradient_descent_on_the_quadratic_follow_from_its_factor():
     # After the first few steps only x is left: ½ x₀² (1 - η)²ᵗ = 1 % of the first height.
-    lesson, ground = Optimizers(), Quadratic(condition=50.0)
+    lesson, ground = OptimizersLesson(), Quadratic(condition=50.0)
     arrival = lesson.arrival(ground, lesson.paths(ground, lesson.quadratic_rate)["gradient descent"])
     x, y = ground.start
     first = (x**2 + 50 * y**2) / 2
@@ -39,14 +39,14 @@ def test_the_steps_of_gradient_descent_on_the_quadratic_follow_from_its_factor()
 
 
 def test_where_gradient_descent_diverges_the_page_says_so():
-    blocks = Optimizers(quadratic_rate=0.05, steps=3000).page().blocks
+    blocks = OptimizersLesson(quadratic_rate=0.05, steps=3000).page().blocks
     rows = next(block for block in blocks if isinstance(block, Table)).rows
     assert rows[0][2:] == ("diverged", "never")
 
 
 def test_the_paths_over_rosenbrock_are_those_of_pytorch():
     torch = pytest.importorskip("torch")
-    lesson = Optimizers(steps=60)
+    lesson = OptimizersLesson(steps=60)
     paths = lesson.paths(Rosenbrock(), lesson.rosenbrock_rate)
     makers = {
         "gradient descent": lambda p: torch.optim.SGD(p, 1e-3),
@@ -66,6 +66,6 @@ def test_the_paths_over_rosenbrock_are_those_of_pytorch():
 
 
 def test_parameters_change_the_page():
-    told = [block.text for block in Optimizers(adaptive_rate=0.07, steps=50).page().blocks if hasattr(block, "text")]
+    told = [block.text for block in OptimizersLesson(adaptive_rate=0.07, steps=50).page().blocks if hasattr(block, "text")]
     assert any("0.07" in text for text in told)
     assert not any("η = 0.1 everywhere" in text for text in told)

@@ -9,7 +9,7 @@ import pytest
 
 from thalweg.core.errors import InputError
 from thalweg.core.noise import generator
-from thalweg.learn.lessons.pairings import Pairings, delta_of
+from thalweg.learn.lessons.pairings import PairingsLesson, output_delta
 from thalweg.models.network import Network
 from thalweg.pages.blocks import ArrayBlock, Check, Table
 from thalweg.parts.layers import Identity, Sigmoid, Softmax
@@ -37,7 +37,7 @@ def test_delta_is_the_gradient_that_jax_finds(pair):
     output, loss, by_jax = PAIRS[pair]
     z = np.array([[0.3, -1.2, 2.0], [0.0, 4.0, -3.0]])
     targets = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    found = delta_of(output, loss, z, targets)
+    found = output_delta(output, loss, z, targets)
     with jax.enable_x64(True):
         wanted = np.stack([jax.grad(by_jax)(*rows) for rows in zip(z, targets, strict=True)])
     np.testing.assert_allclose(found.delta, wanted, rtol=1e-9, atol=1e-12)
@@ -46,7 +46,7 @@ def test_delta_is_the_gradient_that_jax_finds(pair):
 
 def test_a_wrong_delta_would_be_noticed():
     # The mean absolute error has a kink at the target: differences across it do not give its slope of 0.
-    found = delta_of(Identity(), MeanAbsoluteError(), np.array([[1.0 + 4e-6]]), np.array([[1.0]]))
+    found = output_delta(Identity(), MeanAbsoluteError(), np.array([[1.0 + 4e-6]]), np.array([[1.0]]))
     assert found.delta.item() == 1
     assert found.measured.item() == pytest.approx(0.4, rel=1e-3)
 
@@ -54,7 +54,7 @@ def test_a_wrong_delta_would_be_noticed():
 def test_the_jacobian_is_that_of_jax():
     with jax.enable_x64(True):
         wanted = np.asarray(jax.jacobian(jax.nn.softmax)(jnp.array([2.0, 1.0, 0.1])))
-    found = arrays(Pairings())
+    found = arrays(PairingsLesson())
     np.testing.assert_allclose(found["J"], wanted, rtol=1e-12)
     np.testing.assert_allclose(found["y - t"][0], [-0.341, 0.242, 0.099], atol=5e-4)
     np.testing.assert_allclose(found["dL/dy"], [[1 - 1 / 0.6590011388859679, 1, 1]], rtol=1e-9)
@@ -63,7 +63,7 @@ def test_the_jacobian_is_that_of_jax():
 def test_the_saturated_sigmoid_by_hand():
     rows = {
         block.caption: {row[0]: row[1:] for row in block.rows}
-        for block in Pairings().page().blocks
+        for block in PairingsLesson().page().blocks
         if isinstance(block, Table) and "Sigmoid" in block.caption
     }
     y = 1 / (1 + np.exp(8.0))
@@ -74,19 +74,19 @@ def test_the_saturated_sigmoid_by_hand():
 
 
 def test_large_logits_by_hand():
-    found, e = arrays(Pairings()), np.exp([0.0, 1.0, 2.0])
+    found, e = arrays(PairingsLesson()), np.exp([0.0, 1.0, 2.0])
     assert np.isnan(found["naive"]).all()
     np.testing.assert_allclose(found["y"][0], e / e.sum(), rtol=1e-12)
     assert found["L"].item() == pytest.approx(np.log(e.sum()), rel=1e-12)
 
 
 def test_logits_that_exp_can_take_are_no_wonder():
-    blocks = Pairings(large=700.0).page().blocks
+    blocks = PairingsLesson(large=700.0).page().blocks
     assert not any(block.holds for block in blocks if isinstance(block, Check) and "naive" in block.says)
 
 
 def test_the_gradients_of_the_batch_are_those_of_jax():
-    lesson = Pairings(samples=7, features=2, seed=3)
+    lesson = PairingsLesson(samples=7, features=2, seed=3)
     rng = generator(3, "lesson")
     x, labels = rng.standard_normal((7, 2)), rng.integers(3, size=7)
     dense = Network.of({"layers": ["dense 3", "softmax"]}).initialize(3, (2,)).params[0]
@@ -103,7 +103,7 @@ def test_the_gradients_of_the_batch_are_those_of_jax():
 
 
 def test_the_shapes_of_the_matrices():
-    blocks = Pairings(samples=7, features=2, logits=(1.0, 2.0, 3.0, 4.0)).page().blocks
+    blocks = PairingsLesson(samples=7, features=2, logits=(1.0, 2.0, 3.0, 4.0)).page().blocks
     rows = next(block.rows for block in blocks if isinstance(block, Table) and "n = 7" in block.caption)
     shapes = {name: shape for name, _, shape in rows}
     assert shapes == {
@@ -123,15 +123,15 @@ def test_the_shapes_of_the_matrices():
     "settings", [{}, {"target": 0, "saturated": 8.0}, {"samples": 32, "features": 10}, {"truth": 2}]
 )
 def test_the_claims_hold_for_other_numbers_too(settings):
-    assert all(block.holds for block in Pairings(**settings).page().blocks if isinstance(block, Check))
+    assert all(block.holds for block in PairingsLesson(**settings).page().blocks if isinstance(block, Check))
 
 
 def test_where_probabilities_are_cut_the_page_says_so():
-    claims = {block.says: block.holds for block in Pairings(saturated=-40.0).page().blocks if isinstance(block, Check)}
+    claims = {block.says: block.holds for block in PairingsLesson(saturated=-40.0).page().blocks if isinstance(block, Check)}
     assert not claims["Cross-entropy: delta is y - t"]
     assert claims["Run as one, delta is still y - t there"]
 
 
 def test_a_class_that_there_is_not_is_refused():
     with pytest.raises(InputError, match="expected a class from 0 to 2, received 5"):
-        Pairings(truth=5)
+        PairingsLesson(truth=5)

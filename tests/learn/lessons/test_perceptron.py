@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import thalweg
-from thalweg.learn.lessons.perceptron import AndPerceptron
+from thalweg.learn.lessons.perceptron import PerceptronLesson
 from thalweg.models.linear_unit import Perceptron
 from thalweg.pages.blocks import Check, Table, Text
 
@@ -39,13 +39,13 @@ def weights(step):
 @pytest.mark.parametrize("gate", GATES)
 def test_every_update_by_hand(gate):
     after, mistakes = by_hand(gate, 30)
-    steps = AndPerceptron().steps(gate)
+    steps = PerceptronLesson().steps(gate)
     assert [weights(step) for step in steps] == after
     assert len(steps) == 4 * len(mistakes)
 
 
 def test_and_is_learned_in_six_epochs_with_ten_mistakes():
-    lesson = AndPerceptron()
+    lesson = PerceptronLesson()
     assert by_hand("and", 30)[1] == [1, 3, 3, 2, 1, 0]
     assert weights(lesson.steps("and")[-1]) == (2, 1, -2)
     text = next(block.text for block in lesson.page().blocks if isinstance(block, Text) and "mistakes in" in block.text)
@@ -59,7 +59,7 @@ def test_the_unit_trained_in_the_usual_way_comes_to_the_same_weights():
 
 
 def test_the_table_tells_each_sample_with_its_answer():
-    blocks = AndPerceptron().page().blocks
+    blocks = PerceptronLesson().page().blocks
     rows = next(block.rows for block in blocks if isinstance(block, Table) and "from w = (0, 0)" in block.caption)
     after, _ = by_hand("and", 30)
     assert [row[-3:] for row in rows] == after
@@ -74,7 +74,7 @@ def test_xor_goes_round_from_the_third_epoch_on():
     after, mistakes = by_hand("xor", 30)
     assert after[7] == after[11] == after[-1]
     assert mistakes[2:] == [4] * 28
-    blocks = AndPerceptron().page().blocks
+    blocks = PerceptronLesson().page().blocks
     assert any(
         "Before epoch 4 the weights are those from before epoch 3" in getattr(block, "text", "") for block in blocks
     )
@@ -84,22 +84,22 @@ def test_xor_goes_round_from_the_third_epoch_on():
 
 def test_the_bound_of_novikoff():
     # R² = 3; the line (1, 1, -1.5) has its nearest sample at |z| = 1/2: γ² = 1/4 / 4.25.
-    text = next(block.text for block in AndPerceptron().page().blocks if "Novikoff" in getattr(block, "text", ""))
+    text = next(block.text for block in PerceptronLesson().page().blocks if "Novikoff" in getattr(block, "text", ""))
     assert f"(R/γ)² = {3 / (0.25 / 4.25):.4g}" in text
 
 
 def test_the_rate_scales_the_weights_and_changes_no_answer():
     after, _ = by_hand("and", 30)
-    steps = AndPerceptron(learning_rate=0.25).steps("and")
+    steps = PerceptronLesson(learning_rate=0.25).steps("and")
     np.testing.assert_allclose([weights(step) for step in steps], np.array(after) * 0.25)
 
 
 @pytest.mark.parametrize("settings", [{}, {"gate": "or", "b": -0.5}, {"learning_rate": 0.1}])
 def test_the_claims_hold(settings):
-    assert all(block.holds for block in AndPerceptron(**settings).page().blocks if isinstance(block, Check))
+    assert all(block.holds for block in PerceptronLesson(**settings).page().blocks if isinstance(block, Check))
 
 
 def test_a_line_that_does_not_do_it_is_told():
-    claims = {block.says: block.holds for block in AndPerceptron(b=-0.5).page().blocks if isinstance(block, Check)}
+    claims = {block.says: block.holds for block in PerceptronLesson(b=-0.5).page().blocks if isinstance(block, Check)}
     assert not claims["These weights tell all four rows of AND right"]
     assert "There are no more mistakes than (R/γ)²" not in claims

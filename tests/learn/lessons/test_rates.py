@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thalweg.learn.lessons.rates import Rates
+from thalweg.learn.lessons.rates import RatesLesson
 from thalweg.pages.blocks import Check, Formula
 
 
 @pytest.fixture(scope="module")
 def lesson():
-    return Rates().in_short()
+    return RatesLesson().in_short()
 
 
 def test_every_claim_holds_in_both_forms(lesson):
-    claims = [block for form in (lesson, Rates()) for block in form.page().blocks if isinstance(block, Check)]
+    claims = [block for form in (lesson, RatesLesson()) for block in form.page().blocks if isinstance(block, Check)]
     assert len(claims) == 12
     assert all(claim.holds for claim in claims)
 
@@ -50,6 +50,6 @@ def test_all_rates_start_from_the_same_points_weights_and_order(lesson):
 
 def test_the_formula_follows_the_parameters():
     text = next(
-        block.text for block in Rates(momentum=0.8, epochs=2, seeds=2).page().blocks if isinstance(block, Formula)
+        block.text for block in RatesLesson(momentum=0.8, epochs=2, seeds=2).page().blocks if isinstance(block, Formula)
     )
     assert "0.005 / (1 - 0.8) = 0.025" in text

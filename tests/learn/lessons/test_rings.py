@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thalweg.data import Rings as RingsOfPoints
-from thalweg.learn.lessons.rings import Rings
+from thalweg.data import RingsLesson as RingsOfPoints
+from thalweg.learn.lessons.rings import RingsLesson
 from thalweg.pages.blocks import Chart, Check, Text
 
 PLACES = np.array([[0.0, 0.0], [0.3, -0.2], [0.9, 0.1], [-0.6, 0.6]])
@@ -14,7 +14,7 @@ PLACES = np.array([[0.0, 0.0], [0.3, -0.2], [0.9, 0.1], [-0.6, 0.6]])
 
 @pytest.fixture(scope="module")
 def lesson():
-    return Rings().in_short()
+    return RingsLesson().in_short()
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_every_claim_holds_in_the_quick_form(lesson):
 
 
 def test_every_claim_holds_in_the_long_form():
-    assert all(block.holds for block in Rings().page().blocks if isinstance(block, Check))
+    assert all(block.holds for block in RingsLesson().page().blocks if isinstance(block, Check))
 
 
 def test_points_that_nobody_has_seen_are_told_right(run):
@@ -57,19 +57,19 @@ def test_the_first_picture_is_of_the_start_values_and_the_last_of_the_trained_ne
 
 
 def test_a_picture_during_the_training_is_that_of_a_shorter_training(lesson, run):
-    shorter = Rings(samples=lesson.samples, epochs=4).run()
+    shorter = RingsLesson(samples=lesson.samples, epochs=4).run()
     expected = shorter.predict_outputs(PLACES)[:, 1]
     np.testing.assert_allclose(lesson.frames(run, PLACES)["epoch 4"], expected, atol=1e-6)
 
 
 def test_two_units_do_not_close_the_curve_and_the_page_says_so():
-    claims = [block for block in Rings(hidden=(2,), samples=600, epochs=40).page().blocks if isinstance(block, Check)]
+    claims = [block for block in RingsLesson(hidden=(2,), samples=600, epochs=40).page().blocks if isinstance(block, Check)]
     assert not claims[-1].holds
 
 
 def test_the_numbers_follow_the_parameters():
     # 2·5 + 5 + 5·2 + 2 weights and biases; 0.8 · 0.9 of 500 points train.
-    blocks = Rings(hidden=(5,), samples=500, epochs=2).page().blocks
+    blocks = RingsLesson(hidden=(5,), samples=500, epochs=2).page().blocks
     first = next(block.text for block in blocks if isinstance(block, Text))
     assert "2-5-2 with 27 weights" in first
     assert "360 points" in first

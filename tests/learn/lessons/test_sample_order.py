@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from thalweg.data import EpochIndex
-from thalweg.learn.lessons.comparison import first_rows
-from thalweg.learn.lessons.sample_order import SampleOrder
+from thalweg.learn.digit_images import first_rows
+from thalweg.learn.lessons.sample_order import SampleOrderLesson
 from thalweg.pages.blocks import Check, Table
 
 
 @pytest.fixture(scope="module")
 def lesson():
-    return SampleOrder().in_short()
+    return SampleOrderLesson().in_short()
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_every_claim_holds_in_the_quick_form(lesson):
 
 
 def test_every_claim_holds_on_mnist(mnist_folder):
-    assert all(block.holds for block in SampleOrder().page().blocks if isinstance(block, Check))
+    assert all(block.holds for block in SampleOrderLesson().page().blocks if isinstance(block, Check))
 
 
 def met(run, epoch):

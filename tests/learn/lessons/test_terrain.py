@@ -7,17 +7,17 @@ import pytest
 from torch_twin import Twin
 
 from thalweg.engine.step import fused
-from thalweg.learn.lessons.deltas import watched
-from thalweg.learn.lessons.terrain import Terrain
+from thalweg.learn.lessons.terrain import TerrainLesson
+from thalweg.learn.recorded_training import record_training
 from thalweg.pages.blocks import Chart, Check, Table
 
-LESSON = Terrain(epochs=1, seeds=1)
+LESSON = TerrainLesson(epochs=1, seeds=1)
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_delta_and_the_first_update_are_pytorchs(activation, optimizer):
-    seen = watched(LESSON.table(activation, optimizer, seed=2))
+    seen = record_training(LESSON.table(activation, optimizer, seed=2))
     network, _ = fused(seen.network, seen.spec.loss)
     trace, start = seen.traces[0], seen.points[0].state.params
     twin = Twin(network, start)
@@ -31,8 +31,8 @@ def test_delta_and_the_first_update_are_pytorchs(activation, optimizer):
 
 
 def test_the_pairs_meet_the_same_rows_from_the_same_weights():
-    sgd, adam = (watched(LESSON.table("relu", optimizer, seed=0)) for optimizer in ("sgd", "adam"))
-    sigmoid = watched(LESSON.table("sigmoid", "sgd", seed=0))
+    sgd, adam = (record_training(LESSON.table("relu", optimizer, seed=0)) for optimizer in ("sgd", "adam"))
+    sigmoid = record_training(LESSON.table("sigmoid", "sgd", seed=0))
     np.testing.assert_array_equal(sgd.points[0].state.params[0].W, adam.points[0].state.params[0].W)
     for one, other, third in zip(sgd.points, adam.points, sigmoid.points, strict=True):
         np.testing.assert_array_equal(one.batch.x, other.batch.x)
@@ -41,7 +41,7 @@ def test_the_pairs_meet_the_same_rows_from_the_same_weights():
 
 @pytest.fixture(scope="module")
 def blocks():
-    return Terrain().in_short().page().blocks
+    return TerrainLesson().in_short().page().blocks
 
 
 def test_every_claim_of_the_quick_form_holds(blocks):
@@ -62,7 +62,7 @@ def test_four_losses_and_four_maps_are_drawn(blocks):
 def test_an_easy_terrain_makes_the_first_claim_false_and_the_page_says_so():
     """One hidden layer of sigmoids is no plateau."""
     claims = [
-        block for block in Terrain(depth=1, epochs=6, seeds=1, sgd_rate=1.0).page().blocks if isinstance(block, Check)
+        block for block in TerrainLesson(depth=1, epochs=6, seeds=1, sgd_rate=1.0).page().blocks if isinstance(block, Check)
     ]
     assert claims[0].says.startswith("sigmoid + sgd guesses")
     assert not claims[0].holds

@@ -10,8 +10,8 @@ from torch_twin import Twin
 
 from thalweg.data import Source
 from thalweg.engine.step import Batch
-from thalweg.learn.lessons.deltas import classes_of, watched
-from thalweg.learn.lessons.vanishing import ACTIVATIONS, Vanishing
+from thalweg.learn.lessons.vanishing import ACTIVATIONS, VanishingLesson
+from thalweg.learn.recorded_training import classification_rows, record_training
 from thalweg.models.network import Network
 from thalweg.pages.blocks import Check, Table
 from thalweg.parts.initializers import GlorotNormal, HeNormal, Normal
@@ -21,8 +21,8 @@ from thalweg.training.batch_plan import as_batch
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda activation: activation.kind)
 def test_delta_by_layer_is_pytorchs(activation):
-    flow = Vanishing(width=16).flow(activation, HeNormal(), depth=7, seed=4)
-    rows = classes_of(Source.of("digits"), seed=0)
+    flow = VanishingLesson(width=16).flow(activation, HeNormal(), depth=7, seed=4)
+    rows = classification_rows(Source.of("digits"), seed=0)
     network = Network((*[Dense(16), activation] * 7, Dense(10)), HeNormal())
     twin = Twin(network, network.initialize(4, (64,)).params)
     twin.survey(Batch(*(array[:128] for array in as_batch(rows))))
@@ -31,7 +31,7 @@ def test_delta_by_layer_is_pytorchs(activation):
 
 def test_the_formula_is_exact_in_the_mean_of_a_linear_stack():
     """With f' = 1 and independent weights only the draw of the weights stands between the two."""
-    flows = [Vanishing().flow(Identity(), Normal(0.1), depth=20, seed=seed) for seed in range(4)]
+    flows = [VanishingLesson().flow(Identity(), Normal(0.1), depth=20, seed=seed) for seed in range(4)]
     for flow in flows:
         # sqrt(64 * 0.1²) = 0.8 in each layer.
         np.testing.assert_allclose(flow.factors, 0.8, rtol=0.05)
@@ -39,26 +39,26 @@ def test_the_formula_is_exact_in_the_mean_of_a_linear_stack():
 
 
 def test_the_sigmoid_loses_at_least_a_factor_of_four_against_its_weights():
-    flow = Vanishing().flow(Sigmoid(), GlorotNormal(), depth=10, seed=0)
-    weights = Vanishing().flow(Identity(), GlorotNormal(), depth=10, seed=0).factors
+    flow = VanishingLesson().flow(Sigmoid(), GlorotNormal(), depth=10, seed=0)
+    weights = VanishingLesson().flow(Identity(), GlorotNormal(), depth=10, seed=0).factors
     assert (flow.factors <= weights / 4).all()
 
 
 def test_he_and_glorot_differ_by_the_root_of_two_in_each_layer_of_relu():
     """The same draws, scaled: ReLU knows no scale, and the slopes are the same."""
-    he, glorot = (Vanishing().flow(ReLU(), init, depth=12, seed=1) for init in (HeNormal(), GlorotNormal()))
+    he, glorot = (VanishingLesson().flow(ReLU(), init, depth=12, seed=1) for init in (HeNormal(), GlorotNormal()))
     np.testing.assert_allclose(glorot.factors * math.sqrt(2), he.factors, rtol=1e-9)
 
 
 def test_every_claim_of_the_quick_form_holds():
-    claims = [block for block in Vanishing().in_short().page().blocks if isinstance(block, Check)]
+    claims = [block for block in VanishingLesson().in_short().page().blocks if isinstance(block, Check)]
     assert len(claims) == 13
     assert all(claim.holds for claim in claims), [claim.says for claim in claims if not claim.holds]
 
 
 def test_other_parameters_have_other_tables_and_what_no_longer_holds_is_said():
     """Weights of deviation 0.25 are not too small for 32 units: the factor is 0.25 √32 = 1.4."""
-    lesson = Vanishing(depths=(5, 2), draws=1, width=32, deviation=0.25, depth=2, epochs=1, trained=("relu",))
+    lesson = VanishingLesson(depths=(5, 2), draws=1, width=32, deviation=0.25, depth=2, epochs=1, trained=("relu",))
     blocks = lesson.page().blocks
     failed = [block.says for block in blocks if isinstance(block, Check) and not block.holds]
     assert any("too small for every activation" in says for says in failed)
@@ -70,9 +70,9 @@ def test_other_parameters_have_other_tables_and_what_no_longer_holds_is_said():
 
 
 def test_what_training_shows_by_activation_is_the_traces_of_those_trainings():
-    lesson = Vanishing(depths=(2,), draws=1, width=16, depth=3, epochs=2, trained=("tanh",))
+    lesson = VanishingLesson(depths=(2,), draws=1, width=16, depth=3, epochs=2, trained=("tanh",))
     table = next(b for b in lesson.page().blocks if isinstance(b, Table) and "test rows told right" in b.caption)
-    run = watched(
+    run = record_training(
         {
             "data": {"source": "digits", "validation": 0.0},
             "network": {"layers": [*["dense 16", "tanh"] * 3, "dense 10", "softmax"], "init": "he_normal"},

@@ -8,7 +8,7 @@ from scipy import stats
 
 import thalweg
 from thalweg.core.intervals import wilson
-from thalweg.learn.lessons.xor_relu import XorReLU
+from thalweg.learn.lessons.xor_relu import XorReLULesson
 from thalweg.pages.blocks import Chart, Check, Table
 from thalweg.parts.layers import GELU, ReLU, Tanh
 
@@ -16,21 +16,21 @@ X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)
 
 
 def test_the_four_points_by_hand():
-    z, h, y = XorReLU().solution().outputs
+    z, h, y = XorReLULesson().solution().outputs
     assert z.tolist() == [[0, -1], [1, 0], [1, 0], [2, 1]]
     assert h.tolist() == [[0, 0], [1, 0], [1, 0], [2, 1]]
     assert y.tolist() == [[0], [1], [1], [0]]
 
 
 def test_rows_of_v_are_inputs_and_columns_are_units():
-    lesson = XorReLU(V=((1.0, 2.0), (3.0, 4.0)), c=(0.5, -10.0), w=(2.0, -1.0), b=0.25)
+    lesson = XorReLULesson(V=((1.0, 2.0), (3.0, 4.0)), c=(0.5, -10.0), w=(2.0, -1.0), b=0.25)
     # (1, 2): the units see 1 + 6 + 0.5 and 2 + 8 - 10.
     assert lesson.solution(np.array([[1.0, 2.0]])).outputs[-1].tolist() == [[2 * 7.5 - 0 + 0.25]]
 
 
 @pytest.mark.parametrize("activation", [ReLU(), Tanh(), GELU()], ids=lambda part: part.kind)
 def test_each_training_is_the_one_that_train_makes(activation):
-    lesson = XorReLU(seeds=4, steps=60)
+    lesson = XorReLULesson(seeds=4, steps=60)
     found = lesson.endings(activation, 3, turns=2)
     for seed in range(4):
         for turn, epochs in enumerate((60, 120)):
@@ -61,7 +61,7 @@ def test_a_training_in_pytorch_ends_at_the_same_outputs():
         ((torch.relu(x @ V + c) @ w + b - torch.tensor([[0.0], [1], [1], [0]])) ** 2 / 2).mean().backward()
         rule.step()
     outputs = (torch.relu(x @ V + c) @ w + b).detach().numpy()[:, 0]
-    np.testing.assert_allclose(XorReLU(seeds=6, steps=100).endings(ReLU(), 2)[0, 5], outputs, atol=1e-4)
+    np.testing.assert_allclose(XorReLULesson(seeds=6, steps=100).endings(ReLU(), 2)[0, 5], outputs, atol=1e-4)
 
 
 @pytest.mark.parametrize(("right", "trials"), [(0, 10), (3, 10), (16, 100), (100, 100)])
@@ -72,7 +72,7 @@ def test_the_interval_is_that_of_scipy(right, trials):
 
 @pytest.fixture(scope="module")
 def quick():
-    return XorReLU().in_short().page().blocks
+    return XorReLULesson().in_short().page().blocks
 
 
 def test_the_quick_form_holds_what_it_claims(quick):
@@ -82,7 +82,7 @@ def test_the_quick_form_holds_what_it_claims(quick):
 
 def test_the_table_counts_what_the_endings_show(quick):
     rows = next(block.rows for block in quick if isinstance(block, Table) and "end right" in block.caption)
-    lesson = XorReLU().in_short()
+    lesson = XorReLULesson().in_short()
     for name, width, right, trials, *_ in rows[:2]:
         assert name == "relu"
         outputs = lesson.endings(ReLU(), width)[0]
@@ -91,12 +91,12 @@ def test_the_table_counts_what_the_endings_show(quick):
 
 
 def test_a_lesson_without_relu_and_one_where_nothing_fails():
-    short = XorReLU(seeds=3, widths=(4,), activations=("tanh",), steps=300).page().blocks
+    short = XorReLULesson(seeds=3, widths=(4,), activations=("tanh",), steps=300).page().blocks
     assert not any("ReLU units" in getattr(block, "says", "") for block in short)
-    wide = XorReLU(seeds=2, widths=(64,), activations=("relu",), steps=300).page().blocks
+    wide = XorReLULesson(seeds=2, widths=(64,), activations=("relu",), steps=300).page().blocks
     assert next(block.rows for block in wide if isinstance(block, Table) and "that fail" in block.caption) == []
 
 
 @pytest.mark.slow
 def test_all_claims_hold_at_full_size():
-    assert all(block.holds for block in XorReLU().page().blocks if isinstance(block, Check))
+    assert all(block.holds for block in XorReLULesson().page().blocks if isinstance(block, Check))

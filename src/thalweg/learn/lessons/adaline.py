@@ -19,18 +19,18 @@ from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, T
 from ...pages.figures import curves
 from ...parts.layers import Affine
 from ...parts.part import Count, ForwardContext, Number, Positive
-from .lesson import Lesson
-from .walk import batch_of, one_by_one, rows_of, walk
+from ..lesson import Lesson
+from ..step_by_step import load_rows, single_row_batches, training_steps, unweighted_batch
 
 
 @dataclass(frozen=True)
-class AdalineStep(Lesson, kind="adaline"):
+class AdalineLesson(Lesson, kind="adaline"):
     """The rule of Widrow and Hoff: a step on one sample by hand, then four samples one by one and all at once.
 
     Source: Widrow and Hoff 1960; Widrow and Stearns 1985, chapter 6.
 
-    >>> lesson = AdalineStep()
-    >>> step = next(walk(lesson.unit.network(2), lesson.unit.loss, lesson.unit.optimizer, [lesson.sample]))
+    >>> lesson = AdalineLesson()
+    >>> step = next(training_steps(lesson.unit.network(2), lesson.unit.loss, lesson.unit.optimizer, [lesson.sample]))
     >>> step.after.params[0].W.tolist(), step.after.params[0].b.tolist()
     ([[0.1], [0.1]], [0.1])
     """
@@ -55,22 +55,22 @@ class AdalineStep(Lesson, kind="adaline"):
     @property
     def sample(self) -> Batch:
         """The sample of the step by hand."""
-        return batch_of(np.array([self.x]), np.array([self.target]))
+        return unweighted_batch(np.array([self.x]), np.array([self.target]))
 
     @property
     def rows(self) -> Batch:
         """The four rows of the gate."""
-        return rows_of(self.gate)
+        return load_rows(self.gate)
 
-    def way(self, rate: float, online: bool = False) -> list[Affine]:
+    def weights_by_epoch(self, rate: float, online: bool = False) -> list[Affine]:
         """The weights before the first epoch and after each: one step on all rows, or one step on each in turn."""
         unit, rows, steps = Adaline(rate), self.rows, 4 if online else 1
         batches = self._one_by_one() if online else repeat(rows)
-        found = walk(unit.network(2), unit.loss, unit.optimizer, batches)
+        found = training_steps(unit.network(2), unit.loss, unit.optimizer, batches)
         return [step.before.params[0] for step in islice(found, 0, steps * self.epochs + 1, steps)]
 
     def _one_by_one(self) -> Iterator[Batch]:
-        rows = one_by_one(self.rows)
+        rows = single_row_batches(self.rows)
         for epoch in range(self.epochs + 1):
             yield from (rows[row] for row in generator(self.seed, "order", epoch).permutation(4))
 
@@ -81,7 +81,7 @@ class AdalineStep(Lesson, kind="adaline"):
             z = (dense.forward(weights, (), rows.x, ForwardContext(training=False))[0] for weights in way)
             return np.array([loss(outputs, rows.y[:, None], rows.weight)[0] for outputs in z])
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         yield Text(
             "ADALINE learns from the net input itself, not from the answer yes or no. So every sample moves the "
@@ -102,7 +102,7 @@ class AdalineStep(Lesson, kind="adaline"):
     def _by_hand(self) -> Iterator[Block]:
         yield Heading("One step by hand")
         unit = self.unit
-        first, second = islice(walk(unit.network(2), unit.loss, unit.optimizer, repeat(self.sample)), 2)
+        first, second = islice(training_steps(unit.network(2), unit.loss, unit.optimizer, repeat(self.sample)), 2)
         before, after = first.before.params[0], first.after.params[0]
         z, error = first.trace.outputs[-1], -first.trace.deltas[-1]
         updates = first.trace.updates[0]
@@ -131,7 +131,10 @@ class AdalineStep(Lesson, kind="adaline"):
 
     def _compared(self) -> Iterator[Block]:
         yield Heading("Batch against online")
-        batch, online = self.way(self.learning_rate), self.way(self.learning_rate, online=True)
+        batch, online = (
+            self.weights_by_epoch(self.learning_rate),
+            self.weights_by_epoch(self.learning_rate, online=True),
+        )
         by_batch, by_sample = self.losses(batch), self.losses(online)
         unit = self.unit
         yield Text(
@@ -144,7 +147,10 @@ class AdalineStep(Lesson, kind="adaline"):
             ("epochs", "batch", "online"),
             [(epoch, float(by_batch[epoch]), float(by_sample[epoch])) for epoch in shown],
         )
-        firsts = [next(walk(unit.network(2), unit.loss, unit.optimizer, [row])) for row in one_by_one(self.rows)]
+        firsts = [
+            next(training_steps(unit.network(2), unit.loss, unit.optimizer, [row]))
+            for row in single_row_batches(self.rows)
+        ]
         mean = np.mean([step.trace.updates[0].W for step in firsts], axis=0)
         yield Check("The first step by batch is the mean of the changes for each sample", batch[1].W, mean, 1e-12)
         yield Check(
@@ -153,7 +159,7 @@ class AdalineStep(Lesson, kind="adaline"):
         yield Check("By batch the loss never rises", bool(np.all(np.diff(by_batch) <= 1e-12)))
         yield Check("Online it does, now and then", bool(np.any(np.diff(by_sample) > 1e-6)))
         yield Check("In the end batch is lower", bool(by_batch[-1] < by_sample[-1]))
-        late, slower = self.epochs // 2, self.losses(self.way(self.learning_rate / 2, online=True))
+        late, slower = self.epochs // 2, self.losses(self.weights_by_epoch(self.learning_rate / 2, online=True))
         end, excess = batch[-1], [float(loss[late:].mean() - by_batch.min()) for loss in (by_sample, slower)]
         yield Text(
             f"After {self.epochs} epochs by batch w = ({end.W[0, 0]:.4g}, {end.W[1, 0]:.4g}) and b = {end.b[0]:.4g}, "
@@ -182,7 +188,7 @@ class AdalineStep(Lesson, kind="adaline"):
             f"move the limit by batch to {safe_rate(scaled):.4g}."
         )
         shares = (0.5, 0.9, 1.1, 1.2)
-        found = {share: self.losses(self.way(share * safe)[:21]) for share in shares}
+        found = {share: self.losses(self.weights_by_epoch(share * safe)[:21]) for share in shares}
         yield Table(
             "By batch from zero",
             ("rate", "rate / safe", "loss at first", "loss after 10 epochs", f"after {len(found[0.5]) - 1}"),

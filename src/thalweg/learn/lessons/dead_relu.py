@@ -15,14 +15,14 @@ from ...pages.blocks import Block, Chart, Check, Formula, Suggestion, Table, Tex
 from ...pages.figures import curves
 from ...parts.layers import LeakyReLU, ReLU
 from ...parts.part import Count, ForwardContext, Layer, Number, Positive
-from .deltas import Watched, classes_of, watched
-from .lesson import Lesson
+from ..lesson import Lesson
+from ..recorded_training import RecordedTraining, classification_rows, record_training
 
 _GUESSING, _LEARNT = 0.2, 0.6
 
 
 @dataclass(frozen=True)
-class DeadReLU(Lesson, kind="dead-relu"):
+class DeadReLULesson(Lesson, kind="dead-relu"):
     """One hidden layer of ReLU units: a usual training, one at too large a rate, one from a negative bias; and a leak.
 
     A unit is silent where its z is at most 0 for every training row. A silent ReLU unit of the first hidden layer is
@@ -30,7 +30,7 @@ class DeadReLU(Lesson, kind="dead-relu"):
 
     Source: Maas, Hannun, Ng 2013, section 2; Goodfellow, Bengio, Courville 2016, section 6.3.1.
 
-    >>> lesson = DeadReLU(epochs=1)
+    >>> lesson = DeadReLULesson(epochs=1)
     >>> run = lesson.training(ReLU(), rate=0.5, bias=-3.0)
     >>> bool((lesson.net_inputs(run) < 0).all()), float(abs(run.traces[-1].grads[0].W).max())
     (True, 0.0)
@@ -49,7 +49,7 @@ class DeadReLU(Lesson, kind="dead-relu"):
     subject = "How a large rate or a negative bias kills units for good, and what leaky ReLU changes."
     quick: ClassVar[Mapping[str, Any]] = {"epochs": 6}
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(
             "ReLU passes delta where z > 0, and nothing elsewhere. A unit with z ≤ 0 for every training row gets no"
             " gradient from any of them: it is dead, and gradient descent can not bring it back."
@@ -97,19 +97,19 @@ class DeadReLU(Lesson, kind="dead-relu"):
             "a smaller leak wakes the units more slowly", "thalweg lesson dead-relu --set alpha=0.01 --set epochs=40"
         )
 
-    def training(self, activation: Layer, rate: float, bias: float) -> Watched:
+    def training(self, activation: Layer, rate: float, bias: float) -> RecordedTraining:
         """A training in NumPy and float64, at every step: the traces hold the very numbers that it was made of."""
         hidden = {"kind": "dense", "width": self.width, "bias_init": {"kind": "constant", "value": bias}}
-        classes = classes_of(self.data, self.seed).outputs
+        classes = classification_rows(self.data, self.seed).outputs
         table = {
             "data": {"source": self.data, "validation": 0.0},
             "network": {"layers": [hidden, activation, f"dense {classes}", "softmax"]},
             "optimizer": {"kind": "sgd", "learning_rate": rate},
             "training": {"epochs": self.epochs, "seed": self.seed, "engine": "eager"},
         }
-        return watched(table, None)
+        return record_training(table, None)
 
-    def net_inputs(self, run: Watched) -> np.ndarray:
+    def net_inputs(self, run: RecordedTraining) -> np.ndarray:
         """The largest z of each hidden unit over all training rows, before each step: (steps, units)."""
         rows, hidden = run.split.train, run.network.layers[0]
         assert isinstance(rows, Dataset)
@@ -120,7 +120,7 @@ class DeadReLU(Lesson, kind="dead-relu"):
         )
         return np.array([z.max(axis=0) for z in found])
 
-    def _killed(self, run: Watched, largest: np.ndarray) -> Iterator[Block]:
+    def _killed(self, run: RecordedTraining, largest: np.ndarray) -> Iterator[Block]:
         """Claims about units that die in the course of a training."""
         dead = np.maximum.accumulate(largest <= 0, axis=0)
         grads = np.array([np.vstack(trace.grads[0]) for trace in run.traces])
@@ -144,7 +144,7 @@ class DeadReLU(Lesson, kind="dead-relu"):
         )
         yield Check("No unit comes back (number of units and steps)", int((dead & (largest > 0)).sum()), 0)
 
-    def _death(self, run: Watched, largest: np.ndarray, dead: np.ndarray) -> Iterator[Block]:
+    def _death(self, run: RecordedTraining, largest: np.ndarray, dead: np.ndarray) -> Iterator[Block]:
         """The steps around the death of the unit that dies first."""
         first = dead.argmax(axis=0) + len(dead) * ~dead[-1]
         unit = int(first.argmin())

@@ -26,8 +26,8 @@ from ...parts.part import Count, ForwardContext, Positive
 from ...runs.train import trained
 from ...spec.spec import Spec
 from ...training.batch_plan import as_batch
-from .deltas import classes_of, watched
-from .lesson import Lesson
+from ..lesson import Lesson
+from ..recorded_training import classification_rows, record_training
 
 _ROWS, _FIRST = 256, 6
 _LEARNT = 0.6
@@ -36,7 +36,7 @@ Depths = Annotated[tuple[Annotated[int, Field(ge=1, strict=True)], ...], Field(m
 
 
 @dataclass(frozen=True)
-class Exploding(Lesson, kind="exploding"):
+class ExplodingLesson(Lesson, kind="exploding"):
     """The gradient by depth for several sizes of the weights, and a training that ends at infinity unless clipped.
 
     `deviations` are those of the weights before training, the last of them that of the network of `depth` hidden layers
@@ -44,7 +44,7 @@ class Exploding(Lesson, kind="exploding"):
 
     Source: Pascanu, Mikolov, Bengio 2013, sections 2 and 3.2; He et al. 2015, section 2.2.
 
-    >>> lesson = Exploding()
+    >>> lesson = ExplodingLesson()
     >>> bool(lesson.norm(0.25, depth=20) > 100 * lesson.norm(0.177, depth=20))
     True
     """
@@ -64,7 +64,7 @@ class Exploding(Lesson, kind="exploding"):
     subject = "Weights that are a little too large, what many layers make of the gradient, and clipping."
     quick: ClassVar[Mapping[str, Any]] = {"depths": (2, 10), "draws": 2, "epochs": 6}
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(
             "What multiplies delta in each layer may also lie above 1. Then the gradient grows with the depth, one step"
             " of gradient descent throws the weights far away, and a few steps later the numbers are infinite."
@@ -90,7 +90,7 @@ class Exploding(Lesson, kind="exploding"):
 
     @cached_property
     def _rows(self) -> Dataset:
-        return classes_of(self.data, self.seed)
+        return classification_rows(self.data, self.seed)
 
     @property
     def bound(self) -> ClipGlobalNorm:
@@ -145,8 +145,8 @@ class Exploding(Lesson, kind="exploding"):
         yield Heading("In training")
         yield ProgressMessage("training without and with clipping", 0.5)
         clips = {"free": None, "clipped": self.bound}
-        starts = {name: watched(self.table(clip, 1), None).traces[:_FIRST] for name, clip in clips.items()}
-        whole = watched(self.table(self.bound, self.epochs))
+        starts = {name: record_training(self.table(clip, 1), None).traces[:_FIRST] for name, clip in clips.items()}
+        whole = record_training(self.table(self.bound, self.epochs))
         norms = [norm_of(trace.grads) for trace in whole.traces]
         losses = [float(trace.loss) for trace in whole.traces]
         free = trained(Spec.of(self.table(None, self.epochs)))

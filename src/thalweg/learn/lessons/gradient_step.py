@@ -20,19 +20,19 @@ from ...parts.layers import Affine, Dense
 from ...parts.losses import SquaredError
 from ...parts.optimizers import SGD
 from ...parts.part import Count, ForwardContext, Number, Positive
-from .lesson import Lesson
-from .walk import Step, batch_of, walk
+from ..lesson import Lesson
+from ..step_by_step import TrainingStep, training_steps, unweighted_batch
 
 
 @dataclass(frozen=True)
-class GradientStep(Lesson, kind="gradient-step"):
+class GradientStepLesson(Lesson, kind="gradient-step"):
     """One weight, one bias, one sample: a step of gradient descent by hand, and on to convergence.
 
     Raises InputError where the prediction is right before the first step.
 
     Source: Goodfellow, Bengio, Courville 2016, Deep Learning, sections 4.3 and 5.9.
 
-    >>> step = GradientStep().steps(0.1)[0]
+    >>> step = GradientStepLesson().steps(0.1)[0]
     >>> step.after.params[0].W.round(6).tolist(), step.after.params[0].b.round(6).tolist()
     ([[1.4]], [0.2])
     """
@@ -61,13 +61,13 @@ class GradientStep(Lesson, kind="gradient-step"):
         """The rate above which the steps lead away: 2 / (x² + 1)."""
         return safe_rate(np.array([[self.x]]))
 
-    def steps(self, rate: float) -> list[Step]:
+    def steps(self, rate: float) -> list[TrainingStep]:
         """The first `count` steps and one more, which is looked at only for where it starts."""
         dense = Dense(1, init=Given(((self.w,),)), bias_init=Given((self.b,)))
-        batch = batch_of(np.array([[self.x]]), np.array([[self.target]]))
-        return list(islice(walk(Network((dense,)), SquaredError(), SGD(rate), repeat(batch)), self.count + 1))
+        batch = unweighted_batch(np.array([[self.x]]), np.array([[self.target]]))
+        return list(islice(training_steps(Network((dense,)), SquaredError(), SGD(rate), repeat(batch)), self.count + 1))
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         steps = self.steps(self.learning_rate)
         yield Text(
@@ -93,7 +93,7 @@ class GradientStep(Lesson, kind="gradient-step"):
         )
         yield Suggestion("a larger input: the same rate is too large now", "thalweg lesson gradient-step --set x=5")
 
-    def _first(self, step: Step) -> Iterator[Block]:
+    def _first(self, step: TrainingStep) -> Iterator[Block]:
         yield Heading("One step")
         params, grads, after = (tree[0] for tree in (step.before.params, step.trace.grads, step.after.params))
         updates, z, delta = step.trace.updates[0], step.trace.outputs[-1], step.trace.deltas[-1]
@@ -120,7 +120,7 @@ class GradientStep(Lesson, kind="gradient-step"):
         yield Check("The gradients are dL/dw = -4 and dL/db = -2", gradients, [-4.0, -2.0], 1e-12)
         yield Check("After the step w = 1.4 and b = 0.2", [after.W.item(), after.b.item()], [1.4, 0.2], 1e-12)
 
-    def _onwards(self, steps: list[Step]) -> Iterator[Block]:
+    def _onwards(self, steps: list[TrainingStep]) -> Iterator[Block]:
         yield Heading("On to convergence")
         errors = _errors(steps)
         factor = 1 - self.learning_rate * (self.x**2 + 1)
@@ -200,5 +200,5 @@ class GradientStep(Lesson, kind="gradient-step"):
         )
 
 
-def _errors(steps: list[Step]) -> list[float]:
+def _errors(steps: list[TrainingStep]) -> list[float]:
     return [step.trace.deltas[-1].item() for step in steps]

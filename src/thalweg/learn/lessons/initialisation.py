@@ -19,14 +19,14 @@ from ...parts.part import Count, ForwardContext, Positive
 from ...runs.run import Run
 from ...runs.train import trained
 from ...spec.spec import Spec
-from .comparison import Pictures, first_rows
-from .lesson import Lesson
+from ..digit_images import DigitImages, first_rows
+from ..lesson import Lesson
 
 _STARTS = {"Glorot": "glorot_normal", "He": "he_normal"}
 _ACTIVATIONS = {"tanh": "tanh", "ReLU": "relu"}
 
 
-class Arm(NamedTuple):
+class InitialisationArm(NamedTuple):
     """One of the networks that are compared: how many hidden layers, the activation, the initialisation."""
 
     depth: int
@@ -40,12 +40,12 @@ class Arm(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Initialisation(Lesson, kind="initialisation"):
+class InitialisationLesson(Lesson, kind="initialisation"):
     """tanh with Glorot against He, ReLU with He against Glorot, in a shallow and in a deep network, paired by seed.
 
     Source: Glorot and Bengio 2010, equation 12; He, Zhang, Ren, Sun 2015, equation 10.
 
-    >>> sizes = Initialisation(data="digits").sizes(Arm(10, "ReLU", "He"), np.ones((1, 64)))
+    >>> sizes = InitialisationLesson(data="digits").sizes(InitialisationArm(10, "ReLU", "He"), np.ones((1, 64)))
     >>> sizes.shape
     (10,)
     """
@@ -54,7 +54,7 @@ class Initialisation(Lesson, kind="initialisation"):
     subject = "Two starts under two activations, shallow and deep: where the difference is large, and where it is not."
     quick: ClassVar[Mapping[str, Any]] = {"data": "digits", "samples": 1797, "epochs": 5, "batch_size": 32, "seeds": 3}
 
-    data: Pictures = "mnist"
+    data: DigitImages = "mnist"
     samples: Count = 6000
     depth: Count = 2
     deep: Count = 10
@@ -64,18 +64,21 @@ class Initialisation(Lesson, kind="initialisation"):
     batch_size: Count = 64
     seeds: Annotated[int, Field(ge=2, strict=True)] = 5
 
-    def network(self, arm: Arm) -> Network:
+    def network(self, arm: InitialisationArm) -> Network:
         """The network of one arm."""
         hidden = [f"dense {self.width}", _ACTIVATIONS[arm.activation]] * arm.depth
         return Network.of({"layers": [*hidden, "dense 10", "softmax"], "init": _STARTS[arm.start]})
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[InitialisationArm]:
         """All networks, the shallow ones first."""
         return [
-            Arm(depth, name, start) for depth in (self.depth, self.deep) for name in _ACTIVATIONS for start in _STARTS
+            InitialisationArm(depth, name, start)
+            for depth in (self.depth, self.deep)
+            for name in _ACTIVATIONS
+            for start in _STARTS
         ]
 
-    def sizes(self, arm: Arm, x: np.ndarray) -> np.ndarray:
+    def sizes(self, arm: InitialisationArm, x: np.ndarray) -> np.ndarray:
         """The root mean square of each hidden layer's activations before training, relative to that of x; over all "
         "seeds."""
         network, rows = self.network(arm), x.astype(float)
@@ -86,13 +89,13 @@ class Initialisation(Lesson, kind="initialisation"):
             squares.append([np.mean(output**2) for output in outputs[1 : 2 * arm.depth : 2]])
         return np.sqrt(np.mean(squares, axis=0) / np.mean(rows**2))
 
-    def runs(self, arm: Arm, data: Data) -> list[Run]:
+    def runs(self, arm: InitialisationArm, data: Data) -> list[Run]:
         """A training for each seed."""
         described = {"epochs": self.epochs, "batch_size": self.batch_size}
         sections = {"data": data, "network": self.network(arm), "optimizer": f"sgd {self.learning_rate}"}
         return [trained(Spec.of({**sections, "training": {**described, "seed": seed}})) for seed in range(self.seeds)]
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         data = Data(first_rows(self.data, self.samples), validation=0.0, test=0.2)
         arms, runs = self.arms(), {}
@@ -136,7 +139,7 @@ class Initialisation(Lesson, kind="initialisation"):
         says = "tanh makes it smaller under both starts, and under Glorot's more"
         yield Check(says, factor["tanh, Glorot"] < factor["tanh, He"] < 1)
 
-    def _after(self, runs: Mapping[Arm, list[Run]]) -> Iterator[Block]:
+    def _after(self, runs: Mapping[InitialisationArm, list[Run]]) -> Iterator[Block]:
         yield Heading("After training")
         losses = {arm: [run.history[-1]["loss"] for run in found] for arm, found in runs.items()}
         scores = {arm: [run.measures["test"]["accuracy"] for run in found] for arm, found in runs.items()}
@@ -176,10 +179,13 @@ class Initialisation(Lesson, kind="initialisation"):
         says = f"tanh, {self.deep} hidden layers: the training loss is lower with He's start here too"
         yield Check(says, loss[self.deep, "tanh"].verdict, "lower")
 
-    def _gains(self, values: Mapping[Arm, list[float]]) -> dict[tuple[int, str], Difference]:
+    def _gains(self, values: Mapping[InitialisationArm, list[float]]) -> dict[tuple[int, str], Difference]:
         """He minus Glorot by depth and activation."""
         places = dict.fromkeys((arm.depth, arm.activation) for arm in values)
-        return {place: difference(values[Arm(*place, "He")], values[Arm(*place, "Glorot")]) for place in places}
+        return {
+            place: difference(values[InitialisationArm(*place, "He")], values[InitialisationArm(*place, "Glorot")])
+            for place in places
+        }
 
 
 def _over_seeds(runs: list[Run]) -> np.ndarray:

@@ -22,13 +22,13 @@ from ...parts.part import Count, ForwardContext, Positive
 from ...spec.complete import completed
 from ...spec.spec import Spec
 from ...training.replay import plan_for, replay, trace_step
-from .deltas import classes_of
-from .lesson import Lesson
+from ..lesson import Lesson
+from ..recorded_training import classification_rows
 
 _PARAMETERS = ("W1", "b1", "W2", "b2")
 
 
-class Step(NamedTuple):
+class IterationStep(NamedTuple):
     """A step of a training: the state before it, all its numbers, and the state after it."""
 
     split: Split
@@ -39,7 +39,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Iteration(Lesson, kind="iteration"):
+class IterationLesson(Lesson, kind="iteration"):
     """Forward, loss, backward and Adam for one batch: images -> dense -> ReLU -> dense -> softmax, He's start.
 
     `step` is the iteration that is shown, counted from 1; those before it are run.
@@ -48,7 +48,7 @@ class Iteration(Lesson, kind="iteration"):
 
     Source: Goodfellow, Bengio, Courville 2016, algorithms 6.3 and 6.4; Kingma and Ba 2015, algorithm 1.
 
-    >>> trace = Iteration().work().trace
+    >>> trace = IterationLesson().work().trace
     >>> [delta.shape for delta in trace.deltas[:3]], trace.grads[0].W.shape
     ([(32, 32), (32, 32), (32, 10)], (64, 32))
     """
@@ -64,9 +64,9 @@ class Iteration(Lesson, kind="iteration"):
     subject = "A batch of images through two layers and back, with the shape of every matrix, to Adam's update."
     quick: ClassVar[Mapping[str, Any]] = {}
 
-    def work(self) -> Step:
+    def work(self) -> IterationStep:
         """The step, on the engine."""
-        given = self._spec(classes_of(self.data, self.seed).outputs)
+        given = self._spec(classification_rows(self.data, self.seed).outputs)
         split = given.data.load(self.seed)
         spec = completed(given, split.train)
         plan = plan_for(spec, split)
@@ -75,9 +75,9 @@ class Iteration(Lesson, kind="iteration"):
         kept = point.batch.weight > 0
         point = point._replace(batch=Batch(*(array[kept] for array in point.batch)))
         after, trace = trace_step(plan, point)
-        return Step(split, plan, point.state, trace, after)
+        return IterationStep(split, plan, point.state, trace, after)
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield ProgressMessage(f"step {self.step}", None)
         step = self.work()
         batch, trace = step.trace.batch, step.trace
@@ -120,7 +120,7 @@ class Iteration(Lesson, kind="iteration"):
             }
         )
 
-    def _forward(self, step: Step) -> Iterator[Block]:
+    def _forward(self, step: IterationStep) -> Iterator[Block]:
         z1, a1, z2 = step.trace.outputs[:3]
         targets = as_targets(z2, step.trace.batch.y)
         p = step.plan.loss.probabilities(z2)
@@ -137,7 +137,7 @@ class Iteration(Lesson, kind="iteration"):
         yield Check("Each row of p sums to 1 (largest difference)", _largest(p.sum(axis=1) - 1), 0.0, 1e-12)
         yield Check("L is the mean of the images' losses", float(step.trace.loss), float(losses.mean()), 1e-12)
 
-    def _backward(self, step: Step) -> Iterator[Block]:
+    def _backward(self, step: IterationStep) -> Iterator[Block]:
         trace = step.trace
         first, hidden, output = trace.deltas[:3]
         targets = as_targets(trace.outputs[2], trace.batch.y)
@@ -166,7 +166,7 @@ class Iteration(Lesson, kind="iteration"):
         silent = trace.outputs[0] <= 0
         yield Check("δ1 is exactly 0 where z1 ≤ 0 (largest size)", _largest(np.where(silent, first, 0)), 0.0)
 
-    def _update(self, step: Step) -> Iterator[Block]:
+    def _update(self, step: IterationStep) -> Iterator[Block]:
         optimizer, moments = step.plan.optimizer, step.after.moments
         assert isinstance(optimizer, Adam)
         made = optimizer.corrected(step.trace.grads, moments, step.before.step)
@@ -202,7 +202,7 @@ class Iteration(Lesson, kind="iteration"):
             )
         yield Check("The loss of the batch is lower after the step", after < float(step.trace.loss))
 
-    def _loss_after(self, step: Step) -> float:
+    def _loss_after(self, step: IterationStep) -> float:
         batch, mode = step.trace.batch, ForwardContext(True, step.trace.batch.weight)
         seen = forward_backward(step.plan.network, step.plan.loss, step.after.params, step.after.layers, batch, mode)
         return float(seen.loss)
@@ -217,7 +217,7 @@ def _arrays(tree: Any) -> list[np.ndarray]:
     return [array for _, array in arrays_of(tree)]
 
 
-def _shapes(step: Step) -> list[list[str]]:
+def _shapes(step: IterationStep) -> list[list[str]]:
     """Each array of the step: its name, what it is, its shape."""
     trace = step.trace
     named = [

@@ -17,22 +17,22 @@ from ...parts.part import Count, Positive
 from ...runs.run import Run
 from ...runs.train import trained
 from ...spec.spec import Spec
-from .comparison import Pictures
-from .lesson import Lesson
+from ..digit_images import DigitImages
+from ..lesson import Lesson
 
 # The accuracy that is claimed on the test pictures, from and to, after the epochs of the two forms.
 _CLAIMED = {"mnist": (0.97, 0.98), "digits": (0.95, 1.0)}
 
 
 @dataclass(frozen=True)
-class Mnist(Lesson, kind="mnist"):
+class MnistLesson(Lesson, kind="mnist"):
     """MNIST with 784-256-128-10: ReLU, softmax, cross-entropy, Adam. `data` "digits" takes the small set of 8 x 8.
 
     MNIST is read from the folder that THALWEG_DATA names, or downloaded once.
 
     Source: LeCun, Bottou, Bengio, Haffner 1998 (the data, and fully connected networks on them).
 
-    >>> run = Mnist(data="digits", epochs=4).run()
+    >>> run = MnistLesson(data="digits", epochs=4).run()
     >>> [layer.width for layer in run.network.layers[::2]], run.measures["test"]["accuracy"] > 0.9
     ([256, 128, 10], True)
     """
@@ -41,7 +41,7 @@ class Mnist(Lesson, kind="mnist"):
     subject = "A plain fully connected network reads MNIST; what it confuses."
     quick: ClassVar[Mapping[str, Any]] = {"data": "digits", "epochs": 20, "batch_size": 32}
 
-    data: Pictures = "mnist"
+    data: DigitImages = "mnist"
     hidden: tuple[Count, ...] = (256, 128)
     learning_rate: Positive = 1e-3
     epochs: Count = 3
@@ -66,7 +66,7 @@ class Mnist(Lesson, kind="mnist"):
         """The trained network."""
         return trained(self.spec)
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         yield ProgressMessage(f"training for {self.epochs} epochs on {self.data}", None)
         run = self.run()

@@ -16,7 +16,7 @@ from ...pages.figures import contours
 from ...parts.clipping import ClipNorm
 from ...parts.optimizers import SGD, Adam, Momentum, Nesterov, RMSProp
 from ...parts.part import Count, Fraction, Optimizer, Positive
-from .lesson import Lesson
+from ..lesson import Lesson
 
 _DESCENT, _MOMENTUM, _NESTEROV, _RMSPROP, _ADAM = "gradient descent", "momentum", "Nesterov", "RMSProp", "Adam"
 _PLACES = 81
@@ -26,7 +26,7 @@ Paths = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Optimizers(Lesson, kind="optimizers"):
+class OptimizersLesson(Lesson, kind="optimizers"):
     """A ravine, a saddle, a plateau and a cliff: gradient descent, momentum, Nesterov, RMSProp and Adam on each.
 
     The first three share a rate that belongs to the ground; RMSProp and Adam have one rate for all of it. `ground` is
@@ -35,7 +35,7 @@ class Optimizers(Lesson, kind="optimizers"):
     Source: Goodfellow, Bengio, Courville 2016, Deep Learning, sections 8.2, 8.3 and 8.5; Goh 2017, Why momentum really
     works.
 
-    >>> lesson = Optimizers()
+    >>> lesson = OptimizersLesson()
     >>> paths = lesson.paths(Quadratic(condition=lesson.condition), lesson.quadratic_rate)
     >>> {name: lesson.arrival(Quadratic(), path) for name, path in paths.items() if name in ("momentum", "Adam")}
     {'momentum': 44, 'Adam': 121}
@@ -79,7 +79,7 @@ class Optimizers(Lesson, kind="optimizers"):
         left = _heights(landscape, path)
         return int(np.flatnonzero(~(left <= share * left[0]))[-1]) + 1
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         yield Text(
             "An optimizer sees nothing but the gradient under its feet. Here the parameters are two numbers, x and y, "

@@ -26,13 +26,13 @@ from ...parts.losses import (
     as_targets,
 )
 from ...parts.part import Count, ForwardContext, Layer, Loss, Number
-from .lesson import Lesson
-from .walk import batch_of
+from ..lesson import Lesson
+from ..step_by_step import unweighted_batch
 
 _ASIDE = 1e-5
 
 
-class Delta(NamedTuple):
+class OutputDelta(NamedTuple):
     """dL/dz of each row by the chain rule, its two factors, and what central differences of the loss give."""
 
     y: np.ndarray
@@ -42,10 +42,10 @@ class Delta(NamedTuple):
     measured: np.ndarray
 
 
-def delta_of(output: Layer, loss: Loss, z: np.ndarray, targets: np.ndarray) -> Delta:
+def output_delta(output: Layer, loss: Loss, z: np.ndarray, targets: np.ndarray) -> OutputDelta:
     """The way from the loss of each sample back to the net inputs z (n, K) of the output layer.
 
-    >>> found = delta_of(Sigmoid(), SquaredError(), np.array([[0.0]]), np.array([[1.0]]))
+    >>> found = output_delta(Sigmoid(), SquaredError(), np.array([[0.0]]), np.array([[1.0]]))
     >>> found.by_output.tolist(), found.slope.tolist(), found.delta.tolist()
     ([[-0.5]], [[0.25]], [[-0.125]])
     """
@@ -60,18 +60,18 @@ def delta_of(output: Layer, loss: Loss, z: np.ndarray, targets: np.ndarray) -> D
     slope, _ = output.backward((), cache, np.ones_like(y))
     aside = _ASIDE * np.eye(z.shape[1])
     measured = np.stack([(loss_at(z + step) - loss_at(z - step)) / (2 * _ASIDE) for step in aside], axis=1)
-    return Delta(y, by_output, slope, delta, measured)
+    return OutputDelta(y, by_output, slope, delta, measured)
 
 
 @dataclass(frozen=True)
-class Pairings(Lesson, kind="pairings"):
+class PairingsLesson(Lesson, kind="pairings"):
     """Delta of the output for each pairing of activation and loss, by the chain rule and by differences of the loss.
 
     Raises InputError where a logit has no class beside it.
 
     Source: Goodfellow, Bengio, Courville 2016, sections 6.2.1 and 6.2.2; Bishop 2006, section 5.2.
 
-    >>> found = delta_of(Identity(), SquaredError(), np.array([[2.0]]), np.array([[4.0]]))
+    >>> found = output_delta(Identity(), SquaredError(), np.array([[2.0]]), np.array([[4.0]]))
     >>> found.delta.tolist(), found.measured.round(6).tolist()
     ([[-2.0]], [[-2.0]])
     """
@@ -94,7 +94,7 @@ class Pairings(Lesson, kind="pairings"):
             last = len(self.logits) - 1
             raise InputError(self.kind, [Problem("truth", f"expected a class from 0 to {last}, received {self.truth}")])
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         yield Text(
             "Learning starts with delta = dL/dz at the output: the derivative of the loss by the net input of the last "
@@ -117,7 +117,7 @@ class Pairings(Lesson, kind="pairings"):
         yield Heading("Identity and squared error")
         yield Formula("y = z,   L = ½ (y - t)²:   dL/dy = y - t,   dy/dz = 1,   dL/dz = y - t")
         z = np.array([[-2.0], [0.0], [0.5], [3.0]])
-        found = delta_of(Identity(), SquaredError(), z, np.full_like(z, self.target))
+        found = output_delta(Identity(), SquaredError(), z, np.full_like(z, self.target))
         yield _side_by_side(f"Identity and squared error, t = {self.target}", z, found)
         yield Check("delta is the error y - t", found.delta, z - self.target, 1e-12)
         yield Check("Differences of the loss give the same", found.measured, found.delta, 1e-8)
@@ -131,7 +131,9 @@ class Pairings(Lesson, kind="pairings"):
         )
         z = np.array([[self.saturated], [self.saturated / 2], [0.0], [-self.saturated / 2], [-self.saturated]])
         targets = np.full_like(z, self.target)
-        squared, entropy = (delta_of(Sigmoid(), loss, z, targets) for loss in (SquaredError(), BinaryCrossEntropy()))
+        squared, entropy = (
+            output_delta(Sigmoid(), loss, z, targets) for loss in (SquaredError(), BinaryCrossEntropy())
+        )
         _, short = SigmoidBinaryCrossEntropy().terms(z, targets)
         yield _side_by_side(f"Sigmoid and squared error, t = {self.target}", z, squared)
         yield _side_by_side(f"Sigmoid and binary cross-entropy, t = {self.target}", z, entropy)
@@ -149,7 +151,7 @@ class Pairings(Lesson, kind="pairings"):
         weak = bool(abs(squared.delta[0, 0]) < abs(short[0, 0]) / 1000)
         yield Check(f"At z = {self.saturated:g} squared error leaves less than a thousandth of that delta", weak)
         far = np.array([[-40.0 if self.target else 40.0]])
-        by_factors = delta_of(Sigmoid(), BinaryCrossEntropy(), far, targets[:1]).delta.item()
+        by_factors = output_delta(Sigmoid(), BinaryCrossEntropy(), far, targets[:1]).delta.item()
         as_one = SigmoidBinaryCrossEntropy().terms(far, targets[:1])[1].item()
         yield Text(
             f"At z = {far.item():g} one factor is next to 0 and the other next to infinity. The loss on probabilities "
@@ -160,7 +162,7 @@ class Pairings(Lesson, kind="pairings"):
         axis = np.linspace(-10, 10, 201)[:, None]
         wanted = np.full_like(axis, self.target)
         series = {
-            "sigmoid + squared error": np.abs(delta_of(Sigmoid(), SquaredError(), axis, wanted).delta[:, 0]),
+            "sigmoid + squared error": np.abs(output_delta(Sigmoid(), SquaredError(), axis, wanted).delta[:, 0]),
             "sigmoid + binary cross-entropy": np.abs(SigmoidBinaryCrossEntropy().terms(axis, wanted)[1][:, 0]),
         }
         wrong = "left" if self.target else "right"
@@ -179,7 +181,7 @@ class Pairings(Lesson, kind="pairings"):
         )
         z = np.array([self.logits])
         targets = as_targets(z, np.array([self.truth]))
-        found = delta_of(Softmax(), CrossEntropy(), z, targets)
+        found = output_delta(Softmax(), CrossEntropy(), z, targets)
         _, _, cache = Softmax().forward((), (), np.repeat(z, z.shape[1], axis=0), ForwardContext(training=True))
         # Row k: how delta comes from y_k alone.
         jacobian, _ = Softmax().backward((), cache, np.eye(z.shape[1]))
@@ -231,7 +233,7 @@ class Pairings(Lesson, kind="pairings"):
         start = network.initialize(self.seed, (self.features,))
 
         def surveyed(rows: slice) -> Any:
-            batch = batch_of(x[rows], labels[rows])
+            batch = unweighted_batch(x[rows], labels[rows])
             return forward_backward(network, loss, start.params, start.states, batch, ForwardContext(training=True))
 
         whole, single = surveyed(slice(None)), [surveyed(slice(row, row + 1)) for row in range(self.samples)]
@@ -266,7 +268,7 @@ class Pairings(Lesson, kind="pairings"):
         yield Check("dL/db is the mean of the samples' gradients", grads.b, means[1], 1e-12)
 
 
-def _side_by_side(caption: str, z: np.ndarray, found: Delta) -> Table:
+def _side_by_side(caption: str, z: np.ndarray, found: OutputDelta) -> Table:
     columns = (z, found.y, found.by_output, found.slope, found.delta, found.measured)
     rows = np.concatenate(columns, axis=1).tolist()
     return Table(caption, ("z", "y", "dL/dy", "dy/dz", "delta", "by differences"), rows)

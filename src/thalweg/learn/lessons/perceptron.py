@@ -17,20 +17,20 @@ from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, T
 from ...pages.figures import curves, plane
 from ...parts.layers import Affine, Dense
 from ...parts.part import Count, ForwardContext, Number, Positive
-from .lesson import Lesson
-from .walk import Step, one_by_one, rows_of, walk
+from ..lesson import Lesson
+from ..step_by_step import TrainingStep, load_rows, single_row_batches, training_steps
 
 _SHOWN = 24
 _COLUMNS = ("epoch", "x₁", "x₂", "z", "y", "t", "t - y", "w₁", "w₂", "b")
 
 
 @dataclass(frozen=True)
-class AndPerceptron(Lesson, kind="perceptron"):
+class PerceptronLesson(Lesson, kind="perceptron"):
     """Rosenblatt's rule on AND and on XOR, sample by sample in the order (0, 0), (0, 1), (1, 0), (1, 1).
 
     Source: Rosenblatt 1958; Minsky and Papert 1969; Novikoff 1962.
 
-    >>> step = AndPerceptron().steps("and")[-1]
+    >>> step = PerceptronLesson().steps("and")[-1]
     >>> step.after.params[0].W.tolist(), step.after.params[0].b.tolist()
     ([[2.0], [1.0]], [-2.0])
     """
@@ -49,16 +49,18 @@ class AndPerceptron(Lesson, kind="perceptron"):
         """The perceptron that learns from zero."""
         return Perceptron(self.learning_rate)
 
-    def steps(self, gate: str) -> list[Step]:
+    def steps(self, gate: str) -> list[TrainingStep]:
         """The steps on the four rows until an epoch has no mistake, for `epochs` epochs at most."""
-        unit, taken = self.unit, list[Step]()
-        for step in walk(unit.network(2), unit.loss, unit.optimizer, one_by_one(rows_of(gate)) * self.epochs):
+        unit, taken = self.unit, list[TrainingStep]()
+        for step in training_steps(
+            unit.network(2), unit.loss, unit.optimizer, single_row_batches(load_rows(gate)) * self.epochs
+        ):
             taken.append(step)
             if len(taken) % 4 == 0 and not any(map(_wrong, taken[-4:])):
                 break
         return taken
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         yield Text(
             "A perceptron says yes where its net input is above 0. It looks at one sample after the other and changes "
@@ -83,7 +85,7 @@ class AndPerceptron(Lesson, kind="perceptron"):
 
     def _written(self) -> Iterator[Block]:
         yield Heading("A line that does it")
-        samples = rows_of(self.gate)
+        samples = load_rows(self.gate)
         z = _net(self._weights, samples.x)
         y = (z > self.unit.loss.threshold).astype(int)
         yield Table(
@@ -100,9 +102,9 @@ class AndPerceptron(Lesson, kind="perceptron"):
     def _weights(self) -> Affine:
         return Affine(np.array(self.w)[:, None], np.array([self.b]))
 
-    def _learned(self, steps: list[Step]) -> Iterator[Block]:
+    def _learned(self, steps: list[TrainingStep]) -> Iterator[Block]:
         yield Heading("Learned from zero")
-        mistakes, name, samples = _mistakes(steps), self.gate.upper(), rows_of(self.gate)
+        mistakes, name, samples = _mistakes(steps), self.gate.upper(), load_rows(self.gate)
         yield Table(
             f"{name} from w = (0, 0), b = 0 with η = {self.learning_rate:g}: each sample, and the weights after it",
             _COLUMNS,
@@ -135,9 +137,9 @@ class AndPerceptron(Lesson, kind="perceptron"):
             "The rule stops at the first line without a mistake. It may pass through a point: z = 0 is a no.",
         )
 
-    def _xor(self, steps: list[Step]) -> Iterator[Block]:
+    def _xor(self, steps: list[TrainingStep]) -> Iterator[Block]:
         yield Heading("XOR")
-        samples, mistakes = rows_of("xor"), _mistakes(steps)
+        samples, mistakes = load_rows("xor"), _mistakes(steps)
         middle = [samples.x[samples.y == label].mean(axis=0) for label in (0, 1)]
         yield Text(
             "(0, 0) and (1, 1) belong to class 0, (0, 1) and (1, 0) to class 1. The middle of either pair is the same "
@@ -170,16 +172,16 @@ class AndPerceptron(Lesson, kind="perceptron"):
         )
 
 
-def _wrong(step: Step) -> bool:
+def _wrong(step: TrainingStep) -> bool:
     return bool(np.any(step.trace.deltas[-1] != 0))
 
 
-def _mistakes(steps: list[Step]) -> list[int]:
+def _mistakes(steps: list[TrainingStep]) -> list[int]:
     """How many by epoch."""
     return [sum(map(_wrong, steps[start : start + 4])) for start in range(0, len(steps), 4)]
 
 
-def _row(number: int, step: Step) -> tuple[float, ...]:
+def _row(number: int, step: TrainingStep) -> tuple[float, ...]:
     """Of the table of steps. delta is y - t, so that y is the target and delta."""
     (x,), (target,), delta = step.trace.batch.x.tolist(), step.trace.batch.y.tolist(), int(step.trace.deltas[-1].item())
     z, weights = step.trace.outputs[-1].item(), step.after.params[0]
@@ -197,7 +199,7 @@ def _margin(weights: Affine, samples: Batch) -> float:
     return float((signs * _net(weights, samples.x)).min() / np.hypot(np.linalg.norm(weights.W), weights.b[0]))
 
 
-def _cycle(steps: list[Step], rate: float) -> tuple[int, int] | None:
+def _cycle(steps: list[TrainingStep], rate: float) -> tuple[int, int] | None:
     """The first two epochs before which the weights are the same."""
     seen: dict[tuple[float, ...], int] = {}
     for epoch, step in enumerate(steps[::4]):

@@ -19,7 +19,7 @@ from ...parts.part import Count, Fraction, NonNegative, Optimizer, Positive
 from ...parts.schedules import StepDecay
 from ...runs.train import trained
 from ...spec.spec import Spec
-from .lesson import Lesson
+from ..lesson import Lesson
 
 _LAYERS = ["dense 32", "relu", "dense 16", "relu", "dense 2", "softmax"]
 _PLAIN, _SAME, _STEADY, _HALVED = "no momentum", "no momentum, η/(1-μ)", "momentum", "momentum, halved"
@@ -29,12 +29,12 @@ Records = Mapping[str, Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Rates(Lesson, kind="rates"):
+class RatesLesson(Lesson, kind="rates"):
     """Momentum and decay on clean rings, a fixed rate against reduction on plateau on overlapping ones; 2-32-16-2.
 
     Source: Goodfellow, Bengio, Courville 2016, Deep Learning, sections 8.3.1 and 8.3.2; PyTorch, ReduceLROnPlateau.
 
-    >>> losses = Rates(seeds=2, epochs=2).losses(SGD(0.01), noise=0.05)
+    >>> losses = RatesLesson(seeds=2, epochs=2).losses(SGD(0.01), noise=0.05)
     >>> {name: values.shape for name, values in losses.items()}
     {'loss': (2, 2), 'validation_loss': (2, 2), 'learning_rate': (2, 2)}
     """
@@ -82,7 +82,7 @@ class Rates(Lesson, kind="rates"):
         plateau = ReduceOnPlateau(self.rate, factor=0.5, patience=self.patience)
         return {_FIXED: Momentum(self.rate, self.momentum), _PLATEAU: Momentum(plateau, self.momentum)}
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         found: dict[str, dict[str, np.ndarray]] = {}
         plans = [(self.noise, *item) for item in self.clean().items()]

@@ -22,7 +22,7 @@ from ...spec.spec import Spec
 from ...training.evaluate import predict_batches
 from ...training.replay import replay
 from ...training.session import course_of
-from .lesson import Lesson
+from ..lesson import Lesson
 
 _PLACES = 81
 _SHOWN = 400
@@ -30,12 +30,12 @@ _AROUND = np.linspace(0, 2 * np.pi, 360, endpoint=False)
 
 
 @dataclass(frozen=True)
-class Rings(Lesson, kind="rings"):
+class RingsLesson(Lesson, kind="rings"):
     """A disc inside of a ring: a 2-32-16-2 network with ReLU and softmax, and its boundary during the training.
 
     Source: after the two-class problem of circles in Goodfellow, Bengio, Courville 2016, Deep Learning, figure 1.1.
 
-    >>> run = Rings(samples=200, epochs=30).run()
+    >>> run = RingsLesson(samples=200, epochs=30).run()
     >>> run.network.layers[-2].width, run.measures["test"]["accuracy"] > 0.95
     (2, True)
     """
@@ -97,7 +97,7 @@ class Rings(Lesson, kind="rings"):
             for epoch, state in zip(epochs, states, strict=True)
         }
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         yield ProgressMessage(f"training for {self.epochs} epochs", 0.0)
         run = self.run()

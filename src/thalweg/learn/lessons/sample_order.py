@@ -19,8 +19,8 @@ from ...parts.part import Count, Positive
 from ...runs.run import Run
 from ...runs.train import trained
 from ...spec.spec import Spec
-from .comparison import Pictures, first_rows
-from .lesson import Lesson
+from ..digit_images import DigitImages, first_rows
+from ..lesson import Lesson
 
 _SHUFFLED, _ONCE, _SORTED = "shuffled", "shuffled once", "sorted"
 
@@ -30,12 +30,12 @@ def _class(x: Any, y: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class SampleOrder(Lesson, kind="sample-order"):
+class SampleOrderLesson(Lesson, kind="sample-order"):
     """The same rows in three orders: shuffled for each epoch, shuffled once, sorted by class; paired by seed.
 
     Source: LeCun, Bottou, Orr, Müller 1998, Efficient BackProp, section 4.2.
 
-    >>> lesson = SampleOrder(data="digits", samples=300, epochs=3, batch_size=8, seeds=2)
+    >>> lesson = SampleOrderLesson(data="digits", samples=300, epochs=3, batch_size=8, seeds=2)
     >>> [run.history[-1]["validation_accuracy"] > 0.7 for run in lesson.runs("shuffled", first_rows("digits", 300))]
     [True, True]
     """
@@ -44,7 +44,7 @@ class SampleOrder(Lesson, kind="sample-order"):
     subject = "Shuffled rows against rows sorted by class: the training loss hides what the held-out rows show."
     quick: ClassVar[Mapping[str, Any]] = {"data": "digits", "samples": 1797, "epochs": 3, "batch_size": 8}
 
-    data: Pictures = "mnist"
+    data: DigitImages = "mnist"
     samples: Count = 10000
     hidden: Count = 64
     learning_rate: Positive = 0.05
@@ -65,7 +65,7 @@ class SampleOrder(Lesson, kind="sample-order"):
         training = {"epochs": self.epochs, "batch_size": self.batch_size}
         return [trained(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         source, runs = first_rows(self.data, self.samples), {}
         for number, name in enumerate((_SHUFFLED, _ONCE, _SORTED)):

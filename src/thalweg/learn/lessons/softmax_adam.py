@@ -20,19 +20,19 @@ from ...parts.layers import Dense
 from ...parts.losses import SoftmaxCrossEntropy
 from ...parts.optimizers import Adam
 from ...parts.part import Count, Number, Positive
-from .lesson import Lesson
-from .walk import Step, batch_of, walk
+from ..lesson import Lesson
+from ..step_by_step import TrainingStep, training_steps, unweighted_batch
 
 
 @dataclass(frozen=True)
-class SoftmaxAdam(Lesson, kind="softmax-adam"):
+class SoftmaxAdamLesson(Lesson, kind="softmax-adam"):
     """Logits, their probabilities, the loss, its gradient, and what Adam makes of it in its first step and later.
 
     Raises InputError where there is no such class.
 
     Source: Goodfellow, Bengio, Courville 2016, section 6.2.2.3; Kingma and Ba 2015, algorithm 1.
 
-    >>> step = SoftmaxAdam().steps()[0]
+    >>> step = SoftmaxAdamLesson().steps()[0]
     >>> round(float(step.trace.loss), 3), step.trace.deltas[-1].round(3).tolist()
     (0.417, [[-0.341, 0.242, 0.099]])
     """
@@ -59,13 +59,15 @@ class SoftmaxAdam(Lesson, kind="softmax-adam"):
         """Adam with its usual averages."""
         return Adam(self.learning_rate, epsilon=self.epsilon)
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[TrainingStep]:
         """The steps of a dense layer whose only input is 0: its biases are the logits, and all that learns."""
         dense = Dense(len(self.z), init=Zeros(), bias_init=Given(self.z))
-        batch = batch_of(np.zeros((1, 1)), np.array([self.target]))
-        return list(islice(walk(Network((dense,)), SoftmaxCrossEntropy(), self.optimizer, repeat(batch)), self.count))
+        batch = unweighted_batch(np.zeros((1, 1)), np.array([self.target]))
+        return list(
+            islice(training_steps(Network((dense,)), SoftmaxCrossEntropy(), self.optimizer, repeat(batch)), self.count)
+        )
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         steps = self.steps()
         yield Text(
@@ -86,7 +88,7 @@ class SoftmaxAdam(Lesson, kind="softmax-adam"):
             "logits so far apart that nothing is left to learn", "thalweg lesson softmax-adam --set 'z=[30, 1, 0.1]'"
         )
 
-    def _loss(self, step: Step) -> Iterator[Block]:
+    def _loss(self, step: TrainingStep) -> Iterator[Block]:
         yield Heading("Probabilities, loss, gradient")
         z, gradient = step.trace.outputs[-1], step.trace.deltas[-1]
         p = SoftmaxCrossEntropy().probabilities(z)
@@ -104,7 +106,7 @@ class SoftmaxAdam(Lesson, kind="softmax-adam"):
             1e-12,
         )
 
-    def _adam(self, step: Step) -> Iterator[Block]:
+    def _adam(self, step: TrainingStep) -> Iterator[Block]:
         yield Heading("Adam's first step")
         yield Formula(
             "m ← β₁ m + (1 - β₁) g;   v ← β₂ v + (1 - β₂) g²\n"
@@ -144,7 +146,7 @@ class SoftmaxAdam(Lesson, kind="softmax-adam"):
             f"digits of m̂ and two of √v̂ the update here becomes {_listed(-self.learning_rate * rounded, '.4g')}."
         )
 
-    def _later(self, steps: list[Step]) -> Iterator[Block]:
+    def _later(self, steps: list[TrainingStep]) -> Iterator[Block]:
         yield Heading("Later steps")
         moments = [self._moments(step) for step in steps]
         gradients = np.array([np.abs(g) for g, *_ in moments])
@@ -177,7 +179,7 @@ class SoftmaxAdam(Lesson, kind="softmax-adam"):
             "shrink faster.",
         )
 
-    def _moments(self, step: Step) -> tuple[np.ndarray, ...]:
+    def _moments(self, step: TrainingStep) -> tuple[np.ndarray, ...]:
         """g, m, v, m̂, v̂ and Δ of the logits, each (classes,)."""
         grads, moments = step.trace.grads, step.after.moments
         found = self.optimizer.corrected(grads, moments, step.before.step)

@@ -17,8 +17,8 @@ from ...parts.part import Count, Positive
 from ...runs.run import Run
 from ...runs.train import trained
 from ...spec.spec import Spec
-from .deltas import Watched, classes_of, watched
-from .lesson import Lesson
+from ..lesson import Lesson
+from ..recorded_training import RecordedTraining, classification_rows, record_training
 
 _EARLY = 2
 _GUESSING, _LEARNT = 0.2, 0.6
@@ -28,7 +28,7 @@ class _Pair(NamedTuple):
     """An activation with an optimizer: its runs, one a seed, and the first of them watched."""
 
     runs: list[Run]
-    watched: Watched
+    record_training: RecordedTraining
 
     @property
     def losses(self) -> np.ndarray:
@@ -42,7 +42,7 @@ class _Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Terrain(Lesson, kind="terrain"):
+class TerrainLesson(Lesson, kind="terrain"):
     """Sigmoid and ReLU, each with gradient descent and with Adam, on the same rows in the same order.
 
     `depth` hidden layers of `width` units, each activation with the start made for it, both optimizers from the same
@@ -50,7 +50,7 @@ class Terrain(Lesson, kind="terrain"):
 
     Source: Glorot, Bordes, Bengio 2011 (the terrain); Kingma and Ba 2015, section 2.1 (the vehicle).
 
-    >>> run = Terrain(epochs=1, depth=1).run("relu", "adam", seed=0)
+    >>> run = TerrainLesson(epochs=1, depth=1).run("relu", "adam", seed=0)
     >>> run.network.layers[1].kind, run.spec.optimizer.kind
     ('relu', 'adam')
     """
@@ -71,7 +71,7 @@ class Terrain(Lesson, kind="terrain"):
         """A training of one pair."""
         return trained(Spec.of(self.table(activation, optimizer, seed)))
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(
             "The activation shapes the terrain: how much of delta arrives at the first layers. The optimizer is the"
             " vehicle: what it makes of a small gradient. Four networks that differ in these two choices alone learn"
@@ -84,7 +84,7 @@ class Terrain(Lesson, kind="terrain"):
             name = f"{activation} + {optimizer}"
             yield ProgressMessage(f"training {name}", place / len(names))
             runs = [self.run(activation, optimizer, seed) for seed in range(self.seeds)]
-            pairs[name] = _Pair(runs, watched(self.table(activation, optimizer, 0)))
+            pairs[name] = _Pair(runs, record_training(self.table(activation, optimizer, 0)))
         yield from self._losses(pairs)
         yield from self._deltas(pairs)
         yield from self._claims(pairs)
@@ -96,7 +96,7 @@ class Terrain(Lesson, kind="terrain"):
 
     def table(self, activation: str, optimizer: str, seed: int) -> dict[str, Any]:
         """The spec of one pair."""
-        classes = classes_of(self.data, seed).outputs
+        classes = classification_rows(self.data, seed).outputs
         rate = self.adam_rate if optimizer == "adam" else self.sgd_rate
         return {
             "data": {"source": self.data, "validation": 0.0},
@@ -190,7 +190,7 @@ class Terrain(Lesson, kind="terrain"):
             0.01,
         )
 
-    def _stride(self, seen: Watched) -> float:
+    def _stride(self, seen: RecordedTraining) -> float:
         first = seen.traces[0]
         strides = np.abs(first.updates[0].W[first.grads[0].W != 0])
         return float(np.median(strides)) / float(first.learning_rate) if strides.size else 0.0

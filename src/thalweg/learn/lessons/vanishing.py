@@ -23,8 +23,8 @@ from ...parts.layers import GELU, Activation, Dense, LeakyReLU, ReLU, Sigmoid, T
 from ...parts.losses import SoftmaxCrossEntropy
 from ...parts.part import Count, ForwardContext, Initializer, Positive
 from ...training.batch_plan import as_batch
-from .deltas import Watched, classes_of, sizes, watched
-from .lesson import Lesson
+from ..lesson import Lesson
+from ..recorded_training import RecordedTraining, classification_rows, delta_rms, record_training
 
 _ROWS = 128
 _GUESSING, _LEARNT = 0.2, 0.6
@@ -37,7 +37,7 @@ Depths = Annotated[tuple[Annotated[int, Field(ge=2, le=200, strict=True)], ...],
 _SILENT = np.errstate(all="ignore")
 
 
-class Flow(NamedTuple):
+class DeltaByDepth(NamedTuple):
     """The rms of delta by hidden layer, first to last, and by what the formula multiplies it between each two."""
 
     deltas: np.ndarray
@@ -62,7 +62,7 @@ class Flow(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Vanishing(Lesson, kind="vanishing"):
+class VanishingLesson(Lesson, kind="vanishing"):
     """delta by depth for five activations and three initialisations, measured and predicted, and three remedies.
 
     `depths` count the hidden layers before training, each figure being the geometric mean of `draws` initialisations.
@@ -71,7 +71,7 @@ class Vanishing(Lesson, kind="vanishing"):
 
     Source: Hochreiter 1991; Glorot and Bengio 2010, section 4.2.1; He et al. 2015, section 2.2.
 
-    >>> flow = Vanishing().flow(Sigmoid(), GlorotNormal(), depth=10, seed=0)
+    >>> flow = VanishingLesson().flow(Sigmoid(), GlorotNormal(), depth=10, seed=0)
     >>> bool(1e-7 < flow.ratio < 1e-5), bool(0.5 < flow.ratio / flow.predicted < 2)
     (True, True)
     """
@@ -99,7 +99,7 @@ class Vanishing(Lesson, kind="vanishing"):
         "trained": ("sigmoid", "relu"),
     }
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(
             "On the way back each layer multiplies delta by its weights and by the slope of its activation. Where the"
             " product is below 1, what arrives at the first layers of a deep network is next to nothing, and they do"
@@ -119,7 +119,7 @@ class Vanishing(Lesson, kind="vanishing"):
         yield Suggestion("weights that are too large", "thalweg lesson vanishing --set deviation=0.3")
 
     @_SILENT
-    def flow(self, activation: Activation, init: Initializer, depth: int, seed: int) -> Flow:
+    def flow(self, activation: Activation, init: Initializer, depth: int, seed: int) -> DeltaByDepth:
         """delta in an untrained stack of that depth, on the first rows of the data."""
         hidden = [layer for _ in range(depth) for layer in (Dense(self.width), activation)]
         network = Network((*hidden, Dense(self._rows.outputs)), init)
@@ -128,11 +128,11 @@ class Vanishing(Lesson, kind="vanishing"):
         seen = forward_backward(
             network, SoftmaxCrossEntropy(), start.params, start.states, batch, ForwardContext(True, batch.weight)
         )
-        return Flow(sizes(network, seen.deltas)[:-1], _factors(network, start.params, seen))
+        return DeltaByDepth(delta_rms(network, seen.deltas)[:-1], _factors(network, start.params, seen))
 
     @cached_property
     def _rows(self) -> Dataset:
-        return classes_of(self.data, self.seed)
+        return classification_rows(self.data, self.seed)
 
     def _before_training(self) -> Iterator[Block | ProgressMessage]:
         yield Heading("Before training")
@@ -164,7 +164,7 @@ class Vanishing(Lesson, kind="vanishing"):
         )
         yield from self._claims(flows, depths[-1])
 
-    def _claims(self, flows: Mapping[tuple[str, str], Flow], depth: int) -> Iterator[Block]:
+    def _claims(self, flows: Mapping[tuple[str, str], DeltaByDepth], depth: int) -> Iterator[Block]:
         ratio = {name: flow.ratio for name, flow in flows.items()}
         sigmoid, tanh, grown = (
             ratio["sigmoid", "glorot_normal"],
@@ -195,14 +195,14 @@ class Vanishing(Lesson, kind="vanishing"):
         yield Check("The formula is right within a factor of 10 for every pair (decades off)", off, 0.0, 1.0)
 
     @_SILENT
-    def _mean(self, activation: Activation, init: Initializer, depth: int) -> Flow:
+    def _mean(self, activation: Activation, init: Initializer, depth: int) -> DeltaByDepth:
         """The geometric mean over the draws."""
         flows = [self.flow(activation, init, depth, self.seed + draw) for draw in range(self.draws)]
-        return Flow(*(np.exp(np.mean(np.log(values), axis=0)) for values in zip(*flows, strict=True)))
+        return DeltaByDepth(*(np.exp(np.mean(np.log(values), axis=0)) for values in zip(*flows, strict=True)))
 
     def _by_activation(self) -> Iterator[Block | ProgressMessage]:
         yield Heading("During training")
-        runs: dict[tuple[str, str], Watched] = {}
+        runs: dict[tuple[str, str], RecordedTraining] = {}
         for place, activation in enumerate(self.trained):
             for half, init in enumerate((GlorotNormal(), HeNormal())):
                 share = (place + half / 2) / len(self.trained)
@@ -282,14 +282,14 @@ class Vanishing(Lesson, kind="vanishing"):
             says = f"With {name} the network learns, and tells {accuracy[name]:.0%} right, at least {_LEARNT:.0%}"
             yield Check(says, accuracy[name] >= _LEARNT)
 
-    def _trained(self, block: list[Any], init: Initializer) -> Watched:
+    def _trained(self, block: list[Any], init: Initializer) -> RecordedTraining:
         table = {
             "data": {"source": self.data, "validation": 0.0},
             "network": {"layers": [*block * self.depth, Dense(self._rows.outputs), "softmax"], "init": init},
             "optimizer": {"kind": "sgd", "learning_rate": self.learning_rate},
             "training": {"epochs": self.epochs, "seed": self.seed},
         }
-        return watched(table)
+        return record_training(table)
 
 
 def _rounded(number: float) -> float:

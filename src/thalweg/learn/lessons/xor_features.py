@@ -18,17 +18,17 @@ from ...pages.figures import curves, plane
 from ...parts.initializers import Given
 from ...parts.layers import Products
 from ...parts.part import Count, ForwardContext, Number, Positive
-from .lesson import Lesson
-from .walk import one_by_one, rows_of, walk
+from ..lesson import Lesson
+from ..step_by_step import load_rows, single_row_batches, training_steps
 
 
 @dataclass(frozen=True)
-class XorFeatures(Lesson, kind="xor-features"):
+class XorFeaturesLesson(Lesson, kind="xor-features"):
     """XOR by a linear unit on (x₁, x₂, x₁x₂): the weights of the textbook, then weights learned by the LMS rule.
 
     Source: Minsky and Papert 1969; Cover 1965; Widrow and Hoff 1960.
 
-    >>> XorFeatures().answers()[-1].tolist()
+    >>> XorFeaturesLesson().answers()[-1].tolist()
     [[0.0], [1.0], [1.0], [0.0]]
     """
 
@@ -51,17 +51,17 @@ class XorFeatures(Lesson, kind="xor-features"):
         given = Given(tuple((weight,) for weight in self.w))
         network = replace(self.unit, init=given, bias_init=Given((self.b,))).network(2)
         start = network.initialize(0, (2,))
-        rows = rows_of("xor").x if x is None else x
+        rows = load_rows("xor").x if x is None else x
         return network.forward(start.params, start.states, rows, ForwardContext(training=False)).outputs
 
     def learned(self, unit: Adaline) -> list[State]:
         """The states before the first epoch and after each, online on the four rows in their order."""
-        steps = walk(unit.network(2), unit.loss, unit.optimizer, cycle(one_by_one(rows_of("xor"))))
+        steps = training_steps(unit.network(2), unit.loss, unit.optimizer, cycle(single_row_batches(load_rows("xor"))))
         return [step.before for step in islice(steps, 0, 4 * self.epochs + 1, 4)]
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
-        samples = rows_of("xor")
+        samples = load_rows("xor")
         yield Text(
             "No line separates the classes of XOR in the plane of the two inputs. A third input, their product, lifts "
             "the point (1, 1) out of that plane, and then a plane separates them. The unit stays linear; only what it "
@@ -78,7 +78,7 @@ class XorFeatures(Lesson, kind="xor-features"):
 
     def _written(self) -> Iterator[Block]:
         yield Heading("Weights that do it")
-        samples, (features, z) = rows_of("xor"), self.answers()
+        samples, (features, z) = load_rows("xor"), self.answers()
         said = (z[:, 0] > self.unit.loss.threshold).astype(int)
         rows = zip(features.tolist(), z[:, 0].tolist(), said.tolist(), samples.y.tolist(), strict=True)
         yield Table(
@@ -95,7 +95,7 @@ class XorFeatures(Lesson, kind="xor-features"):
         )
 
     def _border(self) -> go.Figure:
-        samples, axis = rows_of("xor"), np.linspace(-0.5, 1.5, 161)
+        samples, axis = load_rows("xor"), np.linspace(-0.5, 1.5, 161)
         grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
         values, names = self.answers(grid)[-1].reshape(len(axis), len(axis)), ("class 0", "class 1")
         title = "Where z is above the threshold"
@@ -136,7 +136,7 @@ class XorFeatures(Lesson, kind="xor-features"):
 
 
 def _loss(unit: Adaline, state: State) -> float:
-    samples, network = rows_of("xor"), unit.network(2)
+    samples, network = load_rows("xor"), unit.network(2)
     with np.errstate(all="ignore"):
         z = network.forward(state.params, state.layers, samples.x, ForwardContext(training=False)).outputs[-1]
         return float(unit.loss(z, samples.y[:, None], samples.weight)[0])

@@ -26,13 +26,13 @@ from ...parts.metrics import ClassificationMetric
 from ...parts.optimizers import Adam
 from ...parts.part import Count, ForwardContext, Layer, Number, Positive
 from ...training.session import start_state
-from .lesson import Lesson
-from .walk import rows_of
+from ..lesson import Lesson
+from ..step_by_step import load_rows
 
 Pair = tuple[Number, Number]
 
 
-class Success(NamedTuple):
+class SuccessRate(NamedTuple):
     """How many of so many trainings came out right, and the range that the share of all possible ones lies in."""
 
     right: int
@@ -45,14 +45,14 @@ class Success(NamedTuple):
 
 
 @dataclass(frozen=True)
-class XorReLU(Lesson, kind="xor-relu"):
+class XorReLULesson(Lesson, kind="xor-relu"):
     """XOR by a hidden layer: the textbook's weights on the four points, and how often random weights find such ones.
 
     The rows of V belong to the inputs, its columns to the hidden units. Raises InputError where shapes do not fit.
 
     Source: Goodfellow, Bengio, Courville 2016, section 6.1.
 
-    >>> XorReLU().solution().outputs[-1].tolist()
+    >>> XorReLULesson().solution().outputs[-1].tolist()
     [[0.0], [1.0], [1.0], [0.0]]
     """
 
@@ -80,12 +80,12 @@ class XorReLU(Lesson, kind="xor-relu"):
     def solution(self, x: np.ndarray | None = None) -> Forward:
         """What the textbook's network makes of rows x (n, 2), of the four points if there are none."""
         start = self.network.initialize(0, (2,))
-        rows = rows_of("xor").x if x is None else x
+        rows = load_rows("xor").x if x is None else x
         return self.network.forward(start.params, start.states, rows, ForwardContext(training=False))
 
     def endings(self, activation: Layer, width: int, turns: int = 1) -> np.ndarray:
         """The outputs for the four points after `steps` steps, and each time after as many more: (turns, seeds, 4)."""
-        samples, engine = rows_of("xor"), make_engine("compiled")
+        samples, engine = load_rows("xor"), make_engine("compiled")
         network = Network((Dense(width), activation, Dense(1)))
         plan = Plan(network, SquaredError(), Adam(self.learning_rate), ClassificationMetric())
         data, rows = engine.place(samples), np.tile(np.arange(4, dtype=np.int32), (self.steps, 1))
@@ -99,7 +99,7 @@ class XorReLU(Lesson, kind="xor-relu"):
                 found[turn, seed] = outputs[-1][:, 0]
         return found
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         """The page."""
         yield Text(
             "No line separates the two classes of XOR. A hidden layer of two ReLU units moves the four points to "
@@ -118,7 +118,7 @@ class XorReLU(Lesson, kind="xor-relu"):
 
     def _written(self) -> Iterator[Block]:
         yield Heading("The textbook's weights")
-        samples, forward = rows_of("xor"), self.solution()
+        samples, forward = load_rows("xor"), self.solution()
         params = self.network.initialize(0, (2,)).params
         z, h, y = forward.outputs
         yield ArrayBlock("V", params[0].W, remark="a row an input, a column a hidden unit")
@@ -148,7 +148,7 @@ class XorReLU(Lesson, kind="xor-relu"):
         )
 
     def _seen(self) -> go.Figure:
-        samples, axis = rows_of("xor"), np.linspace(-0.5, 1.5, 121)
+        samples, axis = load_rows("xor"), np.linspace(-0.5, 1.5, 121)
         grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
         values = self.solution(grid).outputs[-1].reshape(len(axis), len(axis))
         title, names = "What the network answers", ("class 0", "class 1")
@@ -162,18 +162,18 @@ class XorReLU(Lesson, kind="xor-relu"):
         values = y.reshape(len(axis), len(axis))
         lines = [("h w + b = ½", np.array(self.w), self.b - 0.5)]
         title, names = "The same points after the hidden layer", ("class 0", "class 1")
-        return plane(axis, axis, values, h, rows_of("xor").y, names, title, ("h1", "h2"), lines, levels=[0.5])
+        return plane(axis, axis, values, h, load_rows("xor").y, names, title, ("h1", "h2"), lines, levels=[0.5])
 
     def _learned(self) -> Iterator[Block | ProgressMessage]:
         yield Heading("From random weights")
-        found: dict[str, list[Success]] = {}
+        found: dict[str, list[SuccessRate]] = {}
         for number, activation in enumerate(self.activations):
             name = layer_in_words(activation)
             for place, width in enumerate(self.widths):
                 share = (number * len(self.widths) + place) / (len(self.activations) * len(self.widths))
                 yield ProgressMessage(f"{name} with {width} hidden units, {self.seeds} trainings", share)
                 right = int(_right(self.endings(activation, width)[0]).sum())
-                found.setdefault(name, []).append(Success(right, self.seeds))
+                found.setdefault(name, []).append(SuccessRate(right, self.seeds))
         yield Text(
             f"{self.seeds} trainings for each number of units and each activation, from weights that differ by their "
             f"seed alone: Adam at {self.learning_rate:g} on the squared error, all four points in each of {self.steps} "
@@ -231,14 +231,14 @@ class XorReLU(Lesson, kind="xor-relu"):
 
 def _right(outputs: np.ndarray) -> np.ndarray:
     """Whether each network of (..., 4) outputs tells all four points right."""
-    return np.all((outputs > SquaredError().threshold) == (rows_of("xor").y > 0), axis=-1)
+    return np.all((outputs > SquaredError().threshold) == (load_rows("xor").y > 0), axis=-1)
 
 
 def _point(values: list[float]) -> str:
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 
-def _chart(widths: tuple[int, ...], found: dict[str, list[Success]]) -> go.Figure:
+def _chart(widths: tuple[int, ...], found: dict[str, list[SuccessRate]]) -> go.Figure:
     series = {name: np.array([one.right / one.trials for one in row]) for name, row in found.items()}
     figure = curves(widths, series, "Trainings that end right", "hidden units", "share")
     for trace, row in zip(figure.data, found.values(), strict=True):

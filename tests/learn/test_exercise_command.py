@@ -22,7 +22,7 @@ def exercise(*words):
 
 def right_numbers(seed=0):
     return {
-        letter: repr(task.answer.cases[0].right.tolist())
+        letter: repr(task.answer.points[0].right.tolist())
         for letter, task in IdentityMSE(seed=seed).tasks().items()
         if not task.answer.names
     }

@@ -18,10 +18,9 @@ import pytest
 
 from thalweg.cli.shell import main
 from thalweg.core.errors import InputError
-from thalweg.learn.lessons import catalogue as shelf
-from thalweg.learn.lessons.catalogue import INDEX, chapters, lesson, lesson_names, settings_of, site
-from thalweg.learn.lessons.lesson import Lesson
-from thalweg.learn.lessons.mnist import Mnist
+from thalweg.learn.catalogue import INDEX, chapters, lesson, lesson_names, settings_of, site
+from thalweg.learn.lesson import Lesson
+from thalweg.learn.lessons.mnist import MnistLesson
 from thalweg.pages.blocks import ArrayBlock, Chart, Check, Page, Suggestion, Table
 from thalweg.pages.forms import FORMS
 from thalweg.pages.markup import LIBRARY
@@ -117,7 +116,7 @@ def test_what_is_no_assignment_is_an_error(assignment):
 
 def test_the_site_links_every_page_and_tells_whether_the_claims_hold(monkeypatch):
     shown = ("gradient-step", "softmax-adam")
-    monkeypatch.setattr("thalweg.learn.lessons.catalogue._CHAPTERS", {"By <hand>": shown})
+    monkeypatch.setattr("thalweg.learn.catalogue._CHAPTERS", {"By <hand>": shown})
     heard = []
     files = {file.name: file.text for file in site(quick=True, watch=heard.append)}
     assert list(files) == [LIBRARY, "gradient-step.html", "softmax-adam.html", INDEX]
@@ -235,7 +234,7 @@ def test_a_lesson_without_its_data_leaves_the_others_and_a_page_that_says_why(mo
         raise InputError("mnist", "is not here")
 
     monkeypatch.setattr(shelf, "_CHAPTERS", {"Two": ("gradient-step", "mnist")})
-    monkeypatch.setattr(Mnist, "tell", without_data)
+    monkeypatch.setattr(MnistLesson, "tell", without_data)
     monkeypatch.setattr("sys.argv", ["thalweg", "lesson", "--all", "--out", str(tmp_path), "--quiet"])
     with pytest.raises(SystemExit) as stop:
         main()

@@ -2,32 +2,32 @@ import numpy as np
 import pytest
 
 from thalweg.core.errors import InputError
-from thalweg.learn.exercises.answers import Case, Mistake, formula, numbers
+from thalweg.learn.answers import AnswerPoint, Mistake, formula_answer, numeric_answer
 
 MATRIX = np.array([[0.5, -2.0], [30.0, 0.0]])
 
 
 def line(slope=2.0):
     """A formula in x: slope times x, at a few points of which one is far."""
-    return formula(["x"], [Case({"x": x, "a": 1.0}, slope * x) for x in (1.0, -0.5, 2.0, 1000.0)])
+    return formula_answer(["x"], [AnswerPoint({"x": x, "a": 1.0}, slope * x) for x in (1.0, -0.5, 2.0, 1000.0)])
 
 
 @pytest.mark.parametrize("text", ["0.25", "1/4", "2^-2", "sqrt(1/16)", " 0.25 ", "0.2505", "+.25", "1 - 0.75"])
 def test_a_number_may_be_typed_in_any_way(text):
-    assert numbers({}, np.float64(0.25)).judge(text) == (True, "right")
+    assert numeric_answer({}, np.float64(0.25)).check(text) == (True, "right")
 
 
 @pytest.mark.parametrize("text", ["0.252", "0.248", "0", "2.5", "1/0", "0/0", "[0.25]", "[[0.25]]"])
 def test_another_number_is_wrong(text):
-    assert not numbers({}, np.float64(0.25)).judge(text).right
+    assert not numeric_answer({}, np.float64(0.25)).check(text).right
 
 
 def test_an_array_is_right_to_three_digits_and_near_its_zeros():
-    answer = numbers({}, MATRIX)
-    assert answer.judge("[[0.5, -2], [30, 0]]").right
-    assert answer.judge("[[0.5, -2.009], [29.9, 0.02]]").right
-    assert not answer.judge("[[0.5, -2], [30, 0.04]]").right
-    assert not answer.judge("[[0.5, -2], [29.8, 0]]").right
+    answer = numeric_answer({}, MATRIX)
+    assert answer.check("[[0.5, -2], [30, 0]]").right
+    assert answer.check("[[0.5, -2.009], [29.9, 0.02]]").right
+    assert not answer.check("[[0.5, -2], [30, 0.04]]").right
+    assert not answer.check("[[0.5, -2], [29.8, 0]]").right
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_an_array_is_right_to_three_digits_and_near_its_zeros():
     ],
 )
 def test_a_wrong_array_gets_its_hint(text, says):
-    assert numbers({}, MATRIX).judge(text).says.startswith(says)
+    assert numeric_answer({}, MATRIX).check(text).says.startswith(says)
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_a_wrong_array_gets_its_hint(text, says):
     ],
 )
 def test_a_wrong_number_gets_its_hint(text, says):
-    assert numbers({}, np.float64(0.6)).judge(text).says.startswith(says)
+    assert numeric_answer({}, np.float64(0.6)).check(text).says.startswith(says)
 
 
 @pytest.mark.parametrize("text", ["2*x", "x + x", "-(x - 3*x)", "x*x*2/x", "2x^1".replace("x", "*x")])
 def test_a_formula_that_is_equal_is_right(text):
-    assert line().judge(text).right
+    assert line().check(text).right
 
 
 @pytest.mark.parametrize(
@@ -82,32 +82,32 @@ def test_a_formula_that_is_equal_is_right(text):
     ],
 )
 def test_a_wrong_formula_gets_its_hint(text, says):
-    assert line().judge(text).says.startswith(says)
+    assert line().check(text).says.startswith(says)
 
 
 def test_a_formula_is_compared_strictly():
-    assert line().judge("2.00000001 * x").right
-    assert not line().judge("2.000001 * x").right
+    assert line().check("2.00000001 * x").right
+    assert not line().check("2.000001 * x").right
 
 
 def test_a_known_mistake_goes_before_a_general_hint_and_may_know_more_names():
-    answer = formula(["x"], line().cases, [Mistake("-2 * x * a", "a is turned round")])
-    assert answer.judge("-x - x").says == "a is turned round"
+    answer = formula_answer(["x"], line().points, [Mistake("-2 * x * a", "a is turned round")])
+    assert answer.check("-x - x").says == "a is turned round"
     with pytest.raises(InputError, match="unknown name; known: x"):
-        answer.judge("-2 * x * a")
+        answer.check("-2 * x * a")
 
 
 def test_a_mistake_that_is_not_finite_is_known_again():
-    answer = formula(["x"], line().cases, [Mistake("log(exp(2*x))", "it overflows")])
-    assert answer.judge("log(exp(x)*exp(x))").says == "it overflows"
+    answer = formula_answer(["x"], line().points, [Mistake("log(exp(2*x))", "it overflows")])
+    assert answer.check("log(exp(x)*exp(x))").says == "it overflows"
 
 
 def test_a_mistake_that_would_be_right_does_not_tell():
-    assert numbers({"x": 2.0}, np.float64(0.0), [Mistake("x", "wrong")]).tells
-    assert not numbers({"x": 2.0}, np.float64(4.0), [Mistake("x * x", "wrong")]).tells
+    assert numeric_answer({"x": 2.0}, np.float64(0.0), [Mistake("x", "wrong")]).distinguishes
+    assert not numeric_answer({"x": 2.0}, np.float64(4.0), [Mistake("x * x", "wrong")]).distinguishes
 
 
 @pytest.mark.parametrize("text", ["", "y", "[1, [2]]", "x ="])
 def test_what_can_not_be_read_is_no_answer(text):
     with pytest.raises(InputError):
-        line().judge(text)
+        line().check(text)
