@@ -174,7 +174,7 @@ def evidence(check: Check) -> str:
     >>> evidence(Check("the loss is 2", 2.0, 2.0)), evidence(Check("the loss is 2", 1.0, 2.0))
     ('measured 2, as expected', 'does not hold here: measured 1, expected 2')
     """
-    if check.expected is True:
+    if isinstance(check.expected, bool) and check.expected:
         return "" if check.holds else "does not hold here"
     value, expected = inline(check.measured), inline(check.expected)
     within = f" within {number(check.tolerance)}" if check.tolerance else ""

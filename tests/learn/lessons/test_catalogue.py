@@ -23,7 +23,7 @@ from thalweg.learn.lessons.catalogue import INDEX, chapters, lesson, lesson_name
 from thalweg.learn.lessons.lesson import Lesson
 from thalweg.learn.lessons.mnist import Mnist
 from thalweg.pages.blocks import ArrayBlock, Chart, Check, Suggestion, Table
-from thalweg.pages.markup import LIBRARY
+from thalweg.pages.html import LIBRARY
 from thalweg.pages.page import FORMS, Page
 from thalweg.spec.toml import read_spec
 
