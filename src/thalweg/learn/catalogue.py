@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from html import escape
 from typing import NamedTuple
 
 from ..core.errors import InputError
 from ..core.progress import ProgressMessage
-from ..pages import markup
-from ..pages.blocks import Check, Text
-from ..pages.html import Link
+from ..pages.blocks import Block, Check, Heading, LinkItem, LinkList, Text
+from ..pages.html import LIBRARY, Link, library_text
 from ..pages.page import Page
 from ..spec.toml import shell_value
 from .lesson import Lesson
@@ -90,7 +88,7 @@ def site(quick: bool = False, watch: Callable[[ProgressMessage], None] = lambda 
 
     A lesson that cannot be computed here, for example because its data are missing, gets a page that says why.
     """
-    yield SiteFile(markup.LIBRARY, markup.library_text())
+    yield SiteFile(LIBRARY, library_text())
     kinds = _ordered()
     outcomes: dict[str, Outcome] = {}
     for index, kind in enumerate(kinds):
@@ -98,7 +96,7 @@ def site(quick: bool = False, watch: Callable[[ProgressMessage], None] = lambda 
         outcome = outcomes[kind.kind]
         left_out = f"{kind.kind}: {outcome}" if isinstance(outcome, InputError) else ""
         yield SiteFile(_address(kind), page.html(_links(kinds, index)), left_out)
-    yield SiteFile(INDEX, _index(outcomes))
+    yield SiteFile(INDEX, _index(outcomes).html())
 
 
 def _overall(
@@ -148,26 +146,22 @@ def _links(kinds: list[type[Lesson]], index: int) -> list[Link]:
     return links
 
 
-def _index(outcomes: Mapping[str, Outcome]) -> str:
+def _index(outcomes: Mapping[str, Outcome]) -> Page:
     """The list of all lessons with title, subject and the number of checks that hold."""
-    sections = ""
+    blocks: list[Block] = []
     for chapter, kinds in chapters().items():
-        items = "".join(_item(kind, outcomes[kind.kind]) for kind in kinds)
-        sections += markup.section(escape(chapter), f'<ul class="lessons">\n{items}</ul>\n')
+        blocks += [Heading(chapter), LinkList([_item(kind, outcomes[kind.kind]) for kind in kinds])]
     checks = [check for outcome in outcomes.values() if not isinstance(outcome, InputError) for check in outcome]
     summary = f"Worked examples of textbooks, each run on the real engine. {_holding(checks)}"
-    return markup.document("Lessons", markup.header("Lessons", summary), sections)
+    return Page("Lessons", tuple(blocks), summary)
 
 
-def _item(kind: type[Lesson], outcome: Outcome) -> str:
+def _item(kind: type[Lesson], outcome: Outcome) -> LinkItem:
     if isinstance(outcome, InputError):
-        status = f"– {_UNAVAILABLE} {outcome}."
+        remark = f"– {_UNAVAILABLE} {outcome}."
     else:
-        status = f"{'✓' if all(check.holds for check in outcome) else '✗'} {_holding(outcome)}"
-    return (
-        f'<li><a href="{_address(kind)}">{escape(kind.title)}</a><br>{escape(kind.subject)}<br>'
-        f"<small>{escape(status)}</small></li>\n"
-    )
+        remark = f"{'✓' if all(check.holds for check in outcome) else '✗'} {_holding(outcome)}"
+    return LinkItem(kind.title, _address(kind), kind.subject, remark)
 
 
 def _holding(checks: list[Check]) -> str:
