@@ -115,7 +115,7 @@ def test_the_next_mirror_is_asked(mirror, monkeypatch):
 
 def test_a_cache_that_can_not_be_written(mirror, tmp_path):
     (tmp_path / "cache").write_text("a file in the way")
-    with pytest.raises(InputError, match="can not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         Mnist().load(0)
 
 

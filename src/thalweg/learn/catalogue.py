@@ -105,7 +105,7 @@ def _overall(
     """A watch that places the progress of one lesson within the whole site."""
 
     def within(message: ProgressMessage) -> None:
-        watch(ProgressMessage(f"{name}: {message.text}", start + (message.share or 0) / lessons))
+        watch(ProgressMessage(f"{name}: {message.text}", start + (message.fraction or 0) / lessons))
 
     return within
 
