@@ -110,9 +110,7 @@ def _overall(
     return within
 
 
-def _computed(
-    kind: type[Lesson], quick: bool, watch: Callable[[ProgressMessage], None]
-) -> tuple[Page, Outcome]:
+def _computed(kind: type[Lesson], quick: bool, watch: Callable[[ProgressMessage], None]) -> tuple[Page, Outcome]:
     watch(ProgressMessage("begins"))
     try:
         page = lesson(kind.kind, quick=quick).page(watch)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thalweg.core.noise import generator
-from thalweg.learn.lessons.initialisation import InitialisationLesson, InitialisationArm
+from thalweg.learn.lessons.initialisation import InitialisationArm, InitialisationLesson
 from thalweg.pages.blocks import Check, Table
 
 X = generator(0, "x").standard_normal((50, 64))
@@ -45,7 +45,9 @@ def test_wide_relu_layers_change_the_size_by_the_factor_of_the_theory(start, fac
 
 @pytest.mark.parametrize(("start", "variance"), [("Glorot", 2 / (300 + 300)), ("He", 2 / 300)])
 def test_weights_have_the_variance_that_the_page_states(start, variance):
-    weights = InitialisationLesson(width=300).network(InitialisationArm(2, "ReLU", start)).initialize(0, (64,)).params[2].W
+    weights = (
+        InitialisationLesson(width=300).network(InitialisationArm(2, "ReLU", start)).initialize(0, (64,)).params[2].W
+    )
     assert np.var(weights) == pytest.approx(variance, rel=0.03)
 
 

@@ -66,6 +66,8 @@ def test_the_paths_over_rosenbrock_are_those_of_pytorch():
 
 
 def test_parameters_change_the_page():
-    told = [block.text for block in OptimizersLesson(adaptive_rate=0.07, steps=50).page().blocks if hasattr(block, "text")]
+    told = [
+        block.text for block in OptimizersLesson(adaptive_rate=0.07, steps=50).page().blocks if hasattr(block, "text")
+    ]
     assert any("0.07" in text for text in told)
     assert not any("η = 0.1 everywhere" in text for text in told)

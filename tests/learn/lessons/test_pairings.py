@@ -127,7 +127,9 @@ def test_the_claims_hold_for_other_numbers_too(settings):
 
 
 def test_where_probabilities_are_cut_the_page_says_so():
-    claims = {block.says: block.holds for block in PairingsLesson(saturated=-40.0).page().blocks if isinstance(block, Check)}
+    claims = {
+        block.says: block.holds for block in PairingsLesson(saturated=-40.0).page().blocks if isinstance(block, Check)
+    }
     assert not claims["Cross-entropy: delta is y - t"]
     assert claims["Run as one, delta is still y - t there"]
 

@@ -63,7 +63,9 @@ def test_a_picture_during_the_training_is_that_of_a_shorter_training(lesson, run
 
 
 def test_two_units_do_not_close_the_curve_and_the_page_says_so():
-    claims = [block for block in RingsLesson(hidden=(2,), samples=600, epochs=40).page().blocks if isinstance(block, Check)]
+    claims = [
+        block for block in RingsLesson(hidden=(2,), samples=600, epochs=40).page().blocks if isinstance(block, Check)
+    ]
     assert not claims[-1].holds
 
 

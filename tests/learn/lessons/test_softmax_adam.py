@@ -62,19 +62,25 @@ def test_another_rate_and_class_follow_optax():
 
 def test_the_printed_numbers_are_rounding():
     text = next(
-        block.text for block in SoftmaxAdamLesson().page().blocks if isinstance(block, Text) and "printed texts" in block.text
+        block.text
+        for block in SoftmaxAdamLesson().page().blocks
+        if isinstance(block, Text) and "printed texts" in block.text
     )
     assert f"{0.01 * 0.341 / 0.34:.4g}, {-0.01 * 0.242 / 0.24:.4g}, {-0.01 * 0.0986 / 0.099:.4g}" in text
 
 
 def test_what_does_not_hold_for_other_numbers_is_said():
-    claims = {block.says: block.holds for block in SoftmaxAdamLesson(epsilon=0.01).page().blocks if isinstance(block, Check)}
+    claims = {
+        block.says: block.holds for block in SoftmaxAdamLesson(epsilon=0.01).page().blocks if isinstance(block, Check)
+    }
     assert not claims["Its size is the learning rate, but for 1.1 parts in ten million"]
     assert claims["Its size is η |g| / (|g| + ε)"]
 
 
 def test_logits_that_leave_no_gradient_make_a_page_too():
-    assert any(not block.holds for block in SoftmaxAdamLesson(z=(1000.0, 0.0)).page().blocks if isinstance(block, Check))
+    assert any(
+        not block.holds for block in SoftmaxAdamLesson(z=(1000.0, 0.0)).page().blocks if isinstance(block, Check)
+    )
 
 
 def test_a_class_that_there_is_not_is_refused():

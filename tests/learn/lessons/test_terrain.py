@@ -62,7 +62,9 @@ def test_four_losses_and_four_maps_are_drawn(blocks):
 def test_an_easy_terrain_makes_the_first_claim_false_and_the_page_says_so():
     """One hidden layer of sigmoids is no plateau."""
     claims = [
-        block for block in TerrainLesson(depth=1, epochs=6, seeds=1, sgd_rate=1.0).page().blocks if isinstance(block, Check)
+        block
+        for block in TerrainLesson(depth=1, epochs=6, seeds=1, sgd_rate=1.0).page().blocks
+        if isinstance(block, Check)
     ]
     assert claims[0].says.startswith("sigmoid + sgd guesses")
     assert not claims[0].holds

@@ -49,7 +49,9 @@ def test_without_the_product_no_weights_are_better_than_one_half():
     best = np.linalg.lstsq(SEEN[:, [0, 1, 3]], TARGETS, rcond=None)[0]
     assert SEEN[:, [0, 1, 3]] @ best == pytest.approx([0.5] * 4)
     rows = next(
-        block.rows for block in XorFeaturesLesson().page().blocks if isinstance(block, Table) and "Loss" in block.caption
+        block.rows
+        for block in XorFeaturesLesson().page().blocks
+        if isinstance(block, Table) and "Loss" in block.caption
     )
     assert rows[0][1:] == (0.25, 0.25)
     assert all(row[2] >= 0.125 for row in rows)

@@ -91,9 +91,7 @@ class StableSoftmax(Exercise, kind="stable-softmax"):
                 numeric_answer(values, result.loss, _LOSS_MISTAKES),
                 "E = -log p of the class with t = 1",
             ),
-            Task(
-                "What is dE/dz here?", numeric_answer(values, result.deltas[0][0], _DELTA_MISTAKES), "dE/dz = p - t"
-            ),
+            Task("What is dE/dz here?", numeric_answer(values, result.deltas[0][0], _DELTA_MISTAKES), "dE/dz = p - t"),
         )
         return Question(given, tasks)
 

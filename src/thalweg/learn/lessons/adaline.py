@@ -124,9 +124,7 @@ class AdalineLesson(Lesson, kind="adaline"):
         yield Heading("One step by hand")
         unit = self.unit
         first, second = islice(training_steps(unit.network(2), unit.loss, unit.optimizer, repeat(self.sample)), 2)
-        yield _step_table(
-            f"x = {inline(self.x)}, t = {self.target}, η = {number(self.learning_rate)}", first, second
-        )
+        yield _step_table(f"x = {inline(self.x)}, t = {self.target}, η = {number(self.learning_rate)}", first, second)
         after = first.after.params[0]
         yield Check("After the step w = (0.1, 0.1)", after.W[:, 0], [0.1, 0.1], 1e-12)
         yield Check("After the step b = 0.1", after.b.item(), 0.1, 1e-12)
@@ -205,9 +203,7 @@ class AdalineLesson(Lesson, kind="adaline"):
         x = self.rows.x
         safe = safe_rate(x)
         standardised = (x - x.mean(axis=0)) / x.std(axis=0)
-        yield Formula(
-            "R = mean of x xᵀ, each x with a 1 for the bias\nbatch: η < 2 / λ, λ the largest eigenvalue of R"
-        )
+        yield Formula("R = mean of x xᵀ, each x with a 1 for the bias\nbatch: η < 2 / λ, λ the largest eigenvalue of R")
         yield Text(
             f"Here λ = {number(2 / safe)}, and batch learning rates below {number(safe)} are safe. Online, no single "
             f"step overshoots if η < 2 / |x|² = {number(safe_online_rate(x))}, where x is the longest sample with its "

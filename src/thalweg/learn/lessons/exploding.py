@@ -83,7 +83,9 @@ class ExplodingLesson(Lesson, kind="exploding"):
             "The factor that multiplies delta in each layer can also be above 1. Then the gradient grows with the depth,"
             " one step of gradient descent moves the weights far away, and a few steps later the numbers are infinite."
         )
-        yield Formula("rms delta(l) / rms delta(l+1) ≈ √(n · σ² / 2)   (ReLU, n units, weights of standard deviation σ)")
+        yield Formula(
+            "rms delta(l) / rms delta(l+1) ≈ √(n · σ² / 2)   (ReLU, n units, weights of standard deviation σ)"
+        )
         yield from self._before_training()
         yield from self._during_training()
         yield Suggestion(
@@ -173,7 +175,9 @@ class ExplodingLesson(Lesson, kind="exploding"):
         )
         yield self._first_steps_table()
         yield self._clipped_chart(clipped)
-        yield Text(f"The engine's message about the training without clipping: {unclipped.diverged or unclipped.outcome}.")
+        yield Text(
+            f"The engine's message about the training without clipping: {unclipped.diverged or unclipped.outcome}."
+        )
         yield from self._checks(clipped, unclipped)
 
     def _first_steps_table(self) -> Table:

@@ -216,9 +216,7 @@ class InitialisationLesson(Lesson, kind="initialisation"):
             loss[self.deep, "ReLU"].mean < loss[self.depth, "ReLU"].mean,
         )
         smaller = [abs(loss[depth, "tanh"].mean) < abs(loss[depth, "ReLU"].mean) for depth in (self.depth, self.deep)]
-        yield Check(
-            "With tanh the difference is smaller than with ReLU, in both networks", smaller, [True, True]
-        )
+        yield Check("With tanh the difference is smaller than with ReLU, in both networks", smaller, [True, True])
         yield Check(
             f"tanh, {self.deep} hidden layers: the training loss is lower with He's weights here too",
             loss[self.deep, "tanh"].verdict,

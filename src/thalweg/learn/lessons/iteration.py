@@ -246,9 +246,7 @@ def _loss_after(step: IterationStep) -> float:
     """The loss of the same batch after the step."""
     batch = step.trace.batch
     context = ForwardContext(True, batch.weight)
-    result = forward_backward(
-        step.plan.network, step.plan.loss, step.after.params, step.after.layers, batch, context
-    )
+    result = forward_backward(step.plan.network, step.plan.loss, step.after.params, step.after.layers, batch, context)
     return float(result.loss)
 
 

@@ -146,9 +146,7 @@ class OptimizersLesson(Lesson, kind="optimizers"):
             "the size of its own gradient. The steps of RMSProp never become much shorter than its learning rate, so "
             "it keeps jumping around the minimum."
         )
-        yield Formula(
-            f"f = ½ (x² + λ y²), λ = {condition};   rate η = {number(rate)}, at most 2 / λ = {number(limit)}"
-        )
+        yield Formula(f"f = ½ (x² + λ y²), λ = {condition};   rate η = {number(rate)}, at most 2 / λ = {number(limit)}")
         yield from self._race(ground, paths)
         arrivals = {name: self.arrival(ground, path) for name, path in paths.items()}
         yield Check(

@@ -227,7 +227,10 @@ class PairingsLesson(Lesson, kind="pairings"):
         yield ArrayBlock("y - t", short, remark="the short form that the engine uses")
         yield ArrayBlock("differences", result.measured, "(L(z + h) - L(z - h)) / 2h")
         yield Check(
-            "J times dL/dy is the result of the engine's backward pass", result.by_output @ jacobian, result.delta, 1e-12
+            "J times dL/dy is the result of the engine's backward pass",
+            result.by_output @ jacobian,
+            result.delta,
+            1e-12,
         )
         yield Check("J dL/dy is y - t", result.delta, short, 1e-9)
         yield Check("Softmax: finite differences of the loss agree", result.measured, short, 1e-8)
@@ -253,9 +256,7 @@ class PairingsLesson(Lesson, kind="pairings"):
         small, _, _ = Softmax().forward((), (), z - self.large, ForwardContext(training=True))
         yield Check("The naive softmax is not a number", bool(np.isnan(naive).all()))
         yield Check("The engine's softmax is that of (0, 1, 2)", y, small, 1e-12)
-        yield Check(
-            "Its loss and its delta are finite", bool(np.isfinite(loss).all() and np.isfinite(delta).all())
-        )
+        yield Check("Its loss and its delta are finite", bool(np.isfinite(loss).all() and np.isfinite(delta).all()))
 
     def _batch(self) -> Iterator[Block]:
         yield Heading("A batch: shapes and means")

@@ -133,12 +133,8 @@ class SampleOrderLesson(Lesson, kind="sample-order"):
             "The training loss of a sorted epoch is measured on rows whose class was trained just before. It looks "
             "good while the network forgets the other classes; the validation rows show it."
         )
-        yield Check(
-            "Sorted rows end with a lower validation accuracy than shuffled ones", worse.verdict, "lower"
-        )
-        yield Check(
-            "With sorted rows the validation loss is farther above the training loss", wider.verdict, "higher"
-        )
+        yield Check("Sorted rows end with a lower validation accuracy than shuffled ones", worse.verdict, "lower")
+        yield Check("With sorted rows the validation loss is farther above the training loss", wider.verdict, "higher")
         yield Check("Shuffling once is as good as shuffling for each epoch, within 2 %", once.mean, 0.0, 0.02)
 
     def _answers(self, runs: list[Run]) -> Iterator[Block]:

@@ -144,7 +144,9 @@ class TerrainLesson(Lesson, kind="terrain"):
                 bands={name: (pair.losses.min(axis=0), pair.losses.max(axis=0)) for name, pair in pairs.items()},
             ),
             "Loss by epoch, mean and range of the seeds. From the first epoch to the last it goes "
-            + "; ".join(f"from {number(first, 2)} to {number(last, 2)} ({name})" for name, (first, last) in ends.items())
+            + "; ".join(
+                f"from {number(first, 2)} to {number(last, 2)} ({name})" for name, (first, last) in ends.items()
+            )
             + ".",
         )
 

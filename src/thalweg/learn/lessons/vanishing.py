@@ -178,9 +178,7 @@ class VanishingLesson(Lesson, kind="vanishing"):
         )
         yield from self._checks_before_training(flows, depths[-1])
 
-    def _checks_before_training(
-        self, flows: Mapping[tuple[str, str], DeltaByDepth], depth: int
-    ) -> Iterator[Block]:
+    def _checks_before_training(self, flows: Mapping[tuple[str, str], DeltaByDepth], depth: int) -> Iterator[Block]:
         ratio = {name: flow.ratio for name, flow in flows.items()}
         sigmoid = ratio["sigmoid", "glorot_normal"]
         tanh = ratio["tanh", "glorot_normal"]
@@ -299,8 +297,7 @@ class VanishingLesson(Lesson, kind="vanishing"):
         )
         for name in list(runs)[1:]:
             yield Check(
-                f"With {name} the network learns: accuracy {percent(accuracy[name], 2)}, at least"
-                f" {percent(_LEARNED)}",
+                f"With {name} the network learns: accuracy {percent(accuracy[name], 2)}, at least {percent(_LEARNED)}",
                 accuracy[name] >= _LEARNED,
             )
 

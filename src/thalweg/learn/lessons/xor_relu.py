@@ -137,9 +137,7 @@ class XorReLULesson(Lesson, kind="xor-relu"):
         yield Suggestion(
             "other activations", 'thalweg lesson xor-relu --set \'activations=["elu", "swish", "softplus"]\''
         )
-        yield Suggestion(
-            "a learning rate ten times larger", "thalweg lesson xor-relu --quick --set learning_rate=0.5"
-        )
+        yield Suggestion("a learning rate ten times larger", "thalweg lesson xor-relu --quick --set learning_rate=0.5")
 
     def _given(self) -> Iterator[Block]:
         yield Heading("The textbook's weights")
@@ -173,9 +171,7 @@ class XorReLULesson(Lesson, kind="xor-relu"):
         axis = np.linspace(-0.5, 1.5, 121)
         grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
         values = self.solution(grid).outputs[-1].reshape(len(axis), len(axis))
-        return plane(
-            axis, axis, values, samples.x, samples.y, _CLASSES, "The answers of the network", levels=[0.5]
-        )
+        return plane(axis, axis, values, samples.x, samples.y, _CLASSES, "The answers of the network", levels=[0.5])
 
     def _hidden_plane(self, h: Array) -> go.Figure:
         axis = np.linspace(h.min() - 0.5, h.max() + 0.5, 121)
@@ -234,9 +230,7 @@ class XorReLULesson(Lesson, kind="xor-relu"):
                 rates[name].append(SuccessRate(right, self.seeds))
         return rates
 
-    def _relu_against_others(
-        self, rates: Mapping[str, list[SuccessRate]], fewest: int, most: int
-    ) -> Iterator[Block]:
+    def _relu_against_others(self, rates: Mapping[str, list[SuccessRate]], fewest: int, most: int) -> Iterator[Block]:
         few = self.widths[fewest]
         relu_name = layer_in_words(ReLU())
         relu = rates[relu_name]
