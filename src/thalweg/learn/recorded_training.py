@@ -10,14 +10,13 @@ import numpy as np
 from ..core.arrays import Array, rms
 from ..core.errors import InputError
 from ..data import Data, Dataset, Source, Split
-from ..engine.engine import make_engine
+from ..engine.eager import Eager
 from ..engine.step import Trace
 from ..models.network import Network
-from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec
+from ..spec.spec import CompleteSpec, Spec
 from ..training.evaluate import evaluate
-from ..training.replay import StepState, plan_for, replay, trace_step
-from ..training.session import course_of
+from ..training.replay import StepState, replay, trace_step
+from ..training.session import Session
 
 
 def delta_rms(network: Network, deltas: Sequence[Array]) -> Array:
@@ -37,7 +36,7 @@ class RecordedTraining:
         traces: All numbers of each recorded step.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     split: Split
     points: list[StepState]
     traces: list[Trace]
@@ -61,7 +60,7 @@ class RecordedTraining:
         state = self.points[-1].state
         rows = self.split.test or self.split.train
         with np.errstate(all="ignore"):
-            return evaluate(self.network, self.spec.loss, state, rows, make_engine("eager"))[measure]
+            return evaluate(self.network, self.spec.loss, state, rows, Eager())[measure]
 
 
 def classification_rows(source: Source, seed: int) -> Dataset:
@@ -87,13 +86,10 @@ def record_training(table: Mapping[str, object], count: int | None = 30) -> Reco
     >>> recorded.steps, recorded.deltas().shape
     ([0, 4, 8], (3, 2))
     """
-    described = Spec.of(table)
-    split = described.data.load(described.training.seed)
-    spec = completed(described, split.train)
-    total = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order).steps
+    session = Session.load(Spec.of(table))
+    total = session.batches.steps
     steps = np.linspace(0, total - 1, min(count or total, total)).astype(int).tolist()
-    plan = plan_for(spec, split)
-    points = list(replay(spec, split, steps))
+    points = replay(session, steps).states
     return RecordedTraining(
-        spec=spec, split=split, points=points, traces=[trace_step(plan, point)[1] for point in points]
+        spec=session.spec, split=session.split, points=points, traces=[trace_step(session.plan, point)[1] for point in points]
     )

@@ -13,7 +13,7 @@ from pydantic import Field
 from ...core.arrays import Tree, arrays_of
 from ...core.progress import ProgressMessage
 from ...data import Dataset, Source
-from ...engine.engine import make_engine
+from ...engine.eager import Eager
 from ...engine.step import Batch, forward_backward
 from ...models.network import Network
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
@@ -25,7 +25,7 @@ from ...parts.layers import Dense, ReLU
 from ...parts.losses import SoftmaxCrossEntropy
 from ...parts.part import Count, ForwardContext, Positive
 from ...runs.run import Run
-from ...runs.train import trained
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from ...training.batch_plan import as_batch
 from ..lesson import Lesson
@@ -101,7 +101,7 @@ class ExplodingLesson(Lesson, kind="exploding"):
         """|dL/dW(1)| of an untrained network of ReLU layers, for the first rows of the data."""
         network = self.network(deviation, depth)
         start = network.initialize(seed, (self._rows.features,))
-        batch = make_engine("eager").place(Batch(*(array[:_ROWS] for array in as_batch(self._rows))))
+        batch = Eager().place(Batch(*(array[:_ROWS] for array in as_batch(self._rows))))
         context = ForwardContext(True, batch.weight)
         result = forward_backward(network, SoftmaxCrossEntropy(), start.params, start.states, batch, context)
         return norm_of(result.grads[0].W)
@@ -166,7 +166,7 @@ class ExplodingLesson(Lesson, kind="exploding"):
         yield Heading("During training")
         yield ProgressMessage("training without and with clipping", 0.5)
         clipped = record_training(self.table(self.clip, self.epochs))
-        unclipped = trained(Spec.of(self.table(None, self.epochs)))
+        unclipped = run_to_end(Spec.of(self.table(None, self.epochs)))
         yield Text(
             f"{self.depth} hidden layers with weights of standard deviation {number(self.deviations[-1])}, gradient"
             f" descent with a learning rate of {number(self.learning_rate)}, the same start and the same batches: once"

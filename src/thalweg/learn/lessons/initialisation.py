@@ -19,7 +19,7 @@ from ...pages.figures import curves
 from ...pages.numbers import number
 from ...parts.part import Count, ForwardContext, Positive
 from ...runs.run import Run
-from ...runs.train import trained
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from ..digit_images import DigitImages, first_rows
 from ..lesson import Lesson
@@ -116,7 +116,7 @@ class InitialisationLesson(Lesson, kind="initialisation"):
         """A training for each seed."""
         training = {"epochs": self.epochs, "batch_size": self.batch_size}
         sections = {"data": data, "network": self.network(arm), "optimizer": f"sgd {self.learning_rate}"}
-        return [trained(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
+        return [run_to_end(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         data = Data(first_rows(self.data, self.samples), validation=0.0, test=0.2)

@@ -20,9 +20,9 @@ from ...pages.numbers import number, percent
 from ...parts.losses import as_targets
 from ...parts.optimizers import Adam
 from ...parts.part import Count, ForwardContext, Positive
-from ...spec.complete import completed
 from ...spec.spec import Spec
-from ...training.replay import plan_for, replay, trace_step
+from ...training.replay import replay, trace_step
+from ...training.session import Session
 from ..lesson import Lesson
 from ..recorded_training import classification_rows
 
@@ -82,16 +82,13 @@ class IterationLesson(Lesson, kind="iteration"):
 
     def compute_step(self) -> IterationStep:
         """The step that is shown."""
-        described = self._spec(classification_rows(self.data, self.seed).outputs)
-        split = described.data.load(self.seed)
-        spec = completed(described, split.train)
-        plan = plan_for(spec, split)
-        (point,) = replay(spec, split, [self.step - 1])
+        session = Session.load(self._spec(classification_rows(self.data, self.seed).outputs))
+        (point,) = replay(session, [self.step - 1]).states
         # The last batch of an epoch may be padded with rows of weight 0.
         real = point.batch.weight > 0
         point = point._replace(batch=Batch(*(array[real] for array in point.batch)))
-        after, trace = trace_step(plan, point)
-        return IterationStep(split=split, plan=plan, before=point.state, trace=trace, after=after)
+        after, trace = trace_step(session.plan, point)
+        return IterationStep(split=session.split, plan=session.plan, before=point.state, trace=trace, after=after)
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield ProgressMessage(f"step {self.step}", None)

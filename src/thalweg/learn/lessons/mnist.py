@@ -16,7 +16,7 @@ from ...pages.figures import confusion, learning_curves
 from ...pages.numbers import number
 from ...parts.part import Count, Positive
 from ...runs.run import Run
-from ...runs.train import trained
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from ..digit_images import DigitImages
 from ..lesson import Lesson
@@ -75,7 +75,7 @@ class MnistLesson(Lesson, kind="mnist"):
 
     def run(self) -> Run:
         """Train the network."""
-        return trained(self.spec)
+        return run_to_end(self.spec)
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield ProgressMessage(f"training for {self.epochs} epochs on {self.data}", None)

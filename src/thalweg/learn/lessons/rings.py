@@ -11,18 +11,15 @@ import numpy as np
 from ...core.arrays import Array, arrays_of
 from ...core.progress import ProgressMessage
 from ...data import Dataset
-from ...engine.engine import make_engine
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import learning_curves, planes
 from ...pages.numbers import number
 from ...parts.part import Count, Fraction, NonNegative, Positive
 from ...runs.run import Run
-from ...runs.train import trained
-from ...spec.complete import completed
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
-from ...training.evaluate import predict_batches
 from ...training.replay import replay
-from ...training.session import course_of
+from ...training.session import Session
 from ..lesson import Lesson
 
 _GRID_POINTS = 81
@@ -92,21 +89,17 @@ class RingsLesson(Lesson, kind="rings"):
 
     def run(self) -> Run:
         """Train the network."""
-        return trained(self.spec)
+        return run_to_end(self.spec)
 
     def frames(self, run: Run, points: Array) -> dict[str, Array]:
         """The probability of the ring at points (n, 2), before the training, at several epochs, and at the end."""
-        split = self.spec.data.load(self.seed)
-        spec = completed(self.spec, split.train)
-        steps = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order).per_epoch
+        session = Session.load(self.spec)
+        steps = session.batches.per_epoch
         epochs = sorted({int(self.epochs * fraction) for fraction in _FRAMES} | {self.epochs})
-        earlier = replay(spec, split, [steps * epoch for epoch in epochs[:-1]])
+        earlier = replay(session, [steps * epoch for epoch in epochs[:-1]]).states
         states = [*(point.state for point in earlier), run.state]
-        engine = make_engine(spec.training.engine)
         return {
-            f"epoch {epoch}" if epoch else "before training": predict_batches(
-                run.network, run.loss, state, points, engine
-            )[:, 1]
+            f"epoch {epoch}" if epoch else "before training": session.predict(state, points)[:, 1]
             for epoch, state in zip(epochs, states, strict=True)
         }
 

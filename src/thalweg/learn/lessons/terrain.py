@@ -16,7 +16,7 @@ from ...pages.figures import curves, delta_by_layer
 from ...pages.numbers import count_noun, number, percent
 from ...parts.part import Count, Positive
 from ...runs.run import Run
-from ...runs.train import trained
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from ..lesson import Lesson
 from ..recorded_training import RecordedTraining, classification_rows, record_training
@@ -81,7 +81,7 @@ class TerrainLesson(Lesson, kind="terrain"):
 
     def run(self, activation: str, optimizer: str, seed: int) -> Run:
         """A training of one pair."""
-        return trained(Spec.of(self.table(activation, optimizer, seed)))
+        return run_to_end(Spec.of(self.table(activation, optimizer, seed)))
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(

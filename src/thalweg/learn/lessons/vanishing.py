@@ -13,7 +13,7 @@ from pydantic import Field
 from ...core.arrays import Array, Params, rms
 from ...core.progress import ProgressMessage
 from ...data import Dataset, Source
-from ...engine.engine import make_engine
+from ...engine.eager import Eager
 from ...engine.step import Batch, ForwardBackward, forward_backward
 from ...models.network import Network
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
@@ -134,7 +134,7 @@ class VanishingLesson(Lesson, kind="vanishing"):
         hidden = [layer for _ in range(depth) for layer in (Dense(self.width), activation)]
         network = Network((*hidden, Dense(self._rows.outputs)), init)
         start = network.initialize(seed, (self._rows.features,))
-        batch = make_engine("eager").place(Batch(*(array[:_ROWS] for array in as_batch(self._rows))))
+        batch = Eager().place(Batch(*(array[:_ROWS] for array in as_batch(self._rows))))
         result = forward_backward(
             network, SoftmaxCrossEntropy(), start.params, start.states, batch, ForwardContext(True, batch.weight)
         )

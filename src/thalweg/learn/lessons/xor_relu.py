@@ -27,7 +27,6 @@ from ...parts.losses import SquaredError
 from ...parts.metrics import ClassificationMetric
 from ...parts.optimizers import Adam
 from ...parts.part import Count, ForwardContext, Layer, Number, Positive
-from ...training.session import start_state
 from ..lesson import Lesson
 from ..step_by_step import load_rows
 
@@ -114,7 +113,7 @@ class XorReLULesson(Lesson, kind="xor-relu"):
         rows = np.tile(np.arange(4, dtype=np.int32), (self.steps, 1))
         outputs = np.empty((rounds, self.seeds, 4))
         for seed in range(self.seeds):
-            state = engine.place(start_state(network, plan.optimizer, seed, 2))
+            state = engine.place(plan.start(seed, 2))
             for index in range(rounds):
                 state, _ = engine.run(plan, state, data, rows, 0, self.steps)
                 params = engine.fetch(state.params)
