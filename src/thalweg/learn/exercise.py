@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import string
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -147,7 +147,7 @@ class NetworkPass(NamedTuple):
     grads: Grads
 
 
-def network_pass(network: Network, loss: Loss, params: Params, x: Array, t: Array) -> NetworkPass:
+def network_pass(network: Network, loss: Loss, params: Sequence[Params], x: Array, t: Array) -> NetworkPass:
     """The engine's forward and backward pass for rows x (n, features) and targets t (n, outputs)."""
     states = ((),) * len(network.layers)
     outputs, _, caches = network.forward(params, states, x, ForwardContext(training=True))

@@ -91,5 +91,8 @@ def record_training(table: Mapping[str, object], count: int | None = 30) -> Reco
     steps = np.linspace(0, total - 1, min(count or total, total)).astype(int).tolist()
     points = replay(session, steps).states
     return RecordedTraining(
-        spec=session.spec, split=session.split, points=points, traces=[trace_step(session.plan, point)[1] for point in points]
+        spec=session.spec,
+        split=session.split,
+        points=points,
+        traces=[trace_step(session.plan, point)[1] for point in points],
     )

@@ -7,6 +7,7 @@ import pytest
 from torch_twin import Twin
 
 from thalweg.engine.step import fused
+from thalweg.learn.catalogue import lesson as lesson_of
 from thalweg.learn.lessons.dead_relu import DeadReLULesson
 from thalweg.pages.blocks import Check, Table
 from thalweg.parts.layers import LeakyReLU, ReLU
@@ -65,7 +66,7 @@ def test_a_leaky_unit_gets_a_gradient_in_every_step():
 
 
 def test_every_claim_of_the_quick_form_holds():
-    blocks = DeadReLULesson().in_short().page().blocks
+    blocks = lesson_of("dead-relu", quick=True).page().blocks
     claims = [block for block in blocks if isinstance(block, Check)]
     assert len(claims) == 8
     assert all(claim.holds for claim in claims), [claim.says for claim in claims if not claim.holds]

@@ -7,6 +7,7 @@ import pytest
 from torch_twin import Twin
 
 from thalweg.engine.step import Batch, fused
+from thalweg.learn.catalogue import lesson as lesson_of
 from thalweg.learn.lessons.exploding import ExplodingLesson
 from thalweg.learn.recorded_training import classification_rows, record_training
 from thalweg.pages.blocks import Check, Table, Text
@@ -19,7 +20,7 @@ def claims_of(blocks):
 
 @pytest.fixture(scope="module")
 def blocks():
-    return ExplodingLesson().in_short().page().blocks
+    return lesson_of("exploding", quick=True).page().blocks
 
 
 def test_the_norm_of_the_first_gradient_is_pytorchs():

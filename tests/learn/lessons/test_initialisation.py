@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from thalweg.core.noise import generator
+from thalweg.learn.catalogue import lesson as lesson_of
 from thalweg.learn.lessons.initialisation import InitialisationArm, InitialisationLesson
 from thalweg.pages.blocks import Check, Table
 
@@ -13,7 +14,7 @@ X = generator(0, "x").standard_normal((50, 64))
 
 
 def test_every_claim_holds_in_the_quick_form():
-    claims = [block for block in InitialisationLesson().in_short().page().blocks if isinstance(block, Check)]
+    claims = [block for block in lesson_of("initialisation", quick=True).page().blocks if isinstance(block, Check)]
     assert len(claims) == 8
     assert all(claim.holds for claim in claims)
 

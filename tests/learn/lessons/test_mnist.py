@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from thalweg.learn.catalogue import lesson as lesson_of
 from thalweg.learn.lessons.mnist import MnistLesson
 from thalweg.pages.blocks import Check, Text
 
 
 @pytest.fixture(scope="module")
 def run():
-    return MnistLesson().in_short().run()
+    return lesson_of("mnist", quick=True).run()
 
 
 def test_every_claim_holds_in_the_quick_form():
-    claims = [block for block in MnistLesson().in_short().page().blocks if isinstance(block, Check)]
+    claims = [block for block in lesson_of("mnist", quick=True).page().blocks if isinstance(block, Check)]
     assert len(claims) == 3
     assert all(claim.holds for claim in claims)
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from thalweg.insight.test_functions import Quadratic, Rosenbrock
+from thalweg.learn.catalogue import lesson as lesson_of
 from thalweg.learn.lessons.optimizers import OptimizersLesson
 from thalweg.pages.blocks import Chart, Check, Table
 
 
 @pytest.fixture(scope="module")
 def blocks():
-    return OptimizersLesson().in_short().page().blocks
+    return lesson_of("optimizers", quick=True).page().blocks
 
 
 def test_every_claim_holds_in_both_forms(blocks):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from thalweg.learn.catalogue import lesson as lesson_of
 from thalweg.learn.lessons.rates import RatesLesson
 from thalweg.pages.blocks import Check, Formula
 
 
 @pytest.fixture(scope="module")
 def lesson():
-    return RatesLesson().in_short()
+    return lesson_of("rates", quick=True)
 
 
 def test_every_claim_holds_in_both_forms(lesson):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from thalweg.data import EpochIndex
+from thalweg.learn.catalogue import lesson as lesson_of
 from thalweg.learn.digit_images import first_rows
 from thalweg.learn.lessons.sample_order import SampleOrderLesson
 from thalweg.pages.blocks import Check, Table
@@ -13,7 +14,7 @@ from thalweg.pages.blocks import Check, Table
 
 @pytest.fixture(scope="module")
 def lesson():
-    return SampleOrderLesson().in_short()
+    return lesson_of("sample-order", quick=True)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 from torch_twin import Twin
 
 from thalweg.engine.step import fused
+from thalweg.learn.catalogue import lesson as lesson_of
 from thalweg.learn.lessons.terrain import TerrainLesson
 from thalweg.learn.recorded_training import record_training
 from thalweg.pages.blocks import Chart, Check, Table
@@ -41,7 +42,7 @@ def test_the_pairs_meet_the_same_rows_from_the_same_weights():
 
 @pytest.fixture(scope="module")
 def blocks():
-    return TerrainLesson().in_short().page().blocks
+    return lesson_of("terrain", quick=True).page().blocks
 
 
 def test_every_claim_of_the_quick_form_holds(blocks):

@@ -11,6 +11,7 @@ from ...models.network import Network
 from ...pages.blocks import ArrayBlock, Block, Formula, Text
 from ...parts.layers import Affine, Dense, Identity
 from ...parts.losses import SquaredError
+from ..affine import affine_at
 from ..answers import AnswerPoint, Mistake, formula_answer, numeric_answer
 from ..exercise import Exercise, Question, Task, network_pass, random_tenths
 
@@ -112,11 +113,12 @@ def _quantities(params: Affine, X: Array, T: Array) -> tuple[_Values, dict[str, 
     result = network_pass(Network((Dense(outputs), Identity())), SquaredError(), (params, ()), X, T)
     Z, Y = result.outputs
     sizes = {"n": float(samples), "d": float(inputs), "K": float(outputs)}
+    grads = affine_at(result.grads)
     answers = {
         "Z": Z,
         "E": result.loss,
         "delta": result.deltas[0],
-        "dW": result.grads[0].W,
-        "db": result.grads[0].b,
+        "dW": grads.W,
+        "db": grads.b,
     }
     return {"X": X, "Y": Y, "T": T, "W": params.W, "b": params.b, **sizes}, answers

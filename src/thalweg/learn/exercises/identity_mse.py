@@ -11,6 +11,7 @@ from ...models.network import Network
 from ...pages.blocks import ArrayBlock, Block, Formula, Text
 from ...parts.layers import Affine, Dense, Identity
 from ...parts.losses import MeanSquaredError, SquaredError
+from ..affine import affine_at
 from ..answers import AnswerPoint, Mistake, formula_answer, numeric_answer
 from ..exercise import Exercise, Question, Task, network_pass, random_tenths
 
@@ -58,7 +59,7 @@ class IdentityMSE(Exercise, kind="identity-mse"):
         result = network_pass(_NETWORK, SquaredError(), (Affine(w, b), ()), x, t)
         y = result.outputs[-1][0, 0]
         delta = result.deltas[0][0, 0]
-        slope = result.grads[0].W[:, 0]
+        slope = affine_at(result.grads).W[:, 0]
         values = {"x": x[0], "w": w[:, 0], "b": float(b[0]), "t": float(t[0, 0]), "y": float(y)}
         given: tuple[Block, ...] = (
             Text("A unit with the identity as its activation, and half the squared error of one sample."),

@@ -12,6 +12,7 @@ from ...models.network import Network
 from ...pages.blocks import ArrayBlock, Block, Formula, Text
 from ...parts.layers import Affine, Dense, ReLU, Softmax
 from ...parts.losses import CrossEntropy
+from ..affine import affine_at
 from ..answers import AnswerPoint, Mistake, formula_answer, numeric_answer
 from ..exercise import Exercise, NetworkPass, Question, Task, network_pass, random_tenths
 
@@ -136,7 +137,8 @@ def _quantities(params: _Params, x: Array, t: Array) -> tuple[_Values, NetworkPa
 
 def _answers(result: NetworkPass) -> dict[str, Array]:
     """The engine's answer for each quantity."""
-    first, _, second, _ = result.grads
+    first = affine_at(result.grads, 0)
+    second = affine_at(result.grads, 2)
     return {
         "delta1": result.deltas[0],
         "delta2": result.deltas[2],

@@ -9,6 +9,9 @@ from ..discovery import kinds_in
 from ..lesson import Chapter, Lesson
 
 LESSONS: tuple[type[Lesson], ...] = tuple(
-    sorted(kinds_in(__name__, Lesson), key=lambda kind: (get_args(Chapter).index(kind.chapter), kind.place))
+    sorted(
+        (kind for kind in kinds_in(__name__) if issubclass(kind, Lesson)),
+        key=lambda kind: (get_args(Chapter).index(kind.chapter), kind.place),
+    )
 )
 """All lessons, in the order of teaching."""

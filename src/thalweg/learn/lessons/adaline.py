@@ -21,6 +21,7 @@ from ...pages.figures import curves
 from ...pages.numbers import inline, number
 from ...parts.layers import Affine
 from ...parts.part import Count, ForwardContext, Number, Positive
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..step_by_step import TrainingStep, load_rows, single_row_batches, training_steps, unweighted_batch
 
@@ -85,7 +86,10 @@ class AdalineLesson(Lesson, kind="adaline"):
         steps_per_epoch = 4 if online else 1
         batches = self._shuffled_rows() if online else repeat(self.rows)
         steps = training_steps(unit.network(2), unit.loss, unit.optimizer, batches)
-        return [step.before.params[0] for step in islice(steps, 0, steps_per_epoch * self.epochs + 1, steps_per_epoch)]
+        return [
+            affine_at(step.before.params)
+            for step in islice(steps, 0, steps_per_epoch * self.epochs + 1, steps_per_epoch)
+        ]
 
     def _shuffled_rows(self) -> Iterator[Batch]:
         rows = single_row_batches(self.rows)
@@ -125,7 +129,7 @@ class AdalineLesson(Lesson, kind="adaline"):
         unit = self.unit
         first, second = islice(training_steps(unit.network(2), unit.loss, unit.optimizer, repeat(self.sample)), 2)
         yield _step_table(f"x = {inline(self.x)}, t = {self.target}, η = {number(self.learning_rate)}", first, second)
-        after = first.after.params[0]
+        after = affine_at(first.after.params)
         yield Check("After the step w = (0.1, 0.1)", after.W[:, 0], [0.1, 0.1], 1e-12)
         yield Check("After the step b = 0.1", after.b.item(), 0.1, 1e-12)
 
@@ -176,7 +180,7 @@ class AdalineLesson(Lesson, kind="adaline"):
             next(training_steps(unit.network(2), unit.loss, unit.optimizer, [row]))
             for row in single_row_batches(self.rows)
         ]
-        return np.mean([step.trace.updates[0].W for step in firsts], axis=0)
+        return np.mean([affine_at(step.trace.updates).W for step in firsts], axis=0)
 
     def _least_squares(self, weights: Affine, batch: Array, online: Array) -> Iterator[Block]:
         """How far the final losses are from the least squares."""
@@ -233,9 +237,9 @@ class AdalineLesson(Lesson, kind="adaline"):
 
 def _step_table(caption: str, first: TrainingStep, second: TrainingStep) -> Table:
     """All quantities of the first step, and the net input of the second."""
-    before = first.before.params[0]
-    after = first.after.params[0]
-    updates = first.trace.updates[0]
+    before = affine_at(first.before.params)
+    after = affine_at(first.after.params)
+    updates = affine_at(first.trace.updates)
     rows = [
         ("weights before", "w", before.W),
         ("bias before", "b", before.b),

@@ -17,6 +17,7 @@ from ...pages.figures import curves
 from ...pages.numbers import number, percent
 from ...parts.layers import LeakyReLU, ReLU
 from ...parts.part import Count, ForwardContext, Layer, Number, Positive
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..recorded_training import RecordedTraining, classification_rows, record_training
 
@@ -161,8 +162,8 @@ class DeadReLULesson(Lesson, kind="dead-relu"):
     def _killed_units(self, run: RecordedTraining, largest: Array) -> Iterator[Block]:
         """The units that die during a training."""
         dead = np.maximum.accumulate(largest <= 0, axis=0)
-        grads = np.array([np.vstack(trace.grads[0]) for trace in run.traces])
-        bits = np.array([np.vstack(point.state.params[0]) for point in run.points]).view(np.int64)
+        grads = np.array([np.vstack(affine_at(trace.grads)) for trace in run.traces])
+        bits = np.array([np.vstack(affine_at(point.state.params)) for point in run.points]).view(np.int64)
         changed = (bits[1:] != bits[:-1]).any(axis=1)
         died = int(dead[-1].sum())
         if died:
@@ -195,8 +196,8 @@ class DeadReLULesson(Lesson, kind="dead-relu"):
                 [
                     step + 1,
                     float(largest[step, unit]),
-                    float(np.linalg.norm(run.traces[step].grads[0].W[:, unit])),
-                    float(np.linalg.norm(run.traces[step].updates[0].W[:, unit])),
+                    float(np.linalg.norm(affine_at(run.traces[step].grads).W[:, unit])),
+                    float(np.linalg.norm(affine_at(run.traces[step].updates).W[:, unit])),
                 ]
                 for step in around
             ],
@@ -215,7 +216,7 @@ class DeadReLULesson(Lesson, kind="dead-relu"):
         )
         revived = int((inactive[0] & ~inactive[-1]).sum())
         yield Check(
-            f"Leaky ReLU starts with as many inactive units ({int(inactive[0].sum())}), and {revived} of them come back",
+            f"Leaky ReLU starts with as many inactive units ({int(inactive[0].sum())}), and {revived} of these return",
             bool((inactive[0] == dead[0]).all()) and revived > 0,
         )
         learned = accuracy[_LEAKY]

@@ -28,6 +28,7 @@ from ...runs.run import Run
 from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from ...training.batch_plan import as_batch
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..recorded_training import RecordedTraining, classification_rows, record_training
 
@@ -80,8 +81,8 @@ class ExplodingLesson(Lesson, kind="exploding"):
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(
-            "The factor that multiplies delta in each layer can also be above 1. Then the gradient grows with the depth,"
-            " one step of gradient descent moves the weights far away, and a few steps later the numbers are infinite."
+            "The factor that multiplies delta in each layer can also be above 1. Then the gradient grows with depth, "
+            "one step of gradient descent moves the weights far, and a few steps later the numbers are infinite."
         )
         yield Formula(
             "rms delta(l) / rms delta(l+1) ≈ √(n · σ² / 2)   (ReLU, n units, weights of standard deviation σ)"
@@ -104,7 +105,7 @@ class ExplodingLesson(Lesson, kind="exploding"):
         batch = Eager().place(Batch(*(array[:_ROWS] for array in as_batch(self._rows))))
         context = ForwardContext(True, batch.weight)
         result = forward_backward(network, SoftmaxCrossEntropy(), start.params, start.states, batch, context)
-        return norm_of(result.grads[0].W)
+        return norm_of(affine_at(result.grads).W)
 
     @cached_property
     def _rows(self) -> Dataset:

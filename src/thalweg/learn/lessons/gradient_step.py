@@ -22,6 +22,7 @@ from ...parts.layers import Affine, Dense
 from ...parts.losses import SquaredError
 from ...parts.optimizers import SGD
 from ...parts.part import Count, ForwardContext, Number, Positive
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..step_by_step import TrainingStep, training_steps, unweighted_batch
 
@@ -112,7 +113,7 @@ class GradientStepLesson(Lesson, kind="gradient-step"):
     def _first_step(self, step: TrainingStep) -> Iterator[Block]:
         yield Heading("One step")
         before, grads, after, updates = (
-            tree[0] for tree in (step.before.params, step.trace.grads, step.after.params, step.trace.updates)
+            affine_at(tree) for tree in (step.before.params, step.trace.grads, step.after.params, step.trace.updates)
         )
         z = step.trace.outputs[-1].item()
         loss = float(step.trace.loss)
@@ -149,7 +150,8 @@ class GradientStepLesson(Lesson, kind="gradient-step"):
             f"by the same factor, here {number(factor)}, and the loss by its square."
         )
         yield Formula("e = z - t;   e ← (1 - η (x² + 1)) e")
-        path = np.array([[step.before.params[0].W.item(), step.before.params[0].b.item()] for step in steps])
+        weights = [affine_at(step.before.params) for step in steps]
+        path = np.array([[params.W.item(), params.b.item()] for params in weights])
         shown = [*range(min(5, len(steps))), *range(5, len(steps), max(1, self.count // 3))]
         yield Table(
             "The steps",

@@ -102,7 +102,7 @@ class InitialisationLesson(Lesson, kind="initialisation"):
         ]
 
     def activation_sizes(self, arm: InitialisationArm, x: Array) -> Array:
-        """The RMS of each hidden layer's activations before training, relative to that of x, over all seeds: (depth,)."""
+        """The RMS of each hidden layer's activations before training, relative to x, over all seeds: (depth,)."""
         network = self.network(arm)
         rows = x.astype(float)
         squares = []

@@ -23,6 +23,7 @@ from ...parts.part import Count, ForwardContext, Positive
 from ...spec.spec import Spec
 from ...training.replay import replay, trace_step
 from ...training.session import Session
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..recorded_training import classification_rows
 
@@ -192,9 +193,9 @@ class IterationLesson(Lesson, kind="iteration"):
             f"m̂ = m / (1 - β₁ᵗ),  v̂ = v / (1 - β₂ᵗ),  Δ = -η m̂ / (√v̂ + ε),  t = {self.step}"
         )
         yield _moments_table(step)
-        yield ArrayBlock("dL/db2", step.trace.grads[2].b, "Σ δ2")
-        yield ArrayBlock("Δb2", step.trace.updates[2].b, "-η m̂ / (√v̂ + ε)")
-        yield ArrayBlock("b2 after the step", step.after.params[2].b, "b2 + Δb2")
+        yield ArrayBlock("dL/db2", affine_at(step.trace.grads, 2).b, "Σ δ2")
+        yield ArrayBlock("Δb2", affine_at(step.trace.updates, 2).b, "-η m̂ / (√v̂ + ε)")
+        yield ArrayBlock("b2 after the step", affine_at(step.after.params, 2).b, "b2 + Δb2")
         before = float(step.trace.loss)
         after = _loss_after(step)
         yield Text(

@@ -140,11 +140,11 @@ class OptimizersLesson(Lesson, kind="optimizers"):
         yield Heading("A straight ravine")
         yield Text(
             f"The curvature across the ravine is {condition} times that along it. Each step of gradient descent "
-            f"multiplies the distance along y by 1 - η λ with λ = {condition}, and along x by 1 - η. So η must be below "
-            f"2 / λ = {number(limit)}, and progress along x is slow. Momentum adds up the steps along x, which all "
-            "point the same way, while those across change sign and cancel. RMSProp and Adam divide each direction by "
-            "the size of its own gradient. The steps of RMSProp never become much shorter than its learning rate, so "
-            "it keeps jumping around the minimum."
+            f"multiplies the distance along y by 1 - η λ with λ = {condition}, and along x by 1 - η. So η must be "
+            f"below 2 / λ = {number(limit)}, and progress along x is slow. Momentum adds up the steps along x, which "
+            "all point the same way, while those across change sign and cancel. RMSProp and Adam divide each direction "
+            "by the size of its own gradient. The steps of RMSProp never become much shorter than its learning rate, "
+            "so it keeps jumping around the minimum."
         )
         yield Formula(f"f = ½ (x² + λ y²), λ = {condition};   rate η = {number(rate)}, at most 2 / λ = {number(limit)}")
         yield from self._race(ground, paths)
@@ -186,9 +186,9 @@ class OptimizersLesson(Lesson, kind="optimizers"):
         yield Text(
             "At (0, 0) the surface falls to both sides along y, and rises along x. Exactly on the ridge y = 0 the "
             "gradient has no component along y, and none of the five ever leaves it: each update is made of gradients "
-            f"only. The paths of the figure start {number(self.aside)} from the ridge. There gradient descent multiplies "
-            f"y by at most 1 + 2 η = {number(1 + 2 * rate)} in a step; momentum adds up these steps, and RMSProp and "
-            "Adam divide by the size of the gradient, so that a small slope still makes a full step."
+            f"only. The paths of the figure start {number(self.aside)} from the ridge. There gradient descent "
+            f"multiplies y by at most 1 + 2 η = {number(1 + 2 * rate)} in a step; momentum adds up these steps, and "
+            "RMSProp and Adam divide by the size of the gradient, so that a small slope still makes a full step."
         )
         yield Formula(f"f = x² - y² + y⁴/4;   minima at (0, ±√2);   rate η = {number(rate)}")
         yield from self._race(ground, paths)
@@ -313,4 +313,4 @@ class OptimizersLesson(Lesson, kind="optimizers"):
 def _heights(landscape: Landscape, path: Array) -> Array:
     """The height above the minimum of each place of a path (n, 2)."""
     with np.errstate(all="ignore"):
-        return landscape.value(*path.T) - landscape.value(*landscape.minima[0])
+        return landscape.value(*path.T) - landscape.value(*np.array(landscape.minima[0]))

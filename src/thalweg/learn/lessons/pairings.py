@@ -28,6 +28,7 @@ from ...parts.losses import (
     as_targets,
 )
 from ...parts.part import Count, ForwardContext, Layer, Loss, Number
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..step_by_step import unweighted_batch
 
@@ -275,7 +276,8 @@ class PairingsLesson(Lesson, kind="pairings"):
         single = [gradients_of(slice(row, row + 1)) for row in range(self.samples)]
         z = whole.outputs[0]
         delta = whole.deltas[0]
-        grads = whole.grads[0]
+        grads = affine_at(whole.grads)
+        params = affine_at(start.params)
         yield Text(
             "The loss of a batch is the mean over its samples, so each row of delta contains the factor 1/n. The sum "
             "in xᵀ delta is then a mean: the gradient does not grow with the batch, and one learning rate suits all "
@@ -283,8 +285,8 @@ class PairingsLesson(Lesson, kind="pairings"):
         )
         arrays = [
             ("x", "one row for each sample", x),
-            ("W", "one row for each feature, one column for each class", start.params[0].W),
-            ("b", "", start.params[0].b),
+            ("W", "one row for each feature, one column for each class", params.W),
+            ("b", "", params.b),
             ("z", "x W + b", z),
             ("y", "softmax(z)", loss.probabilities(z)),
             ("t", "a 1 in each row", as_targets(z, labels)),
@@ -301,8 +303,8 @@ class PairingsLesson(Lesson, kind="pairings"):
         yield ArrayBlock("dL/dW", grads.W, "xᵀ delta")
         yield ArrayBlock("dL/db", grads.b, "Σ delta")
         losses = [float(sample.loss) for sample in single]
-        mean_W = np.mean([sample.grads[0].W for sample in single], axis=0)
-        mean_b = np.mean([sample.grads[0].b for sample in single], axis=0)
+        mean_W = np.mean([affine_at(sample.grads).W for sample in single], axis=0)
+        mean_b = np.mean([affine_at(sample.grads).b for sample in single], axis=0)
         yield Check("The loss is the mean of the samples' losses", float(whole.loss), float(np.mean(losses)), 1e-12)
         yield Check("dL/dW is the mean of the samples' gradients", grads.W, mean_W, 1e-12)
         yield Check("dL/db is the mean of the samples' gradients", grads.b, mean_b, 1e-12)

@@ -19,6 +19,7 @@ from ...pages.figures import curves, plane
 from ...pages.numbers import count_noun, inline, number
 from ...parts.layers import Affine, Dense
 from ...parts.part import Count, ForwardContext, Number, Positive
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..step_by_step import TrainingStep, load_rows, single_row_batches, training_steps
 
@@ -123,7 +124,7 @@ class PerceptronLesson(Lesson, kind="perceptron"):
             _COLUMNS,
             [_row(index, step) for index, step in enumerate(steps[:_SHOWN])],
         )
-        learned = steps[-1].after.params[0]
+        learned = affine_at(steps[-1].after.params)
         yield Text(
             f"{count_noun(sum(mistakes), 'mistake')} in {count_noun(len(mistakes), 'epoch')}, {mistakes[-1]} of them "
             "in the last. Weights that make no mistake no longer change. The final weights are "
@@ -165,16 +166,18 @@ class PerceptronLesson(Lesson, kind="perceptron"):
         yield Check("The middles of the two classes are the same point", middle[0], middle[1], 1e-12)
         yield Check(
             "No line separates XOR, according to the linear program that searches for one",
-            separable(samples.x, samples.y),
-            False,
+            separable(samples.x, samples.y) is False,
         )
         yield Check(f"None of {count_noun(len(mistakes), 'epoch')} is without a mistake", min(mistakes) > 0)
         yield from self._cycle(steps)
-        right = [int(((_net_inputs(step.after.params[0], samples.x) > 0) == (samples.y == 1)).sum()) for step in steps]
+        right = [
+            int(((_net_inputs(affine_at(step.after.params), samples.x) > 0) == (samples.y == 1)).sum())
+            for step in steps
+        ]
         yield Check("No weights on the way classify more than three of four points correctly", max(right) <= 3)
-        lines = {f"after step {index}": step.after.params[0] for index, step in list(enumerate(steps, 1))[-4:]}
+        lines = {f"after step {index}": affine_at(step.after.params) for index, step in list(enumerate(steps, 1))[-4:]}
         yield Chart(
-            _plane(samples, steps[-1].after.params[0], lines, "XOR: the lines of the last four steps"),
+            _plane(samples, affine_at(steps[-1].after.params), lines, "XOR: the lines of the last four steps"),
             "With every line at least one point is on the wrong side. A line that does not cross the picture is left "
             "out.",
         )
@@ -210,7 +213,7 @@ def _row(index: int, step: TrainingStep) -> tuple[float, ...]:
     (target,) = step.trace.batch.y.tolist()
     delta = int(step.trace.deltas[-1].item())
     z = step.trace.outputs[-1].item()
-    weights = step.after.params[0]
+    weights = affine_at(step.after.params)
     return index // 4 + 1, *x, z, target + delta, target, -delta, *weights.W[:, 0].tolist(), weights.b.item()
 
 
@@ -229,9 +232,9 @@ def _first_cycle(steps: list[TrainingStep], rate: float) -> tuple[int, int] | No
     """The first two epochs that start from the same weights."""
     epochs: dict[tuple[float, ...], int] = {}
     for epoch, step in enumerate(steps[::4]):
-        weights = step.before.params[0]
+        weights = affine_at(step.before.params)
         # From zero the weights are whole multiples of the rate.
-        multiples = tuple(np.round(np.append(weights.W, weights.b) / rate).tolist())
+        multiples = tuple(float(value) for value in np.round(np.append(weights.W, weights.b) / rate))
         if multiples in epochs:
             return epochs[multiples], epoch
         epochs[multiples] = epoch

@@ -22,6 +22,7 @@ from ...parts.layers import Dense
 from ...parts.losses import SoftmaxCrossEntropy
 from ...parts.optimizers import Adam
 from ...parts.part import Count, Number, Positive
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..step_by_step import TrainingStep, training_steps, unweighted_batch
 
@@ -217,7 +218,7 @@ class SoftmaxAdamLesson(Lesson, kind="softmax-adam"):
         grads = step.trace.grads
         corrected = self.optimizer.corrected(grads, step.after.moments, step.before.step)
         trees = (grads, corrected.m, corrected.v, corrected.m_hat, corrected.v_hat, step.trace.updates)
-        return AdamQuantities(*(tree[0].b for tree in trees))
+        return AdamQuantities(*(affine_at(tree).b for tree in trees))
 
 
 def _rounded(values: Array, digits: int) -> Array:

@@ -18,6 +18,7 @@ from ...parts.part import Count, Positive
 from ...runs.run import Run
 from ...runs.train import run_to_end
 from ...spec.spec import Spec
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..recorded_training import RecordedTraining, classification_rows, record_training
 
@@ -166,7 +167,7 @@ class TerrainLesson(Lesson, kind="terrain"):
         for name, pair in pairs.items():
             first = pair.recorded.traces[0]
             deltas = pair.recorded.deltas()[0]
-            rows.append([name, deltas[0], deltas[-1], rms(first.grads[0].W), rms(first.updates[0].W)])
+            rows.append([name, deltas[0], deltas[-1], rms(affine_at(first.grads).W), rms(affine_at(first.updates).W)])
         yield Table(
             "The first step: RMS of delta at the first and the last layer, of dL/dW(1), and of the update of W(1)",
             ["pair", "delta(1)", f"delta({self.depth + 1})", "dL/dW(1)", "ΔW(1)"],
@@ -199,8 +200,8 @@ class TerrainLesson(Lesson, kind="terrain"):
         first = {kind: pairs[f"{kind} + sgd"].recorded.deltas()[0] for kind in ("sigmoid", "relu")}
         arriving = {kind: float(deltas[0] / deltas[-1]) for kind, deltas in first.items()}
         yield Check(
-            f"Before training {number(arriving['sigmoid'], 2)} of delta arrives at the first layer through sigmoids, and"
-            f" {number(arriving['relu'], 2)} through ReLU: at least thirty times as much",
+            f"Before training {number(arriving['sigmoid'], 2)} of delta arrives at the first layer through sigmoids,"
+            f" and {number(arriving['relu'], 2)} through ReLU: at least thirty times as much",
             arriving["relu"] > 30 * arriving["sigmoid"],
         )
         yield Check(
@@ -215,5 +216,5 @@ class TerrainLesson(Lesson, kind="terrain"):
 def _relative_update(recorded: RecordedTraining) -> float:
     """The median of |ΔW(1)| / η in the first step, over the weights with a gradient."""
     first = recorded.traces[0]
-    updates = np.abs(first.updates[0].W[first.grads[0].W != 0])
+    updates = np.abs(affine_at(first.updates).W[affine_at(first.grads).W != 0])
     return float(np.median(updates)) / float(first.learning_rate) if updates.size else 0.0

@@ -24,6 +24,7 @@ from ...parts.layers import GELU, Activation, Dense, LeakyReLU, ReLU, Sigmoid, T
 from ...parts.losses import SoftmaxCrossEntropy
 from ...parts.part import Count, ForwardContext, Initializer, Positive
 from ...training.batch_plan import as_batch
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..recorded_training import RecordedTraining, classification_rows, delta_rms, record_training
 
@@ -359,7 +360,7 @@ def _factors(network: Network, params: Params, result: ForwardBackward) -> Array
     factors = []
     for index in range(1, len(network.layers) - 2, 2):
         activation = network.layers[index]
-        above = params[index + 1].W
+        above = affine_at(params, index + 1).W
         assert isinstance(activation, Activation)
         slope = activation.derivative(result.outputs[index - 1], result.outputs[index])
         factors.append(rms(slope) * rms(above) * above.shape[1] ** 0.5)

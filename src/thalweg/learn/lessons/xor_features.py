@@ -20,6 +20,7 @@ from ...pages.numbers import inline, number
 from ...parts.initializers import Given
 from ...parts.layers import Products
 from ...parts.part import Count, ForwardContext, Number, Positive
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..step_by_step import load_rows, single_row_batches, training_steps
 
@@ -81,9 +82,9 @@ class XorFeaturesLesson(Lesson, kind="xor-features"):
             "only its inputs have changed."
         )
         yield Formula("z = w₁ x₁ + w₂ x₂ + w₃ x₁x₂ + b;   the answer is yes where z > threshold")
-        yield Check("No line separates the classes by the two inputs", separable(samples.x, samples.y), False)
+        yield Check("No line separates the classes by the two inputs", separable(samples.x, samples.y) is False)
         yield Check(
-            "A plane separates the classes by inputs and product", separable(self.answers()[0], samples.y), True
+            "A plane separates the classes by inputs and product", separable(self.answers()[0], samples.y) is True
         )
         yield from self._given()
         yield from self._learned()
@@ -127,7 +128,7 @@ class XorFeaturesLesson(Lesson, kind="xor-features"):
         units = {"with the product": self.unit, "without": replace(self.unit, features=())}
         states = {name: self.learned(unit) for name, unit in units.items()}
         losses = {name: [_loss(unit, state) for state in states[name]] for name, unit in units.items()}
-        final = states["with the product"][-1].params[-1]
+        final = affine_at(states["with the product"][-1].params, -1)
         limit = safe_online_rate(self.answers()[0])
         yield Text(
             f"From zero, one sample after the other, with η = {number(self.learning_rate)}; below {number(limit)} no "

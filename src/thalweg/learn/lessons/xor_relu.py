@@ -27,6 +27,7 @@ from ...parts.losses import SquaredError
 from ...parts.metrics import ClassificationMetric
 from ...parts.optimizers import Adam
 from ...parts.part import Count, ForwardContext, Layer, Number, Positive
+from ..affine import affine_at
 from ..lesson import Lesson
 from ..step_by_step import load_rows
 
@@ -142,16 +143,18 @@ class XorReLULesson(Lesson, kind="xor-relu"):
         yield Heading("The textbook's weights")
         samples = load_rows("xor")
         params = self.network.initialize(0, (2,)).params
+        hidden = affine_at(params, 0)
+        output = affine_at(params, 2)
         z, h, y = self.solution().outputs
-        yield ArrayBlock("V", params[0].W, remark="one row for each input, one column for each hidden unit")
-        yield ArrayBlock("c", params[0].b)
-        yield ArrayBlock("w", params[2].W)
-        yield ArrayBlock("b", params[2].b)
+        yield ArrayBlock("V", hidden.W, remark="one row for each input, one column for each hidden unit")
+        yield ArrayBlock("c", hidden.b)
+        yield ArrayBlock("w", output.W)
+        yield ArrayBlock("b", output.b)
         rows = zip(samples.x.tolist(), z, h, y[:, 0].tolist(), samples.y.tolist(), strict=True)
         yield Table(
             "The four points",
             ("x₁", "x₂", "x V + c", "h", "y", "target"),
-            [(*x, inline(net), inline(hidden), output, target) for x, net, hidden, output, target in rows],
+            [(*x, inline(net), inline(moved), answer, target) for x, net, moved, answer, target in rows],
         )
         yield Check("The outputs are 0, 1, 1, 0", y[:, 0], [0.0, 1.0, 1.0, 0.0], 1e-12)
         yield Check("The hidden layer moves the two points of class 1 to the same place", h[1], h[2], 1e-12)
