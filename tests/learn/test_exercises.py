@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from page_blocks import blocks_of
 
 from thalweg.core.errors import InputError
 from thalweg.core.expressions import Expression
@@ -143,8 +144,8 @@ def typed(mistake, answer):
     return np.array2string(np.asarray(wrong), separator=", ", floatmode="unique")
 
 
-# Formulas of names that a learner is not given: they stand for numbers that may be typed.
-NOT_TO_BE_TYPED = {"(Y - T) / (n * K)", "X.T @ (Y - T) / (n * K)", "(delta2 @ W2.T) * (z1 > 0) * n"}
+# Formulas with names that a learner is not given; only their numbers can be typed.
+NOT_TYPED = {"(Y - T) / (n * K)", "X.T @ (Y - T) / (n * K)", "(delta2 @ W2.T) * (z1 > 0) * n"}
 
 
 @pytest.mark.parametrize(("kind", "seed"), ALL)
@@ -152,12 +153,12 @@ def test_a_known_mistake_gets_its_own_hint(kind, seed):
     for task in kind(seed=seed).tasks().values():
         hints = {mistake.hint for mistake in task.answer.mistakes}
         for mistake in task.answer.mistakes:
-            if task.answer.names and mistake.formula in NOT_TO_BE_TYPED:
+            if task.answer.names and mistake.formula in NOT_TYPED:
                 continue
-            verdict = task.answer.check(typed(mistake, task.answer))
-            assert not verdict.right
-            # At some numbers two mistakes come to the same.
-            assert verdict.says == mistake.hint or (not task.answer.names and verdict.says in hints)
+            check = task.answer.check(typed(mistake, task.answer))
+            assert not check.right
+            # At some numbers two mistakes give the same answer.
+            assert check.says == mistake.hint or (not task.answer.names and check.says in hints)
 
 
 FORMS_OF_RIGHT = [
@@ -209,17 +210,15 @@ def test_a_formula_is_right_in_any_algebraic_form(name, letter, texts):
         ("two-layer-gradients", "e", "delta1.T @ x", "transposed"),
     ],
 )
-def test_a_wrong_formula_is_told_what_is_wrong(name, letter, text, says):
-    verdict = Exercise.of(name).check({letter: text})[letter]
-    assert not verdict.right
-    assert says in verdict.says
+def test_a_wrong_formula_gets_its_hint(name, letter, text, says):
+    check = Exercise.of(name).check({letter: text})[letter]
+    assert not check.right
+    assert says in check.says
 
 
 def test_the_numbers_follow_the_seed():
-    sheets = [BatchMatrices(seed=seed).page() for seed in (1, 1, 2)]
-    first, again, other = (
-        [block.values for block in sheet.blocks if isinstance(block, ArrayBlock)] for sheet in sheets
-    )
+    pages = [BatchMatrices(seed=seed).page() for seed in (1, 1, 2)]
+    first, again, other = ([block.values for block in blocks_of(page, ArrayBlock)] for page in pages)
     assert all(np.array_equal(x, y) for x, y in zip(first, again, strict=True))
     assert not any(np.array_equal(x, y) for x, y in zip(first, other, strict=True))
 
@@ -255,7 +254,7 @@ def test_the_page_shows_the_solution_only_when_asked(kind):
         ({"d": "[1, 2"}, "answer d: at character 1, '[1, 2': cannot be read"),
     ],
 )
-def test_an_answer_that_can_not_be_read_is_told_with_its_letter(answers, message):
+def test_an_answer_that_cannot_be_parsed_is_an_error_with_its_letter(answers, message):
     with pytest.raises(InputError) as caught:
         Exercise.of("identity-mse").check(answers)
     assert str(caught.value).startswith(message)

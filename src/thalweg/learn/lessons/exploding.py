@@ -183,7 +183,8 @@ class ExplodingLesson(Lesson, kind="exploding"):
 
     def _first_steps_table(self) -> Table:
         without, with_clip = (record_training(self.table(clip, 1), None).traces for clip in (None, self.clip))
-        pairs = zip(without[:_FIRST_STEPS], with_clip[:_FIRST_STEPS], strict=True)
+        # Without clipping the training may diverge within these steps, and then it has no further traces.
+        pairs = zip(without[:_FIRST_STEPS], with_clip[:_FIRST_STEPS], strict=False)
         return Table(
             "The first steps: loss of the batch and norm of its whole gradient before clipping",
             ["step", "loss", "|g|", "loss, clipped", "|g|, clipped"],
