@@ -8,7 +8,7 @@ from page_blocks import check_about, failed, table_of, text_of
 
 import thalweg
 from thalweg.learn.lessons.adaline import AdalineLesson
-from thalweg.models.linear_unit import Adaline
+from thalweg.models.linear_units import Adaline
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)
 ONES = np.column_stack([X, np.ones(4)])

@@ -8,7 +8,7 @@ from page_blocks import check_about, failed, table_of, text_of
 
 import thalweg
 from thalweg.learn.lessons.perceptron import PerceptronLesson
-from thalweg.models.linear_unit import Perceptron
+from thalweg.models.linear_units import Perceptron
 
 CORNERS = [(0, 0), (0, 1), (1, 0), (1, 1)]
 GATES = {"and": [0, 0, 0, 1], "or": [0, 1, 1, 1], "xor": [0, 1, 1, 0]}

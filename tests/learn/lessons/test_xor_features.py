@@ -7,7 +7,7 @@ import pytest
 from page_blocks import check_about, failed, table_of
 
 from thalweg.learn.lessons.xor_features import XorFeaturesLesson
-from thalweg.models.linear_unit import Adaline
+from thalweg.models.linear_units import Adaline
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)
 FEATURES = np.column_stack([X, X[:, 0] * X[:, 1], np.ones(4)])
