@@ -46,7 +46,7 @@ class PerceptronLesson(Lesson, kind="perceptron"):
     """
 
     title = "The perceptron: AND, and why XOR defeats it"
-    subject = "A unit that learns from its mistakes only: it stops if a line separates the classes, and else never."
+    subject = "A unit that learns only from its mistakes; it stops only if a line separates the classes."
     chapter = "One unit"
     place = 1
 
