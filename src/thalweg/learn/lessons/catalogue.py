@@ -10,7 +10,7 @@ from ...core.progress import ProgressMessage
 from ...pages.blocks import Block, Check, Heading, LinkItem, LinkList, Text
 from ...pages.html import LIBRARY, Link, library_text
 from ...pages.page import Page
-from ...spec.toml import shell_value
+from ...spec.values import shell_value
 from .lesson import Lesson
 
 INDEX = "index.html"
@@ -89,7 +89,7 @@ def site(quick: bool = False, watch: Callable[[ProgressMessage], None] = lambda 
     for k, name in enumerate(names):
 
         def heard(now: ProgressMessage, k: int = k, name: str = name) -> None:
-            watch(ProgressMessage(f"{name}: {now.text}", (k + (now.share or 0)) / len(names)))
+            watch(ProgressMessage(f"{name}: {now.text}", (k + (now.fraction or 0)) / len(names)))
 
         heard(ProgressMessage("begins"))
         try:
