@@ -39,8 +39,8 @@ def exercise(
     thalweg exercise two-layer-gradients --seed 7 --solution
     """
     from ..core.errors import InputError
-    from ..learn.exercises import EXERCISES
     from ..learn.exercise import Exercise
+    from ..learn.exercises import EXERCISES
     from ..pages.page import form_of
 
     if name is None:
