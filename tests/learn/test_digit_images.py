@@ -17,12 +17,12 @@ from thalweg.learn.digit_images import first_rows
 def test_the_interval_is_that_of_the_paired_t_test(shift, count):
     base, changed = generator(1, "paired", count).standard_normal((2, count))
     changed = changed + shift
-    found = difference(changed, base)
+    interval = difference(changed, base)
     test = stats.ttest_rel(changed, base)
-    assert found.mean == pytest.approx(np.mean(changed - base))
-    assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert interval.mean == pytest.approx(np.mean(changed - base))
+    assert (interval.low, interval.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
     # The interval leaves 0 out where the test is significant at 5 %.
-    assert (found.verdict == "no clear difference") == (test.pvalue > 0.05)
+    assert (interval.verdict == "no clear difference") == (test.pvalue > 0.05)
 
 
 def test_verdicts_say_the_direction():
@@ -31,6 +31,7 @@ def test_verdicts_say_the_direction():
 
 
 def test_first_rows_are_those_of_the_set():
-    samples, rows = Source.of("digits").load(seed=0), first_rows("digits", 50).load(seed=3)
+    samples = Source.of("digits").load(seed=0)
+    rows = first_rows("digits", 50).load(seed=3)
     np.testing.assert_array_equal(rows.x.reshape(50, -1), samples.x[:50].reshape(50, -1))
     np.testing.assert_array_equal(rows.y, samples.y[:50])

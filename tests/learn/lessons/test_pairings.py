@@ -89,7 +89,8 @@ def test_with_logits_that_exp_can_take_the_naive_softmax_is_a_number():
 def test_the_gradients_of_the_batch_are_those_of_jax():
     lesson = PairingsLesson(samples=7, features=2, seed=3)
     rng = generator(3, "lesson")
-    x, labels = rng.standard_normal((7, 2)), rng.integers(3, size=7)
+    x = rng.standard_normal((7, 2))
+    labels = rng.integers(3, size=7)
     dense = Network.of({"layers": ["dense 3", "softmax"]}).initialize(3, (2,)).params[0]
 
     def loss(W, b):

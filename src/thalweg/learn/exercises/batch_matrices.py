@@ -66,7 +66,9 @@ class BatchMatrices(Exercise, kind="batch-matrices"):
     place = 4
 
     def make_question(self, rng: np.random.Generator) -> Question:
-        samples, inputs, outputs = 4, 2, 3
+        samples = 4
+        inputs = 2
+        outputs = 3
         params = Affine(random_tenths(rng, inputs, outputs), random_tenths(rng, outputs))
         values, right = _quantities(params, random_tenths(rng, samples, inputs), random_tenths(rng, samples, outputs))
         right["shape"] = np.array(right["dW"].shape, float)

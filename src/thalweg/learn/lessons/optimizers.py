@@ -143,7 +143,7 @@ class OptimizersLesson(Lesson, kind="optimizers"):
             f"multiplies the distance along y by 1 - η λ with λ = {condition}, and along x by 1 - η. So η must be "
             f"below 2 / λ = {number(limit)}, and progress along x is slow. Momentum adds up the steps along x, which "
             "all point the same way, while those across change sign and cancel. RMSProp and Adam divide each direction "
-            "by the size of its own gradient. The steps of RMSProp never become much shorter than its learning rate, "
+            "by the size of the gradient in it. The steps of RMSProp never become much shorter than its learning rate, "
             "so it keeps jumping around the minimum."
         )
         yield Formula(f"f = ½ (x² + λ y²), λ = {condition};   rate η = {number(rate)}, at most 2 / λ = {number(limit)}")
