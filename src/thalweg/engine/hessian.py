@@ -40,8 +40,8 @@ class _Motion(NamedTuple):
     turned: Array
 
 
-def product(plan: Plan, state: State, batch: Batch, along: Tree) -> Tree:
-    """H v: how the gradient of the training objective over a batch moves while the parameters move along `along` = v.
+def product(plan: Plan, state: State, batch: Batch, direction: Tree) -> Tree:
+    """H v: the derivative of the gradient of the training objective over a batch along `direction` = v.
 
         H v = Σ_i w_i R{dl_i/dparams} / Σ_i w_i + l2 v,  the last term for what l2 and alpha hold of; l1 adds nothing.
 
@@ -68,22 +68,22 @@ def product(plan: Plan, state: State, batch: Batch, along: Tree) -> Tree:
     network, loss, params = plan.network, plan.loss, state.params
     total = namespace(batch.weight).sum(batch.weight)
     products = []
-    for piece, outputs, targets, caches, tangents, turned in _motions(plan, state, batch, along):
+    for piece, outputs, targets, caches, tangents, turned in _motions(plan, state, batch, direction):
         _, delta = loss(outputs, targets, piece.weight, total)
         deltas, _ = network.backward(params, caches, delta)
         turn = loss.backward_jvp(outputs, targets, piece.weight, turned, total)
-        products.append(network.backward_jvp(params, caches, along, tangents, deltas, turn))
+        products.append(network.backward_jvp(params, caches, direction, tangents, deltas, turn))
     whole = map_arrays(lambda *arrays: sum(arrays[1:], arrays[0]), *products)
-    return plan.regularization.backward_jvp(whole, along, total)
+    return plan.regularization.backward_jvp(whole, direction, total)
 
 
-def product_at(plan: Plan, state: State, data: Batch, rows: Array, along: Tree) -> Tree:
+def product_at(plan: Plan, state: State, data: Batch, rows: Array, direction: Tree) -> Tree:
     """H v over the batch that rows[0] names."""
-    return product(plan, state, batch_at(data, rows, 0), along)
+    return product(plan, state, batch_at(data, rows, 0), direction)
 
 
-def slopes(plan: Plan, state: State, batch: Batch, along: Tree) -> Slopes:
-    """Each sample's loss, and its derivative while the parameters move along `along`:  dl_i = Σ_k (dl_i/dy_k) R{y_k}.
+def slopes(plan: Plan, state: State, batch: Batch, direction: Tree) -> Slopes:
+    """Each sample's loss, and its derivative along a direction of the parameters:  dl_i = Σ_k (dl_i/dy_k) R{y_k}.
 
     One way forward, and none back: no gradient is formed for any sample. Σ w_i dl_i / Σ w_i is the slope of the loss
     (without penalty) along that direction. Where batch statistics are taken, a sample's loss moves by them too.
@@ -91,17 +91,17 @@ def slopes(plan: Plan, state: State, batch: Batch, along: Tree) -> Slopes:
     Source: Pearlmutter 1994, section 3.1, its way forward.
     """
     found = []
-    for motion in _motions(plan, state, batch, along):
+    for motion in _motions(plan, state, batch, direction):
         values, by_outputs = plan.loss.terms(motion.outputs, motion.targets)
         found.append(Slopes(values, namespace(values).sum(by_outputs * motion.turned, axis=-1)))
     return map_arrays(lambda *arrays: namespace(arrays[0]).concat(arrays), *found)
 
 
-def _motions(plan: Plan, state: State, batch: Batch, along: Tree) -> Iterator[_Motion]:
+def _motions(plan: Plan, state: State, batch: Batch, direction: Tree) -> Iterator[_Motion]:
     layers = state.layers
     for piece, mode in pieces(plan, state, batch):
         outputs, layers, caches = plan.network.forward(state.params, layers, piece.x, mode)
-        tangents = plan.network.jvp(state.params, caches, along)
+        tangents = plan.network.jvp(state.params, caches, direction)
         # A network that learns nothing stays where it is.
         turned = namespace(piece.x).zeros_like(outputs[-1]) if tangents[-1] is None else tangents[-1]
         yield _Motion(piece, outputs[-1], as_targets(outputs[-1], piece.y), caches, tangents, turned)

@@ -67,8 +67,8 @@ class SquaredError(Loss, kind="squared_error"):
         error = outputs - targets
         return namespace(outputs).sum(error * error, axis=-1) / 2, error
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return along
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return direction
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class MeanSquaredError(Loss, kind="mean_squared_error", also=("mse",)):
         error = outputs - targets
         return namespace(outputs).mean(error * error, axis=-1), 2 * error / outputs.shape[-1]
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return 2 * along / outputs.shape[-1]
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return 2 * direction / outputs.shape[-1]
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ class HalfMeanSquaredError(Loss, kind="half_mean_squared_error"):
         error = outputs - targets
         return namespace(outputs).mean(error * error, axis=-1) / 2, error / outputs.shape[-1]
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return along / outputs.shape[-1]
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return direction / outputs.shape[-1]
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ class MeanAbsoluteError(Loss, kind="mean_absolute_error", also=("mae",)):
         error = outputs - targets
         return xp.mean(xp.abs(error), axis=-1), xp.sign(error) / outputs.shape[-1]
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return namespace(along).zeros_like(along)
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return namespace(direction).zeros_like(direction)
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,10 @@ class Huber(Loss, kind="huber"):
         # cut (e - cut/2) is e²/2 inside and delta (|e| - delta/2) outside.
         return xp.mean(cut * (error - cut / 2), axis=-1), cut / outputs.shape[-1]
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         xp = namespace(outputs)
         inside = xp.abs(outputs - targets) <= self.delta
-        return xp.where(inside, along, xp.zeros_like(along)) / outputs.shape[-1]
+        return xp.where(inside, direction, xp.zeros_like(direction)) / outputs.shape[-1]
 
 
 @dataclass(frozen=True)
@@ -188,11 +188,11 @@ class SoftmaxCrossEntropy(Loss, kind="softmax_cross_entropy"):
         log_p = log_softmax(outputs)
         return -xp.sum(targets * log_p, axis=-1), xp.exp(log_p) * xp.sum(targets, axis=-1, keepdims=True) - targets
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         xp = namespace(outputs)
         targets = smoothed(targets, self.label_smoothing, classes=outputs.shape[-1])
         p = softmax(outputs)
-        moved = p * (along - xp.sum(p * along, axis=-1, keepdims=True))
+        moved = p * (direction - xp.sum(p * direction, axis=-1, keepdims=True))
         return moved * xp.sum(targets, axis=-1, keepdims=True)
 
     def probabilities(self, outputs: Array) -> Array:
@@ -231,13 +231,13 @@ class CrossEntropy(Loss, kind="cross_entropy"):
         total, p, u = _relative(outputs, targets)
         return -xp.sum(targets * xp.log(xp.maximum(p, _GUARD)), axis=-1), _pull(p, u) / total
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         xp = namespace(outputs)
         targets = smoothed(targets, self.label_smoothing, classes=outputs.shape[-1])
         total, p, u = _relative(outputs, targets)
         # The sum that is no divisor, 0, is none either while it moves.
-        moved_total = xp.where(_sum(outputs) == 0, xp.zeros_like(total), _sum(along))
-        moved = (along - p * moved_total) / total
+        moved_total = xp.where(_sum(outputs) == 0, xp.zeros_like(total), _sum(direction))
+        moved = (direction - p * moved_total) / total
         return (u * moved / xp.maximum(p, _GUARD) - _pull(p, u) / total * moved_total) / total
 
 
@@ -288,9 +288,9 @@ class SigmoidBinaryCrossEntropy(Loss, kind="sigmoid_binary_cross_entropy"):
         targets = smoothed(targets, self.label_smoothing, classes=2)
         return xp.sum(softplus(outputs) - targets * outputs, axis=-1), sigmoid(outputs) - targets
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         p = sigmoid(outputs)
-        return p * (1 - p) * along
+        return p * (1 - p) * direction
 
     def probabilities(self, outputs: Array) -> Array:
         return sigmoid(outputs)
@@ -327,11 +327,11 @@ class BinaryCrossEntropy(Loss, kind="binary_cross_entropy"):
         slope = xp.where(p == outputs, (p - targets) / (p * (1 - p)), xp.zeros_like(p))
         return -xp.sum(targets * xp.log(p) + (1 - targets) * xp.log(1 - p), axis=-1), slope
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         xp = namespace(outputs)
         targets = smoothed(targets, self.label_smoothing, classes=2)
         p = _cut(outputs)
-        return xp.where(p == outputs, (targets / p**2 + (1 - targets) / (1 - p) ** 2) * along, xp.zeros_like(p))
+        return xp.where(p == outputs, (targets / p**2 + (1 - targets) / (1 - p) ** 2) * direction, xp.zeros_like(p))
 
 
 def _cut(p: Array) -> Array:
@@ -364,10 +364,10 @@ class Poisson(Loss, kind="poisson"):
         slope = 1 - xp.where(outputs > _LEAST_MEAN, targets / mean, xp.zeros_like(mean))
         return xp.sum(targets * log_ratio - targets + outputs, axis=-1), slope
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         xp = namespace(outputs)
         mean = xp.maximum(outputs, _LEAST_MEAN)
-        return xp.where(outputs > _LEAST_MEAN, targets / mean / mean * along, xp.zeros_like(mean))
+        return xp.where(outputs > _LEAST_MEAN, targets / mean / mean * direction, xp.zeros_like(mean))
 
 
 @dataclass(frozen=True)
@@ -396,8 +396,8 @@ class Hinge(Loss, kind="hinge"):
         margin = 1 - s * outputs
         return xp.sum(xp.maximum(margin, 0), axis=-1), xp.where(margin > 0, -s, xp.zeros_like(s))
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return namespace(along).zeros_like(along)
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return namespace(direction).zeros_like(direction)
 
 
 @dataclass(frozen=True)
@@ -432,8 +432,8 @@ class PerceptronLoss(Loss, kind="perceptron"):
         error = _distance(self.labels) * (xp.astype(won, outputs.dtype) - targets)
         return xp.sum(error * outputs, axis=-1), error
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return namespace(along).zeros_like(along)
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return namespace(direction).zeros_like(direction)
 
 
 @dataclass(frozen=True)
@@ -469,8 +469,8 @@ class LeastMeanSquares(Loss, kind="lms"):
         error = outputs - (1 - _distance(self.labels) * (1 - targets))
         return namespace(outputs).sum(error * error, axis=-1) / 2, error
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return along
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return direction
 
 
 def _distance(labels: Labels) -> float:
