@@ -75,8 +75,8 @@ def doctor(
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
     """
     from ..core.files import commit
-    from ..pages.forms import FORMS, form_of
-    from ..spec.spec import data_in_words
+    from ..pages.page import form_of
+    from ..spec.spec import data_name
 
     form = form_of(page)
     _check_options(prove, seeds, minutes, jobs)
@@ -84,13 +84,13 @@ def doctor(
     source = run_or_spec("doctor", spec, data, changes, settings or [])
     run = _examined(source, out, prove, quiet)
     found = run.diagnose()
-    name = Path(spec).name if spec else data_in_words(run.spec)
+    name = Path(spec).name if spec else data_name(run.spec)
     command = _command(source, spec, data, changes, settings or [], found.remedies)
     sheet = found.page(f"Diagnosis of {name}", command)
     result = {"folder": run.folder and str(run.folder), **found.describe()}
     shown = not json and page is None
     if shown:
-        _show(sheet)
+        sheet.show()
     if prove and found.healthy:
         print("thalweg: it is healthy: there is nothing to prove", file=sys.stderr)
     elif prove:
@@ -101,11 +101,11 @@ def doctor(
         sheet = dataclasses.replace(sheet, blocks=(*sheet.blocks, *proof.page().blocks))
         if shown:
             print()
-            _show(proof.summary())
+            proof.summary().show()
         if repaired and not json:
             print(f"repaired spec: {repaired}")
     if page is not None:
-        commit(page, FORMS[form](sheet).encode())
+        commit(page, sheet.render(form).encode())
     if json:
         print_json(result)
     elif page is not None:
@@ -126,28 +126,21 @@ def _check_options(prove: bool, seeds: int | None, minutes: float | None, jobs: 
     check_bounds(seeds, minutes, jobs)
 
 
-def _show(sheet: Any) -> None:
-    from rich.console import Console
-
-    from ..pages.text import show
-
-    show(sheet, Console())
-
-
 def _examined(source: Any, out: Path | None, prove: bool, quiet: bool) -> Any:
     """The run of a folder as it is, or what a spec is trained to, seen by probes; with `out` it is kept there."""
     from ..core.errors import InputError
     from ..core.progress import loading
     from ..runs.display import shown
     from ..runs.load import load
-    from ..runs.train import run_spec
+    from ..runs.train import run_session
+    from ..training.session import Session
 
     if isinstance(source, str):
         if out is not None and not prove:
             raise InputError("doctor", f"examines a run as it is, and has nothing to keep in {out}; leave --out out")
         return load(source)
-    with shown(quiet) as watch:
-        run = run_spec(_probed(source), watch, out, loading=loading(quiet))
+    with shown(quiet) as display:
+        run = run_session(Session.load(_probed(source), loading(quiet)), out, [display])
     if run.interrupted:
         print(f"thalweg: {run.outcome} There is no diagnosis of half a training.", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
@@ -217,7 +210,7 @@ def _command(
     Nothing where it can not be: remedies change the completed spec, and may name what the given one leaves open.
     """
     from ..core.errors import InputError
-    from ..spec.toml import shell_text
+    from ..spec.values import shell_text
 
     trained = str(Path(source) / "spec.toml") if isinstance(source, str) else spec
     given = [*(f"{path}={shell_text(value)}" for path, value in changes), *settings]

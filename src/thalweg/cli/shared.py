@@ -64,13 +64,14 @@ def spec_and_name(
 ) -> tuple[Any, str]:
     """The spec that a command's arguments describe, and a short name for what comes of it."""
     from ..core.errors import InputError
-    from ..spec.toml import assign, read_table, set_value, spec_of
+    from ..spec.edit import assign, set_value
+    from ..spec.toml import read_spec_table, spec_of
 
     if spec is None and data is None:
         raise InputError(
             command, f"expected a spec, or --data FILE --target COLUMN; `thalweg {command} digits` is a first try"
         )
-    table: dict[str, Any] = read_table(spec) if spec else {}
+    table: dict[str, Any] = read_spec_table(spec) if spec else {}
     for path, value in changes:
         set_value(table, path, value)
     for assignment in settings:
@@ -101,15 +102,11 @@ def print_json(value: Any) -> None:
 def hand_over(sheet: Any, form: str, out: Path | None) -> None:
     """Print a worksheet in that form, or write it to a file and print the file's name."""
     from ..core.files import commit
-    from ..pages.forms import FORMS
-    from ..pages.text import show
 
     if out is not None:
-        commit(out, FORMS[form](sheet).encode())
+        commit(out, sheet.render(form).encode())
         print(out)
     elif form == "text":
-        from rich.console import Console
-
-        show(sheet, Console())
+        sheet.show()
     else:
-        sys.stdout.write(FORMS[form](sheet))
+        sys.stdout.write(sheet.render(form))

@@ -15,10 +15,9 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.files import commit
 from ..core.intervals import Difference, bootstrap
-from ..pages.blocks import Page
-from ..pages.html import as_html
+from ..pages.page import Page
 from ..parts.metrics import LARGER_IS_BETTER
-from ..spec.spec import WholeSpec
+from ..spec.spec import CompleteSpec
 from ..spec.toml import to_toml
 from .experiment import Experiment, Trial
 from .results import Result
@@ -211,7 +210,7 @@ class Comparison:
         return tuple(label for label, better in self._to_the_best.items() if better)
 
     @property
-    def best_spec(self) -> WholeSpec:
+    def best_spec(self) -> CompleteSpec:
         """The spec of the best arm, with nothing left open."""
         return self.trials_of[self.best.label][0].spec
 
@@ -249,7 +248,7 @@ class Comparison:
 
     def report(self) -> str:
         """The comparison as one HTML page that needs no network."""
-        return as_html(self.page())
+        return self.page().html()
 
     def save(self, folder: Path) -> None:
         """Write experiment.toml, the table as Parquet and CSV, best.toml and report.html. Raises InputError."""

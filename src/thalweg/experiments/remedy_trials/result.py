@@ -13,9 +13,8 @@ import numpy as np
 
 from ...core.files import commit, remove
 from ...core.intervals import Difference, bootstrap
-from ...pages.blocks import Page
-from ...pages.html import as_html
-from ...spec.spec import WholeSpec
+from ...pages.page import Page
+from ...spec.spec import CompleteSpec
 from ...spec.toml import to_toml
 from ..comparison import ENOUGH_SEEDS, paired
 from ..experiment import described
@@ -152,7 +151,7 @@ class Proof:
     whole of it as a page.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     score: Score
     seeds: range
     unchanged: ArmTried
@@ -160,7 +159,7 @@ class Proof:
     combinations: tuple[Combination, ...]
     chosen: tuple[str, ...]
     repair: Effect | None
-    repaired: WholeSpec | None
+    repaired: CompleteSpec | None
     remarks: tuple[str, ...]
     seconds: float
     folder: Path | None = None
@@ -192,7 +191,7 @@ class Proof:
 
     def report(self) -> str:
         """The proof as one HTML page that needs no network."""
-        return as_html(self.page())
+        return self.page().html()
 
     def describe(self) -> dict[str, Any]:
         """Itself as JSON holds it."""
