@@ -1,14 +1,13 @@
-"""What every part of a network is: a frozen description by its hyper-parameters, checked when it is made.
+"""The base of all parts: a part is a frozen description by hyper-parameters, checked when it is made.
 
 A part is a frozen dataclass. It belongs to a family (layers, losses, optimizers, schedules, initializers, data sources)
-and has a kind, the name by which specs and the shell call it. Wherever a part of a family is wanted, four forms will
-do:
+and has a kind, its name in specs and in the shell. A part can be given in any of these forms:
 
     ReLU()                                      the part
     "relu", "dense 128"                         its kind, and its first options in order
     {"kind": "dropout", "rate": 0.2}            a table, as TOML writes it
 
-Parameters (weights) and running values live outside of the parts, in nested NamedTuples.
+Parameters (weights) and running statistics are kept outside the parts, in nested NamedTuples.
 """
 
 from __future__ import annotations
@@ -65,10 +64,10 @@ class Part:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls, value: Any) -> Self:
+    def of(cls, value: object) -> Self:
         """The part that `value` describes: a part of this family, its name, its name with options, or a table.
 
-        Raises InputError with every problem found, each at its place.
+        Raises InputError with all problems at once, each with its place.
         """
         if isinstance(value, cls):
             return value
@@ -80,13 +79,14 @@ class Part:
             raise InputError(cls.family, f"needs a kind; {nearest('', cls.kinds)}")
         if not isinstance(name, str) or name not in cls.kinds:
             raise InputError(cls.family, f"unknown {cls.family} {name!r}; {nearest(str(name), cls.kinds)}")
-        if not issubclass(cls.kinds[name], cls):
+        chosen = cls.kinds[name]
+        if not issubclass(chosen, cls):
             raise InputError(cls.family, f"expected {cls.kind}, received {name}")
-        return _from_table(cls.kinds[name], table)
+        return _from_table(chosen, table)
 
     @classmethod
-    def as_table(cls, value: Any) -> dict[str, Any]:
-        """The table of a name with options: `adam 0.01` -> kind = adam, learning_rate = 0.01. Tables stay as they are.
+    def as_table(cls, value: object) -> dict[str, Any]:
+        """The table of a name with options: `adam 0.01` -> kind = adam, learning_rate = 0.01. A table is copied.
 
         Raises InputError for anything else, and for more options than the kind has.
         """
@@ -99,16 +99,16 @@ class Part:
                 return {"kind": name}
             names = [field.name for field in options_of(known)]
             if len(options) > len(names):
-                found = f"takes at most {len(names)} options ({', '.join(names)}), received {len(options)}"
-                raise InputError(name, found)
+                message = f"takes at most {len(names)} options ({', '.join(names)}), received {len(options)}"
+                raise InputError(name, message)
             return {"kind": name, **dict(zip(names, map(_number_or_word, options), strict=False))}
         if cls.family:
             raise InputError(cls.family, f"expected a name or a table with its kind, received {value!r}")
         raise InputError(cls.__name__, f"expected a table, received {value!r}")
 
-    def describe(self) -> dict[str, Any]:
-        """The table that makes this part again through `of`, in plain numbers, words, lists and tables."""
-        table: dict[str, Any] = {"kind": self.kind} if self.kind else {}
+    def describe(self) -> dict[str, object]:
+        """The table from which `of` makes this part again, in plain numbers, strings, lists and tables."""
+        table: dict[str, object] = {"kind": self.kind} if self.kind else {}
         for field in options_of(type(self)):
             value = getattr(self, field.name)
             if value is not None:
@@ -116,8 +116,11 @@ class Part:
         return table
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(cls.of)
+
+
+PartT = TypeVar("PartT", bound=Part)
 
 
 def options_of(cls: type[Part]) -> tuple[dataclasses.Field[Any], ...]:
@@ -125,17 +128,17 @@ def options_of(cls: type[Part]) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Part):
-        # A part that describes itself in its own way has no shorter form.
+        # A part with its own `describe` has no shorter form.
         return _brief(value) if value.kind and type(value).describe is Part.describe else value.describe()
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value
 
 
-def _brief(part: Part) -> Any:
-    """The shortest form: `dense 128` where the options given are numbers and the first ones, else a table of them."""
+def _brief(part: Part) -> object:
+    """The shortest form: `dense 128` if the options given are numbers and the first ones, else a table of them."""
     fields = options_of(type(part))
     given = {
         field.name: _plain(getattr(part, field.name)) for field in fields if getattr(part, field.name) != field.default
@@ -155,7 +158,7 @@ def _number_or_word(text: str) -> int | float | str:
     return text
 
 
-def _from_table(cls: type[Part], table: dict[str, Any]) -> Any:
+def _from_table(cls: type[PartT], table: Mapping[str, object]) -> PartT:
     fields = {field.name: field for field in options_of(cls) if field.init}
     label = cls.kind or cls.__name__
     problems = [
@@ -184,8 +187,8 @@ def _adapters(cls: type[Part]) -> dict[str, TypeAdapter[Any]]:
     return _ADAPTERS[cls]
 
 
-def _check(cls: type[Part], values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    checked: dict[str, Any] = {}
+def _check(cls: type[Part], values: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]:
+    checked: dict[str, object] = {}
     problems: list[Problem] = []
     for name, value in values.items():
         try:
@@ -198,20 +201,20 @@ def _check(cls: type[Part], values: Mapping[str, Any]) -> tuple[dict[str, Any], 
 
 
 def _problems(error: ValidationError, place: str) -> list[Problem]:
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for item in error.errors(include_url=False):
-        # Tags of a union are no part of what the user wrote; positions in a list are.
+        # The user wrote positions in a list, but not the tags of a union.
         where = place + "".join(f"[{step}]" for step in item["loc"] if isinstance(step, int))
         cause = item.get("ctx", {}).get("error")
         if isinstance(cause, InputError):
-            found += [problem.below(where) for problem in cause.problems]
+            problems += [problem.below(where) for problem in cause.problems]
         else:
             message = item["msg"].replace("Input should be", "expected").removeprefix("Value error, ")
-            found.append(Problem(where, f"{message}, received {item['input']!r}"))
-    return found
+            problems.append(Problem(where, f"{message}, received {item['input']!r}"))
+    return problems
 
 
-# Strict: a whole number is a number, and neither true nor "1" is one.
+# Strict: an integer is a number, but true and "1" are not.
 Count = Annotated[int, Field(ge=1, strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
