@@ -7,9 +7,9 @@ or a schedule. Moments have the structure of the parameters. All operations are 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias, cast
 
-from ..core.arrays import Array, Grads, Params, Scalar, Tree, TreeT, Updates, map_arrays, namespace
+from ..core.arrays import Array, Grads, Params, Scalar, Tree, TreeT, map_arrays, namespace
 from .part import FractionRate, NonNegative, Optimizer, Positive, Rate, at
 
 
@@ -52,7 +52,7 @@ class SGD(Optimizer[tuple[()]], kind="sgd"):
     def init(self, params: Params) -> tuple[()]:
         return ()
 
-    def update(self, grads: Grads, moments: tuple[()], params: Params, step: Scalar) -> tuple[Updates, tuple[()]]:
+    def update(self, grads: TreeT, moments: tuple[()], params: Params, step: Scalar) -> tuple[TreeT, tuple[()]]:
         rate = at(self.learning_rate, step)
         return map_arrays(lambda g: -rate * g, grads), moments
 
@@ -94,10 +94,10 @@ class Momentum(Optimizer[Velocity], kind="momentum"):
     def init(self, params: Params) -> Velocity:
         return Velocity(_zeros(params))
 
-    def update(self, grads: Grads, moments: Velocity, params: Params, step: Scalar) -> tuple[Updates, Velocity]:
+    def update(self, grads: TreeT, moments: Velocity, params: Params, step: Scalar) -> tuple[TreeT, Velocity]:
         mu = at(self.momentum, step)
         rate = at(self.learning_rate, step)
-        velocity = map_arrays(lambda v, g: mu * v - rate * g, moments.velocity, grads)
+        velocity = map_arrays(lambda g, v: mu * v - rate * g, grads, moments.velocity)
         return velocity, Velocity(velocity)
 
 
@@ -115,7 +115,7 @@ class Nesterov(Momentum, kind="nesterov"):
     [-0.15]
     """
 
-    def update(self, grads: Grads, moments: Velocity, params: Params, step: Scalar) -> tuple[Updates, Velocity]:
+    def update(self, grads: TreeT, moments: Velocity, params: Params, step: Scalar) -> tuple[TreeT, Velocity]:
         mu = at(self.momentum, step)
         rate = at(self.learning_rate, step)
         velocity, moments = super().update(grads, moments, params, step)
@@ -146,7 +146,7 @@ class Adagrad(Optimizer[SumOfSquares], kind="adagrad"):
     def init(self, params: Params) -> SumOfSquares:
         return SumOfSquares(_zeros(params))
 
-    def update(self, grads: Grads, moments: SumOfSquares, params: Params, step: Scalar) -> tuple[Updates, SumOfSquares]:
+    def update(self, grads: TreeT, moments: SumOfSquares, params: Params, step: Scalar) -> tuple[TreeT, SumOfSquares]:
         total = map_arrays(lambda s, g: s + g * g, moments.total, grads)
         return _scaled(grads, total, at(self.learning_rate, step), self.epsilon), SumOfSquares(total)
 
@@ -176,7 +176,7 @@ class RMSProp(Optimizer[MeanSquare], kind="rmsprop"):
     def init(self, params: Params) -> MeanSquare:
         return MeanSquare(_zeros(params))
 
-    def update(self, grads: Grads, moments: MeanSquare, params: Params, step: Scalar) -> tuple[Updates, MeanSquare]:
+    def update(self, grads: TreeT, moments: MeanSquare, params: Params, step: Scalar) -> tuple[TreeT, MeanSquare]:
         square = _average_square(moments.square, grads, at(self.rho, step))
         return _scaled(grads, square, at(self.learning_rate, step), self.epsilon), MeanSquare(square)
 
@@ -208,8 +208,8 @@ class Adadelta(Optimizer[TwoMeanSquares], kind="adadelta"):
         return TwoMeanSquares(_zeros(params), _zeros(params))
 
     def update(
-        self, grads: Grads, moments: TwoMeanSquares, params: Params, step: Scalar
-    ) -> tuple[Updates, TwoMeanSquares]:
+        self, grads: TreeT, moments: TwoMeanSquares, params: Params, step: Scalar
+    ) -> tuple[TreeT, TwoMeanSquares]:
         rho = at(self.rho, step)
         rate = at(self.learning_rate, step)
         epsilon = self.epsilon
@@ -301,11 +301,12 @@ class Adam(Optimizer[AdamMoments], kind="adam"):
         """The parts of the update, from moments that include the gradients."""
         return Corrected(moments.m, moments.v, *self._corrections(step))
 
-    def update(self, grads: Grads, moments: AdamMoments, params: Params, step: Scalar) -> tuple[Updates, AdamMoments]:
+    def update(self, grads: TreeT, moments: AdamMoments, params: Params, step: Scalar) -> tuple[TreeT, AdamMoments]:
         new = self._moments(grads, moments, step)
         corrected = self.corrected(grads, new, step)
         rate = at(self.learning_rate, step) * corrected.correct_m
-        return _scaled(corrected.m, corrected.v, rate, self.epsilon, corrected.correct_v), new
+        updates = _scaled(corrected.m, corrected.v, rate, self.epsilon, corrected.correct_v)
+        return cast(TreeT, updates), new
 
 
 @dataclass(frozen=True)
@@ -344,7 +345,7 @@ class AdamW(Adam, kind="adamw"):
     weight_decay: NonNegative = 0.01
     by_element: ClassVar[bool] = False
 
-    def update(self, grads: Grads, moments: AdamMoments, params: Params, step: Scalar) -> tuple[Updates, AdamMoments]:
+    def update(self, grads: TreeT, moments: AdamMoments, params: Params, step: Scalar) -> tuple[TreeT, AdamMoments]:
         updates, moments = super().update(grads, moments, params, step)
         return self.decayed(updates, params, step, self.weight_decay), moments
 

@@ -26,12 +26,11 @@ from typing_extensions import TypeVar
 from ..core.arrays import (
     Array,
     Cache,
-    Grads,
     LayerState,
     Moments,
     Params,
     Scalar,
-    Updates,
+    TreeT,
     map_weights,
     namespace,
 )
@@ -483,12 +482,12 @@ class Optimizer(Part, ABC, Generic[M], family="optimizer"):
         """The moments before the first update."""
 
     @abstractmethod
-    def update(self, grads: Grads, moments: M, params: Params, step: Scalar) -> tuple[Updates, M]:
+    def update(self, grads: TreeT, moments: M, params: Params, step: Scalar) -> tuple[TreeT, M]:
         """(updates, new moments) for the update after `step` updates."""
 
     def decayed(
-        self, updates: Updates, params: Params, step: Scalar, weight_decay: float | None, biases: bool = False
-    ) -> Updates:
+        self, updates: TreeT, params: Params, step: Scalar, weight_decay: float | None, biases: bool = False
+    ) -> TreeT:
         """Decoupled weight decay: Δ - η λ W for the weights, with `biases` also for vectors; None: no decay.
 
         Source: Loshchilov and Hutter 2019, algorithm 2.
