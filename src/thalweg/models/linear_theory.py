@@ -30,7 +30,8 @@ def separable(x: np.ndarray, y: np.ndarray) -> bool | None:
     x = np.asarray(x, dtype=float)
     x = np.column_stack([(x - x.mean(axis=0)) / np.where(x.std(axis=0) == 0, 1, x.std(axis=0)), np.ones(len(x))])
     rows = np.unique(np.column_stack([x, y]), axis=0)
-    x, y = rows[:, :-1], rows[:, -1].astype(int)
+    x = rows[:, :-1]
+    y = rows[:, -1].astype(int)
     count = len(classes)
     if len(x) * (count - 1) * x.shape[1] > _LARGEST_PROGRAM:
         return None

@@ -48,7 +48,8 @@ class Part:
     def __init_subclass__(cls, family: str = "", kind: str = "", also: tuple[str, ...] = ()) -> None:
         super().__init_subclass__()
         if family:
-            cls.family, cls.kinds = family, {}
+            cls.family = family
+            cls.kinds = {}
         if kind:
             cls.kind = kind
             for name in (kind, *also):

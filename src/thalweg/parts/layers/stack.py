@@ -144,7 +144,9 @@ def backward_jvp(
         if not _moves(direction[index], input_dots[index]):
             # No layer from here down has parameters: their gradients are empty, and so are the derivatives.
             return None, (*direction[: index + 1], *reversed(grad_dots))
-        layer, layer_params, cache = layers[index], params[index], caches[index]
+        layer = layers[index]
+        layer_params = params[index]
+        cache = caches[index]
         own_dx_dot, own = layer.backward_jvp(
             layer_params,
             cache,
