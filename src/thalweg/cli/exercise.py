@@ -12,8 +12,8 @@ from .output import EXIT_WRONG, print_catalogue, print_json, write_page
 from .registry import command
 
 if TYPE_CHECKING:
-    from ..learn.exercises.answers import Verdict
-    from ..learn.exercises.exercise import Exercise
+    from ..experiments.remedy_trials.result import Verdict
+    from ..learn.exercise import Exercise
 
 
 @command(position=140)
@@ -39,8 +39,8 @@ def exercise(
     thalweg exercise two-layer-gradients --seed 7 --solution
     """
     from ..core.errors import InputError
+    from ..learn.exercise import Exercise
     from ..learn.exercises import EXERCISES
-    from ..learn.exercises.exercise import Exercise
     from ..pages.page import form_of
 
     if name is None:
@@ -103,7 +103,7 @@ def _ask(chosen: Exercise) -> None:
     print("\nType each answer; Enter skips one, Ctrl-D ends.")
     wrong: set[str] = set()
     for letter, task in chosen.tasks().items():
-        prompt = f"({letter}) {task.asks} "
+        prompt = f"({letter}) {task.question} "
         try:
             while text := input(prompt).strip():
                 right = _check_one(chosen, letter, text)

@@ -35,7 +35,7 @@ def lesson(
     thalweg lesson --all --out site
     """
     from ..core.progress import working
-    from ..learn.lessons import catalogue
+    from ..learn import catalogue
     from ..pages.page import form_of
 
     if every:
@@ -70,7 +70,7 @@ def _site_folder(name: str | None, settings: list[str] | None, out: Path | None,
 def _write_site(folder: Path, quick: bool, quiet: bool) -> None:
     from ..core.files import commit
     from ..core.progress import working
-    from ..learn.lessons.catalogue import INDEX, site
+    from ..learn.catalogue import INDEX, site
 
     left_out = []
     with working(quiet) as watch:
@@ -85,7 +85,7 @@ def _write_site(folder: Path, quick: bool, quiet: bool) -> None:
 
 def _list_lessons(settings: list[str] | None, out: Path | None, form: str | None, json: bool) -> None:
     from ..core.errors import InputError
-    from ..learn.lessons.catalogue import chapters
+    from ..learn.catalogue import chapters
 
     if settings or out or form:
         raise InputError("lesson", "expected the name of a lesson; `thalweg lesson` lists them")
