@@ -26,7 +26,7 @@ from joblib import Parallel, delayed
 
 from rows import source
 from thalweg import load
-from thalweg.experiments.runner import cores
+from thalweg.experiments.processes import available_cores
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import example_names, read_spec
 from ward import CACHE, outcomes, stays
@@ -186,7 +186,7 @@ def measured(folder: Path) -> dict[str, float]:
 
 def quantiles(folders: Sequence[Path], jobs: int | None = None) -> dict[str, Any]:
     """Quantiles of each quantity over runs; a run that has no such quantity is left out of it."""
-    found = Parallel(min(jobs or len(cores()), len(folders)))(delayed(measured)(folder) for folder in folders)
+    found = Parallel(min(jobs or len(available_cores()), len(folders)))(delayed(measured)(folder) for folder in folders)
     columns = {name: np.array([quantities[name] for quantities in found]) for name in found[0]}
     told = {name: column[np.isfinite(column)] for name, column in columns.items()}
     return {

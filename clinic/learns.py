@@ -31,7 +31,7 @@ from make_data import make_data
 from register import Patient, patients
 from thalweg.data import Dataset
 from thalweg.experiments.experiment import Trial
-from thalweg.experiments.results import Result, read_trial
+from thalweg.experiments.results import TrialResult, read_trial
 from thalweg.experiments.runner import run_trials
 from thalweg.experiments.variation import Arm
 from thalweg.parts.settings import Off
@@ -190,7 +190,7 @@ def measure_of(data: Dataset) -> str:
     return "r2" if data.task == "regression" else "accuracy"
 
 
-def outcome_of(measure: str, rows: Range, seed: int, result: Result) -> Outcome:
+def outcome_of(measure: str, rows: Range, seed: int, result: TrialResult) -> Outcome:
     """What a run came to."""
     at = result.measures["training"]
     reached = at[measure]

@@ -44,8 +44,8 @@ from learns import SEEDS, SHARE, Outcome, Range, kept
 from make_data import make_data
 from register import FOLDER, patients
 from thalweg import load
-from thalweg.experiments.remedy_trials.search import prove
-from thalweg.experiments.runner import cores
+from thalweg.experiments.processes import available_cores
+from thalweg.experiments.remedy_trials.prove import prove
 from thalweg.spec.spec import WholeSpec
 from thalweg.spec.toml import read_spec
 from ward import CACHE, Stay, outcomes, stays, trained
@@ -114,7 +114,7 @@ def examined(folder: Path) -> Said:
 def examine(folders: Iterable[Path], jobs: int | None = None) -> dict[Path, Said]:
     """What the doctor says of each of the runs; those of the same folder are examined once. Progress goes to stderr."""
     once = list(dict.fromkeys(folders))
-    parallel = Parallel(min(jobs or len(cores()), len(once)), return_as="generator")
+    parallel = Parallel(min(jobs or len(available_cores()), len(once)), return_as="generator")
     found = {}
     for folder, said in zip(once, parallel(delayed(examined)(folder) for folder in once), strict=True):
         found[folder] = said

@@ -11,7 +11,7 @@ from hand_made import BASE, comparison
 
 from thalweg.experiments.comparison import Comparison
 from thalweg.experiments.experiment import Experiment
-from thalweg.experiments.results import Result
+from thalweg.experiments.results import TrialResult
 from thalweg.pages.blocks import Chart, Heading, Suggestion, Table, Text
 
 NAN = math.nan
@@ -233,7 +233,7 @@ def test_numbers_are_compared_by_their_loss():
     results = {}
     for trial, loss in zip(trials, (0.5, 0.25, 0.75, 0.25), strict=True):
         measures = {"loss": loss, "r2": 1 - loss}
-        results[trial.key] = Result([], {"training": measures, "validation": measures}, "", "", 0.1)
+        results[trial.key] = TrialResult([], {"training": measures, "validation": measures}, "", "", 0.1)
     found = Comparison(experiment, trials, results, {})
     assert found.measure == "validation_loss"
     assert found.best.label == "learning_rate 0.2"

@@ -27,7 +27,8 @@ from sweeps import (
 from thalweg.core.errors import InputError
 from thalweg.experiments.compare import compare
 from thalweg.experiments.experiment import Experiment
-from thalweg.experiments.runner import cores, run_trials
+from thalweg.experiments.processes import available_cores
+from thalweg.experiments.runner import run_trials
 
 LONG = {"epochs": 1000}
 
@@ -103,7 +104,7 @@ def test_each_worker_keeps_to_its_own_cores_before_jax_is_imported(tmp_path):
     assert not any(imported for _, imported in told)
     # All threads of a worker keep to the same cores.
     (one,), (other,) = (threads for threads, _ in told)
-    own = cores()
+    own = available_cores()
     if len(own) > 1:
         assert sorted(one + other) == own
 

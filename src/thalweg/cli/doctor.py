@@ -117,7 +117,7 @@ def doctor(
 def _check_options(prove: bool, seeds: int | None, minutes: float | None, jobs: int | None) -> None:
     """What is wrong with them is told before anything is trained."""
     from ..core.errors import InputError
-    from ..experiments.remedy_trials.search import check_bounds
+    from ..experiments.remedy_trials.prove import check_bounds
 
     options = {"--seeds": seeds, "--minutes": minutes, "--jobs": jobs}
     given = [name for name, value in options.items() if value is not None]
@@ -165,7 +165,7 @@ def _proof(
 ) -> Any:
     """The remedies of a run, tried; its trials are kept in the folder, where there is one."""
     from ..core.progress import loading, working
-    from ..experiments.remedy_trials.search import prove
+    from ..experiments.remedy_trials.prove import prove
 
     with working(quiet) as watch:
         return prove(

@@ -20,7 +20,7 @@ from ..runs.run_folder import make_room
 from ..spec.spec import Spec
 from .comparison import Comparison
 from .experiment import Experiment, Trial
-from .results import TRIALS, Result, keep_trial, read_results, read_trial
+from .results import TRIALS, TrialResult, keep_trial, read_results, read_trial
 from .runner import run_trials
 from .shipped import read_experiment
 
@@ -137,7 +137,7 @@ def tried(
     cluster: str | None = None,
     watch: Callable[[ProgressMessage], None] = lambda now: None,
     until: float = math.inf,
-) -> tuple[dict[str, Result], dict[str, InputError]]:
+) -> tuple[dict[str, TrialResult], dict[str, InputError]]:
     """The results of trials by their keys, and the errors of those that could not run.
 
     What lies finished in the folder is read, the rest is run and kept there; without a folder the runs are thrown away.

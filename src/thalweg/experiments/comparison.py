@@ -21,7 +21,7 @@ from ..parts.metrics import LARGER_IS_BETTER
 from ..spec.spec import WholeSpec
 from ..spec.toml import to_toml
 from .experiment import Experiment, Trial
-from .results import Result
+from .results import TrialResult
 
 if TYPE_CHECKING:
     import polars
@@ -49,7 +49,7 @@ class ArmResult(NamedTuple):
     better: bool | None
 
 
-class Effect(NamedTuple):
+class AxisEffect(NamedTuple):
     """What one setting of an axis does, against the one that the baseline has, while all other axes stand still.
 
     `by_context` are the mean differences for each combination of the other axes, `difference` is their mean, with the
@@ -74,7 +74,7 @@ class Comparison:
 
     experiment: Experiment
     trials: tuple[Trial, ...]
-    results: Mapping[str, Result]
+    results: Mapping[str, TrialResult]
     failed: Mapping[str, InputError]
     folder: Path | None = None
 
@@ -151,7 +151,7 @@ class Comparison:
         return (difference.mean > 0) == self.higher_is_better
 
     @cached_property
-    def effects(self) -> tuple[Effect, ...]:
+    def effects(self) -> tuple[AxisEffect, ...]:
         """What each setting of each axis does; empty where there is one axis, or arms are drawn at random.
 
         For each seed the differences are averaged over the other axes; those of trials that diverged are left out.
@@ -174,7 +174,7 @@ class Comparison:
                 if number != base and difference is not None:
                     contexts = _means(differences, there, 1)
                     labels = setting.label, axis.settings[base].label
-                    found.append(Effect(axis.name, *labels, contexts, difference, self._says(difference)))
+                    found.append(AxisEffect(axis.name, *labels, contexts, difference, self._says(difference)))
         return tuple(found)
 
     @cached_property

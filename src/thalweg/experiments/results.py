@@ -22,7 +22,7 @@ from ..runs.run_folder import make_folder, read_records, read_result, write_spec
 TRIALS = "trials"
 
 
-class Result(NamedTuple):
+class TrialResult(NamedTuple):
     """What the comparison needs of a run; `folder` is where the whole of it lies, if anywhere."""
 
     history: list[dict[str, float]]
@@ -33,14 +33,14 @@ class Result(NamedTuple):
     folder: Path | None = None
 
 
-def read_trial(path: Path) -> Result:
+def read_trial(path: Path) -> TrialResult:
     """The result of the run in a folder. Raises InputError where a file of it is missing or damaged."""
     found = read_result(path)
     chosen = {name: found[name] for name in ("measures", "outcome", "diverged", "seconds")}
-    return Result(read_records(path / "metrics.jsonl"), **chosen, folder=path)
+    return TrialResult(read_records(path / "metrics.jsonl"), **chosen, folder=path)
 
 
-def read_results(folder: Path, keys: Iterable[str]) -> dict[str, Result]:
+def read_results(folder: Path, keys: Iterable[str]) -> dict[str, TrialResult]:
     """The results of those of the trials that lie finished in the folder of an experiment."""
     paths = {key: folder / TRIALS / key for key in keys}
     return {key: read_trial(path) for key, path in paths.items() if path.is_dir()}

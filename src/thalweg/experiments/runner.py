@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from ..core.errors import InputError
 from ..core.files import commit
 from .experiment import Trial
+from .processes import available_cores
 from .workers import Answer, Desk, forget_rows, run_settled, run_trial, send_trial
 
 CLUSTER_SECONDS = 10.0
@@ -37,11 +38,6 @@ _Runner = Callable[[Sequence[Trial]], Iterator[Answer]]
 # A cluster shares no folder: it sends the files of a run.
 _Sent = tuple[Answer, dict[str, bytes]]
 _Sender = Callable[[Sequence[Trial]], Iterator[_Sent]]
-
-
-def cores() -> list[int]:
-    """The cores that this process may use."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def run_trials(
@@ -93,7 +89,7 @@ def run_trials(
                     failed[trial.key] = _gave_up(missing.pop(trial.key), lost)
 
     fruitless = 0
-    with _workers(trials, folder, cluster, min(jobs or len(cores()), len(trials))) as (run, width):
+    with _workers(trials, folder, cluster, min(jobs or len(available_cores()), len(trials))) as (run, width):
         while missing and fruitless < _FRUITLESS_ROUNDS and not over():
             done = len(trials) - len(missing) - len(failed)
             try:
@@ -160,7 +156,7 @@ def _local(trials: Sequence[Trial], jobs: int, folder: Path) -> Iterator[_Runner
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
 
-    own = cores()
+    own = available_cores()
     shares = [own[number::jobs] or [own[number % len(own)]] for number in range(jobs)]
     desk = Desk(folder, os.getpid(), shares, {trial.key: trial.spec for trial in trials})
 

@@ -19,11 +19,11 @@ from thalweg.doctor.findings import Remedy
 from thalweg.experiments import compare as experiments
 from thalweg.experiments import runner as execution
 from thalweg.experiments.remedy_trials import search as conduct
-from thalweg.experiments.remedy_trials.arms import Bench, merged, setting_of
+from thalweg.experiments.remedy_trials.arms import ArmFactory, merged, setting_of
+from thalweg.experiments.remedy_trials.prove import prove
 from thalweg.experiments.remedy_trials.random_control import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, random_change
 from thalweg.experiments.remedy_trials.result import Proof
 from thalweg.experiments.remedy_trials.score import Score, largest_share, score_for
-from thalweg.experiments.remedy_trials.search import prove
 from thalweg.parts.settings import Standard
 from thalweg.runs.train import run_spec
 from thalweg.spec.complete import completed
@@ -297,8 +297,8 @@ def test_nothing_is_added_where_nothing_is_left_to_gain():
 
 
 @pytest.fixture(scope="module")
-def bench() -> Bench:
-    return Bench(
+def bench() -> ArmFactory:
+    return ArmFactory(
         Spec.of(
             changed(SLOW, optimizer__learning_rate={"kind": "exponential", "initial": 0.01, "factor": 0.9, "every": 10})
         )
@@ -314,7 +314,7 @@ REMEDIES = [
 
 
 @pytest.mark.parametrize("remedy", REMEDIES, ids=lambda remedy: remedy.label)
-def test_a_random_change_is_the_same_again_and_never_needs_more_updates(bench: Bench, remedy: Remedy):
+def test_a_random_change_is_the_same_again_and_never_needs_more_updates(bench: ArmFactory, remedy: Remedy):
     arm = bench.candidate(remedy.label, [setting_of(remedy)])
     for seed in range(25):
         control = bench.control(arm, seed)
@@ -329,7 +329,7 @@ def test_a_random_change_is_the_same_again_and_never_needs_more_updates(bench: B
         assert len(settings) == (2 if remedy.label == "scaling and rate" else 1)
 
 
-def test_random_changes_keep_to_their_space(bench: Bench):
+def test_random_changes_keep_to_their_space(bench: ArmFactory):
     spec, split, seen = bench.spec, bench.unchanged.split, {}
     for seed in range(300):
         for setting in random_change(spec, split, np.random.default_rng(seed), 1):
@@ -355,7 +355,7 @@ def seen_scale(split) -> str:
     return "none" if standard else "standard"
 
 
-def test_another_seed_draws_another_random_change(bench: Bench):
+def test_another_seed_draws_another_random_change(bench: ArmFactory):
     arm = bench.candidate(LARGER.label, [setting_of(LARGER)])
     drawn = {str(found.arm.changes) for seed in range(10) if (found := bench.control(arm, seed))}
     assert len(drawn) >= 5

@@ -1,7 +1,7 @@
 """The proof of remedies: paired trials of a spec unchanged, with each remedy, and with a random change instead."""
 
-from .result import ArmTried, Combination, Effect, Proof, Verdict
+from .prove import check_bounds, prove
+from .result import ArmTried, Combination, Proof, RemedyEffect, Verdict
 from .score import Score
-from .search import check_bounds, prove
 
-__all__ = ["ArmTried", "Combination", "Effect", "Proof", "Score", "Verdict", "check_bounds", "prove"]
+__all__ = ["ArmTried", "Combination", "Proof", "RemedyEffect", "Score", "Verdict", "check_bounds", "prove"]

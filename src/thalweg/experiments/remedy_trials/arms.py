@@ -42,7 +42,7 @@ class Candidate(NamedTuple):
         return chosen != others
 
 
-class Bench:
+class ArmFactory:
     """Makes the arms of one spec; arms with the same data share its rows."""
 
     def __init__(self, spec: Spec, loading: Callable[[int, int], None] = lambda done, total: None) -> None:

@@ -15,7 +15,7 @@ from ...pages.figures.record import is_share
 from ...spec.toml import to_toml
 from ..comparison import ENOUGH_SEEDS
 from .random_control import SPACE
-from .result import MARGIN, ArmTried, Combination, Effect, Proof
+from .result import MARGIN, ArmTried, Combination, Proof, RemedyEffect
 
 _Told = Callable[[Proof, float], str]
 
@@ -85,7 +85,7 @@ def charts_of(proof: Proof) -> list[Chart]:
     return [Chart(figure, caption)]
 
 
-def _control_values(effect: Effect) -> np.ndarray:
+def _control_values(effect: RemedyEffect) -> np.ndarray:
     assert effect.control
     return effect.control.values - effect.unchanged.values
 
@@ -125,11 +125,11 @@ def _remedies(proof: Proof) -> list[str]:
     return told
 
 
-def _is_still(effect: Effect) -> bool:
+def _is_still(effect: RemedyEffect) -> bool:
     return effect.difference is not None and effect.difference.low == effect.difference.high == 0
 
 
-def _about(proof: Proof, effect: Effect) -> str:
+def _about(proof: Proof, effect: RemedyEffect) -> str:
     """What is shown of a remedy, and what is not."""
     label, by = f"`{effect.arm.label}`", _by(proof, effect.difference)
     if effect.verdict == "not tried":
@@ -145,7 +145,7 @@ def _about(proof: Proof, effect: Effect) -> str:
     return f"{label} helps{hint}: {by}{_beyond(proof, effect)}."
 
 
-def _beyond(proof: Proof, effect: Effect) -> str:
+def _beyond(proof: Proof, effect: RemedyEffect) -> str:
     """How a change that helps does beside a random one."""
     if effect.control is None or effect.beyond is None:
         return ""

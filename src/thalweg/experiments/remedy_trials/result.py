@@ -70,7 +70,7 @@ class ArmTried:
 
 
 @dataclass(frozen=True, eq=False)
-class Effect:
+class RemedyEffect:
     """An arm set against the unchanged spec and against a random change, paired by seed.
 
     `difference` is arm minus unchanged, `chance` random change minus unchanged, `beyond` arm minus random change, each
@@ -137,7 +137,7 @@ class Combination(NamedTuple):
     """
 
     remedies: tuple[str, ...]
-    effect: Effect
+    effect: RemedyEffect
     base: tuple[str, ...]
     gain: Difference | None
     kept: bool
@@ -156,10 +156,10 @@ class Proof:
     score: Score
     seeds: range
     unchanged: ArmTried
-    effects: tuple[Effect, ...]
+    effects: tuple[RemedyEffect, ...]
     combinations: tuple[Combination, ...]
     chosen: tuple[str, ...]
-    repair: Effect | None
+    repair: RemedyEffect | None
     repaired: WholeSpec | None
     remarks: tuple[str, ...]
     seconds: float

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...data import RowSource, Split, Task
-from ..results import Result
+from ..results import TrialResult
 
 # Fewer validation rows say too little: the training rows are scored then.
 ENOUGH_ROWS = 30
@@ -22,7 +22,7 @@ class Score(NamedTuple):
     than that, counts as that answer: it has learnt nothing, and how wrong it is does not matter.
 
     >>> score = Score("accuracy", "validation", 100, 0.6)
-    >>> ended = Result([], {"validation": {"accuracy": 0.75}}, "Trained.", "", 1.0)
+    >>> ended = TrialResult([], {"validation": {"accuracy": 0.75}}, "Trained.", "", 1.0)
     >>> score.of(ended), score.of(ended._replace(diverged="the loss became NaN"))
     (0.75, 0.6)
     """
@@ -32,7 +32,7 @@ class Score(NamedTuple):
     row_count: int
     constant: float
 
-    def of(self, result: Result) -> float:
+    def of(self, result: TrialResult) -> float:
         """The score of a trial."""
         value = result.measures[self.rows][self.measure]
         return max(value, self.constant) if math.isfinite(value) and not result.diverged else self.constant

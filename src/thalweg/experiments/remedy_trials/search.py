@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -19,14 +17,13 @@ from ...core.intervals import Difference
 from ...core.progress import ProgressMessage
 from ...doctor.findings import Remedy
 from ...parts.settings import Off
-from ...spec.spec import Spec
-from ..compare import held, tried
+from ..compare import tried
 from ..comparison import paired
 from ..experiment import Trial, trial_of
-from ..results import Result
+from ..results import TrialResult
 from ..variation import Setting
-from .arms import Bench, Candidate, merged, setting_of
-from .result import MARGIN, ArmTried, Combination, Effect, Proof
+from .arms import ArmFactory, Candidate, merged, setting_of
+from .result import MARGIN, ArmTried, Combination, RemedyEffect
 from .score import Score, score_for
 
 # With so many seeds everything is tried first: what gains nothing by them comes last.
@@ -36,84 +33,6 @@ _WORTH_PROCESSES = 20.0
 # More places of one remedy are counted, not listed.
 _PLACES_TOLD = 3
 _NO_SPEC = "it makes no spec that suits the data"
-
-
-def prove(
-    spec: Spec,
-    remedies: Sequence[Remedy],
-    *,
-    seeds: int = 5,
-    seed: int = 0,
-    jobs: int | None = None,
-    minutes: float | None = None,
-    folder: str | Path | None = None,
-    watch: Callable[[ProgressMessage], None] = lambda now: None,
-    loading: Callable[[int, int], None] = lambda done, total: None,
-) -> Proof:
-    """Try remedies of a spec, the most likely first, in trials paired by seed, and repair the spec by those that help.
-
-    First the unchanged spec, each remedy, and for each remedy a random change of as many settings and no more updates,
-    with the seeds `seed`, `seed + 1`, ...; then the remedies together: the best one that helps, and the others added in
-    their order, each kept where it improves on what there was before. Where none helps alone, the first two, the first
-    three, and so on. What gains by two seeds is tried with all before anything else is. The changes of a remedy are
-    places of the completed spec, as `Run.spec` has it; of two remedies that want the same place the earlier has it.
-
-    After `minutes` no trial is waited for; what was found by then is told. With a folder it holds the trials, which are
-    not run again, and the proof (`Proof.save`). `jobs` is the number of processes (None: one for each core, where there
-    is enough to do; 1: this one). Raises InputError where the spec does not suit its data, and KeyboardInterrupt at
-    Ctrl-C; what is finished then lies in the folder, and the same call goes on.
-
-    >>> spec = Spec.of({"data": "xor", "network": ["dense 4", "tanh", "dense 2"], "optimizer": "adam 1e-6",
-    ...                 "training": {"epochs": 100, "engine": "eager"}})
-    >>> proof = prove(spec, [Remedy("rate 0.1", (("optimizer.learning_rate", 0.1),))], seeds=3, jobs=1)
-    >>> proof.effects[0].verdict, proof.repaired.optimizer
-    ('helps', Adam(learning_rate=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-08))
-    """
-    _check(remedies)
-    check_bounds(seeds, minutes, jobs)
-    began = time.monotonic()
-    bench = Bench(spec, loading)
-    until = math.inf if minutes is None else began + 60 * minutes
-    path = Path(folder) if folder is not None else None
-    with held(path) if path else nullcontext():
-        numbers = range(seed, seed + seeds)
-        course = _Course(bench, numbers, jobs, path, until, watch, score_for([bench.unchanged.split]))
-        combinations, best, repair = course.whole(remedies)
-        proof = Proof(
-            bench.spec,
-            course.score,
-            numbers,
-            course.came(bench.unchanged),
-            course.effects,
-            tuple(combinations),
-            best.names if best else (),
-            repair,
-            best.candidate.spec if best else None,
-            course.remarked(),
-            time.monotonic() - began,
-            path,
-        )
-        if path:
-            watch(ProgressMessage("writing the report"))
-            proof.save(path)
-    return proof
-
-
-def _check(remedies: Sequence[Remedy]) -> None:
-    if not remedies:
-        raise InputError("remedies", "expected at least one, received none; there is nothing to prove")
-    labels = Counter(remedy.label for remedy in remedies)
-    if twice := [label for label, count in labels.items() if count > 1]:
-        raise InputError("remedies", f"expected a label of its own for each, received {twice[0]!r} twice")
-
-
-def check_bounds(seeds: int | None, minutes: float | None, jobs: int | None) -> None:
-    """Raise InputError for numbers of seeds, minutes or processes that no proof can have; None is none of them."""
-    for name, value in (("seeds", seeds), ("jobs", jobs)):
-        if value is not None and value < 1:
-            raise InputError(name, f"expected a whole number of at least 1, received {value}")
-    if minutes is not None and not minutes > 0:
-        raise InputError("minutes", f"expected a number above 0, received {minutes}")
 
 
 class _Rivals(NamedTuple):
@@ -143,21 +62,21 @@ class _Standing(NamedTuple):
 class _Course:
     """The course of a proof: what was tried so far, and what there is to remark."""
 
-    bench: Bench
+    bench: ArmFactory
     seeds: range
     jobs: int | None
     folder: Path | None
     until: float
     watch: Callable[[ProgressMessage], None]
     score: Score
-    results: dict[str, Result] = field(default_factory=dict)
+    results: dict[str, TrialResult] = field(default_factory=dict)
     rivals: list[_Rivals] = field(default_factory=list)
     alternatives: list[str] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
     failed: dict[str, InputError] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
-    def whole(self, remedies: Sequence[Remedy]) -> tuple[list[Combination], _Standing | None, Effect | None]:
+    def whole(self, remedies: Sequence[Remedy]) -> tuple[list[Combination], _Standing | None, RemedyEffect | None]:
         """All of it: the combinations that were tried, the best of all that was, and what it does."""
         self.prepare(remedies)
         self.alone()
@@ -190,11 +109,11 @@ class _Course:
         return [self.bench.unchanged, *(arm for arm in arms if arm)]
 
     @property
-    def effects(self) -> tuple[Effect, ...]:
+    def effects(self) -> tuple[RemedyEffect, ...]:
         """What each remedy does, as far as it was tried."""
         unchanged = self.came(self.bench.unchanged)
         return tuple(
-            Effect(
+            RemedyEffect(
                 self.came(arm) if arm else ArmTried(remedy.label, remedy.changes, self._unknown, problem=_NO_SPEC),
                 unchanged,
                 self.came(control) if control else None,
@@ -330,7 +249,7 @@ class _Course:
             gain = paired(standing.arm.values, base.arm.values)
             if gain is None or gain.mean <= 0:
                 break
-        effect = Effect(standing.arm, self.came(self.bench.unchanged))
+        effect = RemedyEffect(standing.arm, self.came(self.bench.unchanged))
         return standing, Combination(standing.names, effect, base.names, gain, improves(gain))
 
     def _full(self, best: _Standing) -> bool:
@@ -340,7 +259,7 @@ class _Course:
             self.remarks.append(f"`{names}` leaves less than {MARGIN:g} to gain: nothing more was added to it.")
         return full
 
-    def repair(self, best: _Standing) -> Effect:
+    def repair(self, best: _Standing) -> RemedyEffect:
         """What the best of all does; where it is a combination, beside a random change of its own."""
         alone = [effect for effect in self.effects if best.names == (effect.arm.label,)]
         if alone:
@@ -349,7 +268,7 @@ class _Course:
         if control:
             words = "a random change in the place of the repair"
             self._run([(control, seed) for seed in self.seeds], self.until, words)
-        return Effect(best.arm, self.came(self.bench.unchanged), self.came(control) if control else None)
+        return RemedyEffect(best.arm, self.came(self.bench.unchanged), self.came(control) if control else None)
 
     # Trials -----------------------------------------------------------------------------------------------------------
 
@@ -406,7 +325,7 @@ class _Course:
         return time.monotonic() >= self.until
 
 
-def _plausible(effect: Effect) -> bool:
+def _plausible(effect: RemedyEffect) -> bool:
     """Whether a remedy may be of use beside others, whatever it does alone."""
     return not effect.arm.problem and effect.verdict != "harms"
 
