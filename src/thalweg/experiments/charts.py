@@ -159,9 +159,7 @@ def _parallel_coordinates(experiment: Experiment, ranking: Ranking) -> list[Char
     axes = experiment.axes
     if len(axes) < 3 and not any(axis.range for axis in axes):
         return []
-    values = {
-        axis.name: [arm.settings[place].value for arm in experiment.arms] for place, axis in enumerate(axes)
-    }
+    values = {axis.name: [arm.settings[place].value for arm in experiment.arms] for place, axis in enumerate(axes)}
     # A range has the scale that values were drawn on.
     log_axes = [
         axis.name

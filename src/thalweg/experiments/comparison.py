@@ -158,7 +158,9 @@ class Comparison(Paged):
 
     def _row(self, trial: Trial) -> dict[str, str | float]:
         row: dict[str, str | float] = {"arm": trial.arm.label}
-        row |= {axis.name: setting.value for axis, setting in zip(self.experiment.axes, trial.arm.settings, strict=True)}
+        row |= {
+            axis.name: setting.value for axis, setting in zip(self.experiment.axes, trial.arm.settings, strict=True)
+        }
         row |= {"seed": trial.seed, "trial": trial.key, "diverged": str(self.failed.get(trial.key, ""))}
         result = self.results.get(trial.key)
         if result:
@@ -246,7 +248,9 @@ class Comparison(Paged):
             again = f"thalweg train {self.folder / 'best.toml'} --probes light"
             blocks.append(Suggestion("Train it again with a report and probes:", again))
             blocks.append(
-                Suggestion("Make the report of one of its trials:", f"thalweg report {self.folder / TRIALS / trial.key}")
+                Suggestion(
+                    "Make the report of one of its trials:", f"thalweg report {self.folder / TRIALS / trial.key}"
+                )
             )
         return blocks
 

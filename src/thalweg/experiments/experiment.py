@@ -6,12 +6,13 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import Field
 
 from ..core.errors import InputError, Problem, nearest
+from ..core.files import Json, JsonObject
 from ..data import Data, Source, Split
 from ..data.orders import Function
 from ..parts.part import Count, Part
@@ -218,7 +219,7 @@ class Experiment:
         if measure is not None and measure not in known:
             raise InputError("compare.measure", f"unknown measure {measure!r}; {nearest(measure, known)}")
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> JsonObject:
         """The tables that make this experiment again through `of`. Rows in memory cannot be described."""
         table = {
             **self.base,
@@ -263,12 +264,12 @@ def _with_source(data: object) -> dict[str, object]:
     return table | {"source": source if isinstance(source, str | Mapping) else Source.of(source)}
 
 
-def plain_value(value: object) -> object:
+def plain_value(value: Any) -> Json:
     """A value as TOML can hold it: parts as tables, tuples and arrays as lists, functions by name, without None."""
     if isinstance(value, Part):
-        return value.describe()
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
+        value = value.describe()
+    elif isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if isinstance(value, Mapping):
         return {key: plain_value(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):

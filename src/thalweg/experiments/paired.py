@@ -8,7 +8,10 @@ from numpy.typing import ArrayLike
 from ..core.intervals import Difference, bootstrap
 
 ENOUGH_SEEDS = 5
-"""With fewer pairs an interval that excludes 0 is a hint: 4 differences have the same sign by chance in 1 of 8 cases."""
+"""With fewer pairs an interval that excludes 0 is a hint.
+
+Four differences have the same sign by chance in 1 of 8 cases.
+"""
 
 
 def paired_difference(values: ArrayLike, base: ArrayLike) -> Difference | None:

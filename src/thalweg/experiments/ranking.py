@@ -131,9 +131,7 @@ class Ranking:
         return tuple(label for label, better in self._against_best.items() if better)
 
 
-def _arm_result(
-    label: str, values: np.ndarray, losses: np.ndarray, base: np.ndarray | None, measure: str
-) -> ArmResult:
+def _arm_result(label: str, values: np.ndarray, losses: np.ndarray, base: np.ndarray | None, measure: str) -> ArmResult:
     finite = values[np.isfinite(values)]
     difference = None if base is None else paired_difference(values, base)
     return ArmResult(

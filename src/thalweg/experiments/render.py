@@ -10,8 +10,16 @@ import numpy as np
 from ..core.intervals import bootstrap
 from ..pages.blocks import Block, Table, Text
 from ..pages.numbers import count_noun, difference, interval, measure_name, measure_value
-from .paired import ENOUGH_SEEDS
-from .prose import capitalized, difference_cell, difference_in_words, hinted, listed, mean_cell, mean_in_words, seed_warning
+from .prose import (
+    capitalized,
+    difference_cell,
+    difference_in_words,
+    hinted,
+    listed,
+    mean_cell,
+    mean_in_words,
+    seed_warning,
+)
 from .ranking import ArmResult, AxisEffect, Ranking
 
 # From this many arms on, the best one owes part of its lead to chance.

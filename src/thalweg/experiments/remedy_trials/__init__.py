@@ -1,7 +1,8 @@
-"""The proof of remedies: paired trials of a spec unchanged, with each remedy, and with a random change instead."""
+"""Remedy trials: a spec unchanged, with each remedy, and with random changes instead, paired by seed."""
 
+from .effects import ArmScores, Combination, RemedyEffect, Verdict
+from .proof import Proof
 from .prove import check_bounds, prove
-from .result import ArmTried, Combination, Proof, RemedyEffect, Verdict
 from .score import Score
 
-__all__ = ["ArmTried", "Combination", "Proof", "RemedyEffect", "Score", "Verdict", "check_bounds", "prove"]
+__all__ = ["ArmScores", "Combination", "Proof", "RemedyEffect", "Score", "Verdict", "check_bounds", "prove"]

@@ -1,4 +1,4 @@
-"""Prove remedies of a spec."""
+"""Try the remedies of a spec in paired trials, and repair the spec."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ...core.errors import InputError
 from ...core.progress import ProgressMessage
 from ...doctor.findings import Remedy
 from ...spec.spec import Spec
-from ..compare import held
+from ..results import locked_folder
 from .arms import ArmFactory
-from .result import Proof
-from .score import score_for
-from .search import _Course
+from .proof import Proof
+from .search import Search
+from .trials import TrialLog
 
 
 def prove(
@@ -32,18 +32,28 @@ def prove(
     watch: Callable[[ProgressMessage], None] = lambda now: None,
     loading: Callable[[int, int], None] = lambda done, total: None,
 ) -> Proof:
-    """Try remedies of a spec, the most likely first, in trials paired by seed, and repair the spec by those that help.
+    """Try remedies in trials paired by seed, and repair the spec by those that help.
 
-    First the unchanged spec, each remedy, and for each remedy a random change of as many settings and no more updates,
-    with the seeds `seed`, `seed + 1`, ...; then the remedies together: the best one that helps, and the others added in
-    their order, each kept where it improves on what there was before. Where none helps alone, the first two, the first
-    three, and so on. What gains by two seeds is tried with all before anything else is. The changes of a remedy are
-    places of the completed spec, as `Run.spec` has it; of two remedies that want the same place the earlier has it.
+    The unchanged spec and each remedy are tried first, together with a random change of as many settings and no more
+    updates for each remedy. Then remedies are combined: starting from the best one that helps, each of the others is
+    added in their order and kept where it improves the result. Where no single remedy helps, the first two are tried
+    together, then the first three, and so on. Arms that gain with two seeds are tried with all seeds before others.
 
-    After `minutes` no trial is waited for; what was found by then is told. With a folder it holds the trials, which are
-    not run again, and the proof (`Proof.save`). `jobs` is the number of processes (None: one for each core, where there
-    is enough to do; 1: this one). Raises InputError where the spec does not suit its data, and KeyboardInterrupt at
-    Ctrl-C; what is finished then lies in the folder, and the same call goes on.
+    Args:
+        spec: the spec.
+        remedies: the remedies, the most likely first; they change places of the completed spec, as in `Run.spec`. Of
+            two remedies that change the same place the earlier one is used.
+        seeds: number of seeds of each arm.
+        seed: the first seed; the others are seed + 1, seed + 2, ...
+        jobs: number of processes. None: one for each core, where there is enough to do; 1: this process.
+        minutes: the time after which no trial is waited for; the proof then covers what has finished.
+        folder: keeps the trials and the proof (`Proof.save`); trials that it holds are not run again.
+        watch: is called with the progress.
+        loading: is called with the number of rows prepared and their total, while data are loaded.
+
+    Raises:
+        InputError: the spec does not suit its data, or an argument is invalid.
+        KeyboardInterrupt: at Ctrl-C; the same call with the same folder continues.
 
     >>> spec = Spec.of({"data": "xor", "network": ["dense 4", "tanh", "dense 2"], "optimizer": "adam 1e-6",
     ...                 "training": {"epochs": 100, "engine": "eager"}})
@@ -54,26 +64,26 @@ def prove(
     _check(remedies)
     check_bounds(seeds, minutes, jobs)
     began = time.monotonic()
-    bench = ArmFactory(spec, loading)
+    factory = ArmFactory(spec, loading)
     until = math.inf if minutes is None else began + 60 * minutes
     path = Path(folder) if folder is not None else None
-    with held(path) if path else nullcontext():
+    with locked_folder(path) if path else nullcontext():
         numbers = range(seed, seed + seeds)
-        course = _Course(bench, numbers, jobs, path, until, watch, score_for([bench.unchanged.split]))
-        combinations, best, repair = course.whole(remedies)
+        search = Search(factory, TrialLog(numbers, jobs, path, until, watch))
+        repair = search.run(remedies)
         proof = Proof(
-            bench.spec,
-            course.score,
-            numbers,
-            course.came(bench.unchanged),
-            course.effects,
-            tuple(combinations),
-            best.names if best else (),
-            repair,
-            best.candidate.spec if best else None,
-            course.remarked(),
-            time.monotonic() - began,
-            path,
+            spec=factory.spec,
+            score=search.score,
+            seeds=numbers,
+            unchanged=search.unchanged,
+            effects=search.effects,
+            combinations=tuple(repair.combinations),
+            chosen=repair.best.names if repair.best else (),
+            repair=repair.effect,
+            repaired=repair.best.candidate.spec if repair.best else None,
+            remarks=search.remarks,
+            seconds=time.monotonic() - began,
+            folder=path,
         )
         if path:
             watch(ProgressMessage("writing the report"))
@@ -83,14 +93,14 @@ def prove(
 
 def _check(remedies: Sequence[Remedy]) -> None:
     if not remedies:
-        raise InputError("remedies", "expected at least one, received none; there is nothing to prove")
+        raise InputError("remedies", "expected at least one remedy, received none")
     labels = Counter(remedy.label for remedy in remedies)
-    if twice := [label for label, count in labels.items() if count > 1]:
-        raise InputError("remedies", f"expected a label of its own for each, received {twice[0]!r} twice")
+    if repeated := [label for label, count in labels.items() if count > 1]:
+        raise InputError("remedies", f"expected a different label for each remedy, received {repeated[0]!r} twice")
 
 
 def check_bounds(seeds: int | None, minutes: float | None, jobs: int | None) -> None:
-    """Raise InputError for numbers of seeds, minutes or processes that no proof can have; None is none of them."""
+    """Raise InputError for an invalid number of seeds, minutes or processes; None is valid."""
     for name, value in (("seeds", seeds), ("jobs", jobs)):
         if value is not None and value < 1:
             raise InputError(name, f"expected a whole number of at least 1, received {value}")
