@@ -15,8 +15,8 @@ from hand_made import TEST, comparison, named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thalweg.experiments.paired import paired_difference
 from thalweg.experiments.experiment import Experiment
+from thalweg.experiments.paired import paired_difference
 
 NAN = math.nan
 
