@@ -17,7 +17,7 @@ Four differences have the same sign by chance in 1 of 8 cases.
 def paired_difference(values: ArrayLike, base: ArrayLike) -> Difference | None:
     """The mean of values minus base (seeds,) over the seeds that both have, with its 95 % bootstrap interval.
 
-    NaN stands for a missing value. None where no seed has both.
+    NaN marks a missing value. None where no seed has both.
 
     >>> paired_difference([1.0, 2.0, np.nan], [0.5, 1.5, 1.0])
     Difference(mean=0.5, low=0.5, high=0.5)

@@ -124,7 +124,15 @@ def test_the_evidence_in_full():
     none = RemedyEffect(scores("none", [0.5, 0.6, 0.7]), unchanged)
     bad = RemedyEffect(scores("bad", [0.4, 0.4, 0.6]), unchanged)
     score = Score("accuracy", "validation", 100, 0.5)
-    outcome = Outcome(score, 3, unchanged, (good, none, bad), (), ("good",), good)
+    outcome = Outcome(
+        score=score,
+        seeds=3,
+        unchanged=unchanged,
+        effects=(good, none, bad),
+        combinations=(),
+        chosen=("good",),
+        repair=good,
+    )
     assert [text.replace("\u202f", " ") for text in evidence_paragraphs(outcome)] == [
         "Over 3 seeds the unchanged spec reaches 60 % (95 % interval 50 to 70 %) accuracy on the validation rows; the"
         " best constant answer reaches 50 %.",

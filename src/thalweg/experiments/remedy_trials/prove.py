@@ -67,28 +67,31 @@ def prove(
     factory = ArmFactory(spec, loading)
     until = math.inf if minutes is None else began + 60 * minutes
     path = Path(folder) if folder is not None else None
+    log = TrialLog(range(seed, seed + seeds), jobs, path, until, watch)
     with locked_folder(path) if path else nullcontext():
-        numbers = range(seed, seed + seeds)
-        search = Search(factory, TrialLog(numbers, jobs, path, until, watch))
-        repair = search.run(remedies)
-        proof = Proof(
-            spec=factory.spec,
-            score=search.score,
-            seeds=numbers,
-            unchanged=search.unchanged,
-            effects=search.effects,
-            combinations=tuple(repair.combinations),
-            chosen=repair.best.names if repair.best else (),
-            repair=repair.effect,
-            repaired=repair.best.candidate.spec if repair.best else None,
-            remarks=search.remarks,
-            seconds=time.monotonic() - began,
-            folder=path,
-        )
+        proof = _proof(Search(factory, log), remedies, began, path)
         if path:
             watch(ProgressMessage("writing the report"))
             proof.save(path)
     return proof
+
+
+def _proof(search: Search, remedies: Sequence[Remedy], began: float, folder: Path | None) -> Proof:
+    repair = search.run(remedies)
+    return Proof(
+        spec=search.factory.spec,
+        score=search.score,
+        seeds=search.log.seeds,
+        unchanged=search.unchanged,
+        effects=search.effects,
+        combinations=tuple(repair.combinations),
+        chosen=repair.best.names if repair.best else (),
+        repair=repair.effect,
+        repaired=repair.best.candidate.spec if repair.best else None,
+        remarks=search.remarks,
+        seconds=time.monotonic() - began,
+        folder=folder,
+    )
 
 
 def _check(remedies: Sequence[Remedy]) -> None:
