@@ -17,12 +17,12 @@ BASE = {
     "optimizer": {"kind": "momentum"},
     "training": {"epochs": 3, "batch_size": 8, "engine": "eager"},
 }
-# Seen nowhere but where a test measure is shown.
+# A number that is shown only where a test measure is.
 TEST = 0.123456
 
 
 def named(labels: Sequence[str]) -> dict[str, Any]:
-    """A [vary] with so many named arms."""
+    """A [vary] with these named arms."""
     return {"arm": {label: {"training.epochs": place + 1} for place, label in enumerate(labels)}}
 
 

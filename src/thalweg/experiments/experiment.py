@@ -180,8 +180,8 @@ class Experiment:
         """
         problems: dict[str, list[str]] = {}
         checked: list[_CheckedArm] = []
-        # Arms with the same data share their rows. Keys use the rows of seed 0 for all seeds, so that the key of a trial
-        # does not depend on the other seeds.
+        # Arms with the same data share their rows. Keys use the rows of seed 0 for every seed, so that the key of a
+        # trial does not depend on the other seeds.
         loaded: dict[str, tuple[Split, dict[str, int]]] = {}
         for arm in self.arms:
             try:
