@@ -128,8 +128,8 @@ def test_finished_trials_of_a_folder_are_not_run_again(tmp_path: Path, monkeypat
     from thalweg.experiments import workers
 
     ran = []
-    original = workers.run_on
-    monkeypatch.setattr(workers, "run_on", lambda spec, *rest: (ran.append(spec), original(spec, *rest))[1])
+    original = workers.run_session
+    monkeypatch.setattr(workers, "run_session", lambda session: (ran.append(session.spec), original(session))[1])
     first = quick(folder=tmp_path)
     assert len(ran) == 4
     again = quick(folder=tmp_path)

@@ -11,7 +11,7 @@ from thalweg.experiments.comparison import Comparison
 from thalweg.experiments.experiment import Experiment
 from thalweg.experiments.paired import paired_difference
 from thalweg.experiments.shipped import read_experiment, shipped
-from thalweg.spec.toml import set_value
+from thalweg.spec.edit import set_value
 
 # The findings: the first arm of each pair is better than the second, by an interval that excludes 0.
 BETTER = {

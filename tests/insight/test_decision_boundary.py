@@ -85,8 +85,8 @@ def test_a_run_brings_the_frames_of_its_folder_where_they_lie_on_the_plane(tmp_p
     for one in (run, again):
         found = boundary(one)
         assert found.remark == ""
-        assert found.film.steps.tolist() == run.film.steps.tolist() == boundary(again).film.steps.tolist()
-    np.testing.assert_array_equal(again.film.outputs, run.film.outputs)
+        assert found.film.steps.tolist() == run.boundary_frames.steps.tolist() == boundary(again).film.steps.tolist()
+    np.testing.assert_array_equal(again.boundary_frames.outputs, run.boundary_frames.outputs)
     swapped = boundary(run, [1, 0])
     assert swapped.film is None
     assert "another plane" in swapped.remark

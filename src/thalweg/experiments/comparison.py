@@ -17,7 +17,7 @@ from ..core.files import commit
 from ..pages.blocks import Block, Chart, Heading, Suggestion, Text
 from ..pages.numbers import count_noun, measure_name
 from ..pages.page import Page, Paged
-from ..spec.spec import WholeSpec
+from ..spec.spec import CompleteSpec
 from ..spec.toml import to_toml
 from .charts import charts_of
 from .experiment import Experiment, Trial
@@ -129,7 +129,7 @@ class Comparison(Paged):
         )
 
     @property
-    def best_spec(self) -> WholeSpec:
+    def best_spec(self) -> CompleteSpec:
         """The completed spec of the best arm."""
         return self.trials_of[self.best.label][0].spec
 

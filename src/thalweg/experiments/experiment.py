@@ -14,13 +14,15 @@ from pydantic import Field
 from ..core.errors import InputError, Problem, nearest
 from ..core.files import Json, JsonObject
 from ..data import Data, Source, Split
-from ..data.orders import Function
+from ..data.orders import KeyFunction
 from ..parts.part import Count, Part
-from ..runs.train import check, fingerprints
 from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec
-from ..spec.toml import canonical, set_value
+from ..spec.differences import canonical_json
+from ..spec.edit import set_value
+from ..spec.spec import CompleteSpec, Spec
+from ..training.checkpoints import fingerprints
 from ..training.evaluate import measures_of
+from ..training.session import Session
 from .variation import Arm, Axis, Variation, flattened_vary, variation_of
 
 # Arms that a message lists by name; further ones are counted.
@@ -77,7 +79,7 @@ class Trial(NamedTuple):
 
     arm: Arm
     seed: int
-    spec: WholeSpec
+    spec: CompleteSpec
     key: str
 
 
@@ -85,7 +87,7 @@ class _CheckedArm(NamedTuple):
     """An arm with its completed spec, and the fingerprints of its rows for seed 0."""
 
     arm: Arm
-    spec: WholeSpec
+    spec: CompleteSpec
     row_fingerprints: Mapping[str, int]
 
 
@@ -186,15 +188,15 @@ class Experiment:
         for arm in self.arms:
             try:
                 spec = self.spec(arm)
-                data = canonical(spec.data.describe())
+                data = canonical_json(spec.data.describe())
                 if data not in loaded:
                     split = spec.data.load(0, watch)
                     loaded[data] = split, fingerprints(split)
                 split, row_fingerprints = loaded[data]
-                whole = completed(spec, split.train)
-                check(whole, split)
+                session = Session(completed(spec, split.train), split)
+                session.check()
                 self._check_measure(split)
-                checked.append(_CheckedArm(arm, whole, row_fingerprints))
+                checked.append(_CheckedArm(arm, session.spec, row_fingerprints))
             except InputError as error:
                 for problem in error.problems:
                     placed = problem if problem.place else problem.below(error.subject)
@@ -231,11 +233,11 @@ class Experiment:
         return {name: section for name, section in plain.items() if section != {}}
 
 
-def trial_of(arm: Arm, spec: WholeSpec, row_fingerprints: Mapping[str, int], seed: int) -> Trial:
+def trial_of(arm: Arm, spec: CompleteSpec, row_fingerprints: Mapping[str, int], seed: int) -> Trial:
     """The trial of an arm with a seed; the fingerprints are those of the rows that its data have with seed 0."""
     whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
     decisive = {"spec": whole.describe(), "rows": row_fingerprints}
-    return Trial(arm, seed, whole, hashlib.sha256(canonical(decisive).encode()).hexdigest()[:16])
+    return Trial(arm, seed, whole, hashlib.sha256(canonical_json(decisive).encode()).hexdigest()[:16])
 
 
 def _parsed(parse: Callable[[], _Section], place: str, problems: list[Problem]) -> _Section | None:
@@ -274,7 +276,7 @@ def plain_value(value: Any) -> Json:
         return {key: plain_value(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
         return [plain_value(item) for item in value]
-    return str(Function(value)) if callable(value) else value
+    return str(KeyFunction(value)) if callable(value) else value
 
 
 def _copied(value: object) -> object:

@@ -16,9 +16,10 @@ from filelock import FileLock, Timeout
 
 from ..core.errors import InputError
 from ..data import Split
-from ..runs.train import run_on
-from ..spec.spec import WholeSpec
-from ..spec.toml import canonical
+from ..runs.train import run_session
+from ..spec.differences import canonical_json
+from ..spec.spec import CompleteSpec
+from ..training.session import Session
 from .results import write_run
 
 # How often a worker checks whether its parent is still alive.
@@ -39,14 +40,14 @@ class TrialOutcome(NamedTuple):
     write_error: str = ""
 
 
-def run_trial(key: str, spec: WholeSpec, folder: Path) -> TrialOutcome:
+def run_trial(key: str, spec: CompleteSpec, folder: Path) -> TrialOutcome:
     """Run a trial and write its run into folder/key.
 
     An exception of the training is returned. An exception that is raised while trials are carried out thus comes from
     the worker or its transport, never from a trial. Ctrl-C raises KeyboardInterrupt.
     """
     try:
-        run = run_on(spec, _split_of(spec))
+        run = run_session(Session(spec, _split_of(spec)))
     except Exception as error:
         return TrialOutcome(key, error)
     if run.interrupted:
@@ -58,7 +59,7 @@ def run_trial(key: str, spec: WholeSpec, folder: Path) -> TrialOutcome:
     return TrialOutcome(key)
 
 
-def run_trial_remotely(key: str, spec: WholeSpec) -> tuple[TrialOutcome, dict[str, bytes]]:
+def run_trial_remotely(key: str, spec: CompleteSpec) -> tuple[TrialOutcome, dict[str, bytes]]:
     """`run_trial` on a machine that shares no folder with the parent: the files of the run are returned by name."""
     with tempfile.TemporaryDirectory(prefix="thalweg-") as name:
         outcome = run_trial(key, spec, Path(name))
@@ -84,7 +85,7 @@ class WorkerContext:
     folder: Path
     parent: int
     core_shares: Sequence[Sequence[int]]
-    specs: Mapping[str, WholeSpec]
+    specs: Mapping[str, CompleteSpec]
 
     def init_worker(self) -> None:
         """Start as a worker: exit when the parent exits, and use one share of the cores."""
@@ -132,8 +133,8 @@ def forget_rows() -> None:
     _loaded.clear()
 
 
-def _split_of(spec: WholeSpec) -> Split:
-    key = canonical({"data": spec.data.describe(), "seed": spec.training.seed})
+def _split_of(spec: CompleteSpec) -> Split:
+    key = canonical_json({"data": spec.data.describe(), "seed": spec.training.seed})
     # A cluster may call this from several threads at a time, so the split is kept in a local variable.
     split = _loaded.get(key)
     if split is None:

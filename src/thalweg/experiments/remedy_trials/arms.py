@@ -11,10 +11,12 @@ from ...core.noise import generator
 from ...data import Arrays, Data, Split
 from ...doctor.findings import Remedy
 from ...pages.numbers import count_noun
-from ...runs.train import check, fingerprints
 from ...spec.complete import completed
-from ...spec.spec import Spec, WholeSpec
-from ...spec.toml import canonical, set_value
+from ...spec.differences import canonical_json
+from ...spec.edit import set_value
+from ...spec.spec import CompleteSpec, Spec
+from ...training.checkpoints import fingerprints
+from ...training.session import Session
 from ..variation import Arm, Setting
 from .random_control import random_change
 from .score import measure_of
@@ -35,7 +37,7 @@ class Candidate(NamedTuple):
     """
 
     arm: Arm
-    spec: WholeSpec
+    spec: CompleteSpec
     split: Split
     row_fingerprints: Mapping[str, int]
     updates: int
@@ -43,7 +45,7 @@ class Candidate(NamedTuple):
     @property
     def identity(self) -> str:
         """A text that is the same for arms with the same training."""
-        return canonical(self.spec.describe())
+        return canonical_json(self.spec.describe())
 
     def selects_same_rows(self, other: Candidate) -> bool:
         """Whether both arms have the same training and held-out rows."""
@@ -78,13 +80,14 @@ class ArmFactory:
         task = split.train.task
         if measure_of(task) != measure_of(self._rows(self.spec.data)[0].train.task):
             raise InputError("data.task", f"becomes {task}, whose score cannot be compared with that of the other arms")
-        whole = completed(spec, split.train)
+        session = Session(completed(spec, split.train), split)
+        session.check()
         return Candidate(
             arm=arm,
-            spec=whole,
+            spec=session.spec,
             split=split,
             row_fingerprints=row_fingerprints,
-            updates=check(whole, split).steps,
+            updates=session.batches.steps,
         )
 
     def control(self, candidate: Candidate, seed: int) -> Candidate | None:
@@ -121,7 +124,7 @@ class ArmFactory:
         return self._joined([*candidate.arm.settings, Setting(label, label, (("training.epochs", epochs),))])
 
     def _rows(self, data: Data) -> tuple[Split, dict[str, int]]:
-        key = canonical(data.describe())
+        key = canonical_json(data.describe())
         if key not in self._loaded:
             split = data.load(0, self._loading)
             self._loaded[key] = split, fingerprints(split)

@@ -11,7 +11,7 @@ from ...core.files import JsonObject, commit, remove
 from ...pages.blocks import Block, Heading, Suggestion, Table, Text
 from ...pages.numbers import count_noun, difference, measure_name, number
 from ...pages.page import Page, Paged
-from ...spec.spec import WholeSpec
+from ...spec.spec import CompleteSpec
 from ...spec.toml import to_toml
 from .effects import ArmScores, Combination, RemedyEffect
 from .render import (
@@ -48,7 +48,7 @@ class Proof(Paged):
         folder: the folder of the trials; None where they were not kept.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     score: Score
     seeds: range
     unchanged: ArmScores
@@ -56,7 +56,7 @@ class Proof(Paged):
     combinations: tuple[Combination, ...]
     chosen: tuple[str, ...]
     repair: RemedyEffect | None
-    repaired: WholeSpec | None
+    repaired: CompleteSpec | None
     remarks: tuple[str, ...]
     seconds: float
     folder: Path | None = None

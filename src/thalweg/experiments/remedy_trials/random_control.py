@@ -11,7 +11,7 @@ import numpy as np
 from ...data import Split
 from ...parts.layers import Activation
 from ...parts.part import Layer, Part, at
-from ...spec.spec import WholeSpec
+from ...spec.spec import CompleteSpec
 from ..variation import Setting
 
 RATE_FACTORS = (3.0, 30.0)
@@ -42,7 +42,7 @@ ACTIVATIONS = tuple(dict.fromkeys(layer.kind for layer in Layer.kinds.values() i
 """The kinds of activations that hidden layers can have."""
 
 
-def random_change(spec: WholeSpec, split: Split, rng: np.random.Generator, count: int) -> tuple[Setting, ...]:
+def random_change(spec: CompleteSpec, split: Split, rng: np.random.Generator, count: int) -> tuple[Setting, ...]:
     """`count` random changes of different kinds, or as many as there are kinds; see SPACE.
 
     >>> from thalweg.spec.spec import Spec
@@ -64,7 +64,7 @@ def _another(rng: np.random.Generator, kinds: Sequence[str], present: str) -> st
     return others[int(rng.integers(len(others)))]
 
 
-def _rate(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _rate(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     low, high = RATE_FACTORS
     # Uniform in the logarithm.
     power = rng.uniform(math.log(low), math.log(high))
@@ -74,18 +74,18 @@ def _rate(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | 
     return _setting(f"rate {rate:g}", {"optimizer.learning_rate": rate}) if rate > 0 else None
 
 
-def _optimizer(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _optimizer(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     kind = _another(rng, OPTIMIZERS, spec.optimizer.kind)
     return _setting(kind, {"optimizer": kind})
 
 
-def _initializer(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _initializer(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     present = spec.network.init.kind if spec.network.init else ""
     kind = _another(rng, INITIALIZERS, present)
     return _setting(f"init {kind}", {"network.init": kind})
 
 
-def _activation(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _activation(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     hidden = [(place, layer) for place, layer in enumerate(spec.network.layers[:-1]) if isinstance(layer, Activation)]
     if not hidden:
         return None
@@ -93,7 +93,7 @@ def _activation(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Sett
     return _setting(f"hidden {kind}", {f"network.layers.{place}": kind for place, _ in hidden})
 
 
-def _batch_size(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _batch_size(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     rows = len(split.train)
     present = spec.training.batch_size
     current = min(present, rows) if isinstance(present, int) else rows
@@ -104,13 +104,13 @@ def _batch_size(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Sett
     return _setting(f"batch size {size}", {"training.batch_size": size})
 
 
-def _scaling(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _scaling(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     made = split.preprocessing
     scaled = {*made.shift, *made.target_shift} - {0.0} or {*made.span, *made.target_span} - {1.0}
     return _setting("no scaling", {"data.scale": "none"}) if scaled else _setting("scaling", {"data.scale": "standard"})
 
 
-def _epochs(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _epochs(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     # More epochs only: a remedy that beats a shortened training proves nothing.
     epochs = round(spec.training.epochs * rng.uniform(*EPOCH_FACTORS))
     return _setting(f"{epochs} epochs", {"training.epochs": epochs})
@@ -120,5 +120,5 @@ def _setting(label: str, changes: dict[str, object]) -> Setting:
     return Setting(label, label, tuple(changes.items()))
 
 
-_Change: TypeAlias = Callable[[WholeSpec, Split, np.random.Generator], Setting | None]
+_Change: TypeAlias = Callable[[CompleteSpec, Split, np.random.Generator], Setting | None]
 _CHANGES: tuple[_Change, ...] = (_rate, _optimizer, _initializer, _activation, _batch_size, _scaling, _epochs)

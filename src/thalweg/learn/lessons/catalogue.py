@@ -12,7 +12,7 @@ from ...pages import markup as pages
 from ...pages.blocks import Check, Text
 from ...pages.html import Link
 from ...pages.page import Page
-from ...spec.toml import shell_value
+from ...spec.values import shell_value
 from .lesson import Lesson
 
 INDEX = "index.html"
