@@ -12,7 +12,7 @@ from .output import EXIT_WRONG, print_catalogue, print_json, write_page
 from .registry import command
 
 if TYPE_CHECKING:
-    from ..experiments.remedy_trials.result import Verdict
+    from ..learn.answers import AnswerCheck
     from ..learn.exercise import Exercise
 
 
@@ -94,7 +94,7 @@ def _check_answers(chosen: Exercise, answers: dict[str, str], solution: bool, js
         sys.exit(EXIT_WRONG)
 
 
-def _verdict_text(verdict: Verdict) -> str:
+def _verdict_text(verdict: AnswerCheck) -> str:
     return f"{'✓' if verdict.right else '✗'} {verdict.says}"
 
 

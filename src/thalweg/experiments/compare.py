@@ -71,11 +71,12 @@ def compare(
 
 def _tables(spec: Spec | Mapping[str, object] | str | Path) -> tuple[str, dict[str, object]]:
     if isinstance(spec, Spec):
-        sections = spec.describe()
+        tables: dict[str, object] = {**spec.describe()}
         if spec.probes == Light():
             # The default of a spec, and not a wish of the user: trials run without probes then.
-            del sections["probes"]
-        return "experiment", {**sections, "data": {**sections["data"], "source": spec.data.source}}
+            del tables["probes"]
+        tables["data"] = {**spec.data.describe(), "source": spec.data.source}
+        return "experiment", tables
     if isinstance(spec, Mapping):
         return "experiment", dict(spec)
     return Path(spec).stem, read_experiment(str(spec))

@@ -13,7 +13,7 @@ from ...doctor.findings import Remedy
 from ...pages.numbers import count_noun
 from ...spec.complete import completed
 from ...spec.differences import canonical_json
-from ...spec.edit import set_value
+from ...spec.edit import SpecTable, set_value
 from ...spec.spec import CompleteSpec, Spec
 from ...training.checkpoints import fingerprints
 from ...training.session import Session
@@ -69,10 +69,10 @@ class ArmFactory:
     def candidate(self, label: str, settings: Sequence[Setting]) -> Candidate:
         """The arm with these settings. Raises InputError where they make no spec that suits the data."""
         arm = Arm(label, tuple(settings))
-        table = self.spec.describe()
+        table: SpecTable = {**self.spec.describe()}
         if isinstance(self.spec.data.source, Arrays):
             # Rows in memory have no description that could be read back.
-            table["data"]["source"] = self.spec.data.source
+            set_value(table, "data.source", self.spec.data.source)
         for path, value in arm.changes:
             set_value(table, path, value)
         spec = Spec.of(table)
