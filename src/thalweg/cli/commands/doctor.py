@@ -12,26 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..options import (
-    DataDir,
-    DataFile,
-    DeviceName,
-    EngineName,
-    Epochs,
-    Json,
-    Quiet,
-    Seed,
-    Settings,
-    SpecOrRun,
-    Target,
-)
+from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, SpecOrRun, Target
 from ..output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
 from ..registry import command
 from ..source import Source, source_of
 
 if TYPE_CHECKING:
     from ...doctor.findings import Diagnosis
-    from ...experiments.remedy_trials.result import Proof
+    from ...experiments.remedy_trials.proof import Proof
     from ...pages.page import Page
     from ...runs.run import Run
     from ...spec.spec import Spec
@@ -122,7 +110,7 @@ class _TrialOptions:
     def check(self) -> None:
         """Raise InputError for options that do not fit, before anything is trained."""
         from ...core.errors import InputError
-        from ...experiments.remedy_trials.search import check_bounds
+        from ...experiments.remedy_trials.prove import check_bounds
 
         options = {"--seeds": self.seeds, "--minutes": self.minutes, "--jobs": self.jobs}
         given = [name for name, value in options.items() if value is not None]
@@ -242,7 +230,7 @@ def _settings(changes: Sequence[tuple[str, object]]) -> list[str]:
 def _prove(run: Run, diagnosis: Diagnosis, trials: _TrialOptions, out: Path | None, quiet: bool) -> Proof:
     """Try the remedies of a run; the trials are kept in the folder `out`, or in `out`/proof if the run is there."""
     from ...core.progress import loading, working
-    from ...experiments.remedy_trials.search import prove
+    from ...experiments.remedy_trials.prove import prove
 
     with working(quiet) as watch:
         return prove(

@@ -18,6 +18,7 @@ from ..source import Source, source_of
 if TYPE_CHECKING:
     from ...experiments.comparison import ArmResult, Comparison
     from ...experiments.experiment import Experiment, Trial
+    from ...experiments.ranking import ArmResult
 
 ExperimentName = Annotated[
     str | None,
