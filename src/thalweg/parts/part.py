@@ -273,11 +273,34 @@ class InitContext(NamedTuple):
     following: Sequence[Layer] = ()
 
 
+class LocalFactor(NamedTuple):
+    """An array that the backward pass of a layer multiplies with delta, under the symbol of the layer's docstring.
+
+    Attributes:
+        symbol: its name in the formulas, as `xhat`.
+        values: one row a sample, or one array for the whole batch.
+        meaning: what it is, in a few words; may be empty.
+        in_forward: whether the formula of the forward pass uses it too.
+        by_sample: whether it has one row a sample.
+    """
+
+    symbol: str
+    values: Array
+    meaning: str = ""
+    in_forward: bool = False
+    by_sample: bool = True
+
+
 class Layer(Part, ABC, family="layer"):
     """One map from rows to rows, with the rule that carries dL/d(output) back to dL/d(input).
 
     Shapes: x (n, width in), y (n, width out), one row a sample.
     """
+
+    input_symbol: ClassVar[str] = "x"
+    """The name of the input in the formulas of the docstring."""
+    output_symbol: ClassVar[str] = "y"
+    """The name of the output in the formulas of the docstring."""
 
     @property
     def least_batch(self) -> int:
@@ -299,6 +322,10 @@ class Layer(Part, ABC, family="layer"):
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         """The gradients alone, for the lowest layer, where nobody asks for dL/dx."""
         return self.backward(params, cache, delta)[1]
+
+    def local_factors(self, params: Tree, cache: Tree, delta: Array) -> tuple[LocalFactor, ...]:
+        """The factors, besides delta = dL/dy and the parameters, that `backward` works with; for `thalweg explain`."""
+        return ()
 
     @abstractmethod
     def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...core.arrays import Array, Tree, namespace
 from ...core.functions import erf, sigmoid, softmax, softplus
-from ..part import ForwardContext, Layer, NonNegative, Number
+from ..part import ForwardContext, Layer, LocalFactor, NonNegative, Number
 
 
 class Activation(Layer):
@@ -17,6 +17,8 @@ class Activation(Layer):
     Shapes: z and y (n, width). Backward: dL/dz = dL/dy * slope; while z moves along z', y moves along slope * z', and
     dL/dz bends by dL/dy * curvature * z'.
     """
+
+    input_symbol = "z"
 
     @abstractmethod
     def value(self, z: Array) -> Array:
@@ -36,6 +38,9 @@ class Activation(Layer):
 
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
         return delta * self.derivative(*cache), params
+
+    def local_factors(self, params: Tree, cache: Tree, delta: Array) -> tuple[LocalFactor, ...]:
+        return (LocalFactor("f'(z)", self.derivative(*cache), "the slope of the activation"),)
 
     def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
         return dx * self.derivative(*cache)
@@ -389,12 +394,17 @@ class Softmax(Layer, kind="softmax"):
     [[0.659, 0.242, 0.099]]
     """
 
+    input_symbol = "z"
+
     def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
         y = softmax(x)
         return y, state, y
 
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
         return cache * (delta - _across(delta * cache)), params
+
+    def local_factors(self, params: Tree, cache: Tree, delta: Array) -> tuple[LocalFactor, ...]:
+        return (LocalFactor("y", cache),)
 
     def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
         return self.backward(params, cache, dx)[0]

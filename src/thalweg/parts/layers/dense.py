@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ...core.arrays import Array, Tree, namespace
 from ...core.errors import InputError
 from ...core.functions import product, transposed_product
-from ..part import Count, ForwardContext, InitContext, Initializer, Layer
+from ..part import Count, ForwardContext, InitContext, Initializer, Layer, LocalFactor
 
 
 class Affine(NamedTuple):
@@ -47,6 +47,7 @@ class Dense(Layer, kind="dense"):
     width: Count
     init: Initializer | None = None
     bias_init: Initializer | None = None
+    output_symbol = "z"
 
     def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
         if len(shape) != 1:
@@ -63,6 +64,9 @@ class Dense(Layer, kind="dense"):
 
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         return Affine(transposed_product(cache, delta), namespace(delta).sum(delta, axis=0))
+
+    def local_factors(self, params: Tree, cache: Tree, delta: Array) -> tuple[LocalFactor, ...]:
+        return (LocalFactor("x", cache),)
 
     def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
         moved = product(cache, along.W) + along.b

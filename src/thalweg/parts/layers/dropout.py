@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...core.arrays import Array, Tree, namespace
 from ...core.errors import InputError
 from ...core.noise import Noise
-from ..part import ForwardContext, Fraction, Layer, NonNegative
+from ..part import ForwardContext, Fraction, Layer, LocalFactor, NonNegative
 from .straight import ParameterFreeLinear
 
 
@@ -42,6 +42,9 @@ class Dropout(ParameterFreeLinear, kind="dropout"):
 
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
         return (delta if cache is None else delta * cache), params
+
+    def local_factors(self, params: Tree, cache: Tree, delta: Array) -> tuple[LocalFactor, ...]:
+        return () if cache is None else (LocalFactor("m", cache, "the mask of this step", in_forward=True),)
 
     def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
         return dx if cache is None else dx * cache

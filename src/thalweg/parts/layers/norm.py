@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.arrays import Array, Tree, namespace
 from ...core.errors import InputError
-from ..part import ForwardContext, Fraction, InitContext, Layer, Positive, normalized_weights
+from ..part import ForwardContext, Fraction, InitContext, Layer, LocalFactor, Positive, normalized_weights
 
 
 class Scale(NamedTuple):
@@ -112,6 +112,12 @@ class BatchNorm(Layer, kind="batch_norm", also=("batchnorm",)):
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         return _gradients(cache.xhat, delta)
 
+    def local_factors(self, params: Tree, cache: Tree, delta: Array) -> tuple[LocalFactor, ...]:
+        return (
+            LocalFactor("xhat", cache.xhat, in_forward=True),
+            LocalFactor("s", cache.scale, "1 / deviation", in_forward=True, by_sample=False),
+        )
+
     def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
         moved = along.gamma * cache.xhat + along.beta
         return moved if dx is None else moved + params.gamma * self._motion(cache, dx)[0]
@@ -203,6 +209,13 @@ class LayerNorm(Layer, kind="layer_norm", also=("layernorm",)):
 
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         return _gradients(cache[0], delta)
+
+    def local_factors(self, params: Tree, cache: Tree, delta: Array) -> tuple[LocalFactor, ...]:
+        xhat, scale = cache
+        return (
+            LocalFactor("xhat", xhat, in_forward=True),
+            LocalFactor("s", scale, "1 / deviation", in_forward=True),
+        )
 
     def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
         moved = along.gamma * cache[0] + along.beta

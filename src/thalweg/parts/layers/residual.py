@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ...core.arrays import Array, Tree, namespace
 from ...core.errors import InputError, Problem
 from ...core.functions import product, transposed_product
-from ..part import ForwardContext, InitContext, Layer
+from ..part import ForwardContext, InitContext, Layer, LocalFactor
 from . import stack
 
 
@@ -79,6 +79,10 @@ class Residual(Layer, kind="residual"):
         if isinstance(params.projection, tuple):
             return dx + delta, Branch(layers, ())
         return dx + product(delta, params.projection.T), Branch(layers, transposed_product(cache[1], delta))
+
+    def local_factors(self, params: Tree, cache: Tree, delta: Array) -> tuple[LocalFactor, ...]:
+        passed = stack.backward(self.layers, params.layers, cache[0], delta)[0]
+        return (LocalFactor("(df/dx)ᵀ d", passed, "what passes through the layers; the rest goes around them"),)
 
     def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
         moved = [stack.jvp(self.layers, params.layers, cache[0], along.layers, dx)[-1], dx]
