@@ -14,7 +14,7 @@ import thalweg
 from thalweg.core.arrays import arrays_of
 from thalweg.core.errors import InputError
 from thalweg.core.noise import generator
-from thalweg.insight.loss_landscape import doubled, filter_normalized, landscape, principal_plane
+from thalweg.insight.loss_landscape import doubled, filter_normalized, landscape, path_plane
 from thalweg.pages.blocks import Chart, Table
 from thalweg.pages.html import as_html
 from thalweg.pages.text import as_text
@@ -103,7 +103,7 @@ def test_rows_are_chosen_by_the_seed_alone(moons):
 
 def test_the_principal_plane_leaves_the_error_that_numpys_svd_leaves():
     path = [(RNG.normal(size=(4, 3)) * 3.0**-k, RNG.normal(size=3)) for k in range(6)]
-    seen = principal_plane(path)
+    seen = path_plane(path)
     offsets = np.stack([flat(tree) for tree in path]) - flat(path[-1])
     u, s, vt = np.linalg.svd(offsets, full_matrices=False)
     left = offsets - (u[:, :2] * s[:2]) @ vt[:2]
@@ -229,7 +229,7 @@ def test_a_path_that_can_not_be_walked_again_is_refused(moons):
 
 def test_parameters_that_never_moved_have_no_path():
     with pytest.raises(InputError, match="did not move"):
-        principal_plane([(np.ones(3),), (np.ones(3),)])
+        path_plane([(np.ones(3),), (np.ones(3),)])
 
 
 def test_weights_of_0_have_no_directions(linear):

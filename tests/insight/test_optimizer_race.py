@@ -16,8 +16,9 @@ from thalweg.core.intervals import wilson
 from thalweg.engine.compiled import _loop
 from thalweg.engine.eager import Eager
 from thalweg.engine.engine import make_engine
+from thalweg.insight.optimizer_paths import follow_paths
 from thalweg.insight.optimizer_race import FORGETTING, RATES, SHARE, arena, arrivals, draw_starts, variant
-from thalweg.insight.test_functions import Formula, Landscape, Quadratic, Rosenbrock, Saddle, follow
+from thalweg.insight.test_functions import CustomLandscape, Landscape, Quadratic, Rosenbrock, Saddle
 from thalweg.pages.json import as_json
 from thalweg.pages.text import as_text
 from thalweg.parts.optimizers import SGD, Adadelta, Adam, AdamW, GradientDescent, Momentum, Nesterov, RMSProp
@@ -35,7 +36,7 @@ class Watched(Eager):
     """An engine that remembers what was asked of it."""
 
     def loop(self, function, walkers, start, steps, size, walk, key):
-        starts = np.stack(walkers.place, axis=1)
+        starts = np.stack(walkers.point, axis=1)
         self.__dict__.setdefault("walks", []).append((walk, starts, tuple(key), steps))
         return super().loop(function, walkers, start, steps, size, walk, key)
 
@@ -68,7 +69,7 @@ def test_the_trial_that_is_kept_has_the_lowest_cost_of_all_on_the_tuning_starts(
     means = {}
     for rule in [Momentum(), *(variant(Momentum(), 0, trial) for trial in range(1, 6))]:
         walk = next(call for call in engine.walks if call[0].optimizer == rule)[0]
-        height = follow(walk, EAGER, practice, np.zeros(2, np.uint32), 60).height
+        height = follow_paths(walk, EAGER, practice, np.zeros(2, np.uint32), 60).height
         steps = arrivals(height, race.distance)
         means[rule] = np.where(np.isinf(steps), 2 * 60, steps).mean()
     assert min(means, key=means.get) == contender.tuned.optimizer
@@ -99,7 +100,7 @@ def test_trial_by_trial_all_optimizers_draw_the_same_numbers_and_each_trial_othe
 
 
 def test_starts_lie_in_the_picture_where_there_is_a_height():
-    starts = draw_starts(Formula("log(x) + y^2", reach=2.0), 300, 0, "race")
+    starts = draw_starts(CustomLandscape("log(x) + y^2", reach=2.0), 300, 0, "race")
     assert starts.shape == (300, 2)
     assert np.all((starts[:, 0] > 0) & (np.abs(starts) < 2).all(axis=1))
 
@@ -223,10 +224,10 @@ def test_the_page_states_what_makes_it_fair_and_stands_default_beside_tuned():
 
 
 def test_the_page_of_a_formula_says_what_stands_for_its_minimum():
-    page = told(Formula("x^2 + y^2"), ["sgd"])
+    page = told(CustomLandscape("x^2 + y^2"), ["sgd"])
     assert "No minimum of this formula is known" in page
     assert "below it" not in page
-    assert "the ground falls on" in told(Formula("x^2 - y^2"), ["sgd"])
+    assert "the ground falls on" in told(CustomLandscape("x^2 - y^2"), ["sgd"])
 
 
 def test_where_nobody_arrives_nothing_is_claimed():

@@ -71,24 +71,24 @@ def arena(
 def _ground(landscape: str | None, formula: str | None, reach: float | None) -> Any:
     """The landscape that was named, or the one of the formula."""
     from ..core.errors import InputError
-    from ..insight.test_functions import Formula, Landscape
+    from ..insight.test_functions import CustomLandscape, Landscape
 
     if landscape is not None and formula is not None:
         raise InputError("arena", f"expected a landscape or --formula, received both: {landscape!r} and {formula!r}")
     if formula is not None:
-        return Formula(formula) if reach is None else Formula(formula, reach)
+        return CustomLandscape(formula) if reach is None else CustomLandscape(formula, reach)
     if reach is not None:
         raise InputError("--reach", "is the size of a formula's picture; every other landscape has its own")
-    if landscape is not None and landscape.split()[:1] == [Formula.kind]:
+    if landscape is not None and landscape.split()[:1] == [CustomLandscape.kind]:
         raise InputError("arena", "expected the formula itself: thalweg arena --formula 'x^2 + 10*y^2'")
     return Landscape.of(landscape)
 
 
 def _list_landscapes(json: bool) -> None:
-    from ..insight.test_functions import Formula, Landscape
+    from ..insight.test_functions import CustomLandscape, Landscape
 
     kinds = {name: kind for name, kind in Landscape.kinds.items() if issubclass(kind, Landscape)}
-    named = {name: kind.about for name, kind in kinds.items() if kind is not Formula}
+    named = {name: kind.about for name, kind in kinds.items() if kind is not CustomLandscape}
     if json:
         print_json([{"name": name, "about": about} for name, about in named.items()])
         return
@@ -100,5 +100,5 @@ def _list_landscapes(json: bool) -> None:
     table.add_column("what it asks of an optimizer")
     for name, about in named.items():
         table.add_row(name, about)
-    table.add_row("--formula TEXT", Formula.about)
+    table.add_row("--formula TEXT", CustomLandscape.about)
     Console().print(table)

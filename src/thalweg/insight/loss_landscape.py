@@ -90,7 +90,7 @@ class Projection(NamedTuple):
     explained: tuple[float, float]
 
 
-def principal_plane(path: Sequence[Tree]) -> Projection:
+def path_plane(path: Sequence[Tree]) -> Projection:
     """The plane through the last of m parameters θ_i that is nearest to all: their two leading principal axes.
 
     The rows of D are θ_i - θ_m, and D = U S Vᵀ. The axes are the first two rows of Vᵀ, places are D V, and an axis
@@ -100,7 +100,7 @@ def principal_plane(path: Sequence[Tree]) -> Projection:
 
     Source: Li et al. 2018, section 7; here about the trained network, so that it lies in the plane.
 
-    >>> seen = principal_plane([(np.array([3.0, 0.0, 1.0]),), (np.array([3.0, 0.0, -1.0]),), (np.zeros(3),)])
+    >>> seen = path_plane([(np.array([3.0, 0.0, 1.0]),), (np.array([3.0, 0.0, -1.0]),), (np.zeros(3),)])
     >>> seen.places.round(6).tolist(), seen.distances.round(6).tolist(), [round(share, 6) for share in seen.explained]
     ([[3.0, 1.0], [3.0, -1.0], [0.0, 0.0]], [0.0, 0.0, 0.0], [0.9, 0.1])
     """
@@ -129,7 +129,7 @@ def _tree(vector: np.ndarray, like: Tree) -> Tree:
     return map_arrays(lambda array: next(pieces).reshape(np.shape(array)), like)
 
 
-class Walk(NamedTuple):
+class TrainingPath(NamedTuple):
     """The path of a training (m points) on the plane.
 
     The losses at the points themselves stand beside those of the plane below them, `distances` away.
@@ -164,7 +164,7 @@ class LossLandscape:
     rows: int
     seed: int
     cosine: float | None = None
-    path: Walk | None = None
+    path: TrainingPath | None = None
 
     @property
     def lowest(self) -> tuple[float, tuple[float, ...]]:
@@ -433,7 +433,7 @@ def doubled(distances: np.ndarray, losses: np.ndarray, centre: float) -> float |
 
 def _over_path(run: Run, split: Split, surface: _Surface, points: int, span: float, seed: int) -> LossLandscape:
     steps, states = _states(run, split, surface.watch)
-    seen = principal_plane([inference_state(state).params for state in states])
+    seen = path_plane([inference_state(state).params for state in states])
     low, high = seen.places.min(axis=0), seen.places.max(axis=0)
     extent = high - low
     # A path that is a straight line has no extent across.
@@ -441,7 +441,7 @@ def _over_path(run: Run, split: Split, surface: _Surface, points: int, span: flo
     x, y = (np.linspace(start, stop, points) for start, stop in zip(low - room, high + room, strict=True))
     grid, doubling, below = surface.over(seen.axes, (x, y), seen.places)
     losses = np.array([surface.at(state) for state in states])
-    walk = Walk(steps, seen.places, losses, below, seen.distances, seen.explained)
+    walk = TrainingPath(steps, seen.places, losses, below, seen.distances, seen.explained)
     return LossLandscape(run.spec, "path", x, y, grid, surface.centre, doubling, len(surface.data), seed, path=walk)
 
 

@@ -20,7 +20,8 @@ from ..pages.blocks import ArrayBlock, Block, Chart, Heading, Page, Suggestion, 
 from ..pages.figures import contours, curves
 from ..parts.optimizers import SGD, Adam, Momentum
 from ..parts.part import Optimizer, options_of
-from .test_functions import Formula, Landscape, Walk, follow
+from .optimizer_paths import Descent, follow_paths
+from .test_functions import CustomLandscape, Landscape
 
 RATES = (1e-5, 10.0)
 """The learning rates that tuning draws from, evenly on a logarithmic scale."""
@@ -52,7 +53,7 @@ def arrivals(left: np.ndarray, distance: float) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class RaceResult:
     """How an optimizer did from n starts.
 
     `steps` (n,) are those until it arrives for good, infinity where it never does within `limit`; `ends` (n,) the
@@ -94,8 +95,8 @@ class Contender:
     """An optimizer as it was given, and tuned: each on the same starts."""
 
     name: str
-    default: Result
-    tuned: Result
+    default: RaceResult
+    tuned: RaceResult
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,14 @@ class _Course:
     def lowest(self) -> float:
         return float(self.landscape.value(*self.landscape.minima[0]))
 
-    def walked(self, optimizer: Optimizer, starts: np.ndarray, key: np.ndarray, distance: float) -> Result:
-        walk = Walk(self.landscape, optimizer, self.deviation)
-        track = follow(walk, self.engine, starts, key, self.steps)
+    def walked(self, optimizer: Optimizer, starts: np.ndarray, key: np.ndarray, distance: float) -> RaceResult:
+        walk = Descent(self.landscape, optimizer, self.deviation)
+        track = follow_paths(walk, self.engine, starts, key, self.steps)
         with np.errstate(all="ignore"):
             left = track.height - self.lowest
         ends = np.where(left[-1] < np.inf, left[-1], np.inf)
         path = np.stack([track.x[:, 0], track.y[:, 0]], axis=1)
-        return Result(optimizer, arrivals(left, distance), ends, path, self.steps)
+        return RaceResult(optimizer, arrivals(left, distance), ends, path, self.steps)
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class Arena:
                 f"Noise of standard deviation {self.deviation:g} is added to each slope at every step: at the same "
                 "step from the same start it is the same for all optimizers."
             )
-        if not self.landscape.exact:
+        if not self.landscape.minima_known:
             yield from self._searched()
 
     def _searched(self) -> Iterator[Block]:
@@ -236,7 +237,7 @@ class Arena:
                 "To arrive then means to come down to the lowest place of the picture."
             )
 
-    def _row(self, result: Result) -> tuple[Any, ...]:
+    def _row(self, result: RaceResult) -> tuple[Any, ...]:
         low, high = result.interval
         first, middle, last = (_steps(count) for count in result.quartiles)
         end = result.cost[1]
@@ -325,7 +326,7 @@ def arena(
             trials.append(course.walked(candidate, practice, _key(seed, "practice"), target))
         return min(trials, key=lambda result: result.cost).optimizer
 
-    def judge(optimizer: Optimizer) -> Result:
+    def judge(optimizer: Optimizer) -> RaceResult:
         return course.walked(optimizer, judged, _key(seed, "race"), target)
 
     contenders = tuple(
@@ -409,7 +410,7 @@ def _compared(best: Contender, other: Contender) -> str:
     return f"It arrives before {other.name} {share}: that may be the luck of the starts."
 
 
-def _until_arrival(result: Result) -> np.ndarray:
+def _until_arrival(result: RaceResult) -> np.ndarray:
     """The path from the first start, to its end if it never arrives."""
     return result.path if np.isinf(result.steps[0]) else result.path[: int(result.steps[0]) + 1]
 
@@ -426,12 +427,12 @@ def _settings(optimizer: Optimizer) -> dict[str, str]:
 
 def _title(landscape: Landscape) -> str:
     """The formula, or the name with its options."""
-    if isinstance(landscape, Formula):
+    if isinstance(landscape, CustomLandscape):
         return landscape.text
     return " ".join(str(value) for value in landscape.describe().values())
 
 
 def _on_the_shell(landscape: Landscape) -> str:
-    if isinstance(landscape, Formula):
+    if isinstance(landscape, CustomLandscape):
         return f"--formula {shlex.quote(landscape.text)} --reach {landscape.reach:g}"
     return shlex.quote(_title(landscape))

@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from ...core.progress import ProgressMessage
-from ...insight.test_functions import Cliff, Landscape, Place, Plateau, Quadratic, Rosenbrock, Saddle, descent
+from ...insight.optimizer_paths import optimizer_path
+from ...insight.test_functions import Cliff, Landscape, Plateau, Point, Quadratic, Rosenbrock, Saddle
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import contours
 from ...parts.clipping import ClipNorm
@@ -69,10 +70,10 @@ class Optimizers(Lesson, kind="optimizers"):
             _ADAM: Adam(self.adaptive_rate),
         }
 
-    def paths(self, landscape: Landscape, rate: float, start: Place | None = None) -> dict[str, np.ndarray]:
+    def paths(self, landscape: Landscape, rate: float, start: Point | None = None) -> dict[str, np.ndarray]:
         """The places (steps + 1, 2) that each optimizer comes to."""
         optimizers = self.optimizers(rate)
-        return {name: descent(landscape, rule, self.steps, start) for name, rule in optimizers.items()}
+        return {name: optimizer_path(landscape, rule, self.steps, start) for name, rule in optimizers.items()}
 
     def arrival(self, landscape: Landscape, path: np.ndarray, share: float = 0.01) -> int:
         """The steps until at most that share of the first height is left for good; steps + 1 if that never comes."""
@@ -130,7 +131,8 @@ class Optimizers(Lesson, kind="optimizers"):
         says = "Momentum arrives in fewer steps than gradient descent at the same rate"
         yield Check(says, steps[_MOMENTUM] < steps[_DESCENT])
         heights = {
-            share: _heights(ground, descent(ground, SGD(share * limit), self.steps))[-1] for share in (0.99, 1.01)
+            share: _heights(ground, optimizer_path(ground, SGD(share * limit), self.steps))[-1]
+            for share in (0.99, 1.01)
         }
         start = _heights(ground, np.array([ground.start]))[0]
         yield Check("Gradient descent converges at 0.99 times the rate 2 / λ", heights[0.99] < start)
@@ -202,7 +204,7 @@ class Optimizers(Lesson, kind="optimizers"):
         clipped = f"descent, clipped to {self.clip:g}"
         paths = self.paths(ground, rate)
         paths = {_DESCENT: paths[_DESCENT], _MOMENTUM: paths[_MOMENTUM], _ADAM: paths[_ADAM]}
-        paths[clipped] = descent(ground, SGD(rate), self.steps, clip=ClipNorm(self.clip))
+        paths[clipped] = optimizer_path(ground, SGD(rate), self.steps, clip=ClipNorm(self.clip))
         first = {name: float(np.linalg.norm(path[1] - path[0])) for name, path in paths.items()}
         slope = float(np.linalg.norm(ground.gradient(np.array(ground.start))))
         yield Heading("A cliff")
