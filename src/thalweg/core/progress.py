@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeAlias
 
 # Lines of a display that nobody overwrites: no more than one in this time, and always the last.
 _LINE_SECONDS = 1.0
@@ -67,3 +68,11 @@ class ProgressMessage:
 
     text: str
     share: float | None = None
+
+
+Watch: TypeAlias = Callable[[ProgressMessage], None]
+"""A function that receives messages on the progress of a computation."""
+
+
+def ignore_progress(message: ProgressMessage) -> None:
+    """A `Watch` that does nothing."""
