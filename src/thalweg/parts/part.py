@@ -462,6 +462,20 @@ class Loss(Part, ABC, family="loss"):
         """The outputs as probabilities, where the loss is taken on logits; else the outputs as they are."""
         return outputs
 
+    @property
+    def decision_threshold(self) -> float:
+        """`threshold` as a probability if the loss takes logits: predictions above it mean yes."""
+        return float(self.probabilities(np.array([[self.threshold]]))[0, 0])
+
+    def chosen_classes(self, predictions: np.ndarray) -> np.ndarray:
+        """The numbers (n,) of the most likely classes for predictions (n, K); for K = 1, 1 above the threshold.
+
+        `predictions` are `probabilities` of the outputs.
+        """
+        if predictions.shape[1] == 1:
+            return (predictions[:, 0] > self.decision_threshold).astype(int)
+        return predictions.argmax(axis=1)
+
 
 class Optimizer(Part, ABC, family="optimizer"):
     """A rule that turns gradients into updates; the new parameters are params + updates."""
