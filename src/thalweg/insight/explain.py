@@ -83,7 +83,9 @@ def _batch(traced: TracedStep) -> Iterator[Block]:
     batch = traced.trace.batch
     yield Heading("The batch")
     yield from _batch_text(traced)
-    yield ArrayBlock("rows", traced.shown(traced.start.rows), remark="positions in the training set, from 0; -1 is padding")
+    yield ArrayBlock(
+        "rows", traced.shown(traced.start.rows), remark="positions in the training set, from 0; -1 is padding"
+    )
     names = traced.split.preprocessing.feature_names
     yield ArrayBlock("x", traced.shown(batch.x), remark=", ".join(names) if len(names) <= _MANY_NAMES else "")
     classes = traced.split.preprocessing.target_names

@@ -139,9 +139,7 @@ class GradientFlow(Paged):
         if len(rows) > _MOST_TABLE_ROWS:
             half = _MOST_TABLE_ROWS // 2
             rows = [*rows[:half], ["…"] * 5, *rows[-half:]]
-        yield Table(
-            "Root mean squares after each layer", ["layer", "outputs", "by theory", "delta", "by theory"], rows
-        )
+        yield Table("Root mean squares after each layer", ["layer", "outputs", "by theory", "delta", "by theory"], rows)
         orders = np.abs(np.log10(deltas / self.predicted_deltas))
         if np.isfinite(orders).all():
             yield Text(f"The prediction of delta is wrong by at most a factor of {number(10 ** orders.max(), 3)}.")

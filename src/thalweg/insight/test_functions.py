@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import shlex
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -63,6 +64,16 @@ class Landscape(Part, ABC, family="landscape"):
     @abstractmethod
     def slopes(self, x: Array, y: Array) -> tuple[Array, Array]:
         """(∂f/∂x, ∂f/∂y), each of the shape of x and y."""
+
+    @property
+    def title(self) -> str:
+        """Its name with its options."""
+        return " ".join(str(value) for value in self.describe().values())
+
+    @property
+    def shell_arguments(self) -> str:
+        """The arguments of `thalweg arena` that name it."""
+        return shlex.quote(self.title)
 
     def gradient(self, point: Array) -> Array:
         """∇f (..., 2) at the points (..., 2).
@@ -339,6 +350,16 @@ class CustomLandscape(Landscape, kind="formula"):
                 f"expected a height that changes with x and y; {self.text!r} {fault} between"
                 f" -{self.reach:g} and {self.reach:g}",
             )
+
+    @property
+    def title(self) -> str:
+        """The formula."""
+        return self.text
+
+    @property
+    def shell_arguments(self) -> str:
+        """The options of `thalweg arena` for a formula."""
+        return f"--formula {shlex.quote(self.text)} --reach {self.reach:g}"
 
     @property
     def bounds(self) -> tuple[Point, Point]:

@@ -69,8 +69,7 @@ class TracedStep:
         params = self.start.state.params[index]
         deltas = np.split(self.trace.deltas[index], len(self.caches))
         by_piece = [
-            layer.local_factors(params, caches[index], delta)
-            for caches, delta in zip(self.caches, deltas, strict=True)
+            layer.local_factors(params, caches[index], delta) for caches, delta in zip(self.caches, deltas, strict=True)
         ]
         return [self._joined(factors) for factors in zip(*by_piece, strict=True)]
 
