@@ -71,7 +71,7 @@ class LossLandscape(Paged):
         y: coordinates along the second axis; empty for a line.
         losses: (len(x),) along a line, (len(y), len(x)) over a plane.
         trained_loss: the loss of the trained network.
-        doubling: by axis, how far from the network its loss doubles, backwards and forwards; None: outside of the range.
+        doubling: by axis, how far from the network its loss doubles, backwards and forwards; None: out of range.
         rows: how many training rows the loss is averaged over.
         seed: seeds the directions and the choice of the rows.
         cosine: of the angle between the two random axes of a plane.
