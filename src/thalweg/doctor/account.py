@@ -6,9 +6,9 @@ import math
 import shlex
 from collections.abc import Iterable, Sequence
 
-from ..pages.blocks import Block, Check, Heading, Page, Suggestion, Table, Text
-from ..pages.figures import measure_name
-from ..pages.figures.record import is_share
+from ..pages.blocks import Block, Check, Heading, Suggestion, Table, Text
+from ..pages.numbers import is_share, measure_name
+from ..pages.page import Page
 from ..spec.toml import shell_text, toml_value
 from .findings import Cause, Diagnosis, Finding, Learned, Remedy
 

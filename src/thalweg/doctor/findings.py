@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from ..pages.blocks import Page
+    from ..pages.page import Page
 
 Stage = Literal["before training", "at the start", "during training"]
 Severity = Literal["note", "warning", "severe"]

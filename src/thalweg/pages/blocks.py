@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import plotly.graph_objects as go
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True)
@@ -96,21 +98,5 @@ class Suggestion:
 
 Block = Heading | Text | Formula | ArrayBlock | Table | Chart | Check | Suggestion
 
-
-@dataclass(frozen=True, eq=False)
-class Page:
-    """A page of blocks under a title; `settings` are the parameters that it was worked out with."""
-
-    title: str
-    blocks: tuple[Block, ...]
-    summary: str = ""
-    settings: tuple[tuple[str, str], ...] = ()
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        from .html import as_html
-
-        # A frame of its own keeps the page's style, and the notebook's, to themselves.
-        frame = "width: 100%; height: 42rem; border: 0"
-        return f'<iframe srcdoc="{escape(as_html(self))}" title="{escape(self.title)}" style="{frame}"></iframe>'
+Settings = Sequence[tuple[str, str]]
+"""Names and values of parameters."""

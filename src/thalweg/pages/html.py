@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from . import markup as pages
-from .blocks import ArrayBlock, Block, Chart, Check, Formula, Heading, Page, Suggestion, Table, Text
-from .numbers import evidence, grid, in_short, number, shape_of
+from .blocks import ArrayBlock, Block, Chart, Check, Formula, Heading, Settings, Suggestion, Table, Text
+from .numbers import array_summary, evidence, grid, number, shape_text
 
 _FEW_PARTS = 6
 
@@ -37,19 +37,32 @@ class _Part(NamedTuple):
     blocks: list[tuple[int, Block]]
 
 
-def as_html(sheet: Page, links: Sequence[Link] = ()) -> str:
-    """The worksheet as one whole page; with links it is the page of a site, which shares the file that draws charts.
+def render_html(
+    title: str, blocks: Sequence[Block], summary: str = "", settings: Settings = (), *, links: Sequence[Link] = ()
+) -> str:
+    """A page as an HTML document; with `links` it is part of a site, whose pages share the script that draws charts.
 
-    >>> "<h1>One step</h1>" in as_html(Page("One step", (Text("It begins."),)))
+    >>> "<h1>One step</h1>" in render_html("One step", [Text("It begins.")])
     True
     """
-    way = _way(links)
-    parts = _parts(sheet.blocks)
+    navigation = _navigation(links)
+    parts = _parts(blocks)
     sections = _contents(parts) + "".join(_section(k, part) for k, part in enumerate(parts))
-    if sheet.settings:
-        sections += pages.section("Parameters", pages.facts(sheet.settings))
-    top = pages.header(sheet.title, sheet.summary)
-    return pages.document(sheet.title, way + top, sections + way, shared=bool(links))
+    if settings:
+        sections += pages.section("Parameters", pages.facts(settings))
+    top = pages.header(title, summary)
+    return pages.document(title, navigation + top, sections + navigation, shared=bool(links))
+
+
+def render_fragment(title: str, blocks: Sequence[Block], summary: str = "", settings: Settings = ()) -> str:
+    """A page as HTML without a document, a style or charts, for notebooks and other pages.
+
+    >>> render_fragment("One step", [Text("It begins.")], "In short.")
+    '<p><strong>One step</strong> In short.</p>\\n<p>It begins.</p>\\n'
+    """
+    head = f"<p><strong>{escape(title)}</strong> {escape(summary)}</p>\n"
+    content = "".join(_rendered(block, place) for place, block in enumerate(blocks) if not isinstance(block, Chart))
+    return head + content + (pages.facts(settings) if settings else "")
 
 
 def as_section(heading: str, blocks: Sequence[Block]) -> str:
@@ -61,7 +74,7 @@ def as_section(heading: str, blocks: Sequence[Block]) -> str:
     return _section(0, _Part(heading, list(enumerate(blocks))))
 
 
-def _way(links: Sequence[Link]) -> str:
+def _navigation(links: Sequence[Link]) -> str:
     items = "".join(f'<a href="{escape(a)}" rel="{escape(rel)}">{escape(words)}</a>\n' for words, a, rel in links)
     return f'<nav class="way" aria-label="Pages">\n{items}</nav>\n' if links else ""
 
@@ -89,13 +102,13 @@ def _section(k: int, part: _Part) -> str:
     content = ""
     for kind, group in groupby(part.blocks, key=lambda item: type(item[1])):
         first, last = _TOGETHER.get(kind, ("", ""))
-        content += first + "".join(_told(block, place) for place, block in group) + last
+        content += first + "".join(_rendered(block, place) for place, block in group) + last
     if not part.heading:
         return f'<div class="prose lead">\n{content}</div>\n'
     return f'<section class="prose" id="part-{k}">\n<h2>{_with_code(part.heading)}</h2>\n{content}</section>\n'
 
 
-def _told(block: Block, place: int) -> str:
+def _rendered(block: Block, place: int) -> str:
     match block:
         case Heading() | Text():
             return f"<p>{_with_code(block.text)}</p>\n"
@@ -116,8 +129,8 @@ def _told(block: Block, place: int) -> str:
 
 def _numbers(block: ArrayBlock) -> str:
     found = grid(block.values)
-    told = [("small", shape_of(block.values)), ("code", block.formula)]
-    told.append(("small", "" if found.whole else in_short(block.values)))
+    told = [("small", shape_text(block.values)), ("code", block.formula)]
+    told.append(("small", "" if found.complete else array_summary(block.values)))
     words = " ".join(f"<{tag}>{escape(text)}</{tag}>" for tag, text in told if text)
     remark = f"<figcaption>{_with_code(block.remark)}</figcaption>" if block.remark else ""
     rows, kind = escape("\n".join(found.lines)), "array" if np.ndim(block.values) else "scalar"

@@ -5,31 +5,32 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from html import unescape
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from .blocks import ArrayBlock, Block, Chart, Check, Page
+from .blocks import ArrayBlock, Block, Chart, Check, Settings
 from .numbers import statistics
 
 _MOST_NUMBERS = 1000
 _CORNER = 6
 
 
-def as_json(sheet: Page) -> str:
+def render_json(title: str, blocks: Sequence[Block], summary: str = "", settings: Settings = ()) -> str:
     """The worksheet as valid JSON: NaN and the infinities are strings, arrays beyond 1000 numbers show their corner.
 
     >>> from thalweg.pages.blocks import Text
-    >>> json.loads(as_json(Page("One step", (Text("It begins."),))))["blocks"]
+    >>> json.loads(render_json("One step", [Text("It begins.")]))["blocks"]
     [{'kind': 'text', 'text': 'It begins.'}]
     """
     page = {
-        "title": sheet.title,
-        "summary": sheet.summary,
-        "settings": dict(sheet.settings),
-        "blocks": [_table_of(block) for block in sheet.blocks],
+        "title": title,
+        "summary": summary,
+        "settings": dict(settings),
+        "blocks": [_table_of(block) for block in blocks],
     }
     return json.dumps(page, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 

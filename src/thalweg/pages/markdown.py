@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from .blocks import ArrayBlock, Block, Chart, Check, Formula, Heading, Page, Suggestion, Table, Text
-from .numbers import evidence, grid, in_short, number, shape_of
+from .blocks import ArrayBlock, Block, Chart, Check, Formula, Heading, Settings, Suggestion, Table, Text
+from .numbers import array_summary, evidence, grid, number, shape_text
 
 
-def as_markdown(sheet: Page) -> str:
+def render_markdown(title: str, blocks: Sequence[Block], summary: str = "", settings: Settings = ()) -> str:
     """The worksheet as Markdown; of charts the captions.
 
-    >>> print(as_markdown(Page("One step", (Formula("z = x W + b"),))))
+    >>> print(render_markdown("One step", [Formula("z = x W + b")]))
     # One step
     <BLANKLINE>
     ```text
@@ -21,22 +21,22 @@ def as_markdown(sheet: Page) -> str:
     ```
     <BLANKLINE>
     """
-    parts = [f"# {_escaped(sheet.title)}"]
-    if sheet.summary:
-        parts.append(_paragraph(sheet.summary))
+    parts = [f"# {_escaped(title)}"]
+    if summary:
+        parts.append(_paragraph(summary))
     before: Block | None = None
-    for block in sheet.blocks:
+    for block in blocks:
         if isinstance(block, Suggestion) and not isinstance(before, Suggestion):
             parts.append("### To try")
-        parts.append(_told(block))
+        parts.append(_rendered(block))
         before = block
-    if sheet.settings:
-        parts.append("## Parameters\n\n" + _table("", ("parameter", "value"), sheet.settings))
+    if settings:
+        parts.append("## Parameters\n\n" + _table("", ("parameter", "value"), settings))
     # Claims that follow each other, and commands, are the items of one list.
     return re.sub(r"(?m)^(- .*)\n\n(?=- )", r"\1\n", "\n\n".join(parts)) + "\n"
 
 
-def _told(block: Block) -> str:
+def _rendered(block: Block) -> str:
     match block:
         case Heading():
             return f"## {_escaped(block.text)}"
@@ -60,7 +60,7 @@ def _told(block: Block) -> str:
 def _numbers(block: ArrayBlock) -> str:
     found = grid(block.values)
     formula = f"`{block.formula}`" if block.formula else ""
-    told = [shape_of(block.values), formula, "" if found.whole else in_short(block.values), block.remark]
+    told = [shape_text(block.values), formula, "" if found.complete else array_summary(block.values), block.remark]
     words = ", ".join(_with_code(text) for text in told if text)
     return f"**{_escaped(block.name)}** {words}".rstrip() + "\n\n" + _fenced("\n".join(found.lines))
 

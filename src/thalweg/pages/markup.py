@@ -6,15 +6,16 @@ escaped here, and the page's own policy forbids the browser to load anything fro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from html import escape, unescape
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
+
+from .numbers import number
 
 LIBRARY = "plotly.min.js"
 """The file beside the pages of a site that draws their charts."""
@@ -87,34 +88,12 @@ def chart(name: str, figure: go.Figure, caption: str = "") -> str:
     return f'<figure aria-label="{label}">{drawing}{under}</figure>\n'
 
 
-class Share(float):
-    """A part of a whole, written in per cent."""
-
-
-def written(value: Any) -> str:
-    """A cell in words: shares in per cent, four digits for other numbers, a dash for what there is not.
-
-    >>> written(Share(0.875)), written(12345), written(2 / 3)
-    ('87.5\u202f%', '12,345', '0.6667')
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, Share):
-        return f"{100 * value:.1f}\u202f%"
-    if isinstance(value, Integral):
-        return f"{int(value):,}"
-    if isinstance(value, Real):
-        number = float(value)
-        return f"{number:.0f}" if number.is_integer() and abs(number) < 1e9 else f"{number:.4g}"
-    return str(value)
-
-
 def table(
     caption: str,
     head: Sequence[str],
     rows: Iterable[Sequence[Any]],
     foot: Sequence[Any] | None = None,
-    told: Callable[[Any], str] = written,
+    told: Callable[[Any], str] = number,
 ) -> str:
     """A table whose first cells name the rows; numbers stand to the right. `told` writes a cell as text."""
 

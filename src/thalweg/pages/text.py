@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
@@ -13,40 +14,50 @@ from rich.rule import Rule
 from rich.table import Table as Columns
 from rich.text import Text as Words
 
-from .blocks import ArrayBlock, Block, Chart, Check, Formula, Heading, Page, Suggestion, Table, Text
-from .numbers import evidence, grid, in_short, number, shape_of
+from .blocks import ArrayBlock, Block, Chart, Check, Formula, Heading, Settings, Suggestion, Table, Text
+from .numbers import array_summary, evidence, grid, number, shape_text
 
 _INDENT = 4
 _WIDEST = 100
 
 
-def show(sheet: Page, console: Console) -> None:
-    """Print a worksheet; paragraphs are no wider than 100 characters."""
+def print_text(
+    title: str,
+    blocks: Sequence[Block],
+    summary: str = "",
+    settings: Settings = (),
+    *,
+    console: Console | None = None,
+) -> None:
+    """Print a page on a console, by default in color on standard output; lines are at most 100 characters wide."""
+    console = console or Console()
     width = min(console.width, _WIDEST)
-    console.print(Words(sheet.title, style="bold"), Rule(style="dim", characters="═"), sep="\n", width=width)
-    if sheet.summary:
-        console.print(_prose(sheet.summary), width=width)
+    console.print(Words(title, style="bold"), Rule(style="dim", characters="═"), sep="\n", width=width)
+    if summary:
+        console.print(_prose(summary), width=width)
     before: Block | None = None
-    for block in sheet.blocks:
+    for block in blocks:
         # Claims that follow each other are one list, and so are things to try.
         follows = isinstance(block, Check | Suggestion) and type(block) is type(before)
         if not follows:
             console.print()
         if isinstance(block, Suggestion) and not follows:
             console.print(Words("To try", style="bold"))
-        for line in _told(block, width):
+        for line in _rendered(block, width):
             console.print(line, width=width)
         before = block
-    if sheet.settings:
-        told = ", ".join(f"{name} = {value}" for name, value in sheet.settings)
+    if settings:
+        told = ", ".join(f"{name} = {value}" for name, value in settings)
         console.print()
         console.print(_prose(f"Parameters: {told}", style="dim"), width=width)
 
 
-def as_text(sheet: Page, width: int = _WIDEST) -> str:
-    """The worksheet as plain text, lines at most `width` wide.
+def render_text(
+    title: str, blocks: Sequence[Block], summary: str = "", settings: Settings = (), *, width: int = _WIDEST
+) -> str:
+    """A page as plain text with lines of at most `width` characters.
 
-    >>> print(as_text(Page("One step", (Formula("z = x W + b"),)), width=20))
+    >>> print(render_text("One step", [Formula("z = x W + b")], width=20))
     One step
     ════════════════════
     <BLANKLINE>
@@ -54,11 +65,12 @@ def as_text(sheet: Page, width: int = _WIDEST) -> str:
     <BLANKLINE>
     """
     file = io.StringIO()
-    show(sheet, Console(file=file, width=width, color_system=None, force_terminal=False))
+    console = Console(file=file, width=width, color_system=None, force_terminal=False)
+    print_text(title, blocks, summary, settings, console=console)
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
-def _told(block: Block, width: int) -> list[RenderableType]:
+def _rendered(block: Block, width: int) -> list[RenderableType]:
     match block:
         case Heading():
             return [Words(block.text, style="bold"), Words("─" * min(len(block.text), width), style="dim")]
@@ -82,7 +94,12 @@ def _told(block: Block, width: int) -> list[RenderableType]:
 def _numbers(block: ArrayBlock, width: int) -> list[RenderableType]:
     found = grid(block.values, width - _INDENT)
     head = Words(block.name, style="bold")
-    told = [shape_of(block.values), block.formula, "" if found.whole else in_short(block.values), block.remark]
+    told = [
+        shape_text(block.values),
+        block.formula,
+        "" if found.complete else array_summary(block.values),
+        block.remark,
+    ]
     if not np.ndim(block.values):
         head.append(f" = {found.lines[0]}", style="not bold")
     for text, style in zip(told, ("dim", "cyan", "dim", ""), strict=True):

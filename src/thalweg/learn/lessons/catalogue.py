@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from ...core.errors import InputError
 from ...core.progress import ProgressMessage
 from ...pages import markup as pages
-from ...pages.blocks import Check, Page, Text
-from ...pages.html import Link, as_html
+from ...pages.blocks import Check, Text
+from ...pages.html import Link
+from ...pages.page import Page
 from ...spec.toml import shell_value
 from .lesson import Lesson
 
@@ -101,7 +102,7 @@ def site(quick: bool = False, watch: Callable[[ProgressMessage], None] = lambda 
             kind = _kind(name)
             sheet = Page(kind.title, (Text(f"{_LEFT_OUT} {error}."),), kind.subject)
         fault = f"{name}: {kept[name]}" if isinstance(kept[name], InputError) else ""
-        yield File(_address(name), as_html(sheet, _links(names, k)), fault)
+        yield File(_address(name), sheet.html(_links(names, k)), fault)
     yield File(INDEX, _index(kept))
 
 
