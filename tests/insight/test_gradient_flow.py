@@ -9,11 +9,11 @@ import sys
 
 import numpy as np
 import pytest
-from thalweg.pages.page import FORMS
 
 from thalweg.core.errors import InputError
 from thalweg.insight.gradient_flow import gradient_flow
 from thalweg.pages.blocks import ArrayBlock, Table
+from thalweg.pages.page import FORMS
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
 from thalweg.training.replay import plan_for, replay, trace_step
