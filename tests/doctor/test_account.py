@@ -13,7 +13,8 @@ from thalweg.pages.blocks import Check, Suggestion, Table, Text
 from thalweg.pages.page import FORMS
 from thalweg.runs.report import card, page
 from thalweg.runs.report_data import ReportData
-from thalweg.spec.toml import assign, shell_text, shell_value
+from thalweg.spec.edit import assign
+from thalweg.spec.values import shell_text, shell_value
 
 HOSTILE = "<script>alert(1)</script>"
 

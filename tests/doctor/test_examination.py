@@ -17,8 +17,8 @@ from thalweg.doctor.findings import Finding
 from thalweg.doctor.normal import normal
 from thalweg.parts.layers import ReLU
 from thalweg.spec.complete import completed
+from thalweg.spec.edit import set_value
 from thalweg.spec.spec import Spec
-from thalweg.spec.toml import set_value
 
 
 def case_of(layers, data, **sections):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from thalweg.doctor.case import Case
 from thalweg.doctor.live import Watch, at_once, in_words
-from thalweg.runs.train import Probed, run_spec
+from thalweg.runs.train import run_spec
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
 
@@ -173,6 +174,6 @@ def test_what_is_severe_before_a_training_is_told_at_once_and_nothing_else():
     spec = Spec.of({"data": "rings 200", "network": ["dense 4", "relu", "dense 2", "softmax"]})
     split = spec.data.load(0)
     whole = completed(spec, split.train)
-    assert at_once(Probed(whole, split).case) == []
+    assert at_once(Case.of(whole, split, 5)) == []
     single = completed(Spec.of({"data": "rings 200", "network": ["dense 1", "softmax"]}), split.train)
-    assert codes(at_once(Probed(single, split).case)) == ["output-activation"]
+    assert codes(at_once(Case.of(single, split, 5))) == ["output-activation"]

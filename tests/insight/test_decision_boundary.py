@@ -88,8 +88,9 @@ def test_a_run_brings_the_stored_frames_if_they_lie_on_the_plane(tmp_path):
     for one in (run, again):
         result = boundary(one)
         assert result.frames_remark == ""
-        assert result.frames.steps.tolist() == run.film.steps.tolist() == boundary(again).frames.steps.tolist()
-    np.testing.assert_array_equal(again.film.outputs, run.film.outputs)
+        steps = run.boundary_frames.steps.tolist()
+        assert result.frames.steps.tolist() == steps == boundary(again).frames.steps.tolist()
+    np.testing.assert_array_equal(again.boundary_frames.outputs, run.boundary_frames.outputs)
     swapped = boundary(run, [1, 0])
     assert swapped.frames is None
     assert "another plane" in swapped.frames_remark

@@ -20,10 +20,10 @@ from thalweg.pages.page import FORMS
 from thalweg.parts.layers import Tanh
 from thalweg.parts.optimizers import Adam
 from thalweg.runs.train import run_spec
-from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import read_spec
 from thalweg.training.replay import replay
+from thalweg.training.session import Session
 
 
 def spec_of(data, layers, **sections):
@@ -153,8 +153,7 @@ def test_parameters_after_the_step_equal_those_of_the_training(entry):
     spec = small(optimizer=entry.part, regularization={"weight_decay": 0.1, "max_norm": 1.5})
     step = 2 if entry.part.full_batch else 7
     page = explain(spec, step)
-    split = spec.data.load(0)
-    (point,) = replay(completed(spec, split.train), split, [step])
+    (point,) = replay(Session.load(spec), [step]).states
     for layer, name in ((1, "W"), (1, "b"), (3, "W"), (3, "b")):
         expected = getattr(point.state.params[layer - 1], name)
         update = numbers(page, f"Update: {name} of layer {layer}")
@@ -369,7 +368,6 @@ def test_the_page_of_full_mnist_is_short(mnist_folder):
 def test_a_small_network_shows_the_update_of_every_array():
     spec = small()
     page = explain(spec)
-    split = spec.data.load(0)
-    (point,) = replay(completed(spec, split.train), split, [0])
+    (point,) = replay(Session.load(spec), [0]).states
     places = [place for place, _ in arrays_of(point.state.params)]
     assert len([text for text in headings(page) if text.startswith("Update")]) == len(places) == 4

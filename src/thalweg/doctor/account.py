@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from ..pages.blocks import Block, Check, Heading, Suggestion, Table, Text
 from ..pages.numbers import is_share, measure_name
 from ..pages.page import Page
-from ..spec.toml import shell_text, toml_value
+from ..spec.values import shell_text, toml_value
 from .findings import Cause, Diagnosis, Finding, Learned, Remedy
 
 _COLUMNS = ("finding", "place", "measured", "normal here")

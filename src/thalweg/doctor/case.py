@@ -9,13 +9,13 @@ import numpy as np
 
 from ..core.arrays import arrays_of
 from ..core.noise import generator, noise_key
-from ..engine.engine import make_engine
+from ..engine.eager import Eager
 from ..engine.step import Batch, Plan, State
 from ..parts.layers import Dense
 from ..parts.optimizers import SGD, Momentum
 from ..parts.part import Optimizer
 from ..probes.curvature import curvature_at
-from ..training.evaluate import scores_for
+from ..training.evaluate import metric_for
 from .material import LEARNED, LEAST, Look, Material, is_activation
 
 __all__ = ["LEARNED", "LEAST", "MOST_PARAMETERS", "Case", "Look", "is_activation"]
@@ -183,7 +183,7 @@ class Case(Material):
 
     def plan(self, optimizer: Optimizer) -> tuple[Plan, State]:
         """A training of its network by another rule, at its start."""
-        scores = scores_for(self.train, self.spec.loss, self.network, 1.0)
+        scores = metric_for(self.network, self.spec.loss, self.train)
         plan = Plan(self.network, self.spec.loss, optimizer, scores)
         params, states = self.begun.params, self.begun.states
         return plan, State(params, states, optimizer.init(params), np.array(0), noise_key(0))
@@ -194,7 +194,7 @@ class Case(Material):
         return Batch(self.x[rows], y[rows], np.ones(len(rows)))
 
     def _largest_curvature(self) -> float:
-        eager = make_engine("eager", "float64")
+        eager = Eager()
         rows = generator(3, "doctor").permutation(len(self.x))[:_CURVATURE_ROWS]
         plan, state = self.plan(SGD(0.0))
         state, batch = eager.place((state, self.batch(rows)))

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..core.progress import said
 from ..probes.records import Record
 from .before import CHECKS
 from .case import Case
@@ -38,11 +37,6 @@ def in_words(finding: Finding) -> str:
     """
     told = f"{finding.code} at {finding.place}: {finding.sentence}"
     return f"{told} Measured: {finding.measured}. Normal: {finding.normal}."
-
-
-def tell(finding: Finding) -> None:
-    """Say it on stderr, above the bar where there is one."""
-    said(f"thalweg: {in_words(finding)}")
 
 
 def at_once(case: Case) -> list[Finding]:

@@ -18,7 +18,7 @@ from ..models.network import Network
 from ..parts.layers import Activation, Dense, Identity, Sigmoid, Softmax, Tanh
 from ..parts.part import Layer
 from ..probes.records import Observations
-from ..spec.spec import WholeSpec
+from ..spec.spec import CompleteSpec
 from ..training.inspect import inspect
 from .findings import Learned, Severity
 
@@ -74,7 +74,7 @@ class Material:
     before a training.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     train: Dataset
     validation: Dataset | None
     rows: int
@@ -88,7 +88,7 @@ class Material:
     diverged: str = ""
 
     @classmethod
-    def of(cls, spec: WholeSpec, split: Split, per_epoch: int, **record: Any) -> Self:
+    def of(cls, spec: CompleteSpec, split: Split, per_epoch: int, **record: Any) -> Self:
         """The case of a spec and its rows; `record` is what a training of it has left, none before it."""
         # Of rows that stream from the disk the first part has to do.
         train = next(iter(split.train.parts()))

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.arrays import Tree, arrays_of, map_arrays
 from ..core.noise import generator
-from ..engine.engine import make_engine
+from ..engine.eager import Eager
 from ..engine.step import Trace, make_step
 from ..parts.layers import Dropout, GaussianNoise
 from ..parts.optimizers import Adam
@@ -258,7 +258,7 @@ def memory(case: Case) -> Iterator[Finding]:
     distinct = np.unique(case.x, axis=0, return_index=True)[1]
     rows = np.sort(generator(4, "doctor").permutation(distinct)[:_MEMORY_ROWS])
     plan, state = case.plan(Adam(_MEMORY_RATE))
-    state, batch = make_engine("eager", "float64").place((state, case.batch(rows)))
+    state, batch = Eager().place((state, case.batch(rows)))
     step = make_step(plan)
 
     def loss() -> float:

@@ -20,8 +20,8 @@ from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
 from ..probes.input_maps import InputMap, InputPlane, map_of, plane_of, principal_plane, slice_of
 from ..runs.run import Run
 from ..runs.train import run_of
-from ..spec.spec import Spec, WholeSpec, data_in_words
-from ..training.session import course_of
+from ..spec.spec import CompleteSpec, Spec, data_name
+from ..training.session import Session
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -53,7 +53,7 @@ class DecisionBoundary(Paged):
         steps_per_epoch: updates in an epoch.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     task: str
     target_names: tuple[str, ...]
     input_map: InputMap
@@ -104,7 +104,7 @@ class DecisionBoundary(Paged):
         """The plane, how well it represents the network, and where a slice lies, as a page."""
         spec = self.spec
         return Page(
-            title=f"Predictions over the inputs: {data_in_words(spec)}",
+            title=f"Predictions over the inputs: {data_name(spec)}",
             blocks=(*self._plane(), *self._quality(), *self._slice()),
             summary=f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
             settings=(("plane", " and ".join(self.input_map.axes)), ("training rows", f"{self.rows:,}")),
@@ -197,11 +197,11 @@ def boundary(
     """
     callbacks: list[BoundaryCallback] = []
 
-    def callbacks_for(spec: WholeSpec, split: Split) -> Sequence[BoundaryCallback]:
+    def callbacks_for(session: Session) -> Sequence[BoundaryCallback]:
         # Even without frames the plane is chosen before the training, so that bad input is rejected early.
+        split = session.split
         plane = _plane_for(split.preprocessing, split, features, at)
-        steps = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order).steps
-        callbacks.append(BoundaryCallback.on(plane, split.train, steps))
+        callbacks.append(BoundaryCallback.on(plane, split.train, session.batches.steps))
         return callbacks if frames else ()
 
     run = run_of(source, watch, callbacks_for)
@@ -209,8 +209,8 @@ def boundary(
     remark = ""
     recorded: BoundaryFrames | None = None
     if callbacks:
-        plane = callbacks[0].film.plane
-        recorded = callbacks[0].film if frames else None
+        plane = callbacks[0].frames.plane
+        recorded = callbacks[0].frames if frames else None
     else:
         plane = _plane_for(run.preprocessing, split, features, at)
         if frames:
@@ -277,7 +277,7 @@ def _slice_for(
 
 def _stored_frames(run: Run, plane: InputPlane) -> tuple[BoundaryFrames | None, str]:
     """The frames of a run if they lie on the plane; else None and the reason."""
-    frames = run.film
+    frames = run.boundary_frames
     if frames is None:
         return None, "No frames of the training are stored with this run. A boundary of a spec has frames."
     if not (_close(frames.plane.origin, plane.origin) and _close(frames.plane.directions, plane.directions)):
@@ -304,7 +304,6 @@ def _measured(
         frames = frames._replace(outputs=preprocessing.values(frames.outputs.reshape(-1, shape[-1])).reshape(shape))
     origin = preprocessing.unscaled(plane.origin[None].astype(np.float32))[0]
     values = zip(preprocessing.feature_names, map(float, origin), strict=True)
-    batch_plan = course_of(run.spec.network, run.spec.optimizer, run.spec.training, split.train, split.order)
     return DecisionBoundary(
         spec=run.spec,
         task=run.task,
@@ -318,7 +317,7 @@ def _measured(
         same_class=scores.same_class,
         fixed_inputs=tuple((name, value) for name, value in values if sliced and name not in plane.axes),
         decision_threshold=run.decision_threshold,
-        steps_per_epoch=batch_plan.per_epoch,
+        steps_per_epoch=Session(run.spec, split).batches.per_epoch,
     )
 
 

@@ -18,10 +18,9 @@ from ..parts.metric_schedules import metric_schedules
 from ..parts.optimizers import Adam
 from ..parts.part import at, options_of
 from ..parts.settings import Stopping
-from ..spec.complete import completed
-from ..spec.spec import Spec, data_in_words
+from ..spec.spec import Spec, data_name
 from ..training.replay import trace_step
-from ..training.session import course_of
+from ..training.session import Session
 from .formulas import formulas
 from .gradient_check import TOLERANCE, WIDTH, check_gradients
 from .traced_step import TracedStep, traced_step
@@ -54,13 +53,13 @@ def explain(
     >>> [block.values.tolist() for block in page.blocks if isinstance(block, ArrayBlock) and block.name == "x"][0]
     [[0.0, 0.0]]
     """
-    split = spec.data.load(spec.training.seed)
-    whole = completed(spec, split.train)
-    traced = traced_step(whole, split, step, sample, watch)
+    session = Session.load(spec)
+    whole = session.spec
+    traced = traced_step(session, step, sample, watch)
     blocks = [*_blocks(traced), *(_check(traced, watch) if check else ())]
     settings = {"step": step, "sample": sample, "seed": whole.training.seed}
     return Page(
-        title=f"Step {step} of the training on {data_in_words(whole)}",
+        title=f"Step {step} of the training on {data_name(whole)}",
         blocks=tuple(blocks),
         summary=f"{network_in_words(whole.network)};  loss: {whole.loss.kind};  optimizer: {whole.optimizer.kind}",
         settings=tuple((name, str(value)) for name, value in settings.items() if value is not None),
@@ -86,9 +85,9 @@ def _batch(traced: TracedStep) -> Iterator[Block]:
     yield ArrayBlock(
         "rows", traced.shown(traced.start.rows), remark="positions in the training set, from 0; -1 is padding"
     )
-    names = traced.split.preprocessing.feature_names
+    names = traced.session.split.preprocessing.feature_names
     yield ArrayBlock("x", traced.shown(batch.x), remark=", ".join(names) if len(names) <= _MANY_NAMES else "")
-    classes = traced.split.preprocessing.target_names
+    classes = traced.session.split.preprocessing.target_names
     named = {str(number): name for number, name in enumerate(classes) if str(number) != name}
     numbered = ", ".join(f"{number} = {name}" for number, name in named.items())
     yield ArrayBlock("target", traced.shown(batch.y), remark=numbered if 1 < len(named) <= _MANY_NAMES else "")
@@ -97,13 +96,13 @@ def _batch(traced: TracedStep) -> Iterator[Block]:
 
 
 def _batch_text(traced: TracedStep) -> Iterator[Block]:
-    spec = traced.spec
+    spec = traced.session.spec
     rows = traced.start.rows
-    batch_plan = course_of(spec.network, spec.optimizer, spec.training, traced.split.train, traced.split.order)
-    epoch, update = divmod(traced.start.step, batch_plan.per_epoch)
+    batches = traced.session.batches
+    epoch, update = divmod(traced.start.step, batches.per_epoch)
     sentences = [
-        f"Step {traced.start.step + 1} of {batch_plan.steps}: epoch {epoch + 1}, update {update + 1} of"
-        f" {batch_plan.per_epoch}.",
+        f"Step {traced.start.step + 1} of {batches.steps}: epoch {epoch + 1}, update {update + 1} of"
+        f" {batches.per_epoch}.",
         f"The batch has {count_noun(len(rows), 'row')} of {count_noun(traced.trace.batch.x.shape[1], 'feature')}.",
     ]
     if traced.plan.accumulate > 1:
@@ -147,7 +146,7 @@ def _loss(traced: TracedStep) -> Iterator[Block]:
         values, _ = loss.terms(outputs, targets)
         probabilities = loss.probabilities(outputs)
     if traced.fused:
-        pair = f"{traced.fused.kind} and {traced.spec.loss.kind}"
+        pair = f"{traced.fused.kind} and {traced.session.spec.loss.kind}"
         yield Heading(f"Loss: {pair}")
         yield Text(
             f"{pair} are computed together: instead of two factors of the chain rule, one of which may be 0 and the"
@@ -312,7 +311,7 @@ def _check(traced: TracedStep, watch: Watch) -> Iterator[Block]:
     def watch_array(path: str, share: float) -> None:
         watch(ProgressMessage(f"comparing the gradients of {_array_name(path)}", share))
 
-    result = check_gradients(traced.plan, traced.start, traced.spec.training.seed, watch_array)
+    result = check_gradients(traced.plan, traced.start, traced.session.spec.training.seed, watch_array)
     yield Heading("The gradients against finite differences")
     yield Formula(f"dL/dp = (L(p + h) - L(p - h)) / 2h, h = {WIDTH:g}, for one entry of an array after another")
     loss = "L + R, the loss with its penalty," if traced.plan.regularization.penalizes else "the loss"

@@ -79,13 +79,11 @@ def check_gradients(
         watch: receives the path of the array that is being compared, and the fraction done.
 
     >>> from thalweg.spec.spec import Spec
-    >>> from thalweg.spec.complete import completed
-    >>> from thalweg.training.replay import plan_for, replay
-    >>> spec = Spec.of({"data": {"source": "xor"}, "training": {"engine": "eager"}})
-    >>> split = spec.data.load(seed=0)
-    >>> spec = completed(spec, split.train)
-    >>> (start,) = replay(spec, split, [3])
-    >>> check_gradients(plan_for(spec, split), start, seed=0).relative_error < TOLERANCE
+    >>> from thalweg.training.replay import replay
+    >>> from thalweg.training.session import Session
+    >>> session = Session.load(Spec.of({"data": {"source": "xor"}, "training": {"engine": "eager"}}))
+    >>> (start,) = replay(session, [3]).states
+    >>> check_gradients(session.plan, start, seed=0).relative_error < TOLERANCE
     True
     """
     arrays = list(arrays_of(start.state.params))

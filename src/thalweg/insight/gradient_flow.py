@@ -18,7 +18,7 @@ from ..core.errors import InputError
 from ..core.noise import Noise, noise_key
 from ..core.progress import ProgressMessage, Watch, ignore_progress
 from ..data import Dataset
-from ..engine.engine import make_engine
+from ..engine.eager import Eager
 from ..engine.step import Batch, forward_backward, fused
 from ..models.mean_field import predicted
 from ..models.network import Network
@@ -30,7 +30,7 @@ from ..pages.page import Page, Paged
 from ..parts.initializers import GlorotNormal, HeNormal, LeCunNormal, Orthogonal
 from ..parts.part import ForwardContext, Layer, Loss
 from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, Spec, data_name
 from ..training.batch_plan import as_batch
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class GradientFlow(Paged):
         alternatives: by initializer, the predicted delta of the first layer divided by that of the last.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     rows: int
     layer_names: tuple[str, ...]
     outputs: np.ndarray
@@ -96,7 +96,7 @@ class GradientFlow(Paged):
         """The measurement and the theory as a page."""
         spec = self.spec
         return Page(
-            title=f"Gradient flow before training: {data_in_words(spec)}",
+            title=f"Gradient flow before training: {data_name(spec)}",
             blocks=(*self._summary(), *self._charts(), *self._table(), *self._alternatives()),
             summary=f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
             settings=(
@@ -186,7 +186,7 @@ def gradient_flow(spec: Spec, seeds: int = 20, rows: int = 256, watch: Watch = i
     stages = [k for k, layer in enumerate(whole.network.layers) if layer.has_weights or layer.inner]
     if len(stages) < 2:
         raise InputError("network", "expected at least two dense layers or residual blocks, to compare their deltas")
-    batch = Batch(*(array[:rows] for array in make_engine("eager").place(as_batch(data))))
+    batch = Batch(*(array[:rows] for array in Eager().place(as_batch(data))))
     network, loss = fused(whole.network, whole.loss)
     draws = []
     for k in range(seeds):
@@ -227,7 +227,7 @@ def _measure(network: Network, loss: Loss, seed: int, data: Dataset, batch: Batc
     )
 
 
-def _alternatives(spec: WholeSpec, data: Dataset, batch: Batch, stages: Sequence[int]) -> dict[str, float]:
+def _alternatives(spec: CompleteSpec, data: Dataset, batch: Batch, stages: Sequence[int]) -> dict[str, float]:
     ratios = {}
     for init in _ALTERNATIVES:
         layers = tuple(map(_without_initializer, spec.network.layers))

@@ -21,7 +21,7 @@ from ..pages.numbers import count_noun, number, percent
 from ..pages.page import Page, Paged
 from ..runs.run import Run
 from ..runs.train import run_of
-from ..spec.spec import Spec, WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, Spec, data_name
 from .directions import filter_normalized, float_vector, path_plane
 from .loss_surface import Distances, LossSurface
 from .training_path import path_states
@@ -78,7 +78,7 @@ class LossLandscape(Paged):
         path: the path of the training on the plane, for the kind "path".
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     kind: Kind
     x: np.ndarray
     y: np.ndarray
@@ -116,7 +116,7 @@ class LossLandscape(Paged):
         spec = self.spec
         settings = {"kind": self.kind, "points": len(self.x), "rows": self.rows, "seed": self.seed}
         return Page(
-            title=f"The loss around a network trained on {data_in_words(spec)}",
+            title=f"The loss around a network trained on {data_name(spec)}",
             blocks=(*self._landscape(), *self._sharpness(), *self._path()),
             summary=f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
             settings=tuple((name, str(value)) for name, value in settings.items()),

@@ -11,12 +11,13 @@ import numpy as np
 from ..core.arrays import Array, Params, map_arrays
 from ..core.progress import ProgressMessage, Watch
 from ..data import Dataset
-from ..engine.engine import Engine, make_engine
+from ..engine.engine import Engine
 from ..engine.step import Batch, Plan, State, inference_state, measure
 from ..parts.optimizers import SGD
 from ..runs.run import Run
 from ..training.batch_plan import as_batch
-from ..training.evaluate import evaluate, scores_for
+from ..training.evaluate import evaluate, metric_for
+from ..training.session import engine_for
 
 # The number of rows that pass through the network between two progress messages.
 _ROWS_AT_ONCE = 1 << 17
@@ -86,9 +87,8 @@ class LossSurface:
     @classmethod
     def of(cls, run: Run, data: Dataset, watch: Watch) -> Self:
         """The surface of a run over `data`."""
-        training = run.spec.training
-        # The kind of engine of the training, on any device: a run may be loaded on another machine.
-        engine = make_engine(training.engine, training.precision)
+        # A run may be loaded on a machine with other devices.
+        engine = engine_for(run.spec.training, anywhere=True)
         watch(ProgressMessage("loss of the trained network"))
         loss = evaluate(run.network, run.loss, run.state, data, engine)["loss"]
         return cls(run=run, data=data, engine=engine, trained_loss=loss, watch=watch)
@@ -124,7 +124,7 @@ class LossSurface:
     def _losses(self, axes: tuple[Params, ...], points: np.ndarray) -> np.ndarray:
         run = self.run
         engine = self.engine
-        plan = Plan(run.network, run.loss, SGD(), scores_for(self.data, run.loss, run.network, 1.0))
+        plan = Plan(run.network, run.loss, SGD(), metric_for(run.network, run.loss, self.data))
         placed = engine.place((inference_state(run.state), as_batch(self.data), axes, points))
         chunk = max(1, _ROWS_AT_ONCE // len(self.data))
         parts = []

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +9,12 @@ import numpy as np
 from ..core.arrays import Array, Cache, Grads
 from ..core.errors import InputError
 from ..core.progress import ProgressMessage, Watch
-from ..data import Split
-from ..engine.engine import make_engine
+from ..engine.eager import Eager
 from ..engine.step import Plan, State, Trace, pieces
 from ..parts.part import Layer, LocalFactor
-from ..spec.spec import WholeSpec
-from ..training.batch_plan import Chunk
-from ..training.nan_search import first_fault
-from ..training.replay import StepState, plan_for, replay, trace_step
-from ..training.session import course_of
+from ..training.nan_search import Fault
+from ..training.replay import StepState, replay, trace_step
+from ..training.session import Session
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +22,7 @@ class TracedStep:
     """A step of a training with all its numbers, in float64.
 
     Attributes:
-        spec: the completed spec of the training.
-        split: its rows.
-        plan: its network, loss and optimizer; a last activation that is fused with the loss is an identity there.
+        session: the training.
         start: the state before the step, and the batch.
         trace: outputs, loss, deltas, gradients and updates.
         caches: by piece of the batch and by layer, what the forward pass leaves for the backward pass.
@@ -38,9 +30,7 @@ class TracedStep:
         sample: the row of the batch, from 0, that is shown alone; None shows all rows.
     """
 
-    spec: WholeSpec
-    split: Split
-    plan: Plan
+    session: Session
     start: StepState
     trace: Trace
     caches: tuple[tuple[Cache, ...], ...]
@@ -48,9 +38,14 @@ class TracedStep:
     sample: int | None
 
     @property
+    def plan(self) -> Plan:
+        """Network, loss and optimizer; a last activation that is fused with the loss is an identity there."""
+        return self.session.plan
+
+    @property
     def fused(self) -> Layer | None:
         """The last activation if it is fused with the loss."""
-        last = self.spec.network.layers[-1]
+        last = self.session.spec.network.layers[-1]
         return last if last != self.plan.network.layers[-1] else None
 
     @property
@@ -91,54 +86,41 @@ class TracedStep:
         return plan.clip(grads)[0] if plan.clip else grads
 
 
-def traced_step(spec: WholeSpec, split: Split, step: int, sample: int | None, watch: Watch) -> TracedStep:
+def traced_step(session: Session, step: int, sample: int | None, watch: Watch) -> TracedStep:
     """Train up to a step, counted from 1, on the engine of the spec, and compute that step in float64.
 
     Raises InputError for a step that the training does not have, a row that the batch does not have, and a training
     that diverges before the step.
     """
-    batch_plan = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
-    if not 1 <= step <= batch_plan.steps:
+    batches = session.batches
+    if not 1 <= step <= batches.steps:
         raise InputError(
             "step",
-            f"expected one of the {batch_plan.steps} steps of the training, 1 to {batch_plan.steps}, received {step};"
+            f"expected one of the {batches.steps} steps of the training, 1 to {batches.steps}, received {step};"
             " more epochs have more steps: --set training.epochs=N",
         )
-    if sample is not None and not 0 <= sample < batch_plan.step_rows:
-        raise InputError("sample", f"expected a row of the batch, 0 to {batch_plan.step_rows - 1}, received {sample}")
+    if sample is not None and not 0 <= sample < batches.step_rows:
+        raise InputError("sample", f"expected a row of the batch, 0 to {batches.step_rows - 1}, received {sample}")
     watch(ProgressMessage(f"training up to step {step}"))
-    plan = plan_for(spec, split)
-    start = _last(replay(spec, split, [step - 1]))
-    if not start.sound:
-        raise _diverged(spec, split, plan, step)
-    state, batch = make_engine("eager").place((start.state, start.batch))
+    replayed = replay(session, [step - 1])
+    if replayed.fault and replayed.fault.step < step - 1:
+        raise _diverged(replayed.fault, step)
+    (start,) = replayed.states
+    state, batch = Eager().place((start.state, start.batch))
     start = start._replace(state=state, batch=batch)
-    end, trace = trace_step(plan, start)
+    end, trace = trace_step(session.plan, start)
     with np.errstate(all="ignore"):
         caches = tuple(
-            plan.network.forward(state.params, state.layers, piece.x, context).caches
-            for piece, context in pieces(plan, state, batch)
+            session.plan.network.forward(state.params, state.layers, piece.x, context).caches
+            for piece, context in pieces(session.plan, state, batch)
         )
-    return TracedStep(
-        spec=spec, split=split, plan=plan, start=start, trace=trace, caches=caches, end=end, sample=sample
-    )
+    return TracedStep(session=session, start=start, trace=trace, caches=caches, end=end, sample=sample)
 
 
-def _last(states: Iterable[StepState]) -> StepState:
-    (last,) = deque(states, maxlen=1)
-    return last
-
-
-def _diverged(spec: WholeSpec, split: Split, plan: Plan, step: int) -> InputError:
-    """The error for a training that diverges before a step: it names the first bad number and its step."""
-    good = _last(itertools.takewhile(lambda start: start.sound, replay(spec, split, range(step))))
-    training = spec.training
-    precision = make_engine(training.engine, training.precision, training.device).precision
-    chunk = Chunk(good.batch, np.arange(len(good.batch.weight))[None], 0, 1)
-    fault = first_fault(spec.network, plan, make_engine("eager", precision), good.state, 0, chunk, 0, 1)
-    cause = f": {fault.what}" if fault else ""
+def _diverged(fault: Fault, step: int) -> InputError:
+    """The error for a training that diverges before a step."""
     return InputError(
         "step",
-        f"the training does not reach step {step}: it diverges at step {good.step + 1}{cause}; explain that step or an"
-        " earlier one, or use a smaller learning rate",
+        f"the training does not reach step {step}: it diverges at step {fault.step + 1}: {fault.what}; explain that"
+        " step or an earlier one, or use a smaller learning rate",
     )

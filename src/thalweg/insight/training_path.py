@@ -7,12 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.progress import ProgressMessage, Watch
+from ..core.progress import Watch
 from ..data import Split
 from ..engine.step import State, inference_state
 from ..parts.metric_schedules import metric_schedules
 from ..runs.run import Run
-from ..training.replay import StepState, plan_for, replay, trace_step
+from ..training.callbacks import ProgressMessages
+from ..training.replay import replay, trace_step
+from ..training.session import Session
 from .directions import float_vector
 
 _PATH_POINTS = 30
@@ -42,13 +44,10 @@ def path_states(run: Run, split: Split, watch: Watch) -> PathStates:
         raise InputError("path", "the state of this run is the one before the first step: there is no path to show")
     # A training moves fastest at its start. The state before the last step is included, to check the end.
     steps = np.unique((np.linspace(0, 1, _PATH_POINTS) ** 2 * (last - 1)).round().astype(int))
-    points: list[StepState] = []
-    watch(ProgressMessage("repeating the training", 0.0))
-    for point in replay(run.spec, split, steps.tolist()):
-        points.append(point)
-        watch(ProgressMessage(f"repeating the training, step {point.step} of {last}", point.step / last))
+    session = Session(run.spec, split)
+    points = replay(session, steps.tolist(), [ProgressMessages(watch, "repeating the training")]).states
     states = [point.state for point in points]
-    end, _ = trace_step(plan_for(run.spec, split), points[-1])
+    end, _ = trace_step(session.plan, points[-1])
     _check_end(run, states[0], end)
     return PathStates(np.append(steps, last), [*states, run.state])
 

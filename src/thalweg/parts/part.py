@@ -320,6 +320,8 @@ class Layer(Part, ABC, family="layer"):
     """Whether the layer multiplies its input by a matrix that it learns: `weight_matrix`."""
     sums_to_one: ClassVar[bool] = False
     """Whether the outputs of each sample are at least 0 and sum to 1."""
+    saturates: ClassVar[bool] = False
+    """Whether the layer is elementwise, bounded, and flattens out on both sides, as tanh and sigmoid do."""
 
     @property
     def suited_initializer(self) -> Initializer | None:
@@ -335,11 +337,6 @@ class Layer(Part, ABC, family="layer"):
     def steepest_slope(self) -> float | None:
         """The largest |f'| of an elementwise layer, infinite where there is no bound; None for all other layers."""
         return None
-
-    @property
-    def saturates(self) -> bool:
-        """Whether the layer is elementwise and flattens out on both sides, as tanh and sigmoid do."""
-        return False
 
     @property
     def inner(self) -> tuple[Layer, ...]:

@@ -14,12 +14,12 @@ import numpy as np
 from ..core.arrays import arrays_of
 from ..core.errors import InputError
 from ..core.files import commit
-from ..data import Preprocessing, RowSource, Split, Task
+from ..data import Preprocessing, Split, Task
 from ..doctor.account import health_of, verdict
 from ..doctor.case import Case
 from ..doctor.examination import diagnose
 from ..doctor.findings import Diagnosis
-from ..engine.engine import Engine, make_engine
+from ..engine.engine import Engine
 from ..engine.step import State, Trace, fused
 from ..models.linear_unit import with_threshold
 from ..models.mean_field import predicted
@@ -31,11 +31,12 @@ from ..parts.part import Loss
 from ..probes.boundary_frames import BoundaryFrames
 from ..probes.input_maps import curve_of, hidden_answers, map_of, plane_of, weight_images
 from ..probes.records import Observations, Record
-from ..spec.spec import WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, data_name
 from ..spec.toml import to_toml
-from ..training.checkpoints import save_state
 from ..training.evaluate import evaluate, predict_batches
-from .run_folder import RESULT, line_of, make_folder, write_spec
+from ..training.saved_state import save_state
+from ..training.session import engine_for
+from .run_folder import RESULT, json_line, make_folder, write_spec
 
 STATE = Path("checkpoints") / "final.safetensors"
 
@@ -49,10 +50,10 @@ class Run:
     counts, for classes, how often each (row) was taken for each (column) in the last of these sets. `threshold` is
     where an answer changes from no to yes, where that was tuned; `remarks` say what was found out beside the measures.
     `per_epoch` is the number of updates in an epoch, `records` what the probes saw, as `observations` gives it in
-    arrays, `film` what the network answered on a plane of its inputs through its training, where there is such a plane.
+    arrays, `boundary_frames` what the network answered on a plane of its inputs through its training, where there is such a plane.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     state: State
     history: list[dict[str, float]]
     measures: dict[str, dict[str, float]]
@@ -68,7 +69,7 @@ class Run:
     remarks: tuple[str, ...] = ()
     per_epoch: int = 1
     records: tuple[Record, ...] = ()
-    film: BoundaryFrames | None = field(default=None, repr=False)
+    boundary_frames: BoundaryFrames | None = field(default=None, repr=False)
     folder: Path | None = None
     split: Split | None = field(default=None, repr=False)
 
@@ -120,13 +121,13 @@ class Run:
 
     def evaluate(self, x: Any, y: Any) -> dict[str, float]:
         """The loss and the scores for raw rows and their targets."""
-        data, unit = self.preprocessing.dataset(x, y), unit_of(self.preprocessing)
+        data, unit = self.preprocessing.dataset(x, y), self.preprocessing.target_unit
         return evaluate(self.network, self.loss, self.state, data, self._engine, unit)
 
     @property
     def _engine(self) -> Engine:
         """The engine of the training, on whatever device there is: a run may be used on another machine."""
-        return make_engine(self.spec.training.engine, self.spec.training.precision)
+        return engine_for(self.spec.training, anywhere=True)
 
     def outputs_of(self, x: np.ndarray) -> np.ndarray:
         """What the network answers for prepared rows (n, inputs): (n, K)."""
@@ -151,11 +152,11 @@ class Run:
 
     def write(self, folder: Path) -> None:
         """Write what it recorded: all files but the spec, which is there since before the training, and the report."""
-        commit(folder / "metrics.jsonl", b"".join(line_of(record) for record in self.history))
+        commit(folder / "metrics.jsonl", b"".join(json_line(record) for record in self.history))
         if self.records:
-            commit(folder / "probes.jsonl", b"".join(map(line_of, self.records)))
-        if self.film:
-            self.film.save(folder)
+            commit(folder / "probes.jsonl", b"".join(map(json_line, self.records)))
+        if self.boundary_frames:
+            self.boundary_frames.save(folder)
         save_state(folder / STATE, self.state, {"preprocessing": self.preprocessing.describe()})
         result = {name: getattr(self, name) for name in RESULT}
         commit(folder / "result.json", json.dumps(result, indent=1).encode())
@@ -233,20 +234,6 @@ class Run:
         display(HTML(self._repr_html_()), *training_charts(self.history)[:1])
 
 
-def sets_of(split: Split) -> dict[str, RowSource]:
-    """The sets that there are; the last one is the one that says most of unseen rows."""
-    sets = {"training": split.train, "validation": split.validation, "test": split.test}
-    return {name: data for name, data in sets.items() if data is not None}
-
-
-def unit_of(preprocessing: Preprocessing) -> np.ndarray | float:
-    """What one unit of the network's output is in the target's own units, by output."""
-    if preprocessing.task != "regression":
-        return 1.0
-    zero = np.zeros((1, preprocessing.outputs))
-    return (preprocessing.values(zero + 1) - preprocessing.values(zero)).reshape(-1)
-
-
 def report_data_of(run: Run) -> Any:
     """What the report tells of a run; where its rows can not be had any more, what was recorded."""
     from .report_data import ReportData
@@ -289,7 +276,7 @@ def _with_rows(account: Any, run: Run) -> Any:
     split = run.split
     assert split
     plane = plane_of(run.preprocessing, split.train)
-    name, rows = list(sets_of(split).items())[-1]
+    name, rows = list(split.sets.items())[-1]
     # Of rows that stream from the disk, the report looks at as many as fit into memory.
     data = next(rows.parts())
     outputs = run.outputs_of(data.x)
@@ -335,10 +322,10 @@ def _expected(run: Run) -> np.ndarray | None:
 
 def _in_units(run: Run) -> BoundaryFrames | None:
     """The film of a run with answers in the target's own units."""
-    if run.film is None or run.task != "regression":
-        return run.film
-    outputs = run.film.outputs
-    return run.film._replace(
+    if run.boundary_frames is None or run.task != "regression":
+        return run.boundary_frames
+    outputs = run.boundary_frames.outputs
+    return run.boundary_frames._replace(
         outputs=run.preprocessing.values(outputs.reshape(-1, outputs.shape[-1])).reshape(outputs.shape)
     )
 
@@ -350,4 +337,4 @@ def _batch_size(run: Run, split: Split) -> int:
 
 
 def _title(run: Run) -> str:
-    return f"{run.folder.name}: {data_in_words(run.spec)}" if run.folder else data_in_words(run.spec)
+    return f"{run.folder.name}: {data_name(run.spec)}" if run.folder else data_name(run.spec)

@@ -21,7 +21,7 @@ from ..parts.settings import EngineName
 from ..runs.run import Run
 from ..runs.train import train
 from .estimator import RandomState, Rows, SparseEstimator, dense, seed_from, without_rows
-from .settings import EngineChoice, PartLike, engine_for
+from .settings import EngineChoice, PartLike, faster_engine
 
 
 class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
@@ -97,7 +97,7 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
         if self.engine != "auto":
             return self.engine
         batch_size = rows if unit.batch_size == "full" else min(rows, int(unit.batch_size))
-        return engine_for(-(-rows // batch_size) * self.max_iter, batch_size, weights)
+        return faster_engine(-(-rows // batch_size) * self.max_iter, batch_size, weights)
 
     def decision_function(self, X: Rows) -> np.ndarray:
         """The net input minus the threshold (n,) for two classes; the net inputs (n, classes) for more."""
@@ -146,7 +146,7 @@ class Perceptron(LinearClassifier):
         Seeds the order of the rows.
     engine : {"auto", "eager", "compiled"}, default="auto"
         NumPy ("eager") or XLA ("compiled"). "auto" uses NumPy if compiling would take longer than the training
-        (`settings.engine_for`).
+        (`settings.faster_engine`).
 
     Source: see `thalweg.linear_units.Perceptron`.
 

@@ -118,7 +118,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
         Whether to show a progress bar.
     engine : {"auto", "eager", "compiled"}, default="auto"
         NumPy ("eager") or XLA ("compiled"). "auto" uses NumPy if compiling would take longer than the training
-        (`settings.engine_for`).
+        (`settings.faster_engine`).
     device : {"cpu", "gpu"} or None, default=None
         The device of the compiled engine.
     precision : {"float32", "float64"} or None, default=None

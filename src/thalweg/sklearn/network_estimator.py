@@ -1,9 +1,8 @@
-"""The base of the multi-layer perceptrons: scikit-learn's parameters become parts, and `training.fit` trains them."""
+"""The base of the multi-layer perceptrons: scikit-learn's parameters become a training session."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
@@ -25,7 +24,8 @@ from ..core.arrays import Params, Tree, as_vector, from_vector, leaves, map_arra
 from ..core.errors import InputError
 from ..core.noise import noise_key
 from ..data import Data, Dataset, Order, Preprocessing, Source, Split, Task
-from ..engine.engine import Engine, make_engine
+from ..engine.eager import Eager
+from ..engine.engine import Engine
 from ..engine.step import Plan, State, loss_and_gradient, predict
 from ..models.network import Network
 from ..parts.layers import Affine
@@ -35,15 +35,16 @@ from ..parts.part import Loss, Optimizer
 from ..parts.schedules import in_steps
 from ..parts.settings import Light, Training
 from ..runs.display import shown
+from ..runs.recording import RunBuilder
 from ..runs.run import Run
-from ..runs.train import Probed
-from ..spec.spec import WholeSpec
-from ..training.batch_plan import Chunk, as_batch
-from ..training.callbacks import Progress
+from ..spec.spec import CompleteSpec
+from ..training.batch_plan import as_batch
+from ..training.callbacks import Callback, Progress
 from ..training.checkpoints import Checkpoint
 from ..training.early_stopping import EarlyStoppingState, objective
+from ..training.evaluate import metric_for
 from ..training.fit import Fit, fit
-from ..training.session import check_fit, plan_of
+from ..training.session import Session, check_fit, engine_for
 from .estimator import LARGEST_SEED, RandomState, Rows, SparseEstimator, dense, seed_from, without_rows
 from .settings import PartLike, Settings, auto_batch_size, loss_of, output_name, output_of
 
@@ -67,21 +68,34 @@ def learns_by_steps(estimator: NetworkEstimator) -> bool:
     return True
 
 
-class _FinalState:
-    """A callback that keeps the state after the last step, with whose moments the next `partial_fit` continues."""
+class _FinalState(Callback):
+    """Keeps the state after the last step, with whose moments the next `partial_fit` continues."""
 
     state: State
 
-    def due(self, step: int) -> int:
-        """Never before the end."""
-        return sys.maxsize
-
-    def look(self, engine: Engine, plan: Plan, state: State, block: Chunk, index: int) -> None:
-        """Ignore the step."""
-
-    def finish(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
-        """Keep the state."""
+    def on_train_end(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
         self.state = engine.fetch(state)
+
+
+class _EpochReports(Callback):
+    """Prints a line for each epoch if the estimator is verbose, and passes each epoch to the user's functions."""
+
+    def __init__(self, estimator: NetworkEstimator) -> None:
+        given = estimator.callbacks
+        self.functions = [given] if callable(given) else list(given or ())
+        self.verbose = estimator.verbose
+        self.reported = 0
+
+    def on_progress(self, progress: Progress) -> None:
+        # Several short epochs may run as one program.
+        for record in progress.history[self.reported :]:
+            self.reported += 1
+            if self.verbose:
+                print(f"epoch {self.reported}: loss {objective(record):.8f}")
+            history = progress.history[: self.reported]
+            epoch = progress._replace(step=int(record["step"]), record=record, history=history)
+            for function in self.functions:
+                function(epoch)
 
 
 class _Carried(NamedTuple):
@@ -89,7 +103,7 @@ class _Carried(NamedTuple):
 
     optimizer: type[Optimizer]
     state: State
-    counters: EarlyStoppingState
+    early_stopping: EarlyStoppingState
 
 
 class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
@@ -258,7 +272,7 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
         """Train for up to max_iter epochs."""
         measure = f"validation_{_score_name(data)}" if settings.early_stopping else "objective"
         train, validation = self._held_out(settings, data, random)
-        training = self._training(settings, data, len(train), settings.max_iter, random)
+        training = self._training(settings, len(train), settings.max_iter, random)
         optimizer = settings.optimizer(len(train), self.t_, measure)
         start = self._fit_start(settings, optimizer, training.seed)
         fitted = self._fit_steps(settings, training, optimizer, train, validation, start)
@@ -272,7 +286,7 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
         """Train for one epoch of a training that has max_iter of them."""
         if settings.early_stopping:
             raise InputError("early_stopping", "partial_fit holds no validation rows out; set early_stopping to False")
-        training = self._training(settings, data, len(data), 1, random)
+        training = self._training(settings, len(data), 1, random)
         batch_size = int(training.batch_size or 1)
         per_epoch = -(-len(data) // batch_size)
         optimizer = in_steps(
@@ -300,12 +314,9 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
         )
         return _chosen(data, train), _chosen(data, validation)
 
-    def _training(
-        self, settings: Settings, data: Dataset, rows: int, epochs: int, random: np.random.RandomState
-    ) -> Training:
+    def _training(self, settings: Settings, rows: int, epochs: int, random: np.random.RandomState) -> Training:
         batch_size = self._batch_size(settings, rows)
         name = settings.engine_name(self._state.params, rows, epochs, batch_size)
-        _check_range(data, make_engine(name, settings.precision, settings.device))
         return Training(
             epochs=epochs,
             batch_size=batch_size,
@@ -331,13 +342,13 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
         state = State(params, current.layers, optimizer.init(params), np.array(0), noise_key(seed))
         rates = tuple(rate.start() for rate in metric_schedules(optimizer))
         if self._carried is None:
-            return Checkpoint(state, counters=EarlyStoppingState(rates=rates))
+            return Checkpoint(state, early_stopping=EarlyStoppingState(rates=rates))
         # As in scikit-learn, the best value and the epochs without improvement carry over, but not the learning rate.
-        counters = self._carried.counters
+        memory = self._carried.early_stopping
         if settings.adapts:
-            rates = tuple(memory._replace(best=counters.best, waited=counters.waited) for memory in rates)
-        best = current if settings.early_stopping and counters.best is not None else ()
-        return Checkpoint(state, best, counters=counters._replace(rates=rates))
+            rates = tuple(rate._replace(best=memory.best, waited=memory.waited) for rate in rates)
+        best = current if settings.early_stopping and memory.best is not None else ()
+        return Checkpoint(state, best, early_stopping=memory._replace(rates=rates))
 
     def _epoch_start(self, settings: Settings, optimizer: Optimizer, seed: int) -> Checkpoint:
         """The state that `partial_fit` begins with: if the optimizer is the same, with its moments and step count."""
@@ -346,7 +357,7 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
         if carried is None or carried.optimizer is not type(optimizer):
             return start
         state = start.state._replace(moments=carried.state.moments, step=carried.state.step)
-        return start._replace(state=state, counters=carried.counters, before=int(state.step))
+        return start._replace(state=state, early_stopping=carried.early_stopping, before=int(state.step))
 
     def _fit_steps(
         self,
@@ -360,7 +371,7 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
         """Train from a checkpoint, and set the fitted attributes."""
         began = time.perf_counter()
         measure = "objective" if validation is None else f"validation_{_score_name(train)}"
-        spec = WholeSpec(
+        spec = CompleteSpec(
             data=self._source(settings, train),
             network=self._network,
             loss=self._loss,
@@ -378,31 +389,21 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
             notes=(),
             order=spec.data.order,
         )
-        probed = Probed(spec, split, start.state.params)
+        session = Session(spec, split)
+        for rows in (train, validation):
+            if rows is not None:
+                _check_range(rows, session.engine)
+        builder = RunBuilder(session, start.state.params)
         final = _FinalState()
-        with shown(quiet=not self.progress) as watch:
-            fitted = fit(
-                spec.network,
-                spec.loss,
-                spec.optimizer,
-                spec.training,
-                train,
-                validation,
-                watch=self._watch(watch),
-                order=split.order,
-                regularization=spec.regularization,
-                stopping=spec.stopping,
-                resume=start,
-                onlookers=[final, *probed.onlookers],
-            )
+        with shown(quiet=not self.progress) as display:
+            fitted = fit(session, [display, _EpochReports(self), final, *builder.callbacks], resume=start)
         if fitted.diverged:
             raise InputError(type(self).__name__, fitted.diverged)
-        self._carried = _Carried(type(optimizer), final.state, fitted.counters)
+        self._carried = _Carried(type(optimizer), final.state, fitted.early_stopping)
         self._store(fitted.state)
         self._set_attributes(settings, fitted, train)
         if isinstance(settings.probes, Light):
-            engine = make_engine(training.engine, training.precision, training.device)
-            self.run_ = probed.run(fitted, time.perf_counter() - began, engine)
+            self.run_ = builder.run(fitted, time.perf_counter() - began)
         return fitted
 
     def _source(self, settings: Settings, train: Dataset) -> Data:
@@ -416,25 +417,6 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
             order=Order.of("shuffled" if settings.shuffle else "time"),
         )
 
-    def _watch(self, display: Callable[[Progress], None]) -> Callable[[Progress], None]:
-        """A function that passes the progress to the display, and each epoch to `verbose` and the callbacks."""
-        callbacks = [self.callbacks] if callable(self.callbacks) else list(self.callbacks or ())
-        epochs = 0
-
-        def watch(progress: Progress) -> None:
-            nonlocal epochs
-            display(progress)
-            # Several short epochs may run as one program.
-            for record in progress.history[epochs:]:
-                epochs += 1
-                if self.verbose:
-                    print(f"epoch {epochs}: loss {objective(record):.8f}")
-                at_epoch = progress._replace(step=int(record["step"]), record=record, history=progress.history[:epochs])
-                for callback in callbacks:
-                    callback(at_epoch)
-
-        return watch
-
     def _set_attributes(self, settings: Settings, fitted: Fit, train: Dataset) -> None:
         """Set the fitted attributes that describe the training."""
         self.n_iter_ = len(fitted.history)
@@ -442,7 +424,7 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
         self.loss_curve_ += [objective(record) for record in fitted.history]
         self.loss_ = self.loss_curve_[-1]
         self.best_loss_ = None if settings.early_stopping else min(self.loss_curve_)
-        self.best_validation_score_ = fitted.counters.best if settings.early_stopping else None
+        self.best_validation_score_ = fitted.early_stopping.best if settings.early_stopping else None
         if settings.early_stopping:
             self.validation_scores_ = (self.validation_scores_ or []) + [
                 record[f"validation_{_score_name(train)}"] for record in fitted.history
@@ -460,9 +442,15 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
         self._check_lbfgs(settings)
         start = self._current_state
         name = settings.engine_name(start.params, len(data), settings.max_iter, len(data))
-        engine = make_engine(name, settings.precision or "float64", settings.device)
+        engine = engine_for(Training(engine=name, precision=settings.precision or "float64", device=settings.device))
         _check_range(data, engine)
-        plan = plan_of(self._network, self._loss, SGD(), Training(engine=name), settings.regularization, data)
+        plan = Plan(
+            network=self._network,
+            loss=self._loss,
+            optimizer=SGD(),
+            metric=metric_for(self._network, self._loss, data),
+            regularization=settings.regularization,
+        )
         batch = engine.place(as_batch(data))
 
         def state_of(vector: np.ndarray) -> State:
@@ -512,7 +500,7 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
         check_is_fitted(self)
         rows = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         rows = rows.tocsr() if sparse.issparse(rows) else rows
-        state = make_engine("eager").place(self._current_state)
+        state = Eager().place(self._current_state)
         batches = (
             dense(rows[batch]).astype(np.float64, copy=False) for batch in gen_batches(rows.shape[0], _ROWS_AT_ONCE)
         )
@@ -560,7 +548,7 @@ def _dataset(X: np.ndarray, y: np.ndarray, task: Task, weight: np.ndarray | None
     """The rows with their number type, so that a training in float64 gets them unrounded."""
     if weight is not None and (weight.min() < 0 or not weight.any()):
         raise InputError("sample_weight", "expected weights of at least 0, not all of them 0")
-    return Dataset.checked(x=np.ascontiguousarray(X), y=y, task=task, weight=weight, target_names=names)
+    return Dataset.without_checks(x=np.ascontiguousarray(X), y=y, task=task, weight=weight, target_names=names)
 
 
 def _chosen(data: Dataset, rows: np.ndarray) -> Dataset:

@@ -209,13 +209,13 @@ class Settings(Part):
         )
 
     def engine_name(self, params: Params, rows: int, epochs: int, batch_size: int) -> EngineName:
-        """`engine`, or for "auto" the one that is expected to finish first (`engine_for`)."""
+        """`engine`, or for "auto" the one that is expected to finish first (`faster_engine`)."""
         if self.engine != "auto":
             return self.engine
         if self.device == "gpu":
             return "compiled"
         weights = sum(array.size for array in leaves(params))
-        return engine_for(-(-rows // batch_size) * epochs, batch_size, weights)
+        return faster_engine(-(-rows // batch_size) * epochs, batch_size, weights)
 
 
 # For NumPy: the seconds of a step besides its products, and products a second. For XLA: the seconds to compile.
@@ -224,14 +224,16 @@ _PRODUCTS_PER_SECOND = 3e10
 _COMPILE_SECONDS = 0.5
 
 
-def engine_for(steps: int, batch_size: int, weights: int) -> EngineName:
+def faster_engine(steps: int, batch_size: int, weights: int) -> EngineName:
     """NumPy if it needs less time for all steps than XLA for compiling, else XLA.
 
     A step is assumed to take 0.25 ms plus the time of 3 batch_size weights products at 3e10 a second; compiling, whose
     result later trainings reuse, 0.5 s.
 
-    >>> engine_for(steps=400, batch_size=200, weights=2_200), engine_for(steps=60_000, batch_size=200, weights=80_000)
-    ('eager', 'compiled')
+    >>> faster_engine(steps=400, batch_size=200, weights=2_200)
+    'eager'
+    >>> faster_engine(steps=60_000, batch_size=200, weights=80_000)
+    'compiled'
     """
     seconds = steps * (_STEP_SECONDS + 3 * batch_size * weights / _PRODUCTS_PER_SECOND)
     return "eager" if seconds < _COMPILE_SECONDS else "compiled"

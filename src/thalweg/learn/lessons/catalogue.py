@@ -12,7 +12,7 @@ from ...pages import markup as pages
 from ...pages.blocks import Check, Text
 from ...pages.html import Link
 from ...pages.page import Page
-from ...spec.toml import shell_value
+from ...spec.values import shell_value
 from .lesson import Lesson
 
 INDEX = "index.html"
@@ -91,7 +91,7 @@ def site(quick: bool = False, watch: Callable[[ProgressMessage], None] = lambda 
     for k, name in enumerate(names):
 
         def heard(now: ProgressMessage, k: int = k, name: str = name) -> None:
-            watch(ProgressMessage(f"{name}: {now.text}", (k + (now.share or 0)) / len(names)))
+            watch(ProgressMessage(f"{name}: {now.text}", (k + (now.fraction or 0)) / len(names)))
 
         heard(ProgressMessage("begins"))
         try:

@@ -40,11 +40,6 @@ class Activation(Layer):
     @abstractmethod
     def steepest_slope(self) -> float: ...
 
-    @property
-    def saturates(self) -> bool:
-        """Whether the outputs are bounded on both sides, so that the slope vanishes there; False if it is always 0."""
-        return all(map(math.isfinite, self.output_range)) and self.steepest_slope > 0
-
     def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField:
         """E f(√s z)² and E f'(√s z)² over z ~ N(0, 1), s the mean square of the inputs.
 
@@ -165,6 +160,7 @@ class Sigmoid(Activation, kind="sigmoid"):
 
     output_range = (0.0, 1.0)
     steepest_slope = 0.25
+    saturates = True
 
     def value(self, z: Array) -> Array:
         return sigmoid(z)
@@ -189,6 +185,7 @@ class Tanh(Activation, kind="tanh"):
 
     output_range = (-1.0, 1.0)
     steepest_slope = 1.0
+    saturates = True
 
     def value(self, z: Array) -> Array:
         return namespace(z).tanh(z)
