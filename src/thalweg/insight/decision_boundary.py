@@ -76,7 +76,8 @@ class DecisionBoundary(Paged):
     def _classes_figure(self) -> go.Figure:
         from ..pages import figures
 
-        drawn, frames = self.input_map, self.frames
+        drawn = self.input_map
+        frames = self.frames
         samples = (drawn.points, drawn.true, self.target_names, self.decision_threshold, drawn.axes)
         if frames is None:
             return figures.boundary(drawn.x, drawn.y, drawn.outputs, *samples)
@@ -87,7 +88,8 @@ class DecisionBoundary(Paged):
     def _target_figure(self, target: int) -> go.Figure:
         from ..pages import figures
 
-        drawn, frames = self.input_map, self.frames
+        drawn = self.input_map
+        frames = self.frames
         samples = (drawn.points, drawn.true[:, target], self.target_names[target], drawn.axes)
         if frames is None:
             return figures.fitted_surface(drawn.x, drawn.y, drawn.outputs[..., target], *samples)
@@ -333,7 +335,8 @@ def _scores(run: Run, data: Dataset, plane: InputPlane) -> _Scores:
     outputs = run.outputs_of(data.x)
     outputs_on_plane = run.outputs_of(plane.below(data.x))
     if run.task == "classification":
-        classes, classes_on_plane = run.classes(outputs), run.classes(outputs_on_plane)
+        classes = run.classes(outputs)
+        classes_on_plane = run.classes(outputs_on_plane)
         return _Scores(
             float(np.mean(classes == data.y)),
             float(np.mean(classes_on_plane == data.y)),

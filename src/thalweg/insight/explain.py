@@ -301,9 +301,10 @@ def _loss_after(traced: TracedStep) -> Iterator[Block]:
     _, trace = trace_step(traced.plan, traced.start._replace(state=state))
     yield Heading("After the step")
     yield Text("The same batch again, with the same masks and noise if there are any.")
-    rows = [["L", float(traced.trace.loss), float(trace.loss)]]
-    if not isinstance(trace.penalty, tuple):
-        rows.append(["R", float(traced.trace.penalty), float(trace.penalty)])
+    rows: list[list[str | float]] = [["L", float(traced.trace.loss), float(trace.loss)]]
+    before, after = traced.trace.penalty, trace.penalty
+    if not isinstance(before, tuple) and not isinstance(after, tuple):
+        rows.append(["R", float(before), float(after)])
     yield Table("The loss of this batch", ["", "before the step", "after the step"], rows)
 
 

@@ -167,7 +167,7 @@ def _loss_and_gradients(plan: Plan, start: StepState) -> tuple[float, list[Array
     return float(trace.loss), [array for _, array in arrays_of(grads)]
 
 
-def _shifted(params: Params, number: int, position: Position, width: float) -> Params:
+def _shifted(params: tuple[Params, ...], number: int, position: Position, width: float) -> tuple[Params, ...]:
     """The parameters with `width` added to one entry of array `number`."""
     numbers = itertools.count()
 

@@ -210,7 +210,7 @@ def gradient_flow(spec: Spec, seeds: int = 20, rows: int = 256, watch: Watch = i
 class _Draw:
     """Root mean squares by measured layer for one draw of the parameters."""
 
-    params: Params
+    params: tuple[Params, ...]
     outputs: list[float]
     deltas: list[float]
 
@@ -240,8 +240,8 @@ def _alternatives(spec: CompleteSpec, data: Dataset, batch: Batch, stages: Seque
 
 
 def _without_initializer(layer: Layer) -> Layer:
-    """The layer with the initializer of the network instead of its own."""
-    return dataclasses.replace(layer, init=None) if getattr(layer, "init", None) else layer
+    """The layer with the initializer of the network."""
+    return Layer.of({name: value for name, value in layer.describe().items() if name != "init"})
 
 
 def _mean_square(batch: Batch) -> float:

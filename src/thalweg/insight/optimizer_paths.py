@@ -40,7 +40,7 @@ def optimizer_path(
     with np.errstate(all="ignore"):
         for step in range(steps):
             grads = (landscape.gradient(params[0]),)
-            updates, moments = optimizer.update(clip(grads)[0] if clip else grads, moments, params, step)
+            updates, moments = optimizer.update(clip(grads)[0] if clip else grads, moments, params, np.array(step))
             params = (params[0] + updates[0],)
             path.append(params[0])
     return np.stack(path)

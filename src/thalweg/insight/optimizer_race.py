@@ -270,24 +270,22 @@ def arena(
     practice, judged = (draw_starts(function, starts, seed, purpose) for purpose in ("practice", "race"))
     with np.errstate(all="ignore"):
         target = distance or TARGET_FRACTION * float(np.median(function.value(*practice.T) - track.lowest))
-
-    def tuned(position: int, rule: Optimizer) -> Optimizer:
+    contenders = []
+    for position, rule in enumerate(rules):
         trials = []
         for trial in range(budget):
             done = (position + trial / budget) / len(rules)
             watch(ProgressMessage(f"{rule.kind}: trial {trial + 1} of {budget}", done))
             candidate = variant(rule, seed, trial) if trial else rule
             trials.append(track.run(candidate, practice, noise_key_for(seed, "practice"), target))
-        return min(trials, key=lambda result: result.cost).optimizer
-
-    def race(optimizer: Optimizer) -> RaceResult:
-        return track.run(optimizer, judged, noise_key_for(seed, "race"), target)
-
+        tuned = min(trials, key=lambda result: result.cost).optimizer
+        default_result, tuned_result = (
+            track.run(optimizer, judged, noise_key_for(seed, "race"), target) for optimizer in (rule, tuned)
+        )
+        contenders.append(Contender(rule.kind, default_result, tuned_result))
     return Arena(
         landscape=function,
-        contenders=tuple(
-            Contender(rule.kind, race(rule), race(tuned(position, rule))) for position, rule in enumerate(rules)
-        ),
+        contenders=tuple(contenders),
         starts=starts,
         steps=steps,
         budget=budget,

@@ -99,7 +99,7 @@ class RaceTrack:
     @functools.cached_property
     def lowest(self) -> float:
         """The height of the minimum."""
-        return float(self.landscape.value(*self.landscape.minima[0]))
+        return float(self.landscape.value(*np.array(self.landscape.minima[0])))
 
     def run(self, optimizer: Optimizer, starts: np.ndarray, key: np.ndarray, distance: float) -> RaceResult:
         """The paths of an optimizer from all starts (n, 2), with arrival within `distance` of the minimum."""

@@ -22,9 +22,10 @@ from ..core.functions import sigmoid, softplus
 from ..parts.part import Part, Positive
 
 Point = tuple[float, float]
-# The floor of the cliff falls by this fraction of its height; _FOOT is the logit of it.
+# The floor of the cliff falls by this fraction of its height; _FOOT is its logit.
 _FLOOR = 0.01
 _FOOT = math.log(_FLOOR / (1 - _FLOOR))
+_FOOT_HEIGHT = float(softplus(np.array(_FOOT)))
 # The search for the lowest point of a formula: points along each side of a grid, and grids, each ten times finer.
 _GRID_POINTS = 401
 _GRIDS = 12
@@ -196,7 +197,7 @@ class Cliff(Landscape, kind="cliff"):
     minima = ((0.0, 0.0),)
 
     def value(self, x: Array, y: Array) -> Array:
-        rise = softplus(self.sharpness * x + _FOOT) - softplus(_FOOT)
+        rise = softplus(self.sharpness * x + _FOOT) - _FOOT_HEIGHT
         return self.height * (rise / self.sharpness - _FLOOR * x) + y * y / 2
 
     def slopes(self, x: Array, y: Array) -> tuple[Array, Array]:
@@ -402,6 +403,6 @@ class CustomLandscape(Landscape, kind="formula"):
         return self._like(x, by_x(x=x, y=y)), self._like(x, by_y(x=x, y=y))
 
     @staticmethod
-    def _like(x: Array, value: Array) -> Array:
+    def _like(x: Array, value: Array | float) -> Array:
         """The value in the shape of x: a derivative may be a constant."""
-        return value + 0.0 * x if isinstance(value, float) and not isinstance(x, float) else value
+        return value + 0.0 * x if isinstance(value, float) else value

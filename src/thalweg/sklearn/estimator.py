@@ -33,7 +33,9 @@ class SparseEstimator(BaseEstimator):  # type: ignore[misc]
 
 def dense(X: Rows) -> np.ndarray:
     """X as a dense array."""
-    return np.asarray(X.toarray() if sparse.issparse(X) else X)
+    if isinstance(X, sparse.spmatrix | sparse.sparray):
+        X = X.toarray()
+    return np.asarray(X)
 
 
 def seed_from(random_state: RandomState) -> int:

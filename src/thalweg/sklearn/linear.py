@@ -177,7 +177,8 @@ class Perceptron(LinearClassifier):
         self.engine = engine
 
     def _unit(self) -> LinearUnit:
-        return linear_units.Perceptron(self.eta0, tuple(self.features), self.labels, pocket=self.pocket)
+        options = {"learning_rate": self.eta0, "features": tuple(self.features), "labels": self.labels}
+        return linear_units.Perceptron.of({**options, "pocket": self.pocket})
 
 
 class Adaline(LinearClassifier):
@@ -242,6 +243,5 @@ class Adaline(LinearClassifier):
         self.engine = engine
 
     def _unit(self) -> LinearUnit:
-        return linear_units.Adaline(
-            self.eta0, tuple(self.features), self.labels, rule=self.rule, threshold=self.threshold
-        )
+        options = {"learning_rate": self.eta0, "features": tuple(self.features), "labels": self.labels}
+        return linear_units.Adaline.of({**options, "rule": self.rule, "threshold": self.threshold})

@@ -106,7 +106,7 @@ class _Carried(NamedTuple):
     early_stopping: EarlyStoppingState
 
 
-class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
+class NetworkEstimator(SparseEstimator, ABC):
     """A multi-layer perceptron as an estimator; NumPy computes its predictions in float64.
 
     `MLPClassifier` documents the parameters and the fitted attributes.
@@ -264,7 +264,8 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
     def _current_state(self) -> State:
         """The state with coefs_ and intercepts_ as they are now; users may change them."""
         layers = (Affine(np.asarray(W), np.asarray(b)) for W, b in zip(self.coefs_, self.intercepts_, strict=True))
-        return self._state._replace(params=_with_dense_layers(self._state.params, layers))
+        params = tuple(_with_dense_layers(layer, layers) for layer in self._state.params)
+        return self._state._replace(params=params)
 
     # Step by step -------------------------------------------------------------------------------------------------
 
@@ -532,7 +533,7 @@ class NetworkEstimator(SparseEstimator, ABC):  # type: ignore[misc]
 
 def set_parameters(estimator: NetworkEstimator, parameters: dict[str, object]) -> None:
     """Store the parameters unchanged, as scikit-learn requires; `parameters` are the locals of a constructor."""
-    vars(estimator).update({name: value for name, value in parameters.items() if name != "self"})
+    estimator.__dict__.update({name: value for name, value in parameters.items() if name != "self"})
 
 
 def input_names(estimator: NetworkEstimator, data: Dataset) -> tuple[str, ...]:
