@@ -260,7 +260,8 @@ def test_the_pieces_of_a_batch_are_joined():
     whole = explain(small(training={"batch_size": 8}), step=1)
     pieces = explain(small(training={"batch_size": 4, "accumulate": 2}), step=1)
     for heading in ("Forward: layer 1, dense 3", "Backward: layer 2, tanh", "Backward: layer 1, dense 3"):
-        one, other = numbers(whole, heading), numbers(pieces, heading)
+        one = numbers(whole, heading)
+        other = numbers(pieces, heading)
         assert one.keys() == other.keys()
         for name in one:
             np.testing.assert_allclose(one[name], other[name], rtol=1e-12, err_msg=name)

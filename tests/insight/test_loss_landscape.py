@@ -42,7 +42,8 @@ def test_the_plane_of_a_quadratic_loss_has_its_closed_form(linear):
     data = linear.split.train
     dense = linear.params[0]
     error = data.x @ dense.W + dense.b - data.y
-    u, v = data.x @ first, data.x @ second
+    u = data.x @ first
+    v = data.x @ second
     # 1/2 mean |e + a u + b v|², multiplied out.
     a = result.x
     b = result.y[:, None]

@@ -242,7 +242,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
             return np.asarray(y, np.float64)
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
-            raise InputError("y", f"has the class {unknown[0]!r}, which is not one of the classes {self.classes_}")
+            raise InputError("y", f"has the class {unknown[0]!r}, but the known classes are {self.classes_}")
         return np.searchsorted(self.classes_, y).astype(np.int32)
 
     def _check_fit_targets(self, y: np.ndarray) -> None:
