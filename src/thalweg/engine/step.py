@@ -268,7 +268,15 @@ def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
             clipped=clipped,
             penalty=regularization.penalty(state.params, total) if regularization.penalizes else (),
         )
-        return State(params, passes.layers, moments, state.step + 1, state.key, average), trace
+        state = State(
+            params=params,
+            layers=passes.layers,
+            moments=moments,
+            step=state.step + 1,
+            key=state.key,
+            average=average,
+        )
+        return state, trace
 
     return step
 

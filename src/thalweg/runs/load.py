@@ -42,7 +42,7 @@ def spec_in(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[
 
 
 def load(folder: str | Path) -> Run:
-    """The run of a folder. Raises InputError where this is not one, or a file of it is missing or damaged."""
+    """The run of a folder. Raises InputError where it is another folder, or a file is missing or damaged."""
     path = Path(folder)
     spec = spec_in(path)
     if not (path / STATE).is_file():

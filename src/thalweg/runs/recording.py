@@ -18,7 +18,7 @@ from ..doctor.findings import Finding
 from ..doctor.live import Watch, at_once
 from ..engine.step import State
 from ..models.linear_theory import best_threshold
-from ..models.linear_unit import LinearTraining, linear_training, tunes, with_threshold
+from ..models.linear_units import LinearTraining, linear_training, tunes, with_threshold
 from ..models.summary import numbered_layers
 from ..parts.metrics import confusion_matrix
 from ..parts.settings import Light

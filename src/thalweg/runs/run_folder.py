@@ -35,16 +35,27 @@ class Result(TypedDict):
     """The fields of a run in result.json."""
 
     outcome: str
+    """How the training ended, in a sentence."""
     seconds: float
+    """How long it took."""
     remarks: list[str]
+    """What was found besides the measures."""
     interrupted: bool
+    """Whether a signal ended it."""
     diverged: str
+    """The number that became NaN or infinite first, or ""."""
     threshold: float | None
+    """The tuned decision threshold."""
     measures: dict[str, dict[str, float]]
+    """Measures by set of rows."""
     confusion: list[list[int]] | None
+    """Counts by true class (row) and predicted class (column)."""
     facts: dict[str, str]
+    """What the report lists of the training."""
     notes: list[str]
+    """Notes on the rows."""
     per_epoch: int
+    """Updates in an epoch."""
 
 
 RESULT = tuple(Result.__annotations__)
@@ -198,7 +209,7 @@ def _row(folder: Path) -> RunRow:
         result = read_result(folder) if (folder / "result.json").exists() else None
         epochs = len(read_records(folder / "metrics.jsonl"))
     except InputError as error:
-        return RunRow(folder.name, "", "", "", 0, str(error), {})
+        return RunRow(name=folder.name, finished="", data="", network="", epochs=0, outcome=str(error), measures={})
     return RunRow(
         name=folder.name,
         finished=result["facts"].get("finished", "") if result else "",

@@ -6,7 +6,7 @@ import dataclasses
 
 from ..core.errors import InputError
 from ..data import RowSource
-from ..models.linear_unit import LinearUnit
+from ..models.linear_units import LinearUnit
 from ..models.mlp import MultiLayerPerceptron
 from ..models.network import Network
 from ..parts.layers import Sigmoid, Softmax

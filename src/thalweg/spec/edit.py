@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.errors import InputError, Problem
 from ..data import Order, Source
-from ..models.linear_unit import LinearUnit
+from ..models.linear_units import LinearUnit
 from ..models.network import Network
 from ..parts.clipping import Clipping
 from ..parts.optimizers import Adam

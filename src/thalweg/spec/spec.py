@@ -12,7 +12,7 @@ from pydantic import Discriminator, Tag
 
 from ..core.errors import InputError, Problem
 from ..data import Data
-from ..models.linear_unit import LinearUnit
+from ..models.linear_units import LinearUnit
 from ..models.mlp import MultiLayerPerceptron
 from ..models.network import Network
 from ..parts.part import Loss, Optimizer, Part, options_of

@@ -63,7 +63,8 @@ class BatchPlan(NamedTuple):
         placed = engine.place(as_batch(data))
         together = max(1, min(self.epoch_index.epochs, look_every, _CHUNK_STEPS // self.per_epoch))
         # The first chunk is short, so that the device can begin; the others are prepared while it works.
-        epoch, count = start // self.per_epoch, max(1, together // 8)
+        epoch = start // self.per_epoch
+        count = max(1, together // 8)
         while epoch < self.epoch_index.epochs:
             count = min(count, self.epoch_index.epochs - epoch, look_every - epoch % look_every)
             rows = np.full((together, self.per_epoch * self.step_rows), -1, dtype=np.int32)
@@ -71,7 +72,8 @@ class BatchPlan(NamedTuple):
                 rows[index, : len(data)] = self.order.rows(self.epoch_index._replace(epoch=epoch + index), data)
             steps = self.per_epoch
             yield Chunk(placed, rows.reshape(-1, self.step_rows), epoch * steps, count * steps)
-            epoch, count = epoch + count, together
+            epoch += count
+            count = together
 
     def _streamed(self, data: StreamedDataset, engine: Engine, start: int) -> Iterator[Chunk]:
         size = data.part_rows(self.step_rows)

@@ -83,7 +83,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, facts: Facts, keep: in
     Args:
         folder: the folder of the run.
         checkpoint: what is written, all but its history.
-        facts: what the manifest says beside it.
+        facts: what the manifest says of the training.
         keep: number of checkpoints that stay.
 
     Raises:
@@ -122,7 +122,7 @@ def load_checkpoint(path: Path, start: State) -> Checkpoint:
     Raises InputError where the file is damaged, or belongs to another network.
     """
     arrays = read_arrays(path)
-    remembered = cast(dict[str, Any], read_manifest(path)["counters"])
+    remembered = cast(JsonObject, read_manifest(path)["counters"])
 
     def under(name: str) -> dict[str, np.ndarray]:
         prefix = f"{name}."
@@ -130,12 +130,18 @@ def load_checkpoint(path: Path, start: State) -> Checkpoint:
 
     best = under("best")
     reports = under("reports")
-    schedules = tuple(MetricScheduleState(*numbers) for numbers in remembered["rates"])
+    rates = cast(list[list[Any]], remembered["rates"])
     return Checkpoint(
         state=arranged(path, under("state"), start),
         best=arranged(path, best, inference_state(start)) if best else (),
         reports=tuple(reports[str(index)] for index in range(len(reports))),
-        early_stopping=EarlyStoppingState(**remembered | {"rates": schedules}),
+        early_stopping=EarlyStoppingState(
+            best=cast(float | None, remembered["best"]),
+            best_epoch=cast(int, remembered["best_epoch"]),
+            waited=cast(int, remembered["waited"]),
+            seconds=cast(float, remembered["seconds"]),
+            rates=tuple(MetricScheduleState(*numbers) for numbers in rates),
+        ),
     )
 
 
