@@ -13,7 +13,7 @@ from thalweg.models.network import Network
 RNG = np.random.default_rng(5)
 
 
-def test_each_unit_of_a_direction_has_the_norm_of_its_weights_and_vectors_stay():
+def test_each_unit_moves_by_the_norm_of_its_weights_and_vectors_stay():
     params = Network(["dense 6", "batch_norm", "tanh", "dense 2"]).initialize(0, (4,)).params
     direction = filter_normalized(np.random.default_rng(0), params)
     for (path, moved), (_, weights) in zip(arrays_of(direction), arrays_of(params), strict=True):

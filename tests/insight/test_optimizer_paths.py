@@ -20,7 +20,7 @@ def random_starts(landscape: Landscape, count: int) -> np.ndarray:
     return generator(0, landscape.kind).uniform(low, high, (count, 2))
 
 
-def test_gradient_descent_on_a_quadratic_shrinks_each_coordinate_by_its_factor():
+def test_gradient_descent_shrinks_each_coordinate_by_its_factor():
     # The factor is 1 - rate times curvature.
     path = optimizer_path(Quadratic(condition=20.0), SGD(0.03), steps=9, start=(-3.0, 2.0))
     powers = np.arange(10)

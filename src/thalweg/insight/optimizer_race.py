@@ -248,16 +248,14 @@ def arena(
         optimizers: the optimizers, each kind at most once.
         starts: the number of starts.
         steps: the number of steps of each path.
-        budget: tuning trials of each optimizer: the optimizer as given, then random variants (`variant`).
+        budget: tuning trials of each optimizer: as given, then random variants (`variant`).
         seed: seeds the starts, the trials and the noise.
         deviation: standard deviation of the noise on both slopes.
-        distance: the height above the minimum that counts as arrived; by default a thousandth of the median height of
-            the starts.
+        distance: the height above the minimum that counts as arrived; by default 0.001 times the median of the starts.
         engine: computes the paths; XLA in float64 by default.
         watch: receives progress messages.
 
-    Raises:
-        InputError: for arguments out of range, and for an optimizer that is given twice.
+    Raises InputError for arguments out of range, and for an optimizer that is given twice.
 
     >>> race = arena("quadratic", ["sgd", "momentum"], starts=5, steps=100, budget=9, engine=make_engine("eager"))
     >>> [contender.name for contender in race.ranking]
@@ -268,21 +266,18 @@ def arena(
     _check(rules, starts, steps, budget, deviation, distance)
     track = RaceTrack(engine or make_engine("compiled", "float64"), function, deviation or None, steps)
     practice, judged = (draw_starts(function, starts, seed, purpose) for purpose in ("practice", "race"))
-    with np.errstate(all="ignore"):
-        target = distance or TARGET_FRACTION * float(np.median(function.value(*practice.T) - track.lowest))
+    target = distance or _default_target(track, practice)
     contenders = []
     for position, rule in enumerate(rules):
         trials = []
         for trial in range(budget):
-            done = (position + trial / budget) / len(rules)
-            watch(ProgressMessage(f"{rule.kind}: trial {trial + 1} of {budget}", done))
+            message = f"{rule.kind}: trial {trial + 1} of {budget}"
+            watch(ProgressMessage(message, (position + trial / budget) / len(rules)))
             candidate = variant(rule, seed, trial) if trial else rule
             trials.append(track.run(candidate, practice, noise_key_for(seed, "practice"), target))
         tuned = min(trials, key=lambda result: result.cost).optimizer
-        default_result, tuned_result = (
-            track.run(optimizer, judged, noise_key_for(seed, "race"), target) for optimizer in (rule, tuned)
-        )
-        contenders.append(Contender(rule.kind, default_result, tuned_result))
+        results = (track.run(each, judged, noise_key_for(seed, "race"), target) for each in (rule, tuned))
+        contenders.append(Contender(rule.kind, *results))
     return Arena(
         landscape=function,
         contenders=tuple(contenders),
@@ -294,6 +289,12 @@ def arena(
         lowest=track.lowest,
         distance=target,
     )
+
+
+def _default_target(track: RaceTrack, starts: np.ndarray) -> float:
+    with np.errstate(all="ignore"):
+        heights = track.landscape.value(*starts.T) - track.lowest
+    return TARGET_FRACTION * float(np.median(heights))
 
 
 def _check(
