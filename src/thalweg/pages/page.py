@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import InputError, nearest
-from .blocks import Block
+from .blocks import Block, Chart, flat
 from .html import Link, render_fragment, render_html
 from .json import render_json
 from .markdown import render_markdown
 from .text import print_text, render_text
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     from rich.console import Console
 
 FORMS = ("text", "html", "markdown", "json")
@@ -82,6 +83,10 @@ class Page:
             case "json":
                 return self.json()
         raise InputError("form", f"expected one of {', '.join(FORMS)}, received {form!r}")
+
+    def figures(self) -> list[go.Figure]:
+        """All charts from top to bottom."""
+        return [block.figure for block in flat(self.blocks) if isinstance(block, Chart)]
 
     def show(self, console: Console | None = None) -> None:
         """Print the page in color on a terminal; paragraphs are at most 100 characters wide."""

@@ -26,6 +26,7 @@ from ..models.mean_field import predicted
 from ..models.network import Network
 from ..models.summary import layer_in_words, numbered_layers
 from ..pages.blocks import Text
+from ..pages.page import Page, Paged
 from ..parts.layers import Dense, Residual
 from ..parts.part import Loss
 from ..probes.boundary_frames import BoundaryFrames
@@ -36,13 +37,15 @@ from ..spec.toml import to_toml
 from ..training.evaluate import evaluate, predict_batches
 from ..training.saved_state import save_state
 from ..training.session import engine_for
+from .report import card, report_page, training_charts
+from .report_data import ReportData
 from .run_folder import RESULT, json_line, make_folder, write_spec
 
 STATE = Path("checkpoints") / "final.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Paged):
     """A trained network with its record.
 
     `history` has one record an epoch, `measures` the loss and the scores at the end by set ("training", "validation",
@@ -165,14 +168,12 @@ class Run:
         """Write report.html."""
         commit(folder / "report.html", self.report().encode())
 
-    def report(self) -> str:
-        """The report as one HTML page that needs no network.
+    def page(self) -> Page:
+        """The report as a page.
 
-        Loads the data again if the run came from a folder; where they are gone, it says so and tells what was recorded.
+        Loads the data again if the run came from a folder. If they are gone, the page says so and shows the record.
         """
-        from .report import page
-
-        return page(report_data_of(self))
+        return report_page(report_data_of(self))
 
     def inspect(self, x: Any, y: Any, weight: Any = None) -> Trace:
         """Every number of one training step on raw rows and their targets, in float64; see `inspection.inspect`."""
@@ -212,32 +213,27 @@ class Run:
 
         Loads the data again if the run came from a folder; where they are gone, what was recorded is left.
         """
-        from .report import charts
-
-        return charts(report_data_of(self))
+        return self.page().figures()
 
     def _repr_html_(self) -> str:
-        from .report import card
-
         try:
-            health = verdict(self.diagnose())
+            health = (Text(verdict(self.diagnose())),)
         except InputError:
-            # Of rows that are gone, the card says nothing.
-            health = ""
-        return card(_title(self), " ".join([self.outcome, *self.remarks]), self.measures, health)
+            # The rows are gone.
+            health = ()
+        outcome = " ".join([self.outcome, *self.remarks])
+        data = ReportData(title=_title(self), outcome=outcome, task=self.task, measures=self.measures, health=health)
+        return card(data).fragment()
 
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
 
-        from .report import training_charts
+        charts = training_charts(self.history)[:1]
+        display(HTML(self._repr_html_()), *(chart.figure for chart in charts))
 
-        display(HTML(self._repr_html_()), *training_charts(self.history)[:1])
 
-
-def report_data_of(run: Run) -> Any:
+def report_data_of(run: Run) -> ReportData:
     """What the report tells of a run; where its rows can not be had any more, what was recorded."""
-    from .report_data import ReportData
-
     shapes = run.network.initialize(0, (run.preprocessing.features,))
     layers = tuple(
         (layer_in_words(layer), str(shape), sum(np.size(array) for _, array in arrays_of(params)))
@@ -256,7 +252,7 @@ def report_data_of(run: Run) -> Any:
         feature_names=run.preprocessing.feature_names,
         observed=run.observations if run.records else None,
         expected=_expected(run),
-        film=_in_units(run),
+        boundary_frames=_in_units(run),
         per_epoch=run.per_epoch,
         threshold=run.decision_threshold,
         spec=to_toml(run.spec),
@@ -271,7 +267,7 @@ def report_data_of(run: Run) -> Any:
     return _with_rows(account, run)
 
 
-def _with_rows(account: Any, run: Run) -> Any:
+def _with_rows(account: ReportData, run: Run) -> ReportData:
     """The account with what the rows tell: the doctor's findings, the answers, what is inside of the network."""
     split = run.split
     assert split
@@ -301,7 +297,7 @@ def _with_rows(account: Any, run: Run) -> Any:
         image_shape=data.image_shape,
         held_out=name,
         batch_size=_batch_size(run, split),
-        seen=map_of(run.preprocessing, plane, data, run.outputs_of, hidden) if plane else None,
+        input_map=map_of(run.preprocessing, plane, data, run.outputs_of, hidden) if plane else None,
         curve=curve_of(run.preprocessing, data, run.outputs_of),
         weights=weight_images(run.params, data.image_shape),
     )
