@@ -279,7 +279,7 @@ def test_the_command_lists_the_landscapes():
         (["saddle", "--starts", "100000"], "5,000,000"),
         (["saddle", "--noise", "nan"], "standard deviation"),
         (["saddle", "--distance", "0"], "a height above 0"),
-        (["saddle", "--reach", "3"], "a formula's picture"),
+        (["saddle", "--reach", "3"], "--formula"),
         (["saddle", "--formula", "x"], "received both"),
         (["formula"], "expected the formula itself"),
         (["--formula", "x +"], "at the end"),
