@@ -48,7 +48,7 @@ _FEW_PARAMETERS = 2**16
 
 @dataclass(frozen=True)
 class _Joined(Optimizer):
-    """An element-wise rule applied to all arrays as one vector: each of its operations is one call instead of one per array.
+    """An element-wise rule applied to all arrays as one vector: one call for each operation instead of one per array.
 
     Its moments are trees of one vector.
     """

@@ -53,7 +53,7 @@ class Run(Paged):
     counts, for classes, how often each (row) was taken for each (column) in the last of these sets. `threshold` is
     where an answer changes from no to yes, where that was tuned; `remarks` say what was found out beside the measures.
     `per_epoch` is the number of updates in an epoch, `records` what the probes saw, as `observations` gives it in
-    arrays, `boundary_frames` what the network answered on a plane of its inputs through its training, where there is such a plane.
+    arrays, `boundary_frames` what the network answered on a plane of its inputs through its training.
     """
 
     spec: CompleteSpec

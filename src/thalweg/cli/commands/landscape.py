@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from .options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Settings, SpecOrRun, Target
-from .output import write_page
-from .registry import command
-from .source import source_of
+from ..options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Settings, SpecOrRun, Target
+from ..output import write_page
+from ..registry import command
+from ..source import source_of
 
 if TYPE_CHECKING:
-    from ..insight.loss_landscape import Kind
+    from ...insight.loss_landscape import Kind
 
 
 @command(position=100)
@@ -48,9 +48,9 @@ def landscape(
     thalweg landscape runs/digits-20260102-101500 --kind path --out path.html
     thalweg landscape iris --kind line --span 2 --json
     """
-    from ..core.progress import working
-    from ..insight import loss_landscape
-    from ..pages.page import form_of
+    from ...core.progress import working
+    from ...insight import loss_landscape
+    from ...pages.page import form_of
 
     form = form_of(out, "json" if json else form)
     source = source_of("landscape", spec, settings=settings, data=data, target=target, data_dir=data_dir)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .options import Json
-from .output import print_json
-from .registry import command
+from ..options import Json
+from ..output import print_json
+from ..registry import command
 
 
 @command(position=40)
@@ -18,8 +18,8 @@ def runs(
     json: Json = False,
 ) -> None:
     """List the runs of a folder."""
-    from ..core.errors import InputError
-    from ..runs.run_folder import list_runs
+    from ...core.errors import InputError
+    from ...runs.run_folder import list_runs
 
     if not folder.is_dir():
         raise InputError(str(folder), "not a folder of runs; `thalweg train digits` makes the first run in runs/")
@@ -30,7 +30,7 @@ def runs(
     from rich.console import Console
     from rich.table import Table
 
-    from ..pages.numbers import measure_value
+    from ...pages.numbers import measure_value
 
     table = Table(title=f"{len(rows)} runs in {folder}", title_justify="left")
     for column in ("run", "data", "network", "epochs", "result", "outcome"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import (
+from ..options import (
     DataDir,
     DataFile,
     DeviceName,
@@ -25,16 +25,16 @@ from .options import (
     SpecOrRun,
     Target,
 )
-from .output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
-from .registry import command
-from .source import Source, source_of
+from ..output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
+from ..registry import command
+from ..source import Source, source_of
 
 if TYPE_CHECKING:
-    from ..doctor.findings import Diagnosis
-    from ..experiments.remedy_trials.result import Proof
-    from ..pages.page import Page
-    from ..runs.run import Run
-    from ..spec.spec import Spec
+    from ...doctor.findings import Diagnosis
+    from ...experiments.remedy_trials.result import Proof
+    from ...pages.page import Page
+    from ...runs.run import Run
+    from ...spec.spec import Spec
 
 KeptRun = Annotated[
     Path | None,
@@ -121,8 +121,8 @@ class _TrialOptions:
 
     def check(self) -> None:
         """Raise InputError for options that do not fit, before anything is trained."""
-        from ..core.errors import InputError
-        from ..experiments.remedy_trials.search import check_bounds
+        from ...core.errors import InputError
+        from ...experiments.remedy_trials.search import check_bounds
 
         options = {"--seeds": self.seeds, "--minutes": self.minutes, "--jobs": self.jobs}
         given = [name for name, value in options.items() if value is not None]
@@ -135,7 +135,7 @@ class _Output:
     """Prints the results as soon as they are there, or collects them for a file or for JSON."""
 
     def __init__(self, file: Path | None, json: bool) -> None:
-        from ..pages.page import form_of
+        from ...pages.page import form_of
 
         self._file = file
         self._form = form_of(file)
@@ -164,7 +164,7 @@ class _Output:
 
     def finish(self) -> None:
         """Write the file, and print JSON or the path of the file."""
-        from ..core.files import commit
+        from ...core.files import commit
 
         if self._file is not None:
             blocks = tuple(block for page in self._pages for block in page.blocks)
@@ -178,12 +178,12 @@ class _Output:
 
 def _run_of(source: Source, out: Path | None, prove: bool, quiet: bool) -> Run:
     """The run to examine: loaded from a folder, or trained with probes and kept in the folder `out`, if given."""
-    from ..core.errors import InputError
-    from ..core.progress import loading
-    from ..runs.display import shown
-    from ..runs.load import load
-    from ..runs.train import run_session
-    from ..training.session import Session
+    from ...core.errors import InputError
+    from ...core.progress import loading
+    from ...runs.display import shown
+    from ...runs.load import load
+    from ...runs.train import run_session
+    from ...training.session import Session
 
     spec = source.spec_or_run()
     if isinstance(spec, str):
@@ -200,7 +200,7 @@ def _run_of(source: Source, out: Path | None, prove: bool, quiet: bool) -> Run:
 
 def _with_probes(spec: Spec) -> Spec:
     """The spec with at least the standard probes, at the steps that it asks for."""
-    from ..parts.settings import Light, Standard
+    from ...parts.settings import Light, Standard
 
     if isinstance(spec.probes, Standard):
         return spec
@@ -209,7 +209,7 @@ def _with_probes(spec: Spec) -> Spec:
 
 
 def _name_of(source: Source, run: Run) -> str:
-    from ..spec.spec import data_name
+    from ...spec.spec import data_name
 
     return Path(source.argument).name if source.argument else data_name(run.spec)
 
@@ -220,7 +220,7 @@ def _train_command(source: Source, diagnosis: Diagnosis) -> str:
     Empty if a remedy cannot be added: remedies change the completed spec, and may name a place that is not in the given
     spec.
     """
-    from ..core.errors import InputError
+    from ...core.errors import InputError
 
     trained = str(Path(source.run_folder) / "spec.toml") if source.run_folder else source.argument
     settings = [*_settings(source.changes), *source.settings]
@@ -234,15 +234,15 @@ def _train_command(source: Source, diagnosis: Diagnosis) -> str:
 
 
 def _settings(changes: Sequence[tuple[str, object]]) -> list[str]:
-    from ..spec.values import shell_text
+    from ...spec.values import shell_text
 
     return [f"{place}={shell_text(value)}" for place, value in changes]
 
 
 def _prove(run: Run, diagnosis: Diagnosis, trials: _TrialOptions, out: Path | None, quiet: bool) -> Proof:
     """Try the remedies of a run; the trials are kept in the folder `out`, or in `out`/proof if the run is there."""
-    from ..core.progress import loading, working
-    from ..experiments.remedy_trials.search import prove
+    from ...core.progress import loading, working
+    from ...experiments.remedy_trials.search import prove
 
     with working(quiet) as watch:
         return prove(
@@ -260,8 +260,8 @@ def _prove(run: Run, diagnosis: Diagnosis, trials: _TrialOptions, out: Path | No
 
 def _write_repaired(proof: Proof, name: str) -> Path | None:
     """Write the repaired spec to a new file in the current folder; None if no remedy helps."""
-    from ..core.files import commit
-    from ..spec.toml import to_toml
+    from ...core.files import commit
+    from ...spec.toml import to_toml
 
     if proof.repaired is None:
         return None

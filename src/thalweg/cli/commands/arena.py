@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Json, PageFile, PageForm, Quiet
-from .output import print_json, write_page
-from .registry import command
+from ..options import Json, PageFile, PageForm, Quiet
+from ..output import print_json, write_page
+from ..registry import command
 
 if TYPE_CHECKING:
-    from ..insight.test_functions import Landscape
+    from ...insight.test_functions import Landscape
 
 Distance = Annotated[
     float | None,
@@ -62,10 +62,10 @@ def arena(
     thalweg arena rosenbrock --noise 1 --out race.html
     thalweg arena --formula "x^2 + 10*y^2 + sin(3*x)" --reach 4
     """
-    from ..core.errors import InputError
-    from ..core.progress import working
-    from ..insight import optimizer_race
-    from ..pages.page import form_of
+    from ...core.errors import InputError
+    from ...core.progress import working
+    from ...insight import optimizer_race
+    from ...pages.page import form_of
 
     if landscape is None and formula is None:
         if out or form:
@@ -83,8 +83,8 @@ def arena(
 
 def _landscape_of(name: str | None, formula: str | None, reach: float | None) -> Landscape:
     """The landscape of a name, or of a formula."""
-    from ..core.errors import InputError
-    from ..insight.test_functions import CustomLandscape, Landscape
+    from ...core.errors import InputError
+    from ...insight.test_functions import CustomLandscape, Landscape
 
     if name is not None and formula is not None:
         raise InputError("arena", f"expected a landscape or --formula, received both: {name!r} and {formula!r}")
@@ -98,7 +98,7 @@ def _landscape_of(name: str | None, formula: str | None, reach: float | None) ->
 
 
 def _list_landscapes(json: bool) -> None:
-    from ..insight.test_functions import CustomLandscape, Landscape
+    from ...insight.test_functions import CustomLandscape, Landscape
 
     kinds = {name: kind for name, kind in Landscape.kinds.items() if issubclass(kind, Landscape)}
     named = {name: kind.about for name, kind in kinds.items() if kind is not CustomLandscape}

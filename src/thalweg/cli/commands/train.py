@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import (
+from ..options import (
     DataDir,
     DataFile,
     DeviceName,
@@ -22,15 +22,15 @@ from .options import (
     SpecName,
     Target,
 )
-from .output import EXIT_DIVERGED, EXIT_INTERRUPTED, print_json
-from .registry import command
-from .source import Source, source_of
+from ..output import EXIT_DIVERGED, EXIT_INTERRUPTED, print_json
+from ..registry import command
+from ..source import Source, source_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..runs.run import Run
-    from ..training.session import Session
+    from ...runs.run import Run
+    from ...training.session import Session
 
 # A confusion matrix of more classes is too wide for a terminal.
 _MAX_CLASSES = 12
@@ -67,7 +67,7 @@ def train(
     thalweg train mnist --probes standard
     thalweg train --resume runs/digits-20260102-101500
     """
-    from ..core.errors import InputError
+    from ...core.errors import InputError
 
     source = source_of(
         "train",
@@ -93,11 +93,11 @@ def train(
 
 
 def _train(source: Source, out: Path | None, json: bool, quiet: bool) -> Run:
-    from ..core.progress import loading
-    from ..runs.display import shown
-    from ..runs.run_folder import new_folder
-    from ..runs.train import run_session, warn
-    from ..training.session import Session
+    from ...core.progress import loading
+    from ...runs.display import shown
+    from ...runs.run_folder import new_folder
+    from ...runs.train import run_session, warn
+    from ...training.session import Session
 
     spec = source.spec()
     with shown(quiet) as display:
@@ -107,10 +107,10 @@ def _train(source: Source, out: Path | None, json: bool, quiet: bool) -> Run:
 
 
 def _resume(folder: Path, source: Source, accept_changes: bool, json: bool, quiet: bool) -> Run:
-    from ..core.progress import loading
-    from ..runs.display import shown
-    from ..runs.resume import resume_run
-    from ..runs.train import warn
+    from ...core.progress import loading
+    from ...runs.display import shown
+    from ...runs.resume import resume_run
+    from ...runs.train import warn
 
     with shown(quiet) as display:
         return resume_run(
@@ -127,7 +127,7 @@ def _resume(folder: Path, source: Source, accept_changes: bool, json: bool, quie
 
 def _print_start(quiet: bool) -> Callable[[Session], None]:
     """A callback before the first step that prints the network and the notes on the data."""
-    from ..models.summary import network_in_words
+    from ...models.summary import network_in_words
 
     def on_session(session: Session) -> None:
         if quiet:
@@ -170,7 +170,7 @@ def _print_measures(run: Run) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..pages.numbers import measure_value
+    from ...pages.numbers import measure_value
 
     table = Table(title=run.outcome, title_justify="left", title_style="bold")
     table.add_column("set")

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from .options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Settings, SpecOrRun, Target
-from .output import write_page
-from .registry import command
-from .source import source_of
+from ..options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Settings, SpecOrRun, Target
+from ..output import write_page
+from ..registry import command
+from ..source import source_of
 
 
 @command(position=110)
@@ -45,9 +45,9 @@ def boundary(
     thalweg boundary flowers --features "petal length" "petal width" --at "sepal length=6"
     thalweg boundary runs/digits-20260102-101500 --no-frames --json
     """
-    from ..core.progress import working
-    from ..insight import decision_boundary
-    from ..pages.page import form_of
+    from ...core.progress import working
+    from ...insight import decision_boundary
+    from ...pages.page import form_of
 
     form = form_of(out, "json" if json else form)
     source = source_of("boundary", spec, settings=settings, data=data, target=target, data_dir=data_dir)
@@ -59,7 +59,7 @@ def boundary(
 
 
 def _name_and_value(text: str) -> tuple[str, float]:
-    from ..core.errors import InputError
+    from ...core.errors import InputError
 
     name, _, value = text.rpartition("=")
     try:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from .options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Seed, Settings, SpecOrRun, Target
-from .output import write_page
-from .registry import command
-from .source import source_of
+from ..options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Seed, Settings, SpecOrRun, Target
+from ..output import write_page
+from ..registry import command
+from ..source import source_of
 
 
 @command(position=90)
@@ -35,9 +35,9 @@ def gradient_flow(
     thalweg gradient-flow deep-plain
     thalweg gradient-flow digits --set network.init=glorot_normal --seeds 50 --out flow.html
     """
-    from ..core.progress import working
-    from ..insight import gradient_flow
-    from ..pages.page import form_of
+    from ...core.progress import working
+    from ...insight import gradient_flow
+    from ...pages.page import form_of
 
     form = form_of(out, "json" if json else form)
     source = source_of("gradient-flow", spec, settings=settings, data=data, target=target, data_dir=data_dir, seed=seed)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from .options import Quiet, RunFolder
-from .registry import command
+from ..options import Quiet, RunFolder
+from ..registry import command
 
 if TYPE_CHECKING:
-    from ..pages.figures.images import ImageFormat
+    from ...pages.figures.images import ImageFormat
 
 
 @command(position=50)
@@ -32,11 +32,11 @@ def report(
     thalweg report runs/digits-20260102-101500
     thalweg report runs/digits-20260102-101500 --images pictures --image-format svg
     """
-    from ..core.errors import InputError
-    from ..core.files import commit
-    from ..core.progress import ProgressMessage, working
-    from ..pages.figures import save_images
-    from ..runs.load import load
+    from ...core.errors import InputError
+    from ...core.files import commit
+    from ...core.progress import ProgressMessage, working
+    from ...pages.figures import save_images
+    from ...runs.load import load
 
     loaded = load(run)
     if images is None:

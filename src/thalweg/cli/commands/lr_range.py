@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from .options import DataDir, DataFile, DeviceName, EngineName, Json, Quiet, Seed, Settings, SpecName, Target
-from .output import print_json
-from .registry import command
-from .source import source_of
+from ..options import DataDir, DataFile, DeviceName, EngineName, Json, Quiet, Seed, Settings, SpecName, Target
+from ..output import print_json
+from ..registry import command
+from ..source import source_of
 
 
 @command(position=20)
@@ -43,9 +43,9 @@ def lr_range(
     thalweg lr-range digits
     thalweg lr-range examples/rings.toml --low 1e-4 --steps 400
     """
-    from ..core.files import commit
-    from ..insight.lr_range import range_test
-    from ..runs.run_folder import new_folder
+    from ...core.files import commit
+    from ...insight.lr_range import range_test
+    from ...runs.run_folder import new_folder
 
     source = source_of(
         "lr-range",

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, PageFile, PageForm, Quiet
-from .output import print_catalogue, write_page
-from .registry import command
+from ..options import Json, PageFile, PageForm, Quiet
+from ..output import print_catalogue, write_page
+from ..registry import command
 
 
 @command(position=130)
@@ -34,9 +34,9 @@ def lesson(
     thalweg lesson vanishing --quick --out vanishing.html
     thalweg lesson --all --out site
     """
-    from ..core.progress import working
-    from ..learn import catalogue
-    from ..pages.page import form_of
+    from ...core.progress import working
+    from ...learn import catalogue
+    from ...pages.page import form_of
 
     if every:
         folder = _site_folder(name, settings, out, form, json)
@@ -54,7 +54,7 @@ def lesson(
 
 def _site_folder(name: str | None, settings: list[str] | None, out: Path | None, form: str | None, json: bool) -> Path:
     """The folder for all lessons. Raises InputError for options that do not go together with --all."""
-    from ..core.errors import InputError
+    from ...core.errors import InputError
 
     if name is not None or settings:
         raise InputError("--all", "writes all lessons with their defaults, so it takes no name and no --set")
@@ -68,9 +68,9 @@ def _site_folder(name: str | None, settings: list[str] | None, out: Path | None,
 
 
 def _write_site(folder: Path, quick: bool, quiet: bool) -> None:
-    from ..core.files import commit
-    from ..core.progress import working
-    from ..learn.catalogue import INDEX, site
+    from ...core.files import commit
+    from ...core.progress import working
+    from ...learn.catalogue import INDEX, site
 
     left_out = []
     with working(quiet) as watch:
@@ -84,8 +84,8 @@ def _write_site(folder: Path, quick: bool, quiet: bool) -> None:
 
 
 def _list_lessons(settings: list[str] | None, out: Path | None, form: str | None, json: bool) -> None:
-    from ..core.errors import InputError
-    from ..learn.catalogue import chapters
+    from ...core.errors import InputError
+    from ...learn.catalogue import chapters
 
     if settings or out or form:
         raise InputError("lesson", "expected the name of a lesson; `thalweg lesson` lists them")

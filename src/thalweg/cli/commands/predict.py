@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .options import RunFolder
-from .registry import command
+from ..options import RunFolder
+from ..registry import command
 
 
 @command(position=30)
@@ -21,10 +21,10 @@ def predict(
     out: Annotated[Path | None, typer.Option("--out", help="Write to this CSV file instead of stdout.")] = None,
 ) -> None:
     """Predict the rows of a file with a trained network, and print CSV."""
-    from ..core.files import commit
-    from ..data import read_table
-    from ..runs.load import load
-    from ..runs.predict import prediction_table
+    from ...core.files import commit
+    from ...data import read_table
+    from ...runs.load import load
+    from ...runs.predict import prediction_table
 
     content = prediction_table(load(run), read_table(file)).write_csv().encode()
     if out is None:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DataDir, DataFile, Json, Quiet, Settings, Target
-from .output import EXIT_INPUT, print_json
-from .registry import command
-from .source import Source, source_of
+from ..options import DataDir, DataFile, Json, Quiet, Settings, Target
+from ..output import EXIT_INPUT, print_json
+from ..registry import command
+from ..source import Source, source_of
 
 if TYPE_CHECKING:
-    from ..experiments.comparison import ArmResult, Comparison
-    from ..experiments.experiment import Experiment, Trial
+    from ...experiments.comparison import ArmResult, Comparison
+    from ...experiments.experiment import Experiment, Trial
 
 ExperimentName = Annotated[
     str | None,
@@ -58,7 +58,7 @@ def experiment(
     thalweg experiment my-sweep.toml --jobs 8 --out sweeps/first
     thalweg experiment my-sweep.toml --cluster dask://10.0.0.1:8786
     """
-    from ..core.progress import loading
+    from ...core.progress import loading
 
     if spec is None:
         _list_shipped()
@@ -81,9 +81,9 @@ def experiment(
 
 
 def _experiment_of(source: Source, spec: str, seeds: int | None) -> Experiment:
-    from ..experiments.experiment import Experiment
-    from ..experiments.shipped import read_experiment
-    from ..spec.edit import assign, set_value
+    from ...experiments.experiment import Experiment
+    from ...experiments.shipped import read_experiment
+    from ...spec.edit import assign, set_value
 
     table = read_experiment(spec)
     for path, value in source.changes:
@@ -98,9 +98,9 @@ def _experiment_of(source: Source, spec: str, seeds: int | None) -> Experiment:
 
 def _run(chosen: Experiment, folder: Path, jobs: int | None, cluster: str | None, quiet: bool) -> Comparison:
     """Run the missing trials; if it is interrupted or fails, say that finished trials are kept."""
-    from ..core.errors import InputError
-    from ..core.progress import loading, working
-    from ..experiments.compare import run_experiment
+    from ...core.errors import InputError
+    from ...core.progress import loading, working
+    from ...experiments.compare import run_experiment
 
     finished_before = _count_finished(folder)
     try:
@@ -178,7 +178,7 @@ def _list_arms(chosen: Experiment, trials: Sequence[Trial], json: bool) -> None:
 
 
 def _list_shipped() -> None:
-    from ..experiments.shipped import shipped
+    from ...experiments.shipped import shipped
 
     for name, description in shipped().items():
         print(f"{name:32} {description}")

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from .options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Seed, Settings, SpecOrRun, Target
-from .output import write_page
-from .registry import command
-from .source import source_of
+from ..options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Seed, Settings, SpecOrRun, Target
+from ..output import write_page
+from ..registry import command
+from ..source import source_of
 
 
 @command(position=80)
@@ -37,9 +37,9 @@ def explain(
     thalweg explain digits --step 100 --sample 0 --check
     thalweg explain runs/digits-20260102-101500 --step 5 --out step.html
     """
-    from ..core.progress import working
-    from ..insight import explain
-    from ..pages.page import form_of
+    from ...core.progress import working
+    from ...insight import explain
+    from ...pages.page import form_of
 
     form = form_of(out, "json" if json else form)
     source = source_of("explain", spec, settings=settings, data=data, target=target, data_dir=data_dir, seed=seed)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Json, PageFile, PageForm
-from .output import EXIT_WRONG, print_catalogue, print_json, write_page
-from .registry import command
+from ..options import Json, PageFile, PageForm
+from ..output import EXIT_WRONG, print_catalogue, print_json, write_page
+from ..registry import command
 
 if TYPE_CHECKING:
-    from ..experiments.remedy_trials.result import Verdict
-    from ..learn.exercise import Exercise
+    from ...experiments.remedy_trials.result import Verdict
+    from ...learn.exercise import Exercise
 
 
 @command(position=140)
@@ -38,10 +38,10 @@ def exercise(
     thalweg exercise identity-mse --answer a=0.5 --answer "b=y - t"
     thalweg exercise two-layer-gradients --seed 7 --solution
     """
-    from ..core.errors import InputError
-    from ..learn.exercise import Exercise
-    from ..learn.exercises import EXERCISES
-    from ..pages.page import form_of
+    from ...core.errors import InputError
+    from ...learn.exercise import Exercise
+    from ...learn.exercises import EXERCISES
+    from ...pages.page import form_of
 
     if name is None:
         if answers or solution or out or form:
@@ -62,7 +62,7 @@ def exercise(
 
 def _by_letter(answers: list[str]) -> dict[str, str]:
     """Answers such as `a=0.5`, as a dict from letter to answer."""
-    from ..core.errors import InputError
+    from ...core.errors import InputError
 
     by_letter: dict[str, str] = {}
     for answer in answers:
@@ -124,7 +124,7 @@ def _ask(chosen: Exercise) -> None:
 
 def _check_one(chosen: Exercise, letter: str, text: str) -> bool | None:
     """Check one answer and print the verdict; None if the answer cannot be read."""
-    from ..core.errors import InputError
+    from ...core.errors import InputError
 
     try:
         verdict = chosen.check({letter: text})[letter]
