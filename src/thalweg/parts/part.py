@@ -293,6 +293,24 @@ class InitContext(NamedTuple):
     following: Sequence[Layer] = ()
 
 
+class LocalFactor(NamedTuple):
+    """An array that the backward pass of a layer multiplies with delta, under the symbol of the layer's docstring.
+
+    Attributes:
+        symbol: its name in the formulas, as `xhat`.
+        values: one row a sample, or one array for the whole batch.
+        meaning: what it is, in a few words; may be empty.
+        in_forward: whether the formula of the forward pass uses it too.
+        by_sample: whether it has one row a sample.
+    """
+
+    symbol: str
+    values: Array
+    meaning: str = ""
+    in_forward: bool = False
+    by_sample: bool = True
+
+
 class MeanField(NamedTuple):
     """The effect of a wide layer with random weights on a signal, per unit.
 
@@ -321,6 +339,10 @@ class Layer(Part, ABC, Generic[P, S, C], family="layer"):
     compiled step, where options are not numbers.
     """
 
+    input_symbol: ClassVar[str] = "x"
+    """The name of the input in the formulas of the docstring."""
+    output_symbol: ClassVar[str] = "y"
+    """The name of the output in the formulas of the docstring."""
     transparent: ClassVar[bool] = False
     """Whether the layer only normalises, drops, adds noise or reshapes, so that the layer after it decides which
     initializer suits the weights before it."""
@@ -371,6 +393,10 @@ class Layer(Part, ABC, Generic[P, S, C], family="layer"):
     def gradients(self, params: P, cache: C, delta: Array) -> P:
         """The gradients without dL/dx, which the lowest layer does not need."""
         return self.backward(params, cache, delta)[1]
+
+    def local_factors(self, params: P, cache: C, delta: Array) -> tuple[LocalFactor, ...]:
+        """The factors of `backward` besides delta = dL/dy and the parameters, for `thalweg explain`."""
+        return ()
 
     @abstractmethod
     def jvp(self, params: P, cache: C, direction: P, x_dot: Array) -> Array:
@@ -461,6 +487,20 @@ class Loss(Part, ABC, family="loss"):
     def probabilities(self, outputs: Array) -> Array:
         """The outputs as probabilities if the loss takes logits; else the outputs unchanged."""
         return outputs
+
+    @property
+    def decision_threshold(self) -> float:
+        """`threshold` as a probability if the loss takes logits: predictions above it mean yes."""
+        return float(self.probabilities(np.array([[self.threshold]]))[0, 0])
+
+    def chosen_classes(self, predictions: np.ndarray) -> np.ndarray:
+        """The numbers (n,) of the most likely classes for predictions (n, K); for K = 1, 1 above the threshold.
+
+        `predictions` are `probabilities` of the outputs.
+        """
+        if predictions.shape[1] == 1:
+            return (predictions[:, 0] > self.decision_threshold).astype(int)
+        return predictions.argmax(axis=1)
 
 
 M = TypeVar("M", bound=Moments, default=Any)

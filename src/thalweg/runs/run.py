@@ -138,14 +138,12 @@ class Run(Paged):
 
     def classes(self, outputs: np.ndarray) -> np.ndarray:
         """The numbers (n,) of the classes that outputs (n, K) stand for."""
-        if outputs.shape[1] == 1:
-            return (outputs[:, 0] > self.decision_threshold).astype(int)
-        return outputs.argmax(axis=1)
+        return self.loss.chosen_classes(outputs)
 
     @property
     def decision_threshold(self) -> float:
         """Where an answer changes from no to yes: the loss's threshold, as `predict_outputs` gives it."""
-        return float(self.loss.probabilities(np.array([[self.loss.threshold]]))[0, 0])
+        return self.loss.decision_threshold
 
     def save(self, folder: str | Path) -> Path:
         """Write the run's directory and return it. Raises InputError where it is not empty, or can not be written."""

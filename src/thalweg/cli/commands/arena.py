@@ -84,24 +84,24 @@ def arena(
 def _landscape_of(name: str | None, formula: str | None, reach: float | None) -> Landscape:
     """The landscape of a name, or of a formula."""
     from ...core.errors import InputError
-    from ...insight.test_functions import Formula, Landscape
+    from ...insight.test_functions import CustomLandscape, Landscape
 
     if name is not None and formula is not None:
         raise InputError("arena", f"expected a landscape or --formula, received both: {name!r} and {formula!r}")
     if formula is not None:
-        return Formula(formula) if reach is None else Formula(formula, reach)
+        return CustomLandscape(formula) if reach is None else CustomLandscape(formula, reach)
     if reach is not None:
         raise InputError("--reach", "can only be used together with --formula; other landscapes have a fixed size")
-    if name is not None and name.split()[:1] == [Formula.kind]:
+    if name is not None and name.split()[:1] == [CustomLandscape.kind]:
         raise InputError("arena", "expected the formula itself: thalweg arena --formula 'x^2 + 10*y^2'")
     return Landscape.of(name)
 
 
 def _list_landscapes(json: bool) -> None:
-    from ...insight.test_functions import Formula, Landscape
+    from ...insight.test_functions import CustomLandscape, Landscape
 
     kinds = {name: kind for name, kind in Landscape.kinds.items() if issubclass(kind, Landscape)}
-    named = {name: kind.about for name, kind in kinds.items() if kind is not Formula}
+    named = {name: kind.about for name, kind in kinds.items() if kind is not CustomLandscape}
     if json:
         print_json([{"name": name, "about": about} for name, about in named.items()])
         return
@@ -113,5 +113,5 @@ def _list_landscapes(json: bool) -> None:
     table.add_column("what it tests in an optimizer")
     for name, about in named.items():
         table.add_row(name, about)
-    table.add_row("--formula TEXT", Formula.about)
+    table.add_row("--formula TEXT", CustomLandscape.about)
     Console().print(table)

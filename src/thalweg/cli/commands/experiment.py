@@ -16,7 +16,7 @@ from ..registry import command
 from ..source import Source, source_of
 
 if TYPE_CHECKING:
-    from ...experiments.comparison import ArmResult, Comparison
+    from ...experiments.comparison import Comparison
     from ...experiments.experiment import Experiment, Trial
     from ...experiments.ranking import ArmResult
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...data import Split
 from ...parts.layers import Activation
-from ...parts.part import Layer, Part, at
+from ...parts.part import at
 from ...spec.spec import CompleteSpec
 from ..variation import Setting
 
@@ -28,17 +28,7 @@ SPACE = (
 """What random changes are drawn from, in words."""
 
 
-def _suits_hidden_layers(layer: type[Part]) -> bool:
-    """Whether a layer is a nonlinear activation with gradients that are neither zero nor unbounded."""
-    if not issubclass(layer, Activation):
-        return False
-    activation = layer()
-    z = np.array([-2.0, 0.5])
-    slopes = activation.derivative(z, activation.value(z))
-    return 0 < activation.steepest_slope < math.inf and bool(np.ptp(slopes) > 0)
-
-
-ACTIVATIONS = tuple(dict.fromkeys(layer.kind for layer in Layer.kinds.values() if _suits_hidden_layers(layer)))
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid")
 """The kinds of activations that hidden layers can have."""
 
 

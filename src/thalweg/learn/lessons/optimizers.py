@@ -11,7 +11,8 @@ from pydantic import Field
 
 from ...core.arrays import Array
 from ...core.progress import ProgressMessage
-from ...insight.test_functions import Cliff, Landscape, Place, Plateau, Quadratic, Rosenbrock, Saddle, descent
+from ...insight.optimizer_paths import optimizer_path
+from ...insight.test_functions import Cliff, Landscape, Plateau, Point, Quadratic, Rosenbrock, Saddle
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import contours
 from ...pages.numbers import number, percent
@@ -90,10 +91,10 @@ class OptimizersLesson(Lesson, kind="optimizers"):
             _ADAM: Adam(self.adaptive_rate),
         }
 
-    def paths(self, landscape: Landscape, rate: float, start: Place | None = None) -> dict[str, Array]:
+    def paths(self, landscape: Landscape, rate: float, start: Point | None = None) -> dict[str, Array]:
         """The path (steps + 1, 2) of each optimizer."""
         optimizers = self.optimizers(rate)
-        return {name: descent(landscape, optimizer, self.steps, start) for name, optimizer in optimizers.items()}
+        return {name: optimizer_path(landscape, optimizer, self.steps, start) for name, optimizer in optimizers.items()}
 
     def arrival(self, landscape: Landscape, path: Array, fraction: float = _ARRIVED) -> int:
         """The number of steps after which at most a fraction of the first height is left; steps + 1 if never."""
@@ -154,7 +155,8 @@ class OptimizersLesson(Lesson, kind="optimizers"):
             arrivals[_MOMENTUM] < arrivals[_DESCENT],
         )
         final = {
-            factor: _heights(ground, descent(ground, SGD(factor * limit), self.steps))[-1] for factor in (0.99, 1.01)
+            factor: _heights(ground, optimizer_path(ground, SGD(factor * limit), self.steps))[-1]
+            for factor in (0.99, 1.01)
         }
         start = _heights(ground, np.array([ground.start]))[0]
         yield Check("Gradient descent converges at 0.99 times the rate 2 / λ", final[0.99] < start)
@@ -243,7 +245,7 @@ class OptimizersLesson(Lesson, kind="optimizers"):
         clipped = f"descent, clipped to {self.clip:g}"
         all_paths = self.paths(ground, rate)
         paths = {name: all_paths[name] for name in (_DESCENT, _MOMENTUM, _ADAM)}
-        paths[clipped] = descent(ground, SGD(rate), self.steps, clip=ClipNorm(self.clip))
+        paths[clipped] = optimizer_path(ground, SGD(rate), self.steps, clip=ClipNorm(self.clip))
         first = {name: float(np.linalg.norm(path[1] - path[0])) for name, path in paths.items()}
         slope = float(np.linalg.norm(ground.gradient(np.array(ground.start))))
         limit = number(self.clip)

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.arrays import Array, namespace
 from ...core.functions import erf, sigmoid, softmax, softplus
 from ..initializers import HeNormal, LeCunNormal
-from ..part import ForwardContext, Initializer, MeanField, NonNegative, Number
+from ..part import ForwardContext, Initializer, LocalFactor, MeanField, NonNegative, Number
 from .base import ParameterFree
 
 # A grid over a standard normal number. A fine sum rather than a quadrature rule, because slopes jump; 0 is left out.
@@ -30,6 +30,8 @@ class Activation(ParameterFree[tuple[()], tuple[Array, Array]]):
     Shapes: z and y (n, width). Backward: dL/dz = dL/dy f'(z).
     Along z_dot: y_dot = f'(z) z_dot, and the derivative of dL/dz is dL/dy f''(z) z_dot.
     """
+
+    input_symbol = "z"
 
     @property
     @abstractmethod
@@ -69,6 +71,9 @@ class Activation(ParameterFree[tuple[()], tuple[Array, Array]]):
 
     def backward(self, params: tuple[()], cache: tuple[Array, Array], delta: Array) -> tuple[Array, tuple[()]]:
         return delta * self.derivative(*cache), params
+
+    def local_factors(self, params: tuple[()], cache: tuple[Array, Array], delta: Array) -> tuple[LocalFactor, ...]:
+        return (LocalFactor("f'(z)", self.derivative(*cache), "the slope of the activation"),)
 
     def jvp(self, params: tuple[()], cache: tuple[Array, Array], direction: tuple[()], x_dot: Array) -> Array:
         return x_dot * self.derivative(*cache)
@@ -502,6 +507,7 @@ class Softmax(ParameterFree[tuple[()], Array], kind="softmax"):
     [[0.659, 0.242, 0.099]]
     """
 
+    input_symbol = "z"
     sums_to_one = True
     output_range = (0.0, 1.0)
 
@@ -513,6 +519,9 @@ class Softmax(ParameterFree[tuple[()], Array], kind="softmax"):
 
     def backward(self, params: tuple[()], cache: Array, delta: Array) -> tuple[Array, tuple[()]]:
         return cache * (delta - _row_sum(delta * cache)), params
+
+    def local_factors(self, params: tuple[()], cache: Array, delta: Array) -> tuple[LocalFactor, ...]:
+        return (LocalFactor("y", cache),)
 
     def jvp(self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array) -> Array:
         return self.backward(params, cache, x_dot)[0]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.arrays import Array, namespace
 from ...core.functions import product, transposed_product
-from ..part import Count, ForwardContext, InitContext, Initializer, Layer, MeanField
+from ..part import Count, ForwardContext, InitContext, Initializer, Layer, LocalFactor, MeanField
 from .base import flat_width
 
 
@@ -56,6 +56,7 @@ class Dense(Layer[Affine, tuple[()], Array], kind="dense"):
     width: Count
     init: Initializer | None = None
     bias_init: Initializer | None = None
+    output_symbol = "z"
 
     def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Affine, tuple[()], tuple[int, ...]]:
         fan_in = flat_width(self, shape)
@@ -73,6 +74,9 @@ class Dense(Layer[Affine, tuple[()], Array], kind="dense"):
 
     def gradients(self, params: Affine, cache: Array, delta: Array) -> Affine:
         return Affine(transposed_product(cache, delta), namespace(delta).sum(delta, axis=0))
+
+    def local_factors(self, params: Affine, cache: Array, delta: Array) -> tuple[LocalFactor, ...]:
+        return (LocalFactor("x", cache),)
 
     def jvp(self, params: Affine, cache: Array, direction: Affine, x_dot: Array | None) -> Array:
         z_dot = product(cache, direction.W) + direction.b

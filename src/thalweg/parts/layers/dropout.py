@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...core.arrays import Array, namespace
 from ...core.errors import InputError
 from ...core.noise import Noise
-from ..part import ForwardContext, Fraction, Layer, MeanField, NonNegative
+from ..part import ForwardContext, Fraction, Layer, LocalFactor, MeanField, NonNegative
 from .base import ParameterFreeLinear
 
 
@@ -49,6 +49,9 @@ class Dropout(ParameterFreeLinear[Array | tuple[()]], kind="dropout"):
 
     def backward(self, params: tuple[()], cache: Array | tuple[()], delta: Array) -> tuple[Array, tuple[()]]:
         return (delta if isinstance(cache, tuple) else delta * cache), params
+
+    def local_factors(self, params: tuple[()], cache: Array | tuple[()], delta: Array) -> tuple[LocalFactor, ...]:
+        return () if isinstance(cache, tuple) else (LocalFactor("m", cache, "the mask of this step", in_forward=True),)
 
     def jvp(self, params: tuple[()], cache: Array | tuple[()], direction: tuple[()], x_dot: Array) -> Array:
         return x_dot if isinstance(cache, tuple) else x_dot * cache

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.arrays import Array, namespace
 from ...core.errors import InputError
-from ..part import ForwardContext, Fraction, InitContext, Layer, MeanField, Positive, normalized_weights
+from ..part import ForwardContext, Fraction, InitContext, Layer, LocalFactor, MeanField, Positive, normalized_weights
 from .base import flat_width
 
 
@@ -132,6 +132,12 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
     def gradients(self, params: Scale, cache: _Cache, delta: Array) -> Scale:
         return _gradients(cache.xhat, delta)
 
+    def local_factors(self, params: Scale, cache: _Cache, delta: Array) -> tuple[LocalFactor, ...]:
+        return (
+            LocalFactor("xhat", cache.xhat, in_forward=True),
+            LocalFactor("s", cache.scale, "1 / deviation", in_forward=True, by_sample=False),
+        )
+
     def jvp(self, params: Scale, cache: _Cache, direction: Scale, x_dot: Array | None) -> Array:
         y_dot = direction.gamma * cache.xhat + direction.beta
         return y_dot if x_dot is None else y_dot + params.gamma * self._dots(cache, x_dot)[0]
@@ -234,6 +240,13 @@ class LayerNorm(Layer[Scale, tuple[()], tuple[Array, Array]], kind="layer_norm",
 
     def gradients(self, params: Scale, cache: tuple[Array, Array], delta: Array) -> Scale:
         return _gradients(cache[0], delta)
+
+    def local_factors(self, params: Scale, cache: tuple[Array, Array], delta: Array) -> tuple[LocalFactor, ...]:
+        xhat, scale = cache
+        return (
+            LocalFactor("xhat", xhat, in_forward=True),
+            LocalFactor("s", scale, "1 / deviation", in_forward=True),
+        )
 
     def jvp(self, params: Scale, cache: tuple[Array, Array], direction: Scale, x_dot: Array | None) -> Array:
         y_dot = direction.gamma * cache[0] + direction.beta

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.arrays import Array, Cache, LayerState, Params, namespace
 from ...core.errors import InputError, Problem
 from ...core.functions import product, transposed_product
-from ..part import ForwardContext, InitContext, Layer, MeanField
+from ..part import ForwardContext, InitContext, Layer, LocalFactor, MeanField
 from . import stack
 
 
@@ -98,6 +98,10 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
         if isinstance(params.projection, tuple):
             return dx + delta, Branch(grads, ())
         return dx + product(delta, params.projection.T), Branch(grads, transposed_product(x, delta))
+
+    def local_factors(self, params: Branch, cache: _Caches, delta: Array) -> tuple[LocalFactor, ...]:
+        passed = stack.backward(self.layers, params.layers, cache[0], delta)[0]
+        return (LocalFactor("(df/dx)ᵀ d", passed, "what passes through the layers; the rest goes around them"),)
 
     def jvp(self, params: Branch, cache: _Caches, direction: Branch, x_dot: Array | None) -> Array:
         caches, x = cache
