@@ -1,0 +1,140 @@
+"""Remedies as changes of a spec."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..core.files import Json
+from ..data import Task
+from ..models.network import default_initializer
+from ..parts.layers import Activation, Dense
+from ..parts.part import Layer
+from ..spec.spec import WholeSpec
+from .findings import Remedy
+
+_REGRESSION_LOSSES = ("mean_squared_error", "half_mean_squared_error", "mean_absolute_error", "huber", "squared_error")
+_Changes = tuple[tuple[str, Json], ...]
+
+
+@dataclass(frozen=True)
+class SpecRemedies:
+    """Makes remedies that change a spec."""
+
+    spec: WholeSpec
+    task: Task
+    outputs: int
+    """Number of outputs of the network."""
+    hidden: frozenset[int]
+    """Indices of the hidden activations."""
+    learning_rate: float
+    """Learning rate of the first step."""
+
+    @property
+    def suited_output(self) -> str:
+        """The output activation that suits the task."""
+        return self._suited()[0]
+
+    def output(self) -> Remedy:
+        """The output activation and the loss that suit the task."""
+        kind, loss = self._suited()
+        last = len(self._layers) - 1
+        changes = self._changed(lambda index, layer: Layer.of(kind) if index == last else layer)
+        if not (isinstance(self._layers[-1], Activation) or self._layers[-1].sums_to_one):
+            network = self.spec.network.describe()
+            changes = (("network", {**network, "layers": [*network["layers"], kind]}),)
+        if loss != self.spec.loss.kind:
+            changes += (("loss", loss),)
+        return Remedy(f"use {kind} as the output, with {loss.replace('_', ' ')}", changes)
+
+    def hidden_units(self, kind: str) -> Remedy:
+        """Hidden activations of another kind, with initial weights that suit them."""
+        new = Layer.of(kind)
+        layers = [new if index in self.hidden else layer for index, layer in enumerate(self._layers)]
+
+        def change(index: int, layer: Layer) -> Layer:
+            return new if index in self.hidden else _initialized(layer, layers[index + 1 :])
+
+        return Remedy(f"use {kind.replace('_', ' ')} units, with an initializer that suits them", self._changed(change))
+
+    def init(self) -> Remedy:
+        """Initial weights that suit the activations."""
+        changes = self._changed(lambda index, layer: _initialized(layer, self._layers[index + 1 :]))
+        return Remedy("use the initializer that suits the activations", changes)
+
+    def batch_norm(self) -> Remedy:
+        """Batch normalization before each hidden activation."""
+        described = self.spec.network.describe()
+        layers: list[Json] = []
+        for index, layer in enumerate(described["layers"]):
+            layers += ["batch_norm", layer] if index in self.hidden else [layer]
+        return Remedy("add batch normalization before each hidden activation", (("network", described | {"layers": layers}),))
+
+    def scale(self) -> Remedy:
+        """Standardized inputs; in a regression also standardized targets."""
+        what = "inputs and targets" if self.task == "regression" else "the inputs"
+        return Remedy(f"standardize {what}", (("data.scale", "standard"),))
+
+    def rate(self, factor: float) -> Remedy:
+        """The learning rate times `factor`, constant."""
+        rate = f"{self.learning_rate * factor:.3g}"
+        return Remedy(f"set the learning rate to {rate}", (("optimizer.learning_rate", float(rate)),))
+
+    def adam(self) -> Remedy:
+        """Adam at learning rate 0.001."""
+        return Remedy("use Adam at learning rate 0.001", (("optimizer", {"kind": "adam", "learning_rate": 0.001}),))
+
+    def longer(self, factor: int) -> Remedy:
+        """`factor` times as many epochs."""
+        epochs = self.spec.training.epochs * factor
+        return Remedy(f"train for {epochs:,} epochs", (("training.epochs", epochs),))
+
+    def batch(self, size: int) -> Remedy:
+        """Another batch size."""
+        return Remedy(f"use batches of {size} rows", (("training.batch_size", size),))
+
+    def shuffle(self) -> Remedy:
+        """Rows shuffled in each epoch."""
+        return Remedy("shuffle the rows in each epoch", (("data.order", "shuffled"),))
+
+    def dropout(self, rate: float) -> Remedy:
+        """Dropout with the given rate."""
+        changes = self._changed(
+            lambda index, layer: dataclasses.replace(layer, rate=rate) if layer.drop_rate else layer  # type: ignore[call-arg]
+        )
+        return Remedy(f"use dropout {rate}", changes)
+
+    def no_penalty(self) -> Remedy:
+        """No penalty on the weights."""
+        names = [name for name in self.spec.regularization.describe() if name != "biases"]
+        return Remedy("remove the penalty on the weights", tuple((f"regularization.{name}", 0.0) for name in names))
+
+    def best_epoch(self) -> Remedy:
+        """The weights of the epoch with the best validation score."""
+        return Remedy("keep the weights of the best epoch", (("stopping.restore_best", True),))
+
+    @property
+    def _layers(self) -> tuple[Layer, ...]:
+        return self.spec.network.layers
+
+    def _suited(self) -> tuple[str, str]:
+        """The output activation and the loss that suit the task."""
+        if self.task == "regression":
+            kind = self.spec.loss.kind
+            return "linear", kind if kind in _REGRESSION_LOSSES else "mean_squared_error"
+        if self.task == "classification" and self.outputs > 1:
+            return "softmax", "cross_entropy"
+        return "sigmoid", "binary_cross_entropy"
+
+    def _changed(self, change: Callable[[int, Layer], Layer]) -> _Changes:
+        """A change of layers, each at its own path, so that it can be combined with changes of other layers."""
+        changed = ((index, layer, change(index, layer)) for index, layer in enumerate(self._layers))
+        return tuple((f"network.layers.{index}", new.describe()) for index, layer, new in changed if new != layer)
+
+
+def _initialized(layer: Layer, following: Sequence[Layer]) -> Layer:
+    """A layer with weights whose initializer suits the layers above it."""
+    if not isinstance(layer, Dense):
+        return layer
+    return dataclasses.replace(layer, init=default_initializer(following), bias_init=None)
