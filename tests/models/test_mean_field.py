@@ -8,9 +8,10 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from thalweg import layers
-from thalweg.models.mean_field import passage, passages, predicted
+from thalweg.models.mean_field import predicted
 from thalweg.models.network import Network
 from thalweg.parts.layers import Affine
+from thalweg.parts.layers.stack import mean_field
 from thalweg.parts.part import ForwardContext
 
 SMOOTH = [layers.Sigmoid(), layers.Tanh(), layers.GELU(), layers.Softplus(), layers.Swish(), layers.Identity()]
@@ -25,7 +26,7 @@ def test_an_activation_is_the_integral_over_the_normal_distribution(activation, 
             quad(lambda z: norm.pdf(z) * function(np.sqrt(square) * z), *ends)[0] for ends in ((-12, 0), (0, 12))
         )
 
-    found = passage(activation, [()], square)
+    found = activation.mean_field([()], square)
     assert found.square == pytest.approx(mean(lambda z: activation.value(z) ** 2), rel=1e-3)
     expected = mean(lambda z: activation.derivative(z, activation.value(z)) ** 2)
     assert found.factor == pytest.approx(expected, rel=1e-3)
@@ -34,10 +35,10 @@ def test_an_activation_is_the_integral_over_the_normal_distribution(activation, 
 def test_dense_layers_normalisation_and_dropout_by_hand():
     params = Affine(np.array([[1.0, -1.0, 2.0], [0.0, 2.0, 2.0]]), np.array([3.0, 0.0, 0.0]))
     # mean W² = 14/6, mean b² = 3.
-    assert passage(layers.Dense(3), [params], 0.5) == pytest.approx((2 * 14 / 6 * 0.5 + 3, 3 * 14 / 6))
-    assert passage(layers.BatchNorm(), [()], 4.0) == pytest.approx((1.0, 0.25))
-    assert passage(layers.Dropout(0.2), [()], 4.0) == pytest.approx((5.0, 1.25))
-    assert passage(layers.GaussianNoise(0.5), [()], 4.0) == pytest.approx((4.25, 1.0))
+    assert layers.Dense(3).mean_field([params], 0.5) == pytest.approx((2 * 14 / 6 * 0.5 + 3, 3 * 14 / 6))
+    assert layers.BatchNorm().mean_field([()], 4.0) == pytest.approx((1.0, 0.25))
+    assert layers.Dropout(0.2).mean_field([()], 4.0) == pytest.approx((5.0, 1.25))
+    assert layers.GaussianNoise(0.5).mean_field([()], 4.0) == pytest.approx((4.25, 1.0))
 
 
 def test_a_residual_block_adds_its_own_to_what_goes_around():
@@ -45,16 +46,16 @@ def test_a_residual_block_adds_its_own_to_what_goes_around():
     W = np.full((3, 3), 0.5)
     params = layers.Branch((Affine(W, np.zeros(3)), ()), ())
     # Dense: 3/4 s and 3/4; ReLU halves either.
-    assert passage(block, [params], 2.0) == pytest.approx((2.0 + 0.75, 1 + 0.375), rel=1e-3)
+    assert block.mean_field([params], 2.0) == pytest.approx((2.0 + 0.75, 1 + 0.375), rel=1e-3)
 
 
 def test_a_layer_without_theory_leaves_the_stack_without():
     stack = [layers.Identity(), layers.Softmax(), layers.Identity()]
-    assert passage(layers.Softmax(), [()], 1.0) is None
-    assert passages(stack, [[(), (), ()]], 1.0) is None
+    assert layers.Softmax().mean_field([()], 1.0) is None
+    assert mean_field(stack, [[(), (), ()]], 1.0) is None
     assert np.isnan(predicted(stack, [[(), (), ()]], 1.0, [0, 2])).all()
     # Of zeros, normalisation knows no scale.
-    assert passage(layers.LayerNorm(), [()], 0.0) is None
+    assert layers.LayerNorm().mean_field([()], 0.0) is None
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"])

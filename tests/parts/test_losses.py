@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parts_table import LOSSES, LossEntry, name_of, outputs_and_targets
+from parts_table import LAYERS, LOSSES, LossEntry, name_of, outputs_and_targets
 
 from sklearn import metrics
 from thalweg import losses
@@ -308,6 +308,15 @@ def test_a_fused_pair_still_learns_at_extreme_logits(last, loss, on):
     value, delta = on(lambda *a: loss_and_delta_at_the_logits(*fused(Network((last,)), loss), *a), z, t, np.ones(2))
     np.testing.assert_allclose(value, 1000)
     assert delta.tolist() == [[0.5, -0.5], [0, 0]]
+
+
+@every_loss
+def test_a_loss_fuses_with_the_layer_of_the_table_alone(entry):
+    assert entry.part.takes == entry.takes
+    for layer in LAYERS:
+        on_logits = entry.part.fused_with(layer.part)
+        assert (on_logits is not None) == (layer.part == entry.fuses)
+        assert on_logits is None or on_logits.takes == "logits"
 
 
 def test_other_pairs_are_left_as_they_are():

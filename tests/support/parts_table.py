@@ -16,6 +16,7 @@ import numpy as np
 from thalweg import clipping, layers, losses, optimizers, schedules
 from thalweg import initializers as init
 from thalweg.data import Order, orders
+from thalweg.parts import metric_schedules
 from thalweg.parts.clipping import Clipping
 from thalweg.parts.part import Initializer, Layer, Loss, Optimizer, Schedule
 
@@ -38,6 +39,8 @@ class LayerEntry(NamedTuple):
     """Whether the derivative jumps at 0, so that finite differences must keep away from it."""
     largest: float = 1000.0
     """The largest argument whose value float64 can hold."""
+    initializer: Initializer | None = None
+    """The initializer that suits the weights before the layer; None: no special one."""
 
 
 def _activation(name: str, **options: Any) -> Callable[[Any, Any], Any]:
@@ -50,20 +53,28 @@ LAYERS = [
     LayerEntry(layers.Sign(), lambda torch, z: torch.sign(z), kink=True),
     LayerEntry(layers.Sigmoid(), lambda torch, z: torch.sigmoid(z)),
     LayerEntry(layers.Tanh(), lambda torch, z: torch.tanh(z)),
-    LayerEntry(layers.ReLU(), _activation("relu"), kink=True),
-    LayerEntry(layers.LeakyReLU(), _activation("leaky_relu"), kink=True),
-    LayerEntry(layers.LeakyReLU(0.2), _activation("leaky_relu", negative_slope=0.2), kink=True),
-    LayerEntry(layers.LeakyReLU(-0.5), _activation("leaky_relu", negative_slope=-0.5), kink=True),
-    LayerEntry(layers.ELU(), _activation("elu")),
-    LayerEntry(layers.ELU(0.3), _activation("elu", alpha=0.3), kink=True),
-    LayerEntry(layers.SELU(), _activation("selu"), kink=True),
-    LayerEntry(layers.GELU(), _activation("gelu")),
-    LayerEntry(layers.GELU(tanh=True), _activation("gelu", approximate="tanh")),
+    LayerEntry(layers.ReLU(), _activation("relu"), kink=True, initializer=init.HeNormal()),
+    LayerEntry(layers.LeakyReLU(), _activation("leaky_relu"), kink=True, initializer=init.HeNormal(0.01)),
+    LayerEntry(
+        layers.LeakyReLU(0.2), _activation("leaky_relu", negative_slope=0.2), kink=True, initializer=init.HeNormal(0.2)
+    ),
+    LayerEntry(
+        layers.LeakyReLU(-0.5),
+        _activation("leaky_relu", negative_slope=-0.5),
+        kink=True,
+        initializer=init.HeNormal(-0.5),
+    ),
+    LayerEntry(layers.ELU(), _activation("elu"), initializer=init.HeNormal()),
+    LayerEntry(layers.ELU(0.3), _activation("elu", alpha=0.3), kink=True, initializer=init.HeNormal()),
+    LayerEntry(layers.SELU(), _activation("selu"), kink=True, initializer=init.LeCunNormal()),
+    LayerEntry(layers.GELU(), _activation("gelu"), initializer=init.HeNormal()),
+    LayerEntry(layers.GELU(tanh=True), _activation("gelu", approximate="tanh"), initializer=init.HeNormal()),
     # exp(1000) is above the largest float64; the function itself overflows there.
     LayerEntry(layers.Exponential(), lambda torch, z: torch.exp(z), largest=700.0),
-    LayerEntry(layers.Softplus(), _activation("softplus", threshold=1e6)),
-    LayerEntry(layers.Swish(), _activation("silu")),
-    LayerEntry(layers.Swish(1.7), lambda torch, z: z * torch.sigmoid(1.7 * z)),
+    LayerEntry(layers.Softplus(), _activation("softplus", threshold=1e6), initializer=init.HeNormal()),
+    LayerEntry(layers.Swish(), _activation("silu"), initializer=init.HeNormal()),
+    LayerEntry(layers.Swish(-0.5), lambda torch, z: z * torch.sigmoid(-0.5 * z), initializer=init.HeNormal()),
+    LayerEntry(layers.Swish(1.7), lambda torch, z: z * torch.sigmoid(1.7 * z), initializer=init.HeNormal()),
     LayerEntry(layers.Softmax(), _activation("softmax", dim=-1)),
 ]
 """All activations."""
@@ -75,6 +86,8 @@ class BlockEntry(NamedTuple):
     part: Layer
     torch: Callable[[Any, Any, Any, Any, bool], Any] | None = None
     """(torch, params, state, x, training) -> the layer's output; None where it draws random numbers."""
+    transparent: bool = False
+    """Whether the layer after it decides which initializer suits the weights before it."""
 
 
 def _batch_norm(torch: Any, params: Any, state: Any, x: Any, training: bool, epsilon: float = 1e-5) -> Any:
@@ -104,15 +117,16 @@ def _radial(torch: Any, params: Any, state: Any, x: Any, training: bool, width: 
 
 BLOCKS = [
     BlockEntry(DENSE, lambda torch, params, state, x, training: x @ params.W + params.b),
-    BlockEntry(layers.Dropout(0.4)),
-    BlockEntry(layers.GaussianNoise(0.3)),
-    BlockEntry(layers.BatchNorm(), _batch_norm),
-    BlockEntry(layers.BatchNorm(0.5, epsilon=0.1), functools.partial(_batch_norm, epsilon=0.1)),
+    BlockEntry(layers.Dropout(0.4), transparent=True),
+    BlockEntry(layers.GaussianNoise(0.3), transparent=True),
+    BlockEntry(layers.BatchNorm(), _batch_norm, transparent=True),
+    BlockEntry(layers.BatchNorm(0.5, epsilon=0.1), functools.partial(_batch_norm, epsilon=0.1), transparent=True),
     BlockEntry(
         layers.LayerNorm(0.01),
         lambda torch, params, state, x, training: torch.nn.functional.layer_norm(x, x.shape[1:], *params, eps=0.01),
+        transparent=True,
     ),
-    BlockEntry(layers.Flatten(), lambda torch, params, state, x, training: torch.flatten(x, 1)),
+    BlockEntry(layers.Flatten(), lambda torch, params, state, x, training: torch.flatten(x, 1), transparent=True),
     BlockEntry(layers.Residual(["tanh"]), lambda torch, params, state, x, training: torch.tanh(x) + x),
     # Another width, a block in the block, and a state inside.
     BlockEntry(
@@ -139,6 +153,10 @@ class LossEntry(NamedTuple):
     """real; positive: rows above 0 of any sum; share: inside (0, 1)."""
     targets: str = "real"
     """real; classes: one-hot rows; labels: several of 0 or 1; counts: 0, 1, 2, ..."""
+    takes: str = "values"
+    """What the loss expects as outputs, as `Loss.takes` says it."""
+    fuses: Layer | None = None
+    """The output layer with which the loss becomes one on logits."""
 
 
 def _mean(name: str, **options: Any) -> Callable[[Any, Any, Any], Any]:
@@ -185,30 +203,75 @@ LOSSES = [
         losses.SoftmaxCrossEntropy(),
         lambda torch, y, t: torch.nn.functional.cross_entropy(y, t, reduction="none"),
         targets="classes",
+        takes="logits",
     ),
     LossEntry(
         losses.SoftmaxCrossEntropy(0.3),
         lambda torch, y, t: torch.nn.functional.cross_entropy(y, t, reduction="none", label_smoothing=0.3),
         targets="classes",
+        takes="logits",
     ),
-    LossEntry(losses.CrossEntropy(), _cross_entropy_of_shares, outputs="positive", targets="classes"),
-    LossEntry(losses.CrossEntropy(0.3), _smooth_cross_entropy_of_shares, outputs="positive", targets="classes"),
-    LossEntry(losses.SigmoidBinaryCrossEntropy(), _sum("binary_cross_entropy_with_logits"), targets="labels"),
     LossEntry(
-        losses.SigmoidBinaryCrossEntropy(0.3), _smooth_labels("binary_cross_entropy_with_logits"), targets="labels"
+        losses.CrossEntropy(),
+        _cross_entropy_of_shares,
+        outputs="positive",
+        targets="classes",
+        takes="probabilities",
+        fuses=layers.Softmax(),
     ),
-    LossEntry(losses.BinaryCrossEntropy(), _sum("binary_cross_entropy"), outputs="share", targets="labels"),
     LossEntry(
-        losses.BinaryCrossEntropy(0.3), _smooth_labels("binary_cross_entropy"), outputs="share", targets="labels"
+        losses.CrossEntropy(0.3),
+        _smooth_cross_entropy_of_shares,
+        outputs="positive",
+        targets="classes",
+        takes="probabilities",
+        fuses=layers.Softmax(),
+    ),
+    LossEntry(
+        losses.SigmoidBinaryCrossEntropy(), _sum("binary_cross_entropy_with_logits"), targets="labels", takes="logits"
+    ),
+    LossEntry(
+        losses.SigmoidBinaryCrossEntropy(0.3),
+        _smooth_labels("binary_cross_entropy_with_logits"),
+        targets="labels",
+        takes="logits",
+    ),
+    LossEntry(
+        losses.BinaryCrossEntropy(),
+        _sum("binary_cross_entropy"),
+        outputs="share",
+        targets="labels",
+        takes="probabilities",
+        fuses=layers.Sigmoid(),
+    ),
+    LossEntry(
+        losses.BinaryCrossEntropy(0.3),
+        _smooth_labels("binary_cross_entropy"),
+        outputs="share",
+        targets="labels",
+        takes="probabilities",
+        fuses=layers.Sigmoid(),
     ),
     # sum max(0, 1 - s y) with s = 2 t - 1; PyTorch's hinge_embedding_loss is another function.
-    LossEntry(losses.Hinge(), lambda torch, y, t: torch.clamp(1 - (2 * t - 1) * y, min=0).sum(-1), targets="labels"),
-    # What the winner has more than the right class; scikit-learn's and PyTorch's perceptron have no such function.
-    LossEntry(losses.PerceptronLoss(), lambda torch, y, t: _won_by(torch, y, t), targets="classes"),
-    LossEntry(losses.PerceptronLoss("-1/1"), lambda torch, y, t: 2 * _won_by(torch, y, t), targets="classes"),
-    LossEntry(losses.LeastMeanSquares(), lambda torch, y, t: ((y - t) ** 2).sum(-1) / 2, targets="labels"),
     LossEntry(
-        losses.LeastMeanSquares("-1/1"), lambda torch, y, t: ((y - 2 * t + 1) ** 2).sum(-1) / 2, targets="labels"
+        losses.Hinge(),
+        lambda torch, y, t: torch.clamp(1 - (2 * t - 1) * y, min=0).sum(-1),
+        targets="labels",
+        takes="scores",
+    ),
+    # What the winner has more than the right class; scikit-learn's and PyTorch's perceptron have no such function.
+    LossEntry(losses.PerceptronLoss(), lambda torch, y, t: _won_by(torch, y, t), targets="classes", takes="scores"),
+    LossEntry(
+        losses.PerceptronLoss("-1/1"), lambda torch, y, t: 2 * _won_by(torch, y, t), targets="classes", takes="scores"
+    ),
+    LossEntry(
+        losses.LeastMeanSquares(), lambda torch, y, t: ((y - t) ** 2).sum(-1) / 2, targets="labels", takes="scores"
+    ),
+    LossEntry(
+        losses.LeastMeanSquares("-1/1"),
+        lambda torch, y, t: ((y - 2 * t + 1) ** 2).sum(-1) / 2,
+        targets="labels",
+        takes="scores",
     ),
     LossEntry(losses.HalfMeanSquaredError(), lambda torch, y, t: ((y - t) ** 2).mean(-1) / 2),
     LossEntry(losses.Poisson(), _half_poisson_deviance, outputs="positive", targets="counts"),
@@ -399,8 +462,8 @@ SCHEDULES = [
         _formula(lambda t: 0.2),
     ),
     # Without an epoch's measure they stay where they start.
-    ScheduleEntry(schedules.ReduceOnPlateau(0.3, factor=0.5, patience=0), _formula(lambda t: 0.3)),
-    ScheduleEntry(schedules.WhenSettled(0.5, 0.9, patience=1), _formula(lambda t: 0.5)),
+    ScheduleEntry(metric_schedules.ReduceOnPlateau(0.3, factor=0.5, patience=0), _formula(lambda t: 0.3)),
+    ScheduleEntry(metric_schedules.AfterPlateau(0.5, 0.9, patience=1), _formula(lambda t: 0.5)),
     ScheduleEntry(
         schedules.CosineWarmup(2.0, steps=9), _formula(lambda t: 2 * math.sin(math.pi / 2 * min((t + 1) / 10, 1)) ** 2)
     ),

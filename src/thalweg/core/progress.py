@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 # Lines of a display that nobody overwrites: no more than one in this time, and always the last.
-_LINE_SECONDS = 1.0
+LINE_SECONDS = 1.0
 
 
 def loading(quiet: bool = False) -> Callable[[int, int], None]:
@@ -19,14 +19,14 @@ def loading(quiet: bool = False) -> Callable[[int, int], None]:
 
     def watch(done: int, total: int) -> None:
         nonlocal last
-        if not quiet and time.monotonic() - last >= _LINE_SECONDS:
+        if not quiet and time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
             print(f"rows made ready: {done:,} of {total:,}", file=sys.stderr, flush=True)
 
     return watch
 
 
-def said(words: str) -> None:
+def print_line(words: str) -> None:
     """A line for who watches a training; while a bar is shown, it stands above it."""
     # A training is worth more than the line that tells of it.
     with suppress(OSError):
@@ -49,7 +49,7 @@ def working(quiet: bool = False) -> Iterator[Callable[[ProgressMessage], None]]:
 
         def watch(now: ProgressMessage) -> None:
             nonlocal last
-            if time.monotonic() - last >= _LINE_SECONDS:
+            if time.monotonic() - last >= LINE_SECONDS:
                 last = time.monotonic()
                 with suppress(OSError):
                     print(_working_in_words(now), file=sys.stderr, flush=True)
@@ -58,7 +58,7 @@ def working(quiet: bool = False) -> Iterator[Callable[[ProgressMessage], None]]:
 
 
 def _working_in_words(now: ProgressMessage) -> str:
-    return now.text if now.share is None else f"{now.text} ({now.share:.0%})"
+    return now.text if now.fraction is None else f"{now.text} ({now.fraction:.0%})"
 
 
 @dataclass(frozen=True)
@@ -66,4 +66,4 @@ class ProgressMessage:
     """No part of the page: says what is being computed now, and which share of it is done (0 to 1; None: unknown)."""
 
     text: str
-    share: float | None = None
+    fraction: float | None = None

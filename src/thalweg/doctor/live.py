@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..core.progress import said
+from ..core.progress import print_line
 from ..probes.records import Record
 from .before import CHECKS
 from .case import Case
@@ -42,7 +42,7 @@ def in_words(finding: Finding) -> str:
 
 def tell(finding: Finding) -> None:
     """Say it on stderr, above the bar where there is one."""
-    said(f"thalweg: {in_words(finding)}")
+    print_line(f"thalweg: {in_words(finding)}")
 
 
 def at_once(case: Case) -> list[Finding]:

@@ -11,8 +11,8 @@ from ..core.arrays import Array, Tree, map_arrays, namespace
 from ..core.noise import Noise
 from ..models.network import Network
 from ..parts.clipping import Clipping
-from ..parts.layers import Identity, Sigmoid, Softmax
-from ..parts.losses import BinaryCrossEntropy, CrossEntropy, SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy, as_targets
+from ..parts.layers import Identity
+from ..parts.losses import as_targets
 from ..parts.metrics import Metric
 from ..parts.part import Count, ForwardContext, Fraction, Loss, Optimizer, Part, at
 from ..parts.regularization import Regularization
@@ -74,18 +74,15 @@ def fused(network: Network, loss: Loss) -> tuple[Network, Loss]:
 
     The pair's delta at the logits is y - t: exact where the two factors of the chain rule would be 0 times infinity.
 
+    >>> from thalweg.parts.losses import CrossEntropy
     >>> network, loss = fused(Network(["dense 2", "softmax"]), CrossEntropy())
     >>> network.layers[-1], loss.kind
     (Identity(), 'softmax_cross_entropy')
     """
-    match network.layers[-1], loss:
-        case Softmax(), CrossEntropy(label_smoothing=smoothing):
-            logits: Loss = SoftmaxCrossEntropy(smoothing)
-        case Sigmoid(), BinaryCrossEntropy(label_smoothing=smoothing):
-            logits = SigmoidBinaryCrossEntropy(smoothing)
-        case _:
-            return network, loss
-    return dataclasses.replace(network, layers=(*network.layers[:-1], Identity())), logits
+    on_logits = loss.fused_with(network.layers[-1])
+    if on_logits is None:
+        return network, loss
+    return dataclasses.replace(network, layers=(*network.layers[:-1], Identity())), on_logits
 
 
 @dataclass(frozen=True)

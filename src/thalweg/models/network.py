@@ -11,26 +11,10 @@ import numpy as np
 from ..core.arrays import Array, Tree
 from ..core.errors import InputError, Problem
 from ..core.noise import generator
-from ..parts.initializers import GlorotUniform, HeNormal, LeCunNormal, Zeros
-from ..parts.layers import (
-    ELU,
-    GELU,
-    SELU,
-    BatchNorm,
-    Dropout,
-    Flatten,
-    GaussianNoise,
-    LayerNorm,
-    LeakyReLU,
-    ReLU,
-    Softplus,
-    Swish,
-    stack,
-)
+from ..parts.initializers import GlorotUniform, Zeros
+from ..parts.layers import stack
 from ..parts.layers.stack import Forward, Start
 from ..parts.part import ForwardContext, InitContext, Initializer, Layer, Part
-
-_NO_ACTIVATION = (BatchNorm, LayerNorm, Dropout, GaussianNoise, Flatten)
 
 
 def default_initializer(following: Sequence[Layer]) -> Initializer:
@@ -44,15 +28,8 @@ def default_initializer(following: Sequence[Layer]) -> Initializer:
     >>> default_initializer([BatchNorm(), LeakyReLU(0.2)])
     HeNormal(slope=0.2)
     """
-    match [layer for layer in following if not isinstance(layer, _NO_ACTIVATION)][:1]:
-        case [LeakyReLU(alpha=alpha)]:
-            return HeNormal(slope=alpha)
-        case [ReLU() | ELU() | GELU() | Swish() | Softplus()]:
-            return HeNormal()
-        case [SELU()]:
-            return LeCunNormal()
-        case _:
-            return GlorotUniform()
+    suited = next((layer.suited_initializer for layer in following if not layer.transparent), None)
+    return suited or GlorotUniform()
 
 
 @dataclass(frozen=True)

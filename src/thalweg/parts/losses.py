@@ -15,7 +15,8 @@ from typing import Literal
 
 from ..core.arrays import Array, namespace
 from ..core.functions import log_softmax, sigmoid, softmax, softplus
-from .part import Fraction, Loss, Number, Positive
+from .layers.activations import Sigmoid, Softmax
+from .part import Fraction, Layer, Loss, Number, Positive
 
 Labels = Literal["0/1", "-1/1"]
 """How a linear unit writes no and yes."""
@@ -177,6 +178,8 @@ class SoftmaxCrossEntropy(Loss, kind="softmax_cross_entropy"):
     (0.417, [[-0.341, 0.242, 0.099]])
     """
 
+    takes = "logits"
+
     label_smoothing: Fraction = 0.0
 
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
@@ -215,7 +218,12 @@ class CrossEntropy(Loss, kind="cross_entropy"):
     (0.6931, [[-1.0, 1.0]])
     """
 
+    takes = "probabilities"
+
     label_smoothing: Fraction = 0.0
+
+    def fused_with(self, last: Layer) -> Loss | None:
+        return SoftmaxCrossEntropy(self.label_smoothing) if isinstance(last, Softmax) else None
 
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
@@ -267,6 +275,8 @@ class SigmoidBinaryCrossEntropy(Loss, kind="sigmoid_binary_cross_entropy"):
     (0.6931, [[-0.5]])
     """
 
+    takes = "logits"
+
     label_smoothing: Fraction = 0.0
 
     @property
@@ -303,7 +313,12 @@ class BinaryCrossEntropy(Loss, kind="binary_cross_entropy"):
     (0.6931, [[-2.0]])
     """
 
+    takes = "probabilities"
+
     label_smoothing: Fraction = 0.0
+
+    def fused_with(self, last: Layer) -> Loss | None:
+        return SigmoidBinaryCrossEntropy(self.label_smoothing) if isinstance(last, Sigmoid) else None
 
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
@@ -369,6 +384,8 @@ class Hinge(Loss, kind="hinge"):
     (0.75, [[-1.0]])
     """
 
+    takes = "scores"
+
     @property
     def threshold(self) -> float:
         return 0.0
@@ -398,6 +415,8 @@ class PerceptronLoss(Loss, kind="perceptron"):
     >>> float(loss), delta.tolist()
     (0.25, [[0.5], [0.0]])
     """
+
+    takes = "scores"
 
     labels: Labels = "0/1"
 
@@ -434,6 +453,8 @@ class LeastMeanSquares(Loss, kind="lms"):
     >>> float(loss), delta.tolist()
     (1.125, [[1.5]])
     """
+
+    takes = "scores"
 
     labels: Labels = "0/1"
     decide_at: Number | Literal["tuned"] | None = None

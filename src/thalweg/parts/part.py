@@ -14,9 +14,10 @@ Parameters (weights) and running values live outside of the parts, in nested Nam
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, NamedTuple, Self, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_type_hints
 
 import numpy as np
 from pydantic import Discriminator, Field, GetCoreSchemaHandler, Tag, TypeAdapter, ValidationError
@@ -273,11 +274,52 @@ class InitContext(NamedTuple):
     following: Sequence[Layer] = ()
 
 
+class MeanField(NamedTuple):
+    """How a wide layer with random weights changes a signal, per unit.
+
+    square: mean square of its outputs.
+    factor: mean square of dL/d(inputs) divided by that of dL/d(outputs).
+    """
+
+    square: float
+    factor: float
+
+
 class Layer(Part, ABC, family="layer"):
     """One map from rows to rows, with the rule that carries dL/d(output) back to dL/d(input).
 
     Shapes: x (n, width in), y (n, width out), one row a sample.
     """
+
+    transparent: ClassVar[bool] = False
+    """Whether the layer only normalises, drops, disturbs or reshapes: the layer after it decides which initializer
+    suits the weights before it."""
+    has_weights: ClassVar[bool] = False
+    """Whether the layer multiplies its input by a matrix that it learns: `weight_matrix`."""
+    sums_to_one: ClassVar[bool] = False
+    """Whether the outputs of each sample are at least 0 and sum to 1."""
+    saturates: ClassVar[bool] = False
+    """Whether the layer is elementwise, bounded, and flattens out on both sides, as tanh and sigmoid do."""
+
+    @property
+    def suited_initializer(self) -> Initializer | None:
+        """The initializer for the weights before this layer; None: the layer asks for no special one."""
+        return None
+
+    @property
+    def output_range(self) -> tuple[float, float]:
+        """The smallest and the largest output, infinite where there is no bound. A bound need not be reached."""
+        return -math.inf, math.inf
+
+    @property
+    def steepest_slope(self) -> float | None:
+        """The largest |f'| of an elementwise layer, infinite where there is no bound; None for all other layers."""
+        return None
+
+    @property
+    def inner(self) -> tuple[Layer, ...]:
+        """The layers inside a block, in order; empty for all other layers."""
+        return ()
 
     @property
     def least_batch(self) -> int:
@@ -295,6 +337,19 @@ class Layer(Part, ABC, family="layer"):
     @abstractmethod
     def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
         """(dL/dx, gradients in the type of `params`) from delta = dL/dy."""
+
+    def weight_matrix(self, params: Tree) -> Array | None:
+        """The matrix W (fan_in, width) of a layer that `has_weights`; None for all other layers."""
+        return None
+
+    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField | None:
+        """The theory of a wide layer with random weights, for inputs of mean square `square`; None if there is none.
+
+        `draws` are several independent draws of the layer's parameters.
+
+        Source: Poole et al. 2016; Schoenholz et al. 2017, Deep information propagation, equations 3 and 7.
+        """
+        return None
 
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         """The gradients alone, for the lowest layer, where nobody asks for dL/dx."""
@@ -331,6 +386,14 @@ def normalized_weights(weight: Array, total: Array | None = None) -> Array:
 
 class Loss(Part, ABC, family="loss"):
     """A loss over a batch: its value and its delta = dL/d(outputs) from one function."""
+
+    takes: ClassVar[Literal["values", "probabilities", "logits", "scores"]] = "values"
+    """What the outputs are: numbers (regression), probabilities, logits, or scores of which only the sign or the order
+    decides (linear units)."""
+
+    def fused_with(self, last: Layer) -> Loss | None:
+        """The loss on logits that equals this loss after the layer `last`; None if there is none."""
+        return None
 
     @property
     def threshold(self) -> float:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..core.progress import _LINE_SECONDS, said
+from ..core.progress import LINE_SECONDS, print_line
 from ..training.callbacks import Progress
 
 
@@ -62,11 +62,11 @@ def _lines() -> Callable[[Progress], None]:
     def watch(progress: Progress) -> None:
         nonlocal last
         done = progress.step == progress.steps
-        if done or (time.monotonic() - last >= _LINE_SECONDS):
+        if done or (time.monotonic() - last >= LINE_SECONDS):
             last = time.monotonic()
             left = "" if done else _left(progress)
             line = f"epoch {progress.epoch}/{progress.training.epochs}  {in_words(progress)}  {left}".rstrip()
-            said(line)
+            print_line(line)
 
     return watch
 

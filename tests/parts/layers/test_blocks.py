@@ -92,6 +92,24 @@ def close(tree, expected, rtol: float = 1e-9, atol: float = 1e-12) -> None:
 
 
 @every_block
+def test_a_weight_matrix_is_what_a_step_of_the_input_is_multiplied_by(entry):
+    params, state, x, _ = case(entry.part)
+    W = entry.part.weight_matrix(params)
+    assert entry.part.has_weights == (W is not None)
+    if W is not None:
+        first, second = (entry.part.forward(params, state, x * scale, mode_of(True))[0] for scale in (1, 2))
+        np.testing.assert_allclose(second - first, x @ W, rtol=1e-12)
+
+
+@every_block
+def test_facts_of_a_block_are_those_of_the_table(entry):
+    assert entry.part.transparent == entry.transparent
+    assert entry.part.suited_initializer is entry.part.steepest_slope is None
+    assert (entry.part.saturates, entry.part.sums_to_one) == (False, False)
+    assert entry.part.inner == getattr(entry.part, "layers", ())
+
+
+@every_block
 @both_ways
 def test_backward_is_the_finite_difference_by_parameters_and_input(entry, training, on):
     params, state, x, v = case(entry.part)

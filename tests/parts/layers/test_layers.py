@@ -162,6 +162,71 @@ def test_a_layer_without_parameters_has_empty_gradients_and_keeps_the_shape(entr
     assert entry.part.gradients((), cache, np.ones((2, 3))) == ()
 
 
+ACTIVATIONS = [entry for entry in LAYERS if isinstance(entry.part, layers.Activation)]
+every_activation = pytest.mark.parametrize("entry", ACTIVATIONS, ids=name_of)
+
+
+def samples(entry: LayerEntry) -> np.ndarray:
+    """Arguments from far below to far above 0, dense near it."""
+    far = min(entry.largest, 700.0)
+    return np.concatenate([np.linspace(-10, 10, 200_001), -np.geomspace(10, 700, 99), np.geomspace(10, far, 99)])
+
+
+@every_activation
+def test_the_output_range_holds_all_outputs_and_no_more(entry):
+    y = entry.part.value(samples(entry))
+    for bound, extreme in zip(entry.part.output_range, (y.min(), y.max()), strict=True):
+        if math.isfinite(bound):
+            assert extreme == pytest.approx(bound, abs=1e-6)
+        else:
+            # The least steep of them, z/2 or the leaky side, is far out at the last sample.
+            assert np.sign(extreme) == np.sign(bound)
+            assert abs(extreme) > 6
+
+
+@every_activation
+def test_the_steepest_slope_is_the_largest_derivative(entry):
+    z = samples(entry)
+    slopes = np.abs(entry.part.derivative(z, entry.part.value(z)))
+    if math.isfinite(entry.part.steepest_slope):
+        assert slopes.max() == pytest.approx(entry.part.steepest_slope, rel=1e-6)
+    else:
+        assert slopes.max() > 1e9
+
+
+@every_activation
+def test_an_activation_saturates_where_a_slope_vanishes_on_both_sides(entry):
+    z = np.array([-300.0, 0.1, 300.0])
+    low, middle, high = np.abs(entry.part.derivative(z, entry.part.value(z)))
+    assert entry.part.saturates == (low < 1e-9 < middle and high < 1e-9)
+
+
+@every_layer
+def test_the_suited_initializer_is_that_of_the_table(entry):
+    assert entry.part.suited_initializer == entry.initializer
+    assert not entry.part.transparent
+
+
+def test_softmax_alone_sums_to_one():
+    z = np.random.default_rng(5).normal(size=(50, 4)) * 9
+    for entry in LAYERS:
+        y = value(entry.part, z)
+        assert entry.part.sums_to_one == (np.allclose(y.sum(axis=1), 1) and bool((y >= 0).all()))
+    assert layers.Softmax().output_range == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("beta", [0.0, -3.0])
+def test_swish_turns_round_with_its_factor(beta):
+    part = layers.Swish(beta)
+    z = np.linspace(-99, 99, 400_001)
+    y = part.value(z)
+    low, high = part.output_range
+    assert (y.min() < -40) if beta == 0 else y.min() < -90
+    assert low == -math.inf
+    assert (y.max() > 40 and high == math.inf) if beta == 0 else y.max() == pytest.approx(high, rel=1e-6)
+    assert np.abs(part.derivative(z, y)).max() == pytest.approx(part.steepest_slope, rel=1e-6)
+
+
 @pytest.mark.parametrize("part", [layers.Step(), layers.Sign()], ids=["step", "sign"])
 def test_step_and_sign_pass_no_gradient(part, on):
     z = np.array([[-2.0, 0.0, -0.0, 3.0]])

@@ -360,7 +360,7 @@ class _Course:
         watch = self.watch
 
         def told(now: ProgressMessage) -> None:
-            watch(ProgressMessage(f"{words}: {now.text}", now.share))
+            watch(ProgressMessage(f"{words}: {now.text}", now.fraction))
 
         results, failed = tried(missing, self.folder, jobs or self._processes(len(missing)), None, told, until)
         self.asked |= trials.keys()

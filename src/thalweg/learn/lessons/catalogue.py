@@ -90,7 +90,7 @@ def site(quick: bool = False, watch: Callable[[ProgressMessage], None] = lambda 
     for k, name in enumerate(names):
 
         def heard(now: ProgressMessage, k: int = k, name: str = name) -> None:
-            watch(ProgressMessage(f"{name}: {now.text}", (k + (now.share or 0)) / len(names)))
+            watch(ProgressMessage(f"{name}: {now.text}", (k + (now.fraction or 0)) / len(names)))
 
         heard(ProgressMessage("begins"))
         try:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ...core.arrays import Array, Tree, namespace
 from ...core.functions import erf, sigmoid, softmax, softplus
-from ..part import ForwardContext, Layer, NonNegative, Number
+from ..initializers import HeNormal, LeCunNormal
+from ..part import ForwardContext, Initializer, Layer, MeanField, NonNegative, Number
+
+# A grid over a standard normal number. A fine sum rather than a quadrature rule, because slopes jump; 0 is left out.
+_Z = np.linspace(-9, 9, 3600)
+_DENSITY = np.exp(-(_Z**2) / 2)
+_DENSITY /= _DENSITY.sum()
+
+SELU_LAMBDA = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
 
 
 class Activation(Layer):
@@ -17,6 +29,24 @@ class Activation(Layer):
     Shapes: z and y (n, width). Backward: dL/dz = dL/dy * slope; while z moves along z', y moves along slope * z', and
     dL/dz bends by dL/dy * curvature * z'.
     """
+
+    @property
+    @abstractmethod
+    def output_range(self) -> tuple[float, float]: ...
+
+    @property
+    @abstractmethod
+    def steepest_slope(self) -> float: ...
+
+    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField:
+        """E f(√s z)² and E f'(√s z)² over z ~ N(0, 1), s the mean square of the inputs.
+
+        >>> [round(value, 3) for value in ReLU().mean_field([()], 2.0)]
+        [1.0, 0.5]
+        """
+        z = np.sqrt(square) * _Z
+        y = self.value(z)
+        return MeanField(float(_DENSITY @ y**2), float(_DENSITY @ self.derivative(z, y) ** 2))
 
     @abstractmethod
     def value(self, z: Array) -> Array:
@@ -52,6 +82,9 @@ class Identity(Activation, kind="identity", also=("linear",)):
     2.0
     """
 
+    output_range = (-math.inf, math.inf)
+    steepest_slope = 1.0
+
     def value(self, z: Array) -> Array:
         return z
 
@@ -73,6 +106,9 @@ class Step(Activation, kind="step", also=("heaviside",)):
     [0.0, 1.0, 1.0]
     """
 
+    output_range = (0.0, 1.0)
+    steepest_slope = 0.0
+
     def value(self, z: Array) -> Array:
         xp = namespace(z)
         return xp.astype(z >= 0, z.dtype)
@@ -92,6 +128,9 @@ class Sign(Activation, kind="sign"):
     >>> Sign().value(np.array([-2.0, 0.0, 3.0])).tolist()
     [-1.0, 0.0, 1.0]
     """
+
+    output_range = (-1.0, 1.0)
+    steepest_slope = 0.0
 
     def value(self, z: Array) -> Array:
         return namespace(z).sign(z)
@@ -114,6 +153,10 @@ class Sigmoid(Activation, kind="sigmoid"):
     [0.5]
     """
 
+    output_range = (0.0, 1.0)
+    steepest_slope = 0.25
+    saturates = True
+
     def value(self, z: Array) -> Array:
         return sigmoid(z)
 
@@ -135,6 +178,10 @@ class Tanh(Activation, kind="tanh"):
     [0.0]
     """
 
+    output_range = (-1.0, 1.0)
+    steepest_slope = 1.0
+    saturates = True
+
     def value(self, z: Array) -> Array:
         return namespace(z).tanh(z)
 
@@ -155,6 +202,10 @@ class ReLU(Activation, kind="relu"):
     >>> ReLU().value(np.array([-2.0, 3.0])).tolist()
     [0.0, 3.0]
     """
+
+    output_range = (0.0, math.inf)
+    steepest_slope = 1.0
+    suited_initializer = HeNormal()
 
     def value(self, z: Array) -> Array:
         return namespace(z).maximum(z, 0)
@@ -179,6 +230,18 @@ class LeakyReLU(Activation, kind="leaky_relu"):
     """
 
     alpha: Number = 0.01
+
+    @property
+    def suited_initializer(self) -> Initializer:
+        return HeNormal(slope=self.alpha)
+
+    @property
+    def output_range(self) -> tuple[float, float]:
+        return (-math.inf if self.alpha > 0 else 0.0), math.inf
+
+    @property
+    def steepest_slope(self) -> float:
+        return max(1.0, abs(self.alpha))
 
     def value(self, z: Array) -> Array:
         return namespace(z).where(z > 0, z, self.alpha * z)
@@ -205,6 +268,16 @@ class ELU(Activation, kind="elu"):
     """
 
     alpha: NonNegative = 1.0
+
+    suited_initializer = HeNormal()
+
+    @property
+    def output_range(self) -> tuple[float, float]:
+        return -self.alpha, math.inf
+
+    @property
+    def steepest_slope(self) -> float:
+        return max(1.0, self.alpha)
 
     def value(self, z: Array) -> Array:
         xp = namespace(z)
@@ -234,6 +307,10 @@ class SELU(Activation, kind="selu"):
     [1.0507]
     """
 
+    output_range = (-SELU_LAMBDA * SELU_ALPHA, math.inf)
+    steepest_slope = SELU_LAMBDA * SELU_ALPHA
+    suited_initializer = LeCunNormal()
+
     def value(self, z: Array) -> Array:
         xp = namespace(z)
         return SELU_LAMBDA * xp.where(z > 0, z, SELU_ALPHA * xp.expm1(xp.minimum(z, 0)))
@@ -245,10 +322,6 @@ class SELU(Activation, kind="selu"):
     def second_derivative(self, z: Array, y: Array) -> Array:
         xp = namespace(z)
         return xp.where(z > 0, xp.zeros_like(z), y + SELU_LAMBDA * SELU_ALPHA)
-
-
-SELU_LAMBDA = 1.0507009873554804934193349852946
-SELU_ALPHA = 1.6732632423543772848170429916717
 
 
 @dataclass(frozen=True)
@@ -270,6 +343,18 @@ class GELU(Activation, kind="gelu"):
     """
 
     tanh: bool = False
+
+    suited_initializer = HeNormal()
+
+    @property
+    def output_range(self) -> tuple[float, float]:
+        """The minimum is at z = -0.752."""
+        return (-0.1700408 if self.tanh else -0.1699712), math.inf
+
+    @property
+    def steepest_slope(self) -> float:
+        """At z = sqrt(2), and at 1.4185 for the approximation."""
+        return 1.1289931 if self.tanh else 1.1289042
 
     def _u(self, z: Array) -> Array:
         return math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z)
@@ -308,6 +393,9 @@ class Exponential(Activation, kind="exponential"):
     [1.0]
     """
 
+    output_range = (0.0, math.inf)
+    steepest_slope = math.inf
+
     def value(self, z: Array) -> Array:
         return namespace(z).exp(z)
 
@@ -330,6 +418,10 @@ class Softplus(Activation, kind="softplus"):
     >>> Softplus().value(np.array([0.0, 1000.0])).round(4).tolist()
     [0.6931, 1000.0]
     """
+
+    output_range = (0.0, math.inf)
+    steepest_slope = 1.0
+    suited_initializer = HeNormal()
 
     def value(self, z: Array) -> Array:
         return softplus(z)
@@ -356,6 +448,21 @@ class Swish(Activation, kind="swish", also=("silu",)):
     """
 
     beta: Number = 1.0
+
+    suited_initializer = HeNormal()
+
+    @property
+    def output_range(self) -> tuple[float, float]:
+        """u sigmoid(u) is least at u = -1.278; y is that over beta, which turns the sign round where beta < 0."""
+        if self.beta == 0:
+            return -math.inf, math.inf
+        extreme = -0.2784646 / self.beta
+        return (extreme, math.inf) if self.beta > 0 else (-math.inf, extreme)
+
+    @property
+    def steepest_slope(self) -> float:
+        """At beta z = 2.399, whatever beta is; with beta = 0 the function is z/2."""
+        return 1.0998394 if self.beta else 0.5
 
     def value(self, z: Array) -> Array:
         return z * sigmoid(self.beta * z)
@@ -388,6 +495,9 @@ class Softmax(Layer, kind="softmax"):
     >>> y.round(3).tolist()
     [[0.659, 0.242, 0.099]]
     """
+
+    sums_to_one = True
+    output_range = (0.0, 1.0)
 
     def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
         y = softmax(x)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+import numpy as np
 
 from ...core.arrays import Array, Tree, namespace
 from ...core.errors import InputError
 from ...core.functions import product, transposed_product
-from ..part import Count, ForwardContext, InitContext, Initializer, Layer
+from ..part import Count, ForwardContext, InitContext, Initializer, Layer, MeanField
 
 
 class Affine(NamedTuple):
@@ -44,6 +47,8 @@ class Dense(Layer, kind="dense"):
     ([[1.0, 2.0]], [[3.0], [4.0]], [1.0])
     """
 
+    has_weights = True
+
     width: Count
     init: Initializer | None = None
     bias_init: Initializer | None = None
@@ -63,6 +68,19 @@ class Dense(Layer, kind="dense"):
 
     def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
         return Affine(transposed_product(cache, delta), namespace(delta).sum(delta, axis=0))
+
+    def weight_matrix(self, params: Tree) -> Array:
+        return params.W
+
+    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField:
+        """fan_in var(W) s + mean(b²), and width var(W), s the mean square of the inputs.
+
+        Source: He et al. 2015, section 2.2.
+        """
+        weight = float(np.mean([np.square(params.W) for params in draws]))
+        bias = float(np.mean([np.square(params.b) for params in draws]))
+        fan_in, width = draws[0].W.shape
+        return MeanField(fan_in * weight * square + bias, width * weight)
 
     def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
         moved = product(cache, along.W) + along.b

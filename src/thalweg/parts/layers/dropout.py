@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...core.arrays import Array, Tree, namespace
 from ...core.errors import InputError
 from ...core.noise import Noise
-from ..part import ForwardContext, Fraction, Layer, NonNegative
+from ..part import ForwardContext, Fraction, Layer, MeanField, NonNegative
 from .straight import ParameterFreeLinear
 
 
@@ -31,7 +32,13 @@ class Dropout(ParameterFreeLinear, kind="dropout"):
     [0.0, 4.0]
     """
 
+    transparent = True
+
     rate: Fraction = 0.5
+
+    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField:
+        """s / (1 - rate) and 1 / (1 - rate), s the mean square of the inputs."""
+        return MeanField(square / (1 - self.rate), 1 / (1 - self.rate))
 
     def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
         if not mode.training:
@@ -63,7 +70,13 @@ class GaussianNoise(ParameterFreeLinear, kind="gaussian_noise"):
     [[1.0, 2.0]]
     """
 
+    transparent = True
+
     deviation: NonNegative = 0.1
+
+    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField:
+        """s + deviation² and 1, s the mean square of the inputs."""
+        return MeanField(square + self.deviation**2, 1.0)
 
     def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
         if not mode.training:

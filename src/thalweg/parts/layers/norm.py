@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ...core.arrays import Array, Tree, namespace
 from ...core.errors import InputError
-from ..part import ForwardContext, Fraction, InitContext, Layer, Positive, normalized_weights
+from ..part import ForwardContext, Fraction, InitContext, Layer, MeanField, Positive, normalized_weights
 
 
 class Scale(NamedTuple):
@@ -32,6 +33,11 @@ class _Cache(NamedTuple):
     xhat: Array
     scale: Array
     share: Array
+
+
+def _mean_field(square: float) -> MeanField | None:
+    """1 and 1/s, s the mean square of the inputs; None for inputs of 0, which have no scale."""
+    return MeanField(1.0, 1 / square) if square else None
 
 
 def _unit_scale(layer: Layer, shape: tuple[int, ...]) -> Scale:
@@ -80,6 +86,8 @@ class BatchNorm(Layer, kind="batch_norm", also=("batchnorm",)):
     ([[-1.0], [1.0]], [1.0], [1.0])
     """
 
+    transparent = True
+
     momentum: Fraction = 0.9
     epsilon: Positive = 1e-5
 
@@ -87,6 +95,9 @@ class BatchNorm(Layer, kind="batch_norm", also=("batchnorm",)):
     def least_batch(self) -> int:
         """Two: the variance of one row is 0."""
         return 2
+
+    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField | None:
+        return _mean_field(square)
 
     def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
         return _unit_scale(self, shape), RunningMoments(np.zeros(shape), np.ones(shape)), shape
@@ -184,7 +195,12 @@ class LayerNorm(Layer, kind="layer_norm", also=("layernorm",)):
     [[-1.0, 1.0]]
     """
 
+    transparent = True
+
     epsilon: Positive = 1e-5
+
+    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField | None:
+        return _mean_field(square)
 
     def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
         return _unit_scale(self, shape), (), shape

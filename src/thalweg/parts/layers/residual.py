@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ...core.arrays import Array, Tree, namespace
 from ...core.errors import InputError, Problem
 from ...core.functions import product, transposed_product
-from ..part import ForwardContext, InitContext, Layer
+from ..part import ForwardContext, InitContext, Layer, MeanField
 from . import stack
 
 
@@ -46,6 +50,25 @@ class Residual(Layer, kind="residual"):
         super().__post_init__()
         if not self.layers:
             raise InputError(self.kind, [Problem("layers", "expected at least one layer, received none")])
+
+    @property
+    def inner(self) -> tuple[Layer, ...]:
+        return self.layers
+
+    def mean_field(self, draws: Sequence[Branch], square: float) -> MeanField | None:
+        """The sum of what the layers give and of what the way around gives, for outputs and for deltas."""
+        inside = stack.mean_field(self.layers, [params.layers for params in draws], square)
+        if inside is None:
+            return None
+        around = MeanField(square, 1.0)
+        if not isinstance(draws[0].projection, tuple):
+            weight = float(np.mean([np.square(params.projection) for params in draws]))
+            fan_in, width = draws[0].projection.shape
+            around = MeanField(fan_in * weight * square, width * weight)
+        return MeanField(
+            square=around.square + inside[-1].square,
+            factor=around.factor + math.prod(step.factor for step in inside),
+        )
 
     @property
     def least_batch(self) -> int:

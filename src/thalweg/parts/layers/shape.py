@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...core.arrays import Array, Tree, namespace
-from ..part import ForwardContext, InitContext
+from ..part import ForwardContext, InitContext, MeanField
 from .straight import ParameterFreeLinear
 
 
@@ -22,6 +23,11 @@ class Flatten(ParameterFreeLinear, kind="flatten"):
     >>> Flatten().forward((), (), np.array([[[1.0, 2.0], [3.0, 4.0]]]), ForwardContext(training=False))[0].tolist()
     [[1.0, 2.0, 3.0, 4.0]]
     """
+
+    transparent = True
+
+    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField:
+        return MeanField(square, 1.0)
 
     def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
         return (), (), (math.prod(shape),)

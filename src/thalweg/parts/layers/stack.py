@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ...core.arrays import Array, Tree, arrays_of, map_arrays
-from ..part import ForwardContext, InitContext, Layer
+from ..part import ForwardContext, InitContext, Layer, MeanField
 
 
 class Start(NamedTuple):
@@ -128,3 +128,18 @@ def backward_jvp(
 def _stays(along: Tree, dx: Array | None) -> bool:
     """Whether a layer's output stays: its input does, and it has no parameters."""
     return dx is None and next(arrays_of(along), None) is None
+
+
+def mean_field(layers: Sequence[Layer], draws: Sequence[Sequence[Tree]], square: float) -> list[MeanField] | None:
+    """The mean-field theory of each layer in turn, for inputs of mean square `square`; None if one layer has none.
+
+    `draws` are several independent draws of the parameters of all layers.
+    """
+    steps: list[MeanField] = []
+    for index, layer in enumerate(layers):
+        step = layer.mean_field([params[index] for params in draws], square)
+        if step is None:
+            return None
+        steps.append(step)
+        square = step.square
+    return steps
