@@ -33,12 +33,17 @@ class Dropout(ParameterFreeLinear, kind="dropout"):
     """
 
     transparent = True
+    random = True
 
     rate: Fraction = 0.5
 
     def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField:
         """s / (1 - rate) and 1 / (1 - rate), s the mean square of the inputs."""
         return MeanField(square / (1 - self.rate), 1 / (1 - self.rate))
+
+    @property
+    def drop_rate(self) -> float:
+        return self.rate
 
     def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
         if not mode.training:
@@ -71,6 +76,7 @@ class GaussianNoise(ParameterFreeLinear, kind="gaussian_noise"):
     """
 
     transparent = True
+    random = True
 
     deviation: NonNegative = 0.1
 
