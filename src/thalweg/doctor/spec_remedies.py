@@ -1,4 +1,7 @@
-"""Remedies as changes of a spec."""
+"""Remedies as changes of a spec.
+
+The random controls of a proof are drawn by the labels, so that another label gives another control.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ class SpecRemedies:
             changes = (("network", {**network, "layers": [*network["layers"], kind]}),)
         if loss != self.spec.loss.kind:
             changes += (("loss", loss),)
-        return Remedy(f"use {kind} as the output, with {loss.replace('_', ' ')}", changes)
+        return Remedy(f"{kind} as the output, with {loss.replace('_', ' ')}", changes)
 
     def hidden_units(self, kind: str) -> Remedy:
         """Hidden activations of another kind, with initial weights that suit them."""
@@ -56,12 +59,12 @@ class SpecRemedies:
         def change(index: int, layer: Layer) -> Layer:
             return new if index in self.hidden else _initialized(layer, layers[index + 1 :])
 
-        return Remedy(f"use {kind.replace('_', ' ')} units, with an initializer that suits them", self._changed(change))
+        return Remedy(f"{kind.replace('_', ' ')} units, with a start that suits them", self._changed(change))
 
     def init(self) -> Remedy:
         """Initial weights that suit the activations."""
         changes = self._changed(lambda index, layer: _initialized(layer, self._layers[index + 1 :]))
-        return Remedy("use the initializer that suits the activations", changes)
+        return Remedy("weights that start to suit the activations", changes)
 
     def batch_norm(self) -> Remedy:
         """Batch normalization before each hidden activation."""
@@ -69,50 +72,51 @@ class SpecRemedies:
         layers: list[Json] = []
         for index, layer in enumerate(described["layers"]):
             layers += ["batch_norm", layer] if index in self.hidden else [layer]
-        return Remedy("add batch normalization before each hidden activation", (("network", described | {"layers": layers}),))
+        label = "batch normalisation before each hidden activation"
+        return Remedy(label, (("network", {**described, "layers": layers}),))
 
     def scale(self) -> Remedy:
         """Standardized inputs; in a regression also standardized targets."""
-        what = "inputs and targets" if self.task == "regression" else "the inputs"
-        return Remedy(f"standardize {what}", (("data.scale", "standard"),))
+        what = "inputs and targets" if self.task == "regression" else "inputs"
+        return Remedy(f"standardised {what}", (("data.scale", "standard"),))
 
     def rate(self, factor: float) -> Remedy:
         """The learning rate times `factor`, constant."""
         rate = f"{self.learning_rate * factor:.3g}"
-        return Remedy(f"set the learning rate to {rate}", (("optimizer.learning_rate", float(rate)),))
+        return Remedy(f"a learning rate of {rate}", (("optimizer.learning_rate", float(rate)),))
 
     def adam(self) -> Remedy:
         """Adam at learning rate 0.001."""
-        return Remedy("use Adam at learning rate 0.001", (("optimizer", {"kind": "adam", "learning_rate": 0.001}),))
+        return Remedy("Adam at 0.001", (("optimizer", {"kind": "adam", "learning_rate": 0.001}),))
 
     def longer(self, factor: int) -> Remedy:
         """`factor` times as many epochs."""
         epochs = self.spec.training.epochs * factor
-        return Remedy(f"train for {epochs:,} epochs", (("training.epochs", epochs),))
+        return Remedy(f"{epochs:,} epochs", (("training.epochs", epochs),))
 
     def batch(self, size: int) -> Remedy:
         """Another batch size."""
-        return Remedy(f"use batches of {size} rows", (("training.batch_size", size),))
+        return Remedy(f"batches of {size}", (("training.batch_size", size),))
 
     def shuffle(self) -> Remedy:
         """Rows shuffled in each epoch."""
-        return Remedy("shuffle the rows in each epoch", (("data.order", "shuffled"),))
+        return Remedy("rows shuffled in each epoch", (("data.order", "shuffled"),))
 
     def dropout(self, rate: float) -> Remedy:
         """Dropout with the given rate."""
         changes = self._changed(
             lambda index, layer: dataclasses.replace(layer, rate=rate) if layer.drop_rate else layer  # type: ignore[call-arg]
         )
-        return Remedy(f"use dropout {rate}", changes)
+        return Remedy(f"dropout of {rate}", changes)
 
     def no_penalty(self) -> Remedy:
         """No penalty on the weights."""
         names = [name for name in self.spec.regularization.describe() if name != "biases"]
-        return Remedy("remove the penalty on the weights", tuple((f"regularization.{name}", 0.0) for name in names))
+        return Remedy("no penalty of the weights", tuple((f"regularization.{name}", 0.0) for name in names))
 
     def best_epoch(self) -> Remedy:
         """The weights of the epoch with the best validation score."""
-        return Remedy("keep the weights of the best epoch", (("stopping.restore_best", True),))
+        return Remedy("the weights of the best epoch", (("stopping.restore_best", True),))
 
     @property
     def _layers(self) -> tuple[Layer, ...]:

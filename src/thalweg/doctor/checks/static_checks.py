@@ -1,399 +1,488 @@
-"""What can be told before a training: by the spec and its rows."""
+"""Checks of the spec and its rows, before training."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
 
-from ..parts.layers import Dense, Dropout, Exponential, ReLU, Sigmoid, Sign, Softmax, Softplus, Step, Tanh
-from . import remedies
-from .case import Case
-from .findings import Finding, Severity, Stage
-from .material import LEAST
-from .normal import normal
+from ..findings import Finding
+from ..measurements import LEAST_GAP, Measurements
+from ..normal import normal
+from ..registry import STUCK, UNSTABLE, check
 
-_STAGE: Stage = "before training"
-# Losses that take probabilities, and those of linear units, which have conventions of their own.
-_OF_PROBABILITIES = ("cross_entropy", "binary_cross_entropy")
-_OF_LOGITS = ("softmax_cross_entropy", "sigmoid_binary_cross_entropy")
-_OF_LINEAR_UNITS = ("hinge", "perceptron", "lms")
-_DROPOUT, _LEAK, _DISTINCT, _MAJORITY, _SEVERAL, _FEW_TARGETS = 0.8, 0.2, 1 / 3, 0.9, 0.05, 0.01
+# Losses for numbers, which checks tell apart by name.
+_ERRORS_OF_VALUES = ("mean_absolute_error", "mean_squared_error", "half_mean_squared_error", "huber")
+_HIGH_DROPOUT = 0.8
+_SHARED_ROWS = 0.2
+_DISTINCT_ROWS = 1 / 3
+_MAJORITY = 0.9
+_SEVERAL = 0.05
+_FEW_TARGETS = 0.01
+_MANY_CLASSES = 2
 
 
-def outputs(case: Case) -> Iterator[Finding]:
-    """The last activation against the loss and the targets."""
-    loss, last, task = case.spec.loss.kind, case.output, case.task
-    (low, high), words = _reach(last), loss.replace("_", " ")
-    outside = float(np.mean((case.targets < low) | (case.targets > high)))
-
-    def unsuited(severity: Severity, value: float, measured: str, normal: str, sentence: str) -> Finding:
-        place = case.name(len(case.network.layers) - 1)
-        remedy = remedies.output(case)
-        return Finding("output-activation", _STAGE, severity, place, value, measured, normal, sentence, (remedy,))
-
-    if loss in _OF_LINEAR_UNITS:
+@check(
+    code="output-activation",
+    stage="before training",
+    rank=40,
+    meaning="the output activation cannot produce the targets, does not suit the loss, or passes no gradient",
+    advice="softmax, sigmoid or a linear output, with the loss that goes with it",
+    explains=(STUCK, "dying-relu", "lr-too-low", "loss-at-start", "loss", "epochs-too-few", "vanishing"),
+)
+def output_activation(m: Measurements) -> Iterator[Finding]:
+    """The output activation against the loss and the targets: the first rule that applies gives the finding."""
+    if m.loss_takes == "scores":
         return
-    if isinstance(last, Softmax) and case.width == 1:
-        yield unsuited(
-            "severe",
-            1.0,
-            "softmax over 1 output",
-            "one output takes a sigmoid: a softmax shares a sum of 1 among its outputs, and needs two or more",
-            "A softmax over a single output is 1 whatever comes in: no gradient passes, and no weight ever moves.",
-        )
-    elif isinstance(last, Softmax) and task == "multilabel":
-        several = float(np.mean(case.targets.sum(axis=1) != 1))
-        yield unsuited(
-            # What it can not say, it can not say however well it says the rest.
-            "severe" if not case.learns else "warning" if several > _SEVERAL else "note",
-            several,
-            f"softmax, and {several:.0%} of the rows have another number of labels than one",
-            "independent labels take a sigmoid each: a softmax makes them share a sum of 1",
-            "The labels are on and off independently, and a softmax lets one grow only where others shrink.",
-        )
-    elif loss in _OF_PROBABILITIES and not (low >= 0 and high <= 1):
-        yield unsuited(
-            case.severity(certain=True),
-            float("nan"),
-            f"{last.kind} before {words}, which takes probabilities",
-            f"{remedies.suited_output(case)[0]}, whose answers lie between 0 and 1",
-            "The loss takes probabilities. What this output says outside of 0 to 1 is cut off, and passes no gradient.",
-        )
-    elif loss in _OF_LOGITS and isinstance(last, Softmax | Sigmoid | ReLU | Exponential | Softplus):
-        yield unsuited(
-            case.severity(),
-            float("nan"),
-            f"{last.kind} before {words}, which takes logits",
-            "no activation before a loss that applies its own",
-            "The loss applies its own activation, so that the answers are squeezed twice, or can not be negative.",
-        )
-    elif task == "regression" and outside > _FEW_TARGETS:
-        yield unsuited(
-            case.severity(certain=outside > _SEVERAL),
-            outside,
-            f"{outside:.0%} of the targets lie outside of what {last.kind} can answer ({low:g} to {high:g})",
-            "an output that reaches all targets: linear for numbers",
-            "The output can not answer these targets, whatever the weights are.",
-        )
-    elif isinstance(last, ReLU) and case.width == 1:
-        yield unsuited(
-            case.severity(),
-            0.0,
-            "relu as the output",
-            "a linear output for numbers, a sigmoid for two classes",
-            "Where it answers 0 a ReLU passes no gradient: an output that is 0 for all rows stays there.",
-        )
-    elif isinstance(last, Sigmoid) and task == "classification" and case.width > 2:
-        yield unsuited(
-            "note",
-            float(case.width),
-            f"{case.width} sigmoid units for exclusive classes",
-            "softmax, whose answers sum to 1",
-            "Each class is told by itself; a softmax sets them against each other.",
-        )
-
-
-def _reach(last: object) -> tuple[float, float]:
-    """The lowest and the highest answer of an output."""
-    match last:
-        case Softmax() | Sigmoid() | Step():
-            return 0.0, 1.0
-        case Tanh() | Sign():
-            return -1.0, 1.0
-        case ReLU() | Exponential() | Softplus():
-            return 0.0, float("inf")
-    return float("-inf"), float("inf")
-
-
-def encoding(case: Case) -> Iterator[Finding]:
-    """Classes that are given as labels."""
-    if case.task == "multilabel" and case.targets.shape[1] > 1 and np.all(case.targets.sum(axis=1) == 1):
-        yield Finding(
-            "encoding-bug",
-            _STAGE,
-            "note",
-            "data.task",
-            1.0,
-            f"each row has exactly one of {case.targets.shape[1]} labels",
-            "whole numbers or names for classes that exclude each other",
-            "Classes are given as a column each, and learnt as if a row could have several of them, or none.",
-        )
-
-
-def losses(case: Case) -> Iterator[Finding]:
-    """The loss against the task."""
-    loss = case.spec.loss.kind
-    if case.task == "regression" or loss not in (
-        "mean_absolute_error",
-        "mean_squared_error",
-        "half_mean_squared_error",
-        "huber",
-    ):
-        return
-    absolute = loss == "mean_absolute_error"
-    why = (
-        "The absolute error pulls with the same force near and far, and is content with a constant."
-        if absolute
-        else "Behind a sigmoid or a softmax the squared error's gradient vanishes where an answer is surely wrong."
+    rules = (
+        _softmax_of_one,
+        _softmax_of_labels,
+        _not_probabilities,
+        _activated_logits,
+        _unreachable_targets,
+        _dying_output,
+        _independent_classes,
     )
-    yield Finding(
-        "loss",
-        _STAGE,
-        case.severity(),
-        "loss",
-        float("nan"),
-        f"{loss.replace('_', ' ')} for classes",
-        "cross-entropy, whose gradient at the logits is answer minus target",
-        why,
-        (remedies.output(case),),
-    )
-
-
-def weights(case: Case) -> Iterator[Finding]:
-    """Hidden units that begin as copies of each other."""
-    begun = case.begun
-    dense = [index for index, layer in enumerate(case.network.layers) if isinstance(layer, Dense)]
-    for index, following in itertools.pairwise(dense):
-        own, onward = begun.params[index], begun.params[following]
-        if own.W.shape[1] > 1 and _same(own.W.T) and _same(own.b) and _same(onward.W):
-            yield Finding(
-                "init-symmetric",
-                _STAGE,
-                "severe",
-                case.name(index),
-                1.0,
-                f"all {own.W.shape[1]} units start with the same weights, to and from",
-                "random weights: units that begin alike get the same gradient, and stay alike",
-                "The units of this layer are copies of each other for ever: the layer can do what one unit can.",
-                (remedies.init(case),),
-            )
+    for rule in rules:
+        if finding := rule(m):
+            yield finding
             return
 
 
-def _same(rows: np.ndarray) -> bool:
-    return bool(np.all(rows == rows[:1]))
-
-
-def input_scale(case: Case) -> Iterator[Finding]:
-    """How large the inputs are, how far from zero, and how uneven."""
-    x, usual, near = case.x, normal("input_size").far(), normal("input_offset").far().high
-    if case.spec.data.scale == "standard" or not x.std(axis=0).any():
-        return
-    small = float(np.sqrt(np.mean(x**2))) < usual.low
-    if not (case.input_size > usual.high or case.input_offset > near or small):
-        return
-    sizes = np.sqrt(np.mean(x[:, x.std(axis=0) > 0] ** 2, axis=0))
-    worst = case.features[int(np.argmax(np.mean(x**2, axis=0)))]
-    told = [f"inputs of up to {case.input_size:.3g} (root mean square of {worst})"]
-    told += [f"{case.input_offset:.3g} times as far from 0 as they differ"] if case.input_offset > near else []
-    told += [f"columns of {sizes.min():.2g} to {sizes.max():.2g}"] if sizes.max() > usual.high * sizes.min() else []
-    yield Finding(
-        "missing-input-scaling",
-        _STAGE,
-        case.severity(certain=case.input_size > usual.high**2 or case.input_offset > near**2 or small),
-        "data.scale",
-        case.input_size,
-        "; ".join(told),
-        "about 1, and around 0: starts are made for inputs of mean square 1, and one rate serves all columns",
-        "The first layer gets numbers that its start and its rate are not made for: units saturate or die, steps "
-        "overshoot along large columns and crawl along small ones.",
-        (remedies.scale(case),),
+def _softmax_of_one(m: Measurements) -> Finding | None:
+    if not m.output.sums_to_one or m.outputs != 1:
+        return None
+    return output_activation.finding(
+        severity="severe",
+        place=m.output.place,
+        value=1.0,
+        measured=f"{m.output.kind} over 1 output",
+        normal="a sigmoid for one output: a softmax divides a sum of 1 among its outputs and needs at least two",
+        sentence="A softmax over a single output is always 1: no gradient passes, and no weight ever moves.",
+        remedies=(m.remedies.output(),),
     )
 
 
-def target_scale(case: Case) -> Iterator[Finding]:
-    """How large the targets of a regression are."""
-    usual = normal("target_size").far()
-    if not (case.target_size > usual.high or 0 < case.target_size < usual.low):
-        return
-    yield Finding(
-        "missing-target-scaling",
-        _STAGE,
-        case.severity(certain=case.target_size > usual.high**2),
-        "data.scale",
-        case.target_size,
-        f"targets of {case.target_size:.3g} (root mean square), that differ by {case.targets.std():.3g}",
-        "about 1: a network answers about 1 at its start, and the gradient is as large as the error",
-        "Errors as large as the targets make the steps too long, or take more bounded steps than there are.",
-        (remedies.scale(case),),
+def _softmax_of_labels(m: Measurements) -> Finding | None:
+    if not m.output.sums_to_one or m.task != "multilabel":
+        return None
+    several = 1 - m.single_label_rows if np.isfinite(m.single_label_rows) else 0.0
+    return output_activation.finding(
+        # The outputs cannot fit the rows with several labels, however well they fit the others.
+        severity="severe" if not m.learns else "warning" if several > _SEVERAL else "note",
+        place=m.output.place,
+        value=several,
+        measured=f"{m.output.kind}, and {several:.0%} of the rows do not have exactly one label",
+        normal="a sigmoid for each of the independent labels: the outputs of a softmax share a sum of 1",
+        sentence="The labels are independent of each other, but one output of a softmax grows only as others shrink.",
+        remedies=(m.remedies.output(),),
     )
 
 
-def columns(case: Case) -> Iterator[Finding]:
-    """Columns that say nothing, or say the same."""
-    x = case.x
-    if case.train.image_shape or len(x) < 2:
-        return
-    constant = np.flatnonzero(x.std(axis=0) == 0)
-    if len(constant):
-        every = len(constant) == x.shape[1]
-        yield Finding(
-            "constant-input",
-            _STAGE,
-            "severe" if every else "note",
-            "data",
-            float(len(constant)),
-            f"{len(constant)} of {x.shape[1]} columns are constant: {_some([case.features[i] for i in constant])}",
-            "none: what is the same in all rows tells them not apart",
-            "These columns say nothing of the target.",
-        )
-    if x.shape[1] <= 500:
-        _, first = np.unique(x[:, x.std(axis=0) > 0], axis=1, return_index=True)
-        doubled = int((x.std(axis=0) > 0).sum() - len(first))
-        if doubled:
-            yield Finding(
-                "duplicate-input",
-                _STAGE,
-                "note",
-                "data",
-                float(doubled),
-                f"{doubled} columns are copies of others",
-                "none: a column twice counts twice",
-                "Copies of columns weigh more than others, and tell nothing new.",
-            )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def shared_rows(case: Case) -> Iterator[Finding]:
-    """Rows that are in the training and in the validation set."""
-    if case.validation is None or not len(case.validation):
-        return
-    seen = {row.tobytes() for row in np.ascontiguousarray(case.train.x)}
-    shared = float(np.mean([row.tobytes() in seen for row in np.ascontiguousarray(case.validation.x)]))
-    # Where a few rows come again and again, as those of a truth table do, they are met everywhere by nature.
-    distinct = len(seen) / len(case.train.x)
-    if shared > _LEAK and distinct > _DISTINCT:
-        yield Finding(
-            "leak",
-            _STAGE,
-            "warning",
-            "data.validation",
-            shared,
-            f"{shared:.0%} of the validation rows are training rows too",
-            "hardly any: a score on rows that were trained on tells nothing of new ones",
-            "The validation score is that of rows learnt by heart, and too good to be true.",
-        )
-
-
-def classes(case: Case) -> Iterator[Finding]:
-    """Classes that are rare, or sorted."""
-    if case.task != "classification":
-        return
-    y = np.asarray(case.train.y)
-    share = float(np.bincount(y).max() / len(y))
-    if share > _MAJORITY:
-        yield Finding(
-            "imbalance",
-            _STAGE,
-            case.severity(),
-            "data",
-            share,
-            f"{share:.1%} of the rows are of one class",
-            'classes that are met often enough; else weights, or data.order = "balanced"',
-            f"Always saying that class is right for {share:.1%} of the rows: the accuracy says little.",
-        )
-    if case.spec.data.order.kind in ("fixed", "time"):
-        changes = int(np.sum(y[1:] != y[:-1]))
-        expected = (len(y) - 1) * (1 - float(np.sum((np.bincount(y) / len(y)) ** 2)))
-        if len(y) > 20 and changes < expected / 5:
-            yield Finding(
-                "unshuffled",
-                _STAGE,
-                case.severity(certain=True),
-                "data.order",
-                changes / max(expected, 1),
-                f"the class changes {changes} times in the order of the rows, {expected:.0f} times in a random one",
-                "rows shuffled in each epoch: a batch is then like all rows",
-                "The rows come sorted by class: each stretch of steps unlearns what the one before has taught.",
-                (remedies.shuffled(case),),
-            )
-
-
-def units(case: Case) -> Iterator[Finding]:
-    """Hidden units that pass no gradient, and dropout that leaves none."""
-    for index in case.hidden:
-        layer = case.network.layers[index]
-        before = any(isinstance(below, Dense) for below in case.network.layers[:index])
-        if isinstance(layer, Step | Sign) and before:
-            yield Finding(
-                "step-activation",
-                _STAGE,
-                case.severity(certain=True),
-                case.name(index),
-                0.0,
-                f"{layer.kind} has the slope 0 everywhere",
-                "an activation with a slope: relu, tanh",
-                "No gradient passes this layer: everything below it stays as it was drawn.",
-                (remedies.hidden(case, "tanh"),),
-            )
-            break
-    kept = [(index, 1 - layer.rate) for index, layer in enumerate(case.network.layers) if isinstance(layer, Dropout)]
-    if kept and min(share for _, share in kept) <= 1 - _DROPOUT:
-        index, share = min(kept, key=lambda pair: pair[1])
-        yield Finding(
-            "dropout-too-strong",
-            _STAGE,
-            case.severity(),
-            case.name(index),
-            1 - share,
-            f"{1 - share:.0%} of the units are dropped in each step",
-            "0.2 to 0.5",
-            "What is left of a layer in a step is too little to tell the rows apart.",
-            (remedies.dropout(case, 0.2),),
-        )
-
-
-def batches(case: Case) -> Iterator[Finding]:
-    """The batch size against the rows."""
-    size = case.spec.training.batch_size
-    if isinstance(size, int) and size > case.rows > 1 and case.rows > 100:
-        yield Finding(
-            "batch-size",
-            _STAGE,
-            "note",
-            "training.batch_size",
-            float(size),
-            f"batches of {size} from {case.rows} rows",
-            "fewer than there are rows",
-            "A batch holds all rows: there is one update an epoch.",
-            (remedies.batch(case, 32),),
-        )
-
-
-def signal(case: Case) -> Iterator[Finding]:
-    """Whether there is anything in the rows that could be learnt."""
-    learned = case.learned
-    if learned is None or case.learns or learned.attainable - learned.constant >= LEAST:
-        return
-    yield Finding(
-        "data-unlearnable",
-        _STAGE,
-        "severe",
-        "data",
-        learned.attainable - learned.constant,
-        f"a random forest reaches {learned.attainable:.3g} on rows that it has not seen, a constant answer "
-        f"{learned.constant:.3g} ({learned.measure})",
-        "a way to go: inputs that have to do with the targets",
-        "Nothing was found in these inputs that tells the targets: more training learns the noise by heart.",
+def _not_probabilities(m: Measurements) -> Finding | None:
+    low, high = m.output.output_range
+    if m.loss_takes != "probabilities" or (low >= 0 and high <= 1):
+        return None
+    return output_activation.finding(
+        severity=m.severity(certain=True),
+        place=m.output.place,
+        value=float("nan"),
+        measured=f"{m.output.kind} before {_in_words(m.loss)}, which takes probabilities",
+        normal=f"{m.remedies.suited_output}, whose outputs lie between 0 and 1",
+        sentence="The loss takes probabilities. Outputs outside of 0 to 1 are clipped and pass no gradient.",
+        remedies=(m.remedies.output(),),
     )
 
 
-CHECKS = (
-    outputs,
-    encoding,
-    losses,
-    weights,
-    input_scale,
-    target_scale,
-    columns,
-    shared_rows,
-    classes,
-    units,
-    batches,
-    signal,
+def _activated_logits(m: Measurements) -> Finding | None:
+    # Logits have both signs: any output that cannot be negative was squashed or cut off.
+    if m.loss_takes != "logits" or m.output.output_range[0] < 0:
+        return None
+    return output_activation.finding(
+        severity=m.severity(),
+        place=m.output.place,
+        value=float("nan"),
+        measured=f"{m.output.kind} before {_in_words(m.loss)}, which takes logits",
+        normal="no activation before a loss that applies its own",
+        sentence="The loss applies its own activation, so the outputs are activated twice or cannot be negative.",
+        remedies=(m.remedies.output(),),
+    )
+
+
+def _unreachable_targets(m: Measurements) -> Finding | None:
+    outside = m.targets_out_of_range
+    if m.task != "regression" or not outside > _FEW_TARGETS:
+        return None
+    low, high = m.output.output_range
+    return output_activation.finding(
+        severity=m.severity(certain=outside > _SEVERAL),
+        place=m.output.place,
+        value=outside,
+        measured=f"{outside:.0%} of the targets lie outside the range of {m.output.kind} ({low:g} to {high:g})",
+        normal="an output that reaches all targets: linear for numbers",
+        sentence="The output cannot reach these targets, whatever the weights are.",
+        remedies=(m.remedies.output(),),
+    )
+
+
+def _dying_output(m: Measurements) -> Finding | None:
+    if not m.output.can_die or m.outputs != 1:
+        return None
+    return output_activation.finding(
+        severity=m.severity(),
+        place=m.output.place,
+        value=0.0,
+        measured=f"{m.output.kind} as the output",
+        normal="a linear output for numbers, a sigmoid for two classes",
+        sentence="Where its output is 0, this activation passes no gradient: an output of 0 for all rows stays there.",
+        remedies=(m.remedies.output(),),
+    )
+
+
+def _independent_classes(m: Measurements) -> Finding | None:
+    squashes = m.output.saturates and m.output.output_range == (0.0, 1.0)
+    if not squashes or m.task != "classification" or m.outputs <= _MANY_CLASSES:
+        return None
+    return output_activation.finding(
+        severity="note",
+        place=m.output.place,
+        value=float(m.outputs),
+        measured=f"{m.outputs} {m.output.kind} units for exclusive classes",
+        normal="softmax, whose outputs sum to 1",
+        sentence="Each class is predicted on its own; a softmax makes the classes compete.",
+        remedies=(m.remedies.output(),),
+    )
+
+
+def _in_words(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+@check(
+    code="encoding-bug",
+    stage="before training",
+    rank=290,
+    meaning="exclusive classes are given as independent labels",
+    advice="one column of classes",
 )
+def encoding(m: Measurements) -> Iterator[Finding]:
+    """Classes that are given as labels."""
+    if m.single_label_rows == 1:
+        yield encoding.finding(
+            severity="note",
+            place="data.task",
+            value=1.0,
+            measured=f"each row has exactly one of {m.outputs} labels",
+            normal="one column of whole numbers or names for exclusive classes",
+            sentence="Each class is a column of its own, so the network learns as if a row could have several or none.",
+        )
+
+
+@check(
+    code="loss",
+    stage="before training",
+    rank=210,
+    meaning="the loss does not suit the task",
+    advice="cross-entropy for classes",
+    explains=(STUCK,),
+)
+def loss(m: Measurements) -> Iterator[Finding]:
+    """The loss against the task."""
+    if m.task == "regression" or m.loss not in _ERRORS_OF_VALUES:
+        return
+    absolute = "The absolute error has the same gradient near and far, and is content with a constant output."
+    squared = "After a sigmoid or a softmax, the gradient of the squared error vanishes for confident wrong outputs."
+    yield loss.finding(
+        severity=m.severity(),
+        place="loss",
+        value=float("nan"),
+        measured=f"{_in_words(m.loss)} for classes",
+        normal="cross-entropy, whose gradient at the logits is output minus target",
+        sentence=absolute if m.loss == "mean_absolute_error" else squared,
+        remedies=(m.remedies.output(),),
+    )
+
+
+@check(
+    code="init-symmetric",
+    stage="before training",
+    rank=30,
+    meaning="the units of a layer start as copies of each other and stay copies",
+    advice="random initial weights",
+    explains=(STUCK, "vanishing", "lr-too-low", "epochs-too-few", "init-too-small"),
+)
+def symmetric_weights(m: Measurements) -> Iterator[Finding]:
+    """Hidden units that start as copies of each other."""
+    if copies := m.identical_units:
+        yield symmetric_weights.finding(
+            severity="severe",
+            place=copies.place,
+            value=1.0,
+            measured=f"all {copies.units} units start with the same incoming and outgoing weights",
+            normal="random weights: units that start alike get the same gradient and stay alike",
+            sentence="The units of this layer always compute the same: the layer can do no more than a single unit.",
+            remedies=(m.remedies.init(),),
+        )
+
+
+@check(
+    code="missing-input-scaling",
+    stage="before training",
+    rank=90,
+    meaning="the inputs are far from 1 in size, or far from 0 on average",
+    advice='`data.scale = "standard"`',
+    explains=(STUCK, UNSTABLE, "epochs-too-few", "lr-too-low"),
+)
+def input_scale(m: Measurements) -> Iterator[Finding]:
+    """Size, offset and unevenness of the inputs."""
+    usual = normal("input_size").far()
+    near = normal("input_offset").far().high
+    if m.standardized_inputs or not m.column_deviations.any():
+        return
+    small = float(np.sqrt(np.mean(m.column_sizes**2))) < usual.low
+    far = m.input_offset > near
+    if not (m.input_size > usual.high or far or small):
+        return
+    sizes = m.column_sizes[m.column_deviations > 0]
+    largest = m.column_names[int(np.argmax(m.column_sizes))]
+    signs = [f"inputs of up to {m.input_size:.3g} (root mean square of {largest})"]
+    signs += [f"{m.input_offset:.3g} times as far from 0 as they vary"] if far else []
+    signs += [f"columns of {sizes.min():.2g} to {sizes.max():.2g}"] if sizes.max() > usual.high * sizes.min() else []
+    yield input_scale.finding(
+        severity=m.severity(certain=m.input_size > usual.high**2 or m.input_offset > near**2 or small),
+        place="data.scale",
+        value=m.input_size,
+        measured="; ".join(signs),
+        normal="about 1, and around 0: initializers assume inputs of mean square 1, and one rate serves all columns",
+        sentence="The first layer gets numbers that its initial weights and its learning rate are not made for: units "
+        "saturate or die, and steps are too long along large columns and too short along small ones.",
+        remedies=(m.remedies.scale(),),
+    )
+
+
+@check(
+    code="missing-target-scaling",
+    stage="before training",
+    rank=100,
+    meaning="the targets of a regression are far from 1 in size",
+    advice="standardized targets",
+    explains=(STUCK, UNSTABLE, "epochs-too-few", "lr-too-low"),
+)
+def target_scale(m: Measurements) -> Iterator[Finding]:
+    """Size of the targets of a regression."""
+    usual = normal("target_size").far()
+    if not (m.target_size > usual.high or 0 < m.target_size < usual.low):
+        return
+    yield target_scale.finding(
+        severity=m.severity(certain=m.target_size > usual.high**2),
+        place="data.scale",
+        value=m.target_size,
+        measured=f"targets of {m.target_size:.3g} (root mean square) with a standard deviation of "
+        f"{m.target_deviation:.3g}",
+        normal="about 1: outputs are about 1 at the start, and the gradient is proportional to the error",
+        sentence="Errors as large as these targets make the steps too long, or take more steps of bounded size than "
+        "the training has.",
+        remedies=(m.remedies.scale(),),
+    )
+
+
+@check(
+    code="constant-input",
+    stage="before training",
+    rank=250,
+    meaning="input columns have the same value in all rows",
+    advice="leave them out",
+    explains=(STUCK,),
+)
+def constant_columns(m: Measurements) -> Iterator[Finding]:
+    """Input columns without information."""
+    if names := m.constant_columns:
+        columns = len(m.column_sizes)
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        yield constant_columns.finding(
+            severity="severe" if len(names) == columns else "note",
+            place="data",
+            value=float(len(names)),
+            measured=f"{len(names)} of {columns} columns are constant: {', '.join(names[:3])}{more}",
+            normal="none: a constant column does not distinguish rows",
+            sentence="These columns carry no information about the target.",
+        )
+
+
+@check(
+    code="duplicate-input",
+    stage="before training",
+    rank=280,
+    meaning="input columns are copies of others",
+    advice="leave them out",
+)
+def duplicate_columns(m: Measurements) -> Iterator[Finding]:
+    """Input columns that are copies of others."""
+    if m.duplicate_columns:
+        yield duplicate_columns.finding(
+            severity="note",
+            place="data",
+            value=float(m.duplicate_columns),
+            measured=f"{m.duplicate_columns} columns are copies of others",
+            normal="none: a repeated column counts twice",
+            sentence="Repeated columns weigh more than others and add no information.",
+        )
+
+
+@check(
+    code="leak",
+    stage="before training",
+    rank=260,
+    meaning="many validation rows are training rows",
+    advice="other validation rows",
+)
+def shared_rows(m: Measurements) -> Iterator[Finding]:
+    """Rows that are in the training set and in the validation set."""
+    # Data with few distinct rows, such as a truth table, repeats its rows in every set.
+    if m.shared_rows > _SHARED_ROWS and m.distinct_rows > _DISTINCT_ROWS:
+        yield shared_rows.finding(
+            severity="warning",
+            place="data.validation",
+            value=m.shared_rows,
+            measured=f"{m.shared_rows:.0%} of the validation rows are also training rows",
+            normal="hardly any: a score on training rows says nothing about new rows",
+            sentence="The validation score includes memorized rows and is too optimistic.",
+        )
+
+
+@check(
+    code="imbalance",
+    stage="before training",
+    rank=240,
+    meaning="nearly all rows belong to one class",
+    advice='weights, `data.order = "balanced"`',
+    explains=(STUCK,),
+)
+def imbalance(m: Measurements) -> Iterator[Finding]:
+    """Classes that are rare."""
+    if m.majority > _MAJORITY:
+        yield imbalance.finding(
+            severity=m.severity(),
+            place="data",
+            value=m.majority,
+            measured=f"{m.majority:.1%} of the rows belong to one class",
+            normal='classes that occur often enough; otherwise weights, or data.order = "balanced"',
+            sentence=f"Predicting that class for all rows has accuracy {m.majority:.1%}, so the accuracy says little.",
+        )
+
+
+@check(
+    code="unshuffled",
+    stage="before training",
+    rank=50,
+    meaning="the rows are sorted by class and visited in that order",
+    advice="shuffle the rows",
+    explains=(STUCK, "oscillating-loss"),
+)
+def sorted_rows(m: Measurements) -> Iterator[Finding]:
+    """Rows that are visited class by class."""
+    changes = m.class_changes
+    if changes is None or changes.rows <= 20 or changes.count >= changes.expected / 5:
+        return
+    yield sorted_rows.finding(
+        severity=m.severity(certain=True),
+        place="data.order",
+        value=changes.count / max(changes.expected, 1),
+        measured=f"the class changes {changes.count} times along the rows, and {changes.expected:.0f} times in random "
+        "order",
+        normal="rows that are shuffled in each epoch, so that each batch is like all rows",
+        sentence="The rows come sorted by class: the steps on one class undo what the steps on the one before learned.",
+        remedies=(m.remedies.shuffle(),),
+    )
+
+
+@check(
+    code="step-activation",
+    stage="before training",
+    rank=20,
+    meaning="a hidden activation has slope 0 everywhere and passes no gradient",
+    advice="relu or tanh",
+    explains=(STUCK, "vanishing", "dying-relu", "lr-too-low", "epochs-too-few"),
+)
+def flat_activation(m: Measurements) -> Iterator[Finding]:
+    """Hidden activations without a slope."""
+    flat = [layer for layer in m.layers if layer.hidden and layer.above_weights and layer.steepest_slope == 0]
+    for layer in flat[:1]:
+        yield flat_activation.finding(
+            severity=m.severity(certain=True),
+            place=layer.place,
+            value=0.0,
+            measured=f"{layer.kind} has slope 0 everywhere",
+            normal="an activation with a slope: relu, tanh",
+            sentence="No gradient passes this layer: everything below it keeps its initial weights.",
+            remedies=(m.remedies.hidden_units("tanh"),),
+        )
+
+
+@check(
+    code="dropout-too-strong",
+    stage="before training",
+    rank=80,
+    meaning="dropout leaves too little of a layer in each step",
+    advice="dropout of 0.2 to 0.5",
+    explains=(STUCK, UNSTABLE, "overfitting", "epochs-too-few", "lr-too-low"),
+)
+def dropout(m: Measurements) -> Iterator[Finding]:
+    """Dropout that leaves hardly anything."""
+    strongest = max(m.layers, key=lambda layer: layer.drop_rate, default=None)
+    if strongest is None or strongest.drop_rate < _HIGH_DROPOUT:
+        return
+    yield dropout.finding(
+        severity=m.severity(),
+        place=strongest.place,
+        value=strongest.drop_rate,
+        measured=f"{strongest.drop_rate:.0%} of the units are dropped in each step",
+        normal="0.2 to 0.5",
+        sentence="The units that remain in a step are too few to distinguish the rows.",
+        remedies=(m.remedies.dropout(0.2),),
+    )
+
+
+@check(
+    code="batch-size",
+    stage="before training",
+    rank=220,
+    meaning="the batch size exceeds the number of rows",
+    advice="smaller batches",
+)
+def batch_size(m: Measurements) -> Iterator[Finding]:
+    """The batch size against the number of rows."""
+    if m.batch_size is not None and m.batch_size > m.rows > 100:
+        yield batch_size.finding(
+            severity="note",
+            place="training.batch_size",
+            value=float(m.batch_size),
+            measured=f"a batch size of {m.batch_size} for {m.rows} rows",
+            normal="a batch size below the number of rows",
+            sentence="Each batch holds all rows, so there is one update per epoch.",
+            remedies=(m.remedies.batch(32),),
+        )
+
+
+@check(
+    code="data-unlearnable",
+    stage="before training",
+    rank=130,
+    meaning="the best known score on these rows is no better than a constant output",
+    advice="other inputs; check how rows and targets were joined",
+    explains=(STUCK, "dying-relu", "overfitting", "epochs-too-few", "lr-too-low"),
+)
+def signal(m: Measurements) -> Iterator[Finding]:
+    """Whether the inputs predict the targets at all."""
+    learned = m.learned
+    if learned is None or m.learns or learned.attainable - learned.constant >= LEAST_GAP:
+        return
+    yield signal.finding(
+        severity="severe",
+        place="data",
+        value=learned.attainable - learned.constant,
+        measured=f"a random forest reaches {learned.attainable:.3g} on unseen rows, the best constant output "
+        f"{learned.constant:.3g} ({learned.measure})",
+        normal="a gap between the two: inputs that are related to the targets",
+        sentence="Nothing in these inputs was found to predict the targets: more training only memorizes noise.",
+    )
