@@ -10,7 +10,7 @@ import pytest
 from thalweg.doctor.account import health_of, learned_in_words, verdict
 from thalweg.doctor.findings import Cause, Diagnosis, Finding, Learned, Remedy
 from thalweg.pages.blocks import Check, Suggestion, Table, Text
-from thalweg.pages.forms import FORMS
+from thalweg.pages.page import FORMS
 from thalweg.runs.report import card, page
 from thalweg.runs.report_data import ReportData
 from thalweg.spec.toml import assign, shell_text, shell_value
@@ -94,13 +94,13 @@ def test_a_clean_bill_has_the_measurements_that_support_it():
     assert [claim.says for claim in claims] == ["delta shrinks to 0.5", "no unit dead"]
     assert all(claim.holds for claim in claims)
     # A note is told, and is no cause of an illness.
-    assert "imbalance" in FORMS["text"](sheet)
-    assert "cause" not in FORMS["text"](sheet)
+    assert "imbalance" in sheet.render("text")
+    assert "cause" not in sheet.render("text")
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_each_form_tells_verdict_evidence_remedy_and_what_was_not_looked_at(form):
-    told = FORMS[form](ILL.page("Diagnosis of rings", "thalweg train rings")).replace("\\_", "_")
+    told = ILL.page("Diagnosis of rings", "thalweg train rings").render(form).replace("\\_", "_")
     for words in ("Diagnosis of rings", "lr-too-high measured", "a tenth of the rate", "The test rows are gone."):
         assert words in " ".join(told.split())
 

@@ -15,8 +15,7 @@ from thalweg.core.arrays import arrays_of
 from thalweg.core.errors import InputError
 from thalweg.insight.explain import explain, formulas
 from thalweg.pages.blocks import ArrayBlock, Check, Heading, Table, Text
-from thalweg.pages.forms import FORMS
-from thalweg.pages.json import as_json
+from thalweg.pages.page import FORMS
 from thalweg.parts.layers import Tanh
 from thalweg.parts.optimizers import Adam
 from thalweg.parts.part import Layer, Loss, Optimizer, Part
@@ -75,7 +74,7 @@ def test_one_weight_by_hand_through_json():
     data = {"source": (np.array([[2.0]]), np.array([4.0])), "task": "regression", "validation": 0.0, "test": 0.0}
     layers = [{"kind": "dense", "width": 1, "init": given([[1.0]]), "bias_init": given([0.0])}]
     spec = spec_of(data | {"scale": "none"}, layers, loss="squared_error", optimizer="sgd 0.1")
-    blocks = json.loads(as_json(explain(spec)))["blocks"]
+    blocks = json.loads(explain(spec).json())["blocks"]
     told = {block["name"]: block["values"] for block in blocks if block["kind"] == "numbers"}
     assert told["x"] == [[2]]
     assert told["z"] == [[2]]
@@ -224,7 +223,7 @@ def test_the_gradients_are_the_slopes_of_the_loss(name):
 def test_every_layer_is_told_in_every_form_and_checked(entry):
     sheet = explain(spec_of("moons 40", ["dense 4", entry.part, "dense 2", "softmax"]), step=2, check=True)
     assert claim(sheet).holds
-    assert all(form(sheet) for form in FORMS.values())
+    assert all(sheet.render(form) for form in FORMS)
 
 
 @pytest.mark.parametrize("entry", LOSSES, ids=name_of)
@@ -364,7 +363,7 @@ def test_the_shell_tells_the_step_of_a_run(tmp_path):
     done = thalweg_explain(tmp_path / "run", "--step", 3, "--format", "json", "--quiet")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert done.stdout == as_json(explain(spec, step=3))
+    assert done.stdout == explain(spec, step=3).json()
 
 
 def test_the_shell_refuses_what_there_is_not(tmp_path):
@@ -378,7 +377,7 @@ def test_full_mnist_is_told_in_short(mnist_folder):
     sheet = explain(read_spec("mnist", ["training.engine=eager"]), sample=1)
     assert numbers(sheet, "Forward: layer 1, dense 256")["W"].shape == (784, 256)
     assert numbers(sheet, "Forward: layer 1, dense 256")["z"].shape == (1, 256)
-    assert len(as_json(sheet)) < 300_000
+    assert len(sheet.json()) < 300_000
 
 
 def test_every_array_of_the_state_is_told_in_a_small_network():

@@ -13,7 +13,7 @@ import pytest
 from thalweg.core.errors import InputError
 from thalweg.insight.gradient_flow import gradient_flow
 from thalweg.pages.blocks import ArrayBlock, Table
-from thalweg.pages.forms import FORMS
+from thalweg.pages.page import FORMS
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
 from thalweg.training.replay import plan_for, replay, trace_step
@@ -85,14 +85,14 @@ def test_a_layer_without_theory_leaves_the_measurement():
     flow = flow_of("dense 8", "softmax", "dense 8", "tanh", "dense 10", "softmax", seeds=2)
     assert np.isfinite(flow.deltas).all()
     assert np.isnan(flow.predicted_deltas).all()
-    assert "no theory" in FORMS["text"](flow.page())
+    assert "no theory" in flow.page().text()
 
 
 def test_the_page_holds_the_numbers_in_all_forms():
     flow = flow_of("dense 16", "relu", "dense 10", "softmax", seeds=3)
     sheet = flow.page()
-    for form, write in FORMS.items():
-        assert sheet.title in (json.loads(write(sheet))["title"] if form == "json" else write(sheet))
+    for form in FORMS:
+        assert sheet.title in (json.loads(sheet.json())["title"] if form == "json" else sheet.render(form))
     table = next(block for block in sheet.blocks if isinstance(block, Table))
     assert table.rows[0][3] == pytest.approx(np.exp(np.log(flow.deltas[:, 0]).mean()), rel=0.01)
     assert not [block for block in sheet.blocks if isinstance(block, ArrayBlock)]

@@ -16,8 +16,6 @@ from thalweg.core.errors import InputError
 from thalweg.core.noise import generator
 from thalweg.insight.loss_landscape import doubled, filter_normalized, landscape, principal_plane
 from thalweg.pages.blocks import Chart, Table
-from thalweg.pages.html import as_html
-from thalweg.pages.text import as_text
 from thalweg.training.session import start_state
 
 LAYERS = ["dense 6", "batch_norm", "tanh", "dense 2", "softmax"]
@@ -174,10 +172,10 @@ def test_the_page_tells_the_numbers_in_all_its_forms(moons, kind):
     assert found.lowest[0] == min(found.losses.min(), found.centre)
     first = next(block for block in sheet.blocks if isinstance(block, Table))
     assert first.rows[0][1] == found.centre
-    text = as_text(sheet)
+    text = sheet.text()
     assert ("explains" in text) == (kind == "path")
     assert ("cosine" in text) == (kind == "plane")
-    assert "<script" in as_html(sheet)
+    assert "<script" in sheet.html()
     assert "srcdoc" in found._repr_html_()
 
 
@@ -186,7 +184,7 @@ def test_losses_that_are_not_finite_are_told_and_left_out(linear):
         found = landscape(linear, "line", points=5, span=1e200)
     assert not np.isfinite(found.losses[0])
     assert found.lowest == (found.centre, (0.0,))
-    assert "not finite" in as_text(found.page())
+    assert "not finite" in found.page().text()
 
 
 def test_a_run_of_a_folder_and_a_spec_are_taken_too(moons, tmp_path):

@@ -18,8 +18,6 @@ from thalweg.engine.eager import Eager
 from thalweg.engine.engine import make_engine
 from thalweg.insight.optimizer_race import FORGETTING, RATES, SHARE, arena, arrivals, draw_starts, variant
 from thalweg.insight.test_functions import Formula, Landscape, Quadratic, Rosenbrock, Saddle, follow
-from thalweg.pages.json import as_json
-from thalweg.pages.text import as_text
 from thalweg.parts.optimizers import SGD, Adadelta, Adam, AdamW, GradientDescent, Momentum, Nesterov, RMSProp
 from thalweg.parts.part import Optimizer
 from thalweg.parts.schedules import Cosine
@@ -163,7 +161,7 @@ def test_on_a_ravine_momentum_beats_gradient_descent_once_both_are_tuned():
     # No rate above 2 / condition converges, so that none is kept.
     assert sgd.tuned.optimizer.learning_rate < 0.02
     assert sgd.tuned.cost < sgd.default.cost
-    assert "It arrives before sgd from" in as_text(race.page()).replace("\n", " ")
+    assert "It arrives before sgd from" in race.page().text().replace("\n", " ")
 
 
 def test_on_rastrigin_most_starts_end_in_a_pit_that_is_not_the_lowest():
@@ -207,19 +205,19 @@ def test_tuning_compiles_one_program_for_each_optimizer():
 
 
 def told(*arguments, **options):
-    return " ".join(as_text(small(*arguments, **options).page()).split())
+    return " ".join(small(*arguments, **options).page().text().split())
 
 
 def test_the_page_states_what_makes_it_fair_and_stands_default_beside_tuned():
     race = small("beale", ["sgd 0.001", "rmsprop"], deviation=0.2)
-    page = " ".join(as_text(race.page()).split())
+    page = " ".join(race.page().text().split())
     assert "tuned by 4 trials on 8 other starts" in page
     assert f"at most {race.distance:.3g} above the minimum" in page
     assert "Noise of standard deviation 0.2" in page
     assert page.count(" default ") >= 2
     assert page.count(" tuned ") >= 2
     assert "thalweg arena beale --optimizers sgd,rmsprop --starts 8 --steps 60 --budget 16 --seed 0 --noise 0.2" in page
-    assert json.loads(as_json(race.page()))["title"] == "Arena: beale"
+    assert json.loads(race.page().json())["title"] == "Arena: beale"
 
 
 def test_the_page_of_a_formula_says_what_stands_for_its_minimum():

@@ -8,7 +8,6 @@ import pytest
 
 import thalweg
 from thalweg.learn.lessons.catalogue import lesson, site
-from thalweg.pages.html import as_html
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="LEFT OUT: no Chromium on this machine to look at the report")
@@ -43,7 +42,7 @@ def test_the_report_draws_its_charts(source, tmp_path):
 
 def test_a_lesson_alone_draws_its_charts(tmp_path):
     page = tmp_path / "lesson.html"
-    page.write_text(as_html(lesson("gradient-step").sheet()))
+    page.write_text(lesson("gradient-step").sheet().html())
     assert_draws(page, 2, tmp_path)
 
 

@@ -11,19 +11,13 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from plotly.offline import get_plotlyjs
 
 from thalweg.core.errors import InputError
-from thalweg.pages.blocks import ArrayBlock, Chart, Check, Formula, Heading, Page, Suggestion, Table, Text
-from thalweg.pages.forms import FORMS, form_of
-from thalweg.pages.html import Link, as_html
-from thalweg.pages.json import as_json
-from thalweg.pages.markdown import as_markdown
-from thalweg.pages.markup import LIBRARY
-from thalweg.pages.numbers import grid, in_short, number
-from thalweg.pages.text import as_text
+from thalweg.pages.blocks import ArrayBlock, Chart, Check, Formula, Heading, Suggestion, Table, Text
+from thalweg.pages.html import Link
+from thalweg.pages.html import LIBRARY
+from thalweg.pages.page import FORMS, Page, form_of
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 
@@ -36,7 +30,7 @@ def json_of(*blocks) -> list[dict]:
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is no JSON")
 
-    return json.loads(as_json(sheet(*blocks)), parse_constant=refuse)["blocks"]
+    return json.loads(sheet(*blocks).json(), parse_constant=refuse)["blocks"]
 
 
 EVERYTHING = (
@@ -54,7 +48,7 @@ EVERYTHING = (
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_tells_every_block(form):
-    told = FORMS[form](sheet(*EVERYTHING, summary="In short.", settings=(("rate", "0.5"),)))
+    told = sheet(*EVERYTHING, summary="In short.", settings=(("rate", "0.5"),)).render(form)
     words = " ".join(html.unescape(re.sub(r"<[^>]+>", "", told.replace(get_plotlyjs(), ""))).replace("\\", "").split())
     for said in ("One step", "In short.", "It begins with", "Forward", "z = x W + b", "the weights", "0.25", "Steps"):
         assert said in words
@@ -62,111 +56,20 @@ def test_every_form_tells_every_block(form):
         assert said in words
 
 
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [
-        (0.1 + 0.2, "0.3"),
-        (1 / 3, "0.333333"),
-        (-0.0, "0"),
-        (2.0, "2"),
-        (1e-5, "1e-5"),
-        (-1.5e-300, "-1.5e-300"),
-        (123456.0, "123456"),
-        (1234567.0, "1.23457e6"),
-        (123, "123"),
-        (1234567, "1,234,567"),
-        (math.nan, "NaN"),
-        (-math.inf, "-inf"),
-        (np.float32(0.1), "0.1"),
-        (np.int64(7), "7"),
-        (np.bool_(False), "no"),
-        (None, "–"),
-        ("word", "word"),
-    ],
-)
-def test_numbers_are_written_with_six_digits_and_no_noise(value, written):
-    assert number(value) == written
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_written_number_is_the_number_to_six_digits(value):
-    assert float(number(value)) == pytest.approx(value, rel=5.1e-6, abs=0)
-
-
-@given(st.lists(st.floats(-1e5, 1e5).map(lambda x: round(x, 3)), min_size=2, max_size=10))
-def test_decimal_points_stand_below_each_other(column):
-    lines = grid(np.array(column)[:, None]).lines
-    points = {line.index(".") for line in lines if "." in line and "e" not in line}
-    assert len(points) <= 1
-    assert [float(line) for line in lines] == pytest.approx(column, rel=1e-5)
-
-
-def test_a_small_array_is_shown_in_full_and_a_large_one_by_its_corner():
-    small = np.arange(120.0).reshape(12, 10)
-    assert [[float(word) for word in line.split()] for line in grid(small).lines] == small.tolist()
-    assert grid(small).whole
-    large = np.arange(7840.0).reshape(784, 10) - 5
-    found = grid(large)
-    assert not found.whole
-    assert [float(word) for word in found.lines[1].split()] == large[1].tolist()
-    assert len(found.lines) == 7
-    assert found.lines[-1] == "⋮"
-    told = as_text(sheet(ArrayBlock("W", large)))
-    assert "(784, 10)" in told
-    assert f"RMS {math.sqrt(np.mean(large**2)):.6g}, from -5 to 7834" in told
-
-
-@pytest.mark.parametrize("width", [20, 40, 79])
-def test_arrays_are_no_wider_than_the_terminal(width):
-    values = np.random.default_rng(0).normal(size=(4, 10)) * 1000
-    found = grid(values, width)
-    assert max(map(len, found.lines)) <= width
-    # Columns without room stand below the others, and none is left out.
-    assert found.whole
-    told = [float(word) for line in found.lines if not line.startswith("column") for word in line.split()]
-    np.testing.assert_allclose(np.sort(told), np.sort(values, axis=None), rtol=1e-5)
-    assert found.lines[4].startswith("column")
-
-
 @pytest.mark.parametrize("width", [30, 60, 100])
 def test_plain_text_keeps_to_its_width(width):
     long = sheet(Text("word " * 100), ArrayBlock("W", np.ones((5, 9))), Check("so " * 60, True), summary="sum " * 50)
-    assert max(map(len, as_text(long, width).splitlines())) <= width
-
-
-@pytest.mark.parametrize(
-    ("values", "lines"),
-    [
-        (np.float64(0.5), ["0.5"]),
-        (np.array([1, 2]), ["1  2"]),
-        (np.array([True, False]), ["1  0"]),
-        (np.zeros((0, 3)), ["no numbers"]),
-        (np.array([[math.nan, math.inf]]), ["NaN  inf"]),
-        (np.array(["red", "green"]), ["red  green"]),
-        (np.arange(8).reshape(2, 2, 2), ["0  1", "2  3"]),
-    ],
-)
-def test_arrays_of_every_kind(values, lines):
-    assert grid(values).lines == lines
+    assert max(map(len, long.text(width).splitlines())) <= width
 
 
 def test_a_single_number_stands_beside_its_name():
-    told = as_text(sheet(ArrayBlock("L", np.float64(2.0), "½ (t - z)²", "the loss")))
+    told = sheet(ArrayBlock("L", np.float64(2.0), "½ (t - z)²", "the loss")).text()
     assert "L = 2  ½ (t - z)²  the loss" in told.splitlines()
 
 
-def test_a_large_array_of_one_number_says_so():
-    assert in_short(np.zeros((20, 20))) == "all 0"
-
-
-def test_numbers_that_are_none_are_counted_beside_the_others():
-    values = np.array([3.0, -4.0, math.nan, math.inf])
-    assert in_short(values) == f"RMS {math.sqrt(12.5):.6g}, from -4 to 3, 2 NaN or infinite"
-
-
 def test_a_claim_tells_what_was_measured_and_whether_it_holds():
-    told = as_text(sheet(Check("two", 2.0000001, 2.0, 1e-6), Check("true", True), Check("three", 2.0, 3.0)))
-    told += as_text(sheet(Check("a false one", False)))
+    told = sheet(Check("two", 2.0000001, 2.0, 1e-6), Check("true", True), Check("three", 2.0, 3.0)).text()
+    told += sheet(Check("a false one", False)).text()
     lines = [line for line in told.splitlines() if line.startswith(("✓", "✗"))]
     assert lines == [
         "✓ two  (measured 2, as expected within 1e-6)",
@@ -208,7 +111,7 @@ def test_json_has_no_nan():
 
 
 def test_markdown_tables_and_lists_are_those_of_github():
-    told = as_markdown(sheet(*EVERYTHING))
+    told = sheet(*EVERYTHING).markdown()
     assert "| step | loss | word |\n| ---: | ---: | --- |\n| 1 | 0.5 | a\\|b |\n| 20 | 1e-9 | c |\n" in told
     assert "- [x] The loss is 2 (measured 2, as expected within 1e-6)\n- [ ] The loss is 3 (does not hold here" in told
     assert "```text\nz = x W + b\nL = ½ (t - z)²\n```" in told
@@ -216,7 +119,7 @@ def test_markdown_tables_and_lists_are_those_of_github():
 
 @pytest.mark.parametrize("text", ["*a* _b_ <b> [c](d) $e$ ~f~ # g", "# heading", "1. item", "- item", "12) item"])
 def test_markdown_text_stays_text(text):
-    line = as_markdown(sheet(Text(text))).split("\n\n")[1].strip()
+    line = sheet(Text(text)).markdown().split("\n\n")[1].strip()
     unescaped = re.sub(r"\\([\W_])", r"\1", line)
     assert unescaped == text
     assert not re.search(r"(?<!\\)[*_<>\[\]$~]", line)
@@ -225,12 +128,12 @@ def test_markdown_text_stays_text(text):
 
 def test_code_between_backquotes_is_code():
     text = Text("Take `x_1 < 2` here.")
-    assert "`x_1 < 2`" in as_markdown(sheet(text))
-    assert "<code>x_1 &lt; 2</code>" in as_html(sheet(text))
+    assert "`x_1 < 2`" in sheet(text).markdown()
+    assert "<code>x_1 &lt; 2</code>" in sheet(text).html()
 
 
 def test_a_fence_is_longer_than_the_backquotes_inside():
-    assert "````text\n```\n````" in as_markdown(sheet(Formula("```")))
+    assert "````text\n```\n````" in sheet(Formula("```")).markdown()
 
 
 def test_foreign_text_stays_text_in_html():
@@ -239,27 +142,27 @@ def test_foreign_text_stays_text_in_html():
     chart = Chart(go.Figure(layout={"title": "t"}), HOSTILE)
     words = [kind(HOSTILE) for kind in (Heading, Text, Formula)]
     blocks = (*words, numbers, table, chart, Check(HOSTILE, HOSTILE, HOSTILE), Suggestion(HOSTILE, HOSTILE))
-    page = as_html(sheet(*blocks, title=HOSTILE, summary=HOSTILE, settings=((HOSTILE, HOSTILE),)))
+    page = sheet(*blocks, title=HOSTILE, summary=HOSTILE, settings=((HOSTILE, HOSTILE),)).html()
     assert "<script>alert" not in page
     assert page.count(html.escape(HOSTILE)) >= 15
 
 
 def test_a_long_page_has_a_table_of_contents():
     headings = [Heading(f"Part {k}") for k in range(7)]
-    page = as_html(sheet(*headings))
+    page = sheet(*headings).html()
     assert re.findall(r'<a href="#(part-\d)">', page) == re.findall(r'<section class="prose" id="(part-\d)">', page)
-    assert "Contents" not in as_html(sheet(*headings[:6]))
+    assert "Contents" not in sheet(*headings[:6]).html()
 
 
 def test_charts_of_a_page_have_names_of_their_own():
     chart = EVERYTHING[5]
-    page = as_html(sheet(chart, chart, Heading("More"), chart)).replace(get_plotlyjs(), "")
+    page = sheet(chart, chart, Heading("More"), chart).html().replace(get_plotlyjs(), "")
     names = re.findall(r'id="([^"]+)" class="plotly-graph-div"', page)
     assert len(set(names)) == 3
 
 
 def test_a_page_is_whole_and_a_page_of_a_site_shares_what_draws_charts():
-    alone, linked = as_html(sheet(*EVERYTHING)), as_html(sheet(*EVERYTHING), [Link("All", "index.html", "up")])
+    alone, linked = sheet(*EVERYTHING).html(), sheet(*EVERYTHING).html([Link("All", "index.html", "up")])
     assert alone.count(get_plotlyjs()) == 1
     assert LIBRARY not in alone.replace(get_plotlyjs(), "")
     assert get_plotlyjs() not in linked
@@ -270,7 +173,7 @@ def test_a_page_is_whole_and_a_page_of_a_site_shares_what_draws_charts():
 def test_a_worksheet_shows_itself_in_a_notebook():
     frame = sheet(*EVERYTHING)._repr_html_()
     (page,) = re.findall(r'srcdoc="([^"]*)"', frame)
-    assert html.unescape(page) == as_html(sheet(*EVERYTHING))
+    assert html.unescape(page) == sheet(*EVERYTHING).html()
 
 
 @pytest.mark.parametrize(

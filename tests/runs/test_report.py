@@ -13,6 +13,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from sklearn import metrics
+from thalweg.pages.numbers import number, percent
 from thalweg.parts.metrics import confusion_matrix
 from thalweg.probes.input_maps import FittedCurve, InputMap, WeightImages
 from thalweg.probes.records import Observations
@@ -245,13 +246,13 @@ def test_the_headline_is_the_best_kept_set(classes, values):
 def test_measures_by_set(classes):
     assert Page(page(classes)).table("Measures") == [
         ["test", "0.25", "87.5\u202f%"],
-        ["training", "0.1", "95.0\u202f%"],
+        ["training", "0.1", "95\u202f%"],
     ]
 
 
 def test_a_measure_that_a_set_lacks_is_a_dash(classes):
     seen = Page(page(dataclasses.replace(classes, measures={"test": {"loss": 1.0}, "training": {"accuracy": 0.5}})))
-    assert seen.table("Measures") == [["test", "1", "–"], ["training", "–", "50.0\u202f%"]]
+    assert seen.table("Measures") == [["test", "1", "–"], ["training", "–", "50\u202f%"]]
 
 
 def test_layers_and_their_total(classes):
@@ -273,7 +274,7 @@ def test_precision_and_recall_equal_scikit_learn(classes):
     np.testing.assert_allclose(ours, [precision, recall])
     rows = Page(page(classes)).table("Scores by class")
     assert rows == [
-        [name, str(n), f"{100 * p:.1f}\u202f%", f"{100 * r:.1f}\u202f%"]
+        [name, str(n), percent(p), percent(r)]
         for name, n, p, r in zip(classes.target_names, count, precision, recall, strict=True)
     ]
 
@@ -282,7 +283,7 @@ def test_labels_have_precision_and_recall(labels):
     said = labels.predicted >= 0.5
     precision, recall, _, count = metrics.precision_recall_fscore_support(labels.true, said)
     assert Page(page(labels)).table("Scores by label") == [
-        [name, str(n), f"{100 * p:.1f}\u202f%", f"{100 * r:.1f}\u202f%"]
+        [name, str(n), percent(p), percent(r)]
         for name, n, p, r in zip(labels.target_names, count, precision, recall, strict=True)
     ]
 
@@ -301,7 +302,7 @@ def test_mistakes_are_the_wrong_ones_the_most_confident_first(classes):
     assert [int(row[0]) for row in rows] == order[:12].tolist()
     for k, row in zip(order, rows, strict=False):
         assert row[1:3] == [classes.target_names[classes.true[k]], classes.target_names[classes.predicted[k]]]
-        assert row[3] == f"{100 * classes.confidence[k]:.1f}\u202f%"
+        assert row[3] == percent(classes.confidence[k])
         assert row[4:] == [f"{value:.4g}" for value in classes.samples[k]]
 
 
@@ -370,7 +371,7 @@ def test_an_answer_that_is_no_number_comes_first(values):
     predicted[7, 1] = np.nan
     broken = dataclasses.replace(values, predicted=predicted)
     assert worst_first(broken)[0] == 7
-    assert Page(page(broken)).table("Numbered")[0][:4] == ["7", HOSTILE, f"{values.true[7, 1]:.4g}", "–"]
+    assert Page(page(broken)).table("Numbered")[0][:4] == ["7", HOSTILE, number(values.true[7, 1]), "NaN"]
 
 
 def test_one_target_may_come_as_a_vector(values):
@@ -425,7 +426,7 @@ def test_what_is_said_over_two_inputs_and_what_is_inside_have_their_sections(cla
 def test_principal_axes_say_how_much_they_hold(classes):
     told = Page(page(dataclasses.replace(classes, seen=seen_by(classes, explained=(0.5, 0.25))))).text
     assert "a plane through its 4 inputs" in told
-    assert "50.0\u202f% + 25.0\u202f% = 75.0\u202f%" in told
+    assert "50\u202f% + 25\u202f% = 75\u202f%" in told
 
 
 def test_numbers_have_a_surface_or_a_curve_for_each_target(values):

@@ -52,7 +52,7 @@ def arena(
     from ..core.errors import InputError
     from ..core.progress import working
     from ..insight.optimizer_race import arena as race
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     if landscape is None and formula is None:
         if out or form:

@@ -54,7 +54,7 @@ def boundary(
     """
     from ..core.progress import working
     from ..insight.decision_boundary import boundary as seen_on_plane
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     wanted = form_of(out, "json" if json else form)
     changes = changes_of(data, target, data_dir, None, None, None, None)

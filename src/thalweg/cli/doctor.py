@@ -75,7 +75,7 @@ def doctor(
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
     """
     from ..core.files import commit
-    from ..pages.forms import FORMS, form_of
+    from ..pages.page import form_of
     from ..spec.spec import data_in_words
 
     form = form_of(page)
@@ -90,7 +90,7 @@ def doctor(
     result = {"folder": run.folder and str(run.folder), **found.describe()}
     shown = not json and page is None
     if shown:
-        _show(sheet)
+        sheet.show()
     if prove and found.healthy:
         print("thalweg: it is healthy: there is nothing to prove", file=sys.stderr)
     elif prove:
@@ -101,11 +101,11 @@ def doctor(
         sheet = dataclasses.replace(sheet, blocks=(*sheet.blocks, *proof.page().blocks))
         if shown:
             print()
-            _show(proof.summary())
+            proof.summary().show()
         if repaired and not json:
             print(f"repaired spec: {repaired}")
     if page is not None:
-        commit(page, FORMS[form](sheet).encode())
+        commit(page, sheet.render(form).encode())
     if json:
         print_json(result)
     elif page is not None:
@@ -124,14 +124,6 @@ def _check_options(prove: bool, seeds: int | None, minutes: float | None, jobs: 
     if given and not prove:
         raise InputError("doctor", f"takes {', '.join(given)} with --prove alone; add it, or leave them out")
     check_bounds(seeds, minutes, jobs)
-
-
-def _show(sheet: Any) -> None:
-    from rich.console import Console
-
-    from ..pages.text import show
-
-    show(sheet, Console())
 
 
 def _examined(source: Any, out: Path | None, prove: bool, quiet: bool) -> Any:

@@ -97,10 +97,6 @@ def _finished(folder: Path) -> int:
 
 
 def _tell(found: Any, folder: Path, json: bool) -> None:
-    from rich.console import Console
-
-    from ..pages.text import show
-
     if json:
         print_json(
             {
@@ -114,7 +110,7 @@ def _tell(found: Any, folder: Path, json: bool) -> None:
             }
         )
         return
-    show(found.summary(), Console())
+    found.summary().show()
     print(f"report: {folder / 'report.html'}")
 
 

@@ -54,7 +54,7 @@ def landscape(
     """
     from ..core.progress import working
     from ..insight.loss_landscape import landscape as around
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     wanted = form_of(out, "json" if json else form)
     changes = changes_of(data, target, data_dir, None, None, None, None)

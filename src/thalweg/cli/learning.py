@@ -52,7 +52,7 @@ def explain(
     """
     from ..core.progress import working
     from ..insight.explain import explain as told
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     wanted = form_of(out, "json" if json else form)
     changes = changes_of(data, target, data_dir, None, seed, None, None)
@@ -84,7 +84,7 @@ def gradient_flow(
     """
     from ..core.progress import working
     from ..insight.gradient_flow import gradient_flow as measured
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     wanted = form_of(out, "json" if json else form)
     changes = changes_of(data, target, data_dir, None, seed, None, None)
@@ -126,7 +126,7 @@ def lesson(
     from ..core.progress import working
     from ..learn.lessons.catalogue import lesson as lesson_of
     from ..learn.lessons.catalogue import settings_of
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     if every:
         _write_lessons(name, settings, quick, out, form, json, quiet)
@@ -227,7 +227,7 @@ def exercise(
     from ..core.errors import InputError
     from ..learn.exercises import EXERCISES
     from ..learn.exercises.exercise import Exercise
-    from ..pages.forms import form_of
+    from ..pages.page import form_of
 
     if name is None:
         if answers or solution or out or form:
@@ -262,15 +262,13 @@ def _lettered(answers: list[str]) -> dict[str, str]:
 
 
 def _check_answers(chosen: Any, answers: dict[str, str], solution: bool, json: bool) -> None:
-    from ..pages.json import as_json
-
     verdicts = chosen.check(answers)
     right = all(verdict.right for verdict in verdicts.values())
     if json:
         from json import loads
 
         told = {letter: {"answer": answers[letter], **verdicts[letter]._asdict()} for letter in verdicts}
-        worked = {"solution": loads(as_json(chosen.page(solved=True)))} if solution else {}
+        worked = {"solution": loads(chosen.page(solved=True).json())} if solution else {}
         print_json({"exercise": chosen.kind, "seed": chosen.seed, "right": right, "answers": told, **worked})
     else:
         for letter, verdict in verdicts.items():

@@ -101,15 +101,11 @@ def print_json(value: Any) -> None:
 def hand_over(sheet: Any, form: str, out: Path | None) -> None:
     """Print a worksheet in that form, or write it to a file and print the file's name."""
     from ..core.files import commit
-    from ..pages.forms import FORMS
-    from ..pages.text import show
 
     if out is not None:
-        commit(out, FORMS[form](sheet).encode())
+        commit(out, sheet.render(form).encode())
         print(out)
     elif form == "text":
-        from rich.console import Console
-
-        show(sheet, Console())
+        sheet.show()
     else:
-        sys.stdout.write(FORMS[form](sheet))
+        sys.stdout.write(sheet.render(form))

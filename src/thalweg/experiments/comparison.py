@@ -15,8 +15,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.files import commit
 from ..core.intervals import Difference, bootstrap
-from ..pages.blocks import Page
-from ..pages.html import as_html
+from ..pages.page import Page
 from ..parts.metrics import LARGER_IS_BETTER
 from ..spec.spec import WholeSpec
 from ..spec.toml import to_toml
@@ -249,7 +248,7 @@ class Comparison:
 
     def report(self) -> str:
         """The comparison as one HTML page that needs no network."""
-        return as_html(self.page())
+        return self.page().html()
 
     def save(self, folder: Path) -> None:
         """Write experiment.toml, the table as Parquet and CSV, best.toml and report.html. Raises InputError."""

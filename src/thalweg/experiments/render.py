@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..core.intervals import Difference, bootstrap
-from ..pages.blocks import Block, Chart, Heading, Page, Suggestion, Table, Text
-from ..pages.figures import arm_curves, arm_measures, heat_map, measure_name, paired_differences, parallel_coordinates
-from ..pages.figures.record import is_share
+from ..pages.blocks import Block, Chart, Heading, Suggestion, Table, Text
+from ..pages.figures import arm_curves, arm_measures, heat_map, paired_differences, parallel_coordinates
+from ..pages.numbers import is_share, measure_name
+from ..pages.page import Page
 from ..spec.toml import to_toml
 from .comparison import ENOUGH_SEEDS, ArmResult, Comparison
 from .variation import LogUniform

@@ -14,7 +14,8 @@ from ..core.errors import InputError, Problem, nearest
 from ..core.progress import ProgressMessage
 from ..data import Preprocessing, Split
 from ..models.summary import network_in_words
-from ..pages.blocks import Block, Chart, Heading, Page, Table, Text
+from ..pages.blocks import Block, Chart, Heading, Table, Text
+from ..pages.page import Page
 from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
 from ..probes.input_maps import InputMap, InputPlane, map_of, plane_of, principal_plane, slice_of
 from ..runs.run import Run

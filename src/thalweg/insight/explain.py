@@ -20,7 +20,8 @@ from ..data import Split
 from ..engine.engine import make_engine
 from ..engine.step import Plan, State, Trace, pieces
 from ..models.summary import layer_in_words, network_in_words
-from ..pages.blocks import ArrayBlock, Block, Check, Formula, Heading, Page, Table, Text
+from ..pages.blocks import ArrayBlock, Block, Check, Formula, Heading, Table, Text
+from ..pages.page import Page
 from ..parts.layers import Activation, BatchNorm, Dense, Dropout, LayerNorm, Residual, Softmax, stack
 from ..parts.losses import as_targets
 from ..parts.metric_schedules import metric_schedules

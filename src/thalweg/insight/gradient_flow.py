@@ -22,8 +22,9 @@ from ..engine.engine import make_engine
 from ..engine.step import Batch, forward_backward, fused
 from ..models.mean_field import predicted
 from ..models.summary import layer_in_words, network_in_words
-from ..pages.blocks import Block, Chart, Formula, Heading, Page, Table, Text
+from ..pages.blocks import Block, Chart, Formula, Heading, Table, Text
 from ..pages.figures import curves
+from ..pages.page import Page
 from ..parts.initializers import GlorotNormal, HeNormal, LeCunNormal, Orthogonal
 from ..parts.layers import Dense, Residual
 from ..parts.part import ForwardContext, Layer

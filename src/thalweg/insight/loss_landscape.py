@@ -18,7 +18,8 @@ from ..data import Dataset, Split
 from ..engine.engine import Engine, make_engine
 from ..engine.step import Batch, Plan, State, inference_state, measure
 from ..models.summary import network_in_words
-from ..pages.blocks import Block, Chart, Heading, Page, Table, Text
+from ..pages.blocks import Block, Chart, Heading, Table, Text
+from ..pages.page import Page
 from ..parts.metric_schedules import metric_schedules
 from ..parts.optimizers import SGD
 from ..runs.run import Run

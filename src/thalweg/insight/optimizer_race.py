@@ -16,8 +16,9 @@ from ..core.intervals import wilson
 from ..core.noise import generator
 from ..core.progress import ProgressMessage
 from ..engine.engine import Engine, make_engine
-from ..pages.blocks import ArrayBlock, Block, Chart, Heading, Page, Suggestion, Table, Text
+from ..pages.blocks import ArrayBlock, Block, Chart, Heading, Suggestion, Table, Text
 from ..pages.figures import contours, curves
+from ..pages.page import Page
 from ..parts.optimizers import SGD, Adam, Momentum
 from ..parts.part import Optimizer, options_of
 from .test_functions import Formula, Landscape, Walk, follow

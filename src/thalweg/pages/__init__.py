@@ -1,1 +1,1 @@
-"""Pages of blocks (text, formulas, numbers, tables, figures) and their forms: terminal text, HTML, Markdown, JSON."""
+"""Pages made of blocks (text, formulas, arrays, tables, charts), written as terminal text, HTML, Markdown and JSON."""

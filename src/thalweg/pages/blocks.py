@@ -1,18 +1,25 @@
-"""The blocks that a worksheet is made of: text, formulas, numbers, tables, figures, claims, things to try."""
+"""The blocks of a page: text, formulas, arrays, tables, charts, checks, suggestions, and groups of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from html import unescape
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Settings = Sequence[tuple[str, str]]
+"""Names and values of parameters."""
 
 
 @dataclass(frozen=True)
 class Heading:
-    """The title of the part that follows."""
+    """The title of the section that follows."""
 
     text: str
 
@@ -25,65 +32,144 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Bullets:
+    """A list of short texts. Words between backquotes are code."""
+
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Formula:
-    """Formulas as plain text with the signs of mathematics, one a line."""
+    """Formulas as plain text with mathematical signs, one a line."""
 
     text: str
 
 
+@dataclass(frozen=True)
+class CodeBlock:
+    """Text to copy as it is, such as a spec."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class KeyFigures:
+    """The main results of a page, shown large.
+
+    Attributes:
+        items: Values and what they measure: `("87.5 %", "accuracy on the test set")`.
+    """
+
+    items: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names with their values, in columns where there is room."""
+
+    items: Settings
+
+
 @dataclass(frozen=True, eq=False)
 class ArrayBlock:
-    """An array with its name, the formula it came by, and a remark; its shape is told with it."""
+    """A named array, shown with its shape.
+
+    Attributes:
+        name: Symbol or name of the array.
+        values: The numbers, of any shape.
+        formula: How they were computed.
+        remark: What they mean.
+    """
 
     name: str
-    values: np.ndarray
+    values: ArrayLike
     formula: str = ""
     remark: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of words and numbers under the names of the columns."""
+    """Rows of words and numbers.
+
+    Attributes:
+        caption: What the table shows.
+        columns: Names of the columns.
+        rows: Cells, one for each column; the first cell names its row.
+        total: A last row that sums up the others; empty for none.
+        digits: Significant digits of real numbers.
+    """
 
     caption: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    rows: Sequence[Sequence[object]]
+    total: Sequence[object] = ()
+    digits: int = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """A figure, and in words what is to be seen in it, for those who do not see it."""
+    """A figure with a caption that says in words what it shows, also for readers who do not see it."""
 
     figure: go.Figure
-    caption: str
+    caption: str = ""
+
+    @property
+    def title(self) -> str:
+        """The title of the figure as plain text."""
+        return unescape(self.figure.layout.title.text or "")
+
+    @property
+    def description(self) -> str:
+        """Title and caption, in place of the figure."""
+        return ". ".join(text for text in (self.title, self.caption) if text)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file with the lines of its caption."""
+
+    name: str
+    png: bytes
+    caption: Sequence[str]
+
+    @property
+    def description(self) -> str:
+        """Name and caption, in place of the picture."""
+        return f"{self.name}: {', '.join(self.caption)}"
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Small pictures with captions."""
+
+    pictures: Sequence[Picture]
 
 
 @dataclass(frozen=True, eq=False)
 class Check:
-    """A sentence with what was measured, and what it says the measure is, to within `tolerance` (absolute).
+    """A statement with its evidence: a measured value and the expected one, equal to within `tolerance` (absolute).
 
-    Without `expected` the sentence holds where `measured` is true.
+    Without `expected` the statement holds if `measured` is true.
 
     >>> Check("one and one are two", 1 + 1, 2).holds
     True
     """
 
     says: str
-    measured: Any
-    expected: Any = True
+    measured: ArrayLike
+    expected: ArrayLike = True
     tolerance: float = 0.0
 
     @property
     def holds(self) -> bool:
-        """Whether what was measured is what the sentence says."""
-        measured, expected = np.asarray(self.measured), np.asarray(self.expected)
+        """Whether the measured value is the expected one."""
+        measured = np.asarray(self.measured)
+        expected = np.asarray(self.expected)
         if measured.shape != expected.shape:
             return False
-        return (
-            bool(np.all(np.abs(measured - expected) <= self.tolerance))
-            if measured.dtype.kind in "iuf"
-            else bool(np.all(measured == expected))
-        )
+        if measured.dtype.kind in "iuf":
+            return bool(np.all(np.abs(measured - expected) <= self.tolerance))
+        return bool(np.all(measured == expected))
 
 
 @dataclass(frozen=True)
@@ -94,23 +180,56 @@ class Suggestion:
     command: str = ""
 
 
-Block = Heading | Text | Formula | ArrayBlock | Table | Chart | Check | Suggestion
+class LinkItem(NamedTuple):
+    """A link to a page with a description and a remark in small letters."""
+
+    title: str
+    address: str
+    text: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class LinkList:
+    """Links to other pages of a site."""
+
+    items: Sequence[LinkItem]
 
 
 @dataclass(frozen=True, eq=False)
-class Page:
-    """A page of blocks under a title; `settings` are the parameters that it was worked out with."""
+class SideBySide:
+    """Blocks side by side where there is room, else one below the other."""
 
-    title: str
-    blocks: tuple[Block, ...]
-    summary: str = ""
-    settings: tuple[tuple[str, str], ...] = ()
+    blocks: Sequence[Block]
 
-    def _repr_html_(self) -> str:
-        from html import escape
 
-        from .html import as_html
+Block = (
+    Heading
+    | Text
+    | Bullets
+    | Formula
+    | CodeBlock
+    | KeyFigures
+    | Facts
+    | ArrayBlock
+    | Table
+    | Chart
+    | Gallery
+    | Check
+    | Suggestion
+    | LinkList
+    | SideBySide
+)
 
-        # A frame of its own keeps the page's style, and the notebook's, to themselves.
-        frame = "width: 100%; height: 42rem; border: 0"
-        return f'<iframe srcdoc="{escape(as_html(self))}" title="{escape(self.title)}" style="{frame}"></iframe>'
+
+def flat(blocks: Sequence[Block]) -> Iterator[Block]:
+    """All blocks in order, those that stand side by side one after another.
+
+    >>> [block.text for block in flat([Text("a"), SideBySide([Text("b"), Text("c")])])]
+    ['a', 'b', 'c']
+    """
+    for block in blocks:
+        if isinstance(block, SideBySide):
+            yield from flat(block.blocks)
+        else:
+            yield block

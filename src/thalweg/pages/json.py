@@ -1,67 +1,85 @@
-"""A worksheet for programs: JSON with every number at full precision."""
+"""A page as JSON with every number at full precision."""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import math
-from html import unescape
+import re
+from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 
-from .blocks import ArrayBlock, Block, Chart, Check, Page
+from ..core.files import Json, JsonObject
+from .blocks import ArrayBlock, Block, Chart, Check, Gallery, LinkList, Settings, SideBySide
 from .numbers import statistics
 
 _MOST_NUMBERS = 1000
 _CORNER = 6
 
 
-def as_json(sheet: Page) -> str:
-    """The worksheet as valid JSON: NaN and the infinities are strings, arrays beyond 1000 numbers show their corner.
+def render_json(title: str, blocks: Sequence[Block], summary: str = "", settings: Settings = ()) -> str:
+    """A page as valid JSON: NaN and infinities are strings, arrays of more than 1000 numbers are cut to their corner.
 
     >>> from thalweg.pages.blocks import Text
-    >>> json.loads(as_json(Page("One step", (Text("It begins."),))))["blocks"]
+    >>> json.loads(render_json("One step", [Text("It begins.")]))["blocks"]
     [{'kind': 'text', 'text': 'It begins.'}]
     """
     page = {
-        "title": sheet.title,
-        "summary": sheet.summary,
-        "settings": dict(sheet.settings),
-        "blocks": [_table_of(block) for block in sheet.blocks],
+        "title": title,
+        "summary": summary,
+        "settings": dict(settings),
+        "blocks": [_rendered(block) for block in blocks],
     }
     return json.dumps(page, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _table_of(block: Block) -> dict[str, Any]:
-    kind = {"kind": type(block).__name__.lower()}
+def _rendered(block: Block) -> JsonObject:
+    kind: JsonObject = {"kind": _kind(block)}
     match block:
         case ArrayBlock():
-            words = {"name": block.name, "formula": block.formula, "remark": block.remark}
+            words: JsonObject = {"name": block.name, "formula": block.formula, "remark": block.remark}
             return kind | words | _array(np.asarray(block.values))
         case Chart():
-            return kind | {"title": unescape(block.figure.layout.title.text or ""), "caption": block.caption}
+            return kind | {"title": block.title, "caption": block.caption}
+        case Gallery():
+            pictures: list[Json] = [
+                {"name": picture.name, "png": base64.b64encode(picture.png).decode(), "caption": list(picture.caption)}
+                for picture in block.pictures
+            ]
+            return kind | {"pictures": pictures}
+        case LinkList():
+            return kind | {"items": [_plain(item._asdict()) for item in block.items]}
+        case SideBySide():
+            return kind | {"blocks": [_rendered(inner) for inner in block.blocks]}
         case Check():
             return kind | _fields(block) | {"holds": block.holds}
         case _:
             return kind | _fields(block)
 
 
-def _fields(block: Any) -> dict[str, Any]:
+def _kind(block: Block) -> str:
+    """The name of the class in lower case: `ArrayBlock` -> `array`, `SideBySide` -> `side-by-side`."""
+    return re.sub(r"(?<=.)([A-Z])", r"-\1", type(block).__name__.removesuffix("Block")).lower()
+
+
+def _fields(block: Block) -> JsonObject:
     return {field.name: _plain(getattr(block, field.name)) for field in dataclasses.fields(block)}
 
 
-def _array(values: np.ndarray) -> dict[str, Any]:
-    shape = {"shape": list(values.shape)}
+def _array(values: np.ndarray) -> JsonObject:
+    shape: JsonObject = {"shape": list(values.shape)}
     if values.size <= _MOST_NUMBERS:
         return shape | {"values": _plain(values)}
     corner = values[tuple(slice(_CORNER) if size > _CORNER else slice(None) for size in values.shape)]
-    return shape | {"corner": _plain(corner)} | _plain(statistics(values))
+    known = {name: _plain(value) for name, value in statistics(values).items()}
+    return shape | {"corner": _plain(corner)} | known
 
 
-def _plain(value: Any) -> Any:
-    """The value in words, numbers, lists and tables that JSON knows."""
+def _plain(value: object) -> Json:
+    """The value as strings, numbers, lists and objects of JSON."""
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, dict):

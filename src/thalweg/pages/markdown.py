@@ -1,19 +1,39 @@
-"""A worksheet as Markdown in GitHub's flavour."""
+"""A page as Markdown in GitHub's flavor."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from numbers import Real
 
-from .blocks import ArrayBlock, Block, Chart, Check, Formula, Heading, Page, Suggestion, Table, Text
-from .numbers import evidence, grid, in_short, number, shape_of
+from .blocks import (
+    ArrayBlock,
+    Block,
+    Bullets,
+    Chart,
+    Check,
+    CodeBlock,
+    Facts,
+    Formula,
+    Gallery,
+    Heading,
+    KeyFigures,
+    LinkItem,
+    LinkList,
+    Settings,
+    SideBySide,
+    Suggestion,
+    Table,
+    Text,
+    flat,
+)
+from .numbers import array_summary, evidence, grid, number, shape_text
 
 
-def as_markdown(sheet: Page) -> str:
-    """The worksheet as Markdown; of charts the captions.
+def render_markdown(title: str, blocks: Sequence[Block], summary: str = "", settings: Settings = ()) -> str:
+    """A page as Markdown; charts and pictures are replaced by their captions.
 
-    >>> print(as_markdown(Page("One step", (Formula("z = x W + b"),))))
+    >>> print(render_markdown("One step", [Formula("z = x W + b")]))
     # One step
     <BLANKLINE>
     ```text
@@ -21,74 +41,96 @@ def as_markdown(sheet: Page) -> str:
     ```
     <BLANKLINE>
     """
-    parts = [f"# {_escaped(sheet.title)}"]
-    if sheet.summary:
-        parts.append(_paragraph(sheet.summary))
+    parts = [f"# {_escaped(title)}"]
+    if summary:
+        parts.append(_paragraph(summary))
     before: Block | None = None
-    for block in sheet.blocks:
+    for block in flat(blocks):
         if isinstance(block, Suggestion) and not isinstance(before, Suggestion):
             parts.append("### To try")
-        parts.append(_told(block))
+        parts.append(_rendered(block))
         before = block
-    if sheet.settings:
-        parts.append("## Parameters\n\n" + _table("", ("parameter", "value"), sheet.settings))
-    # Claims that follow each other, and commands, are the items of one list.
+    if settings:
+        parts.append("## Parameters\n\n" + _table(Table("", ("parameter", "value"), settings)))
+    # Consecutive checks and suggestions are the items of one list.
     return re.sub(r"(?m)^(- .*)\n\n(?=- )", r"\1\n", "\n\n".join(parts)) + "\n"
 
 
-def _told(block: Block) -> str:
+def _rendered(block: Block) -> str:
     match block:
         case Heading():
             return f"## {_escaped(block.text)}"
         case Text():
             return _paragraph(block.text)
-        case Formula():
-            return _fenced(block.text)
+        case Bullets():
+            return "\n".join(f"- {_with_code(item)}" for item in block.items)
+        case Formula() | CodeBlock():
+            return _fenced(block.text.rstrip("\n"))
+        case KeyFigures():
+            return "\n\n".join(f"**{_escaped(value)}** {_escaped(words)}" for value, words in block.items)
+        case Facts():
+            return "\n".join(f"- {_escaped(name)}: {_escaped(value)}" for name, value in block.items)
         case ArrayBlock():
-            return _numbers(block)
+            return _array(block)
         case Table():
-            return _table(block.caption, block.columns, block.rows)
+            return _table(block)
         case Chart():
-            return f"*Figure: {_escaped(block.caption)}*"
+            return f"*Figure: {_escaped(block.description)}*"
+        case Gallery():
+            return "\n".join(f"- {_escaped(item.description)}" for item in block.pictures)
         case Check():
-            return f"- [{'x' if block.holds else ' '}] {_with_code(block.says)}{_measured(block)}"
+            return _check(block)
         case Suggestion():
             command = f"\n\n  ```console\n  {block.command}\n  ```" if block.command else ""
             return f"- {_with_code(block.text)}{command}"
+        case LinkList():
+            return "\n".join(map(_link, block.items))
+        case SideBySide():
+            return "\n\n".join(map(_rendered, block.blocks))
 
 
-def _numbers(block: ArrayBlock) -> str:
-    found = grid(block.values)
+def _array(block: ArrayBlock) -> str:
+    shown = grid(block.values)
     formula = f"`{block.formula}`" if block.formula else ""
-    told = [shape_of(block.values), formula, "" if found.whole else in_short(block.values), block.remark]
-    words = ", ".join(_with_code(text) for text in told if text)
-    return f"**{_escaped(block.name)}** {words}".rstrip() + "\n\n" + _fenced("\n".join(found.lines))
+    summary = "" if shown.complete else array_summary(block.values)
+    words = ", ".join(_with_code(text) for text in (shape_text(block.values), formula, summary, block.remark) if text)
+    return f"**{_escaped(block.name)}** {words}".rstrip() + "\n\n" + _fenced("\n".join(shown.lines))
 
 
-def _measured(claim: Check) -> str:
-    words = evidence(claim)
-    return f" ({_escaped(words)})" if words else ""
+def _check(block: Check) -> str:
+    proof = evidence(block)
+    mark = "x" if block.holds else " "
+    return f"- [{mark}] {_with_code(block.says)}" + (f" ({_escaped(proof)})" if proof else "")
 
 
-def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def _link(item: LinkItem) -> str:
+    words = [text for text in (item.text, item.remark) if text]
+    return f"- [{_escaped(item.title)}]({item.address})" + "".join(f"<br>{_with_code(text)}" for text in words)
+
+
+def _table(block: Table) -> str:
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
-    numeric = [bool(rows) and all(isinstance(row[k], int | float) for row in rows) for k in range(len(columns))]
-    lines = [line([_escaped(name) for name in columns]), line(["---:" if right else "---" for right in numeric])]
-    lines += [line([_with_code(number(value)) for value in row]) for row in rows]
-    title = f"{_escaped(caption)}\n\n" if caption else ""
-    return title + "\n".join(lines)
+    def numeric(k: int) -> bool:
+        return bool(block.rows) and all(isinstance(row[k], Real | None) for row in block.rows)
+
+    lines = [line([_escaped(name) for name in block.columns])]
+    lines += [line(["---:" if numeric(k) else "---" for k in range(len(block.columns))])]
+    rows = [*block.rows, block.total] if block.total else block.rows
+    lines += [line([_with_code(number(value, block.digits)) for value in row]) for row in rows]
+    caption = f"{_escaped(block.caption)}\n\n" if block.caption else ""
+    return caption + "\n".join(lines)
 
 
 def _paragraph(text: str) -> str:
-    told = " ".join(_with_code(text).split())
-    # At its beginning a sign or a number would make a list or a heading of it.
-    return re.sub(r"^([#+-]|\d+(?=[.)]))", r"\\\1" if not told[:1].isdigit() else r"\1\\", told)
+    line = " ".join(_with_code(text).split())
+    # A sign or a number at the beginning would make a list or a heading of it.
+    return re.sub(r"^([#+-]|\d+(?=[.)]))", r"\\\1" if not line[:1].isdigit() else r"\1\\", line)
 
 
 def _with_code(text: str) -> str:
-    """Escaped, but for what stands between backquotes."""
+    """Escaped text, except for the parts between backquotes."""
     pieces = re.split(r"(`[^`]+`)", text)
     return "".join(piece.replace("|", "\\|") if k % 2 else _escaped(piece) for k, piece in enumerate(pieces))
 

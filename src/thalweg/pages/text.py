@@ -1,8 +1,9 @@
-"""A worksheet on the terminal, and as plain text."""
+"""A page on the terminal, and as plain text."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
@@ -13,40 +14,70 @@ from rich.rule import Rule
 from rich.table import Table as Columns
 from rich.text import Text as Words
 
-from .blocks import ArrayBlock, Block, Chart, Check, Formula, Heading, Page, Suggestion, Table, Text
-from .numbers import evidence, grid, in_short, number, shape_of
+from .blocks import (
+    ArrayBlock,
+    Block,
+    Bullets,
+    Chart,
+    Check,
+    CodeBlock,
+    Facts,
+    Formula,
+    Gallery,
+    Heading,
+    KeyFigures,
+    LinkItem,
+    LinkList,
+    Settings,
+    SideBySide,
+    Suggestion,
+    Table,
+    Text,
+    flat,
+)
+from .numbers import array_summary, evidence, grid, number, shape_text
 
 _INDENT = 4
 _WIDEST = 100
 
 
-def show(sheet: Page, console: Console) -> None:
-    """Print a worksheet; paragraphs are no wider than 100 characters."""
+def print_text(
+    title: str,
+    blocks: Sequence[Block],
+    summary: str = "",
+    settings: Settings = (),
+    *,
+    console: Console | None = None,
+) -> None:
+    """Print a page on a console, by default in color on standard output; lines are at most 100 characters wide."""
+    console = console or Console()
     width = min(console.width, _WIDEST)
-    console.print(Words(sheet.title, style="bold"), Rule(style="dim", characters="═"), sep="\n", width=width)
-    if sheet.summary:
-        console.print(_prose(sheet.summary), width=width)
+    console.print(Words(title, style="bold"), Rule(style="dim", characters="═"), sep="\n", width=width)
+    if summary:
+        console.print(_prose(summary), width=width)
     before: Block | None = None
-    for block in sheet.blocks:
-        # Claims that follow each other are one list, and so are things to try.
-        follows = isinstance(block, Check | Suggestion) and type(block) is type(before)
+    for block in flat(blocks):
+        # Consecutive checks are one list, and so are suggestions and charts.
+        follows = isinstance(block, Check | Suggestion | Chart) and type(block) is type(before)
         if not follows:
             console.print()
         if isinstance(block, Suggestion) and not follows:
             console.print(Words("To try", style="bold"))
-        for line in _told(block, width):
+        for line in _rendered(block, width):
             console.print(line, width=width)
         before = block
-    if sheet.settings:
-        told = ", ".join(f"{name} = {value}" for name, value in sheet.settings)
+    if settings:
+        parameters = ", ".join(f"{name} = {value}" for name, value in settings)
         console.print()
-        console.print(_prose(f"Parameters: {told}", style="dim"), width=width)
+        console.print(_prose(f"Parameters: {parameters}", style="dim"), width=width)
 
 
-def as_text(sheet: Page, width: int = _WIDEST) -> str:
-    """The worksheet as plain text, lines at most `width` wide.
+def render_text(
+    title: str, blocks: Sequence[Block], summary: str = "", settings: Settings = (), *, width: int = _WIDEST
+) -> str:
+    """A page as plain text with lines of at most `width` characters.
 
-    >>> print(as_text(Page("One step", (Formula("z = x W + b"),)), width=20))
+    >>> print(render_text("One step", [Formula("z = x W + b")], width=20))
     One step
     ════════════════════
     <BLANKLINE>
@@ -54,58 +85,92 @@ def as_text(sheet: Page, width: int = _WIDEST) -> str:
     <BLANKLINE>
     """
     file = io.StringIO()
-    show(sheet, Console(file=file, width=width, color_system=None, force_terminal=False))
+    console = Console(file=file, width=width, color_system=None, force_terminal=False)
+    print_text(title, blocks, summary, settings, console=console)
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
-def _told(block: Block, width: int) -> list[RenderableType]:
+def _rendered(block: Block, width: int) -> list[RenderableType]:
     match block:
         case Heading():
             return [Words(block.text, style="bold"), Words("─" * min(len(block.text), width), style="dim")]
         case Text():
             return [_prose(block.text)]
-        case Formula():
-            return [_indented(Words(block.text, style="cyan"))]
+        case Bullets():
+            return [_marked("•", _prose(item)) for item in block.items]
+        case Formula() | CodeBlock():
+            return [_indented(Words(block.text.rstrip("\n"), style="cyan"))]
+        case KeyFigures():
+            return [Words.assemble((value, "bold"), " ", words) for value, words in block.items]
+        case Facts():
+            return [_facts(block.items)]
         case ArrayBlock():
-            return _numbers(block, width)
+            return _array(block, width)
         case Table():
             return [_prose(block.caption, style="dim"), _columns(block)]
         case Chart():
-            return [_prose(f"Figure: {block.caption} (drawn on the HTML page: --out page.html)", style="italic")]
+            return [_prose(f"Figure: {block.description} (drawn on the HTML page: --out page.html)", style="italic")]
+        case Gallery():
+            return [_marked("•", _prose(item.description)) for item in block.pictures]
         case Check():
-            return [_claim(block)]
+            return [_check(block)]
         case Suggestion():
-            told: list[RenderableType] = [_prose(f"→ {block.text}")]
-            return [*told, _indented(Words(block.command, style="green"))] if block.command else told
+            lines: list[RenderableType] = [_prose(f"→ {block.text}")]
+            return [*lines, _indented(Words(block.command, style="green"))] if block.command else lines
+        case LinkList():
+            return [line for item in block.items for line in _link(item)]
+        case SideBySide():
+            return [line for inner in block.blocks for line in _rendered(inner, width)]
 
 
-def _numbers(block: ArrayBlock, width: int) -> list[RenderableType]:
-    found = grid(block.values, width - _INDENT)
+def _facts(items: Settings) -> Columns:
+    table = Columns.grid(padding=(0, 3, 0, 0))
+    for name, value in items:
+        table.add_row(Words(name, style="dim"), Words(value))
+    return table
+
+
+def _array(block: ArrayBlock, width: int) -> list[RenderableType]:
+    shown = grid(block.values, width - _INDENT)
     head = Words(block.name, style="bold")
-    told = [shape_of(block.values), block.formula, "" if found.whole else in_short(block.values), block.remark]
     if not np.ndim(block.values):
-        head.append(f" = {found.lines[0]}", style="not bold")
-    for text, style in zip(told, ("dim", "cyan", "dim", ""), strict=True):
+        head.append(f" = {shown.lines[0]}", style="not bold")
+    summary = "" if shown.complete else array_summary(block.values)
+    parts = ((shape_text(block.values), "dim"), (block.formula, "cyan"), (summary, "dim"), (block.remark, ""))
+    for text, style in parts:
         if text:
             head.append("  ").append(text, style=f"not bold {style}")
-    return [head, _indented(Words("\n".join(found.lines), no_wrap=True))] if np.ndim(block.values) else [head]
+    return [head, _indented(Words("\n".join(shown.lines), no_wrap=True))] if np.ndim(block.values) else [head]
 
 
 def _columns(block: Table) -> Columns:
     table = Columns(box=SIMPLE_HEAD, show_edge=False)
     for k, name in enumerate(block.columns):
-        right = bool(block.rows) and all(isinstance(row[k], Real) for row in block.rows)
+        right = bool(block.rows) and all(isinstance(row[k], Real | None) for row in block.rows)
         table.add_column(Words(name), justify="right" if right else "left", overflow="fold")
     for row in block.rows:
-        table.add_row(*(Words(number(value)) for value in row))
+        table.add_row(*(Words(number(value, block.digits)) for value in row))
+    if block.total:
+        table.add_section()
+        table.add_row(*(Words(number(value, block.digits)) for value in block.total))
     return table
 
 
-def _claim(block: Check) -> Columns:
-    mark, style = ("✓ ", "green") if block.holds else ("✗ ", "bold red")
-    found = evidence(block)
+def _check(block: Check) -> Columns:
+    mark, style = ("✓", "green") if block.holds else ("✗", "bold red")
+    proof = evidence(block)
+    return _marked(mark, Words.assemble(_prose(block.says), (f"  ({proof})" if proof else "", "dim")), style)
+
+
+def _link(item: LinkItem) -> list[RenderableType]:
+    head = Words.assemble((item.title, "bold"), "  ", (item.address, "dim"))
+    return [head, *(_indented(_prose(text)) for text in (item.text, item.remark) if text)]
+
+
+def _marked(mark: str, words: Words, style: str = "") -> Columns:
+    """A line with a mark before it; its further lines are indented."""
     row = Columns.grid()
-    row.add_row(Words(mark, style=style), Words.assemble(_prose(block.says), (f"  ({found})" if found else "", "dim")))
+    row.add_row(Words(f"{mark} ", style=style), words)
     return row
 
 

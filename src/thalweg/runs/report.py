@@ -18,8 +18,9 @@ import plotly.graph_objects as go
 
 from ..pages import figures
 from ..pages import markup as pages
-from ..pages.figures import Charts, measure_name
+from ..pages.figures import Charts
 from ..pages.html import as_section
+from ..pages.numbers import Share, measure_name, measured, number
 from ..parts.metrics import confusion_matrix
 from .report_data import ReportData
 
@@ -128,7 +129,7 @@ def _headline(account: ReportData) -> str:
     measures = account.measures[rows]
     name = next((name for name in ("accuracy", "r2") if name in measures), next(iter(measures)))
     return (
-        f'<p class="headline"><strong>{pages.written(_measured(name, measures[name]))}</strong> '
+        f'<p class="headline"><strong>{number(measured(name, measures[name]))}</strong> '
         f"{escape(measure_name(name))} on the {rows} set</p>\n"
     )
 
@@ -138,7 +139,7 @@ def _measures(measures: dict[str, dict[str, float]]) -> str:
     if not sets:
         return ""
     names = list(dict.fromkeys(name for rows in sets for name in measures[rows]))
-    rows = [(label, *(_measured(name, measures[label].get(name, math.nan)) for name in names)) for label in sets]
+    rows = [(label, *(measured(name, measures[label].get(name, math.nan)) for name in names)) for label in sets]
     return pages.table("Measures by set of rows", ("set", *map(measure_name, names)), rows)
 
 
@@ -170,8 +171,7 @@ def _observed(account: ReportData) -> str:
         return ""
     shown = _observed_charts(account)
     drawn = [
-        (told.wide, pages.chart(f"observed-{number}", told.figure, told.caption))
-        for number, told in enumerate(shown.charts)
+        (told.wide, pages.chart(f"observed-{k}", told.figure, told.caption)) for k, told in enumerate(shown.charts)
     ]
     wide, narrow = ("".join(chart for width, chart in drawn if width is kind) for kind in (True, False))
     left_out = "".join(f"<li>{escape(reason)}</li>\n" for reason in shown.left_out)
@@ -190,7 +190,7 @@ def _observed_charts(account: ReportData) -> Charts:
 
 def _drawn(name: str, charts: Sequence[go.Figure]) -> str:
     """Charts side by side where there is room; `name` tells them apart from the others of the page."""
-    drawn = "".join(pages.chart(f"{name}-{number}", figure) for number, figure in enumerate(charts))
+    drawn = "".join(pages.chart(f"{name}-{k}", figure) for k, figure in enumerate(charts))
     return f'<div class="charts">\n{drawn}</div>\n'
 
 
@@ -202,11 +202,11 @@ def _over_the_inputs(account: ReportData) -> str:
     explained = account.seen.explained if account.seen else ()
     told = "The answer of the network wherever its inputs may be"
     if explained:
-        shares = " + ".join(pages.written(pages.Share(share)) for share in explained)
+        shares = " + ".join(number(Share(share)) for share in explained)
         told = (
             f"The answer of the network on a plane through its {len(account.feature_names)} inputs: the two leading "
             "principal axes of the training rows, through their mean, in units of the scaled inputs. The plane holds "
-            f"{shares} = {pages.written(pages.Share(sum(explained)))} of the rows' variance. A sample stands at its "
+            f"{shares} = {number(Share(sum(explained)))} of the rows' variance. A sample stands at its "
             "nearest place on the plane. The network looks at all inputs, and so may be right about a sample that "
             "stands on the wrong side"
         )
@@ -278,13 +278,13 @@ def _answers(account: ReportData) -> str:
 def _by_class(account: ReportData, true: np.ndarray, predicted: np.ndarray) -> str:
     matrix = confusion_matrix(true, predicted, len(account.target_names))
     commonest = int(matrix.sum(axis=1).argmax())
-    part = pages.Share(matrix[commonest].sum() / matrix.sum())
+    part = Share(matrix[commonest].sum() / matrix.sum())
     chart = pages.chart("confusion", *_answer_charts(account))
     table = _scores_table(account, np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1), "class")
     kind = "stacked" if len(matrix) > _MANY_CLASSES else "beside"
     return (
         f"<p>For comparison: always saying “{escape(account.target_names[commonest])}” would be right for "
-        f"{pages.written(part)} of the samples. {_SCORES}</p>\n"
+        f"{number(part)} of the samples. {_SCORES}</p>\n"
         f'<div class="{kind}">\n{chart}{table}</div>\n'
     )
 
@@ -298,7 +298,7 @@ def _by_label(account: ReportData, true: np.ndarray, predicted: np.ndarray) -> s
 def _scores_table(account: ReportData, right: np.ndarray, said: np.ndarray, there: np.ndarray, kind: str) -> str:
     precision, recall = precision_and_recall(right, said, there)
     rows = [
-        (name, n, pages.Share(p), pages.Share(r))
+        (name, n, Share(p), Share(r))
         for name, n, p, r in zip(account.target_names, there, precision, recall, strict=True)
     ]
     return pages.table(f"Scores by {kind}", (kind, "samples", "precision", "recall"), rows)
@@ -357,10 +357,10 @@ def _pictures(account: ReportData, pictures: np.ndarray, shown: np.ndarray) -> s
     low, high = float(pictures.min()), float(pictures.max())
     grey = np.round((pictures - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
     items = ""
-    for number, picture, answer in zip(shown, grey, answers, strict=True):
-        told = [escape(f"{head} {pages.written(value)}") for head, value in zip(heads, answer, strict=True)]
+    for sample, picture, answer in zip(shown, grey, answers, strict=True):
+        told = [escape(f"{head} {number(value)}") for head, value in zip(heads, answer, strict=True)]
         items += (
-            f'<figure><img src="data:image/png;base64,{_png(picture)}" alt="Sample {number}: {", ".join(told)}">'
+            f'<figure><img src="data:image/png;base64,{_png(picture)}" alt="Sample {sample}: {", ".join(told)}">'
             f"<figcaption>{'<br>'.join(told)}</figcaption></figure>\n"
         )
     return f'<div class="pictures">\n{items}</div>\n'
@@ -398,7 +398,7 @@ def _verdicts(account: ReportData, shown: np.ndarray) -> tuple[tuple[str, ...], 
         answers = [(names[account.true[k]], names[account.predicted[k]]) for k in shown]
     if account.confidence is None:
         return ("true", "said"), answers
-    sure = [pages.Share(account.confidence[k]) for k in shown]
+    sure = [Share(account.confidence[k]) for k in shown]
     return ("true", "said", "sure"), [(*answer, c) for answer, c in zip(answers, sure, strict=True)]
 
 
@@ -417,7 +417,7 @@ def _inside(account: ReportData) -> str:
         told += "answers most to a picture that is bright where it is orange, and dark where it is blue"
         few = f"; the {len(weights.units)} of {weights.all_units} units with the largest weights"
         told += f"{few if len(weights.units) < weights.all_units else ''}.</p>\n"
-    drawn = "".join(pages.chart(f"inside-{number}", figure) for number, figure in enumerate(_inside_charts(account)))
+    drawn = "".join(pages.chart(f"inside-{k}", figure) for k, figure in enumerate(_inside_charts(account)))
     return pages.section("Inside the network", told + drawn) if told else ""
 
 
@@ -441,10 +441,6 @@ def _network(account: ReportData) -> str:
 def _notes(account: ReportData) -> str:
     items = "".join(f"<li>{escape(note)}</li>\n" for note in account.notes)
     return pages.section("Notes on the data", f"<ul>\n{items}</ul>\n") if items else ""
-
-
-def _measured(name: str, value: float) -> float:
-    return pages.Share(value) if name == "accuracy" else float(value)
 
 
 def _png(grey: np.ndarray) -> str:

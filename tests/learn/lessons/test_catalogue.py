@@ -22,9 +22,9 @@ from thalweg.learn.lessons import catalogue as shelf
 from thalweg.learn.lessons.catalogue import INDEX, chapters, lesson, lesson_names, settings_of, site
 from thalweg.learn.lessons.lesson import Lesson
 from thalweg.learn.lessons.mnist import Mnist
-from thalweg.pages.blocks import ArrayBlock, Chart, Check, Page, Suggestion, Table
-from thalweg.pages.forms import FORMS
-from thalweg.pages.markup import LIBRARY
+from thalweg.pages.blocks import ArrayBlock, Chart, Check, Suggestion, Table
+from thalweg.pages.html import LIBRARY
+from thalweg.pages.page import FORMS, Page
 from thalweg.spec.toml import read_spec
 
 NAMES = lesson_names()
@@ -43,8 +43,8 @@ def check(sheet: Page) -> None:
     assert blocks(sheet, Chart)
     assert blocks(sheet, ArrayBlock) or blocks(sheet, Table)
     assert all(len(row) == len(table.columns) for table in blocks(sheet, Table) for row in table.rows)
-    for form, write in FORMS.items():
-        told = write(sheet)
+    for form in FORMS:
+        told = sheet.render(form)
         assert sheet.title in (json.loads(told)["title"] if form == "json" else told)
 
 

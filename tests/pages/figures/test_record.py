@@ -190,14 +190,6 @@ def test_residuals_count_every_finite_error():
     assert np.sum(figures.residuals(true, predicted, "y").data[0].y) == 99
 
 
-def test_measures_in_words():
-    assert [figures.measure_name(name) for name in ("r2", "mean_absolute_error", "loss")] == [
-        "R²",
-        "mean absolute error",
-        "loss",
-    ]
-
-
 def test_all_charts_share_one_template():
     charts = [
         figures.learning_curves(HISTORY, "loss"),

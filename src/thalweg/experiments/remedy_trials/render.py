@@ -9,9 +9,10 @@ from collections.abc import Callable
 import numpy as np
 
 from ...core.intervals import Difference
-from ...pages.blocks import Block, Chart, Heading, Page, Suggestion, Table, Text
-from ...pages.figures import measure_name, paired_effects
-from ...pages.figures.record import is_share
+from ...pages.blocks import Block, Chart, Heading, Suggestion, Table, Text
+from ...pages.figures import paired_effects
+from ...pages.numbers import is_share, measure_name
+from ...pages.page import Page
 from ...spec.toml import to_toml
 from ..comparison import ENOUGH_SEEDS
 from .random_control import SPACE

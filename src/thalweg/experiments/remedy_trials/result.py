@@ -13,8 +13,7 @@ import numpy as np
 
 from ...core.files import commit, remove
 from ...core.intervals import Difference, bootstrap
-from ...pages.blocks import Page
-from ...pages.html import as_html
+from ...pages.page import Page
 from ...spec.spec import WholeSpec
 from ...spec.toml import to_toml
 from ..comparison import ENOUGH_SEEDS, paired
@@ -192,7 +191,7 @@ class Proof:
 
     def report(self) -> str:
         """The proof as one HTML page that needs no network."""
-        return as_html(self.page())
+        return self.page().html()
 
     def describe(self) -> dict[str, Any]:
         """Itself as JSON holds it."""

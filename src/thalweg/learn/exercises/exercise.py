@@ -17,7 +17,8 @@ from ...core.errors import InputError
 from ...core.expressions import FUNCTIONS
 from ...core.noise import generator
 from ...models.network import Network
-from ...pages.blocks import ArrayBlock, Block, Formula, Heading, Page, Suggestion, Text
+from ...pages.blocks import ArrayBlock, Block, Formula, Heading, Suggestion, Text
+from ...pages.page import Page
 from ...parts.part import ForwardContext, Loss, Part
 from .answers import Answer, Verdict
 

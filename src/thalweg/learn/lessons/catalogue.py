@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from html import escape
 from typing import Any, NamedTuple
 
 from ...core.errors import InputError
 from ...core.progress import ProgressMessage
-from ...pages import markup as pages
-from ...pages.blocks import Check, Page, Text
-from ...pages.html import Link, as_html
+from ...pages.blocks import Block, Check, Heading, LinkItem, LinkList, Text
+from ...pages.html import LIBRARY, Link, library_text
+from ...pages.page import Page
 from ...spec.toml import shell_value
 from .lesson import Lesson
 
@@ -84,7 +83,7 @@ def site(quick: bool = False, watch: Callable[[ProgressMessage], None] = lambda 
 
     A lesson that can not be worked out here, for want of its data say, has a page that tells why.
     """
-    yield File(pages.LIBRARY, pages.library_text())
+    yield File(LIBRARY, library_text())
     names = lesson_names()
     kept: dict[str, list[Check] | InputError] = {}
     for k, name in enumerate(names):
@@ -101,8 +100,8 @@ def site(quick: bool = False, watch: Callable[[ProgressMessage], None] = lambda 
             kind = _kind(name)
             sheet = Page(kind.title, (Text(f"{_LEFT_OUT} {error}."),), kind.subject)
         fault = f"{name}: {kept[name]}" if isinstance(kept[name], InputError) else ""
-        yield File(_address(name), as_html(sheet, _links(names, k)), fault)
-    yield File(INDEX, _index(kept))
+        yield File(_address(name), sheet.html(_links(names, k)), fault)
+    yield File(INDEX, _index(kept).html())
 
 
 def _kind(name: str) -> type[Lesson]:
@@ -124,26 +123,22 @@ def _links(names: list[str], k: int) -> list[Link]:
     return links
 
 
-def _index(kept: Mapping[str, list[Check] | InputError]) -> str:
-    """The list of all lessons: title, subject, and how many of the claims hold."""
-    sections = ""
+def _index(kept: Mapping[str, list[Check] | InputError]) -> Page:
+    """The list of all lessons: title, subject, and the number of claims that hold."""
+    blocks: list[Block] = []
     for chapter, kinds in chapters().items():
-        items = "".join(_item(kind, kept[kind.kind]) for kind in kinds)
-        sections += pages.section(escape(chapter), f'<ul class="lessons">\n{items}</ul>\n')
+        blocks += [Heading(chapter), LinkList([_item(kind, kept[kind.kind]) for kind in kinds])]
     claims = [claim for found in kept.values() if isinstance(found, list) for claim in found]
     summary = f"The worked examples of textbooks, each run on the real engine. {_verdict(claims)}"
-    return pages.document("Lessons", pages.header("Lessons", summary), sections)
+    return Page("Lessons", tuple(blocks), summary)
 
 
-def _item(kind: type[Lesson], claims: list[Check] | InputError) -> str:
+def _item(kind: type[Lesson], claims: list[Check] | InputError) -> LinkItem:
     if isinstance(claims, InputError):
-        said = f"– {_LEFT_OUT} {claims}."
+        remark = f"– {_LEFT_OUT} {claims}."
     else:
-        said = f"{'✓' if all(claim.holds for claim in claims) else '✗'} {_verdict(claims)}"
-    return (
-        f'<li><a href="{_address(kind.kind)}">{escape(kind.title)}</a><br>{escape(kind.subject)}<br>'
-        f"<small>{escape(said)}</small></li>\n"
-    )
+        remark = f"{'✓' if all(claim.holds for claim in claims) else '✗'} {_verdict(claims)}"
+    return LinkItem(kind.title, _address(kind.kind), kind.subject, remark)
 
 
 def _verdict(claims: list[Check]) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ...core.progress import ProgressMessage
-from ...pages.blocks import Block, Page
+from ...pages.blocks import Block
+from ...pages.page import Page
 from ...parts.part import Part
 
 

@@ -22,7 +22,7 @@ from .probes import (
     step_lengths,
     update_ratios,
 )
-from .record import History, confusion, learning_curves, learning_rate, measure_name, predictions, rate_range, residuals
+from .record import History, confusion, learning_curves, learning_rate, predictions, rate_range, residuals
 from .theme import BLUE, GREEN, ORANGE, PURPLE, SKY, TEMPLATE, VERMILION
 
 __all__ = [
@@ -56,7 +56,6 @@ __all__ = [
     "learning_rate",
     "loss_line",
     "loss_plane",
-    "measure_name",
     "norms_over_time",
     "outputs_over_time",
     "paired_differences",

@@ -16,9 +16,10 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from ..numbers import is_share
+from ..numbers import measure_name as in_words
 from .flow import curves as draw_curves
-from .record import capital, is_share, spans_decades
-from .record import measure_name as in_words
+from .record import capital, spans_decades
 from .theme import BLUE, ORANGE, SKY, TEMPLATE, VERMILION
 
 _GREY = "rgba(128, 132, 140, {})"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from ..numbers import is_share, measure_name
 from .theme import BLUE, GREEN, SKY, TEMPLATE, VERMILION
 
 History = Sequence[Mapping[str, float]]
@@ -19,23 +20,7 @@ _FEW_EPOCHS = 30
 _MOST_NAMED = 50
 _MOST_COUNTED = 20
 
-_NAMES = {"r2": "R²", "clipped": "updates clipped", "penalty": "penalty of L1 and L2"}
-_SHARES = frozenset({"accuracy", "clipped"})
 _ERRORS = frozenset({"loss", "mean_absolute_error"})
-
-
-def measure_name(measure: str) -> str:
-    """A measure in words: `mean_absolute_error` -> `mean absolute error`, `r2` -> `R²`."""
-    return _NAMES.get(measure, measure.replace("_", " "))
-
-
-def is_share(measure: str) -> bool:
-    """Whether a measure, on whichever rows, is a part of a whole and written in per cent.
-
-    >>> is_share("validation_accuracy"), is_share("loss")
-    (True, False)
-    """
-    return measure.removeprefix("training_").removeprefix("validation_").removeprefix("test_") in _SHARES
 
 
 def learning_curves(history: History, measure: str, title: str = "") -> go.Figure:
