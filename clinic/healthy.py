@@ -181,7 +181,7 @@ def calibrates(name: str) -> bool:
 
 def measured(folder: Path) -> dict[str, float]:
     """What the doctor measures of a run that lies in a folder."""
-    return load(folder).case.quantities
+    return load(folder).measurements.quantities
 
 
 def quantiles(folders: Sequence[Path], jobs: int | None = None) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import json
 import shlex
 
 import pytest
-
 from thalweg.doctor.account import health_of, learned_in_words, verdict
+
 from thalweg.doctor.findings import Cause, Diagnosis, Finding, Learned, Remedy
 from thalweg.pages.blocks import Check, Suggestion, Table, Text
 from thalweg.pages.page import FORMS

@@ -6,11 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from thalweg.doctor.case import Case
 
 from thalweg import train
 from thalweg.data import Dataset
 from thalweg.doctor import during
-from thalweg.doctor.case import Case
 from thalweg.doctor.causes import EXPLAINS, ORDER, causes
 from thalweg.doctor.examination import diagnose
 from thalweg.doctor.findings import Finding

@@ -15,8 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from thalweg.core.errors import InputError
 from thalweg.pages.blocks import ArrayBlock, Chart, Check, Formula, Heading, Suggestion, Table, Text
-from thalweg.pages.html import Link
-from thalweg.pages.html import LIBRARY
+from thalweg.pages.html import LIBRARY, Link
 from thalweg.pages.page import FORMS, Page, form_of
 
 HOSTILE = "<script>alert(1)</script>\"'&"

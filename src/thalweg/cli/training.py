@@ -79,13 +79,12 @@ def train(
 
 def _train(spec: Any, name: str, out: Path | None, json: bool, quiet: bool) -> None:
     from ..core.progress import loading
-    from ..doctor.live import tell
-    from ..runs.display import shown
+    from ..runs.display import show_finding, shown
     from ..runs.run_folder import new_folder
     from ..runs.train import run_spec
 
     with shown(quiet) as watch:
-        folder, warn = out or new_folder(name), None if quiet else tell
+        folder, warn = out or new_folder(name), None if quiet else show_finding
         run = run_spec(spec, watch, folder, _told(json or quiet), loading(quiet), warn=warn)
     _tell(run, json)
 
@@ -94,8 +93,7 @@ def _resume(
     folder: Path, changes: list[tuple[str, Any]], settings: list[str], accept: bool, json: bool, quiet: bool
 ) -> None:
     from ..core.progress import loading
-    from ..doctor.live import tell
-    from ..runs.display import shown
+    from ..runs.display import show_finding, shown
     from ..runs.resume import resume_run
 
     with shown(quiet) as watch:
@@ -107,7 +105,7 @@ def _resume(
             watch=watch,
             told=_told(json or quiet),
             loading=loading(quiet),
-            warn=None if quiet else tell,
+            warn=None if quiet else show_finding,
         )
     _tell(run, json)
 

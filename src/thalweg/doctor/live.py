@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from ..core.files import Json
 from ..probes.records import Record
@@ -31,14 +30,6 @@ _ALIKE = 0.02
 History = Sequence[dict[str, float]]
 
 
-class NumberedLayer(NamedTuple):
-    """A layer that the probes record."""
-
-    name: str
-    """Its number and its words, as `numbered_layers` gives them: `2: relu`."""
-    facts: LayerFacts
-
-
 def severe_at_once(measurements: Measurements) -> list[Finding]:
     """The severe findings of the checks that need no training."""
     return [
@@ -55,14 +46,15 @@ class LiveDoctor:
 
     Args:
         constant: the accuracy or R² of the best constant output.
-        layers: the layers in the order of the probes.
+        layers: the layers in the order of the probes; None for a layer inside of a residual block, whose gradient has
+            a second path.
         rows: number of training rows.
         per_epoch: number of updates in an epoch.
         epochs: number of epochs of the whole training.
     """
 
     def __init__(
-        self, constant: float, layers: Sequence[NumberedLayer], rows: int, per_epoch: int, epochs: int
+        self, constant: float, layers: Sequence[LayerFacts | None], rows: int, per_epoch: int, epochs: int
     ) -> None:
         self.constant = constant
         self.layers = layers
@@ -91,7 +83,7 @@ class LiveDoctor:
         if self.constant > 1 - 2 * _ALIKE or not history or not self._is_constant(history[-1]):
             return
         latest = self._latest(records)
-        silent = [*self._dead_layers(latest), *([] if self._dead_layers(latest) else self._no_gradient(latest))]
+        silent = self._dead_layers(latest) or self._no_gradient(latest)
         yield from silent
         yield from self._out_of_range(history, records)
         if not silent:
@@ -118,14 +110,13 @@ class LiveDoctor:
         return latest if len(batches) >= min(_STEPS, self.per_epoch) else ()
 
     def _dead_layers(self, records: Sequence[Record]) -> list[Finding]:
-        """Layers without a living unit; layers inside of residual blocks do not count, and flat ones are found before
-        the training."""
+        """Layers without a living unit; layers with slope 0 everywhere are found before the training."""
         dead = [
             layer
             for index, layer in enumerate(self.layers)
             if records
-            and "." not in layer.name.partition(":")[0]
-            and layer.facts.steepest_slope != 0
+            and layer is not None
+            and layer.steepest_slope != 0
             and all(_of_layer(record, "dead", index) == 1.0 for record in records)
         ]
         if not dead:
@@ -133,10 +124,10 @@ class LiveDoctor:
         subject = "The whole layer passes" if len(dead) == 1 else "These layers pass"
         return [
             Finding(
-                code="dying-relu" if any(layer.facts.can_die for layer in dead) else "saturating-hidden",
+                code="dying-relu" if any(layer.can_die for layer in dead) else "saturating-hidden",
                 stage="during training",
                 severity="severe",
-                place=", ".join(layer.facts.place for layer in dead),
+                place=", ".join(layer.place for layer in dead),
                 value=1.0,
                 measured=f"all units dead in each of the last {len(records)} observed steps, since step "
                 f"{records[0]['step']:,}",

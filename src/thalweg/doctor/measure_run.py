@@ -53,7 +53,7 @@ _NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class Record:
+class TrainingRecord:
     """What a training leaves behind, as far as the doctor reads it; the fields are those of `Run`."""
 
     params: Params
@@ -70,7 +70,9 @@ class Record:
     """Where the numbers stopped being finite; empty if they did not."""
 
 
-def measurements_of(spec: WholeSpec, split: Split, per_epoch: int, record: Record | None = None) -> Measurements:
+def measurements_of(
+    spec: WholeSpec, split: Split, per_epoch: int, record: TrainingRecord | None = None
+) -> Measurements:
     """The measurements of a training; all of them are computed on first use.
 
     Args:
@@ -90,8 +92,8 @@ class _Source:
 
     _spec: WholeSpec
     _split: Split
-    updates_per_epoch: int
-    _record: Record | None
+    _per_epoch: int
+    _record: TrainingRecord | None
 
     # Rows -------------------------------------------------------------------------------------------------------------
 
@@ -132,6 +134,10 @@ class _Source:
     @property
     def rows(self) -> int:
         return len(self._split.train)
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return self._per_epoch
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -534,6 +540,19 @@ def place_of(index: int, layer: Layer) -> str:
     """
     width = layer.describe().get("width", "") if layer.has_weights else ""
     return f"layer {index + 1} ({layer.kind} {width}".rstrip() + ")"
+
+
+def probed_layers(layers: Sequence[Layer]) -> tuple[LayerFacts | None, ...]:
+    """The facts of the layers in the order of the probes; None for a layer inside of a block.
+
+    >>> from thalweg.parts.layers import ReLU, Residual
+    >>> [facts and facts.place for facts in probed_layers([Residual([ReLU()]), ReLU()])]
+    ['layer 1 (residual)', None, 'layer 2 (relu)']
+    """
+    result: list[LayerFacts | None] = []
+    for index, layer in enumerate(layers):
+        result += [_layer_facts(layer, place_of(index, layer)), *([None] * len(probed_layers(layer.inner)))]
+    return tuple(result)
 
 
 def _layer_facts(layer: Layer, place: str, hidden: bool = False, above_weights: bool = False) -> LayerFacts:

@@ -109,8 +109,7 @@ def finding_in_words(finding: Finding) -> str:
     'plateau at the loss: It stops. Measured: 0.69. Normal: falling.'
     """
     return (
-        f"{finding.code} at {finding.place}: {finding.sentence} "
-        f"Measured: {finding.measured}. Normal: {finding.normal}."
+        f"{finding.code} at {finding.place}: {finding.sentence} Measured: {finding.measured}. Normal: {finding.normal}."
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..core.arrays import Array, Tree, arrays_of, namespace
+from ..parts.layers import Activation
+from ..parts.part import Layer
 
 BINS = 32
 # Of more numbers than this a histogram takes every second, third, ... row.
@@ -72,6 +74,38 @@ def saturated(slopes: Array, steepest: float, share: Array) -> Array:
     xp, flat = namespace(slopes), _flat(slopes)
     flags = xp.astype(xp.abs(flat) < SATURATED * steepest, flat.dtype)
     return xp.sum(share * xp.mean(flags, axis=1))
+
+
+def dead(slopes: Array, share: Array) -> Array:
+    """The fraction of units that let no gradient pass for any row: slopes (n, k).
+
+    >>> import numpy as np
+    >>> float(dead(np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([0.5, 0.5])))
+    0.5
+    """
+    return 1 - namespace(slopes).mean(namespace(slopes).astype(alive(slopes, share), share.dtype))
+
+
+def slope(layer: Layer, z: Array, y: Array) -> Array | None:
+    """f'(z) of an elementwise activation; None for other layers and for the identity."""
+    return layer.derivative(z, y) if isinstance(layer, Activation) and not layer.is_identity else None
+
+
+def saturation(layer: Layer, z: Array, y: Array, share: Array) -> Array | None:
+    """The fraction of saturated outputs of a layer that saturates or whose outputs sum to 1; None for other layers.
+
+    The slope of a softmax is that of an output by its own logit, y (1 - y).
+    """
+    if layer.sums_to_one:
+        return saturated_probabilities(y, share)
+    if layer.saturates and isinstance(layer, Activation):
+        return saturated(layer.derivative(z, y), layer.steepest_slope, share)
+    return None
+
+
+def saturated_probabilities(p: Array, share: Array) -> Array:
+    """The fraction of probabilities whose slope by the logit, p (1 - p), is below 5 % of its largest value 1/4."""
+    return saturated(p * (1 - p), 0.25, share)
 
 
 def effective_rank(values: Array, share: Array) -> Array:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..core.progress import LINE_SECONDS, print_line
+from ..doctor.findings import Finding
+from ..doctor.render import finding_in_words
 from ..training.callbacks import Progress
 
 
@@ -22,6 +24,11 @@ def shown(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
             yield watch
     else:
         yield _lines()
+
+
+def show_finding(finding: Finding) -> None:
+    """Print a finding on stderr, above the bar if there is one."""
+    print_line(f"thalweg: {finding_in_words(finding)}")
 
 
 def in_words(progress: Progress) -> str:

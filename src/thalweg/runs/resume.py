@@ -11,7 +11,6 @@ from ..core.errors import InputError, Problem
 from ..core.files import remove
 from ..data import Split
 from ..doctor.findings import Finding
-from ..doctor.live import tell
 from ..engine.engine import make_engine
 from ..parts.metric_schedules import metric_schedules
 from ..probes.boundary_frames import FRAMES, BoundaryFrames
@@ -55,7 +54,7 @@ def resume(
     5
     """
     from ..core.progress import loading
-    from .display import shown
+    from .display import show_finding, shown
 
     with shown(quiet=not progress) as watch:
         return resume_run(
@@ -65,7 +64,7 @@ def resume(
             accept_changes=accept_changes,
             watch=watch,
             loading=loading(quiet=not progress),
-            warn=tell if progress else None,
+            warn=show_finding if progress else None,
         )
 
 

@@ -15,10 +15,10 @@ from ..core.arrays import arrays_of
 from ..core.errors import InputError
 from ..core.files import commit
 from ..data import Preprocessing, RowSource, Split, Task
-from ..doctor.account import health_of, verdict
-from ..doctor.case import Case
+from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
-from ..doctor.findings import Diagnosis
+from ..doctor.measure_run import TrainingRecord, measurements_of
+from ..doctor.measurements import Measurements
 from ..engine.engine import Engine, make_engine
 from ..engine.step import State, Trace, fused
 from ..models.linear_unit import with_threshold
@@ -199,14 +199,21 @@ class Run:
 
     @cached_property
     def _diagnosis(self) -> Diagnosis:
-        return diagnose(self.case)
+        return diagnose(self.measurements)
 
     @property
-    def case(self) -> Case:
-        """What the doctor examines. Loads the data again if the run came from a folder."""
+    def measurements(self) -> Measurements:
+        """What the doctor measures. Loads the data again if the run came from a folder."""
         split = self.split or self.spec.data.load(self.spec.training.seed)
-        record = {name: getattr(self, name) for name in ("history", "measures", "observations", "params", "diverged")}
-        return Case.of(self.spec, split, self.per_epoch, layers=self.state.layers, **record)
+        record = TrainingRecord(
+            params=self.params,
+            layers=self.state.layers,
+            history=self.history,
+            measures=self.measures,
+            observations=self.observations,
+            diverged=self.diverged,
+        )
+        return measurements_of(self.spec, split, self.per_epoch, record)
 
     def figures(self) -> list[Any]:
         """The charts of the report as plotly figures: curves, answers over the inputs, what is inside of the network.
@@ -221,7 +228,7 @@ class Run:
         from .report import card
 
         try:
-            health = verdict(self.diagnose())
+            health = self.diagnose().verdict
         except InputError:
             # Of rows that are gone, the card says nothing.
             health = ""
@@ -308,7 +315,7 @@ def _with_rows(account: Any, run: Run) -> Any:
     hidden = hidden_answers(run.network, run.params, run.state.layers)
     return dataclasses.replace(
         account,
-        health=health_of(run.diagnose()),
+        health=run.diagnose().health_blocks(),
         true=true,
         predicted=predicted,
         confidence=confidence,

@@ -17,16 +17,16 @@ from ..core.arrays import Tree, arrays_of
 from ..core.errors import InputError
 from ..core.progress import ProgressMessage
 from ..data import Split
-from ..doctor.case import Case
 from ..doctor.findings import Finding
-from ..doctor.live import Watch, at_once, tell
+from ..doctor.live import LiveDoctor, severe_at_once
+from ..doctor.measure_run import measurements_of, probed_layers
+from ..doctor.measurements import Measurements
 from ..engine.engine import Engine, make_engine
 from ..engine.step import State
 from ..models.linear_theory import best_threshold
 from ..models.linear_unit import LinearTraining, LinearUnit, linear_training, tunes, with_threshold
 from ..models.mlp import MultiLayerPerceptron
 from ..models.network import Network
-from ..models.summary import numbered_layers
 from ..parts.clipping import Clipping
 from ..parts.metrics import confusion_matrix
 from ..parts.part import Layer, Loss, Optimizer
@@ -100,10 +100,10 @@ def train(
     more = {"regularization": regularization, "stopping": stopping, "checkpoints": checkpoints, "probes": probes}
     spec = Spec.of(sections | more)
     from ..core.progress import loading
-    from .display import shown
+    from .display import show_finding, shown
 
     with shown(quiet=not progress) as watch:
-        into, warn = Path(folder) if folder else None, tell if progress else None
+        into, warn = Path(folder) if folder else None, show_finding if progress else None
         return run_spec(spec, watch, into, loading=loading(quiet=not progress), warn=warn)
 
 
@@ -268,9 +268,9 @@ class Probed:
         return [own for own in (self.recorder, self.frames) if own]
 
     @property
-    def case(self) -> Case:
-        """The training that is to come, as the doctor looks at it."""
-        return Case.of(self.spec, self.split, self.course.per_epoch)
+    def measurements(self) -> Measurements:
+        """What the doctor measures before the training."""
+        return measurements_of(self.spec, self.split, self.course.per_epoch)
 
     def run(self, fitted: Fit, seconds: float, engine: Engine, folder: Path | None = None) -> Run:
         """The run of the training that has ended."""
@@ -380,14 +380,20 @@ def _attended(
 ) -> Callable[[Progress], None]:
     """A watch that also looks for what keeps the training from learning; what is plain before it is told at once."""
     spec, course = probed.spec, probed.course
-    case = probed.case
-    for finding in at_once(case):
+    measurements = probed.measurements
+    for finding in severe_at_once(measurements):
         warn(finding)
-    live = Watch(case.constant, numbered_layers(spec.network), len(course.data), course.per_epoch, spec.training.epochs)
+    live = LiveDoctor(
+        constant=measurements.constant_score,
+        layers=probed_layers(spec.network.layers),
+        rows=len(course.data),
+        per_epoch=course.per_epoch,
+        epochs=spec.training.epochs,
+    )
 
     def look(progress: Progress) -> None:
         watch(progress)
-        for finding in live.look(progress.history, probed.recorder.records if probed.recorder else ()):
+        for finding in live.new_findings(progress.history, probed.recorder.records if probed.recorder else ()):
             warn(finding)
 
     return look
