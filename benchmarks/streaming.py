@@ -15,7 +15,7 @@ import statistics
 
 import numpy as np
 
-from thalweg.data import Data, Dataset, Streamed
+from thalweg.data import Data, Dataset, StreamedDataset
 from thalweg.models.network import Network
 from thalweg.parts.losses import CrossEntropy
 from thalweg.parts.optimizers import Adam
@@ -26,7 +26,7 @@ from thalweg.training.fit import fit
 FEATURES, CLASSES = 100, 10
 
 
-def samples_per_second(rows: Dataset | Streamed, epochs: int) -> float:
+def samples_per_second(rows: Dataset | StreamedDataset, epochs: int) -> float:
     """The speed of a training on these rows."""
     speed = math.nan
 
@@ -50,7 +50,7 @@ def main() -> None:
     y = (x @ rng.standard_normal((FEATURES, CLASSES), np.float32)).argmax(axis=1)
     whole = Data((x, y), validation=0.0, test=0.0).load(0).train
     streamed = Data((x, y), validation=0.0, test=0.0, memory=asked.memory).load(0).train
-    if not isinstance(streamed, Streamed):
+    if not isinstance(streamed, StreamedDataset):
         parser.error(f"{asked.rows} rows fit into {asked.memory} MB; take more rows or less memory")
     ratios = []
     for number in range(asked.rounds):

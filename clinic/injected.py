@@ -42,8 +42,9 @@ from faults import (
 )
 from learns import Outcome
 from rows import source
+from thalweg.spec.edit import set_value
 from thalweg.spec.spec import Spec
-from thalweg.spec.toml import set_value, spec_of
+from thalweg.spec.toml import spec_of
 from ward import CACHE, outcomes, stays
 
 RESULTS = Path(__file__).parent / "injected.json"

@@ -36,8 +36,9 @@ from thalweg.experiments.runner import run_trials
 from thalweg.experiments.variation import Arm
 from thalweg.parts.settings import Off
 from thalweg.spec.complete import completed
-from thalweg.spec.spec import WholeSpec
-from thalweg.spec.toml import canonical, read_spec
+from thalweg.spec.differences import canonical_json
+from thalweg.spec.spec import CompleteSpec
+from thalweg.spec.toml import read_spec
 
 RESULTS = Path(__file__).parent / "learns.json"
 SEEDS = 5
@@ -165,7 +166,7 @@ class _Case(NamedTuple):
     """What is known of a patient before it is trained."""
 
     patient: Patient
-    spec: WholeSpec
+    spec: CompleteSpec
     seeds: int
     measure: str
     rows: Range
@@ -178,7 +179,7 @@ def _cases(chosen: Sequence[Patient]) -> Iterator[_Case]:
         data = spec.data.load(seed=0).train
         assert isinstance(data, Dataset)
         # Programs on the same rows share what can be done there; a forest does not mind how inputs are scaled.
-        rows = canonical([spec.data.source.describe(), spec.data.test, spec.data.validation])
+        rows = canonical_json([spec.data.source.describe(), spec.data.test, spec.data.validation])
         if rows not in ranges:
             ranges[rows] = range_of(data)
         whole = completed(spec, data)
@@ -212,14 +213,14 @@ def kept(file: Path = RESULTS) -> list[Verdict]:
     ]
 
 
-def seeds_of(spec: WholeSpec, rows: int) -> int:
+def seeds_of(spec: CompleteSpec, rows: int) -> int:
     """With how many seeds a training is tried."""
     size = spec.training.batch_size
     updates = spec.training.epochs * (-(-rows // size) if isinstance(size, int) else 1)
     return FEWER_SEEDS if updates > MANY_UPDATES else SEEDS
 
 
-def _trial(name: str, spec: WholeSpec, seed: int) -> Trial:
+def _trial(name: str, spec: CompleteSpec, seed: int) -> Trial:
     whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
     return Trial(Arm(name, ()), seed, whole, f"{name} {seed}")
 

@@ -46,7 +46,7 @@ from register import FOLDER, patients
 from thalweg import load
 from thalweg.experiments.remedy_trials.search import prove
 from thalweg.experiments.runner import cores
-from thalweg.spec.spec import WholeSpec
+from thalweg.spec.spec import CompleteSpec
 from thalweg.spec.toml import read_spec
 from ward import CACHE, Stay, outcomes, stays, trained
 
@@ -267,7 +267,7 @@ def repairs(cards: Iterable[Card], cache: Path, jobs: int | None, minutes: float
 
 def _repaired(
     name: str, seed: int, cache: Path, jobs: int | None, minutes: float
-) -> tuple[tuple[str, ...], WholeSpec | None]:
+) -> tuple[tuple[str, ...], CompleteSpec | None]:
     """The remedies that the proof keeps, and the spec that they make; None where none helps."""
     spec = read_spec(str(FOLDER / f"{name}.toml"))
     stay = stays({name: spec}, [seed])

@@ -30,8 +30,9 @@ from faults import (
     table,
 )
 from rows import source
+from thalweg.spec.edit import set_value
 from thalweg.spec.spec import Spec
-from thalweg.spec.toml import set_value, spec_of
+from thalweg.spec.toml import spec_of
 
 # The last layers, and the loss they belong to.
 _ONE, _NUMBER = ("dense 1", "sigmoid"), ("dense 1",)

@@ -23,10 +23,10 @@ from thalweg.experiments.results import read_trial
 from thalweg.experiments.runner import run_trials
 from thalweg.experiments.variation import Arm
 from thalweg.parts.settings import Standard
-from thalweg.runs.train import fingerprints
 from thalweg.spec.complete import completed
-from thalweg.spec.spec import Spec, WholeSpec
-from thalweg.spec.toml import canonical
+from thalweg.spec.differences import canonical_json
+from thalweg.spec.spec import CompleteSpec, Spec
+from thalweg.training.checkpoints import fingerprints
 
 CACHE = Path(__file__).parent / "runs"
 
@@ -36,7 +36,7 @@ class Stay(NamedTuple):
 
     name: str
     seed: int
-    spec: WholeSpec
+    spec: CompleteSpec
     key: str
     measure: str
     rows: Range
@@ -56,12 +56,12 @@ def stays(specs: Mapping[str, Spec], seeds: Sequence[int] | None = None) -> list
     ranges: dict[str, Range] = {}
     wholes = {}
     for name, spec in specs.items():
-        data = canonical(spec.data.describe())
+        data = canonical_json(spec.data.describe())
         if data not in known:
             split = spec.data.load(seed=0)
             assert isinstance(split.train, Dataset)
             # A forest does not mind how inputs are scaled.
-            held = canonical([spec.data.source.describe(), spec.data.test, spec.data.validation])
+            held = canonical_json([spec.data.source.describe(), spec.data.test, spec.data.validation])
             if held not in ranges:
                 ranges[held] = range_of(split.train)
             known[data] = _Rows(split.train, fingerprints(split), ranges[held])
@@ -73,12 +73,12 @@ def stays(specs: Mapping[str, Spec], seeds: Sequence[int] | None = None) -> list
     ]
 
 
-def _stay(name: str, seed: int, spec: WholeSpec, rows: _Rows) -> Stay:
+def _stay(name: str, seed: int, spec: CompleteSpec, rows: _Rows) -> Stay:
     whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
     table = whole.describe()
     # Rows are told by their fingerprints: where their file lies does not matter.
     table["data"] = {key: value for key, value in table["data"].items() if key != "source"}
-    decided = canonical({"spec": table, "rows": rows.prints})
+    decided = canonical_json({"spec": table, "rows": rows.prints})
     key = hashlib.sha256(decided.encode()).hexdigest()[:16]
     return Stay(name, seed, whole, key, measure_of(rows.train), rows.allow)
 

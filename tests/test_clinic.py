@@ -19,10 +19,11 @@ from rows import ROWS
 from scorecard import FAMILIES, Card, Kind, Rate, Repair, Scorecard, fits, kept_scorecard, rate, report
 from thalweg.data import Dataset
 from thalweg.parts.settings import Off, Standard
-from thalweg.runs.train import check, run_spec
+from thalweg.runs.train import run_spec
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import read_spec
+from thalweg.training.session import Session
 from ward import outcomes, stays, trained
 
 PATIENTS = {patient.name: patient for patient in patients()}
@@ -75,7 +76,7 @@ def test_a_head_is_read(tmp_path):
 def test_a_spec_fits_its_data(name):
     spec = read_spec(str(PATIENTS[name].path))
     split = spec.data.load(seed=0)
-    check(completed(spec, split.train), split)
+    Session(completed(spec, split.train), split).check()
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -236,7 +237,7 @@ def test_healthy_and_injected_specs_fit_their_data(specs):
     for spec in specs().values():
         data = json.dumps(spec.data.describe(), sort_keys=True)
         splits[data] = splits.get(data) or spec.data.load(seed=0)
-        check(completed(spec, splits[data].train), splits[data])
+        Session(completed(spec, splits[data].train), splits[data]).check()
 
 
 def test_the_grid_is_as_wide_as_it_says():

@@ -21,10 +21,10 @@ from thalweg.data import (
     Shuffled,
     Source,
     Stratified,
-    Streamed,
+    StreamedDataset,
     read_table,
 )
-from thalweg.data.moments import Extent, Moments
+from thalweg.data.column_statistics import ColumnMoments, ColumnRange
 from thalweg.data.pieces import csv_pieces
 
 ROWS, FEATURES = 4000, 80
@@ -45,7 +45,7 @@ def gathered(data):
 
 def assert_same(streamed, whole, tolerance=1e-5):
     """Two splits hold the same rows, one of them on the disk."""
-    assert isinstance(streamed.train, Streamed)
+    assert isinstance(streamed.train, StreamedDataset)
     assert isinstance(whole.train, Dataset)
     for name in ("train", "validation", "test"):
         found, expected = getattr(streamed, name), getattr(whole, name)
@@ -183,7 +183,7 @@ def numbered(rows, memory=1, **more):
     x = np.zeros((rows, 100), np.float32)
     x[:, 0] = np.arange(rows)
     split = Data((x, np.arange(rows) % 3), memory=memory, scale="none", validation=0.0, test=0.0, **more).load(0)
-    assert isinstance(split.train, Streamed)
+    assert isinstance(split.train, StreamedDataset)
     return split.train
 
 
@@ -381,9 +381,12 @@ def test_moments_of_pieces_are_those_of_the_whole(x, at, data):
     weight = np.array(data.draw(st.lists(st.floats(0.1, 5), min_size=len(x), max_size=len(x))))
     at = min(at, len(x) - 1)
     for both in (
-        (Moments.of(x[:at]).merged(Moments.of(x[at:])), Moments.of(x)),
-        (Moments.of(x[:at], weight[:at]).merged(Moments.of(x[at:], weight[at:])), Moments.of(x, weight)),
-        (Extent.of(x[:at]).merged(Extent.of(x[at:])), Extent.of(x)),
+        (ColumnMoments.of(x[:at]).merged(ColumnMoments.of(x[at:])), ColumnMoments.of(x)),
+        (
+            ColumnMoments.of(x[:at], weight[:at]).merged(ColumnMoments.of(x[at:], weight[at:])),
+            ColumnMoments.of(x, weight),
+        ),
+        (ColumnRange.of(x[:at]).merged(ColumnRange.of(x[at:])), ColumnRange.of(x)),
     ):
         for merged, whole in zip(*both, strict=True):
             assert np.allclose(merged, whole, rtol=1e-9, atol=1e-9)

@@ -53,7 +53,7 @@ def ill(tmp_path_factory):
 def test_a_healthy_network_gets_a_clean_bill_and_is_not_kept(shell, tmp_path):
     done = shell("doctor", "xor", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "Healthy: nothing was found that keeps it from learning." in done.stdout
+    assert "Healthy: " in done.stdout
     assert "✓" in done.stdout
     assert "epoch 300/300" in done.stderr
     assert list(tmp_path.iterdir()) == []

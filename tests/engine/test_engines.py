@@ -117,7 +117,7 @@ def assert_equal(tree, other):
 def test_both_engines_agree_in_float64(problem):
     # The two sum in another order: 1e-16 a step, which a few hundred steps let grow by less than 1e6.
     (eager, report), (compiled, other) = trained(Eager("float64"), problem), trained(Compiled("float64"), problem)
-    assert_close(other.scores, report.scores, rtol=1e-9, atol=1e-11)
+    assert_close(other.sums, report.sums, rtol=1e-9, atol=1e-11)
     assert_close(other.learning_rate, report.learning_rate, rtol=1e-12)
     assert_close(compiled.params, eager.params, rtol=1e-8, atol=1e-10)
     assert_close(compiled.moments, eager.moments, rtol=1e-6, atol=1e-11)
@@ -130,7 +130,7 @@ def test_both_engines_agree_loosely_in_float32(problem):
         trained(Eager("float32"), problem, 40),
         trained(Compiled("float32"), problem, 40),
     )
-    assert_close(other.scores.loss, report.scores.loss, rtol=1e-3)
+    assert_close(other.sums.loss, report.sums.loss, rtol=1e-3)
     assert_close(compiled.params, eager.params, rtol=1e-2, atol=1e-3)
 
 
@@ -138,10 +138,10 @@ def test_both_engines_agree_loosely_in_float32(problem):
 @every_problem
 def test_a_training_lowers_the_loss_and_keeps_its_precision(engine, problem):
     state, report = trained(engine, problem)
-    loss = report.scores.loss / report.scores.weight
+    loss = report.sums.loss / report.sums.weight
     assert loss[-20:].mean() < 0.7 * loss[:5].mean()
     assert {a.dtype for _, a in arrays_of((state.params, state.moments))} == {np.dtype(engine.precision)}
-    assert report.scores.loss.dtype == engine.precision
+    assert report.sums.loss.dtype == engine.precision
 
 
 @every_engine
@@ -244,7 +244,7 @@ ADAM = dataclasses.replace(BASE, optimizer=optimizers.Adam(Cosine(0.01, steps=50
         (BASE, dataclasses.replace(BASE, optimizer=optimizers.Momentum(0.01, 0.5))),
         (BASE, dataclasses.replace(BASE, network=leaky(alpha=0.3))),
         (BASE, dataclasses.replace(BASE, loss=losses.Huber(0.5))),
-        (BASE, dataclasses.replace(BASE, scores=ClassificationMetric(0.0))),
+        (BASE, dataclasses.replace(BASE, metric=ClassificationMetric(0.0))),
         (BASE, dataclasses.replace(BASE, network=leaky(init=HeUniform()))),
         (BASE, dataclasses.replace(BASE, network=dataclasses.replace(leaky(), init=HeUniform()))),
         (ADAM, dataclasses.replace(ADAM, optimizer=optimizers.Adam(Cosine(0.05, steps=50)))),

@@ -50,9 +50,9 @@ def test_one_weight_by_hand(on):
     assert after.params[0].b.tolist() == [pytest.approx(0.2, rel=1e-15)]
     assert after.step == 1
     assert report.learning_rate == pytest.approx(0.1, rel=1e-15)
-    assert report.scores.loss == 2
-    assert report.scores.absolute.tolist() == [2]
-    assert report.scores.square.tolist() == [4]
+    assert report.sums.loss == 2
+    assert report.sums.absolute.tolist() == [2]
+    assert report.sums.square.tolist() == [4]
     network = REGRESSION.network
     caches = network.forward(state.params, state.layers, batch.x, ForwardContext(training=True)).caches
     assert network.backward(state.params, caches, np.array([[-2.0]]))[1][0].W.tolist() == [[-4]]
@@ -66,8 +66,8 @@ def test_the_textbooks_three_logits_by_hand(on):
     state = state_of(plan, 1)
     batch = Batch(np.ones((1, 1)), np.array([0]), np.ones(1))
     after, report = on(make_step(plan), state, batch)
-    assert round(float(report.scores.loss), 3) == 0.417
-    assert report.scores.right == 1
+    assert round(float(report.sums.loss), 3) == 0.417
+    assert report.sums.right == 1
     np.testing.assert_allclose(-after.params[0].b, [-0.341, 0.242, 0.099], atol=5e-4)
     adam = dataclasses.replace(plan, optimizer=Adam(0.001))
     after, _ = on(make_step(adam), state_of(adam, 1), batch)
@@ -88,7 +88,7 @@ def test_ten_steps_of_adam_are_pytorchs(on):
         rule.zero_grad()
         loss.backward()
         rule.step()
-        np.testing.assert_allclose(report.scores.loss, (loss * w.sum()).item(), rtol=1e-10)
+        np.testing.assert_allclose(report.sums.loss, (loss * w.sum()).item(), rtol=1e-10)
     ours = [array for own in state.params for array in own]
     for mine, theirs in zip(ours, tensors, strict=True):
         np.testing.assert_allclose(mine, theirs.detach(), rtol=1e-10, atol=1e-12)
@@ -106,7 +106,7 @@ def test_padding_rows_change_nothing(plan, on):
     for own, expected in zip(after.params, plain.params, strict=True):
         for a, b in zip(own, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14)
-    for a, b in zip(padded_report.scores, report.scores, strict=True):
+    for a, b in zip(padded_report.sums, report.sums, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
@@ -116,7 +116,7 @@ def test_a_step_of_padding_alone_leaves_the_weights(on):
     for own, before in zip(after.params, state.params, strict=True):
         for a, b in zip(own, before, strict=True):
             np.testing.assert_array_equal(a, b)
-    assert (report.scores.loss, report.scores.weight, report.scores.right) == (0, 0, 0)
+    assert (report.sums.loss, report.sums.weight, report.sums.right) == (0, 0, 0)
 
 
 def test_a_batch_is_gathered_by_rows_and_minus_one_is_padding(on):
@@ -141,7 +141,7 @@ def test_the_rate_is_reported_also_when_the_loss_is_no_number():
     batch = Batch(np.array([[np.inf]]), np.array([[1.0]]), np.ones(1))
     with np.errstate(all="ignore"):
         _, report = make_step(REGRESSION)(state_of(REGRESSION, 1), batch)
-    assert not np.isfinite(report.scores.loss)
+    assert not np.isfinite(report.sums.loss)
     assert report.learning_rate == 0.1
 
 
@@ -162,14 +162,14 @@ def test_float32_stays_float32_whatever_the_schedule(schedule):
         State(params, ((),) * 4, plan.optimizer.init(params), np.array(0), noise_key(0)), batch
     )
     assert {a.dtype for own in (*state.params, *state.moments.m) for a in own} == {np.dtype(np.float32)}
-    assert report.scores.loss.dtype == np.float32
+    assert report.sums.loss.dtype == np.float32
 
 
 def test_measuring_does_not_learn_and_agrees_with_the_step(on):
     state, batch = state_of(CLASSES, 4), batch_of(6, 4)
     measured = on(functools.partial(measure, CLASSES), state, batch)
     _, report = on(make_step(CLASSES), state, batch)
-    for a, b in zip(measured, report.scores, strict=True):
+    for a, b in zip(measured, report.sums, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-13)
 
 
@@ -204,7 +204,7 @@ def test_the_pieces_of_a_batch_add_up_to_the_whole(count, padding, on):
     assert_close(found.params, expected.params)
     for name in ("loss", "outputs", "deltas", "grads", "updates"):
         assert_close(getattr(by_pieces, name), getattr(trace, name))
-    assert_close(on(make_step(pieces), state, batch)[1].scores, on(make_step(whole), state, batch)[1].scores)
+    assert_close(on(make_step(pieces), state, batch)[1].sums, on(make_step(whole), state, batch)[1].sums)
 
 
 def test_every_piece_has_noise_of_its_own(on):
@@ -287,7 +287,7 @@ def test_a_penalty_acts_as_if_it_stood_in_the_loss(part, on):
             nudged[1][place][index] -= 1e-6
             slope = (total(nudged[0]) - total(nudged[1])) / 2e-6
             assert array[index] - new[index] == pytest.approx(slope, rel=1e-5, abs=1e-8)
-    assert report.penalty == pytest.approx(total(arrays) - report.scores.loss / report.scores.weight)
+    assert report.penalty == pytest.approx(total(arrays) - report.sums.loss / report.sums.weight)
 
 
 def test_weight_decay_stands_beside_the_gradient_and_leaves_biases(on):

@@ -125,8 +125,8 @@ def test_what_is_finished_in_a_folder_is_not_run_again(tmp_path: Path, monkeypat
     from thalweg.experiments import workers as worker
 
     ran = []
-    original = worker.run_on
-    monkeypatch.setattr(worker, "run_on", lambda spec, *rest: (ran.append(spec), original(spec, *rest))[1])
+    original = worker.run_session
+    monkeypatch.setattr(worker, "run_session", lambda session: (ran.append(session.spec), original(session))[1])
     first = quick(folder=tmp_path)
     assert len(ran) == 4
     again = quick(folder=tmp_path)

@@ -12,9 +12,11 @@ import tomli_w
 
 from thalweg.core.errors import InputError
 from thalweg.experiments.experiment import Experiment
-from thalweg.runs.train import run_on
+from thalweg.runs.train import run_session
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import to_toml
+from thalweg.training.callbacks import Callback
+from thalweg.training.session import Session
 
 BASE = {
     "data": {"source": {"kind": "rings", "samples": 60}, "validation": 0.25},
@@ -33,28 +35,25 @@ def trials(vary, seeds=1, **base):
 # --- pairs
 
 
-class Witness:
+class Witness(Callback):
     """Sees the start of a training, and the order of the rows of each step."""
 
     def __init__(self):
         self.start, self.rows = None, []
 
-    def due(self, step):
+    def next_step(self, step):
         return step
 
-    def look(self, engine, plan, state, block, index):
+    def on_step_begin(self, engine, plan, state, chunk, index):
         if self.start is None:
             self.start = engine.fetch(state)
-        rows = block.rows[index]
-        self.rows += np.asarray(block.data.x)[rows[rows >= 0]].tolist()
-
-    def finish(self, engine, plan, state, step):
-        pass
+        rows = chunk.rows[index]
+        self.rows += np.asarray(chunk.data.x)[rows[rows >= 0]].tolist()
 
 
 def seen(trial):
     witness, split = Witness(), trial.spec.data.load(trial.seed)
-    run_on(trial.spec, split, onlookers=lambda spec, split: [witness])
+    run_session(Session(trial.spec, split), callbacks=[witness])
     return split, witness
 
 
@@ -101,14 +100,14 @@ def test_another_seed_has_other_rows_another_order_and_another_start():
 def test_noise_is_paired_too():
     dropping = {"network": {"layers": ["dense 6", "dropout 0.5", "dense 2", "softmax"]}}
     slow, same = trials({RATE: [1e-12, 1e-13]}, **dropping)
-    losses = [run_on(t.spec, t.spec.data.load(t.seed)).history[0]["loss"] for t in (slow, same)]
+    losses = [run_session(Session(t.spec, t.spec.data.load(t.seed))).history[0]["loss"] for t in (slow, same)]
     # The weights hardly move: a difference would come of other units dropped, as it does with another seed.
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
     other = slow.spec.data.load(slow.seed)
     training = dataclasses.replace(slow.spec.training, seed=1)
-    assert run_on(dataclasses.replace(slow.spec, training=training), other).history[0]["loss"] != pytest.approx(
-        losses[0], rel=1e-3
-    )
+    assert run_session(Session(dataclasses.replace(slow.spec, training=training), other)).history[0][
+        "loss"
+    ] != pytest.approx(losses[0], rel=1e-3)
 
 
 def test_trials_come_seed_by_seed():

@@ -201,12 +201,12 @@ def test_errors_and_functions_come_through_as_they_were():
     import cloudpickle
 
     from thalweg.core.errors import Problem
-    from thalweg.data.orders import Function
+    from thalweg.data.orders import KeyFunction
 
     for error in (InputError("a", "b"), InputError("a", [Problem("x", "y"), Problem("", "z")])):
         copy = cloudpickle.loads(cloudpickle.dumps(error))
         assert (type(copy), str(copy), copy.problems) == (InputError, str(error), error.problems)
-    copy = cloudpickle.loads(cloudpickle.dumps(Function(np.hypot)))
+    copy = cloudpickle.loads(cloudpickle.dumps(KeyFunction(np.hypot)))
     assert (copy, copy.values) == ("hypot()", np.hypot)
 
 

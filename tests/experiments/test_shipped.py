@@ -10,7 +10,7 @@ from thalweg.experiments.compare import run_experiment
 from thalweg.experiments.comparison import Comparison, paired
 from thalweg.experiments.experiment import Experiment
 from thalweg.experiments.shipped import read_experiment, shipped
-from thalweg.spec.toml import set_value
+from thalweg.spec.edit import set_value
 
 # What the finding is: the first arm of each pair is better than the second, by an interval that leaves out 0.
 BETTER = {

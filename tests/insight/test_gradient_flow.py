@@ -16,7 +16,8 @@ from thalweg.pages.blocks import ArrayBlock, Table
 from thalweg.pages.page import FORMS
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
-from thalweg.training.replay import plan_for, replay, trace_step
+from thalweg.training.replay import replay, trace_step
+from thalweg.training.session import Session
 
 
 def flow_of(*stack: object, source: object = "digits", seeds: int = 4, **network: object):
@@ -62,8 +63,9 @@ def test_what_is_measured_is_the_first_step_of_the_training():
         dataclasses.replace(spec, training=dataclasses.replace(spec.training, batch_size="full", engine="eager")),
         split.train,
     )
-    (point,) = replay(whole, split, [0])
-    _, trace = trace_step(plan_for(whole, split), point)
+    session = Session(whole, split)
+    (point,) = replay(session, [0]).states
+    _, trace = trace_step(session.plan, point)
     expected = [np.sqrt(np.mean(np.square(trace.deltas[k]))) for k in (0, 2)]
     np.testing.assert_allclose(flow.deltas[0], expected, rtol=1e-9)
 

@@ -16,7 +16,7 @@ from thalweg.core.errors import InputError
 from thalweg.core.noise import generator
 from thalweg.insight.loss_landscape import doubled, filter_normalized, landscape, principal_plane
 from thalweg.pages.blocks import Chart, Table
-from thalweg.training.session import start_state
+from thalweg.training.session import Session
 
 LAYERS = ["dense 6", "batch_norm", "tanh", "dense 2", "softmax"]
 RNG = np.random.default_rng(5)
@@ -117,7 +117,7 @@ def test_the_points_of_a_path_stand_their_distance_off_the_plane(moons):
     found = landscape(moons, "path", points=5)
     path = found.path
     spec = moons.spec
-    start = start_state(spec.network, spec.optimizer, spec.training.seed, 2)
+    start = Session(spec, moons.split).start
     assert path.steps[0] == 0
     assert path.steps[-1] == moons.state.step
     np.testing.assert_array_equal(path.places[-1], [0, 0])

@@ -6,13 +6,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from sessions import fit_parts
 
 from thalweg.core.errors import InputError
 from thalweg.data import Data
 from thalweg.insight.lr_range import RangeTest, range_test, read_off
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
-from thalweg.training.fit import fit
 
 SPEC = completed(Spec.of({"data": {"source": "iris"}}), Data.of("iris").load(0).train)
 RATES = np.geomspace(1e-6, 10, 200)
@@ -66,7 +66,7 @@ def test_training_with_the_rate_does_about_as_well_as_with_the_best_of_a_grid(op
     def loss(rate: float) -> float:
         trained = dataclasses.replace(spec.optimizer, learning_rate=rate)
         epochs = dataclasses.replace(spec.training, epochs=10)
-        ended = fit(spec.network, spec.loss, trained, epochs, split.train)
+        ended = fit_parts(spec.network, spec.loss, trained, epochs, split.train)
         return np.inf if ended.diverged else ended.history[-1]["loss"]
 
     losses = np.array([loss(10.0**power) for power in (-4, -3, -2, -1, 0)])
@@ -164,7 +164,7 @@ def test_the_sweep_is_a_training_with_the_rate_it_says():
     found = found_by(spec, low=1e-4, high=1e-1, steps=60, sweeps=1)
     spec, split = found.spec, found.spec.data.load(0)
     schedule = {"kind": "exponential", "initial": 1e-4, "factor": 1e3, "every": 59}
-    ended = fit(
+    ended = fit_parts(
         spec.network,
         spec.loss,
         type(spec.optimizer)(schedule),

@@ -18,7 +18,6 @@ from thalweg.parts.metrics import ClassificationMetric
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import read_spec, to_toml
-from thalweg.training.session import start_state
 
 CORNERS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 AND, XOR = np.array([0, 0, 0, 1]), np.array([0, 1, 1, 0])
@@ -32,8 +31,9 @@ def run(unit, data, **options):
 def steps_of(unit, samples, classes=2):
     """The weights and the bias after each sample (x, y), from the unit's own start."""
     network = unit.network(classes)
-    step = make_step(Plan(network, unit.loss, unit.optimizer, ClassificationMetric(unit.loss.threshold)))
-    state = start_state(network, unit.optimizer, 0, len(samples[0][0]))
+    plan = Plan(network, unit.loss, unit.optimizer, ClassificationMetric(unit.loss.threshold))
+    step = make_step(plan)
+    state = plan.start(0, len(samples[0][0]))
     for x, y in samples:
         state, _ = step(state, Batch(np.array([x], float), np.array([y]), np.ones(1)))
         yield state.params[-1]

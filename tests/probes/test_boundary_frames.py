@@ -8,10 +8,11 @@ import pytest
 import thalweg
 from thalweg.core.arrays import arrays_of
 from thalweg.core.errors import InputError
+from thalweg.data import Data
 from thalweg.probes.boundary_frames import FRAMES, BoundaryCallback, BoundaryFrames
-from thalweg.runs.train import run_spec
+from thalweg.runs.train import run_session, run_spec
 from thalweg.spec.spec import Spec
-from thalweg.training.session import start_state
+from thalweg.training.session import Session
 
 STEPS = 120
 
@@ -30,11 +31,9 @@ def spec(engine="eager", epochs=STEPS):
 def filmed(engine="eager", epochs=STEPS):
     seen = []
 
-    def onlookers(spec, split):
-        seen.append(BoundaryCallback.of(split.preprocessing, split.train, epochs))
-        return seen
-
-    run = run_spec(spec(engine, epochs), onlookers=onlookers)
+    session = Session.load(spec(engine, epochs))
+    seen.append(BoundaryCallback.of(session.split.preprocessing, session.split.train, epochs))
+    run = run_session(session, callbacks=seen)
     return run, seen[0].frames
 
 
@@ -59,8 +58,7 @@ def test_the_first_frame_is_the_start_the_last_the_run_and_one_between_a_shorter
     np.testing.assert_allclose(film.outputs[-1], told(run), atol=1e-6)
     shorter = run_spec(spec(engine, 53))
     np.testing.assert_allclose(film.outputs[film.steps.tolist().index(53)], told(shorter), atol=1e-5)
-    start = start_state(run.network, run.spec.optimizer, 3, 2)
-    (W, b), _, (V, c), _ = start.params
+    (W, b), _, (V, c), _ = run.network.initialize(3, (2,)).params
     z = np.tanh(run.preprocessing.inputs(places) @ W + b) @ V + c
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(film.outputs[0].reshape(-1, 2), p, atol=1e-6)
@@ -83,27 +81,16 @@ def test_a_film_comes_back_from_its_file_and_damage_is_told(tmp_path):
 
 def test_a_training_that_goes_on_keeps_the_frames_from_before_its_checkpoint():
     _, film = filmed()
-    seen = []
-
-    def onlookers(spec, split):
-        seen.append(BoundaryCallback(film.before(53), STEPS))
-        return seen
-
-    run_spec(spec(), onlookers=onlookers)
+    seen = [BoundaryCallback(film.before(53), STEPS)]
+    run_spec(spec(), callbacks=seen)
     np.testing.assert_array_equal(seen[0].frames.steps, film.steps)
     np.testing.assert_array_equal(seen[0].frames.outputs, film.outputs)
     assert film.before(53).steps.max() < 53
 
 
 def test_pictures_and_single_inputs_have_no_plane():
-    found = []
-
-    def onlookers(spec, split):
-        found.append(BoundaryCallback.of(split.preprocessing, split.train, 4))
-        return ()
-
-    run_spec(Spec.of({"data": {"source": "digits"}, "training": {"engine": "eager", "epochs": 1}}), onlookers=onlookers)
-    assert found == [None]
+    split = Data("digits").load(seed=0)
+    assert BoundaryCallback.of(split.preprocessing, split.train, 4) is None
 
 
 def test_a_training_that_diverges_has_its_film_and_its_charts():

@@ -29,7 +29,7 @@ def test_the_map_of_two_inputs_is_what_the_run_predicts_in_the_units_of_the_data
     y = (x[:, 0] > 100).astype(int)
     run = trained(["dense 5", "tanh", "dense 2", "softmax"], (x, y))
     account = report_data_of(run)
-    seen = account.seen
+    seen = account.input_map
     np.testing.assert_allclose(seen.outputs.reshape(-1, 2), run.predict_outputs(grid(seen)), atol=1e-4)
     np.testing.assert_allclose(seen.points, account.samples, rtol=1e-5)
     np.testing.assert_array_equal(seen.true, account.true)
@@ -40,7 +40,7 @@ def test_the_map_of_two_inputs_is_what_the_run_predicts_in_the_units_of_the_data
 
 def test_a_hidden_unit_is_its_own_activation():
     run = trained(["dense 20", "tanh", "dense 2", "softmax"], "rings 100")
-    seen = report_data_of(run).seen
+    seen = report_data_of(run).input_map
     places = np.stack(np.meshgrid(seen.unit_x, seen.unit_y), axis=-1)
     W, b = run.params[0]
     np.testing.assert_allclose(np.moveaxis(seen.units, 0, -1), np.tanh(places @ W + b)[..., :16], atol=1e-5)
@@ -54,7 +54,7 @@ def test_xor_by_hand_says_yes_between_two_lines():
     params = (first, (), Affine(np.array([[1.0], [-2.0]]), np.array([-0.5])))
     run = dataclasses.replace(run, state=run.state._replace(params=params))
     account = report_data_of(run)
-    seen, s = account.seen, account.seen.x + account.seen.y[:, None]
+    seen, s = account.input_map, account.input_map.x + account.input_map.y[:, None]
     sure = np.minimum(np.abs(s - 0.5), np.abs(s - 1.5)) > 1e-5
     yes = seen.outputs[..., 0] > account.threshold
     np.testing.assert_array_equal(yes[sure], ((s > 0.5) & (s < 1.5))[sure])
@@ -88,7 +88,7 @@ def test_principal_axes_are_those_of_scikit_learn():
 def test_the_map_on_principal_axes_is_what_the_network_answers_there():
     run = trained(["dense 6", "relu", "dense 3", "softmax"], "iris")
     account = report_data_of(run)
-    seen, plane = account.seen, plane_of(run.preprocessing, run.split.train)
+    seen, plane = account.input_map, plane_of(run.preprocessing, run.split.train)
     inputs = plane.inputs(seen.x, seen.y)
     np.testing.assert_allclose(seen.outputs.reshape(-1, 3), run.outputs_of(inputs), atol=1e-6)
     assert seen.explained[0] > seen.explained[1]
@@ -100,11 +100,11 @@ def test_a_surface_and_a_curve_are_what_the_run_predicts():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(100, 2)) * 7
     run = trained(["dense 3", "tanh", "dense 1"], (x, 50 + x[:, 0]))
-    seen = report_data_of(run).seen
+    seen = report_data_of(run).input_map
     np.testing.assert_allclose(seen.outputs.ravel(), run.predict(grid(seen)), rtol=1e-4)
     run = trained(["dense 3", "tanh", "dense 1"], (x[:, :1], 50 + x[:, 0]))
     account = report_data_of(run)
-    assert account.seen is None
+    assert account.input_map is None
     np.testing.assert_allclose(account.curve.values[:, 0], run.predict(account.curve.x[:, None]), rtol=1e-4)
     np.testing.assert_allclose(account.curve.true, account.true)
 
@@ -118,7 +118,7 @@ def test_weight_images_are_the_columns_of_the_first_layer_the_largest_first():
         np.testing.assert_array_equal(picture, W[:, unit].reshape(8, 8))
     norms = np.linalg.norm(W, axis=0)
     np.testing.assert_array_equal(norms[weights.units], np.sort(norms)[::-1][:32])
-    assert report_data_of(run).seen is None
+    assert report_data_of(run).input_map is None
 
 
 def test_weights_of_another_width_than_the_picture_are_none():
@@ -153,5 +153,5 @@ def test_there_is_what_suits_the_data(data, there):
 def test_many_samples_are_thinned_and_it_is_known():
     x = np.random.default_rng(0).normal(size=(11_000, 2))
     account = report_data_of(trained(["dense 1", "sigmoid"], (x, (x[:, 0] > 0).astype(int)), epochs=1, batch_size=1000))
-    assert account.seen.every == 3
-    np.testing.assert_array_equal(account.seen.true, account.true[::3])
+    assert account.input_map.every == 3
+    np.testing.assert_array_equal(account.input_map.true, account.true[::3])

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sessions import Watching
 
 from thalweg.core.arrays import arrays_of
-from thalweg.data import Data, EpochIndex, Streamed
+from thalweg.data import Data, EpochIndex, StreamedDataset
 from thalweg.parts.settings import Full, Light
 from thalweg.probes.recorder import ProbeCallback
 from thalweg.runs.load import load
@@ -119,7 +120,7 @@ def test_probes_change_no_compiled_training(case, probes):
 
 
 def test_the_cases_do_what_they_are_named_for():
-    assert isinstance(Data.of(CASES["streamed"]["data"]).load(0).train, Streamed)
+    assert isinstance(Data.of(CASES["streamed"]["data"]).load(0).train, StreamedDataset)
     assert bare("full batch", "eager").per_epoch == 1
     assert len({record["learning_rate"] for record in bare("adaptive rate", "eager").history}) > 1
     assert len(bare("best weights", "eager").history) < 30
@@ -263,10 +264,10 @@ def test_a_training_that_was_stopped_has_the_records_of_one_that_was_not(engine,
     }
     spec = spec_of(case, engine, "standard 1", epochs=6)
     whole = run_spec(spec, folder=tmp_path / "whole")
-    stopped = run_spec(spec, press(1), tmp_path / "run")
+    stopped = run_spec(spec, tmp_path / "run", [Watching(press(1))])
     steps = {int(stopped.state.step)}
     while stopped.interrupted and len(steps) < 4:
-        stopped = resume_run(tmp_path / "run", watch=press(1))
+        stopped = resume_run(tmp_path / "run", callbacks=[Watching(press(1))])
         steps.add(int(stopped.state.step))
     # Each part ends after its first stretch, of one step: within the first epoch.
     assert steps == {1, 2, 3, 4}
@@ -279,7 +280,7 @@ def test_a_training_stopped_between_epochs_of_a_block_has_the_same_records(tmp_p
     case = {**PLAIN, "data": {**RINGS, "validation": 0.0}, "checkpoints": {"every": 50}}
     spec = spec_of(case, "eager", "standard 1", epochs=8)
     whole = run_spec(spec, folder=tmp_path / "whole")
-    stopped = run_spec(spec, press(whole.per_epoch), tmp_path / "run")
+    stopped = run_spec(spec, tmp_path / "run", [Watching(press(whole.per_epoch))])
     assert stopped.state.step == whole.per_epoch
     assert resume_run(tmp_path / "run").records == whole.records
 

@@ -30,9 +30,9 @@ def test_no_speed_is_told_before_it_is_known():
 
 @pytest.mark.parametrize(("speed", "left"), [(10.0, "1:35 left"), (0.1, "2:38:20 left"), (math.nan, "rate 0.01")])
 def test_lines_say_what_is_left(speed, left, capsys, monkeypatch):
-    monkeypatch.setattr("thalweg.core.progress._LINE_SECONDS", 0.0)
+    monkeypatch.setattr("thalweg.runs.display.LINE_SECONDS", 0.0)
     with shown() as watch:
-        watch(progress(speed=speed))
+        watch.on_progress(progress(speed=speed))
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("epoch 1/10  loss 0.25")
@@ -42,13 +42,13 @@ def test_lines_say_what_is_left(speed, left, capsys, monkeypatch):
 def test_few_lines_and_always_the_last(capsys):
     with shown() as watch:
         for step in range(100, 1001, 100):
-            watch(progress(step=step))
+            watch.on_progress(progress(step=step))
     assert capsys.readouterr().err.splitlines() == ["epoch 10/10  loss 0.25  rate 0.01  320 samples/s"]
 
 
 def test_quiet_is_silent(capsys):
     with shown(quiet=True) as watch:
-        watch(progress(step=1000))
+        watch.on_progress(progress(step=1000))
     assert capsys.readouterr() == ("", "")
 
 

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from sessions import Watching
 
 import thalweg
 from thalweg.core.arrays import arrays_of
@@ -19,7 +20,8 @@ from thalweg.runs.run_folder import list_runs, read_records
 from thalweg.runs.train import run_spec
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import to_toml
-from thalweg.training.checkpoints import newest, read_arrays
+from thalweg.training.checkpoints import newest
+from thalweg.training.saved_state import read_arrays
 
 SPEC = {
     "data": {"source": "rings 60"},
@@ -44,7 +46,7 @@ KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 import polars, pydantic, sklearn.datasets
-from thalweg.training.checkpoints import read_arrays
+from thalweg.training.saved_state import read_arrays
 from thalweg.runs.resume import resume_run
 from thalweg.runs.train import run_spec
 from thalweg.training.checkpoints import newest
@@ -62,9 +64,9 @@ for kill in range(kills):
                 os.write(its, f"{progress.step} ".encode())
         try:
             if (folder / "checkpoints").exists():
-                resume_run(folder, watch=committed)
+                resume_run(folder, callbacks=[Watching(committed)])
             else:
-                run_spec(spec, committed, folder)
+                run_spec(spec, folder, [Watching(committed)])
         finally:
             os._exit(1)
     os.close(its)
@@ -254,7 +256,7 @@ def test_resuming_what_may_not_be_written_is_told(tmp_path, monkeypatch):
             stopped[0] = True
             os.kill(os.getpid(), 2)
 
-    run_spec(spec_of(epochs=5), press, tmp_path / "run")
+    run_spec(spec_of(epochs=5), tmp_path / "run", [Watching(press)])
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
 
     def refused(path, *more, **options):

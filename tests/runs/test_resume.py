@@ -11,6 +11,7 @@ import time
 import numpy as np
 import polars
 import pytest
+from sessions import Watching
 
 import thalweg
 from thalweg.core.errors import InputError
@@ -20,7 +21,8 @@ from thalweg.runs.run_folder import list_runs, read_records
 from thalweg.runs.train import run_spec
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import to_toml
-from thalweg.training.checkpoints import newest, read_arrays
+from thalweg.training.checkpoints import newest
+from thalweg.training.saved_state import read_arrays
 
 # Whatever has a memory or draws random numbers: dropout, noise, batch normalisation, momentum and its schedule, the
 # plateau, early stopping, the average; and all that changes gradients and weights on the way.
@@ -134,7 +136,7 @@ def test_the_reference_uses_all_that_it_is_meant_to(whole):
     ids=["in the first epoch", "after an epoch", "after a checkpoint"],
 )
 def test_a_stopped_training_ends_as_the_one_that_was_not(whole, when, tmp_path):
-    stopped = run_spec(spec_in(whole), press(when), tmp_path / "run")
+    stopped = run_spec(spec_in(whole), tmp_path / "run", [Watching(press(when))])
     assert stopped.interrupted
     resumed = resume_run(tmp_path / "run")
     assert not resumed.interrupted
@@ -142,11 +144,11 @@ def test_a_stopped_training_ends_as_the_one_that_was_not(whole, when, tmp_path):
 
 
 def test_stopped_again_and_again_within_epochs(whole, tmp_path):
-    run = run_spec(spec_in(whole), press(lambda progress: True), tmp_path / "run")
+    run = run_spec(spec_in(whole), tmp_path / "run", [Watching(press(lambda progress: True))])
     steps = [int(run.state.step)]
     while run.interrupted and len(steps) < 7:
         # The first stretch of every training is one step.
-        run = resume_run(tmp_path / "run", watch=press(lambda progress: True, signal.SIGTERM))
+        run = resume_run(tmp_path / "run", callbacks=[Watching(press(lambda progress: True, signal.SIGTERM))])
         steps.append(int(run.state.step))
         assert "SIGTERM" in run.outcome
     assert steps == [1, 2, 3, 4, 5, 6, 7]
@@ -158,7 +160,7 @@ def test_a_finished_training_goes_on_for_more_epochs(whole, tmp_path):
     spec = spec_in(whole)
     fewer = Spec.of(spec.describe() | {"training": spec.training.describe() | {"epochs": 5}})
     run_spec(fewer, folder=tmp_path / "run")
-    with pytest.raises(InputError, match="nothing left to do"):
+    with pytest.raises(InputError, match="complete"):
         thalweg.resume(tmp_path / "run", progress=False)
     with pytest.raises(InputError, match=r"training.epochs: 5 -> 8"):
         thalweg.resume(tmp_path / "run", ["training.epochs=8"], progress=False)
@@ -168,14 +170,19 @@ def test_a_finished_training_goes_on_for_more_epochs(whole, tmp_path):
 
 def test_without_the_newest_checkpoint_it_goes_on_from_the_one_before(eager, tmp_path):
     folder = tmp_path / "run"
-    run_spec(spec_in(eager), press(lambda progress: progress.epoch_ended and progress.epoch == 5), folder)
+    run_spec(spec_in(eager), folder, [Watching(press(lambda progress: progress.epoch_ended and progress.epoch == 5))])
     damaged, _ = newest(folder)
     content = damaged.read_bytes()
     damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     before, _ = newest(folder)
     assert before < damaged
     # With room for one checkpoint, the damaged one must not crowd out those that are written now.
-    resume_run(folder, ["checkpoints.keep=1"], [], None, True, press(lambda progress: progress.epoch_ended))
+    resume_run(
+        folder,
+        ["checkpoints.keep=1"],
+        accept_changes=True,
+        callbacks=[Watching(press(lambda progress: progress.epoch_ended))],
+    )
     assert not damaged.exists() or damaged == newest(folder)[0]
     resume_run(folder, ["checkpoints.keep=4"], accept_changes=True)
     assert_same_training(folder, eager)
@@ -185,7 +192,7 @@ def test_without_the_newest_checkpoint_it_goes_on_from_the_one_before(eager, tmp
 
 
 def interrupted(folder, spec):
-    run_spec(spec, press(lambda progress: progress.epoch_ended), folder)
+    run_spec(spec, folder, [Watching(press(lambda progress: progress.epoch_ended))])
     return files_of(folder)
 
 
@@ -300,7 +307,7 @@ def test_a_changed_measure_forgets_the_best_epoch(tmp_path):
 
 
 def test_what_is_no_unfinished_run_is_told(eager, tmp_path):
-    with pytest.raises(InputError, match="nothing left to do: Trained 8 epochs"):
+    with pytest.raises(InputError, match="complete: Trained 8 epochs"):
         thalweg.resume(eager, progress=False)
     with pytest.raises(InputError, match="is no run"):
         thalweg.resume(tmp_path, progress=False)

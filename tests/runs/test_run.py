@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import polars
 import pytest
+from sessions import Watching
 
 import thalweg
 from thalweg.core.errors import InputError
@@ -118,7 +119,7 @@ def test_the_spec_and_every_finished_epoch_are_on_disk_while_training_goes_on(tm
             assert (tmp_path / "run" / "spec.toml").exists()
 
     spec = Spec.of({"data": {"source": "rings 200"}, "training": {"epochs": 4, "engine": "eager"}})
-    run_spec(spec, look, tmp_path / "run")
+    run_spec(spec, tmp_path / "run", [Watching(look)])
     assert seen == [1, 2, 3, 4]
 
 
@@ -173,7 +174,7 @@ def test_a_folder_that_can_not_be_made_is_told_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     spec = Spec.of({"data": {"source": "rings 200"}})
     with pytest.raises(InputError, match="can not be used"):
-        run_spec(spec, lambda progress: pytest.fail("trained all the same"), tmp_path / "file" / "run")
+        run_spec(spec, tmp_path / "file" / "run", [Watching(lambda progress: pytest.fail("trained all the same"))])
 
 
 def test_a_read_only_folder_is_told(readable, write_protected, rings):

@@ -18,8 +18,10 @@ from thalweg.parts.regularization import Regularization
 from thalweg.parts.schedules import Cosine
 from thalweg.parts.settings import Checkpoints, Stopping
 from thalweg.spec.complete import completed
+from thalweg.spec.differences import differences
+from thalweg.spec.edit import assign, set_value
 from thalweg.spec.spec import Spec
-from thalweg.spec.toml import assign, differences, example_names, read_spec, set_value, spec_of, to_toml
+from thalweg.spec.toml import example_names, read_spec, spec_of, to_toml
 
 FULL = {
     "data": {"source": {"kind": "rings", "samples": 500}, "validation": 0.25},

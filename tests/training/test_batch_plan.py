@@ -19,7 +19,7 @@ def course():
 
 def rows_from(start, look_every):
     """The rows of every step from `start` on, and the blocks they came in."""
-    blocks = list(course().blocks(make_engine("eager"), start, look_every))
+    blocks = list(course().chunks(make_engine("eager"), start, look_every))
     steps = {block.first + index: block.rows[index].tolist() for block in blocks for index in range(block.steps)}
     return {step: rows for step, rows in steps.items() if step >= start}, blocks
 

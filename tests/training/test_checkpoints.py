@@ -6,31 +6,30 @@ import json
 
 import numpy as np
 import pytest
+from sessions import fit_parts
 
 from thalweg.core.arrays import arrays_of
 from thalweg.core.errors import InputError
 from thalweg.data import Data, Dataset
-from thalweg.engine.step import inference_state
+from thalweg.engine.step import Plan, inference_state
 from thalweg.models.network import Network
 from thalweg.parts.losses import CrossEntropy
+from thalweg.parts.metrics import ClassificationMetric
 from thalweg.parts.optimizers import Adam
 from thalweg.parts.settings import Checkpoints, Stopping, Training
 from thalweg.training.checkpoints import (
     Checkpoint,
     fingerprint,
-    load_snapshot,
+    load_checkpoint,
     newest,
-    read_arrays,
-    read_manifest,
     remove_remains,
-    save_snapshot,
+    save_checkpoint,
 )
 from thalweg.training.early_stopping import EarlyStoppingState
-from thalweg.training.fit import fit
-from thalweg.training.session import start_state
+from thalweg.training.saved_state import read_arrays, read_manifest
 
 NETWORK = Network(["dense 3", "batch_norm", "tanh", "dense 2", "softmax"])
-START = start_state(NETWORK, Adam(), 0, 2, average=0.9)
+START = Plan(NETWORK, CrossEntropy(), Adam(), ClassificationMetric(), average=0.9).start(0, 2)
 FACTS = {"spec": {}, "rows": {}, "note": "ä"}
 
 
@@ -50,29 +49,29 @@ def test_a_snapshot_comes_back_bit_for_bit(tmp_path):
     reports = (np.array([0.1, 0.2], np.float32), np.arange(6.0).reshape(2, 3))
     counters = EarlyStoppingState(0.25, 3, 2, 1.5, rates=())
     best = inference_state(START)._replace(step=np.array(5))
-    save_snapshot(tmp_path, at(7, best=best, reports=reports, counters=counters), FACTS, 3)
+    save_checkpoint(tmp_path, at(7, best=best, reports=reports, early_stopping=counters), FACTS, 3)
     path, facts = newest(tmp_path)
     assert facts["note"] == "ä"
-    snapshot = load_snapshot(path, START)
+    snapshot = load_checkpoint(path, START)
     for found, expected in ((snapshot.state, at(7).state), (snapshot.best, best), (snapshot.reports, reports)):
         assert type(found) is type(expected)
         for (place, one), (other_place, other) in zip(arrays_of(found), arrays_of(expected), strict=True):
             assert place == other_place
             np.testing.assert_array_equal(one, other, err_msg=place)
             assert one.dtype == np.asarray(other).dtype
-    assert snapshot.counters == counters
+    assert snapshot.early_stopping == counters
 
 
 def test_without_a_best_state_and_within_no_epoch_there_are_none(tmp_path):
-    save_snapshot(tmp_path, at(3), FACTS, 3)
-    snapshot = load_snapshot(newest(tmp_path)[0], START)
+    save_checkpoint(tmp_path, at(3), FACTS, 3)
+    snapshot = load_checkpoint(newest(tmp_path)[0], START)
     assert (snapshot.best, snapshot.reports, snapshot.history) == ((), (), ())
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_the_last_ones_stay(keep, tmp_path):
     for step in (2, 9, 10, 100, 99):
-        save_snapshot(tmp_path, at(step), FACTS, keep)
+        save_checkpoint(tmp_path, at(step), FACTS, keep)
     assert steps_on_disk(tmp_path) == sorted([2, 9, 10, 99, 100])[-keep:]
     assert len(names(tmp_path)) == 2 * keep
     assert newest(tmp_path)[0].stem == "step-0000000100"
@@ -80,27 +79,27 @@ def test_the_last_ones_stay(keep, tmp_path):
 
 def test_the_newest_whole_one_is_taken(tmp_path):
     for step in (1, 2, 3):
-        save_snapshot(tmp_path, at(step), FACTS, 3)
+        save_checkpoint(tmp_path, at(step), FACTS, 3)
     folder = tmp_path / "checkpoints"
     (folder / "step-0000000003.safetensors").write_bytes(b"")
     assert newest(tmp_path)[0].stem == "step-0000000002"
     (folder / "step-0000000002.json").write_text("{}")
     assert newest(tmp_path)[0].stem == "step-0000000001"
     (folder / "step-0000000001.json").unlink()
-    with pytest.raises(InputError, match=r"has no checkpoint to go on from; .*is damaged.*expected a manifest"):
+    with pytest.raises(InputError, match=r"no checkpoint.*step-0000000003.*step-0000000002"):
         newest(tmp_path)
 
 
 def test_arrays_without_a_manifest_do_not_count(tmp_path):
-    save_snapshot(tmp_path, at(1), FACTS, 3)
-    save_snapshot(tmp_path, at(2), FACTS, 3)
+    save_checkpoint(tmp_path, at(1), FACTS, 3)
+    save_checkpoint(tmp_path, at(2), FACTS, 3)
     (tmp_path / "checkpoints" / "step-0000000002.json").unlink()
     assert newest(tmp_path)[0].stem == "step-0000000001"
 
 
 def test_remains_are_cleared_away_and_nothing_else(tmp_path):
     for step in (1, 2, 3):
-        save_snapshot(tmp_path, at(step), FACTS, 3)
+        save_checkpoint(tmp_path, at(step), FACTS, 3)
     folder = tmp_path / "checkpoints"
     (folder / "step-0000000003.safetensors").write_bytes(b"damaged")
     last, _ = newest(tmp_path)
@@ -132,7 +131,7 @@ def kept_epochs(rings, validation=True, **options):
     training = Training(epochs=7, batch_size=16, engine="eager", seed=1)
     held_out = rings.validation if validation else None
     rule = options.pop("optimizer", Adam(0.1))
-    fitted = fit(NETWORK, CrossEntropy(), rule, training, rings.train, held_out, keep=snapshots.append, **options)
+    fitted = fit_parts(NETWORK, CrossEntropy(), rule, training, rings.train, held_out, keep=snapshots.append, **options)
     return [len(snapshot.history) for snapshot in snapshots], snapshots[-1], fitted
 
 
@@ -149,7 +148,7 @@ def test_at_each_best_epoch(rings):
     losses = [record["validation_loss"] for record in fitted.history]
     best = [epoch for epoch, loss in enumerate(losses, 1) if loss < min([np.inf, *losses[: epoch - 1]])]
     assert found == sorted({*best, 7})
-    assert last.counters.best_epoch == best[-1]
+    assert last.early_stopping.best_epoch == best[-1]
     for (_, one), (_, other) in zip(arrays_of(last.best), arrays_of(fitted.state), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -207,9 +206,9 @@ def refused_or_right(path, arrays, facts):
 
 def test_every_flipped_bit_and_every_cut_is_refused_or_harmless(tmp_path):
     small = Network(["dense 1"])
-    state = start_state(small, Adam(), 0, 1)
+    state = Plan(small, CrossEntropy(), Adam(), ClassificationMetric()).start(0, 1)
     counters = EarlyStoppingState(0.5, 1, 0, 1e-7, ())
-    save_snapshot(tmp_path, Checkpoint(state, reports=(np.ones(2),), counters=counters), FACTS, 1)
+    save_checkpoint(tmp_path, Checkpoint(state, reports=(np.ones(2),), early_stopping=counters), FACTS, 1)
     path, facts = newest(tmp_path)
     arrays = read_arrays(path)
     refused = []
@@ -230,7 +229,7 @@ def test_every_flipped_bit_and_every_cut_is_refused_or_harmless(tmp_path):
 
 
 def test_a_manifest_that_was_edited_is_refused(tmp_path):
-    save_snapshot(tmp_path, at(1), FACTS, 1)
+    save_checkpoint(tmp_path, at(1), FACTS, 1)
     path = newest(tmp_path)[0].with_suffix(".json")
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(manifest | {"note": "a"}))

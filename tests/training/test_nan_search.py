@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from sessions import fit_parts
 
 import thalweg
 from thalweg.core.arrays import arrays_of
@@ -24,9 +25,7 @@ from thalweg.runs.load import load
 from thalweg.runs.train import run_spec
 from thalweg.spec.spec import Spec
 from thalweg.training.checkpoints import newest
-from thalweg.training.evaluate import scores_for
-from thalweg.training.fit import fit
-from thalweg.training.session import start_state
+from thalweg.training.evaluate import metric_for
 
 ROWS, BATCH, EPOCHS = 40, 4, 6
 
@@ -93,18 +92,12 @@ def step_of_the_row(order_rows):
 def replayed(planted, seed):
     """The first step after which, or in which, any number is not finite; and whether its loss was."""
     course = EpochIndex(seed, 0, EPOCHS, BATCH)
-    state = start_state(planted.network, planted.optimizer, seed, planted.data.features)
+    metric = metric_for(planted.network, planted.loss, planted.data)
+    plan = Plan(planted.network, planted.loss, planted.optimizer, metric)
     engine = make_engine("eager", "float32")
-    state = engine.place(state)
+    state = engine.place(plan.start(seed, planted.data.features))
     data = engine.place(Batch(planted.data.x, planted.data.y, np.ones(ROWS)))
-    step = make_trace(
-        Plan(
-            planted.network,
-            planted.loss,
-            planted.optimizer,
-            scores_for(planted.data, planted.loss, planted.network, 1.0),
-        )
-    )
+    step = make_trace(plan)
     done = 0
     with np.errstate(all="ignore"):
         for epoch in range(EPOCHS):
@@ -133,7 +126,7 @@ def test_a_planted_fault_is_named_with_quantity_layer_and_step(plant, engine):
     step, finite_loss = replayed(planted, seed=5)
     assert finite_loss == (plant is not too_large_a_rate)
     training = Training(EPOCHS, BATCH, seed=5, engine=engine, precision="float32")
-    fitted = fit(planted.network, planted.loss, planted.optimizer, training, planted.data, order=Fixed())
+    fitted = fit_parts(planted.network, planted.loss, planted.optimizer, training, planted.data, order=Fixed())
     epoch = (step - 1) // (ROWS // BATCH) + 1
     assert fitted.diverged.startswith(f"{planted.named} at step {step} (epoch {epoch}); a smaller learning rate")
     assert all(np.isfinite(array).all() for _, array in arrays_of(fitted.state))
@@ -152,13 +145,13 @@ def test_the_planted_steps_are_where_they_were_planted():
 def test_nothing_is_named_where_nothing_goes_wrong():
     planted = too_large_a_rate()._replace(optimizer=SGD(0.01))
     training = Training(EPOCHS, BATCH, engine="eager", precision="float32")
-    assert fit(planted.network, planted.loss, planted.optimizer, training, planted.data).diverged == ""
+    assert fit_parts(planted.network, planted.loss, planted.optimizer, training, planted.data).diverged == ""
 
 
 def test_the_layers_are_those_the_user_named_where_the_last_pair_runs_as_one():
     data = Dataset(np.full((8, 1), 1e30), np.arange(8) % 2, "classification")
     network = Network((Dense(2, init=Filled(1e30)), "softmax"))
-    fitted = fit(
+    fitted = fit_parts(
         network, thalweg.losses.CrossEntropy(), SGD(), Training(2, 4, engine="eager", precision="float32"), data
     )
     assert fitted.diverged.startswith("the output of layer 1 (dense) became infinite at step 1 (epoch 1)")

@@ -5,7 +5,7 @@ import pytest
 
 from thalweg.core.errors import InputError
 from thalweg.parts.layers import Affine
-from thalweg.training.checkpoints import load_state, read_manifest, save_state
+from thalweg.training.saved_state import load_state, read_manifest, save_state
 
 STATE = ((Affine(np.arange(6.0).reshape(2, 3), np.zeros(3, np.float32)), ()), np.array(7))
 

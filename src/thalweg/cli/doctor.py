@@ -76,7 +76,7 @@ def doctor(
     """
     from ..core.files import commit
     from ..pages.page import form_of
-    from ..spec.spec import data_in_words
+    from ..spec.spec import data_name
 
     form = form_of(page)
     _check_options(prove, seeds, minutes, jobs)
@@ -84,7 +84,7 @@ def doctor(
     source = run_or_spec("doctor", spec, data, changes, settings or [])
     run = _examined(source, out, prove, quiet)
     found = run.diagnose()
-    name = Path(spec).name if spec else data_in_words(run.spec)
+    name = Path(spec).name if spec else data_name(run.spec)
     command = _command(source, spec, data, changes, settings or [], found.remedies)
     sheet = found.page(f"Diagnosis of {name}", command)
     result = {"folder": run.folder and str(run.folder), **found.describe()}
@@ -132,14 +132,15 @@ def _examined(source: Any, out: Path | None, prove: bool, quiet: bool) -> Any:
     from ..core.progress import loading
     from ..runs.display import shown
     from ..runs.load import load
-    from ..runs.train import run_spec
+    from ..runs.train import run_session
+    from ..training.session import Session
 
     if isinstance(source, str):
         if out is not None and not prove:
             raise InputError("doctor", f"examines a run as it is, and has nothing to keep in {out}; leave --out out")
         return load(source)
-    with shown(quiet) as watch:
-        run = run_spec(_probed(source), watch, out, loading=loading(quiet))
+    with shown(quiet) as display:
+        run = run_session(Session.load(_probed(source), loading(quiet)), out, [display])
     if run.interrupted:
         print(f"thalweg: {run.outcome} There is no diagnosis of half a training.", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
@@ -209,7 +210,7 @@ def _command(
     Nothing where it can not be: remedies change the completed spec, and may name what the given one leaves open.
     """
     from ..core.errors import InputError
-    from ..spec.toml import shell_text
+    from ..spec.values import shell_text
 
     trained = str(Path(source) / "spec.toml") if isinstance(source, str) else spec
     given = [*(f"{path}={shell_text(value)}" for path, value in changes), *settings]

@@ -48,7 +48,7 @@ def experiment(
     from ..core.progress import loading, working
     from ..experiments.compare import run_experiment
     from ..experiments.experiment import Experiment
-    from ..spec.toml import assign, set_value
+    from ..spec.edit import assign, set_value
 
     if spec is None:
         _list_shipped()

@@ -64,13 +64,14 @@ def spec_and_name(
 ) -> tuple[Any, str]:
     """The spec that a command's arguments describe, and a short name for what comes of it."""
     from ..core.errors import InputError
-    from ..spec.toml import assign, read_table, set_value, spec_of
+    from ..spec.edit import assign, set_value
+    from ..spec.toml import read_spec_table, spec_of
 
     if spec is None and data is None:
         raise InputError(
             command, f"expected a spec, or --data FILE --target COLUMN; `thalweg {command} digits` is a first try"
         )
-    table: dict[str, Any] = read_table(spec) if spec else {}
+    table: dict[str, Any] = read_spec_table(spec) if spec else {}
     for path, value in changes:
         set_value(table, path, value)
     for assignment in settings:

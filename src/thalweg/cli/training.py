@@ -79,13 +79,15 @@ def train(
 
 def _train(spec: Any, name: str, out: Path | None, json: bool, quiet: bool) -> None:
     from ..core.progress import loading
-    from ..runs.display import show_finding, shown
+    from ..runs.display import shown
     from ..runs.run_folder import new_folder
-    from ..runs.train import run_spec
+    from ..runs.train import run_session, warn
+    from ..training.session import Session
 
-    with shown(quiet) as watch:
-        folder, warn = out or new_folder(name), None if quiet else show_finding
-        run = run_spec(spec, watch, folder, _told(json or quiet), loading(quiet), warn=warn)
+    with shown(quiet) as display:
+        session = Session.load(spec, loading(quiet))
+        folder = out or new_folder(name)
+        run = run_session(session, folder, [display], None if quiet else warn, on_session=_told(json or quiet))
     _tell(run, json)
 
 
@@ -93,19 +95,20 @@ def _resume(
     folder: Path, changes: list[tuple[str, Any]], settings: list[str], accept: bool, json: bool, quiet: bool
 ) -> None:
     from ..core.progress import loading
-    from ..runs.display import show_finding, shown
+    from ..runs.display import shown
     from ..runs.resume import resume_run
+    from ..runs.train import warn
 
-    with shown(quiet) as watch:
+    with shown(quiet) as display:
         run = resume_run(
             folder,
             settings,
             changes=changes,
             accept_changes=accept,
-            watch=watch,
-            told=_told(json or quiet),
-            loading=loading(quiet),
-            warn=None if quiet else show_finding,
+            callbacks=[display],
+            on_session=_told(json or quiet),
+            on_load=loading(quiet),
+            warn=None if quiet else warn,
         )
     _tell(run, json)
 
@@ -113,9 +116,10 @@ def _resume(
 def _told(quiet: bool) -> Any:
     from ..models.summary import network_in_words
 
-    def told(spec: Any, split: Any) -> None:
+    def told(session: Any) -> None:
         if quiet:
             return
+        spec, split = session.spec, session.split
         print(f"network: {network_in_words(spec.network)};  loss: {spec.loss.kind};  optimizer: {spec.optimizer.kind}")
         for note in split.notes:
             print(f"note: {note}")

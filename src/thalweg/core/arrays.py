@@ -1,33 +1,37 @@
-"""Whose array is this? The namespace of an array, and maps over nested tuples of arrays."""
+"""Array types, the namespace of an array, and maps over nested tuples of arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
 Array: TypeAlias = np.ndarray
-"""An array of the engine at work. JAX's arrays share the Array API with NumPy's, and are typed as these."""
+"""An array of any engine. JAX's arrays share the Array API with NumPy's and are typed as these."""
+Scalar: TypeAlias = float | Array
+"""A Python number, or an array of any engine that broadcasts like one: a rate, the number of a step."""
 Tree: TypeAlias = "Array | tuple[Tree, ...]"
 """Arrays in nested tuples, most of them NamedTuples."""
 Params: TypeAlias = Tree
-"""Parameters: an entry for each layer."""
+"""Parameters of a layer, or of a network: then with an entry for each layer."""
 Grads: TypeAlias = Tree
 """dL/d(parameters), in the structure of the parameters."""
 Updates: TypeAlias = Tree
-"""What a step adds to the parameters, in their structure."""
+"""The change that a step adds to the parameters, in their structure."""
 Moments: TypeAlias = Tree
-"""What an optimizer remembers from step to step: a NamedTuple of trees like the parameters."""
+"""The memory of an optimizer between steps: a NamedTuple of trees like the parameters, or `()`."""
 LayerState: TypeAlias = Tree
-"""What a layer remembers from step to step that is not trained: running statistics."""
+"""The untrained memory of a layer between steps: running statistics, fixed centres, or `()`."""
 Cache: TypeAlias = Tree
-"""What the forward pass of a layer leaves for its backward pass."""
+"""The numbers that the forward pass of a layer keeps for its backward pass."""
+TreeT = TypeVar("TreeT", bound=Tree)
+"""A tree whose structure a function keeps."""
 
 
-def namespace(x: Array) -> ModuleType:
-    """The array functions that belong to `x`, by the Array API standard; NumPy's for a Python number.
+def namespace(x: Scalar) -> ModuleType:
+    """The module with the array functions for `x`, by the Array API standard; NumPy for a Python number.
 
     >>> import numpy
     >>> namespace(numpy.zeros(2)) is numpy and namespace(0.5) is numpy
@@ -38,24 +42,33 @@ def namespace(x: Array) -> ModuleType:
     return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
 
 
-def map_arrays(function: Callable[..., Array], tree: Tree, *others: Tree) -> Tree:
-    """Apply a function to every array of a nested tuple, or to the arrays at the same place of several.
+def map_arrays(function: Callable[..., Array], tree: TreeT, *others: Tree) -> TreeT:
+    """Apply a function to every array of a tree, or to the arrays at the same place in several trees.
 
     >>> map_arrays(lambda a, b: a + b, (1, (2, 3)), (10, (20, 30)))
     (11, (22, 33))
     """
+    return _map_arrays(function, tree, *others)  # type: ignore[return-value]
+
+
+def _map_arrays(function: Callable[..., Array], tree: Tree, *others: Tree) -> Tree:
     if not isinstance(tree, tuple):
         return function(tree, *others)
-    # Called several times a step for every layer: what a small network takes in NumPy is the time of such calls.
-    parts = [
-        function(*items) if not isinstance(items[0], tuple) else map_arrays(function, *items) if items[0] else ()
-        for items in zip(tree, *others, strict=True)
+    # Every step calls this several times for every layer: it dominates the time of a small network in NumPy.
+    items = [
+        function(*entries)
+        if not isinstance(entries[0], tuple)
+        else _map_arrays(function, *entries)
+        if entries[0]
+        else ()
+        for entries in zip(tree, *others, strict=True)
     ]
-    return getattr(tree, "_make", tuple)(parts)
+    make: Callable[[list[Tree]], Tree] = getattr(tree, "_make", tuple)
+    return make(items)
 
 
-def map_weights(function: Callable[..., Array], tree: Tree, *others: Tree, biases: bool = False) -> Tree:
-    """`map_arrays` over the weights alone; vectors (biases, normalisation) stay as they are, unless `biases` is true.
+def map_weights(function: Callable[..., Array], tree: TreeT, *others: Tree, biases: bool = False) -> TreeT:
+    """`map_arrays` over the weights only. Vectors (biases, normalisation) are kept as they are, unless `biases` is true.
 
     >>> map_weights(lambda w: 2 * w, (np.ones((1, 1)), np.ones(1)))
     (array([[2.]]), array([1.]))
@@ -68,7 +81,7 @@ def map_weights(function: Callable[..., Array], tree: Tree, *others: Tree, biase
 
 
 def arrays_of(tree: Tree, place: str = "") -> Iterator[tuple[str, Array]]:
-    """Every array of a nested tuple with its place: `params.0.W`.
+    """Every array of a tree with its place: `params.0.W`.
 
     >>> list(arrays_of(((1, 2), 3)))
     [('0.0', 1), ('0.1', 2), ('1', 3)]
@@ -82,24 +95,24 @@ def arrays_of(tree: Tree, place: str = "") -> Iterator[tuple[str, Array]]:
 
 
 def leaves(tree: Tree) -> list[Array]:
-    """Every array of a nested tuple, without its place.
+    """Every array of a tree, in order.
 
     >>> leaves(((1, 2), 3))
     [1, 2, 3]
     """
     if not isinstance(tree, tuple):
         return [tree]
-    found: list[Array] = []
+    arrays: list[Array] = []
     for item in tree:
         if isinstance(item, tuple):
-            found += leaves(item)
+            arrays += leaves(item)
         else:
-            found.append(item)
-    return found
+            arrays.append(item)
+    return arrays
 
 
 def as_vector(tree: Tree) -> np.ndarray:
-    """All numbers of a nested tuple of NumPy arrays, one after another; `from_vector` puts them back.
+    """All numbers of a tree of NumPy arrays in one vector; `from_vector` is the inverse.
 
     >>> as_vector((np.ones((2, 1)), np.zeros(1))).tolist()
     [1.0, 1.0, 0.0]
@@ -107,18 +120,20 @@ def as_vector(tree: Tree) -> np.ndarray:
     return np.concatenate([array.ravel() for array in leaves(tree)])
 
 
-def from_vector(vector: np.ndarray, like: Tree) -> Tree:
-    """The tree of the shape of `like` whose numbers, one after another, are the vector; its arrays are views of it.
+def from_vector(vector: np.ndarray, like: TreeT) -> TreeT:
+    """The tree with the structure and shapes of `like` and the numbers of `vector`. Its arrays are views of `vector`.
 
     >>> from_vector(np.array([1.0, 2.0]), (np.zeros((1, 1)), (), np.zeros(1)))
     (array([[1.]]), (), array([2.]))
     """
-    place = 0
+    start = 0
 
     def taken(array: Array) -> Array:
-        nonlocal place
-        start, place = place, place + array.size
-        return vector[start:place].reshape(array.shape)
+        nonlocal start
+        stop = start + array.size
+        numbers = vector[start:stop].reshape(array.shape)
+        start = stop
+        return numbers
 
     return map_arrays(taken, like)
 

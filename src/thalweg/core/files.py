@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from .errors import InputError
 
-Json: TypeAlias = "str | int | float | bool | None | list[Json] | dict[str, Json]"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 """A value as JSON and TOML know it."""
 JsonObject: TypeAlias = dict[str, Json]
 """A table of JSON or TOML."""

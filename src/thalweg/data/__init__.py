@@ -14,13 +14,13 @@ from .mnist import Mnist
 from .orders import Balanced, Buckets, Curriculum, EpochIndex, Fixed, InTime, Order, Shuffled, Stratified
 from .preprocessing import Preprocessing
 from .source import Source
-from .streaming import RowSource, Streamed
+from .streaming import RowSource, StreamedDataset
 from .tables import Column, read_table
 from .toy import And, Blobs, Moons, Or, Plane, Rings, Spiral, Wave, Xor
-from .user_data import Absent, Arrays, IdxFolder, NpyFiles, TableFile
+from .user_data import AbsentArrays, Arrays, IdxFolder, NpyFiles, TableFile
 
 __all__ = [
-    "Absent",
+    "AbsentArrays",
     "And",
     "Arrays",
     "Balanced",
@@ -54,7 +54,7 @@ __all__ = [
     "Spiral",
     "Split",
     "Stratified",
-    "Streamed",
+    "StreamedDataset",
     "TableFile",
     "Task",
     "Wave",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from ..core.errors import InputError
-from .moments import Moments
+from .column_statistics import ColumnMoments
 
 if TYPE_CHECKING:
     import polars
@@ -87,7 +87,7 @@ class Dataset:
             object.__setattr__(self, "key", _as_key(self.key, len(x)))
 
     @classmethod
-    def checked(cls, **fields: Any) -> Dataset:
+    def without_checks(cls, **fields: Any) -> Dataset:
         """Rows that were checked when they were written to a disk, and are not looked at again: all of its fields."""
         data = object.__new__(cls)
         for field in dataclasses.fields(cls):
@@ -112,7 +112,7 @@ class Dataset:
     @property
     def target_variance(self) -> np.ndarray:
         """The weighted variance of each target of a regression, (outputs,)."""
-        return Moments.of(self.y, self.weight).variance
+        return ColumnMoments.of(self.y, self.weight).variance
 
     def parts(self) -> Iterator[Dataset]:
         """The rows in pieces that fit into memory: all of them at once."""
@@ -127,7 +127,7 @@ def as_matrix(x: Any, image_shape: tuple[int, int] | None = None) -> np.ndarray:
     >>> as_matrix([1.0, 2.0])
     Traceback (most recent call last):
         ...
-    thalweg.errors.InputError: x: expected 2 dimensions (rows, features), received shape (2,); one feature: \
+    thalweg.core.errors.InputError: x: expected 2 dimensions (rows, features), received shape (2,); one feature: \
 x.reshape(-1, 1); one row: x.reshape(1, -1)
     """
     try:

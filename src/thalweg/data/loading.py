@@ -13,11 +13,11 @@ from ..core.noise import generator
 from ..parts.part import Count, Fraction, Part
 from .dataset import Dataset, Samples, Scale, Task, check_targets
 from .orders import Order, Shuffled
-from .pieces import Aimed, InPieces, aim, piece_bytes
+from .pieces import LabeledPieces, LabeledRows, piece_bytes, separate_target
 from .preprocessing import Preprocessing
 from .source import Source
 from .splitting import RowSplit, split_in_time, split_rows
-from .streaming import Streamed, ToDisk, ToMemory
+from .streaming import DiskWriter, MemoryWriter, RowSource, StreamedDataset
 
 # What splitting n rows takes at most, for each of them: permutations, and the classes in order.
 _SPLIT_BYTES = 64
@@ -27,12 +27,22 @@ _SPLIT_BYTES = 64
 class Split:
     """Rows to train on, to validate with and to test with; what made them; what the user ought to know of them."""
 
-    train: Dataset | Streamed
-    validation: Dataset | Streamed | None
-    test: Dataset | Streamed | None
+    train: Dataset | StreamedDataset
+    validation: Dataset | StreamedDataset | None
+    test: Dataset | StreamedDataset | None
     preprocessing: Preprocessing
     notes: tuple[str, ...]
     order: Order = Shuffled()
+
+    @property
+    def sets(self) -> dict[str, RowSource]:
+        """The sets that exist, by name: training, validation, test. The last one is the best measure of unseen rows.
+
+        >>> list(Data("iris", validation=0.0).load(seed=0).sets)
+        ['training', 'test']
+        """
+        named = {"training": self.train, "validation": self.validation, "test": self.test}
+        return {name: rows for name, rows in named.items() if rows is not None}
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,7 @@ class Data(Part):
         )
         notes += said
         size, memory = 4 * n * preprocessing.features, None
-        if self.memory and isinstance(raw, InPieces) and size > self.memory * 10**6:
+        if self.memory and isinstance(raw, LabeledPieces) and size > self.memory * 10**6:
             memory = self.memory * 10**6
             _check_streams(memory, self.order, y, key)
             notes.append(_how(size, memory))
@@ -124,17 +134,17 @@ class Data(Part):
         test = sets[2]
         if samples.x_test is not None and samples.y_test is not None:
             test = preprocessing.dataset(samples.x_test, samples.y_test)
-        return Split(cast(Dataset | Streamed, sets[0]), sets[1], test, preprocessing, tuple(notes), self.order)
+        return Split(cast(Dataset | StreamedDataset, sets[0]), sets[1], test, preprocessing, tuple(notes), self.order)
 
-    def _raw(self, seed: int, watch: Callable[[int, int], None]) -> Iterable[Aimed]:
+    def _raw(self, seed: int, watch: Callable[[int, int], None]) -> Iterable[LabeledRows]:
         """The rows as the source gives them: as a whole, or piece by piece where `memory` asks for it."""
         size = piece_bytes(self.memory * 10**6) if self.memory else 0
         pieces = self.source.pieces(size) if size else None
         if pieces is None:
-            return [aim(self.source.load(seed), self.target)]
-        return InPieces(pieces, max(1, size // (4 * pieces.width)), self.target, watch)
+            return [separate_target(self.source.load(seed), self.target)]
+        return LabeledPieces(pieces, max(1, size // (4 * pieces.width)), self.target, watch)
 
-    def _gathered(self, raw: Iterable[Aimed]) -> tuple[Samples, np.ndarray, np.ndarray | None]:
+    def _gathered(self, raw: Iterable[LabeledRows]) -> tuple[Samples, np.ndarray, np.ndarray | None]:
         """What is known of all rows, the targets of all, and what the order looks at."""
         targets, keys, missing = list[np.ndarray](), list[np.ndarray | None](), 0
         for samples, y, gaps in raw:
@@ -171,7 +181,7 @@ def _check_streams(memory: int, order: Order, y: np.ndarray, key: np.ndarray | N
         )
 
 
-def _drawn(raw: Iterable[Aimed], rows: np.ndarray) -> Iterator[tuple[int, Aimed, np.ndarray]]:
+def _drawn(raw: Iterable[LabeledRows], rows: np.ndarray) -> Iterator[tuple[int, LabeledRows, np.ndarray]]:
     """Each piece that holds some of the rows: where it starts, itself, and which of its rows they are."""
     start = 0
     for piece in raw:
@@ -182,16 +192,18 @@ def _drawn(raw: Iterable[Aimed], rows: np.ndarray) -> Iterator[tuple[int, Aimed,
 
 
 def _encoded(
-    raw: Iterable[Aimed],
+    raw: Iterable[LabeledRows],
     rows: RowSplit,
     preprocessing: Preprocessing,
     y: np.ndarray,
     key: np.ndarray | None,
     memory: int | None,
-) -> list[Dataset | Streamed | None]:
+) -> list[Dataset | StreamedDataset | None]:
     """The sets of the split in the numbers of the network; on a disk if `memory` (bytes) is given, else in memory."""
     head = (preprocessing.task, preprocessing.target_names, preprocessing.image_shape)
-    sets = [(ToMemory(*head) if memory is None else ToDisk(*head, memory)) if len(part) else None for part in rows]
+    sets = [
+        (MemoryWriter(*head) if memory is None else DiskWriter(*head, memory)) if len(part) else None for part in rows
+    ]
     cut = len(y) if memory is None else max(1, piece_bytes(memory) // (4 * preprocessing.features))
     start = 0
     for samples, targets, _ in raw:

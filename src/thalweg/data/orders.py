@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
-class Function(str):
+class KeyFunction(str):
     """A Python function f(x, y) -> (n,) of the rows as the source gives them; as a word it is its name: `length()`."""
 
     values: Callable[[Any, np.ndarray], Any]
 
-    def __new__(cls, values: Callable[[Any, np.ndarray], Any]) -> Function:
+    def __new__(cls, values: Callable[[Any, np.ndarray], Any]) -> KeyFunction:
         """Keep the function beside its name."""
         word = super().__new__(cls, f"{getattr(values, '__name__', type(values).__name__)}()")
         word.values = values
         return word
 
-    def __reduce__(self) -> tuple[type[Function], tuple[Callable[[Any, np.ndarray], Any]]]:
+    def __reduce__(self) -> tuple[type[KeyFunction], tuple[Callable[[Any, np.ndarray], Any]]]:
         """How it goes from one process to another: as the function, whose name it takes again."""
         return type(self), (self.values,)
 
 
 def _column_or_function(value: Any) -> str:
-    if isinstance(value, Function):
+    if isinstance(value, KeyFunction):
         return value
     if callable(value):
-        return Function(value)
+        return KeyFunction(value)
     if not isinstance(value, str) or not value:
         raise InputError("", f"expected the name of a column or a function f(x, y), received {value!r}")
     return value
@@ -123,7 +123,7 @@ class Fixed(Order, kind="fixed"):
         return turn._replace(epoch=0).generator().permutation(len(data))
 
 
-class Keyed(Order):
+class KeyedOrder(Order):
     """An order that looks at a number of each row: that of the column `by`, or what the function `by` gives."""
 
     by: By | None
@@ -132,13 +132,15 @@ class Keyed(Order):
         """The numbers (n,) float64. Raises InputError for an unknown column, text, and missing values."""
         if self.by is None:
             return None
-        if str(self.by).endswith("()") and not isinstance(self.by, Function):
+        if str(self.by).endswith("()") and not isinstance(self.by, KeyFunction):
             raise InputError(
                 "order",
                 f"by = {self.by} was a Python function, and a spec does not hold it; give the function anew in Python, "
                 "or write its values into a column of the table and name that column",
             )
-        values = _function_values(self.by, x, y) if isinstance(self.by, Function) else _column(str(self.by), x, names)
+        values = (
+            _function_values(self.by, x, y) if isinstance(self.by, KeyFunction) else _column(str(self.by), x, names)
+        )
         missing = np.isnan(values)
         if missing.any():
             raise InputError(
@@ -157,7 +159,7 @@ class Keyed(Order):
         return data.key
 
 
-def _function_values(by: Function, x: Any, y: np.ndarray) -> np.ndarray:
+def _function_values(by: KeyFunction, x: Any, y: np.ndarray) -> np.ndarray:
     values = np.asarray(by.values(x, y))
     if values.shape != (len(y),) or values.dtype.kind not in "biuf":
         raise InputError(
@@ -181,7 +183,7 @@ def _column(name: str, x: np.ndarray | polars.DataFrame, names: tuple[str, ...])
 
 
 @dataclass(frozen=True)
-class InTime(Keyed, kind="time"):
+class InTime(KeyedOrder, kind="time"):
     """Every row once, in time: as they come, or by the times in the column `by`; nothing is shuffled.
 
     >>> data = Dataset(np.zeros((4, 1)), np.zeros((4, 1)), "regression", key=[2.0, 0.0, 3.0, 1.0])
@@ -243,7 +245,7 @@ class Balanced(Order, kind="balanced"):
 
 
 @dataclass(frozen=True)
-class Buckets(Keyed, kind="buckets"):
+class Buckets(KeyedOrder, kind="buckets"):
     """Every row once, each batch of rows of like length; the batches come in random order.
 
     by: the column that holds the length. The rows are sorted by it and cut into batches. Before the cut each is moved
@@ -271,7 +273,7 @@ class Buckets(Keyed, kind="buckets"):
 
 
 @dataclass(frozen=True)
-class Curriculum(Keyed, kind="curriculum"):
+class Curriculum(KeyedOrder, kind="curriculum"):
     """From easy to hard: the epochs are parted into stages, and each stage draws from more of the rows, up to all.
 
     by: the column that holds the difficulty. Stage s of S (from 0) draws from the easiest share

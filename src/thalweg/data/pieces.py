@@ -28,7 +28,7 @@ _GROUP_ROWS = 1 << 20
 _GROUP_SHARE = 5
 
 
-class Pieces(NamedTuple):
+class PieceReader(NamedTuple):
     """Rows to be read piece by piece, as often as one likes.
 
     rows: how many there are; width: the numbers in each; read: a function that reads them all, in pieces of about so
@@ -40,7 +40,7 @@ class Pieces(NamedTuple):
     read: Callable[[int], Iterator[Samples]]
 
 
-class Aimed(NamedTuple):
+class LabeledRows(NamedTuple):
     """Rows with the column to learn taken out of them: the samples, their targets, and how many had none."""
 
     samples: Samples
@@ -48,12 +48,12 @@ class Aimed(NamedTuple):
     missing: int
 
 
-def aim(samples: Samples, target: str | None) -> Aimed:
+def separate_target(samples: Samples, target: str | None) -> LabeledRows:
     """Part the targets from the rows; `target` is the column of a table that is to be learnt."""
     if samples.y is not None:
         if target is not None:
             raise InputError("data", f"target = {target!r} has no place here: the source has its own targets")
-        return Aimed(samples, samples.y, 0)
+        return LabeledRows(samples, samples.y, 0)
     if isinstance(samples.x, np.ndarray):
         raise InputError("data", "y is missing: give (x, y)")
     if target is None:
@@ -61,7 +61,7 @@ def aim(samples: Samples, target: str | None) -> Aimed:
         raise InputError("data", f"target is missing: the column of the table that is to be learnt; {known}")
     aimed = take_target(samples.x, target)
     weight = None if samples.weight is None else samples.weight[aimed.kept]
-    return Aimed(samples._replace(x=aimed.frame, weight=weight), aimed.y, len(aimed.kept) - len(aimed.y))
+    return LabeledRows(samples._replace(x=aimed.frame, weight=weight), aimed.y, len(aimed.kept) - len(aimed.y))
 
 
 def piece_bytes(memory: int) -> int:
@@ -70,21 +70,21 @@ def piece_bytes(memory: int) -> int:
 
 
 @dataclass(frozen=True)
-class InPieces:
+class LabeledPieces:
     """Rows in pieces of about `size`, parted from their targets; `watch` hears of each of three readings."""
 
-    pieces: Pieces
+    pieces: PieceReader
     size: int
     target: str | None
     watch: Callable[[int, int], None]
     readings: Iterator[int] = field(default_factory=count)
 
-    def __iter__(self) -> Iterator[Aimed]:
+    def __iter__(self) -> Iterator[LabeledRows]:
         done = next(self.readings) * self.pieces.rows
         start = 0
         for samples in self.pieces.read(self.size):
             with rows_from(start):
-                yield aim(samples, self.target)
+                yield separate_target(samples, self.target)
             start += len(samples.x)
             self.watch((done + start) // 3, self.pieces.rows)
 
@@ -101,7 +101,7 @@ def rows_from(start: int) -> Iterator[None]:
         raise InputError(error.subject, [Problem(p.place, f"{p.message} {where}") for p in error.problems]) from None
 
 
-def array_pieces(samples: Samples) -> Pieces:
+def array_pieces(samples: Samples) -> PieceReader:
     """The rows of an array, which may be mapped from a file."""
     x: Any = samples.x
 
@@ -116,7 +116,7 @@ def array_pieces(samples: Samples) -> Pieces:
             )
             release(x)
 
-    return Pieces(len(x), int(np.prod(x.shape[1:])), read)
+    return PieceReader(len(x), int(np.prod(x.shape[1:])), read)
 
 
 def release(x: Any) -> None:
@@ -130,7 +130,7 @@ def release(x: Any) -> None:
             base.madvise(mmap.MADV_DONTNEED)
 
 
-def parquet_pieces(path: str, size: int) -> Pieces:
+def parquet_pieces(path: str, size: int) -> PieceReader:
     """The rows of a .parquet file, of which `size` bytes are meant to be held at once.
 
     Of a row group polars reads whole columns, however few rows are asked for; where groups may be large, some columns
@@ -160,7 +160,7 @@ def parquet_pieces(path: str, size: int) -> Pieces:
                 )
             yield Samples(piece, None)
 
-    return Pieces(height, len(names), read)
+    return PieceReader(height, len(names), read)
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _last_line(block: bytes) -> int:
     return end
 
 
-def csv_pieces(path: str, size: int) -> Pieces:
+def csv_pieces(path: str, size: int) -> PieceReader:
     """The rows of a .csv or .tsv file; `size` bytes are held at once while the types of its columns are found.
 
     The types are those that `read_table` finds. Raises InputError as it does.
@@ -234,7 +234,7 @@ def csv_pieces(path: str, size: int) -> Pieces:
         for block in csv.blocks(rows * len(names) * _CELL):
             yield Samples(csv.parse(head + block, schema=schema, try_parse_dates=True), None)
 
-    return Pieces(height, len(names), read)
+    return PieceReader(height, len(names), read)
 
 
 def _common(types: set[polars.DataType]) -> polars.DataType:

@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from ..core.errors import InputError
+from .column_statistics import ColumnMoments, ColumnRange
 from .dataset import Dataset, Scale, Task, as_matrix, as_targets, check_finite, check_targets, feature_names_of
-from .moments import Extent, Moments
-from .tables import Column, Shown, as_frame, check_columns, check_table, fit_columns, is_frame
+from .tables import Column, ColumnSummary, as_frame, check_columns, check_table, fit_columns, is_frame
 
 if TYPE_CHECKING:
     import polars
@@ -117,6 +117,16 @@ class Preprocessing:
     def outputs(self) -> int:
         """Number of classes, outputs or labels."""
         return len(self.target_names)
+
+    @property
+    def target_unit(self) -> np.ndarray | float:
+        """Size of one unit of the network's output in the units of the data: (outputs,) for a regression, else 1.
+
+        >>> fitted, _ = Preprocessing.fit(np.eye(3), np.array([0.0, 3.0, 6.0]), "regression", "standard")
+        >>> fitted.target_unit.round(3)
+        array([2.449])
+        """
+        return np.array(self.target_span) if self.task == "regression" else 1.0
 
     def inputs(self, raw: Any) -> np.ndarray:
         """Raw rows as float32 (n, features).
@@ -241,12 +251,12 @@ def _encode(columns: tuple[Column, ...], frame: polars.DataFrame) -> np.ndarray:
 class _Numbers(NamedTuple):
     """What numbers show for their scaling; moments only where scaling asks for them."""
 
-    extent: Extent
-    moments: Moments | None
+    extent: ColumnRange
+    moments: ColumnMoments | None
 
     @classmethod
     def of(cls, x: np.ndarray, scale: Scale) -> _Numbers:
-        return cls(Extent.of(x), Moments.of(x) if scale == "standard" else None)
+        return cls(ColumnRange.of(x), ColumnMoments.of(x) if scale == "standard" else None)
 
     def merged(self, later: _Numbers) -> _Numbers:
         moments = self.moments.merged(later.moments) if self.moments and later.moments else None
@@ -254,7 +264,7 @@ class _Numbers(NamedTuple):
 
 
 # What rows show about their inputs (numbers, or columns of a table) and about their targets (numbers, or classes).
-_Shown = tuple[_Numbers | list[Shown], _Numbers | np.ndarray]
+_Shown = tuple[_Numbers | list[ColumnSummary], _Numbers | np.ndarray]
 
 
 def _shown(x: np.ndarray | polars.DataFrame, y: np.ndarray, task: Task, scale: Scale) -> _Shown:
@@ -265,7 +275,7 @@ def _shown(x: np.ndarray | polars.DataFrame, y: np.ndarray, task: Task, scale: S
         return _Numbers.of(as_matrix(x), scale), seen
     frame = as_frame(x)
     check_table(frame)
-    return [Shown.by(series) for series in frame], seen
+    return [ColumnSummary.by(series) for series in frame], seen
 
 
 def _merged(first: _Shown, later: _Shown) -> _Shown:
@@ -275,16 +285,16 @@ def _merged(first: _Shown, later: _Shown) -> _Shown:
     else:
         seen = targets.merged(cast(_Numbers, others))
     if isinstance(inputs, list):
-        columns = zip(inputs, cast(list[Shown], more), strict=True)
+        columns = zip(inputs, cast(list[ColumnSummary], more), strict=True)
         return [column.merged(its) for column, its in columns], seen
     return inputs.merged(cast(_Numbers, more)), seen
 
 
-def _fit_columns(shown: list[Shown]) -> tuple[tuple[Column, ...], _Numbers, tuple[str, ...]]:
+def _fit_columns(shown: list[ColumnSummary]) -> tuple[tuple[Column, ...], _Numbers, tuple[str, ...]]:
     fitted, notes = fit_columns(shown)
     used = [(column, seen.inputs(column)) for column, seen in zip(fitted, shown, strict=True) if column]
     extents, moments = zip(*(numbers for _, numbers in used), strict=True)
-    numbers = _Numbers(Extent(*_joined(extents)), Moments(*_joined(moments)))
+    numbers = _Numbers(ColumnRange(*_joined(extents)), ColumnMoments(*_joined(moments)))
     return tuple(column for column, _ in used), numbers, notes
 
 

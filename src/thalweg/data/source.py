@@ -11,7 +11,7 @@ from typing import Any, Self
 from ..core.errors import InputError
 from ..parts.part import Part
 from .dataset import Samples
-from .pieces import Pieces
+from .pieces import PieceReader
 from .tables import SUFFIXES
 
 
@@ -30,7 +30,7 @@ class Source(Part, ABC, family="data source"):
     def load(self, seed: int) -> Samples:
         """The rows; the seed matters to sources that draw them."""
 
-    def pieces(self, size: int) -> Pieces | None:
+    def pieces(self, size: int) -> PieceReader | None:
         """The rows piece by piece, about `size` bytes of text at a time; None where they can only be loaded."""
         return None
 

@@ -42,7 +42,7 @@ def split_in_time(rows: int, validation: float, test: float, times: np.ndarray |
     Raises InputError if no row is left to train on.
 
     >>> split_in_time(6, validation=0.25, test=0.4)
-    Rows(train=array([0, 1, 2]), validation=array([3]), test=array([4, 5]))
+    RowSplit(train=array([0, 1, 2]), validation=array([3]), test=array([4, 5]))
     """
     tested, validated = _sizes(rows, validation, test)
     sequence = np.arange(rows) if times is None else np.argsort(times, kind="stable")

@@ -16,8 +16,8 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.files import cache_folder
 from ..core.noise import generator
+from .column_statistics import ColumnMoments
 from .dataset import Dataset, Task
-from .moments import Moments
 from .orders import EpochIndex, Fixed, Order
 
 # Parts that may be in memory at one time: in training one on the device, one placed beside it (there and as it was
@@ -76,7 +76,7 @@ class _Column:
 
 
 @dataclass(frozen=True, eq=False)
-class Streamed:
+class StreamedDataset:
     """What a network trains on where the rows are on a disk: the face of `Dataset`, and parts of it to hold in memory.
 
     memory: the bytes that the parts in use may take together. target_variance: the weighted variance of each target of
@@ -151,10 +151,12 @@ class Streamed:
 
     def _part(self, pieces: list[Piece]) -> Dataset:
         columns = {name: column.read(pieces) for name, column in self.columns.items()}
-        return Dataset.checked(**columns, task=self.task, target_names=self.target_names, image_shape=self.image_shape)
+        return Dataset.without_checks(
+            **columns, task=self.task, target_names=self.target_names, image_shape=self.image_shape
+        )
 
 
-RowSource = Dataset | Streamed
+RowSource = Dataset | StreamedDataset
 
 
 def _cut(blocks: Iterable[Piece], size: int) -> list[list[Piece]]:
@@ -187,7 +189,7 @@ def _ahead(read: Callable[[Place], Read], places: list[Place]) -> Iterator[Read]
         yield coming.result()
 
 
-class ToDisk:
+class DiskWriter:
     """Takes the encoded rows of a data set piece by piece, and writes them to the disk."""
 
     def __init__(
@@ -197,7 +199,7 @@ class ToDisk:
         self.columns: dict[str, _Column] = {}
         self.features = self.rows = 0
         self.weighs = False
-        self.moments: Moments | None = None
+        self.moments: ColumnMoments | None = None
 
     def append(self, rows: Mapping[str, np.ndarray]) -> None:
         """Write rows, a column for each field of `Dataset`. Raises InputError if the disk is full."""
@@ -211,14 +213,14 @@ class ToDisk:
         weighs = weight is None or bool(weight.any())
         self.weighs |= weighs
         if y.ndim == 2 and weighs:
-            moments = Moments.of(y, weight)
+            moments = ColumnMoments.of(y, weight)
             self.moments = self.moments.merged(moments) if self.moments else moments
 
-    def finish(self) -> Streamed:
+    def finish(self) -> StreamedDataset:
         """The data set of all rows. Raises InputError if each of them has the weight 0."""
         if not self.weighs:
             raise InputError("weight", "is 0 for every row: nothing would be learnt")
-        return Streamed(
+        return StreamedDataset(
             self.task,
             self.target_names,
             self.image_shape,
@@ -230,7 +232,7 @@ class ToDisk:
         )
 
 
-class ToMemory:
+class MemoryWriter:
     """Takes the encoded rows of a data set piece by piece, and keeps them in memory."""
 
     def __init__(self, task: Task, target_names: tuple[str, ...], image_shape: tuple[int, int] | None) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from ..core.errors import InputError, Problem, nearest
-from .moments import Extent, Moments
+from .column_statistics import ColumnMoments, ColumnRange
 
 if TYPE_CHECKING:
     import polars
@@ -204,7 +204,7 @@ class Column:
         return _numbers(series, self.kind).fill_null(self.fill).to_numpy().reshape(-1, 1)
 
 
-class Shown(NamedTuple):
+class ColumnSummary(NamedTuple):
     """What rows show about a column: moments and extent of its numbers without gaps, or its different texts, sorted.
 
     `wrong` counts the texts that are no numbers, row by row; `first_wrong` is the first of them.
@@ -214,14 +214,14 @@ class Shown(NamedTuple):
     kind: Kind | None
     rows: int
     gaps: int
-    moments: Moments | None = None
-    extent: Extent | None = None
+    moments: ColumnMoments | None = None
+    extent: ColumnRange | None = None
     texts: tuple[str, ...] = ()
     wrong: int = 0
     first_wrong: str = ""
 
     @classmethod
-    def by(cls, series: polars.Series) -> Shown:
+    def by(cls, series: polars.Series) -> ColumnSummary:
         """What the rows of a column show."""
         import polars
 
@@ -231,13 +231,13 @@ class Shown(NamedTuple):
             return shown
         if kind != "category":
             numbers = _numbers(series, kind).drop_nulls().to_numpy().reshape(-1, 1)
-            return shown._replace(moments=Moments.of(numbers), extent=Extent.of(numbers))
+            return shown._replace(moments=ColumnMoments.of(numbers), extent=ColumnRange.of(numbers))
         text = series.cast(polars.String).drop_nulls()
         wrong = text.filter(text.cast(polars.Float64, strict=False).is_null())
         texts = tuple(text.unique().sort().to_list())
         return shown._replace(texts=texts, wrong=len(wrong), first_wrong=wrong[0] if len(wrong) else "")
 
-    def merged(self, later: Shown) -> Shown:
+    def merged(self, later: ColumnSummary) -> ColumnSummary:
         """What these rows and later ones show together."""
         moments, extent = self.moments or later.moments, self.extent or later.extent
         if self.moments and later.moments and self.extent and later.extent:
@@ -252,22 +252,22 @@ class Shown(NamedTuple):
             first_wrong=self.first_wrong or later.first_wrong,
         )
 
-    def _texts_with(self, later: Shown) -> tuple[str, ...]:
+    def _texts_with(self, later: ColumnSummary) -> tuple[str, ...]:
         if len(self.texts) > _MOST_TEXTS or self.texts == later.texts:
             return self.texts
         return tuple(sorted({*self.texts, *later.texts}))
 
-    def inputs(self, column: Column) -> tuple[Extent, Moments]:
+    def inputs(self, column: Column) -> tuple[ColumnRange, ColumnMoments]:
         """Those of the inputs that the column becomes, gaps filled; 0 and 1 are left what they are."""
         if self.moments is None or self.extent is None or not column.is_scaled:
             zeros, ones = np.zeros(len(column.inputs)), np.ones(len(column.inputs))
-            return Extent(zeros, ones), Moments(ones * self.rows, zeros, ones)
+            return ColumnRange(zeros, ones), ColumnMoments(ones * self.rows, zeros, ones)
         # What is filled in is the mean: it adds rows, and nothing to the deviations.
         rows, mean = np.array([float(self.rows)]), self.moments.mean
-        return self.extent, Moments(rows, mean, self.moments.variance * (self.moments.total / rows))
+        return self.extent, ColumnMoments(rows, mean, self.moments.variance * (self.moments.total / rows))
 
 
-def fit_columns(shown: Sequence[Shown]) -> tuple[tuple[Column | None, ...], tuple[str, ...]]:
+def fit_columns(shown: Sequence[ColumnSummary]) -> tuple[tuple[Column | None, ...], tuple[str, ...]]:
     """How columns become numbers, or None where one can not serve, with notes on all that is not as one would wish."""
     fitted = [_fit(column) for column in shown]
     notes = tuple(
@@ -278,7 +278,7 @@ def fit_columns(shown: Sequence[Shown]) -> tuple[tuple[Column | None, ...], tupl
     return tuple(column for column, _ in fitted), notes
 
 
-def _fit(shown: Shown) -> tuple[Column | None, list[str]]:
+def _fit(shown: ColumnSummary) -> tuple[Column | None, list[str]]:
     if shown.kind == "category" and shown.texts:
         return _fit_category(shown)
     if shown.kind is None or shown.moments is None or shown.extent is None:
@@ -290,7 +290,7 @@ def _fit(shown: Shown) -> tuple[Column | None, list[str]]:
     return Column(shown.name, shown.kind, fill=mean), notes
 
 
-def _fit_category(shown: Shown) -> tuple[Column | None, list[str]]:
+def _fit_category(shown: ColumnSummary) -> tuple[Column | None, list[str]]:
     notes, filled = [], shown.rows - shown.gaps
     if 0 < shown.wrong < filled / 2:
         notes.append(

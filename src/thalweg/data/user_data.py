@@ -15,7 +15,7 @@ from pydantic import BeforeValidator
 from ..core.errors import InputError
 from .dataset import Samples, as_matrix, as_targets, as_weight, check_lengths
 from .idx import find_idx, read_folder
-from .pieces import Pieces, array_pieces, csv_pieces, parquet_pieces, release
+from .pieces import PieceReader, array_pieces, csv_pieces, parquet_pieces, release
 from .source import Source
 from .tables import as_frame, check_file, check_table, is_frame, read_table
 
@@ -36,7 +36,7 @@ class TableFile(Source, kind="table"):
     def load(self, seed: int) -> Samples:
         return Samples(read_table(self.file), None)
 
-    def pieces(self, size: int) -> Pieces:
+    def pieces(self, size: int) -> PieceReader:
         read = parquet_pieces if check_file(self.file).suffix.lower() == ".parquet" else csv_pieces
         return read(self.file, size)
 
@@ -55,7 +55,7 @@ class NpyFiles(Source, kind="npy"):
     def load(self, seed: int) -> Samples:
         return Arrays(_npy(self.x), _npy(self.y)).load(seed)
 
-    def pieces(self, size: int) -> Pieces | None:
+    def pieces(self, size: int) -> PieceReader | None:
         return Arrays(_npy(self.x, "r"), _npy(self.y)).pieces(size)
 
 
@@ -112,7 +112,7 @@ class Arrays(Source, kind="arrays"):
             x = as_matrix(self.x, self._image_shape)
         return self._samples(x)
 
-    def pieces(self, size: int) -> Pieces | None:
+    def pieces(self, size: int) -> PieceReader | None:
         if self.y is None or not isinstance(self.x, np.ndarray) or self.x.ndim not in (2, 3) or not self.x.size:
             return None
         return array_pieces(self._samples(self.x))
@@ -164,11 +164,11 @@ class Arrays(Source, kind="arrays"):
 
 
 @dataclass(frozen=True)
-class Absent(Source, kind="absent"):
+class AbsentArrays(Source, kind="absent"):
     """Rows that were in memory when their run was made: what a spec holds of `Arrays`. They can not be loaded again.
 
     >>> Source.of({"kind": "arrays", "samples": 4, "features": 2, "sha256": "1f"})
-    Absent(samples=4, features=2, sha256='1f')
+    AbsentArrays(samples=4, features=2, sha256='1f')
     """
 
     samples: int

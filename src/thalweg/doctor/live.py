@@ -41,7 +41,7 @@ def severe_at_once(measurements: Measurements) -> list[Finding]:
     ]
 
 
-class LiveDoctor:
+class LiveChecks:
     """Reports severe findings during a training, each code once.
 
     Args:
@@ -149,7 +149,7 @@ class LiveDoctor:
                 measured=f"a gradient of exactly 0 in each of the last {len(records)} observed steps, since step "
                 f"{records[0]['step']:,}",
                 normal="a gradient other than 0 as long as outputs are wrong",
-                sentence="No weight gets a gradient, although the outputs are no better than a constant: nothing moves.",
+                sentence="No weight gets a gradient, although the outputs are no better than constant: nothing moves.",
             )
         ]
 

@@ -21,7 +21,7 @@ from ..parts.optimizers import SGD, Momentum
 from ..parts.part import Layer, normalized_weights
 from ..probes import quantities as q
 from ..probes.records import Observations
-from ..spec.spec import WholeSpec
+from ..spec.spec import CompleteSpec
 from . import short_trials
 from .attainable import attainable_score, constant_loss, constant_score
 from .findings import Learned
@@ -71,7 +71,7 @@ class TrainingRecord:
 
 
 def measurements_of(
-    spec: WholeSpec, split: Split, per_epoch: int, record: TrainingRecord | None = None
+    spec: CompleteSpec, split: Split, per_epoch: int, record: TrainingRecord | None = None
 ) -> Measurements:
     """The measurements of a training; all of them are computed on first use.
 
@@ -90,7 +90,7 @@ def measurements_of(
 class _Source:
     """Computes the facts of `Measurements` that its public attributes name."""
 
-    _spec: WholeSpec
+    _spec: CompleteSpec
     _split: Split
     _per_epoch: int
     _record: TrainingRecord | None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from ..pages.blocks import Block, Check, Heading, Suggestion, Table, Text
 from ..pages.numbers import count_noun, measure_name, measure_value, percent
-from ..spec.toml import shell_text, toml_value
+from ..spec.values import shell_text, toml_value
 from .findings import Cause, Finding, Learned, Remedy
 
 _COLUMNS = ("finding", "place", "measured", "normal")
@@ -105,7 +105,7 @@ def learned_in_words(learned: Learned | None) -> str:
 def finding_in_words(finding: Finding) -> str:
     """A finding in a line.
 
-    >>> finding_in_words(Finding("plateau", "during training", "severe", "the loss", 5.0, "0.69", "falling", "It stops."))
+    >>> finding_in_words(Finding("plateau", "during training", "note", "the loss", 5.0, "0.69", "falling", "It stops."))
     'plateau at the loss: It stops. Measured: 0.69. Normal: falling.'
     """
     return (

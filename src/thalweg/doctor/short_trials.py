@@ -9,7 +9,8 @@ import numpy as np
 from ..core.arrays import Params, Tree, map_arrays
 from ..core.noise import generator, noise_key
 from ..data import Dataset
-from ..engine.engine import Engine, make_engine
+from ..engine.eager import Eager
+from ..engine.engine import Engine
 from ..engine.step import Batch, Plan, State, Trace, make_step
 from ..models.network import Network
 from ..parts.layers.stack import Start
@@ -17,7 +18,7 @@ from ..parts.optimizers import SGD, Adam
 from ..parts.part import Loss, Optimizer
 from ..probes import quantities as q
 from ..probes.curvature import curvature_at
-from ..training.evaluate import scores_for
+from ..training.evaluate import metric_for
 from ..training.inspect import inspect
 from .measurements import Memorization
 
@@ -54,8 +55,7 @@ class Beginning(NamedTuple):
 
     def placed(self, engine: Engine, optimizer: Optimizer, rows: np.ndarray) -> tuple[Plan, State, Batch]:
         """A training by the given optimizer that is about to start, with some of the rows as its batch."""
-        scores = scores_for(self.train, self.loss, self.network, 1.0)
-        plan = Plan(self.network, self.loss, optimizer, scores)
+        plan = Plan(self.network, self.loss, optimizer, metric_for(self.network, self.loss, self.train))
         params = self.start.params
         state = State(params, self.start.states, optimizer.init(params), np.array(0), noise_key(0))
         y = self.y if self.train.task == "classification" else self.targets
@@ -109,7 +109,7 @@ def memorization(begin: Beginning) -> Memorization:
     """Train the network by Adam on eight different rows alone."""
     distinct = np.unique(begin.x, axis=0, return_index=True)[1]
     rows = np.sort(generator(4, "doctor").permutation(distinct)[:_MEMORY_ROWS])
-    plan, state, batch = begin.placed(make_engine("eager", "float64"), Adam(_MEMORY_RATE), rows)
+    plan, state, batch = begin.placed(Eager(), Adam(_MEMORY_RATE), rows)
     step = make_step(plan)
     with np.errstate(all="ignore"):
         first = float(begin.step(state.params, state.layers, rows).loss)
@@ -121,7 +121,7 @@ def memorization(begin: Beginning) -> Memorization:
 
 def largest_curvature(begin: Beginning) -> float:
     """The largest eigenvalue of the Hessian of the loss at the start, over up to 128 rows."""
-    eager = make_engine("eager", "float64")
+    eager = Eager()
     rows = generator(3, "doctor").permutation(len(begin.x))[:_CURVATURE_ROWS]
     plan, state, batch = begin.placed(eager, SGD(0.0), rows)
     return curvature_at(eager, plan, state, batch, np.arange(len(rows))[None], generator(3, "doctor")).largest

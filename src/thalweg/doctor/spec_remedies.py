@@ -14,7 +14,7 @@ from ..data import Task
 from ..models.network import default_initializer
 from ..parts.layers import Activation, Dense
 from ..parts.part import Layer
-from ..spec.spec import WholeSpec
+from ..spec.spec import CompleteSpec
 from .findings import Remedy
 
 _REGRESSION_LOSSES = ("mean_squared_error", "half_mean_squared_error", "mean_absolute_error", "huber", "squared_error")
@@ -25,7 +25,7 @@ _Changes = tuple[tuple[str, Json], ...]
 class SpecRemedies:
     """Makes remedies that change a spec."""
 
-    spec: WholeSpec
+    spec: CompleteSpec
     task: Task
     outputs: int
     """Number of outputs of the network."""

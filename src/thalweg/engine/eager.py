@@ -1,36 +1,53 @@
-"""NumPy, step by step: for inspection, gradient checks, and as the oracle of the tests."""
+"""NumPy, step by step: for inspection and gradient checks, and the oracle of the tests."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from ..core.arrays import Array, Tree, as_vector, from_vector, leaves, map_arrays
-from ..parts.part import Optimizer
-from .step import Batch, Plan, State, batch_at, make_step
+from ..core.arrays import (
+    Array,
+    Grads,
+    Moments,
+    Params,
+    Tree,
+    TreeT,
+    Updates,
+    as_vector,
+    from_vector,
+    leaves,
+    map_arrays,
+)
+from ..parts.part import Optimizer, Schedule
+from ..parts.settings import Precision
+from .step import Batch, Plan, State, StepMetrics, batch_at, make_step
+
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
+CarryT = TypeVar("CarryT", bound=Tree)
 
 
-def stack(reports: list[Tree]) -> Tree:
-    """Reports of several steps as one report whose arrays have a first axis over the steps."""
-    return map_arrays(lambda *values: np.array(values), *reports)
+def stack(trees: list[TreeT]) -> TreeT:
+    """Trees of one structure as one tree whose arrays have a new first axis."""
+    return map_arrays(lambda *values: np.array(values), *trees)
 
 
-def _each(change: Callable[[Tree], Tree], moments: Tree) -> Tree:
+def _map_moments(change: Callable[[Tree], Tree], moments: Moments) -> Moments:
     """The moments of an optimizer with each of their trees changed."""
-    return type(moments)(*map(change, moments)) if moments else ()
+    return type(moments)(*map(change, moments)) if len(moments) else ()
 
 
-# Beyond so many parameters the time of a step is that of its numbers, no longer that of its calls.
+# With more parameters the arithmetic of a step takes longer than its calls.
 _FEW_PARAMETERS = 2**16
 
 
 @dataclass(frozen=True)
 class _Joined(Optimizer):
-    """A rule that works by element on all arrays as one vector: one call for each of its operations, not one an array.
+    """An element-wise rule applied to all arrays as one vector: each of its operations is one call, not one per array.
 
     Its moments are trees of one vector.
     """
@@ -38,73 +55,81 @@ class _Joined(Optimizer):
     rule: Optimizer
 
     @property
-    def learning_rate(self) -> Any:
+    def learning_rate(self) -> float | Schedule:
         return self.rule.learning_rate
 
-    def init(self, params: Tree) -> Tree:
+    def init(self, params: Params) -> Moments:
         return self.rule.init((as_vector(params),))
 
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
+    def update(self, grads: Grads, moments: Moments, params: Params, step: Array) -> tuple[Updates, Moments]:
         (updates,), moments = self.rule.update((as_vector(grads),), moments, (), step)
         return from_vector(updates, grads), moments
 
 
 @dataclass(frozen=True)
 class Eager:
-    """The engine that runs each operation when Python comes to it, on NumPy arrays."""
+    """The engine that runs each operation on NumPy arrays when Python reaches it.
 
-    precision: Literal["float32", "float64"] = "float64"
+    >>> Eager().call(np.square, np.array([2.0])).tolist()
+    [4.0]
+    """
+
+    precision: Precision = "float64"
 
     @property
     def platform(self) -> str:
-        """What it runs on."""
         return "cpu"
 
-    def place(self, tree: Tree) -> Tree:
-        """The arrays in this engine's kind and precision."""
-
+    def place(self, tree: TreeT) -> TreeT:
         def cast(array: Array) -> np.ndarray:
             array = np.asarray(array)
             return array.astype(self.precision, copy=False) if array.dtype.kind == "f" else array
 
         return map_arrays(cast, tree)
 
-    def fetch(self, tree: Tree) -> Tree:
-        """The arrays as NumPy arrays that stay as they are."""
+    def fetch(self, tree: TreeT) -> TreeT:
         return tree
 
     def finite(self, tree: Tree) -> bool:
-        """Whether no number is NaN or infinite."""
         return all(np.isfinite(array).all() for array in leaves(tree))
 
-    def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
-        """Steps start to stop of `rows` (steps, batch size): the new state, and the stacked reports."""
-        params, moments, rule = state.params, state.moments, plan.optimizer
+    def run(
+        self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int
+    ) -> tuple[State, StepMetrics]:
+        params = state.params
+        rule = plan.optimizer
         joins = rule.by_element and 0 < sum(array.size for array in leaves(params)) <= _FEW_PARAMETERS
         if joins:
             plan = dataclasses.replace(plan, optimizer=_Joined(rule))
-            state = state._replace(moments=_each(lambda tree: (as_vector(tree),), moments))
+            state = state._replace(moments=_map_moments(lambda tree: (as_vector(tree),), state.moments))
         step = make_step(plan)
-        reports = []
-        # Overflow and NaN are no surprise to be warned of: whoever reads the reports looks for them.
+        metrics = []
+        # Overflow and NaN are looked for in the metrics: a warning would say it twice.
         with np.errstate(all="ignore"):
             for index in range(start, stop):
-                state, report = step(state, batch_at(data, rows, index))
-                reports.append(report)
+                state, of_step = step(state, batch_at(data, rows, index))
+                metrics.append(of_step)
         if joins:
-            state = state._replace(moments=_each(lambda tree: from_vector(tree[0], params), state.moments))
-        return state, stack(reports)
+            state = state._replace(moments=_map_moments(lambda tree: from_vector(tree[0], params), state.moments))
+        return state, stack(metrics)
 
-    def call(self, function: Callable[..., Tree], *args: Any) -> Tree:
-        """function(*args)."""
+    def call(self, function: Callable[Args, Result], *args: Args.args, **options: Args.kwargs) -> Result:
         with np.errstate(all="ignore"):
-            return function(*args)
+            return function(*args, **options)
 
-    def loop(self, function: Callable[..., Any], carry: Tree, start: int, stop: int, size: int, *args: Any) -> Any:
-        """carry, output = function(carry, index, *args) from start to stop: the last carry, the stacked outputs."""
+    def loop(
+        self,
+        function: Callable[Concatenate[CarryT, Array, Args], tuple[CarryT, TreeT]],
+        carry: CarryT,
+        start: int,
+        stop: int,
+        size: int,
+        *args: Args.args,
+        **options: Args.kwargs,
+    ) -> tuple[CarryT, TreeT]:
         outputs = []
         with np.errstate(all="ignore"):
             for index in range(start, stop):
-                carry, output = function(carry, np.asarray(index), *args)
+                carry, output = function(carry, np.asarray(index), *args, **options)
                 outputs.append(output)
         return carry, stack(outputs)

@@ -1,64 +1,105 @@
-"""Two ways to run the same step: `Eager` on NumPy, `Compiled` through XLA. Both have the same methods."""
+"""Two ways to run the same step: `Eager` on NumPy, `Compiled` through XLA."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from ..core.arrays import Array, Tree
+from ..core.arrays import Array, Tree, TreeT
 from ..core.errors import InputError
 from ..parts.settings import Device, EngineName, Precision
-from .step import Batch, Plan, State
+from .step import Batch, Plan, State, StepMetrics
+
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
+CarryT = TypeVar("CarryT", bound=Tree)
+OutputT = TypeVar("OutputT", bound=Tree)
 
 
 class Engine(Protocol):
-    """What an engine does. Arrays that it made are used with its own methods only, until `fetch` gives them back."""
+    """Runs steps and any other pure function of arrays.
+
+    Arrays that an engine has made belong to it: hand them to its own methods only, until `fetch` returns them. A new
+    analysis on the device is a pure function at the top of a module, which goes through `call` or `loop`.
+    """
 
     @property
     def precision(self) -> Precision:
-        """The type of its numbers."""
+        """The type of its floating-point numbers."""
 
     @property
     def platform(self) -> str:
-        """What it runs on: cpu or gpu."""
+        """The device: cpu or gpu."""
 
-    def place(self, tree: Tree) -> Tree:
-        """The arrays in this engine's kind and precision, on its device."""
+    def place(self, tree: TreeT) -> TreeT:
+        """The arrays in the engine's own kind and precision, on its device."""
 
-    def fetch(self, tree: Tree) -> Tree:
+    def fetch(self, tree: TreeT) -> TreeT:
         """The arrays as NumPy arrays that no later step changes."""
 
     def finite(self, tree: Tree) -> bool:
         """Whether no number is NaN or infinite."""
 
-    def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
-        """Steps start to stop of `rows` (steps, batch size): the new state, and the reports stacked over the steps.
+    def run(
+        self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int
+    ) -> tuple[State, StepMetrics]:
+        """Run steps of a training.
 
-        The first stop - start reports are these steps'; what comes behind them means nothing. Both results are to be
-        fetched, for the device may still be at work. The state that was given must not be used again: its memory may
-        be the new one's.
+        Args:
+            plan: what decides each step.
+            state: the state before them. Do not use it again: the new state may take its memory.
+            data: the rows that the steps choose from.
+            rows: indices of the rows of each step, (steps, batch size); -1 is padding.
+            start: the first step.
+            stop: the step after the last one.
+
+        Returns:
+            The new state, and the metrics stacked over the steps: the first stop - start entries count. Fetch both:
+            the device may still be at work.
         """
 
-    def call(self, function: Callable[..., Tree], *args: Any) -> Tree:
+    def call(self, function: Callable[Args, Result], *args: Args.args, **options: Args.kwargs) -> Result:
         """function(*args), compiled once for each function and each shape of its arguments.
 
-        `function` is pure and stands at the top of a module: a new function object would compile again. Parts among
-        the arguments shape the program; arrays are those of `place`. The result is to be fetched, for the device may
-        still be at work.
+        Args:
+            function: a pure function at the top of a module; a new function object would compile again.
+            args: arrays of `place`; parts, which shape the program.
+            options: none.
+
+        Returns:
+            What the function returns. Fetch it: the device may still be at work.
         """
 
-    def loop(self, function: Callable[..., Any], carry: Tree, start: int, stop: int, size: int, *args: Any) -> Any:
-        """carry, output = function(carry, index, *args) for each index from start to stop: (carry, outputs).
+    def loop(
+        self,
+        function: Callable[Concatenate[CarryT, Array, Args], tuple[CarryT, OutputT]],
+        carry: CarryT,
+        start: int,
+        stop: int,
+        size: int,
+        *args: Args.args,
+        **options: Args.kwargs,
+    ) -> tuple[CarryT, OutputT]:
+        """carry, output = function(carry, index, *args) for each index from start to stop.
 
-        The outputs are stacked; the first stop - start of `size` mean something. One program serves any start and stop.
-        `function` stands at the top of a module, as for `call`; both results are to be fetched.
+        Args:
+            function: as for `call`.
+            carry: the first carry.
+            start: the first index.
+            stop: the index after the last one; any start and stop run the same program.
+            size: the most indices of one call.
+            args: as for `call`.
+            options: none.
+
+        Returns:
+            The last carry, and the outputs stacked: the first stop - start entries count. Fetch both.
         """
 
 
 def make_engine(name: EngineName, precision: Precision | None = None, device: Device | None = None) -> Engine:
     """The engine of that name; without a precision, float64 for NumPy and float32 for XLA.
 
-    Raises InputError where the machine has no such device.
+    Raises InputError where this machine lacks the device.
 
     >>> make_engine("eager")
     Eager(precision='float64')

@@ -1,25 +1,27 @@
-"""The one shape of training: step(state, batch) -> (state, report)."""
+"""One step of training: step(state, batch) -> (state, metrics), a pure function for both engines."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..core.arrays import Array, Tree, map_arrays, namespace
-from ..core.noise import Noise
+import numpy as np
+
+from ..core.arrays import Array, Grads, LayerState, Moments, Params, Updates, map_arrays, namespace
+from ..core.noise import Noise, noise_key
 from ..models.network import Network
 from ..parts.clipping import Clipping
 from ..parts.layers import Identity
 from ..parts.losses import as_targets
-from ..parts.metrics import Metric
+from ..parts.metrics import Metric, MetricSums
 from ..parts.part import Count, ForwardContext, Fraction, Loss, Optimizer, Part, at
 from ..parts.regularization import Regularization
 
 
 class Batch(NamedTuple):
-    """One row a sample: x (n, features), y (n,) or (n, K), weight (n,). Rows of weight 0 are padding."""
+    """Rows of a batch, one sample each: x (n, features), y (n,) or (n, K), weight (n,). Padding has weight 0."""
 
     x: Array
     y: Array
@@ -27,46 +29,60 @@ class Batch(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that a training carries from step to step.
+    """Everything that a training carries from step to step."""
 
-    Parameters, states of the layers, moments, the updates done, the key of all noise (2,), and the running average of
-    the parameters (`()` where none is kept).
-    """
-
-    params: Tree
-    layers: Tree
-    moments: Tree
+    params: Params
+    """Parameters, an entry for each layer."""
+    layers: LayerState
+    """States of the layers, an entry for each."""
+    moments: Moments
+    """Memory of the optimizer."""
     step: Array
+    """Updates done so far."""
     key: Array
-    average: Tree = ()
+    """Key of all noise, (2,)."""
+    average: Params | tuple[()] = ()
+    """Running average of the parameters; `()` where none is kept."""
 
 
 class Trace(NamedTuple):
-    """Every number of one step. deltas[i] = dL/d(outputs[i]): behind a dense layer the local sensitivity dL/dz.
+    """Every number of one step.
 
-    Where the output activation and the loss run fused, the activation stands as an identity here: outputs[-1] are the
-    logits, and deltas[-1] is y - t over the batch. `grads` is the gradient of the loss; `clipped` is 1 where clipping
-    acted on this step, and `penalty` what L1 and L2 add to the loss; either is `()` where there is no such thing.
+    Where the last activation and the loss run fused, the activation is an identity here: outputs[-1] are the logits,
+    and deltas[-1] is y - t over the batch.
     """
 
     batch: Batch
+    """The rows of the step."""
     loss: Array
+    """L, the weighted mean over the batch."""
     outputs: tuple[Array, ...]
+    """Output of each layer, (n, width)."""
     deltas: tuple[Array, ...]
-    grads: Tree
-    updates: Tree
+    """deltas[i] = dL/d(outputs[i]): for a dense layer the local sensitivity dL/dz."""
+    grads: Grads
+    """Gradient of the loss."""
+    updates: Updates
+    """What the step adds to the parameters."""
     learning_rate: Array
-    clipped: Array
-    penalty: Array
+    """The rate of the step."""
+    clipped: Array | tuple[()]
+    """1 where clipping changed the gradient, else 0; `()` without clipping."""
+    penalty: Array | tuple[()]
+    """What L1 and L2 add to the loss; `()` without a penalty."""
 
 
 class StepMetrics(NamedTuple):
-    """What the probes make of a step."""
+    """What is kept of each step of a training."""
 
     learning_rate: Array
-    scores: Any
-    clipped: Array
-    penalty: Array
+    """The rate of the step."""
+    sums: MetricSums
+    """Sums of the metric over the batch."""
+    clipped: Array | tuple[()]
+    """As in `Trace`."""
+    penalty: Array | tuple[()]
+    """As in `Trace`."""
 
 
 def fused(network: Network, loss: Loss) -> tuple[Network, Loss]:
@@ -87,17 +103,23 @@ def fused(network: Network, loss: Loss) -> tuple[Network, Loss]:
 
 @dataclass(frozen=True)
 class Plan(Part):
-    """What decides a training besides its data and its start: descriptions only.
+    """What decides the steps of a training besides its rows and its start: descriptions only.
 
-    A pair that `fused` knows stands here as one. A batch is worked off in `accumulate` pieces, one after another, whose
-    gradients add up to that of the whole. `average` is how much of the running average of the parameters an update
-    leaves.
+    Attributes:
+        network: the layers; a last activation that runs fused with the loss is an identity.
+        loss: the loss; on logits where it runs fused.
+        optimizer: the update rule.
+        metric: what each batch sums up.
+        regularization: penalties, decay and bounds of the weights.
+        clip: how gradients are bounded.
+        average: weight of the running average of the parameters in an update.
+        accumulate: pieces of a batch, worked off one after another, whose gradients add up to that of the batch.
     """
 
     network: Network
     loss: Loss
     optimizer: Optimizer
-    scores: Metric
+    metric: Metric
     regularization: Regularization = Regularization()
     clip: Clipping | None = None
     average: Fraction | None = None
@@ -108,9 +130,26 @@ class Plan(Part):
         for name, part in zip(("network", "loss"), fused(self.network, self.loss), strict=True):
             object.__setattr__(self, name, part)
 
+    def start(self, seed: int, features: int) -> State:
+        """The state before the first step, as NumPy arrays in float64.
 
-def batch_at(data: Batch, rows: Array, index: Array) -> Batch:
-    """The batch of one step: the rows of the data that rows[index] names; -1 is padding and weighs nothing."""
+        Args:
+            seed: decides the weights and the noise of layers.
+            features: number of inputs of the network.
+        """
+        start = self.network.initialize(seed, (features,))
+        return State(
+            params=start.params,
+            layers=start.states,
+            moments=self.optimizer.init(start.params),
+            step=np.array(0),
+            key=noise_key(seed),
+            average=start.params if self.average is not None else (),
+        )
+
+
+def batch_at(data: Batch, rows: Array, index: Array | int) -> Batch:
+    """The batch of one step: the rows of the data that rows[index] names. -1 is padding and has weight 0."""
     xp = namespace(data.x)
     chosen = rows[index]
     weight = data.weight[chosen]
@@ -118,68 +157,75 @@ def batch_at(data: Batch, rows: Array, index: Array) -> Batch:
 
 
 class ForwardBackward(NamedTuple):
-    """One way forward and back: the loss, outputs and deltas of every layer, gradients, new states of the layers."""
+    """One forward and one backward pass."""
 
     loss: Array
+    """L, the weighted mean over the batch."""
     outputs: tuple[Array, ...]
+    """Output of each layer, (n, width)."""
     deltas: tuple[Array, ...]
-    grads: Tree
-    layers: Tree
+    """dL/d(output) of each layer, (n, width)."""
+    grads: Grads
+    """Gradient of the loss."""
+    layers: LayerState
+    """New states of the layers."""
 
 
 def forward_backward(
     network: Network,
     loss: Loss,
-    params: Tree,
-    layers: Tree,
+    params: Params,
+    layers: LayerState,
     batch: Batch,
-    mode: ForwardContext,
+    context: ForwardContext,
     total: Array | None = None,
 ) -> ForwardBackward:
-    """Forward, loss, backward: over a batch, or a piece of one whose weights sum to `total`."""
-    outputs, layers, caches = network.forward(params, layers, batch.x, mode)
+    """Forward, loss, backward: over a batch, or over a piece of one whose weights sum to `total`."""
+    outputs, states, caches = network.forward(params, layers, batch.x, context)
     value, delta = loss(outputs[-1], as_targets(outputs[-1], batch.y), batch.weight, total)
     deltas, grads = network.backward(params, caches, delta)
-    return ForwardBackward(value, outputs, deltas, grads, layers)
+    return ForwardBackward(loss=value, outputs=outputs, deltas=deltas, grads=grads, layers=states)
 
 
 def pieces(plan: Plan, state: State, batch: Batch) -> Iterator[tuple[Batch, ForwardContext]]:
-    """What a step works off, one after another: the batch, or the pieces that it accumulates; each with its mode."""
-    count, noise = plan.accumulate, Noise(state.key, state.step)
+    """The pieces of a batch that a step works off one after another, each with its context."""
+    count = plan.accumulate
+    noise = Noise(state.key, state.step)
     rows = len(batch.weight) // count
     for index in range(count):
         piece = batch if count == 1 else Batch(*(array[index * rows : (index + 1) * rows] for array in batch))
         yield piece, ForwardContext(True, piece.weight, noise if count == 1 else noise.at(index))
 
 
-def _forward_backward(plan: Plan, state: State, batch: Batch) -> ForwardBackward:
-    """The survey of a whole batch, though it comes in pieces."""
+def _whole_batch(plan: Plan, state: State, batch: Batch) -> ForwardBackward:
+    """`forward_backward` of a batch that may come in pieces."""
     xp = namespace(batch.x)
     total = None if plan.accumulate == 1 else xp.sum(batch.weight)
-    layers, found = state.layers, []
-    for piece, mode in pieces(plan, state, batch):
-        found.append(forward_backward(plan.network, plan.loss, state.params, layers, piece, mode, total))
-        layers = found[-1].layers
-    if len(found) == 1:
-        return found[0]
-    values, outputs, deltas, grads, _ = zip(*found, strict=True)
+    layers = state.layers
+    passes = []
+    for piece, context in pieces(plan, state, batch):
+        passes.append(forward_backward(plan.network, plan.loss, state.params, layers, piece, context, total))
+        layers = passes[-1].layers
+    if len(passes) == 1:
+        return passes[0]
+    losses, outputs, deltas, grads, _ = zip(*passes, strict=True)
 
     def joined(*arrays: Array) -> Array:
         return xp.concat(arrays)
 
     return ForwardBackward(
-        sum(values),
-        map_arrays(joined, *outputs),
-        map_arrays(joined, *deltas),
-        map_arrays(lambda *arrays: sum(arrays[1:], arrays[0]), *grads),
-        layers,
+        loss=sum(losses),
+        outputs=map_arrays(joined, *outputs),
+        deltas=map_arrays(joined, *deltas),
+        grads=map_arrays(lambda *arrays: sum(arrays[1:], arrays[0]), *grads),
+        layers=layers,
     )
 
 
-def _averaged(average: Tree, params: Tree, decay: Array, time: Array) -> Tree:
+def _averaged(average: Params, params: Params, decay: Array | float, time: Array) -> Params:
     """d average + (1-d) params with d = min(decay, (1+t)/(10+t)): short at first, so that the start is soon forgotten.
 
-    Source: Polyak and Juditsky 1992; the short memory at first is TensorFlow's ExponentialMovingAverage.
+    Source: Polyak and Juditsky 1992; the short memory at first is that of TensorFlow's ExponentialMovingAverage.
     """
     now = namespace(time).minimum((1 + time) / (10 + time), decay)
     return map_arrays(lambda a, p: a + (1 - now) * (p - a), average, params)
@@ -187,14 +233,16 @@ def _averaged(average: Tree, params: Tree, decay: Array, time: Array) -> Tree:
 
 def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
     """The step of a plan with all its numbers: forward, loss, backward, clip and decay, optimizer."""
-    optimizer, regularization = plan.optimizer, plan.regularization
+    optimizer = plan.optimizer
+    regularization = plan.regularization
 
     def step(state: State, batch: Batch) -> tuple[State, Trace]:
         xp = namespace(batch.x)
-        found = _forward_backward(plan, state, batch)
+        passes = _whole_batch(plan, state, batch)
         time = xp.astype(state.step, batch.x.dtype)
         total = xp.sum(batch.weight)
-        grads, clipped = regularization.gradients(found.grads, state.params, total), ()
+        grads = regularization.gradients(passes.grads, state.params, total)
+        clipped: Array | tuple[()] = ()
         if plan.clip:
             grads, clipped = plan.clip(grads)
         updates, moments = optimizer.update(grads, state.moments, state.params, time)
@@ -207,70 +255,79 @@ def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
         average = state.average
         if plan.average is not None:
             average = _averaged(average, params, plan.average, time)
-        rate = at(optimizer.learning_rate, time)
-        penalty = regularization.penalty(state.params, total) if regularization.penalizes else ()
-        trace = Trace(batch, found.loss, found.outputs, found.deltas, found.grads, updates, rate, clipped, penalty)
-        return State(params, found.layers, moments, state.step + 1, state.key, average), trace
+        trace = Trace(
+            batch=batch,
+            loss=passes.loss,
+            outputs=passes.outputs,
+            deltas=passes.deltas,
+            grads=passes.grads,
+            updates=updates,
+            learning_rate=at(optimizer.learning_rate, time),
+            clipped=clipped,
+            penalty=regularization.penalty(state.params, total) if regularization.penalizes else (),
+        )
+        return State(params, passes.layers, moments, state.step + 1, state.key, average), trace
 
     return step
 
 
-def loss_and_gradient(plan: Plan, state: State, batch: Batch) -> tuple[Array, Tree]:
-    """What a step goes down, without a step: L + R and its gradient, for rules with a search of their own.
+def loss_and_gradient(plan: Plan, state: State, batch: Batch) -> tuple[Array, Grads]:
+    """The objective L + R of a batch and its gradient, without a step: for rules that search by themselves.
 
     Raises InputError where a layer draws noise: L would be another function at each step.
     """
-    mode, total = ForwardContext(True, batch.weight), namespace(batch.x).sum(batch.weight)
-    found = forward_backward(plan.network, plan.loss, state.params, state.layers, batch, mode)
+    total = namespace(batch.x).sum(batch.weight)
+    context = ForwardContext(True, batch.weight)
+    passes = forward_backward(plan.network, plan.loss, state.params, state.layers, batch, context)
     penalty = plan.regularization.penalty(state.params, total)
-    return found.loss + penalty, plan.regularization.gradients(found.grads, state.params, total)
+    return passes.loss + penalty, plan.regularization.gradients(passes.grads, state.params, total)
 
 
 def make_step(plan: Plan) -> Callable[[State, Batch], tuple[State, StepMetrics]]:
-    """The step of a plan, observed by its probes. Pure: it changes nothing that it is given."""
+    """The step of a plan, with the metrics that are kept of it. Pure: it changes nothing that it is given."""
     trace = make_trace(plan)
 
     def step(state: State, batch: Batch) -> tuple[State, StepMetrics]:
-        state, seen = trace(state, batch)
-        return state, observe(plan, seen)
+        state, numbers = trace(state, batch)
+        return state, step_metrics(plan, numbers)
 
     return step
 
 
-def observe(plan: Plan, trace: Trace) -> StepMetrics:
-    """The report of a step."""
-    # An array of its own, also where the rate is a plain number.
-    rate = namespace(trace.loss).full_like(trace.loss, trace.learning_rate)
+def step_metrics(plan: Plan, trace: Trace) -> StepMetrics:
+    """The metrics of a step."""
     return StepMetrics(
-        rate, _update_metric(plan, trace.outputs[-1], trace.batch, trace.loss), trace.clipped, trace.penalty
+        # An array, even where the rate is a plain number.
+        learning_rate=namespace(trace.loss).full_like(trace.loss, trace.learning_rate),
+        sums=_metric_sums(plan, trace.outputs[-1], trace.batch, trace.loss),
+        clipped=trace.clipped,
+        penalty=trace.penalty,
     )
 
 
-def _update_metric(plan: Plan, outputs: Array, batch: Batch, loss: Array) -> Any:
-    seen = plan.loss.probabilities(outputs) if plan.scores.of_answers else outputs
-    return plan.scores.update(seen, batch.y, batch.weight, loss)
+def _metric_sums(plan: Plan, outputs: Array, batch: Batch, loss: Array) -> MetricSums:
+    predicted = plan.loss.probabilities(outputs) if plan.metric.of_answers else outputs
+    return plan.metric.update(predicted, batch.y, batch.weight, loss)
 
 
 def inference_state(state: State) -> State:
-    """The state that answers: with the averaged parameters where an average is kept, and without what only training
-    needs.
-    """
+    """The state that predicts: with the averaged parameters where an average is kept, without what training needs."""
     return state._replace(params=state.average or state.params, moments=(), average=())
 
 
-def measure(plan: Plan, state: State, batch: Batch) -> Any:
-    """The scores of a batch without learning from it, as sums."""
+def measure(plan: Plan, state: State, batch: Batch) -> MetricSums:
+    """The sums of the metric over a batch, without learning from it."""
     params = inference_state(state).params
     outputs = plan.network.forward(params, state.layers, batch.x, ForwardContext(training=False)).outputs[-1]
     value, _ = plan.loss(outputs, as_targets(outputs, batch.y), batch.weight)
-    return _update_metric(plan, outputs, batch, value)
+    return _metric_sums(plan, outputs, batch, value)
 
 
-def measure_at(plan: Plan, state: State, data: Batch, rows: Array, index: Array) -> Any:
-    """The scores of the batch that rows[index] names."""
+def measure_at(plan: Plan, state: State, data: Batch, rows: Array, index: Array | int) -> MetricSums:
+    """`measure` of the batch that rows[index] names."""
     return measure(plan, state, batch_at(data, rows, index))
 
 
-def predict(network: Network, loss: Loss, params: Tree, layers: Tree, x: Array) -> Array:
-    """What the network answers for x: probabilities where the loss speaks of probabilities, else its plain outputs."""
+def predict(network: Network, loss: Loss, params: Params, layers: LayerState, x: Array) -> Array:
+    """The outputs (n, K) of a network for x (n, features): probabilities where the loss takes logits."""
     return loss.probabilities(network.forward(params, layers, x, ForwardContext(training=False)).outputs[-1])

@@ -17,7 +17,7 @@ from ..core.files import commit
 from ..core.intervals import Difference, bootstrap
 from ..pages.page import Page
 from ..parts.metrics import LARGER_IS_BETTER
-from ..spec.spec import WholeSpec
+from ..spec.spec import CompleteSpec
 from ..spec.toml import to_toml
 from .experiment import Experiment, Trial
 from .results import Result
@@ -210,7 +210,7 @@ class Comparison:
         return tuple(label for label, better in self._to_the_best.items() if better)
 
     @property
-    def best_spec(self) -> WholeSpec:
+    def best_spec(self) -> CompleteSpec:
         """The spec of the best arm, with nothing left open."""
         return self.trials_of[self.best.label][0].spec
 

@@ -13,13 +13,15 @@ from pydantic import Field
 
 from ..core.errors import InputError, Problem, nearest
 from ..data import Data, Source, Split
-from ..data.orders import Function
+from ..data.orders import KeyFunction
 from ..parts.part import Count, Part
-from ..runs.train import check, fingerprints
 from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec
-from ..spec.toml import canonical, set_value
+from ..spec.differences import canonical_json
+from ..spec.edit import set_value
+from ..spec.spec import CompleteSpec, Spec
+from ..training.checkpoints import fingerprints
 from ..training.evaluate import measures_of
+from ..training.session import Session
 from .variation import Arm, Axis, flat, variation_of
 
 # More places of one and the same problem are counted, not listed.
@@ -66,7 +68,7 @@ class Trial(NamedTuple):
 
     arm: Arm
     seed: int
-    spec: WholeSpec
+    spec: CompleteSpec
     key: str
 
 
@@ -143,20 +145,21 @@ class Experiment:
         Raises InputError with every problem of any arm; `watch` hears of rows made ready.
         """
         problems: dict[str, list[str]] = {}
-        found: list[tuple[Arm, WholeSpec, dict[str, int]]] = []
+        found: list[tuple[Arm, CompleteSpec, dict[str, int]]] = []
         # Arms that share their data share its rows. Those of seed 0 stand for those of all seeds: a key does not
         # depend on which other seeds there are.
         loaded: dict[str, tuple[Split, dict[str, int]]] = {}
         for arm in self.arms:
             try:
                 spec = self.spec(arm)
-                data = canonical(spec.data.describe())
+                data = canonical_json(spec.data.describe())
                 if data not in loaded:
                     split = spec.data.load(0, watch)
                     loaded[data] = split, fingerprints(split)
                 split, prints = loaded[data]
-                whole = completed(spec, split.train)
-                check(whole, split)
+                session = Session(completed(spec, split.train), split)
+                session.check()
+                whole = session.spec
                 self._check_measure(whole, split)
                 found.append((arm, whole, prints))
             except InputError as error:
@@ -173,7 +176,7 @@ class Experiment:
         more = f" and {len(labels) - _PLACES_TOLD} more" if len(labels) > _PLACES_TOLD else ""
         return f"{problem} (in {len(labels)} of {len(self.arms)} arms: {'; '.join(labels[:_PLACES_TOLD])}{more})"
 
-    def _check_measure(self, spec: WholeSpec, split: Split) -> None:
+    def _check_measure(self, spec: CompleteSpec, split: Split) -> None:
         if split.validation is None:
             raise InputError(
                 "data.validation", "there are no validation rows, by which arms are compared; set data.validation = 0.2"
@@ -196,11 +199,11 @@ class Experiment:
         return {name: section for name, section in told.items() if section != {}}
 
 
-def trial_of(arm: Arm, spec: WholeSpec, prints: Mapping[str, int], seed: int) -> Trial:
+def trial_of(arm: Arm, spec: CompleteSpec, prints: Mapping[str, int], seed: int) -> Trial:
     """The trial of an arm with a seed; `prints` are the fingerprints of the rows that its data have with seed 0."""
     whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
     decided = {"spec": whole.describe(), "rows": prints}
-    return Trial(arm, seed, whole, hashlib.sha256(canonical(decided).encode()).hexdigest()[:16])
+    return Trial(arm, seed, whole, hashlib.sha256(canonical_json(decided).encode()).hexdigest()[:16])
 
 
 def _with_source(data: Any) -> Any:
@@ -225,7 +228,7 @@ def described(value: Any) -> Any:
         return {key: described(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
         return [described(item) for item in value]
-    return str(Function(value)) if callable(value) else value
+    return str(KeyFunction(value)) if callable(value) else value
 
 
 def _copied(value: Any) -> Any:

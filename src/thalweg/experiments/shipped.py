@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.errors import InputError, nearest
 from ..data import Source
-from ..spec.toml import example_names, read_table
+from ..spec.toml import example_names, read_spec_table
 
 _SHIPPED = resources.files("thalweg") / "examples" / "experiments"
 
@@ -30,8 +30,8 @@ def read_experiment(name: str) -> dict[str, Any]:
     known = shipped()
     if name in known:
         with resources.as_file(_SHIPPED / f"{name}.toml") as path:
-            return read_table(str(path))
+            return read_spec_table(str(path))
     if not name.endswith(".toml") and name not in (*example_names(), *Source.kinds):
         names = [*known, *example_names()]
         raise InputError("experiment", f"no file, experiment or example is called {name!r}; {nearest(name, names)}")
-    return read_table(name)
+    return read_spec_table(name)

@@ -16,9 +16,10 @@ from filelock import FileLock, Timeout
 
 from ..core.errors import InputError
 from ..data import Split
-from ..runs.train import run_on
-from ..spec.spec import WholeSpec
-from ..spec.toml import canonical
+from ..runs.train import run_session
+from ..spec.differences import canonical_json
+from ..spec.spec import CompleteSpec
+from ..training.session import Session
 from .results import write_run
 
 # How often a worker looks whether there is still somebody who waits for it.
@@ -35,14 +36,14 @@ class Answer(NamedTuple):
     unwritten: str = ""
 
 
-def run_trial(key: str, spec: WholeSpec, folder: Path) -> Answer:
+def run_trial(key: str, spec: CompleteSpec, folder: Path) -> Answer:
     """Run a trial, and write its run into folder/key.
 
     An error is given back, not raised: what is raised by whoever carries the trials is thus never the trial's own.
     Ctrl-C is a KeyboardInterrupt.
     """
     try:
-        run = run_on(spec, _split_of(spec))
+        run = run_session(Session(spec, _split_of(spec)))
     except Exception as error:
         return Answer(key, error)
     if run.interrupted:
@@ -54,7 +55,7 @@ def run_trial(key: str, spec: WholeSpec, folder: Path) -> Answer:
     return Answer(key)
 
 
-def send_trial(key: str, spec: WholeSpec) -> tuple[Answer, dict[str, bytes]]:
+def send_trial(key: str, spec: CompleteSpec) -> tuple[Answer, dict[str, bytes]]:
     """What `run_trial` does on a machine that shares no folder: the files of the run by their names are sent."""
     with tempfile.TemporaryDirectory(prefix="thalweg-") as name:
         answer, place = run_trial(key, spec, Path(name)), Path(name) / key
@@ -73,7 +74,7 @@ class Desk:
     folder: Path
     owner: int
     shares: Sequence[Sequence[int]]
-    specs: Mapping[str, WholeSpec]
+    specs: Mapping[str, CompleteSpec]
 
     def settle(self) -> None:
         """Begin as a worker: end when the owner ends, and keep to a share of the cores."""
@@ -121,8 +122,8 @@ def forget_rows() -> None:
     _loaded.clear()
 
 
-def _split_of(spec: WholeSpec) -> Split:
-    key = canonical({"data": spec.data.describe(), "seed": spec.training.seed})
+def _split_of(spec: CompleteSpec) -> Split:
+    key = canonical_json({"data": spec.data.describe(), "seed": spec.training.seed})
     # A worker of a cluster may have threads that do this at the same time.
     split = _loaded.get(key)
     if split is None:

@@ -20,8 +20,8 @@ from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
 from ..probes.input_maps import InputMap, InputPlane, map_of, plane_of, principal_plane, slice_of
 from ..runs.run import Run
 from ..runs.train import run_of
-from ..spec.spec import Spec, WholeSpec, data_in_words
-from ..training.session import course_of
+from ..spec.spec import CompleteSpec, Spec, data_name
+from ..training.session import Session
 
 Watch = Callable[[ProgressMessage], None]
 
@@ -41,7 +41,7 @@ class DecisionBoundary:
     `threshold`.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     task: str
     target_names: tuple[str, ...]
     seen: InputMap
@@ -84,7 +84,7 @@ class DecisionBoundary:
         """The plane with what it says, as a page."""
         spec = self.spec
         return Page(
-            f"What a network answers over its inputs: {data_in_words(spec)}",
+            f"What a network answers over its inputs: {data_name(spec)}",
             (*self._what(), *self._how_well(), *self._where()),
             f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
             (("plane", " and ".join(self.seen.axes)), ("training rows", f"{self.rows:,}")),
@@ -179,13 +179,13 @@ def boundary(
     sliced = features is not None
     looking: list[BoundaryCallback] = []
 
-    def onlookers(spec: WholeSpec, split: Split) -> Sequence[BoundaryCallback]:
+    def callbacks(session: Session) -> Sequence[BoundaryCallback]:
+        split = session.split
         plane = _plane(split.preprocessing, split, features, at)
-        steps = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order).steps
-        looking.append(BoundaryCallback.on(plane, split.train, steps))
+        looking.append(BoundaryCallback.on(plane, split.train, session.batches.steps))
         return looking if frames else ()
 
-    run = run_of(source, watch, onlookers)
+    run = run_of(source, watch, callbacks)
     if looking:
         assert run.split
         film = looking[0].frames
@@ -306,7 +306,5 @@ def _found(
         unchanged=unchanged,
         held=tuple(pair for pair in held if sliced and pair[0] not in plane.axes),
         threshold=run.decision_threshold,
-        per_epoch=course_of(
-            run.spec.network, run.spec.optimizer, run.spec.training, split.train, split.order
-        ).per_epoch,
+        per_epoch=Session(run.spec, split).batches.per_epoch,
     )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import re
 import textwrap
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,8 +14,7 @@ import numpy as np
 from ..core.arrays import Array, Tree, arrays_of, rms
 from ..core.errors import InputError
 from ..core.progress import ProgressMessage
-from ..data import Split
-from ..engine.engine import make_engine
+from ..engine.eager import Eager
 from ..engine.step import Plan, State, Trace, pieces
 from ..models.summary import layer_in_words, network_in_words
 from ..pages.blocks import ArrayBlock, Block, Check, Formula, Heading, Table, Text
@@ -28,12 +25,10 @@ from ..parts.metric_schedules import metric_schedules
 from ..parts.optimizers import Adam
 from ..parts.part import Layer, Optimizer, Part, at, options_of
 from ..parts.settings import Stopping
-from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec, data_in_words
-from ..training.batch_plan import Chunk as Stretch
-from ..training.nan_search import first_fault
-from ..training.replay import StepState, plan_for, replay, trace_step
-from ..training.session import course_of
+from ..spec.spec import Spec, data_name
+from ..training.nan_search import Fault
+from ..training.replay import StepState, replay, trace_step
+from ..training.session import Session
 from .gradient_check import TOLERANCE, WIDTH, check_gradients
 
 # Of more layers than this the first and last few are told in full, and the others in a table.
@@ -93,8 +88,7 @@ def _by_line(paragraphs: Sequence[str]) -> str:
 class _Told:
     """A step with all its numbers: what it began with, its trace, what the way back needs, and the state after it."""
 
-    spec: WholeSpec
-    split: Split
+    session: Session
     plan: Plan
     point: StepState
     trace: Trace
@@ -111,7 +105,7 @@ class _Told:
     @property
     def fused(self) -> Layer | None:
         """The last activation where it runs as one with the loss."""
-        last = self.spec.network.layers[-1]
+        last = self.session.spec.network.layers[-1]
         return last if last != self.plan.network.layers[-1] else None
 
     def shown(self, array: Array) -> np.ndarray:
@@ -150,60 +144,53 @@ def explain(
     >>> [block.values.tolist() for block in sheet.blocks if isinstance(block, ArrayBlock) and block.name == "x"][0]
     [[0.0, 0.0]]
     """
-    split = spec.data.load(spec.training.seed)
-    whole = completed(spec, split.train)
-    told = _told(whole, split, step, sample, watch)
+    session = Session.load(spec)
+    whole = session.spec
+    told = _told(session, step, sample, watch)
     blocks = [*_blocks(told), *(_checked(told, watch) if check else ())]
     words = f"{network_in_words(whole.network)};  loss: {whole.loss.kind};  optimizer: {whole.optimizer.kind}"
     settings = {"step": step, "sample": sample, "seed": whole.training.seed}
     return Page(
-        f"Step {step} of the training on {data_in_words(whole)}",
+        f"Step {step} of the training on {data_name(whole)}",
         tuple(blocks),
         words,
         tuple((name, str(value)) for name, value in settings.items() if value is not None),
     )
 
 
-def _told(
-    spec: WholeSpec, split: Split, step: int, sample: int | None, watch: Callable[[ProgressMessage], None]
-) -> _Told:
-    course = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order)
-    if not 1 <= step <= course.steps:
+def _told(session: Session, step: int, sample: int | None, watch: Callable[[ProgressMessage], None]) -> _Told:
+    batches = session.batches
+    if not 1 <= step <= batches.steps:
         raise InputError(
             "step",
-            f"expected one of the {course.steps} steps of the training, 1 to {course.steps}, received {step};"
+            f"expected one of the {batches.steps} steps of the training, 1 to {batches.steps}, received {step};"
             " more epochs make more steps: --set training.epochs=N",
         )
-    if sample is not None and not 0 <= sample < course.step_rows:
-        raise InputError("sample", f"expected a row of the batch, 0 to {course.step_rows - 1}, received {sample}")
+    if sample is not None and not 0 <= sample < batches.step_rows:
+        raise InputError("sample", f"expected a row of the batch, 0 to {batches.step_rows - 1}, received {sample}")
     watch(ProgressMessage(f"training up to step {step}"))
-    plan = plan_for(spec, split)
-    (point,) = replay(spec, split, [step - 1])
-    if not point.sound:
-        raise _diverged(spec, split, plan, step)
-    state, batch = make_engine("eager").place((point.state, point.batch))
+    replayed = replay(session, [step - 1])
+    if replayed.fault and replayed.fault.step < step - 1:
+        raise _diverged(replayed.fault, step)
+    (point,) = replayed.states
+    plan = session.plan
+    state, batch = Eager().place((point.state, point.batch))
     point = point._replace(state=state, batch=batch)
     after, trace = trace_step(plan, point)
     with np.errstate(all="ignore"):
         caches = tuple(
-            plan.network.forward(state.params, state.layers, piece.x, mode).caches
-            for piece, mode in pieces(plan, state, batch)
+            plan.network.forward(state.params, state.layers, piece.x, context).caches
+            for piece, context in pieces(plan, state, batch)
         )
-    return _Told(spec, split, plan, point, trace, caches, after, sample)
+    return _Told(session, plan, point, trace, caches, after, sample)
 
 
-def _diverged(spec: WholeSpec, split: Split, plan: Plan, step: int) -> InputError:
-    """What to say where a number went wrong before a step: in which step that was, and which number."""
-    (good,) = deque(itertools.takewhile(lambda point: point.sound, replay(spec, split, range(step))), maxlen=1)
-    training = spec.training
-    precision = make_engine(training.engine, training.precision, training.device).precision
-    stretch = Stretch(good.batch, np.arange(len(good.batch.weight))[None], 0, 1)
-    fault = first_fault(spec.network, plan, make_engine("eager", precision), good.state, 0, stretch, 0, 1)
-    what = f": {fault.what}" if fault else ""
+def _diverged(fault: Fault, step: int) -> InputError:
+    """The error where a number went wrong before a step."""
     return InputError(
         "step",
-        f"the training does not come to step {step}: it diverges at step {good.step + 1}{what}; explain that step or an"
-        " earlier one, or take a smaller learning rate",
+        f"the training does not come to step {step}: it diverges at step {fault.step + 1}: {fault.what}; explain that"
+        " step or an earlier one, or take a smaller learning rate",
     )
 
 
@@ -218,8 +205,8 @@ def _blocks(told: _Told) -> Iterator[Block]:
 
 
 def _batch(told: _Told) -> Iterator[Block]:
-    spec, batch, rows = told.spec, told.trace.batch, told.point.rows
-    course = course_of(spec.network, spec.optimizer, spec.training, told.split.train, told.split.order)
+    spec, batch, rows = told.session.spec, told.trace.batch, told.point.rows
+    course = told.session.batches
     step = told.point.step
     epoch, place = step // course.per_epoch + 1, step % course.per_epoch + 1
     yield Heading("The batch")
@@ -239,9 +226,9 @@ def _batch(told: _Told) -> Iterator[Block]:
             f"Row {told.sample} of the batch is singled out: what there is for each row is shown for this one alone."
         )
     yield ArrayBlock("rows", told.shown(rows), remark="places in the training set, from 0; -1 is padding")
-    names = told.split.preprocessing.feature_names
+    names = told.session.split.preprocessing.feature_names
     yield ArrayBlock("x", told.shown(batch.x), remark=", ".join(names) if len(names) <= _MANY_CLASSES else "")
-    classes = told.split.preprocessing.target_names
+    classes = told.session.split.preprocessing.target_names
     named = {str(number): name for number, name in enumerate(classes) if str(number) != name}
     numbered = ", ".join(f"{number} = {name}" for number, name in named.items())
     yield ArrayBlock("target", told.shown(batch.y), remark=numbered if 1 < len(named) <= _MANY_CLASSES else "")
@@ -339,7 +326,7 @@ def _loss(told: _Told) -> Iterator[Block]:
     with np.errstate(all="ignore"):
         values, slopes = loss.terms(outputs, targets)
         probabilities = loss.probabilities(outputs)
-    together = f"{told.fused.kind} and {told.spec.loss.kind}" if told.fused else ""
+    together = f"{told.fused.kind} and {told.session.spec.loss.kind}" if told.fused else ""
     yield Heading(f"Loss: {together or loss.kind}")
     if told.fused:
         yield Text(
@@ -495,7 +482,7 @@ def _checked(told: _Told, watch: Callable[[ProgressMessage], None]) -> Iterator[
     def heard(place: str, share: float) -> None:
         watch(ProgressMessage(f"comparing the gradients of {_name_of(place)}", share))
 
-    found = check_gradients(told.plan, told.point, told.spec.training.seed, heard)
+    found = check_gradients(told.plan, told.point, told.session.spec.training.seed, heard)
     yield Heading("The gradients against finite differences")
     yield Formula(f"dL/dp = (L(p + h) - L(p - h)) / 2h, h = {WIDTH:g}, one entry of an array after another")
     words = "L + R, the loss with its penalty," if told.plan.regularization.penalizes else "the loss"

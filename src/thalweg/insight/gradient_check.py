@@ -62,13 +62,11 @@ def check_gradients(
     look at. `watch` hears which array is looked at, and the share done.
 
     >>> from thalweg.spec.spec import Spec
-    >>> from thalweg.spec.complete import completed
-    >>> from thalweg.training.replay import plan_for, replay
-    >>> spec = Spec.of({"data": {"source": "xor"}, "training": {"engine": "eager"}})
-    >>> split = spec.data.load(seed=0)
-    >>> spec = completed(spec, split.train)
-    >>> (point,) = replay(spec, split, [3])
-    >>> check_gradients(plan_for(spec, split), point, seed=0).relative_error < TOLERANCE
+    >>> from thalweg.training.replay import replay
+    >>> from thalweg.training.session import Session
+    >>> session = Session.load(Spec.of({"data": {"source": "xor"}, "training": {"engine": "eager"}}))
+    >>> (point,) = replay(session, [3]).states
+    >>> check_gradients(session.plan, point, seed=0).relative_error < TOLERANCE
     True
     """
     _, trace = trace_step(plan, point)

@@ -18,7 +18,7 @@ from ..core.errors import InputError
 from ..core.noise import Noise, noise_key
 from ..core.progress import ProgressMessage
 from ..data import Dataset
-from ..engine.engine import make_engine
+from ..engine.eager import Eager
 from ..engine.step import Batch, forward_backward, fused
 from ..models.mean_field import predicted
 from ..models.summary import layer_in_words, network_in_words
@@ -29,7 +29,7 @@ from ..parts.initializers import GlorotNormal, HeNormal, LeCunNormal, Orthogonal
 from ..parts.layers import Dense, Residual
 from ..parts.part import ForwardContext, Layer
 from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, Spec, data_name
 from ..training.batch_plan import as_batch
 
 _OTHERS = (GlorotNormal(), HeNormal(), LeCunNormal(), Orthogonal())
@@ -47,7 +47,7 @@ class GradientFlow:
     `others` is, by initialisation, the predicted share of delta that arrives at the first layer.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     rows: int
     names: tuple[str, ...]
     outputs: np.ndarray
@@ -83,7 +83,7 @@ class GradientFlow:
         training = self.spec.training
         settings = (("seeds", str(len(self.deltas))), ("rows", str(self.rows)), ("seed", str(training.seed)))
         words = f"{network_in_words(self.spec.network)};  loss: {self.spec.loss.kind}"
-        title = f"Gradient flow before training: {data_in_words(self.spec)}"
+        title = f"Gradient flow before training: {data_name(self.spec)}"
         return Page(title, tuple(self._blocks()), words, settings)
 
     def _repr_html_(self) -> str:
@@ -159,7 +159,7 @@ def gradient_flow(
     stages = [k for k, layer in enumerate(whole.network.layers) if isinstance(layer, Dense | Residual)]
     if len(stages) < 2:
         raise InputError("network", "expected two dense layers or residual blocks at least: delta has no way to flow")
-    batch = Batch(*(array[:rows] for array in make_engine("eager").place(as_batch(data))))
+    batch = Batch(*(array[:rows] for array in Eager().place(as_batch(data))))
     network, loss = fused(whole.network, whole.loss)
     outputs, deltas, draws = [], [], []
     for k in range(seeds):
@@ -187,7 +187,7 @@ def gradient_flow(
     )
 
 
-def _others(spec: WholeSpec, data: Dataset, batch: Batch, stages: Sequence[int]) -> dict[str, float]:
+def _others(spec: CompleteSpec, data: Dataset, batch: Batch, stages: Sequence[int]) -> dict[str, float]:
     found = {}
     for init in _OTHERS:
         network = dataclasses.replace(spec.network, init=init, layers=tuple(map(_without_init, spec.network.layers)))

@@ -15,7 +15,7 @@ from ..core.errors import InputError, Problem, nearest
 from ..core.noise import generator
 from ..core.progress import ProgressMessage
 from ..data import Dataset, Split
-from ..engine.engine import Engine, make_engine
+from ..engine.engine import Engine
 from ..engine.step import Batch, Plan, State, inference_state, measure
 from ..models.summary import network_in_words
 from ..pages.blocks import Block, Chart, Heading, Table, Text
@@ -24,10 +24,12 @@ from ..parts.metric_schedules import metric_schedules
 from ..parts.optimizers import SGD
 from ..runs.run import Run
 from ..runs.train import run_of
-from ..spec.spec import Spec, WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, Spec, data_name
 from ..training.batch_plan import as_batch
-from ..training.evaluate import evaluate, scores_for
-from ..training.replay import StepState, plan_for, replay, trace_step
+from ..training.callbacks import ProgressMessages
+from ..training.evaluate import evaluate, metric_for
+from ..training.replay import replay, trace_step
+from ..training.session import Session, engine_for
 
 Kind = Literal["plane", "line", "path"]
 Watch = Callable[[ProgressMessage], None]
@@ -155,7 +157,7 @@ class LossLandscape:
     axes.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     kind: Kind
     x: np.ndarray
     y: np.ndarray
@@ -195,7 +197,7 @@ class LossLandscape:
         spec, count = self.spec, len(self.x)
         settings = {"kind": self.kind, "points": count, "rows": self.rows, "seed": self.seed}
         return Page(
-            f"The loss around a network trained on {data_in_words(spec)}",
+            f"The loss around a network trained on {data_name(spec)}",
             (*self._what(), *self._sharpness(), *self._way()),
             f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
             tuple((name, str(value)) for name, value in settings.items()),
@@ -374,7 +376,7 @@ class _Surface:
     def of(cls, run: Run, data: Dataset, watch: Watch) -> _Surface:
         training = run.spec.training
         # Of the training's kind, on whatever device there is: a run may be used on another machine.
-        engine = make_engine(training.engine, training.precision)
+        engine = engine_for(training, anywhere=True)
         watch(ProgressMessage("loss of the trained network"))
         return cls(run, data, engine, evaluate(run.network, run.loss, run.state, data, engine)["loss"], watch)
 
@@ -402,7 +404,7 @@ class _Surface:
 
     def _losses(self, axes: tuple[Tree, ...], places: np.ndarray) -> np.ndarray:
         run, engine = self.run, self.engine
-        plan = Plan(run.network, run.loss, SGD(), scores_for(self.data, run.loss, run.network, 1.0))
+        plan = Plan(run.network, run.loss, SGD(), metric_for(run.network, run.loss, self.data))
         state, batch, axes, placed = engine.place((inference_state(run.state), as_batch(self.data), axes, places))
         stretch = max(1, _STRETCH_ROWS // len(self.data))
         found = []
@@ -463,13 +465,10 @@ def _states(run: Run, split: Split, watch: Watch) -> tuple[np.ndarray, list[Stat
         raise InputError("path", "the state that answers is the one before the first step: there is no path to show")
     # A training moves fastest at its start.
     steps = np.unique((np.linspace(0, 1, _PATH_POINTS) ** 2 * (last - 1)).round().astype(int))
-    found: list[StepState] = []
-    watch(ProgressMessage("walking the path again", 0.0))
-    for point in replay(run.spec, split, steps.tolist()):
-        found.append(point)
-        watch(ProgressMessage(f"walking the path again, step {point.step} of {last}", point.step / last))
+    session = Session(run.spec, split)
+    found = replay(session, steps.tolist(), [ProgressMessages(watch, "replaying the training")]).states
     states = [point.state for point in found]
-    after, _ = trace_step(plan_for(run.spec, split), found[-1])
+    after, _ = trace_step(session.plan, found[-1])
     start, end, again = (_vector(inference_state(state).params) for state in (states[0], run.state, after))
     missed, way = np.linalg.norm(again - end), np.linalg.norm(end - start)
     if not missed <= _SAME_END * way:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.errors import InputError, Problem
 from ..core.progress import loading
-from ..data import Split
-from ..engine.engine import make_engine
-from ..engine.step import Plan
+from ..engine.engine import Engine
+from ..engine.step import Plan, State, StepMetrics
 from ..parts.part import Schedule
-from ..parts.schedules import ExponentialDecay, in_steps
-from ..spec.complete import completed
-from ..spec.spec import Spec, WholeSpec, data_in_words
+from ..parts.schedules import ExponentialDecay
+from ..parts.settings import Stopping
+from ..spec.spec import CompleteSpec, Spec, data_name
 from ..spec.toml import read_spec, to_toml
-from ..training.batch_plan import BatchPlan
-from ..training.evaluate import scores_for
-from ..training.session import course_of, start_state
+from ..training.batch_plan import Chunk
+from ..training.callbacks import Callback
+from ..training.fit import fit
+from ..training.session import Session
 
 _LEAST_STEPS = 60
 # The loss is smoothed over this part of a sweep.
@@ -55,7 +56,7 @@ class RangeTest:
     has lost half of its fall again at `blew_up` (None: nowhere in this range).
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     rates: np.ndarray
     losses: tuple[np.ndarray, ...]
     smoothed: np.ndarray
@@ -85,7 +86,7 @@ class RangeTest:
         from ..pages.markup import chart_page
 
         return chart_page(
-            title=f"Learning-rate range test: {data_in_words(self.spec)}",
+            title=f"Learning-rate range test: {data_name(self.spec)}",
             outcome=f"{self.outcome} {self.reason}",
             figure=self.figure(),
             found=self._facts(),
@@ -146,12 +147,11 @@ def range_test(
     """
     _check(low, high, steps, sweeps)
     spec = read_spec(spec) if isinstance(spec, str) else Spec.of(spec)
-    split = spec.data.load(spec.training.seed, loading(quiet=not progress))
-    whole = completed(spec, split.train)
+    session = Session.load(spec, loading(quiet=not progress))
     rates = np.geomspace(low, high, steps)
     say = _said(sweeps, steps) if progress else lambda sweep, step: None
-    losses = tuple(_sweep(whole, split, sweep, rates, say) for sweep in range(sweeps))
-    return read_off(whole, rates, losses)
+    losses = tuple(_sweep(session, sweep, rates, say) for sweep in range(sweeps))
+    return read_off(session.spec, rates, losses)
 
 
 def _check(low: float, high: float, steps: int, sweeps: int) -> None:
@@ -180,41 +180,55 @@ def _said(sweeps: int, steps: int) -> Callable[[int, int], None]:
     return say
 
 
-def _sweep(spec: WholeSpec, split: Split, sweep: int, rates: np.ndarray, say: Callable[[int, int], None]) -> np.ndarray:
+class _RangeCallback(Callback):
+    """Collects the loss of each step, and stops the training after the last rate or where the loss goes to pieces."""
+
+    def __init__(self, sweep: int, steps: int, say: Callable[[int, int], None]) -> None:
+        self.sweep = sweep
+        self.steps = steps
+        self.say = say
+        self.losses = np.array([])
+
+    def next_step(self, step: int) -> float:
+        return self.steps if step <= self.steps else math.inf
+
+    def on_step_begin(self, engine: Engine, plan: Plan, state: State, chunk: Chunk, index: int) -> None:
+        self.stop = "all rates were tried"
+
+    def on_steps_end(self, step: int, metrics: StepMetrics) -> None:
+        losses = metrics.sums.loss.astype(float) / metrics.sums.weight.astype(float)
+        self.losses = np.append(self.losses, losses)
+        whole = _whole(self.losses, self.steps)
+        if whole < len(self.losses):
+            self.losses = self.losses[:whole]
+            self.stop = "the loss rises well above its start"
+        self.say(self.sweep, len(self.losses))
+
+
+def _sweep(session: Session, sweep: int, rates: np.ndarray, say: Callable[[int, int], None]) -> np.ndarray:
     """The losses of one sweep, up to where it goes to pieces."""
-    training, steps, seed = spec.training, len(rates), spec.training.seed + sweep
-    course = course_of(spec.network, spec.optimizer, training, split.train, split.order)
-    epochs = -(-steps // course.per_epoch)
-    course = course._replace(epoch_index=course.epoch_index._replace(seed=seed, epochs=epochs))
-    engine = make_engine(training.engine, training.precision, training.device)
-    plan = _plan(spec, course, rates)
-    state = engine.place(start_state(spec.network, plan.optimizer, seed, split.train.features))
-    losses = np.array([])
-    for block in course.blocks(engine, 0, course.epoch_index.epochs):
-        done, end = 0, min(block.steps, steps - block.first)
-        while done < end:
-            stop = min(done + _STRETCH, end)
-            state, report = engine.run(plan, state, block.data, block.rows, done, stop)
-            sums = engine.fetch((report.scores.loss, report.scores.weight))
-            total, weight = (values[: stop - done].astype(float) for values in sums)
-            losses, done = np.append(losses, total / weight), stop
-            whole = _whole(losses, steps)
-            if whole == 0:
-                raise InputError("lr-range", "the loss is not finite before the first update; look at the data's scale")
-            if whole < len(losses):
-                return losses[:whole]
-            say(sweep, len(losses))
-    return losses
+    callback = _RangeCallback(sweep, len(rates), say)
+    fitted = fit(_rising(session, sweep, rates), [callback])
+    if fitted.interrupted:
+        raise KeyboardInterrupt
+    if not len(callback.losses):
+        raise InputError("lr-range", "the loss is not finite before the first update; look at the data's scale")
+    return callback.losses
 
 
-def _plan(spec: WholeSpec, course: BatchPlan, rates: np.ndarray) -> Plan:
-    """The spec's own training with a rate that rises."""
-    network, loss, training, given = spec.network, spec.loss, spec.training, cast(Any, spec.optimizer)
+def _rising(session: Session, sweep: int, rates: np.ndarray) -> Session:
+    """The training of a session with a rate that rises, on other weights and another order for each sweep."""
     steps = len(rates)
     rising = ExponentialDecay(rates[0], rates[-1] / rates[0], float(steps - 1))
-    optimizer = in_steps(dataclasses.replace(given, learning_rate=rising), course.per_epoch, steps, course.step_rows)
-    scores = scores_for(course.data, loss, network, 1.0)
-    return Plan(network, loss, optimizer, scores, spec.regularization, training.clip, accumulate=training.accumulate)
+    training = dataclasses.replace(
+        session.spec.training,
+        seed=session.spec.training.seed + sweep,
+        epochs=-(-steps // session.batches.per_epoch),
+        average=None,
+    )
+    optimizer = dataclasses.replace(session.spec.optimizer, learning_rate=rising)
+    spec = dataclasses.replace(session.spec, optimizer=optimizer, training=training, stopping=Stopping())
+    return Session(spec, dataclasses.replace(session.split, validation=None))
 
 
 def _whole(losses: np.ndarray, steps: int) -> int:
@@ -290,7 +304,7 @@ class Curve(NamedTuple):
         return self.lowest >= len(self.rates) - len(self.rates) // _WINDOWS
 
 
-def read_off(spec: WholeSpec, rates: np.ndarray, losses: Sequence[np.ndarray]) -> RangeTest:
+def read_off(spec: CompleteSpec, rates: np.ndarray, losses: Sequence[np.ndarray]) -> RangeTest:
     """What the losses of the sweeps say: of each at least one, at most one for each of the rates (steps,), finite."""
     steps, count = len(rates), min(map(len, losses))
     curves = [Curve(rates, _smoothed(one, steps)) for one in losses]
@@ -342,7 +356,7 @@ def _fault(mean: Curve, choices: Sequence[float]) -> str:
     return ""
 
 
-def _remarks(spec: WholeSpec, mean: Curve, choices: Sequence[float]) -> tuple[str, ...]:
+def _remarks(spec: CompleteSpec, mean: Curve, choices: Sequence[float]) -> tuple[str, ...]:
     """What to know of the rate chosen, and how to use it."""
     found = []
     if len(choices) > 1:

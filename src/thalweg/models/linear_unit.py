@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from ..data import Dataset, Streamed
+from ..data import Dataset, StreamedDataset
 from ..parts.initializers import Zeros
 from ..parts.layers import Dense, Radial
 from ..parts.layers.features import Monomials
@@ -202,7 +202,7 @@ def linear_training(
     stopping: Stopping,
     batch_size: int | Literal["full"] | None,
     seed: int,
-    data: Dataset | Streamed,
+    data: Dataset | StreamedDataset,
 ) -> LinearTraining | None:
     """The training of a linear unit, or None where it is none. Of rows that stream, the first part is looked at."""
     *below, last = network.layers

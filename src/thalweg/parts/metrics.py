@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -31,6 +31,10 @@ class Residuals(NamedTuple):
     square: Array
 
 
+MetricSums: TypeAlias = Right | Residuals
+"""Sums of a metric over a batch."""
+
+
 class Metric(Part, ABC, family="score"):
     """Sums of a batch (`tally`), inside of the step; what the sums over an epoch come to (`summary`), outside of it.
 
@@ -42,7 +46,7 @@ class Metric(Part, ABC, family="score"):
     of_answers: ClassVar[bool] = False
 
     @abstractmethod
-    def update(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Any:
+    def update(self, outputs: Array, y: Array, weight: Array, loss: Array) -> MetricSums:
         """The sums of one batch: outputs (n, K), y as the data set has it, weight (n,), loss the batch's mean."""
 
     @abstractmethod

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ..core.errors import InputError
-from ..data import Dataset, Preprocessing, Streamed
+from ..data import Dataset, Preprocessing, StreamedDataset
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, inference_state, predict
 from ..training.batch_plan import Chunk
-from ..training.checkpoints import read_arrays, read_manifest, save_state
+from ..training.callbacks import Callback
+from ..training.saved_state import read_arrays, read_manifest, save_state
 from .input_maps import InputPlane, grid_around, plane_of
 
 FRAMES = Path("frames.safetensors")
@@ -64,7 +65,7 @@ class BoundaryFrames(NamedTuple):
         return film
 
 
-class BoundaryCallback:
+class BoundaryCallback(Callback):
     """Looks at a training from step to step, and keeps what the network answers on a plane of its inputs.
 
     There are about 16 frames, after round(T (k / 15)²) of T steps: a network changes fastest at first. It is an
@@ -80,27 +81,27 @@ class BoundaryCallback:
         self._grid: list[Any] = []
 
     @classmethod
-    def of(cls, preprocessing: Preprocessing, train: Dataset | Streamed, steps: int) -> Self | None:
+    def of(cls, preprocessing: Preprocessing, train: Dataset | StreamedDataset, steps: int) -> Self | None:
         """Frames on the plane that suits the training rows; None where there is none (see `views.plane_of`)."""
         plane = plane_of(preprocessing, train)
         return cls.on(plane, train, steps) if plane else None
 
     @classmethod
-    def on(cls, plane: InputPlane, train: Dataset | Streamed, steps: int) -> Self:
+    def on(cls, plane: InputPlane, train: Dataset | StreamedDataset, steps: int) -> Self:
         """Frames on that plane, on a grid around the training rows (a first part of rows that stream)."""
         part = next(train.parts()).x
         x, y = grid_around(plane.places(part[:: -(-len(part) // _LOOKED_AT)]), _PLACES)
         return cls(BoundaryFrames(plane, x, y, np.empty(0, int), np.empty((0, _PLACES, _PLACES, 0), np.float32)), steps)
 
-    def due(self, step: int) -> int:
+    def next_step(self, step: int) -> int:
         """The first step, from `step` on, before which it wants to look; the number of all steps where none is left."""
         return next((int(due) for due in self._due if due >= step), self._steps)
 
-    def look(self, engine: Engine, plan: Plan, state: State, block: Chunk, index: int) -> None:
+    def on_step_begin(self, engine: Engine, plan: Plan, state: State, block: Chunk, index: int) -> None:
         """See the state before step `index` of a block."""
-        self.finish(engine, plan, state, block.first + index)
+        self.on_train_end(engine, plan, state, block.first + index)
 
-    def finish(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
+    def on_train_end(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
         """See the state after `step` steps."""
         film = self.frames
         if not self._grid:

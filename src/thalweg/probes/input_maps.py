@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.arrays import Tree
-from ..data import Dataset, Preprocessing, Streamed
+from ..data import Dataset, Preprocessing, StreamedDataset
 from ..models.network import Network
 from ..parts.layers import Activation, Affine
 from ..parts.layers.stack import forward
@@ -100,7 +100,7 @@ class WeightImages(NamedTuple):
     all_units: int
 
 
-def plane_of(preprocessing: Preprocessing, train: Dataset | Streamed) -> InputPlane | None:
+def plane_of(preprocessing: Preprocessing, train: Dataset | StreamedDataset) -> InputPlane | None:
     """The plane to look at: of the two inputs, in their own units, or of the two leading principal axes of `train`.
 
     The principal axes are those of the covariance of the prepared training rows (of a first part of rows that stream)
@@ -124,7 +124,7 @@ def plane_of(preprocessing: Preprocessing, train: Dataset | Streamed) -> InputPl
 
 def slice_of(
     preprocessing: Preprocessing,
-    train: Dataset | Streamed,
+    train: Dataset | StreamedDataset,
     chosen: tuple[int, int],
     at: Mapping[int, float] = MappingProxyType({}),
 ) -> InputPlane:
@@ -156,7 +156,7 @@ def slice_of(
     return InputPlane(origin, directions, axes, (first, second))
 
 
-def principal_plane(train: Dataset | Streamed) -> InputPlane | None:
+def principal_plane(train: Dataset | StreamedDataset) -> InputPlane | None:
     """The plane of the two leading principal axes of the prepared rows of `train`; None where they are on one line."""
     rows = next(train.parts()).x
     mean = rows.mean(axis=0, dtype=float)

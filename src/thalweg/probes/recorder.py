@@ -14,6 +14,7 @@ from ..engine.engine import Engine
 from ..engine.step import Batch, Plan, State
 from ..parts.settings import Full, Light, Standard
 from ..training.batch_plan import BatchPlan, Chunk, as_batch, in_batches
+from ..training.callbacks import Callback
 from .curvature import curvature_at
 from .observe import alive, observe
 from .records import Record
@@ -24,7 +25,7 @@ _RARELY = 5
 _DIGITS, _MOST_DECADES = 6, 290
 
 
-class ProbeCallback:
+class ProbeCallback(Callback):
     """An onlooker (`training.Onlooker`) with probes: `records` has one observation for each time that it looked.
 
     `start` are the parameters that the training began with, as NumPy arrays; a training that goes on hands over the
@@ -39,11 +40,11 @@ class ProbeCallback:
         self._data: Batch | None = None
         self._records, self._pending = list(records), list[tuple[int, Any, Any]]()
 
-    def due(self, step: int) -> int:
+    def next_step(self, step: int) -> int:
         """The next multiple of the cadence."""
         return -(-step // self.every) * self.every
 
-    def look(self, engine: Engine, plan: Plan, state: State, block: Chunk, index: int) -> None:
+    def on_step_begin(self, engine: Engine, plan: Plan, state: State, block: Chunk, index: int) -> None:
         """Record the step that is to come."""
         self._placed = self._placed or engine.place(self._start)
         # Of streamed rows a part must not outlive its block.
@@ -58,7 +59,7 @@ class ProbeCallback:
         # What a device may still work at is fetched later.
         self._pending.append((step, found, more))
 
-    def finish(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
+    def on_train_end(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
         """Record which units are dead on all training rows, as the training leaves them."""
         if isinstance(self._probes, Standard):
             self._pending.append((step, {"whole": {}, "layers": self._dead(engine, plan, state)}, {}))

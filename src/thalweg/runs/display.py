@@ -5,30 +5,28 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ..core.progress import LINE_SECONDS, print_line
-from ..doctor.findings import Finding
-from ..doctor.render import finding_in_words
-from ..training.callbacks import Progress
+from ..training.callbacks import Callback, Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.text import Text as RichText
 
 
 @contextmanager
-def shown(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
-    """A watch for `training.fit` that shows how the training goes."""
+def shown(quiet: bool = False) -> Iterator[Callback]:
+    """A callback that shows the progress of a training: a bar on a terminal, plain lines elsewhere."""
     if quiet:
-        yield lambda progress: None
+        yield Callback()
     elif sys.stderr.isatty():
-        with _bar() as watch:
-            yield watch
+        with _bar() as bar:
+            yield bar
     else:
-        yield _lines()
-
-
-def show_finding(finding: Finding) -> None:
-    """Print a finding on stderr, above the bar if there is one."""
-    print_line(f"thalweg: {finding_in_words(finding)}")
+        yield _Lines()
 
 
 def in_words(progress: Progress) -> str:
@@ -63,46 +61,53 @@ def _left(progress: Progress) -> str:
     return f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left"
 
 
-def _lines() -> Callable[[Progress], None]:
-    last = time.monotonic()
+class _Lines(Callback):
+    """A line each second, and one at the end."""
 
-    def watch(progress: Progress) -> None:
-        nonlocal last
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def on_progress(self, progress: Progress) -> None:
         done = progress.step == progress.steps
-        if done or (time.monotonic() - last >= LINE_SECONDS):
-            last = time.monotonic()
+        if done or time.monotonic() - self._last >= LINE_SECONDS:
+            self._last = time.monotonic()
             left = "" if done else _left(progress)
-            line = f"epoch {progress.epoch}/{progress.training.epochs}  {in_words(progress)}  {left}".rstrip()
-            print_line(line)
+            print_line(f"epoch {progress.epoch}/{progress.training.epochs}  {in_words(progress)}  {left}".rstrip())
 
-    return watch
+
+class _Bar(Callback):
+    """Moves a progress bar and the line of measures below it."""
+
+    def __init__(self, bar: RichProgress, words: RichText) -> None:
+        self.bar = bar
+        self.words = words
+        self._task = bar.add_task("preparing", total=None, left="")
+
+    def on_progress(self, progress: Progress) -> None:
+        self.bar.update(
+            self._task,
+            description=f"epoch {progress.epoch}/{progress.training.epochs}",
+            total=progress.steps,
+            completed=progress.step,
+            left=_left(progress),
+        )
+        self.words.plain = in_words(progress)
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[Progress], None]]:
-    from rich import progress as rich
+def _bar() -> Iterator[Callback]:
+    from rich import progress as rich_progress
     from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text
 
     columns = (
-        rich.TextColumn("{task.description}"),
-        rich.BarColumn(bar_width=None),
-        rich.TextColumn("{task.fields[left]}"),
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(bar_width=None),
+        rich_progress.TextColumn("{task.fields[left]}"),
     )
-    bar = rich.Progress(*columns, expand=True)
-    task = bar.add_task("preparing", total=None, left="")
+    bar = rich_progress.Progress(*columns, expand=True)
     words = Text("", no_wrap=True, overflow="ellipsis")
+    callback = _Bar(bar, words)
     with Live(Group(bar, words), console=Console(stderr=True), refresh_per_second=10):
-
-        def watch(progress: Progress) -> None:
-            bar.update(
-                task,
-                description=f"epoch {progress.epoch}/{progress.training.epochs}",
-                total=progress.steps,
-                completed=progress.step,
-                left=_left(progress),
-            )
-            words.plain = in_words(progress)
-
-        yield watch
+        yield callback

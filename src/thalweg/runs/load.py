@@ -4,41 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from ..core.errors import InputError
+from ..core.noise import noise_key
 from ..data import Preprocessing
-from ..engine.step import inference_state
+from ..engine.step import State, inference_state
 from ..probes.boundary_frames import BoundaryFrames
-from ..spec.spec import WholeSpec
+from ..spec.spec import CompleteSpec
 from ..spec.toml import read_spec
-from ..training.checkpoints import load_state, read_manifest
-from ..training.session import start_state
+from ..training.saved_state import load_state, read_manifest
 from .run import STATE, Run
-from .run_folder import RESULT, read_records, read_result
+from .run_folder import RESULT, check_format, read_records, read_result
 
 
-def spec_in(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[str, Any]] = ()) -> WholeSpec:
-    """The spec of a run's folder, with some values set anew. Raises InputError where it is no run, or lacks a part."""
-    if not (folder / "spec.toml").is_file():
-        raise InputError(str(folder), "is no run: it holds no spec.toml; `thalweg runs` lists the runs of a folder")
-    spec = read_spec(str(folder / "spec.toml"), settings, changes)
+def spec_in(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[str, object]] = ()) -> CompleteSpec:
+    """The spec of a run's folder.
+
+    Args:
+        folder: the folder of the run.
+        settings: changes of the spec as text.
+        changes: places of the spec with their new values.
+
+    Raises:
+        InputError: this is not a run folder, or its spec lacks a part.
+    """
+    check_format(folder)
+    path = folder / "spec.toml"
+    spec = read_spec(str(path), settings, changes)
     try:
-        return WholeSpec.of(spec.describe())
+        return CompleteSpec.of(spec.describe())
     except InputError as error:
-        raise InputError(str(folder / "spec.toml"), error.problems) from error
+        raise InputError(str(path), error.problems) from error
 
 
 def load(folder: str | Path) -> Run:
-    """The run of a directory. Raises InputError where it is none, or a file of it is missing or damaged."""
+    """The run of a folder. Raises InputError where this is not one, or a file of it is missing or damaged."""
     path = Path(folder)
     spec = spec_in(path)
     if not (path / STATE).is_file():
-        fix = f"`thalweg train --resume {path}` goes on with it"
-        raise InputError(str(path), f"holds no trained state: its training did not come to an end; {fix}")
+        fix = f"resume it with `thalweg train --resume {path}`"
+        raise InputError(str(path), f"the training was interrupted, and there is no trained state yet; {fix}")
     preprocessing = Preprocessing.of(read_manifest(path / STATE)["preprocessing"])
-    template = inference_state(start_state(spec.network, spec.optimizer, 0, preprocessing.features))
+    start = spec.network.initialize(0, (preprocessing.features,))
+    template = inference_state(State(start.params, start.states, (), np.array(0), noise_key(0)))
     result = read_result(path)
+    fields = {name: result[name] for name in RESULT}
+    fields["notes"] = tuple(result["notes"])
+    fields["remarks"] = tuple(result["remarks"])
     return Run(
         spec=spec,
         state=load_state(path / STATE, template),
@@ -47,6 +61,5 @@ def load(folder: str | Path) -> Run:
         boundary_frames=BoundaryFrames.load(path),
         preprocessing=preprocessing,
         folder=path,
-        **{name: result[name] for name in RESULT}
-        | {"notes": tuple(result["notes"]), "remarks": tuple(result["remarks"])},
+        **fields,
     )

@@ -1,4 +1,4 @@
-"""What the report of a run shows."""
+"""The content of the report of a run."""
 
 from __future__ import annotations
 
@@ -15,23 +15,38 @@ from ..probes.records import Observations
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ReportData:
-    """What the page of one run tells.
+    """The content of the report of a run; sections whose data are missing are left out.
 
-    `measures` holds the last measures by set of rows ("training", "validation", "test"), `history` one record an epoch
-    as `training.fit` returns it, `layers` each layer in words with its output shape and its number of parameters,
-    `health` what the doctor found, in short.
-
-    `true` and `predicted` come from the set named by `held_out`: class numbers (n,) for classification, 0 and 1 (or
-    probabilities) of shape (n, labels) for multilabel, values (n, targets) in their own units for regression.
-    `confidence` (n,) is the probability of the predicted class, `samples` (n, features) are the same rows as they came;
-    with `image_shape` (height, width) each of them is a picture.
-
-    `observed` is what probes saw inside of the training, in batches of `batch_size`; `expected` (layers,) the part of
-    the last layer's delta that theory predicts for each of its layers at the start, NaN where it has none.
-
-    `seen` is what the network says on a plane of its inputs, with yes above `threshold` where it has one output, and
-    `film` what it said there through its training, of `per_epoch` updates an epoch;
-    `curve` what it says along its only input; `weights` are those of its first layer as pictures.
+    Attributes:
+        title: Heading of the page.
+        outcome: How the training ended, in a sentence or two.
+        task: Kind of the task.
+        facts: Names and values of what describes the run: seed, engine, duration, ...
+        notes: Remarks about the data.
+        health: The diagnosis in short.
+        measures: Final measures by set of rows ("training", "validation", "test").
+        history: One record for each epoch, as `training.fit` returns it.
+        layers: Each layer in words, its output shape, and its number of parameters.
+        target_names: Names of the classes, labels or targets.
+        true: Targets of the rows of `held_out`: class numbers (n,), labels 0 and 1 (n, labels), or values (n, targets)
+            in their own units.
+        predicted: Predictions of the same shape; for labels 0 and 1, or probabilities.
+        confidence: Probability (n,) of the predicted class.
+        samples: The same rows (n, features) in their original units.
+        feature_names: Names of the features.
+        image_shape: Height and width of a sample that is an image.
+        held_out: Name of the set of rows of `true` and `predicted`.
+        observed: Quantities that probes recorded during the training.
+        expected: RMS of delta at each layer (layers,) relative to that of the last layer, as theory predicts it at the
+            start; NaN where there is no theory.
+        batch_size: Rows of an update.
+        input_map: Outputs on a plane of the inputs.
+        boundary_frames: Outputs on that plane during the training.
+        per_epoch: Updates in an epoch.
+        threshold: Decision threshold for one output.
+        curve: Outputs along the only input.
+        weights: Weights of the first layer as images.
+        spec: The spec as TOML.
     """
 
     title: str
@@ -54,8 +69,8 @@ class ReportData:
     observed: Observations | None = None
     expected: np.ndarray | None = None
     batch_size: int = 0
-    seen: InputMap | None = None
-    film: BoundaryFrames | None = None
+    input_map: InputMap | None = None
+    boundary_frames: BoundaryFrames | None = None
     per_epoch: int = 1
     threshold: float = 0.5
     curve: FittedCurve | None = None

@@ -14,34 +14,38 @@ import numpy as np
 from ..core.arrays import arrays_of
 from ..core.errors import InputError
 from ..core.files import commit
-from ..data import Preprocessing, RowSource, Split, Task
+from ..data import Preprocessing, Split, Task
 from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
 from ..doctor.measure_run import TrainingRecord, measurements_of
 from ..doctor.measurements import Measurements
-from ..engine.engine import Engine, make_engine
+from ..engine.engine import Engine
 from ..engine.step import State, Trace, fused
 from ..models.linear_unit import with_threshold
 from ..models.mean_field import predicted
 from ..models.network import Network
 from ..models.summary import layer_in_words, numbered_layers
 from ..pages.blocks import Text
+from ..pages.page import Page, Paged
 from ..parts.layers import Dense, Residual
 from ..parts.part import Loss
 from ..probes.boundary_frames import BoundaryFrames
 from ..probes.input_maps import curve_of, hidden_answers, map_of, plane_of, weight_images
 from ..probes.records import Observations, Record
-from ..spec.spec import WholeSpec, data_in_words
+from ..spec.spec import CompleteSpec, data_name
 from ..spec.toml import to_toml
-from ..training.checkpoints import save_state
 from ..training.evaluate import evaluate, predict_batches
-from .run_folder import RESULT, line_of, make_folder, write_spec
+from ..training.saved_state import save_state
+from ..training.session import engine_for
+from .report import card, report_page, training_charts
+from .report_data import ReportData
+from .run_folder import RESULT, json_line, make_folder, write_spec
 
 STATE = Path("checkpoints") / "final.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Paged):
     """A trained network with its record.
 
     `history` has one record an epoch, `measures` the loss and the scores at the end by set ("training", "validation",
@@ -49,10 +53,11 @@ class Run:
     counts, for classes, how often each (row) was taken for each (column) in the last of these sets. `threshold` is
     where an answer changes from no to yes, where that was tuned; `remarks` say what was found out beside the measures.
     `per_epoch` is the number of updates in an epoch, `records` what the probes saw, as `observations` gives it in
-    arrays, `boundary_frames` what the network answered on a plane of its inputs through its training, where there is such a plane.
+    arrays, `boundary_frames` what the network answered on a plane of its inputs through its training, where there is
+    such a plane.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     state: State
     history: list[dict[str, float]]
     measures: dict[str, dict[str, float]]
@@ -120,13 +125,13 @@ class Run:
 
     def evaluate(self, x: Any, y: Any) -> dict[str, float]:
         """The loss and the scores for raw rows and their targets."""
-        data, unit = self.preprocessing.dataset(x, y), unit_of(self.preprocessing)
+        data, unit = self.preprocessing.dataset(x, y), self.preprocessing.target_unit
         return evaluate(self.network, self.loss, self.state, data, self._engine, unit)
 
     @property
     def _engine(self) -> Engine:
         """The engine of the training, on whatever device there is: a run may be used on another machine."""
-        return make_engine(self.spec.training.engine, self.spec.training.precision)
+        return engine_for(self.spec.training, anywhere=True)
 
     def outputs_of(self, x: np.ndarray) -> np.ndarray:
         """What the network answers for prepared rows (n, inputs): (n, K)."""
@@ -153,9 +158,9 @@ class Run:
 
     def write(self, folder: Path) -> None:
         """Write what it recorded: all files but the spec, which is there since before the training, and the report."""
-        commit(folder / "metrics.jsonl", b"".join(line_of(record) for record in self.history))
+        commit(folder / "metrics.jsonl", b"".join(json_line(record) for record in self.history))
         if self.records:
-            commit(folder / "probes.jsonl", b"".join(map(line_of, self.records)))
+            commit(folder / "probes.jsonl", b"".join(map(json_line, self.records)))
         if self.boundary_frames:
             self.boundary_frames.save(folder)
         save_state(folder / STATE, self.state, {"preprocessing": self.preprocessing.describe()})
@@ -166,14 +171,12 @@ class Run:
         """Write report.html."""
         commit(folder / "report.html", self.report().encode())
 
-    def report(self) -> str:
-        """The report as one HTML page that needs no network.
+    def page(self) -> Page:
+        """The report as a page.
 
-        Loads the data again if the run came from a folder; where they are gone, it says so and tells what was recorded.
+        Loads the data again if the run came from a folder. If they are gone, the page says so and shows the record.
         """
-        from .report import page
-
-        return page(report_data_of(self))
+        return report_page(report_data_of(self))
 
     def inspect(self, x: Any, y: Any, weight: Any = None) -> Trace:
         """Every number of one training step on raw rows and their targets, in float64; see `inspection.inspect`."""
@@ -220,46 +223,27 @@ class Run:
 
         Loads the data again if the run came from a folder; where they are gone, what was recorded is left.
         """
-        from .report import charts
-
-        return charts(report_data_of(self))
+        return self.page().figures()
 
     def _repr_html_(self) -> str:
-        from .report import card
-
         try:
-            health = self.diagnose().verdict
+            health = (Text(self.diagnose().verdict),)
         except InputError:
-            # Of rows that are gone, the card says nothing.
-            health = ""
-        return card(_title(self), " ".join([self.outcome, *self.remarks]), self.measures, health)
+            # The rows are gone.
+            health = ()
+        outcome = " ".join([self.outcome, *self.remarks])
+        data = ReportData(title=_title(self), outcome=outcome, task=self.task, measures=self.measures, health=health)
+        return card(data).fragment()
 
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
 
-        from .report import training_charts
-
-        display(HTML(self._repr_html_()), *training_charts(self.history)[:1])
-
-
-def sets_of(split: Split) -> dict[str, RowSource]:
-    """The sets that there are; the last one is the one that says most of unseen rows."""
-    sets = {"training": split.train, "validation": split.validation, "test": split.test}
-    return {name: data for name, data in sets.items() if data is not None}
+        charts = training_charts(self.history)[:1]
+        display(HTML(self._repr_html_()), *(chart.figure for chart in charts))
 
 
-def unit_of(preprocessing: Preprocessing) -> np.ndarray | float:
-    """What one unit of the network's output is in the target's own units, by output."""
-    if preprocessing.task != "regression":
-        return 1.0
-    zero = np.zeros((1, preprocessing.outputs))
-    return (preprocessing.values(zero + 1) - preprocessing.values(zero)).reshape(-1)
-
-
-def report_data_of(run: Run) -> Any:
+def report_data_of(run: Run) -> ReportData:
     """What the report tells of a run; where its rows can not be had any more, what was recorded."""
-    from .report_data import ReportData
-
     shapes = run.network.initialize(0, (run.preprocessing.features,))
     layers = tuple(
         (layer_in_words(layer), str(shape), sum(np.size(array) for _, array in arrays_of(params)))
@@ -278,7 +262,7 @@ def report_data_of(run: Run) -> Any:
         feature_names=run.preprocessing.feature_names,
         observed=run.observations if run.records else None,
         expected=_expected(run),
-        film=_in_units(run),
+        boundary_frames=_in_units(run),
         per_epoch=run.per_epoch,
         threshold=run.decision_threshold,
         spec=to_toml(run.spec),
@@ -293,12 +277,12 @@ def report_data_of(run: Run) -> Any:
     return _with_rows(account, run)
 
 
-def _with_rows(account: Any, run: Run) -> Any:
+def _with_rows(account: ReportData, run: Run) -> ReportData:
     """The account with what the rows tell: the doctor's findings, the answers, what is inside of the network."""
     split = run.split
     assert split
     plane = plane_of(run.preprocessing, split.train)
-    name, rows = list(sets_of(split).items())[-1]
+    name, rows = list(split.sets.items())[-1]
     # Of rows that stream from the disk, the report looks at as many as fit into memory.
     data = next(rows.parts())
     outputs = run.outputs_of(data.x)
@@ -323,7 +307,7 @@ def _with_rows(account: Any, run: Run) -> Any:
         image_shape=data.image_shape,
         held_out=name,
         batch_size=_batch_size(run, split),
-        seen=map_of(run.preprocessing, plane, data, run.outputs_of, hidden) if plane else None,
+        input_map=map_of(run.preprocessing, plane, data, run.outputs_of, hidden) if plane else None,
         curve=curve_of(run.preprocessing, data, run.outputs_of),
         weights=weight_images(run.params, data.image_shape),
     )
@@ -359,4 +343,4 @@ def _batch_size(run: Run, split: Split) -> int:
 
 
 def _title(run: Run) -> str:
-    return f"{run.folder.name}: {data_in_words(run.spec)}" if run.folder else data_in_words(run.spec)
+    return f"{run.folder.name}: {data_name(run.spec)}" if run.folder else data_name(run.spec)

@@ -1,32 +1,35 @@
-"""The folder of a run: its plain files, but for the state itself.
+"""The folder of a run and its plain files, all but those that hold arrays.
 
+run.json                    version of the format of these files
 spec.toml                   everything that decides the run
-metrics.jsonl               one line an epoch
+metrics.jsonl               one line for each epoch
 probes.jsonl                one line for each look of the probes
-frames.*                    what the network answered on a plane through its training, and its manifest
-checkpoints/step-*          what the training needs to go on (`snapshots`)
-checkpoints/final.*         the state that answers (safetensors), and its manifest with SHA-256 and the preprocessing
-result.json                 outcome, measures by set, facts and notes
-report.html                 the report, for a browser, offline
+frames.*                    the outputs on a plane of the inputs during training, and their manifest
+checkpoints/step-*          what is needed to resume the training (`training/checkpoints.py`)
+checkpoints/final.*         the state that predicts (safetensors), its manifest with SHA-256 and the preprocessing
+result.json                 outcome, measures of each set, facts and notes
+report.html                 the report, for a browser without a network
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..core.errors import InputError
-from ..core.files import commit
+from ..core.files import Json, JsonObject, commit
 from ..models.network import Network
 from ..models.summary import network_in_words
-from ..spec.spec import Spec, data_in_words
+from ..spec.spec import Spec, data_name
 from ..spec.toml import read_spec, to_toml
 
-# What result.json holds of a run.
+FORMAT = 1
+"""Version of the files in the folder of a run. Folders of version 0 have no run.json, and are read like version 1."""
+
 RESULT = (
     "outcome",
     "seconds",
@@ -40,101 +43,135 @@ RESULT = (
     "notes",
     "per_epoch",
 )
+"""Fields of a run in result.json."""
 
 
-class Row(NamedTuple):
-    """One line of the list of runs."""
+class RunRow(NamedTuple):
+    """A line in the list of runs."""
 
     name: str
+    """Name of the folder."""
     finished: str
+    """Date and time of the end; "" for an interrupted training."""
     data: str
+    """The data source."""
     network: str
+    """The layers in words."""
     epochs: int
+    """Epochs that have ended."""
     outcome: str
+    """How the training ended, or the error that its folder raises."""
     measures: dict[str, dict[str, float]]
+    """Measures by set of rows."""
 
 
 def new_folder(name: str, parent: Path = Path("runs")) -> Path:
-    """A folder for a run that does not exist yet: its name and the time, to the second, and a number if need be."""
+    """A folder for a run that does not exist yet: its name, the time to the second, and a number where needed."""
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     candidates = (parent / (stem if number == 1 else f"{stem}-{number}") for number in range(1, 10_000))
     return next(path for path in candidates if not path.exists())
 
 
 def make_folder(folder: Path) -> Path:
-    """Make the folder of a run. Raises InputError where it holds something already, or can not be made or written."""
+    """Make the folder of a run. Raises InputError where it is not empty, or cannot be made or written."""
     make_room(folder)
     if any(folder.iterdir()):
-        raise InputError(str(folder), "expected a new or an empty folder, and this one holds files")
+        raise InputError(str(folder), "expected a new or an empty folder, received one that holds files")
     return folder
 
 
 def make_room(folder: Path) -> Path:
-    """Make a folder if there is none. Raises InputError where it can not be made or written."""
+    """Make a folder unless it exists. Raises InputError where it cannot be made or written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(str(folder), f"can not be used as a folder to write to: {error.strerror or error}") from error
+        raise InputError(str(folder), f"cannot be used as a folder to write to: {error.strerror or error}") from error
     return folder
 
 
 def write_spec(folder: Path, spec: Spec) -> None:
-    """Write spec.toml."""
+    """Write run.json and spec.toml, the files that a run has from its start."""
+    commit(folder / "run.json", json.dumps({"format": FORMAT}).encode() + b"\n")
     commit(folder / "spec.toml", to_toml(spec).encode())
 
 
-def line_of(record: dict[str, Any]) -> bytes:
+def check_format(folder: Path) -> None:
+    """Raise InputError unless a folder is that of a run, in a format that this version reads."""
+    if not (folder / "spec.toml").is_file():
+        raise InputError(
+            str(folder), "not a run folder: spec.toml is missing; `thalweg runs` lists the runs of a folder"
+        )
+    path = folder / "run.json"
+    if not path.exists():
+        return
+    try:
+        version = json.loads(path.read_bytes())["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(str(path), f"cannot be read: {error!r}") from error
+    if not isinstance(version, int) or version > FORMAT:
+        fix = "it was written by a newer version of thalweg: upgrade this one"
+        raise InputError(str(path), f"expected a format of at most {FORMAT}, received {version!r}; {fix}")
+
+
+def json_line(record: Mapping[str, object]) -> bytes:
     """A line of metrics.jsonl or probes.jsonl."""
     return json.dumps(record).encode() + b"\n"
 
 
 class Journal:
-    """A file of a running training with one line a record; it begins with those of a part that has gone before."""
+    """A file of a running training with one line for each record.
 
-    def __init__(self, path: Path, history: Sequence[dict[str, Any]] = ()) -> None:
-        self.path, self.written = path, len(history)
-        commit(self.path, b"".join(map(line_of, history)))
+    Args:
+        path: the file; it is written anew.
+        history: the records of the training before it was resumed.
+    """
 
-    def write(self, history: Sequence[dict[str, Any]], flush: bool = False) -> None:
-        """Append what is new; with `flush` also to the disk itself. Raises InputError where that fails."""
+    def __init__(self, path: Path, history: Sequence[Mapping[str, object]] = ()) -> None:
+        self.path = path
+        self.written = len(history)
+        commit(self.path, b"".join(map(json_line, history)))
+
+    def write(self, history: Sequence[Mapping[str, object]], flush: bool = False) -> None:
+        """Append the records that are new; `flush` forces them to the disk. Raises InputError where that fails."""
         try:
             with open(self.path, "ab") as file:
-                file.writelines(map(line_of, history[self.written :]))
+                file.writelines(map(json_line, history[self.written :]))
                 self.written = max(self.written, len(history))
                 if flush:
                     file.flush()
                     os.fsync(file.fileno())
         except OSError as error:
-            raise InputError(str(self.path), f"can not be written: {error.strerror or error}") from error
+            raise InputError(str(self.path), f"cannot be written: {error.strerror or error}") from error
 
 
-def read_result(path: Path) -> dict[str, Any]:
-    """What result.json of a run's folder holds. Raises InputError where it is missing or damaged."""
+def read_result(folder: Path) -> JsonObject:
+    """The content of result.json. Raises InputError where it is missing or damaged."""
+    path = folder / "result.json"
     try:
-        result: dict[str, Any] = json.loads((path / "result.json").read_bytes())
+        result: Json = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(str(path / "result.json"), f"can not be read: {error}") from error
+        raise InputError(str(path), f"cannot be read: {error}") from error
     if not isinstance(result, dict) or not set(RESULT) <= set(result):
-        raise InputError(str(path / "result.json"), f"expected a table with {', '.join(RESULT)}")
+        raise InputError(str(path), f"expected a table with {', '.join(RESULT)}")
     return result
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of metrics.jsonl or probes.jsonl, but for a last line that a crash has torn.
+def read_records(path: Path) -> list[JsonObject]:
+    """The records of metrics.jsonl or probes.jsonl, without a last line that a crash has torn.
 
-    Raises InputError where the file can not be read.
+    Raises InputError where the file cannot be read.
     """
     try:
         content = path.read_bytes() if path.exists() else b""
     except OSError as error:
-        raise InputError(str(path), f"can not be read: {error.strerror or error}") from error
+        raise InputError(str(path), f"cannot be read: {error.strerror or error}") from error
     records = []
     for line in content.splitlines():
         try:
-            record = json.loads(line)
+            record: Json = json.loads(line)
         except ValueError:
             break
         if not isinstance(record, dict):
@@ -143,27 +180,26 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def list_runs(parent: Path) -> list[Row]:
-    """The runs below a folder, the oldest first. One that was broken off is listed as such."""
-    rows = []
-    for path in sorted(parent.glob("*/spec.toml")):
-        folder = path.parent
-        try:
-            spec = read_spec(str(path))
-            result = read_result(folder) if (folder / "result.json").exists() else {}
-            epochs = len(read_records(folder / "metrics.jsonl"))
-        except InputError as error:
-            rows.append(Row(folder.name, "", "", "", 0, str(error), {}))
-            continue
-        rows.append(
-            Row(
-                name=folder.name,
-                finished=result.get("facts", {}).get("finished", ""),
-                data=data_in_words(spec),
-                network=network_in_words(spec.network) if isinstance(spec.network, Network) else "",
-                epochs=epochs,
-                outcome=result.get("outcome", f"Broken off; to go on: thalweg train --resume {folder}"),
-                measures=result.get("measures", {}),
-            )
-        )
+def list_runs(parent: Path) -> list[RunRow]:
+    """The runs in a folder, the oldest first; interrupted ones are marked."""
+    rows = [_row(path.parent) for path in sorted(parent.glob("*/spec.toml"))]
     return sorted(rows, key=lambda row: row.finished)
+
+
+def _row(folder: Path) -> RunRow:
+    try:
+        check_format(folder)
+        spec = read_spec(str(folder / "spec.toml"))
+        result = read_result(folder) if (folder / "result.json").exists() else {}
+        epochs = len(read_records(folder / "metrics.jsonl"))
+    except InputError as error:
+        return RunRow(folder.name, "", "", "", 0, str(error), {})
+    return RunRow(
+        name=folder.name,
+        finished=result.get("facts", {}).get("finished", ""),
+        data=data_name(spec),
+        network=network_in_words(spec.network) if isinstance(spec.network, Network) else "",
+        epochs=epochs,
+        outcome=result.get("outcome", f"Interrupted; resume it: thalweg train --resume {folder}"),
+        measures=result.get("measures", {}),
+    )

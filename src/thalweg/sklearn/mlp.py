@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
@@ -25,7 +24,8 @@ from ..core.arrays import Tree, as_vector, from_vector, leaves, map_arrays
 from ..core.errors import InputError
 from ..core.noise import noise_key
 from ..data import Data, Dataset, Order, Preprocessing, Source, Split, Task
-from ..engine.engine import Engine, make_engine
+from ..engine.eager import Eager
+from ..engine.engine import Engine
 from ..engine.step import Plan, State, loss_and_gradient, predict
 from ..parts.layers import Affine, Sigmoid, Softmax
 from ..parts.losses import (
@@ -42,15 +42,16 @@ from ..parts.part import Loss, Optimizer
 from ..parts.schedules import in_steps
 from ..parts.settings import Device, EngineName, Light, Precision, Training
 from ..runs.display import shown
+from ..runs.recording import RunBuilder
 from ..runs.run import Run
-from ..runs.train import Probed
-from ..spec.spec import WholeSpec
-from ..training.batch_plan import Chunk, as_batch
-from ..training.callbacks import Progress
+from ..spec.spec import CompleteSpec
+from ..training.batch_plan import as_batch
+from ..training.callbacks import Callback, Progress
 from ..training.checkpoints import Checkpoint
 from ..training.early_stopping import EarlyStoppingState
+from ..training.evaluate import metric_for
 from ..training.fit import Fit, fit
-from ..training.session import check_fit, plan_of
+from ..training.session import Session, check_fit, engine_for
 from .settings import Settings, dense, fitting_batch, loss_of, name_of_output, output_of
 
 _LARGEST_SEED = 2**31 - 1
@@ -67,21 +68,34 @@ def _where(check: Callable[[Any], bool]) -> Callable[[_Method], _Method]:
     return decorator
 
 
-class _Ended:
-    """An onlooker that keeps the state after the last step, whose moments the next `partial_fit` goes on with."""
+class _FinalState(Callback):
+    """Keeps the state after the last step, with whose moments the next `partial_fit` goes on."""
 
     state: State
 
-    def due(self, step: int) -> int:
-        """Never before the end."""
-        return sys.maxsize
-
-    def look(self, engine: Engine, plan: Plan, state: State, block: Chunk, index: int) -> None:
-        """Nothing is looked at."""
-
-    def finish(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
-        """Keep the state."""
+    def on_train_end(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
         self.state = engine.fetch(state)
+
+
+class _EpochReports(Callback):
+    """Passes each epoch on: a line where the estimator is `verbose`, and its own `callbacks`."""
+
+    def __init__(self, estimator: NetworkEstimator) -> None:
+        self.estimator = estimator
+        given = estimator.callbacks
+        self.callbacks = [given] if callable(given) else list(given or ())
+        self.reported = 0
+
+    def on_progress(self, progress: Progress) -> None:
+        # Short epochs after which nothing is decided run as one program.
+        for record in progress.history[self.reported :]:
+            self.reported += 1
+            if self.estimator.verbose:
+                print(f"epoch {self.reported}: loss {_objective(record):.8f}")
+            history = progress.history[: self.reported]
+            epoch = progress._replace(step=int(record["step"]), record=record, history=history)
+            for callback in self.callbacks:
+                callback(epoch)
 
 
 class _Momentum(NamedTuple):
@@ -218,15 +232,13 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         # Each call has an order and noise of its own.
         seed = (int(random.randint(_LARGEST_SEED)) + self.t_) % _LARGEST_SEED
         name = settings.engine_name(self._state.params, rows, epochs, batch_size)
-        engine = make_engine(name, settings.precision, settings.device)
-        _check_range(data, engine)
         training = Training(epochs, batch_size, seed, name, settings.precision, settings.device, clip=settings.clip)
         optimizer = settings.optimizer(None if incremental else rows, self.t_, measure)
         if incremental:
             # One epoch of a training that has max_iter of them.
             per_epoch = -(-rows // batch_size)
             optimizer = in_steps(optimizer, per_epoch, per_epoch * settings.max_iter, batch_size)
-        spec = WholeSpec(
+        spec = CompleteSpec(
             data=self._source(settings, train),
             network=self._network,
             loss=self._loss,
@@ -238,29 +250,19 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         )
         start = self._start(settings, optimizer, seed, incremental)
         split = Split(train, validation, None, self._preprocessing(train), (), spec.data.order)
-        probed, ended = Probed(spec, split, start.state.params), _Ended()
-        with shown(quiet=not self.progress) as watch:
-            fitted = fit(
-                spec.network,
-                spec.loss,
-                spec.optimizer,
-                spec.training,
-                train,
-                validation,
-                watch=self._watch(watch),
-                order=split.order,
-                regularization=spec.regularization,
-                stopping=spec.stopping,
-                resume=start,
-                onlookers=[ended, *probed.onlookers],
-            )
+        session = Session(spec, split)
+        _check_range(data, session.engine)
+        builder = RunBuilder(session, start.state.params)
+        ended = _FinalState()
+        with shown(quiet=not self.progress) as display:
+            fitted = fit(session, [display, _EpochReports(self), ended, *builder.callbacks], resume=start)
         if fitted.diverged:
             raise InputError(type(self).__name__, fitted.diverged)
-        self._left = _Momentum(type(optimizer), ended.state, fitted.counters)
+        self._left = _Momentum(type(optimizer), ended.state, fitted.early_stopping)
         self._keep(fitted.state)
         self._tell(settings, fitted, rows, score)
         if isinstance(settings.probes, Light):
-            self.run_ = probed.run(fitted, time.perf_counter() - began, engine)
+            self.run_ = builder.run(fitted, time.perf_counter() - began)
         self._warn(settings, fitted, measure, incremental)
 
     def _source(self, settings: Settings, train: Dataset) -> Data:
@@ -303,7 +305,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         state = State(params, weights.layers, optimizer.init(params), np.array(0), noise_key(seed))
         if left is None:
             rates = tuple(rate.start() for rate in metric_schedules(optimizer))
-            return Checkpoint(state, counters=EarlyStoppingState(rates=rates))
+            return Checkpoint(state, early_stopping=EarlyStoppingState(rates=rates))
         counters = left.counters
         if incremental and left.rule is type(optimizer):
             state = state._replace(moments=left.state.moments, step=left.state.step)
@@ -314,26 +316,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
                 rates = tuple(memory._replace(best=counters.best, waited=counters.waited) for memory in rates)
             counters = counters._replace(rates=rates)
         best = weights if settings.early_stopping and counters.best is not None else ()
-        return Checkpoint(state, best, counters=counters, before=int(state.step))
-
-    def _watch(self, display: Callable[[Progress], None]) -> Callable[[Progress], None]:
-        """What hears of the progress: the display, and of each epoch a line where `verbose`, and the callbacks."""
-        callbacks = [self.callbacks] if callable(self.callbacks) else list(self.callbacks or ())
-        told = 0
-
-        def watch(progress: Progress) -> None:
-            nonlocal told
-            display(progress)
-            # Short epochs that nothing is decided after run as one program.
-            for record in progress.history[told:]:
-                told += 1
-                if self.verbose:
-                    print(f"epoch {told}: loss {_objective(record):.8f}")
-                then = progress._replace(step=int(record["step"]), record=record, history=progress.history[:told])
-                for callback in callbacks:
-                    callback(then)
-
-        return watch
+        return Checkpoint(state, best, early_stopping=counters, before=int(state.step))
 
     def _tell(self, settings: Settings, fitted: Fit, rows: int, score: str) -> None:
         """The attributes that speak of a training."""
@@ -342,7 +325,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         self.loss_curve_ += [_objective(record) for record in fitted.history]
         self.loss_ = self.loss_curve_[-1]
         self.best_loss_ = None if settings.early_stopping else min(self.loss_curve_)
-        self.best_validation_score_ = fitted.counters.best if settings.early_stopping else None
+        self.best_validation_score_ = fitted.early_stopping.best if settings.early_stopping else None
         if settings.early_stopping:
             self.validation_scores_ = (self.validation_scores_ or []) + [
                 record[f"validation_{score}"] for record in fitted.history
@@ -375,10 +358,12 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         if leaves(start.layers):
             raise InputError("solver", "lbfgs keeps no running statistics: take layer normalisation, or another solver")
         name = settings.engine_name(start.params, len(data), settings.max_iter, len(data))
-        engine = make_engine(name, settings.precision or "float64", settings.device)
+        training = Training(engine=name, precision=settings.precision or "float64", device=settings.device)
+        engine = engine_for(training)
         _check_range(data, engine)
-        training = Training(engine=name)
-        plan = plan_of(self._network, self._loss, SGD(), training, settings.regularization, data)
+        plan = Plan(
+            self._network, self._loss, SGD(), metric_for(self._network, self._loss, data), settings.regularization
+        )
         batch = engine.place(as_batch(data))
 
         def at(vector: np.ndarray) -> State:
@@ -410,7 +395,7 @@ class NetworkEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         X = X.tocsr() if sparse.issparse(X) else X
-        engine = make_engine("eager")
+        engine = Eager()
         state = engine.place(self._answering)
         parts = (dense(X[rows]).astype(np.float64, copy=False) for rows in gen_batches(X.shape[0], _ROWS))
         with np.errstate(all="ignore"):
@@ -473,7 +458,7 @@ def _dataset(X: np.ndarray, y: np.ndarray, task: Task, weight: np.ndarray | None
     """Rows as they are, without a change of type: a training in float64 sees them whole."""
     if weight is not None and (weight.min() < 0 or not weight.any()):
         raise InputError("sample_weight", "expected weights of at least 0, not all of them 0")
-    return Dataset.checked(x=np.ascontiguousarray(X), y=y, task=task, weight=weight, target_names=names)
+    return Dataset.without_checks(x=np.ascontiguousarray(X), y=y, task=task, weight=weight, target_names=names)
 
 
 def _check_range(data: Dataset, engine: Engine) -> None:

@@ -20,7 +20,7 @@ from ..parts.losses import (
 from ..parts.optimizers import Adam
 from ..parts.part import Loss
 from ..parts.settings import BATCH_SIZE, Stopping
-from .spec import Spec, WholeSpec
+from .spec import CompleteSpec, Spec
 
 
 def default_loss(network: Network, data: RowSource) -> Loss:
@@ -40,7 +40,7 @@ def default_loss(network: Network, data: RowSource) -> Loss:
     return SigmoidBinaryCrossEntropy() if single or data.task == "multilabel" else SoftmaxCrossEntropy()
 
 
-def completed(spec: Spec, data: RowSource) -> WholeSpec:
+def completed(spec: Spec, data: RowSource) -> CompleteSpec:
     """The spec with nothing left open, for the training rows of its data.
 
     A linear unit becomes what it is made of: layers, loss, optimizer, batch size, and when to stop. Raises InputError
@@ -62,7 +62,7 @@ def completed(spec: Spec, data: RowSource) -> WholeSpec:
         sections |= {"network": network, "loss": spec.loss or default_loss(network, data)}
         sections["optimizer"] = spec.optimizer or Adam()
     sections["training"] = dataclasses.replace(spec.training, batch_size=batch_size or BATCH_SIZE)
-    return WholeSpec(**sections)
+    return CompleteSpec(**sections)
 
 
 def _merged(usual: Stopping, given: Stopping) -> Stopping:

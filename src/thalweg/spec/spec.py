@@ -20,7 +20,7 @@ from ..parts.regularization import Regularization
 from ..parts.settings import Checkpoints, Light, Probes, Stopping, Training
 
 
-def data_in_words(spec: Spec) -> str:
+def data_name(spec: Spec) -> str:
     """The source of a spec in a word or two: its name, or the name of its file."""
     described = spec.data.describe()["source"]
     return described if isinstance(described, str) else Path(described.get("file") or described["kind"]).name
@@ -93,9 +93,10 @@ def _options(part: Part) -> str:
 
 
 @dataclass(frozen=True)
-class WholeSpec(Spec):
+class CompleteSpec(Spec):
     """A spec with nothing left open.
 
+    >>> from thalweg.spec.complete import completed
     >>> spec = completed(Spec.of({"data": {"source": "xor"}}), Data("xor").load(seed=0).train)
     >>> spec.loss.kind, spec.optimizer.kind, spec.training.batch_size
     ('cross_entropy', 'adam', 32)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data import Dataset, EpochIndex, Order, RowSource, Streamed
+from ..data import Dataset, EpochIndex, Order, RowSource, StreamedDataset
 from ..engine.engine import Engine
 from ..engine.step import Batch
 
@@ -45,12 +45,12 @@ class BatchPlan(NamedTuple):
         """Updates of the whole training."""
         return self.per_epoch * self.epoch_index.epochs
 
-    def blocks(self, engine: Engine, start: int, look_every: int) -> Iterator[Chunk]:
+    def chunks(self, engine: Engine, start: int, look_every: int) -> Iterator[Chunk]:
         """The blocks that hold step `start` and all later ones.
 
         A block ends wherever a multiple of `look_every` epochs does. All blocks have arrays of the same shapes.
         """
-        if isinstance(self.data, Streamed):
+        if isinstance(self.data, StreamedDataset):
             return self._streamed(self.data, engine, start)
         return self._in_memory(self.data, engine, start, look_every)
 
@@ -68,7 +68,7 @@ class BatchPlan(NamedTuple):
             yield Chunk(placed, rows.reshape(-1, self.step_rows), epoch * steps, count * steps)
             epoch, count = epoch + count, together
 
-    def _streamed(self, data: Streamed, engine: Engine, start: int) -> Iterator[Chunk]:
+    def _streamed(self, data: StreamedDataset, engine: Engine, start: int) -> Iterator[Chunk]:
         size = data.part_rows(self.step_rows)
         for epoch in range(start // self.per_epoch, self.epoch_index.epochs):
             first = epoch * self.per_epoch

@@ -2,65 +2,106 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import math
+from collections.abc import Callable
+from typing import NamedTuple
 
+from ..core.progress import ProgressMessage
 from ..engine.engine import Engine
-from ..engine.step import Plan, State
+from ..engine.step import Plan, State, StepMetrics
 from ..parts.settings import Training
 from .batch_plan import Chunk
 
+Record = dict[str, float]
+"""The measures of one epoch by name."""
+
 
 class Progress(NamedTuple):
-    """Where a training stands, after each stretch of steps.
-
-    `steps_per_second` leaves out the first stretch, in which the program is compiled, and is NaN until there is
-    another. `record` holds the measures of the last stretch, or at the end of an epoch those of the epoch: the last
-    entry of the history.
-    """
+    """The position of a training after each chunk of steps."""
 
     training: Training
+    """The settings of the training."""
     samples: int
+    """Number of training rows."""
     steps_per_epoch: int
+    """Updates in an epoch."""
     step: int
+    """Updates done so far."""
     seconds: float
+    """Time since the training began or was resumed."""
     steps_per_second: float
-    record: dict[str, float]
-    history: list[dict[str, float]]
+    """Speed without the first chunk, in which the program is compiled; NaN until there is a second one."""
+    record: Record
+    """Measures of the last chunk, or of the epoch where one has just ended (the last entry of the history)."""
+    history: list[Record]
+    """One record for each epoch that has ended."""
 
     @property
     def steps(self) -> int:
-        """The number of steps of the whole training."""
+        """Updates of the whole training."""
         return self.training.epochs * self.steps_per_epoch
 
     @property
     def epoch(self) -> int:
-        """The number of the running epoch, or of the one just finished."""
+        """Number of the running epoch, or of the one that has just ended."""
         return -(-self.step // self.steps_per_epoch)
 
     @property
     def epoch_ended(self) -> bool:
-        """Whether this is the end of an epoch."""
+        """Whether an epoch has just ended."""
         return self.step % self.steps_per_epoch == 0
 
     @property
     def samples_per_second(self) -> float:
-        """How many training rows are learnt from in a second."""
+        """Training rows processed in a second."""
         return self.steps_per_second * self.samples / self.steps_per_epoch
 
     @property
     def remaining_seconds(self) -> float:
-        """How long the rest will take at this speed."""
+        """Time that the remaining steps take at this speed."""
         return (self.steps - self.step) / self.steps_per_second
 
 
-class Callback(Protocol):
-    """Who looks at a training between its steps. It reads, and changes nothing of what it is shown."""
+class Callback:
+    """Sees the state of a training between its steps, and may ask to stop it. It changes nothing that it is shown.
 
-    def due(self, step: int) -> int:
-        """The first step, from `step` on, before which it wants to look."""
+    Every method may be left out. Chunk boundaries do not affect the result: the same program runs any range of steps,
+    so that a training has the same weights, bit for bit, with callbacks and without.
+    """
 
-    def look(self, engine: Engine, plan: Plan, state: State, block: Chunk, index: int) -> None:
-        """See the state before step `index` of a block, as the engine holds it: valid during this call only."""
+    stop: str = ""
+    """A reason to stop. `fit` ends after the running chunk, and earlier if the callback has asked to see a step."""
 
-    def finish(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
-        """See the state after the last step, of which `step` were done."""
+    def next_step(self, step: int) -> float:
+        """The first step from `step` on whose state the callback asks to see; infinite for none."""
+        return math.inf
+
+    def on_step_begin(self, engine: Engine, plan: Plan, state: State, chunk: Chunk, index: int) -> None:
+        """See the state before step `index` of a chunk, as the engine holds it: valid during this call only."""
+
+    def on_steps_end(self, step: int, metrics: StepMetrics) -> None:
+        """See the metrics of the steps from `step` on, NumPy arrays with a first axis over these steps."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """Hear how far the training has come, after each chunk of about 0.2 s."""
+
+    def on_train_end(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
+        """See the state after the last step, as the engine holds it; `step` updates were done."""
+
+
+class ProgressMessages(Callback):
+    """Passes the progress of a training on as messages.
+
+    Args:
+        watch: hears each message.
+        what: what the training is called in them.
+    """
+
+    def __init__(self, watch: Callable[[ProgressMessage], None], what: str = "training") -> None:
+        self.watch = watch
+        self.what = what
+
+    def on_progress(self, progress: Progress) -> None:
+        epochs = progress.training.epochs
+        message = f"{self.what}, epoch {progress.epoch} of {epochs}"
+        self.watch(ProgressMessage(message, progress.step / progress.steps))

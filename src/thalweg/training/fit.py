@@ -1,308 +1,361 @@
-"""Training: epochs of batches in a seeded order, with a look at the held-out rows after each."""
+"""The training loop: chunks of steps, the record of each epoch, what it decides, checkpoints."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ..core.arrays import Tree, leaves, map_arrays
-from ..data import Order, RowSource, Shuffled
-from ..engine.engine import Engine, make_engine
-from ..engine.step import Plan, State, inference_state
-from ..models.network import Network
-from ..parts.metrics import Metric
-from ..parts.part import Loss, Optimizer
-from ..parts.regularization import Regularization
-from ..parts.settings import Checkpoints, Stopping, Training
+from ..core.arrays import map_arrays
+from ..engine.step import State, StepMetrics, inference_state
+from ..parts.settings import Checkpoints
 from .batch_plan import Chunk
-from .callbacks import Callback, Progress
+from .callbacks import Callback, Progress, Record
 from .checkpoints import Checkpoint
 from .early_stopping import EarlyStoppingState
-from .evaluate import _measuring, _summary, scores_for
+from .evaluate import evaluator, metric_for
+from .history import HistoryBuilder, totals
+from .interrupts import stop_requests
 from .nan_search import Fault, first_fault
-from .session import course_of, judge_of, plan_of, start_state
+from .session import Session
 
-# A stretch of steps lasts about this long: the beat of the progress display, and the longest wait after Ctrl-C.
-_BEAT_SECONDS = 0.2
+# A piece of steps lasts about this long: the interval of the progress display, and the longest wait after Ctrl-C.
+_PIECE_SECONDS = 0.2
 
 
-class Fit(NamedTuple):
-    """A finished training: the state that answers as NumPy arrays, one record an epoch, and how it ended.
+@dataclass(frozen=True)
+class Fit:
+    """The end of a training.
 
-    `stopped` says why it stopped before its last epoch, `diverged` which number became NaN or infinite first.
+    Attributes:
+        state: the parameters that predict, and the states of the layers, as NumPy arrays.
+        history: one record for each epoch.
+        early_stopping: what early stopping and metric schedules remember.
+        stopped: why training ended before its last epoch, or "".
+        interrupted: whether a signal ended it, so that it can be resumed.
+        fault: the number that became NaN or infinite first, with its step; None where none did.
+        per_epoch: updates in an epoch.
     """
 
     state: State
-    history: list[dict[str, float]]
-    counters: EarlyStoppingState = EarlyStoppingState()
+    history: list[Record]
+    early_stopping: EarlyStoppingState = EarlyStoppingState()
     stopped: str = ""
     interrupted: bool = False
-    diverged: str = ""
-
-
-@contextmanager
-def _stoppable(saves: bool) -> Iterator[Callable[[], str]]:
-    """Let the first Ctrl-C wait for the end of a stretch of steps, and SIGTERM where that `saves` something.
-
-    A second one stops at once.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: ""
-        return
-    names = {signal.SIGINT: "Ctrl-C"} | ({signal.SIGTERM: "SIGTERM"} if saves else {})
-    asked: list[str] = []
-
-    def ask(number: int, frame: Any) -> None:
-        asked.append(names[signal.Signals(number)])
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, ask) for number in names}
-    try:
-        yield lambda: asked[0] if asked else ""
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Pace:
-    """How many steps the next stretch takes, so that it lasts about one beat."""
-
-    def __init__(self) -> None:
-        self.steps = 1
-
-    def took(self, steps: int, seconds: float) -> None:
-        self.steps = max(1, int(steps * min(32.0, max(0.25, _BEAT_SECONDS / seconds))))
-
-
-class _Ledger:
-    """The reports of the running epoch, and the records of the epochs that have ended."""
-
-    def __init__(self, scores: Metric, per_epoch: int, snapshot: Checkpoint) -> None:
-        self.scores, self.per_epoch = scores, per_epoch
-        self.epoch = snapshot.step // per_epoch
-        self.history = list(snapshot.history)
-        self.parts = [snapshot.reports] if snapshot.reports else []
-
-    def add(self, report: Tree) -> list[dict[str, float]]:
-        """Take the report of a stretch: the records of the epochs that it ends."""
-        known = len(self.history)
-        self.parts.append(tuple(leaves(report)))
-        steps = sum(len(part[0]) for part in self.parts)
-        count = steps // self.per_epoch
-        if count:
-            joined = self.reports
-            cut = count * self.per_epoch
-            numbers = iter(array[:cut].reshape(count, self.per_epoch, *array.shape[1:]) for array in joined)
-            self.history += self._records(map_arrays(lambda _: next(numbers), report), count)
-            self.epoch += count
-            self.parts = [tuple(array[cut:] for array in joined)] if steps > cut else []
-        return self.history[known:]
+    fault: Fault | None = None
+    per_epoch: int = 1
 
     @property
-    def reports(self) -> tuple[np.ndarray, ...]:
-        """The numbers of the reports of the running epoch, each with a first axis over its steps."""
-        return tuple(np.concatenate(arrays) for arrays in zip(*self.parts, strict=True))
+    def diverged(self) -> str:
+        """Which number became NaN or infinite, at which step, and the usual remedy; "" where none did."""
+        if self.fault is None:
+            return ""
+        step = self.fault.step
+        place = f"at step {step + 1} (epoch {step // self.per_epoch + 1})"
+        advice = "a smaller learning rate is the usual remedy, scaled inputs or clipped gradients the next"
+        return f"{self.fault.what} {place}; {advice}"
 
-    def _records(self, reports: Tree, count: int) -> list[dict[str, float]]:
-        """Records of whole epochs from reports of shape (epochs, steps of an epoch, ...)."""
-        scores = self.scores.compute(map_arrays(lambda values: values.sum(axis=1, dtype=float), reports.scores))
-        epochs = self.epoch + 1 + np.arange(count)
-        columns = {
-            "epoch": epochs,
-            "step": epochs * self.per_epoch,
-            "learning_rate": reports.learning_rate[:, -1],
-            **scores,
-        }
-        if not isinstance(reports.clipped, tuple):
-            columns["clipped"] = reports.clipped.mean(axis=1, dtype=float)
-        if not isinstance(reports.penalty, tuple):
-            # As the loss: a mean over the rows.
-            weight = reports.scores.weight
-            columns["penalty"] = (reports.penalty * weight).sum(axis=1, dtype=float) / weight.sum(axis=1, dtype=float)
-        rows = zip(*(values.tolist() for values in columns.values()), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+class Saver(Protocol):
+    """Keeps checkpoints; `settings` say when."""
+
+    settings: Checkpoints
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint. Raises InputError where it cannot be written."""
 
 
 def fit(
-    network: Network,
-    loss: Loss,
-    optimizer: Optimizer,
-    training: Training,
-    train: RowSource,
-    validation: RowSource | None = None,
-    unit: np.ndarray | float = 1.0,
-    watch: Callable[[Progress], None] = lambda progress: None,
-    *,
-    order: Order = Shuffled(),
-    regularization: Regularization = Regularization(),
-    stopping: Stopping = Stopping(),
-    checkpoints: Checkpoints = Checkpoints(),
-    keep: Callable[[Checkpoint], None] | None = None,
+    session: Session,
+    callbacks: Sequence[Callback] = (),
+    saver: Saver | None = None,
     resume: Checkpoint | None = None,
-    onlookers: Sequence[Callback] = (),
 ) -> Fit:
-    """Train, and return the state that answers with the history of all epochs.
+    """Train a session.
 
-    The history has one record an epoch: its measures over the training rows as they were met during the epoch, with the
-    weights still moving, and over the validation rows with the weights at its end (`validation_...`). `unit` is what
-    one unit of a regression's target is in the target's own units, for the mean absolute error.
+    The history has one record for each epoch: the measures over the training rows as the epoch met them, with the
+    weights still moving, and those over the validation rows with the weights at its end (`validation_...`).
 
-    `keep` takes a snapshot whenever `checkpoints` says so, and when training stops before its time: when `stopping`
-    says so, and at Ctrl-C or (only where there is a `keep`) SIGTERM after the running stretch of steps. With one of
-    them as `resume` training goes on, and ends with the same state, bit for bit, as if it had not stopped. When a
-    number becomes NaN or infinite, training stops, and the state is one from before that; `keep` takes it too.
-    `onlookers` look at the steps that they want to see, and change nothing.
+    A training that is resumed ends with the same state, bit for bit, as if it had not stopped. Where a number becomes
+    NaN or infinite, training ends, and the state is one from before that.
 
-    Raises InputError where network and data do not fit, or the machine has not the engine asked for.
+    Args:
+        session: the spec with its rows.
+        callbacks: see the training, and may stop it.
+        saver: keeps a checkpoint whenever its settings ask for one, and when training stops early: by early stopping,
+            at Ctrl-C, or (only with a saver) at SIGTERM.
+        resume: the checkpoint to begin with; the start of the session by default.
+
+    Raises:
+        InputError: spec and rows do not fit, or this machine lacks the device.
     """
-    course = course_of(network, optimizer, training, train, order)
-    engine = make_engine(training.engine, training.precision, training.device)
-    per_epoch, steps = course.per_epoch, course.steps
-
-    judge = judge_of(stopping, optimizer, course, validation)
-    plan = plan_of(network, loss, judge.optimizer, training, regularization, train, unit)
-    scores = plan.scores
-    measuring = {}
-    if judge.looks_at_training:
-        measuring["training"] = _measuring(plan, engine, train)
-    if validation is not None:
-        held_out = dataclasses.replace(plan, scores=scores_for(validation, loss, network, unit))
-        measuring["validation"] = _measuring(held_out, engine, validation)
-
-    if resume is None:
-        state = start_state(network, optimizer, training.seed, train.features, training.average)
-        resume = Checkpoint(engine.fetch(engine.place(state)), counters=judge.start())
-        kept = -1
-    else:
-        kept = resume.step
-    state, best, counters = engine.place(resume.state), resume.best, resume.counters
-    ledger, step = _Ledger(scores, per_epoch, resume), resume.step
-    # Where nobody looks at the end of each epoch, several short ones run as one program.
-    each = bool(measuring) or judge.epochs_ahead(counters) == 1
-    look_every = 1 if each else checkpoints.every if keep else training.epochs
-    pace, began, before = _Pace(), time.perf_counter(), counters.seconds
-    warm: tuple[int, float] | None = None
-    stopped, interrupted = "", False
-
-    def snapshot() -> Checkpoint:
-        return Checkpoint(engine.fetch(state), best, ledger.reports, counters, tuple(ledger.history), resume.before)
-
-    with _stoppable(saves=keep is not None) as signalled:
-        upcoming = course.blocks(engine, step, look_every)
-        block: Chunk | None = next(upcoming, None)
-        while block and not stopped:
-            start = done = max(0, step - block.first)
-            good, following = snapshot(), None
-            if judge.rates:
-                plan = dataclasses.replace(plan, optimizer=judge.frozen(counters))
-            while done < block.steps and not stopped:
-                mark, begin, stop = time.perf_counter(), done, min(done + pace.steps, block.steps)
-                decided = (step // per_epoch + judge.epochs_ahead(counters)) * per_epoch - block.first
-                stop = int(min(stop, decided))
-                state, reports = _walked(engine, plan, state, block, begin, stop, onlookers)
-                if stop == block.steps:
-                    # A device works on while the next block is made here.
-                    following = next(upcoming, None)
-                report = _joined(engine.fetch(reports))
-                now = time.perf_counter()
-                pace.took(stop - begin, now - mark)
-                if not np.isfinite(report.scores.loss).all() or not engine.finite(state):
-                    if keep and kept < good.step:
-                        keep(good)
-                    return _diverged(
-                        network, plan, engine, good.state, start, block, begin, stop, report, ledger, counters
-                    )
-                ended = ledger.add(report)
-                done, step = stop, block.first + stop
-                counters, is_best = counters._replace(seconds=before + now - began), False
-                for record in ended:
-                    for rows, measure in measuring.items():
-                        record |= {f"{rows}_{name}": value for name, value in measure(state).items()}
-                    if judge.looks:
-                        counters, is_best, stopped = judge.on_epoch_end(counters, record)
-                if step % per_epoch == 0:
-                    record = ledger.history[-1]
-                    if is_best and stopping.keeps_best:
-                        best = engine.fetch(inference_state(state))
-                    due = step // per_epoch % checkpoints.every == 0 or (is_best and checkpoints.best and bool(best))
-                    if keep and due:
-                        keep(snapshot())
-                        kept = step
-                else:
-                    record = _summary(scores, report.scores) | {"learning_rate": float(report.learning_rate[-1])}
-                speed = (step - warm[0]) / (now - warm[1]) if warm else math.nan
-                warm = warm or (step, now)
-                watch(Progress(training, len(train), per_epoch, step, now - began, speed, record, ledger.history))
-                interrupted = bool(signalled()) and step < steps
-                if interrupted:
-                    stopped = f"by {signalled()}"
-                elif stopping.seconds is not None and counters.seconds >= stopping.seconds and step < steps:
-                    stopped = stopped or f"the time of {stopping.seconds:g} s is over"
-            block = following
-        for onlooker in onlookers:
-            onlooker.finish(engine, plan, state, step)
-        if keep and kept < step:
-            keep(snapshot())
-    final = best if best and not interrupted else engine.fetch(inference_state(state))
-    return Fit(final, ledger.history, counters, stopped, interrupted)
+    training = _Training(session, callbacks, saver, resume)
+    with stop_requests(saves=saver is not None) as requested:
+        for chunk in training.chunks():
+            while piece := training.next_piece(chunk):
+                metrics = training.run(chunk, piece)
+                if metrics is None:
+                    break
+                if not training.is_finite(metrics):
+                    return training.diverged(chunk, piece, metrics)
+                is_best = training.close_epochs(metrics)
+                training.save_if_due(is_best)
+                training.report(metrics)
+                training.stop_if_asked(requested())
+    return training.end()
 
 
-def _walked(
-    engine: Engine, plan: Plan, state: State, block: Chunk, begin: int, stop: int, onlookers: Sequence[Callback]
-) -> tuple[State, list[tuple[Tree, int]]]:
-    """Steps begin to stop of a block, with a pause wherever an onlooker looks: the new state, reports, their counts."""
-    reports = []
-    while begin < stop:
-        step, end = block.first + begin, stop
-        for onlooker in onlookers:
-            if onlooker.due(step) == step:
-                onlooker.look(engine, plan, state, block, begin)
-            end = min(end, onlooker.due(step + 1) - block.first)
-        state, report = engine.run(plan, state, block.data, block.rows, begin, end)
-        reports.append((report, end - begin))
-        begin = end
-    return state, reports
+class _Piece(NamedTuple):
+    """Steps `begin` to `end` of a chunk: they run between two looks at the clock."""
+
+    begin: int
+    end: int
 
 
-def _joined(reports: list[tuple[Tree, int]]) -> Tree:
-    """The reports of several pieces of a stretch as one; of each, the first `steps` are real."""
-    trees = [map_arrays(lambda values, steps=steps: values[: int(steps)], report) for report, steps in reports]
-    return trees[0] if len(trees) == 1 else map_arrays(lambda *parts: np.concatenate(parts), *trees)
+class _Training:
+    """A running training: its state, and the parts of the loop that changes it."""
+
+    def __init__(
+        self, session: Session, callbacks: Sequence[Callback], saver: Saver | None, resume: Checkpoint | None
+    ) -> None:
+        self.session = session
+        self.callbacks = callbacks
+        self.saver = saver
+        self.engine = session.engine
+        self.plan = session.plan
+        self.per_epoch = session.batches.per_epoch
+        self.steps = session.batches.steps
+        self.evaluators = self._evaluators()
+        begin = resume or session.start_checkpoint
+        self.state = self.engine.place(begin.state)
+        self.step = begin.step
+        self.best = begin.best
+        self.early_stopping = begin.early_stopping
+        self.earlier_steps = begin.before
+        self.saved_step = begin.step if resume else -1
+        self.history = HistoryBuilder(self.plan.metric, self.per_epoch, begin.history, begin.reports)
+        # The state before the running chunk, to go back to where a number becomes NaN or infinite in it.
+        self.chunk_start = begin
+        self.first_index = 0
+        self.following: Chunk | None = None
+        self.upcoming: Iterator[Chunk] = iter(())
+        self.piece_steps = 1
+        self.piece_began = self.began = time.perf_counter()
+        self.earlier_seconds = begin.early_stopping.seconds
+        self.warm: tuple[int, float] | None = None
+        self.stopped = ""
+        self.interrupted = False
+
+    def _evaluators(self) -> dict[str, Callable[[State], Record]]:
+        """What is measured at the end of each epoch, by the prefix of its names."""
+        session = self.session
+        evaluators = {}
+        if session.early_stopping.looks_at_training:
+            evaluators["training"] = evaluator(self.plan, self.engine, session.split.train)
+        validation = session.split.validation
+        if validation is not None:
+            metric = metric_for(session.spec.network, session.spec.loss, validation, session.target_unit)
+            evaluators["validation"] = evaluator(dataclasses.replace(self.plan, metric=metric), self.engine, validation)
+        return evaluators
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks from the present step on, until the training stops."""
+        decisions = self.session.early_stopping
+        # Where nothing happens at the end of each epoch, several short ones run as one program.
+        each_epoch = bool(self.evaluators) or decisions.epochs_ahead(self.early_stopping) == 1
+        epochs = self.session.spec.training.epochs
+        look_every = 1 if each_epoch else self.saver.settings.every if self.saver else epochs
+        self.upcoming = self.session.batches.chunks(self.engine, self.step, look_every)
+        self.following = next(self.upcoming, None)
+        while self.following and not self.stopped:
+            chunk = self.following
+            self.following = None
+            self.chunk_start = self.checkpoint()
+            self.first_index = max(0, self.step - chunk.first)
+            if decisions.rates:
+                self.plan = dataclasses.replace(self.plan, optimizer=decisions.frozen(self.early_stopping))
+            yield chunk
+
+    def checkpoint(self) -> Checkpoint:
+        """All that is needed to resume the training at its present step."""
+        return Checkpoint(
+            state=self.engine.fetch(self.state),
+            best=self.best,
+            reports=self.history.reports,
+            early_stopping=self.early_stopping,
+            history=tuple(self.history.history),
+            before=self.earlier_steps,
+        )
+
+    def next_piece(self, chunk: Chunk) -> _Piece | None:
+        """The steps to run next: about 0.2 s of them, and none beyond an epoch that decides something."""
+        begin = max(0, self.step - chunk.first)
+        if begin >= chunk.steps or self.stopped:
+            return None
+        epochs_ahead = self.session.early_stopping.epochs_ahead(self.early_stopping)
+        decided = (self.step // self.per_epoch + epochs_ahead) * self.per_epoch - chunk.first
+        return _Piece(begin, int(min(begin + self.piece_steps, chunk.steps, decided)))
+
+    def run(self, chunk: Chunk, piece: _Piece) -> StepMetrics | None:
+        """Run the steps, with a pause wherever a callback asks to see one.
+
+        Returns the metrics of the steps that ran; None where a callback stops the training before any.
+        """
+        self.piece_began = time.perf_counter()
+        index, parts = piece.begin, []
+        while index < piece.end:
+            step, end = chunk.first + index, piece.end
+            for callback in self.callbacks:
+                if callback.next_step(step) == step:
+                    callback.on_step_begin(self.engine, self.plan, self.state, chunk, index)
+                end = int(min(end, callback.next_step(step + 1) - chunk.first))
+            self.stopped = next((callback.stop for callback in self.callbacks if callback.stop), "")
+            if self.stopped:
+                break
+            self.state, metrics = self.engine.run(self.plan, self.state, chunk.data, chunk.rows, index, end)
+            parts.append((metrics, end - index))
+            index = end
+        if index == chunk.steps:
+            # The device works on while the next chunk is prepared.
+            self.following = next(self.upcoming, None)
+        if not parts:
+            return None
+        metrics = _joined([(self.engine.fetch(metrics), steps) for metrics, steps in parts])
+        seconds = time.perf_counter() - self.piece_began
+        ran = index - piece.begin
+        self.piece_steps = max(1, int(ran * min(32.0, max(0.25, _PIECE_SECONDS / seconds))))
+        for callback in self.callbacks:
+            callback.on_steps_end(self.step, metrics)
+        return metrics
+
+    def is_finite(self, metrics: StepMetrics) -> bool:
+        """Whether all losses of the steps, and all numbers of the state, are finite."""
+        return bool(np.isfinite(metrics.sums.loss).all()) and self.engine.finite(self.state)
+
+    def diverged(self, chunk: Chunk, piece: _Piece, metrics: StepMetrics) -> Fit:
+        """The end of a training in which a number became NaN or infinite: which one, and the last good state."""
+        if self.saver and self.saved_step < self.chunk_start.step:
+            self.saver.save(self.chunk_start)
+        finite = np.isfinite(metrics.sums.loss)
+        end = piece.begin + len(finite)
+        bad = piece.begin + int(np.argmin(finite)) if not finite.all() else end - 1
+        find = partial(
+            first_fault,
+            self.session.spec.network,
+            self.plan,
+            self.engine,
+            self.chunk_start.state,
+            self.first_index,
+            chunk,
+        )
+        # A callback that stops the training, such as that of a range test, has seen what it needs.
+        searched = not any(callback.stop for callback in self.callbacks)
+        fault = find(piece.begin, end) if searched else None
+        if searched and not fault and bad > piece.begin:
+            fault = find(bad - 1, end)
+        fault = fault or Fault("the loss became NaN or infinite", bad)
+        # Steps after the fault may have a finite loss: a unit with a bias of -infinity is silent.
+        self.history.add(map_arrays(lambda values: values[: min(bad, fault.step) - piece.begin], metrics))
+        return Fit(
+            state=inference_state(self.chunk_start.state),
+            history=self.history.history,
+            early_stopping=self.early_stopping,
+            fault=fault._replace(step=chunk.first + fault.step),
+            per_epoch=self.per_epoch,
+        )
+
+    def close_epochs(self, metrics: StepMetrics) -> bool:
+        """Take the metrics of the steps that ran; measure and decide at the end of each epoch.
+
+        Returns whether the last epoch is the best so far.
+        """
+        decisions = self.session.early_stopping
+        records = self.history.add(metrics)
+        self.step += len(metrics.learning_rate)
+        seconds = self.earlier_seconds + time.perf_counter() - self.began
+        self.early_stopping = self.early_stopping._replace(seconds=seconds)
+        is_best = False
+        for record in records:
+            for rows, measure in self.evaluators.items():
+                record |= {f"{rows}_{name}": value for name, value in measure(self.state).items()}
+            if decisions.looks:
+                self.early_stopping, is_best, self.stopped = decisions.on_epoch_end(self.early_stopping, record)
+        return is_best
+
+    def save_if_due(self, is_best: bool) -> None:
+        """Keep the best weights, and a checkpoint where the settings ask for one, at the end of an epoch."""
+        if self.step % self.per_epoch:
+            return
+        if is_best and self.session.spec.stopping.keeps_best:
+            self.best = self.engine.fetch(inference_state(self.state))
+        if self.saver is None:
+            return
+        settings = self.saver.settings
+        if self.step // self.per_epoch % settings.every == 0 or (is_best and settings.best and self.best):
+            self.saver.save(self.checkpoint())
+            self.saved_step = self.step
+
+    def report(self, metrics: StepMetrics) -> None:
+        """Tell the callbacks how far the training has come."""
+        now = time.perf_counter()
+        if self.step % self.per_epoch == 0:
+            record = self.history.history[-1]
+        else:
+            record = totals(self.plan.metric, metrics.sums) | {"learning_rate": float(metrics.learning_rate[-1])}
+        speed = (self.step - self.warm[0]) / (now - self.warm[1]) if self.warm else math.nan
+        self.warm = self.warm or (self.step, now)
+        progress = Progress(
+            training=self.session.spec.training,
+            samples=len(self.session.split.train),
+            steps_per_epoch=self.per_epoch,
+            step=self.step,
+            seconds=now - self.began,
+            steps_per_second=speed,
+            record=record,
+            history=self.history.history,
+        )
+        for callback in self.callbacks:
+            callback.on_progress(progress)
+
+    def stop_if_asked(self, signal: str) -> None:
+        """Stop for a signal, when the time is over, or when a callback asks for it."""
+        if self.step >= self.steps:
+            return
+        seconds = self.session.spec.stopping.seconds
+        if signal:
+            self.stopped = f"by {signal}"
+            self.interrupted = True
+        elif self.stopped:
+            return
+        elif seconds is not None and self.early_stopping.seconds >= seconds:
+            self.stopped = f"the time of {seconds:g} s is over"
+        else:
+            self.stopped = next((callback.stop for callback in self.callbacks if callback.stop), "")
+
+    def end(self) -> Fit:
+        """The end of a training whose numbers are all finite."""
+        for callback in self.callbacks:
+            callback.on_train_end(self.engine, self.plan, self.state, self.step)
+        if self.saver and self.saved_step < self.step:
+            self.saver.save(self.checkpoint())
+        best = self.best if not self.interrupted else ()
+        return Fit(
+            state=best or self.engine.fetch(inference_state(self.state)),
+            history=self.history.history,
+            early_stopping=self.early_stopping,
+            stopped=self.stopped,
+            interrupted=self.interrupted,
+            per_epoch=self.per_epoch,
+        )
 
 
-def _diverged(
-    network: Network,
-    plan: Plan,
-    engine: Engine,
-    good: State,
-    start: int,
-    block: Chunk,
-    begin: int,
-    stop: int,
-    report: Tree,
-    ledger: _Ledger,
-    counters: EarlyStoppingState,
-) -> Fit:
-    """The end of a training in which a number went wrong between two steps of a block: what it was, and the last good
-    state.
-    """
-    finite = np.isfinite(report.scores.loss)
-    bad = begin + int(np.argmin(finite)) if not finite.all() else stop - 1
-    fault = first_fault(network, plan, engine, good, start, block, begin, stop)
-    if not fault and bad > begin:
-        fault = first_fault(network, plan, engine, good, start, block, bad - 1, stop)
-    fault = fault or Fault("the loss became NaN or infinite", bad)
-    # Steps behind the fault may have a loss that looks well: a unit with a bias of -infinity is silent.
-    ledger.add(map_arrays(lambda values: values[: min(bad, fault.step) - begin], report))
-    step = block.first + fault.step
-    place = f"at step {step + 1} (epoch {step // ledger.per_epoch + 1})"
-    advice = "a smaller learning rate is the usual remedy, scaled inputs or clipped gradients the next"
-    return Fit(inference_state(good), ledger.history, counters, diverged=f"{fault.what} {place}; {advice}")
+def _joined(parts: Sequence[tuple[StepMetrics, int]]) -> StepMetrics:
+    """The metrics of several runs as one; of each, the first `steps` entries are those of its steps."""
+    trees = [map_arrays(lambda values, steps=steps: values[: int(steps)], metrics) for metrics, steps in parts]
+    return trees[0] if len(trees) == 1 else map_arrays(lambda *values: np.concatenate(values), *trees)

@@ -11,13 +11,13 @@ from ..core.errors import InputError, Problem
 from ..core.noise import noise_key
 from ..data import Dataset, Task, infer_task
 from ..data.dataset import as_matrix, as_targets
-from ..engine.engine import make_engine
+from ..engine.eager import Eager
 from ..engine.step import Batch, Plan, State, Trace, make_trace
 from ..models.network import Network
 from ..parts.optimizers import SGD
 from ..parts.part import Loss, Optimizer
 from ..spec.complete import default_loss
-from .evaluate import scores_for
+from .evaluate import metric_for
 from .session import check_fit
 
 
@@ -53,9 +53,9 @@ def inspect(
     start = network.initialize(0, (data.features,))
     params, layers = _fitting(start.params, params, "params"), _fitting(start.states, layers, "layers")
     loss, optimizer = loss or default_loss(network, data), optimizer or SGD(0.0)
-    plan = Plan(network, loss, optimizer, scores_for(data, loss, network, 1.0))
+    plan = Plan(network, loss, optimizer, metric_for(network, loss, data))
     state = State(params, layers, optimizer.init(params), np.array(0), noise_key(0))
-    eager = make_engine("eager", "float64")
+    eager = Eager()
     with np.errstate(all="ignore"):
         return make_trace(plan)(*eager.place((state, batch)))[1]
 

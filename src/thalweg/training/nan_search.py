@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.arrays import Array, Tree, arrays_of
-from ..engine.engine import Engine, make_engine
+from ..engine.eager import Eager
+from ..engine.engine import Engine
 from ..engine.step import Plan, State, Trace, batch_at, make_trace
 from ..models.network import Network
 from .batch_plan import Chunk
@@ -35,7 +36,7 @@ def first_fault(
     state = engine.place(good)
     if mark > start:
         state, _ = engine.run(plan, state, block.data, block.rows, start, mark)
-    eager = make_engine("eager", engine.precision)
+    eager = Eager(engine.precision)
     state, data = eager.place(engine.fetch(state)), eager.place(engine.fetch(block.data))
     step = make_trace(plan)
     with np.errstate(all="ignore"):

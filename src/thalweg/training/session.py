@@ -2,26 +2,162 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.noise import noise_key
-from ..data import EpochIndex, Order, RowSource
+from ..data import EpochIndex, RowSource, Split
+from ..engine.engine import Engine, make_engine
 from ..engine.step import Plan, State
+from ..models.linear_unit import tunes
 from ..models.network import Network
-from ..parts.part import Fraction, Loss, Optimizer
-from ..parts.regularization import Regularization
+from ..parts.metric_schedules import metric_schedules
 from ..parts.schedules import in_steps
 from ..parts.settings import BATCH_SIZE, Stopping, Training
+from ..spec.complete import completed
+from ..spec.spec import CompleteSpec, Spec
 from .batch_plan import BatchPlan
+from .checkpoints import Checkpoint
 from .early_stopping import EarlyStopping
-from .evaluate import measures_of, scores_for
+from .evaluate import evaluate, measures_of, metric_for, predict_batches
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A completed spec with its rows. Everything that trains, replays or analyses a training begins with one.
+
+    Its properties are worked out when they are first asked for. They raise InputError where spec and rows do not fit.
+
+    Attributes:
+        spec: the spec with nothing left open.
+        split: training, validation and test rows, prepared for the network.
+
+    >>> session = Session.load(Spec.of({"data": {"source": "xor"}, "training": {"engine": "eager"}}))
+    >>> session.batches.per_epoch, session.engine, session.start.params[0].W.shape
+    (1, Eager(precision='float64'), (2, 64))
+    """
+
+    spec: CompleteSpec
+    split: Split
+
+    @classmethod
+    def load(cls, spec: Spec, on_load: Callable[[int, int], None] = lambda done, total: None) -> Session:
+        """Load the rows of a spec and complete it.
+
+        Args:
+            spec: a spec that may leave network, loss and more open.
+            on_load: hears of the rows prepared so far and in all, while a large data set is loaded.
+
+        Raises:
+            InputError: the rows cannot be loaded, or do not suit the spec.
+        """
+        split = spec.data.load(spec.training.seed, on_load)
+        return cls(completed(spec, split.train), split)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine that the spec names."""
+        return engine_for(self.spec.training)
+
+    @cached_property
+    def batches(self) -> BatchPlan:
+        """The rows that each update meets."""
+        spec, train = self.spec, self.split.train
+        training = spec.training
+        check_fit(spec.network, train)
+        full = spec.optimizer.full_batch or training.batch_size == "full"
+        rows = BATCH_SIZE if training.batch_size in (None, "full") else int(training.batch_size)
+        batch_size = -(-len(train) // training.accumulate) if full else min(rows, len(train))
+        _check_batches(spec.network, len(train), batch_size)
+        step_rows = batch_size * training.accumulate
+        return BatchPlan(train, self.split.order, EpochIndex(training.seed, 0, training.epochs, step_rows), step_rows)
+
+    @cached_property
+    def early_stopping(self) -> EarlyStopping:
+        """What decides after each epoch; its optimizer has every duration in steps."""
+        names = measures_of(self.split.train.task)
+        held_out = [f"validation_{name}" for name in names] if self.split.validation else []
+        measures = [*held_out, *names, "objective", *(f"training_{name}" for name in names)]
+        batches = self.batches
+        optimizer = in_steps(self.spec.optimizer, batches.per_epoch, batches.steps, batches.step_rows)
+        return EarlyStopping(self.spec.stopping, optimizer, measures)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What decides each step, with rates that follow a measure at their first value."""
+        spec, training = self.spec, self.spec.training
+        early_stopping = self.early_stopping
+        return Plan(
+            network=spec.network,
+            loss=spec.loss,
+            optimizer=early_stopping.frozen(early_stopping.start()),
+            metric=metric_for(spec.network, spec.loss, self.split.train, self.target_unit),
+            regularization=spec.regularization,
+            clip=training.clip,
+            average=training.average,
+            accumulate=training.accumulate,
+        )
+
+    @cached_property
+    def start(self) -> State:
+        """The state before the first step, as NumPy arrays in float64."""
+        return self.plan.start(self.spec.training.seed, self.split.train.features)
+
+    @property
+    def start_checkpoint(self) -> Checkpoint:
+        """The checkpoint that a training from the start begins with, in the precision of the engine."""
+        state = self.engine.fetch(self.engine.place(self.start))
+        return Checkpoint(state, early_stopping=self.early_stopping.start())
+
+    @property
+    def target_unit(self) -> np.ndarray | float:
+        """One unit of the network's output in units of the target."""
+        return self.split.preprocessing.target_unit
+
+    @property
+    def without_decisions(self) -> Session:
+        """The same training with nothing decided between epochs: no stop, no validation, rates at their first value."""
+        if not (self.spec.stopping != Stopping() or self.split.validation or metric_schedules(self.spec.optimizer)):
+            return self
+        spec = dataclasses.replace(self.spec, optimizer=self.plan.optimizer, stopping=Stopping())
+        return Session(spec, dataclasses.replace(self.split, validation=None))
+
+    def check(self) -> None:
+        """Raise InputError for whatever in the spec does not suit its rows. It imports no engine."""
+        _ = self.early_stopping
+        if not tunes(self.spec.loss):
+            return
+        if self.split.validation is None:
+            found = "there are none; set data.validation"
+        elif self.split.train.outputs > 2:
+            found = "there are more than two classes"
+        else:
+            return
+        raise InputError("threshold", f'"tuned" needs validation rows and a single output; {found}')
+
+    def evaluate(self, state: State, rows: RowSource) -> dict[str, float]:
+        """The loss and the metric over prepared rows, for a state of NumPy arrays."""
+        return evaluate(self.spec.network, self.spec.loss, state, rows, self.engine, self.target_unit)
+
+    def predict(self, state: State, x: np.ndarray) -> np.ndarray:
+        """The outputs (n, K) for prepared rows x (n, features), for a state of NumPy arrays."""
+        return predict_batches(self.spec.network, self.spec.loss, state, x, self.engine)
+
+
+def engine_for(training: Training, anywhere: bool = False) -> Engine:
+    """The engine of a training; `anywhere`: on whatever device this machine has."""
+    return make_engine(training.engine, training.precision, None if anywhere else training.device)
 
 
 def check_fit(network: Network, data: RowSource) -> None:
-    """Raise InputError unless the network takes the data's samples and gives as many outputs as its targets need."""
+    """Raise InputError unless the network takes the data's samples and has an output for each of its targets."""
     shape = network.initialize(0, (data.features,)).shapes[-1]
-    width, needed = shape[-1], data.outputs
+    width = shape[-1]
+    needed = data.outputs
     if data.task == "classification":
         fits = width == needed or (width == 1 and needed == 2)
         what = f"the data has {needed} classes"
@@ -35,57 +171,12 @@ def check_fit(network: Network, data: RowSource) -> None:
 
 
 def _check_batches(network: Network, samples: int, batch_size: int) -> None:
-    """Raise InputError where a batch would hold fewer rows than a layer can be trained with."""
+    """Raise InputError where a batch would hold fewer rows than a layer needs in training."""
     least = max(layer.least_batch for layer in network.layers)
     last = samples % batch_size or batch_size
     if last < least:
         found = f"{batch_size} leaves {last} of {samples} training rows for the last batch of an epoch, and batch"
         sizes = range(max(least, batch_size), samples + 1)
         fits = next((size for size in sizes if samples % size == 0 or samples % size >= least), None)
-        fix = f"take {fits}" if fits else f"there have to be {least} training rows"
+        fix = f"take {fits}" if fits else f"at least {least} training rows are needed"
         raise InputError("training.batch_size", f"{found} normalisation needs at least {least}; {fix}")
-
-
-def course_of(network: Network, optimizer: Optimizer, training: Training, train: RowSource, order: Order) -> BatchPlan:
-    """The rows that a training meets, update by update. Raises InputError where network and data do not fit."""
-    check_fit(network, train)
-    full = optimizer.full_batch or training.batch_size == "full"
-    rows = BATCH_SIZE if training.batch_size in (None, "full") else int(training.batch_size)
-    batch_size = -(-len(train) // training.accumulate) if full else min(rows, len(train))
-    _check_batches(network, len(train), batch_size)
-    step_rows = batch_size * training.accumulate
-    return BatchPlan(train, order, EpochIndex(training.seed, 0, training.epochs, step_rows), step_rows)
-
-
-def judge_of(
-    stopping: Stopping, optimizer: Optimizer, course: BatchPlan, validation: RowSource | None
-) -> EarlyStopping:
-    """What looks at the record of each epoch. Raises InputError for a measure that the records will not have."""
-    own = measures_of(course.data.task)
-    held_out = [f"validation_{name}" for name in own] if validation else []
-    at_the_end = [f"training_{name}" for name in own]
-    measures = [*held_out, *own, "objective", *at_the_end]
-    return EarlyStopping(stopping, in_steps(optimizer, course.per_epoch, course.steps, course.step_rows), measures)
-
-
-def plan_of(
-    network: Network,
-    loss: Loss,
-    optimizer: Optimizer,
-    training: Training,
-    regularization: Regularization,
-    train: RowSource,
-    unit: np.ndarray | float = 1.0,
-) -> Plan:
-    """What decides each step of a training; durations in the optimizer's schedules must be in steps."""
-    update = (regularization, training.clip, training.average, training.accumulate)
-    return Plan(network, loss, optimizer, scores_for(train, loss, network, unit), *update)
-
-
-def start_state(
-    network: Network, optimizer: Optimizer, seed: int, features: int, average: Fraction | None = None
-) -> State:
-    """The state before the first step, as NumPy arrays in float64."""
-    start = network.initialize(seed, (features,))
-    copy = start.params if average is not None else ()
-    return State(start.params, start.states, optimizer.init(start.params), np.array(0), noise_key(seed), copy)

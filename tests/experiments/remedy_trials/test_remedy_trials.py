@@ -27,8 +27,9 @@ from thalweg.experiments.remedy_trials.search import prove
 from thalweg.parts.settings import Standard
 from thalweg.runs.train import run_spec
 from thalweg.spec.complete import completed
+from thalweg.spec.edit import set_value
 from thalweg.spec.spec import Spec
-from thalweg.spec.toml import read_spec, set_value
+from thalweg.spec.toml import read_spec
 
 RATE = "optimizer.learning_rate"
 EAGER = {"epochs": 20, "engine": "eager"}

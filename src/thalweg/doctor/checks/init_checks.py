@@ -1,6 +1,6 @@
 """Checks of the first step, with the initial weights.
 
-Signals that grow are tried again with standardized inputs: what disappears with them comes from the scale of the inputs.
+Signals that grow are measured again with standardized inputs: growth that disappears comes from their scale.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def wrong_gradient(m: Measurements) -> Iterator[Finding]:
             value=wrong.error,
             measured=f"the gradient differs by {wrong.error:.1%} from finite differences of the loss",
             normal="less than 0.1 %",
-            sentence="This layer, one above it, or the loss passes back a gradient that does not belong to its outputs.",
+            sentence="This layer, one above it, or the loss passes back a gradient that is not that of its outputs.",
         )
 
 
@@ -277,8 +277,8 @@ def memory(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(),
         place="network",
         value=trial.last / trial.first if trial.first else float("nan"),
-        measured=f"the loss of {trial.rows} rows goes from {trial.first:.3g} to {trial.last:.3g} in {trial.steps} steps "
-        f"of Adam at {trial.rate:g}",
+        measured=f"the loss of {trial.rows} rows goes from {trial.first:.3g} to {trial.last:.3g} in {trial.steps} "
+        f"steps of Adam at {trial.rate:g}",
         normal="less than half of its start: a network can memorize a few rows",
         sentence="Not even a few rows can be learned: the cause is the network, the loss or the scale of the numbers, "
         "not the steps.",

@@ -48,7 +48,7 @@ def long_steps(m: Measurements) -> Iterator[Finding]:
     if m.worst_loss > max(normal("worst_loss").high, _WORSE * m.first_loss):
         worst = m.worst_loss * m.constant_loss
         signs.append(
-            f"a loss of up to {worst:.3g} after the first epoch, where the best constant output has {m.constant_loss:.3g}"
+            f"a loss of up to {worst:.3g} after the first epoch; the best constant output has {m.constant_loss:.3g}"
         )
     if m.first_step > normal("first_step").high:
         signs.append(f"one of the first steps changes a layer by {m.first_step:.2g} times the size of its weights")

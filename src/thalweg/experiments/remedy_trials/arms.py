@@ -10,10 +10,12 @@ from ...core.errors import InputError
 from ...core.noise import generator
 from ...data import Arrays, Data, Split
 from ...doctor.findings import Remedy
-from ...runs.train import check, fingerprints
 from ...spec.complete import completed
-from ...spec.spec import Spec, WholeSpec
-from ...spec.toml import canonical, set_value
+from ...spec.differences import canonical_json
+from ...spec.edit import set_value
+from ...spec.spec import CompleteSpec, Spec
+from ...training.checkpoints import fingerprints
+from ...training.session import Session
 from ..variation import Arm, Setting
 from .random_control import random_change
 from .score import measure_of
@@ -26,7 +28,7 @@ class Candidate(NamedTuple):
     """An arm with its whole spec, its rows (those of seed 0) with their fingerprints, and how many updates it plans."""
 
     arm: Arm
-    spec: WholeSpec
+    spec: CompleteSpec
     split: Split
     prints: Mapping[str, int]
     updates: int
@@ -34,7 +36,7 @@ class Candidate(NamedTuple):
     @property
     def known_as(self) -> str:
         """A text that two arms share where they are the same training."""
-        return canonical(self.spec.describe())
+        return canonical_json(self.spec.describe())
 
     def other_rows(self, other: Candidate) -> bool:
         """Whether it chooses its rows otherwise."""
@@ -64,8 +66,9 @@ class Bench:
         split, prints = self._rows(spec.data)
         if measure_of(split.train.task) != measure_of(self._rows(self.spec.data)[0].train.task):
             raise InputError("data.task", f"is {split.train.task} then, whose score can not be set against the others")
-        whole = completed(spec, split.train)
-        return Candidate(arm, whole, split, prints, check(whole, split).steps)
+        session = Session(completed(spec, split.train), split)
+        session.check()
+        return Candidate(arm, session.spec, split, prints, session.batches.steps)
 
     def control(self, candidate: Candidate, seed: int) -> Candidate | None:
         """A random change of as many settings that plans no more updates; None where none was found.
@@ -98,7 +101,7 @@ class Bench:
         return self._drawn([*found.arm.settings, Setting(label, label, (("training.epochs", epochs),))])
 
     def _rows(self, data: Data) -> tuple[Split, dict[str, int]]:
-        key = canonical(data.describe())
+        key = canonical_json(data.describe())
         if key not in self._loaded:
             split = data.load(0, self._loading)
             self._loaded[key] = split, fingerprints(split)

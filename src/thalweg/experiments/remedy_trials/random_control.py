@@ -10,7 +10,7 @@ import numpy as np
 from ...data import Split
 from ...parts.layers import Activation
 from ...parts.part import at
-from ...spec.spec import WholeSpec
+from ...spec.spec import CompleteSpec
 from ..variation import Setting
 
 RATE_FACTORS, EPOCH_FACTORS = (3.0, 30.0), (2.0, 5.0)
@@ -27,7 +27,7 @@ SPACE = (
 """What random changes are drawn from, in words."""
 
 
-def random_change(spec: WholeSpec, split: Split, rng: np.random.Generator, count: int) -> tuple[Setting, ...]:
+def random_change(spec: CompleteSpec, split: Split, rng: np.random.Generator, count: int) -> tuple[Setting, ...]:
     """So many settings of a spec changed at random, each of another kind, or as many as there are kinds; see SPACE.
 
     >>> from thalweg.spec.spec import Spec
@@ -49,7 +49,7 @@ def _other(rng: np.random.Generator, names: tuple[str, ...], present: str) -> st
     return others[int(rng.integers(len(others)))]
 
 
-def _rate(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _rate(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     low, high = RATE_FACTORS
     # Every power of ten alike.
     power = rng.uniform(math.log(low), math.log(high))
@@ -59,18 +59,18 @@ def _rate(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | 
     return _setting(f"rate {rate:g}", {"optimizer.learning_rate": rate}) if rate > 0 else None
 
 
-def _optimizer(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _optimizer(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     name = _other(rng, OPTIMIZERS, spec.optimizer.kind)
     return _setting(name, {"optimizer": name})
 
 
-def _initializer(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _initializer(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     present = spec.network.init.kind if spec.network.init else ""
     name = _other(rng, INITIALIZERS, present)
     return _setting(f"init {name}", {"network.init": name})
 
 
-def _activation(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _activation(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     hidden = [(place, layer) for place, layer in enumerate(spec.network.layers[:-1]) if isinstance(layer, Activation)]
     if not hidden:
         return None
@@ -78,7 +78,7 @@ def _activation(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Sett
     return _setting(f"hidden {name}", {f"network.layers.{place}": name for place, _ in hidden})
 
 
-def _batch_size(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _batch_size(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     rows, present = len(split.train), spec.training.batch_size
     now = min(present, rows) if isinstance(present, int) else rows
     size = round(now * BATCH_FACTORS[int(rng.integers(len(BATCH_FACTORS)))])
@@ -88,13 +88,13 @@ def _batch_size(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Sett
     return _setting(f"batch size {size}", {"training.batch_size": size})
 
 
-def _scaling(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _scaling(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     made = split.preprocessing
     scaled = {*made.shift, *made.target_shift} - {0.0} or {*made.span, *made.target_span} - {1.0}
     return _setting("no scaling", {"data.scale": "none"}) if scaled else _setting("scaling", {"data.scale": "standard"})
 
 
-def _epochs(spec: WholeSpec, split: Split, rng: np.random.Generator) -> Setting | None:
+def _epochs(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     # To be set against a training that is cut short would be no test.
     epochs = round(spec.training.epochs * rng.uniform(*EPOCH_FACTORS))
     return _setting(f"{epochs} epochs", {"training.epochs": epochs})
@@ -104,5 +104,5 @@ def _setting(label: str, changes: dict[str, object]) -> Setting:
     return Setting(label, label, tuple(changes.items()))
 
 
-_Kind = Callable[[WholeSpec, Split, np.random.Generator], Setting | None]
+_Kind = Callable[[CompleteSpec, Split, np.random.Generator], Setting | None]
 _KINDS: tuple[_Kind, ...] = (_rate, _optimizer, _initializer, _activation, _batch_size, _scaling, _epochs)

@@ -14,7 +14,7 @@ import numpy as np
 from ...core.files import commit, remove
 from ...core.intervals import Difference, bootstrap
 from ...pages.page import Page
-from ...spec.spec import WholeSpec
+from ...spec.spec import CompleteSpec
 from ...spec.toml import to_toml
 from ..comparison import ENOUGH_SEEDS, paired
 from ..experiment import described
@@ -151,7 +151,7 @@ class Proof:
     whole of it as a page.
     """
 
-    spec: WholeSpec
+    spec: CompleteSpec
     score: Score
     seeds: range
     unchanged: ArmTried
@@ -159,7 +159,7 @@ class Proof:
     combinations: tuple[Combination, ...]
     chosen: tuple[str, ...]
     repair: Effect | None
-    repaired: WholeSpec | None
+    repaired: CompleteSpec | None
     remarks: tuple[str, ...]
     seconds: float
     folder: Path | None = None

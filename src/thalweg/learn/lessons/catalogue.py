@@ -10,7 +10,7 @@ from ...core.progress import ProgressMessage
 from ...pages.blocks import Block, Check, Heading, LinkItem, LinkList, Text
 from ...pages.html import LIBRARY, Link, library_text
 from ...pages.page import Page
-from ...spec.toml import shell_value
+from ...spec.values import shell_value
 from .lesson import Lesson
 
 INDEX = "index.html"

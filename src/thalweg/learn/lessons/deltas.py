@@ -11,15 +11,14 @@ import numpy as np
 from ...core.arrays import Array, rms
 from ...core.errors import InputError
 from ...data import Data, Dataset, Source, Split
-from ...engine.engine import make_engine
+from ...engine.eager import Eager
 from ...engine.step import Trace
 from ...models.network import Network
 from ...parts.layers import Dense, Residual
-from ...spec.complete import completed
-from ...spec.spec import Spec, WholeSpec
+from ...spec.spec import CompleteSpec, Spec
 from ...training.evaluate import evaluate
-from ...training.replay import StepState, plan_for, replay, trace_step
-from ...training.session import course_of
+from ...training.replay import StepState, replay, trace_step
+from ...training.session import Session
 
 
 def sizes(network: Network, deltas: Sequence[Array]) -> np.ndarray:
@@ -32,7 +31,7 @@ def sizes(network: Network, deltas: Sequence[Array]) -> np.ndarray:
 class Watched:
     """A training at some of its steps: where it stood before each, and all numbers of that step."""
 
-    spec: WholeSpec
+    spec: CompleteSpec
     split: Split
     points: list[StepState]
     traces: list[Trace]
@@ -54,7 +53,7 @@ class Watched:
         """A measure over the test rows, or the training rows where there are none, before the last of the steps."""
         state, rows = self.points[-1].state, self.split.test or self.split.train
         with np.errstate(all="ignore"):
-            return evaluate(self.network, self.spec.loss, state, rows, make_engine("eager"))[measure]
+            return evaluate(self.network, self.spec.loss, state, rows, Eager())[measure]
 
 
 def classes_of(source: Source, seed: int) -> Dataset:
@@ -80,11 +79,9 @@ def watched(table: Mapping[str, Any], count: int | None = 30) -> Watched:
     >>> seen.steps, seen.deltas().shape
     ([0, 4, 8], (3, 2))
     """
-    given = Spec.of(table)
-    split = given.data.load(given.training.seed)
-    spec = completed(given, split.train)
-    total = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order).steps
+    session = Session.load(Spec.of(table))
+    total = session.batches.steps
     steps = np.linspace(0, total - 1, min(count or total, total)).astype(int).tolist()
-    plan = plan_for(spec, split)
-    points = list(replay(spec, split, steps))
-    return Watched(spec, split, points, [trace_step(plan, point)[1] for point in points])
+    points = replay(session, steps).states
+    traces = [trace_step(session.plan, point)[1] for point in points]
+    return Watched(session.spec, session.split, points, traces)

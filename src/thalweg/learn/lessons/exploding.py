@@ -13,7 +13,7 @@ from pydantic import Field
 from ...core.arrays import Tree, arrays_of
 from ...core.progress import ProgressMessage
 from ...data import Dataset, Source
-from ...engine.engine import make_engine
+from ...engine.eager import Eager
 from ...engine.step import Batch, forward_backward
 from ...models.network import Network
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
@@ -23,7 +23,7 @@ from ...parts.initializers import Normal
 from ...parts.layers import Dense, ReLU
 from ...parts.losses import SoftmaxCrossEntropy
 from ...parts.part import Count, ForwardContext, Positive
-from ...runs.train import trained
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from ...training.batch_plan import as_batch
 from .deltas import classes_of, watched
@@ -83,7 +83,7 @@ class Exploding(Lesson, kind="exploding"):
     def norm(self, deviation: float, depth: int, seed: int = 0) -> float:
         """|dL/dW(1)| of an untrained stack of ReLU layers on the first rows of the data."""
         start = (network := self.network(deviation, depth)).initialize(seed, (self._rows.features,))
-        batch = make_engine("eager").place(Batch(*(array[:_ROWS] for array in as_batch(self._rows))))
+        batch = Eager().place(Batch(*(array[:_ROWS] for array in as_batch(self._rows))))
         mode = ForwardContext(True, batch.weight)
         seen = forward_backward(network, SoftmaxCrossEntropy(), start.params, start.states, batch, mode)
         return norm_of(seen.grads[0].W)
@@ -149,7 +149,7 @@ class Exploding(Lesson, kind="exploding"):
         whole = watched(self.table(self.bound, self.epochs))
         norms = [norm_of(trace.grads) for trace in whole.traces]
         losses = [float(trace.loss) for trace in whole.traces]
-        free = trained(Spec.of(self.table(None, self.epochs)))
+        free = run_to_end(Spec.of(self.table(None, self.epochs)))
         yield Text(
             f"{self.depth} hidden layers with weights of deviation {self.deviations[-1]:g}, gradient descent at"
             f" {self.learning_rate:g}, the same start and the same batches, once as it is and once with the gradient"

@@ -17,7 +17,7 @@ from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, T
 from ...pages.figures import curves
 from ...parts.part import Count, ForwardContext, Positive
 from ...runs.run import Run
-from ...runs.train import trained
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from .comparison import Pictures, first_rows
 from .lesson import Lesson
@@ -90,7 +90,9 @@ class Initialisation(Lesson, kind="initialisation"):
         """A training for each seed."""
         described = {"epochs": self.epochs, "batch_size": self.batch_size}
         sections = {"data": data, "network": self.network(arm), "optimizer": f"sgd {self.learning_rate}"}
-        return [trained(Spec.of({**sections, "training": {**described, "seed": seed}})) for seed in range(self.seeds)]
+        return [
+            run_to_end(Spec.of({**sections, "training": {**described, "seed": seed}})) for seed in range(self.seeds)
+        ]
 
     def tell(self) -> Iterator[Block | ProgressMessage]:
         """The page."""

@@ -19,9 +19,9 @@ from ...pages.figures import TEMPLATE, delta_by_layer
 from ...parts.losses import as_targets
 from ...parts.optimizers import Adam
 from ...parts.part import Count, ForwardContext, Positive
-from ...spec.complete import completed
 from ...spec.spec import Spec
-from ...training.replay import plan_for, replay, trace_step
+from ...training.replay import replay, trace_step
+from ...training.session import Session
 from .deltas import classes_of
 from .lesson import Lesson
 
@@ -67,15 +67,13 @@ class Iteration(Lesson, kind="iteration"):
     def work(self) -> Step:
         """The step, on the engine."""
         given = self._spec(classes_of(self.data, self.seed).outputs)
-        split = given.data.load(self.seed)
-        spec = completed(given, split.train)
-        plan = plan_for(spec, split)
-        (point,) = replay(spec, split, [self.step - 1])
+        session = Session.load(given)
+        (point,) = replay(session, [self.step - 1]).states
         # The last batch of an epoch may be filled up with rows that weigh nothing.
         kept = point.batch.weight > 0
         point = point._replace(batch=Batch(*(array[kept] for array in point.batch)))
-        after, trace = trace_step(plan, point)
-        return Step(split, plan, point.state, trace, after)
+        after, trace = trace_step(session.plan, point)
+        return Step(session.split, session.plan, point.state, trace, after)
 
     def tell(self) -> Iterator[Block | ProgressMessage]:
         yield ProgressMessage(f"step {self.step}", None)

@@ -15,7 +15,7 @@ from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, T
 from ...pages.figures import confusion, learning_curves
 from ...parts.part import Count, Positive
 from ...runs.run import Run
-from ...runs.train import trained
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from .comparison import Pictures
 from .lesson import Lesson
@@ -64,7 +64,7 @@ class Mnist(Lesson, kind="mnist"):
 
     def run(self) -> Run:
         """The trained network."""
-        return trained(self.spec)
+        return run_to_end(self.spec)
 
     def tell(self) -> Iterator[Block | ProgressMessage]:
         """The page."""

@@ -17,7 +17,7 @@ from ...parts.metric_schedules import ReduceOnPlateau
 from ...parts.optimizers import SGD, Momentum
 from ...parts.part import Count, Fraction, NonNegative, Optimizer, Positive
 from ...parts.schedules import StepDecay
-from ...runs.train import trained
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from .lesson import Lesson
 
@@ -63,7 +63,7 @@ class Rates(Lesson, kind="rates"):
             "optimizer": optimizer,
         }
         training = {"epochs": self.epochs}
-        runs = [trained(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
+        runs = [run_to_end(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
         names = ("loss", "validation_loss", "learning_rate")
         return {name: np.array([[record[name] for record in run.history] for run in runs]) for name in names}
 

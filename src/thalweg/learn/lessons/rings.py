@@ -11,17 +11,14 @@ import numpy as np
 from ...core.arrays import arrays_of
 from ...core.progress import ProgressMessage
 from ...data import Dataset
-from ...engine.engine import make_engine
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import learning_curves, planes
 from ...parts.part import Count, Fraction, NonNegative, Positive
 from ...runs.run import Run
-from ...runs.train import trained
-from ...spec.complete import completed
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
-from ...training.evaluate import predict_batches
 from ...training.replay import replay
-from ...training.session import course_of
+from ...training.session import Session
 from .lesson import Lesson
 
 _PLACES = 81
@@ -78,22 +75,17 @@ class Rings(Lesson, kind="rings"):
 
     def run(self) -> Run:
         """The trained network."""
-        return trained(self.spec)
+        return run_to_end(self.spec)
 
     def frames(self, run: Run, places: np.ndarray) -> dict[str, np.ndarray]:
         """The probability of the ring at each place (n, 2), before the training, during it and after it."""
-        split = self.spec.data.load(self.seed)
-        spec = completed(self.spec, split.train)
-        assert spec.network
-        steps = course_of(spec.network, spec.optimizer, spec.training, split.train, split.order).per_epoch
+        session = Session.load(self.spec)
+        steps = session.batches.per_epoch
         epochs = sorted({int(self.epochs * share) for share in (0, 0.04, 0.1, 0.2, 0.4)} | {self.epochs})
-        points = replay(spec, split, [steps * epoch for epoch in epochs[:-1]])
+        points = replay(session, [steps * epoch for epoch in epochs[:-1]]).states
         states = [*(point.state for point in points), run.state]
-        engine = make_engine(spec.training.engine)
         return {
-            f"epoch {epoch}" if epoch else "before training": predict_batches(
-                run.network, run.loss, state, places, engine
-            )[:, 1]
+            f"epoch {epoch}" if epoch else "before training": session.predict(state, places)[:, 1]
             for epoch, state in zip(epochs, states, strict=True)
         }
 

@@ -12,12 +12,12 @@ from pydantic import Field
 from ...core.intervals import difference
 from ...core.progress import ProgressMessage
 from ...data import Data, InTime, Source
-from ...data.orders import Function
+from ...data.orders import KeyFunction
 from ...pages.blocks import Block, Chart, Check, Heading, Suggestion, Table, Text
 from ...pages.figures import curves
 from ...parts.part import Count, Positive
 from ...runs.run import Run
-from ...runs.train import trained
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from .comparison import Pictures, first_rows
 from .lesson import Lesson
@@ -54,7 +54,7 @@ class SampleOrder(Lesson, kind="sample-order"):
 
     def runs(self, name: str, source: Source) -> list[Run]:
         """A training for each seed, in the order of that name."""
-        order = {_SHUFFLED: "shuffled", _ONCE: "fixed", _SORTED: InTime(by=Function(_class))}[name]
+        order = {_SHUFFLED: "shuffled", _ONCE: "fixed", _SORTED: InTime(by=KeyFunction(_class))}[name]
         sections = {
             "data": Data.of(
                 {"source": source, "task": "classification", "validation": 0.2, "test": 0.0, "order": order}
@@ -63,7 +63,7 @@ class SampleOrder(Lesson, kind="sample-order"):
             "optimizer": f"sgd {self.learning_rate}",
         }
         training = {"epochs": self.epochs, "batch_size": self.batch_size}
-        return [trained(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
+        return [run_to_end(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
 
     def tell(self) -> Iterator[Block | ProgressMessage]:
         """The page."""

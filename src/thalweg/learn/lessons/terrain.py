@@ -15,7 +15,7 @@ from ...pages.blocks import Block, Chart, Check, Suggestion, Table, Text
 from ...pages.figures import curves, delta_by_layer
 from ...parts.part import Count, Positive
 from ...runs.run import Run
-from ...runs.train import trained
+from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from .deltas import Watched, classes_of, watched
 from .lesson import Lesson
@@ -69,7 +69,7 @@ class Terrain(Lesson, kind="terrain"):
 
     def run(self, activation: str, optimizer: str, seed: int) -> Run:
         """A training of one pair."""
-        return trained(Spec.of(self.table(activation, optimizer, seed)))
+        return run_to_end(Spec.of(self.table(activation, optimizer, seed)))
 
     def tell(self) -> Iterator[Block | ProgressMessage]:
         yield Text(

@@ -13,7 +13,7 @@ from pydantic import Field
 from ...core.arrays import rms
 from ...core.progress import ProgressMessage
 from ...data import Dataset, Source
-from ...engine.engine import make_engine
+from ...engine.eager import Eager
 from ...engine.step import Batch, ForwardBackward, forward_backward
 from ...models.network import Network, default_initializer
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
@@ -124,7 +124,7 @@ class Vanishing(Lesson, kind="vanishing"):
         hidden = [layer for _ in range(depth) for layer in (Dense(self.width), activation)]
         network = Network((*hidden, Dense(self._rows.outputs)), init)
         start = network.initialize(seed, (self._rows.features,))
-        batch = make_engine("eager").place(Batch(*(array[:_ROWS] for array in as_batch(self._rows))))
+        batch = Eager().place(Batch(*(array[:_ROWS] for array in as_batch(self._rows))))
         seen = forward_backward(
             network, SoftmaxCrossEntropy(), start.params, start.states, batch, ForwardContext(True, batch.weight)
         )

@@ -12,7 +12,6 @@ from ...engine.step import Batch, Plan, State, Trace, make_trace
 from ...models.network import Network
 from ...parts.metrics import ClassificationMetric
 from ...parts.part import Loss, Optimizer
-from ...training.session import start_state
 
 
 class Step(NamedTuple):
@@ -55,10 +54,11 @@ def walk(network: Network, loss: Loss, optimizer: Optimizer, batches: Iterable[B
     >>> [float(next(steps).trace.loss) for _ in range(2)]
     [2.0, 0.5]
     """
-    step = make_trace(Plan(network, loss, optimizer, ClassificationMetric()))
+    plan = Plan(network, loss, optimizer, ClassificationMetric())
+    step = make_trace(plan)
     state: State | None = None
     for batch in batches:
-        before = state or start_state(network, optimizer, 0, batch.x.shape[1])
+        before = state or plan.start(0, batch.x.shape[1])
         # A rate that is too large is a part of some lessons.
         with np.errstate(all="ignore"):
             state, trace = step(before, batch)

@@ -25,7 +25,6 @@ from ...parts.losses import SquaredError
 from ...parts.metrics import ClassificationMetric
 from ...parts.optimizers import Adam
 from ...parts.part import Count, ForwardContext, Layer, Number, Positive
-from ...training.session import start_state
 from .lesson import Lesson
 from .walk import rows_of
 
@@ -91,7 +90,7 @@ class XorReLU(Lesson, kind="xor-relu"):
         data, rows = engine.place(samples), np.tile(np.arange(4, dtype=np.int32), (self.steps, 1))
         found = np.empty((turns, self.seeds, 4))
         for seed in range(self.seeds):
-            state = engine.place(start_state(network, plan.optimizer, seed, 2))
+            state = engine.place(plan.start(seed, 2))
             for turn in range(turns):
                 state, _ = engine.run(plan, state, data, rows, 0, self.steps)
                 params = engine.fetch(state.params)

@@ -7,27 +7,27 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Extent(NamedTuple):
+class ColumnRange(NamedTuple):
     """The lowest and the highest number of each column, (columns,).
 
-    >>> Extent.of(np.array([[1.0], [4.0]])).merged(Extent.of(np.array([[2.0], [7.0]])))
-    Extent(low=array([1.]), high=array([7.]))
+    >>> ColumnRange.of(np.array([[1.0], [4.0]])).merged(ColumnRange.of(np.array([[2.0], [7.0]])))
+    ColumnRange(low=array([1.]), high=array([7.]))
     """
 
     low: np.ndarray
     high: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray) -> Extent:
+    def of(cls, x: np.ndarray) -> ColumnRange:
         """That of the rows of x (n, columns)."""
         return cls(x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64))
 
-    def merged(self, other: Extent) -> Extent:
+    def merged(self, other: ColumnRange) -> ColumnRange:
         """That of the rows of both."""
-        return Extent(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+        return ColumnRange(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
 
 
-class Moments(NamedTuple):
+class ColumnMoments(NamedTuple):
     """The number of rows, or the sum of their weights; mean and variance of each column, all (columns,).
 
     Of two sets of rows with totals m, n, means a, b and variances v, w:
@@ -36,7 +36,7 @@ class Moments(NamedTuple):
 
     Source: Chan, Golub, LeVeque 1983, "Algorithms for Computing the Sample Variance", eq. 2.1.
 
-    >>> both = Moments.of(np.array([[1.0], [2.0]])).merged(Moments.of(np.array([[3.0], [6.0]])))
+    >>> both = ColumnMoments.of(np.array([[1.0], [2.0]])).merged(ColumnMoments.of(np.array([[3.0], [6.0]])))
     >>> both.mean.item(), both.variance.item()
     (3.0, 3.5)
     """
@@ -46,7 +46,7 @@ class Moments(NamedTuple):
     variance: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray, weight: np.ndarray | None = None) -> Moments:
+    def of(cls, x: np.ndarray, weight: np.ndarray | None = None) -> ColumnMoments:
         """Those of the rows of x (n, columns), weighted by `weight` (n,) where it is given; its sum is not 0."""
         with np.errstate(over="ignore", invalid="ignore"):
             if weight is None:
@@ -57,10 +57,10 @@ class Moments(NamedTuple):
                 variance = np.average((x - mean) ** 2, axis=0, weights=weight)
         return cls(np.full(x.shape[1], total), mean, variance)
 
-    def merged(self, other: Moments) -> Moments:
+    def merged(self, other: ColumnMoments) -> ColumnMoments:
         """Those of the rows of both."""
         with np.errstate(over="ignore", invalid="ignore"):
             total, apart = self.total + other.total, other.mean - self.mean
             mine, theirs = self.total / total, other.total / total
             variance = mine * self.variance + theirs * other.variance + mine * theirs * apart**2
-            return Moments(total, self.mean + theirs * apart, variance)
+            return ColumnMoments(total, self.mean + theirs * apart, variance)

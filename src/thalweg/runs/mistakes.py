@@ -1,0 +1,171 @@
+"""The samples that a network gets wrong: their order, and how the report of a run shows them."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..pages.blocks import Block, Gallery, Heading, Picture, Table, Text
+from ..pages.numbers import Share, count_noun, number
+from .report_data import ReportData
+
+_MOST_PICTURES = 24
+_MOST_ROWS = 12
+_MOST_FEATURES = 8
+
+
+class Predictions(NamedTuple):
+    """Samples with their true and their predicted values, in words and numbers.
+
+    Attributes:
+        columns: Names of the entries of a sample: "true", "predicted", ...
+        rows: The entries of each sample.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+
+
+def worst_first(data: ReportData) -> np.ndarray:
+    """The numbers of the samples to look at, the worst first.
+
+    For classes and labels these are the wrong ones, ordered by falling confidence; for values all samples, ordered by
+    falling error. The errors of each target count in standard deviations of its true values.
+    """
+    if data.true is None or data.predicted is None:
+        return np.array([], dtype=int)
+    if data.task == "regression":
+        size = np.nan_to_num(_errors_in_deviations(data.true, data.predicted), nan=np.inf).max(axis=1)
+        return np.argsort(-size, kind="stable")
+    if data.task == "multilabel":
+        wrong = np.flatnonzero((has_label(data.true) != has_label(data.predicted)).any(axis=1))
+    else:
+        wrong = np.flatnonzero(data.true != data.predicted)
+    return wrong if data.confidence is None else wrong[np.argsort(-data.confidence[wrong], kind="stable")]
+
+
+def mistake_blocks(data: ReportData) -> list[Block]:
+    """The section of the mistakes, or of the largest errors; empty without predictions."""
+    if data.true is None or data.predicted is None or not len(data.true):
+        return []
+    worst = worst_first(data)
+    samples = count_noun(len(data.true), "sample")
+    if data.task == "regression":
+        heading = "Largest errors"
+        words = "Errors are compared in standard deviations of the true values."
+    elif not worst.size:
+        return [Heading("Mistakes"), Text(f"All {samples} of the {data.held_out} set are predicted correctly.")]
+    else:
+        heading = "Mistakes"
+        order = "" if data.confidence is None else ", the most confident first"
+        words = f"{worst.size:,} of {samples} of the {data.held_out} set are predicted wrong{order}."
+    has_images = data.samples is not None and data.image_shape is not None
+    shown = worst[: _MOST_PICTURES if has_images else _MOST_ROWS]
+    if len(shown) < len(worst) and data.task != "regression":
+        words += f" The first {len(shown)} are shown."
+    return [Heading(heading), Text(words), _gallery(data, shown) if has_images else _table(data, shown)]
+
+
+def values_by_target(values: np.ndarray) -> np.ndarray:
+    """Values as floats of shape (n, targets), also where one target comes as a vector."""
+    return np.asarray(values, dtype=float).reshape(len(values), -1)
+
+
+def has_label(labels: np.ndarray) -> np.ndarray:
+    """Whether samples have labels, which are given as 0 and 1 or as probabilities."""
+    return np.asarray(labels) >= 0.5
+
+
+def gray_png(gray: np.ndarray) -> bytes:
+    """A gray image (height, width) of uint8 as the bytes of a PNG file.
+
+    Source: W3C, Portable Network Graphics (PNG) Specification, second edition.
+
+    >>> gray_png(np.zeros((2, 3), np.uint8))[:8]
+    b'\\x89PNG\\r\\n\\x1a\\n'
+    """
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width = gray.shape
+    # 8 bits a pixel, color type 0 (gray), and the only methods of compression, filter and interlace.
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    lines = b"".join(b"\0" + line.tobytes() for line in gray)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+def _gallery(data: ReportData, shown: np.ndarray) -> Gallery:
+    assert data.samples is not None and data.image_shape is not None
+    images = data.samples[shown].reshape(-1, *data.image_shape)
+    low, high = float(images.min()), float(images.max())
+    gray = np.round((images - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
+    columns, rows = _predictions(data, shown)
+    pictures = []
+    for sample, image, row in zip(shown, gray, rows, strict=True):
+        caption = [f"{name} {number(value)}" for name, value in zip(columns, row, strict=True)]
+        pictures.append(Picture(f"Sample {sample}", gray_png(image), caption))
+    return Gallery(pictures)
+
+
+def _table(data: ReportData, shown: np.ndarray) -> Table:
+    columns, rows = _predictions(data, shown)
+    caption = "Samples by their number in the set, from 0"
+    features: Sequence[str] = ()
+    values: Sequence[Sequence[object]] = [()] * len(shown)
+    if data.samples is not None:
+        features = data.feature_names[:_MOST_FEATURES]
+        values = data.samples[shown, : len(features)].tolist()
+        if len(features) < len(data.feature_names):
+            caption += f"; the first {len(features)} of {len(data.feature_names)} features"
+    cells = [(int(sample), *row, *inputs) for sample, row, inputs in zip(shown, rows, values, strict=True)]
+    return Table(caption, ("sample", *columns, *features), cells)
+
+
+def _predictions(data: ReportData, shown: np.ndarray) -> Predictions:
+    """The true and the predicted value of each shown sample, with its confidence or its error."""
+    assert data.true is not None and data.predicted is not None
+    if data.task == "regression":
+        return _errors(data.true, data.predicted, data.target_names, shown)
+    names = data.target_names
+    if data.task == "multilabel":
+        true, predicted = has_label(data.true), has_label(data.predicted)
+        rows: list[tuple[object, ...]] = [(_labels(true[k], names), _labels(predicted[k], names)) for k in shown]
+    else:
+        rows = [(names[data.true[k]], names[data.predicted[k]]) for k in shown]
+    if data.confidence is None:
+        return Predictions(("true", "predicted"), rows)
+    confidence = [Share(data.confidence[k]) for k in shown]
+    return Predictions(
+        ("true", "predicted", "confidence"), [(*row, share) for row, share in zip(rows, confidence, strict=True)]
+    )
+
+
+def _errors(true: np.ndarray, predicted: np.ndarray, names: Sequence[str], shown: np.ndarray) -> Predictions:
+    """The target with the largest error of each shown sample."""
+    size = np.nan_to_num(_errors_in_deviations(true, predicted), nan=np.inf)
+    true, predicted = values_by_target(true), values_by_target(predicted)
+    rows: list[tuple[object, ...]] = []
+    for k in shown:
+        target = int(size[k].argmax())
+        value, prediction = float(true[k, target]), float(predicted[k, target])
+        row = (value, prediction, prediction - value)
+        rows.append((names[target], *row) if len(names) > 1 else row)
+    columns = ("true", "predicted", "error")
+    return Predictions(("target", *columns) if len(names) > 1 else columns, rows)
+
+
+def _labels(row: np.ndarray, names: Sequence[str]) -> str:
+    return " + ".join(name for name, there in zip(names, row, strict=True) if there) or "none"
+
+
+def _errors_in_deviations(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Absolute errors (n, targets) in standard deviations of the true values of each target."""
+    true, predicted = values_by_target(true), values_by_target(predicted)
+    deviation = true.std(axis=0)
+    errors: np.ndarray = np.abs(predicted - true) / np.where(deviation > 0, deviation, 1.0)
+    return errors
