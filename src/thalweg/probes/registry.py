@@ -6,7 +6,8 @@ tests. The table in docs/probes.md is made from the registry.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from ..core.arrays import Array
@@ -22,9 +23,9 @@ S = TypeVar("S")
 class Recorded(NamedTuple):
     """Measured values by name."""
 
-    whole: dict[str, Array] = {}
+    whole: Mapping[str, Array] = MappingProxyType({})
     """Numbers of the whole network."""
-    layers: dict[str, Array] = {}
+    layers: Mapping[str, Array] = MappingProxyType({})
     """Arrays with one entry for each layer (layers, ...), NaN where a layer has no such quantity."""
 
 
@@ -57,7 +58,16 @@ def probe(
     """Register the decorated function as a probe; the arguments are the fields of `Probe`."""
 
     def register(function: Callable[[S], Recorded]) -> Callable[[S], Recorded]:
-        PROBES.append(Probe(names, preset, scope, formula, unit, healthy, function))  # type: ignore[arg-type]
+        entry = Probe(
+            names=names,
+            preset=preset,
+            scope=scope,
+            formula=formula,
+            unit=unit,
+            healthy=healthy,
+            measure=function,
+        )
+        PROBES.append(entry)
         return function
 
     return register
@@ -65,4 +75,14 @@ def probe(
 
 def describe_probe(*names: str, preset: Preset, scope: str, formula: str, unit: str = "", healthy: str = "") -> None:
     """Register quantities that the recorder computes itself."""
-    PROBES.append(Probe(names, preset, scope, formula, unit, healthy, None))
+    PROBES.append(
+        Probe(
+            names=names,
+            preset=preset,
+            scope=scope,
+            formula=formula,
+            unit=unit,
+            healthy=healthy,
+            measure=None,
+        )
+    )

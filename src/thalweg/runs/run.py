@@ -30,7 +30,7 @@ from ..pages.page import Page, Paged
 from ..parts.layers import Dense, Residual
 from ..parts.part import Loss
 from ..probes.boundary_frames import BoundaryFrames
-from ..probes.input_maps import curve_of, hidden_answers, map_of, plane_of, weight_images
+from ..probes.input_maps import curve_of, hidden_outputs, map_of, plane_of, weight_images
 from ..probes.records import Observations, Record
 from ..spec.spec import CompleteSpec, data_name
 from ..spec.toml import to_toml
@@ -296,7 +296,7 @@ def _with_rows(account: ReportData, run: Run) -> ReportData:
         true, predicted = data.y, (outputs > run.decision_threshold).astype(int)
     else:
         true, predicted = run.preprocessing.values(data.y), run.preprocessing.values(outputs)
-    hidden = hidden_answers(run.network, run.params, run.state.layers)
+    hidden = hidden_outputs(run.network, run.params, run.state.layers)
     return dataclasses.replace(
         account,
         health=run.diagnose().health_blocks(),
