@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,15 @@ def test_jax_is_imported_in_the_engine_folder_only(name):
 def test_no_optax_and_no_pickle_in_the_product():
     banned = {"optax", "pickle", "orbax", "mlflow", "dill", "cloudpickle"}
     assert not {name for file in FILES for name in imported(file) if name.split(".")[0] in banned}
+
+
+def test_the_table_in_the_design_is_written_from_this_order():
+    sys.path.append(str(DESIGN.parent))
+    import write_layout
+
+    text = DESIGN.read_text(encoding="utf-8")
+    assert write_layout.written(text) == text, "run docs/write_layout.py"
+    assert write_layout.folders() == FOLDERS
 
 
 def test_tests_mirror_the_folders():

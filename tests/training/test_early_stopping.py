@@ -24,7 +24,7 @@ def verdicts(stopping, values, optimizer=PLAIN):
     counters, found = judge.start(), []
     for epoch, value in enumerate(values, 1):
         found.append(judge.on_epoch_end(counters, dict.fromkeys(MEASURES, value) | {"epoch": epoch}))
-        counters = found[-1].counters
+        counters = found[-1].state
         if found[-1].stop:
             break
     return found
@@ -54,12 +54,12 @@ def test_when_it_stops_and_which_epoch_was_the_best(options, values, stops, best
     found = verdicts(Stopping(**options), values)
     assert len(found) == (stops or len(values))
     assert bool(found[-1].stop) == (stops is not None)
-    assert found[-1].counters.best_epoch == best
+    assert found[-1].state.best_epoch == best
     assert [verdict.is_best for verdict in found].count(True) >= (best > 0)
     if best:
         assert found[best - 1].is_best
-        assert found[-1].counters.best == values[best - 1]
-        assert found[-1].counters.waited == len(found) - best
+        assert found[-1].state.best == values[best - 1]
+        assert found[-1].state.waited == len(found) - best
 
 
 def test_the_reason_names_the_measure():
@@ -146,7 +146,7 @@ def test_nothing_stops_while_the_rate_is_above_the_least_one():
         # The loss falls and the penalty grows by more: the objective is what does not improve.
         record = {"epoch": epoch, "loss": 1 / epoch, "penalty": epoch, "learning_rate": rates[-1]}
         verdict = judge.on_epoch_end(counters, record)
-        counters = verdict.counters
+        counters = verdict.state
         if verdict.stop:
             break
     # One best epoch, two without a better one at the first rate, and two at the least.
@@ -169,8 +169,8 @@ def test_nothing_stops_while_the_rate_is_above_the_least_one():
 )
 def test_a_tolerance_is_asked_of_each_epoch(options, values, waits, best):
     found = verdicts(Stopping(**options), values)
-    assert [verdict.counters.waited for verdict in found] == waits
-    assert found[-1].counters.best_epoch == best
+    assert [verdict.state.waited for verdict in found] == waits
+    assert found[-1].state.best_epoch == best
 
 
 def test_how_many_epochs_go_by_until_something_is_decided():

@@ -1,4 +1,4 @@
-"""XLA through JAX: any stretch of steps is one loop on the device. Nothing outside of this folder imports JAX."""
+"""XLA through JAX: any range of steps is one loop on the device. Only this folder imports JAX."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Concatenate, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,33 +14,42 @@ import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from ..core.arrays import Array, Tree
+from ..core.arrays import Array, Tree, TreeT
 from ..core.errors import InputError
 from ..core.files import cache_folder
 from ..parts.part import Initializer, Part, options_of
-from .step import Batch, Plan, State, batch_at, make_step
+from ..parts.settings import Device, Precision
+from .step import Batch, Plan, State, StepMetrics, batch_at, make_step
 
-_Fixed = tuple[tuple[str, Any], ...]
+_Fixed = tuple[tuple[str, object], ...]
+
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
+Value = TypeVar("Value")
+CarryT = TypeVar("CarryT", bound=Tree)
 
 
-def _flatten(part: Any) -> tuple[tuple[Any, ...], tuple[tuple[str, ...], _Fixed]]:
-    """Numbers with a fraction, and parts, are leaves: changing them compiles nothing. The rest shapes the program."""
-    leaves: dict[str, Any] = {}
-    fixed: list[tuple[str, Any]] = []
+def _flatten(part: Part) -> tuple[tuple[object, ...], tuple[tuple[str, ...], _Fixed]]:
+    """A part as JAX sees it. Fractional numbers and parts are leaves: changing them compiles nothing.
+
+    Whole numbers and words shape the program.
+    """
+    leaves: dict[str, object] = {}
+    fixed: list[tuple[str, object]] = []
     for field in options_of(type(part)):
         value = getattr(part, field.name)
         if isinstance(value, int | str | None):
             fixed.append((field.name, value))
         elif isinstance(value, Initializer):
-            # It has done its work before the first step, and must not make another program.
+            # It has done its work before the first step, and must not cause another compilation.
             fixed.append((field.name, None))
         else:
             leaves[field.name] = value
     return tuple(leaves.values()), (tuple(leaves), tuple(fixed))
 
 
-def _unflatten(cls: type[Part], names: tuple[tuple[str, ...], _Fixed], leaves: Any) -> Part:
-    # Not through the constructor: it checks ranges, and a traced number has none.
+def _unflatten(cls: type[Part], names: tuple[tuple[str, ...], _Fixed], leaves: tuple[object, ...]) -> Part:
+    # The constructor would check ranges, and a traced number has none.
     part = object.__new__(cls)
     for name, value in (*zip(names[0], leaves, strict=True), *names[1]):
         object.__setattr__(part, name, value)
@@ -50,13 +59,13 @@ def _unflatten(cls: type[Part], names: tuple[tuple[str, ...], _Fixed], leaves: A
 _registered: set[type[Part]] = set()
 
 
-def _known(value: Any) -> Any:
-    """The same parts, each class of them made known to JAX."""
+def _known(value: Value) -> Value:
+    """The same value, with the class of every part in it registered with JAX."""
     if isinstance(value, Part):
         cls = type(value)
         if cls not in _registered:
             _registered.add(cls)
-            jax.tree_util.register_pytree_node(cls, _flatten, functools.partial(_unflatten, cls))
+            jax.tree_util.register_pytree_node(cls, _flatten, lambda names, leaves: _unflatten(cls, names, leaves))
         for field in options_of(cls):
             _known(getattr(value, field.name))
     elif isinstance(value, tuple):
@@ -65,41 +74,43 @@ def _known(value: Any) -> Any:
     return value
 
 
-# Up to this many parameters a step takes less time with the parameters, and each moment, as one vector (measured: 5 %).
+# Up to this many parameters a step is 5 % faster (measured) with the parameters, and each moment, as one vector.
 _FEW_PARAMETERS = 2048
 
 
 def _packing(state: State) -> tuple[Callable[[State], State], Callable[[State], State]]:
-    """How a state is carried through the loop, and how it is taken apart again for a step.
+    """Functions that pack a state for the loop, and unpack it for a step.
 
     The arrays of few parameters are carried as one vector: one operation then updates them all, instead of one each.
     """
-    vector, apart = ravel_pytree(state.params)
+    vector, unravel = ravel_pytree(state.params)
     if not 0 < vector.size <= _FEW_PARAMETERS:
         return lambda state: state, lambda state: state
 
     has_average = state.average != ()
 
     def changed(state: State, change: Callable[[Tree], Tree]) -> State:
-        moments = type(state.moments)(*map(change, state.moments)) if state.moments else ()
+        moments = state.moments
+        assert isinstance(moments, tuple)
+        moments = type(moments)(*map(change, moments)) if moments else ()
         average = change(state.average) if has_average else ()
-        return state._replace(params=change(state.params), moments=moments, average=average)
+        return State(change(state.params), state.layers, moments, state.step, state.key, average)  # type: ignore[arg-type]
 
-    def pack(state: State) -> State:
-        return changed(state, lambda tree: ravel_pytree(tree)[0])
+    def raveled(tree: Tree) -> Tree:
+        packed: Tree = ravel_pytree(tree)[0]  # type: ignore[assignment]
+        return packed
 
-    def unpack(state: State) -> State:
-        return changed(state, apart)
-
-    return pack, unpack
+    return lambda state: changed(state, raveled), lambda state: changed(state, unravel)
 
 
-def _looped(body: Callable[[Tree, Any], Any], carry: Tree, start: Any, stop: Any, size: int) -> Any:
+def _looped(
+    body: Callable[[CarryT, Array], tuple[CarryT, TreeT]], carry: CarryT, start: Array, stop: Array, size: int
+) -> tuple[CarryT, TreeT]:
     """carry, output = body(carry, index) for each index; the outputs in arrays with a first axis of `size`."""
     shapes = jax.eval_shape(lambda carry: body(carry, start)[1], carry)
     outputs = jax.tree.map(lambda output: jnp.zeros((size, *output.shape), output.dtype), shapes)
 
-    def one(index: Any, carried: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
+    def one(index: Array, carried: tuple[CarryT, TreeT]) -> tuple[CarryT, TreeT]:
         carry, outputs = carried
         carry, output = body(carry, index)
         return carry, jax.tree.map(lambda all_, one: all_.at[index - start].set(one), outputs, output)
@@ -108,34 +119,41 @@ def _looped(body: Callable[[Tree, Any], Any], carry: Tree, start: Any, stop: Any
 
 
 @functools.partial(jax.jit, donate_argnums=1)
-def _run(plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
+def _run(plan: Plan, state: State, data: Batch, rows: Array, start: Array, stop: Array) -> tuple[State, StepMetrics]:
     step = make_step(plan)
     pack, unpack = _packing(state)
 
-    def body(packed: State, index: Any) -> tuple[State, Tree]:
-        state, report = step(unpack(packed), batch_at(data, rows, index))
-        return pack(state), report
+    def body(packed: State, index: Array) -> tuple[State, StepMetrics]:
+        state, metrics = step(unpack(packed), batch_at(data, rows, index))
+        return pack(state), metrics
 
-    packed, reports = _looped(body, pack(state), start, stop, len(rows))
-    return unpack(packed), reports
+    packed, metrics = _looped(body, pack(state), start, stop, len(rows))
+    return unpack(packed), metrics
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _loop(function: Callable[..., Any], size: int, carry: Tree, start: int, stop: int, *args: Any) -> Any:
+def _loop(
+    function: Callable[..., tuple[CarryT, TreeT]], size: int, carry: CarryT, start: Array, stop: Array, *args: object
+) -> tuple[CarryT, TreeT]:
     return _looped(lambda carry, index: function(carry, index, *args), carry, start, stop, size)
 
 
-# A function's program is compiled once for each shape of its arguments; a second wrapper would compile it again.
-_jitted = functools.cache(jax.jit)
+@functools.cache
+def _jitted(function: Callable[Args, Result]) -> Callable[Args, Result]:
+    """The compiled function. It is kept: a second wrapper would compile again."""
+    return jax.jit(function)
 
 
 @jax.jit
-def _finite(tree: Tree) -> Any:
+def _finite(tree: Tree) -> Array:
     return jnp.all(jnp.array([jnp.isfinite(array).all() for array in jax.tree.leaves(tree)]))
 
 
 def _keep_compiled_programs() -> None:
-    """Compiled programs outlive the process, in the user's own cache folder; a folder that the user set up stays."""
+    """Keep compiled programs in the user's cache folder, so that they outlive the process.
+
+    A folder that the user has configured is left alone.
+    """
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
     folder = cache_folder() / "compiled"
@@ -143,19 +161,19 @@ def _keep_compiled_programs() -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
     except OSError:
-        # Without the cache every process compiles anew; that is slower and nothing else.
+        # Without the cache every process compiles again; nothing else is lost.
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
-# Where an array has to begin for XLA to read it where it is.
+# XLA reads an array in place if it begins at a multiple of this many bytes.
 _ALIGNMENT = 64
 
 
-def _aligned(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """A copy that a CPU's XLA takes as it is: NumPy makes it on large pages, ten times as fast as XLA its own."""
+def _aligned(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A copy that XLA on a CPU reads in place. NumPy makes it on large pages, ten times as fast as XLA's own copy."""
     memory = np.empty(array.size * dtype.itemsize + _ALIGNMENT, np.uint8)
     begin = -memory.ctypes.data % _ALIGNMENT
     copy = np.ndarray(array.shape, dtype, memory, begin)
@@ -165,16 +183,24 @@ def _aligned(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Compiled:
-    """The engine that compiles the whole epoch for a CPU or a GPU. Raises InputError where there is no such device."""
+    """The engine that compiles loops of steps for a CPU or a GPU.
 
-    precision: Literal["float32", "float64"] = "float32"
-    device: Literal["cpu", "gpu"] | None = None
+    Attributes:
+        precision: the type of its floating-point numbers.
+        device: cpu or gpu; by default what JAX prefers.
+
+    Raises:
+        InputError: this machine lacks the device.
+    """
+
+    precision: Precision = "float32"
+    device: Device | None = None
 
     def __post_init__(self) -> None:
         _keep_compiled_programs()
         self._find()
 
-    def _find(self) -> Any:
+    def _find(self) -> jax.Device:
         try:
             return jax.devices(self.device)[0]
         except RuntimeError as error:
@@ -187,7 +213,6 @@ class Compiled:
 
     @property
     def platform(self) -> str:
-        """What it runs on: cpu or gpu."""
         return str(self._find().platform)
 
     @contextlib.contextmanager
@@ -195,10 +220,8 @@ class Compiled:
         with jax.enable_x64(self.precision == "float64"), jax.default_device(self._find()):
             yield
 
-    def place(self, tree: Tree) -> Tree:
-        """The arrays on the device, in this engine's precision; whole numbers as 32 bits."""
-
-        def cast(array: Any) -> np.ndarray:
+    def place(self, tree: TreeT) -> TreeT:
+        def cast(array: Array) -> np.ndarray:
             array = np.asarray(array)
             kinds = {"f": self.precision, "i": "int32", "u": "uint32"}
             return _aligned(array, np.dtype(kinds.get(array.dtype.kind, array.dtype)))
@@ -206,26 +229,35 @@ class Compiled:
         with self._settings():
             return jax.block_until_ready(jax.device_put(jax.tree.map(cast, tree), self._find(), may_alias=True))
 
-    def fetch(self, tree: Tree) -> Tree:
-        """The arrays as NumPy arrays of their own: later steps, which reuse the device's memory, do not reach them."""
+    def fetch(self, tree: TreeT) -> TreeT:
+        # Copies: later steps reuse the memory of the device.
         return jax.tree.map(np.array, tree)
 
     def finite(self, tree: Tree) -> bool:
-        """Whether no number is NaN or infinite."""
         with self._settings():
             return bool(_finite(tree))
 
-    def run(self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int) -> tuple[State, Tree]:
-        """Steps start to stop of `rows` (steps, batch size): the new state, which uses up the old; the reports."""
+    def run(
+        self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int
+    ) -> tuple[State, StepMetrics]:
         with self._settings():
             return _run(_known(plan), state, data, rows, start, stop)
 
-    def call(self, function: Callable[..., Tree], *args: Any) -> Tree:
-        """function(*args) as a program of its own."""
+    def call(self, function: Callable[Args, Result], *args: Args.args, **options: Args.kwargs) -> Result:
+        _known(args)
         with self._settings():
-            return _jitted(function)(*map(_known, args))
+            return _jitted(function)(*args, **options)
 
-    def loop(self, function: Callable[..., Any], carry: Tree, start: int, stop: int, size: int, *args: Any) -> Any:
-        """carry, output = function(carry, index, *args) from start to stop, as one loop on the device."""
+    def loop(
+        self,
+        function: Callable[Concatenate[CarryT, Array, Args], tuple[CarryT, TreeT]],
+        carry: CarryT,
+        start: int,
+        stop: int,
+        size: int,
+        *args: Args.args,
+        **options: Args.kwargs,
+    ) -> tuple[CarryT, TreeT]:
+        _known(args)
         with self._settings():
-            return _loop(function, size, carry, start, stop, *map(_known, args))
+            return _loop(function, size, carry, start, stop, *args)

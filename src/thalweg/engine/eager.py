@@ -38,7 +38,8 @@ def stack(trees: list[TreeT]) -> TreeT:
 
 def _map_moments(change: Callable[[Tree], Tree], moments: Moments) -> Moments:
     """The moments of an optimizer with each of their trees changed."""
-    return type(moments)(*map(change, moments)) if len(moments) else ()
+    assert isinstance(moments, tuple)
+    return type(moments)(*map(change, moments)) if moments else ()
 
 
 # With more parameters the arithmetic of a step takes longer than its calls.
@@ -47,7 +48,7 @@ _FEW_PARAMETERS = 2**16
 
 @dataclass(frozen=True)
 class _Joined(Optimizer):
-    """An element-wise rule applied to all arrays as one vector: each of its operations is one call, not one per array.
+    """An element-wise rule applied to all arrays as one vector: each of its operations is one call instead of one per array.
 
     Its moments are trees of one vector.
     """

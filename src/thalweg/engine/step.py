@@ -31,9 +31,9 @@ class Batch(NamedTuple):
 class State(NamedTuple):
     """Everything that a training carries from step to step."""
 
-    params: Params
+    params: tuple[Params, ...]
     """Parameters, an entry for each layer."""
-    layers: LayerState
+    layers: tuple[LayerState, ...]
     """States of the layers, an entry for each."""
     moments: Moments
     """Memory of the optimizer."""
@@ -41,7 +41,7 @@ class State(NamedTuple):
     """Updates done so far."""
     key: Array
     """Key of all noise, (2,)."""
-    average: Params | tuple[()] = ()
+    average: tuple[Params, ...] = ()
     """Running average of the parameters; `()` where none is kept."""
 
 
@@ -60,9 +60,9 @@ class Trace(NamedTuple):
     """Output of each layer, (n, width)."""
     deltas: tuple[Array, ...]
     """deltas[i] = dL/d(outputs[i]): for a dense layer the local sensitivity dL/dz."""
-    grads: Grads
+    grads: tuple[Grads, ...]
     """Gradient of the loss."""
-    updates: Updates
+    updates: tuple[Updates, ...]
     """What the step adds to the parameters."""
     learning_rate: Array
     """The rate of the step."""
@@ -165,17 +165,17 @@ class ForwardBackward(NamedTuple):
     """Output of each layer, (n, width)."""
     deltas: tuple[Array, ...]
     """dL/d(output) of each layer, (n, width)."""
-    grads: Grads
+    grads: tuple[Grads, ...]
     """Gradient of the loss."""
-    layers: LayerState
+    layers: tuple[LayerState, ...]
     """New states of the layers."""
 
 
 def forward_backward(
     network: Network,
     loss: Loss,
-    params: Params,
-    layers: LayerState,
+    params: tuple[Params, ...],
+    layers: tuple[LayerState, ...],
     batch: Batch,
     context: ForwardContext,
     total: Array | None = None,
@@ -214,7 +214,7 @@ def _whole_batch(plan: Plan, state: State, batch: Batch) -> ForwardBackward:
         return xp.concat(arrays)
 
     return ForwardBackward(
-        loss=sum(losses),
+        loss=sum(losses[1:], losses[0]),
         outputs=map_arrays(joined, *outputs),
         deltas=map_arrays(joined, *deltas),
         grads=map_arrays(lambda *arrays: sum(arrays[1:], arrays[0]), *grads),
@@ -222,7 +222,9 @@ def _whole_batch(plan: Plan, state: State, batch: Batch) -> ForwardBackward:
     )
 
 
-def _averaged(average: Params, params: Params, decay: Array | float, time: Array) -> Params:
+def _averaged(
+    average: tuple[Params, ...], params: tuple[Params, ...], decay: Array | float, time: Array
+) -> tuple[Params, ...]:
     """d average + (1-d) params with d = min(decay, (1+t)/(10+t)): short at first, so that the start is soon forgotten.
 
     Source: Polyak and Juditsky 1992; the short memory at first is that of TensorFlow's ExponentialMovingAverage.
@@ -266,12 +268,20 @@ def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
             clipped=clipped,
             penalty=regularization.penalty(state.params, total) if regularization.penalizes else (),
         )
-        return State(params, passes.layers, moments, state.step + 1, state.key, average), trace
+        state = State(
+            params=params,
+            layers=passes.layers,
+            moments=moments,
+            step=state.step + 1,
+            key=state.key,
+            average=average,
+        )
+        return state, trace
 
     return step
 
 
-def loss_and_gradient(plan: Plan, state: State, batch: Batch) -> tuple[Array, Grads]:
+def loss_and_gradient(plan: Plan, state: State, batch: Batch) -> tuple[Array, tuple[Grads, ...]]:
     """The objective L + R of a batch and its gradient, without a step: for rules that search by themselves.
 
     Raises InputError where a layer draws noise: L would be another function at each step.
@@ -328,6 +338,8 @@ def measure_at(plan: Plan, state: State, data: Batch, rows: Array, index: Array 
     return measure(plan, state, batch_at(data, rows, index))
 
 
-def predict(network: Network, loss: Loss, params: Params, layers: LayerState, x: Array) -> Array:
+def predict(
+    network: Network, loss: Loss, params: tuple[Params, ...], layers: tuple[LayerState, ...], x: Array
+) -> Array:
     """The outputs (n, K) of a network for x (n, features): probabilities where the loss takes logits."""
     return loss.probabilities(network.forward(params, layers, x, ForwardContext(training=False)).outputs[-1])

@@ -1,4 +1,4 @@
-"""The live display of a training: a bar on a terminal, plain lines elsewhere, nothing when quiet. Always on stderr."""
+"""The live display of a training on stderr: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shown(quiet: bool = False) -> Iterator[Callback]:
 
 
 def in_words(progress: Progress) -> str:
-    """Loss, scores, rate, speed and remaining time in one line."""
+    """Loss, measures, rate and speed in one line."""
     parts = [f"{name} {value:.4g}" for name, value in _measures(progress).items()]
     if math.isfinite(progress.steps_per_second):
         parts.append(f"{_thousands(progress.samples_per_second)} samples/s")
@@ -43,8 +43,9 @@ def _measures(progress: Progress) -> dict[str, float]:
     for name, value in progress.record.items():
         if name in ("epoch", "step") or name == "validation_loss":
             continue
-        held_out, name = name.startswith("validation_"), name.removeprefix("validation_")
-        found[("val " if held_out else "") + short.get(name, name)] = value
+        prefix = "val " if name.startswith("validation_") else ""
+        measure = name.removeprefix("validation_")
+        found[prefix + short.get(measure, measure)] = value
     found["rate"] = found.pop("rate")
     return found
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.files import JsonObject
 from ..core.noise import noise_key
 from ..data import Preprocessing
 from ..engine.step import State, inference_state
@@ -16,7 +18,7 @@ from ..spec.spec import CompleteSpec
 from ..spec.toml import read_spec
 from ..training.saved_state import load_state, read_manifest
 from .run import STATE, Run
-from .run_folder import RESULT, check_format, read_records, read_result
+from .run_folder import check_format, read_records, read_result
 
 
 def spec_in(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[str, object]] = ()) -> CompleteSpec:
@@ -40,19 +42,16 @@ def spec_in(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[
 
 
 def load(folder: str | Path) -> Run:
-    """The run of a folder. Raises InputError where this is not one, or a file of it is missing or damaged."""
+    """The run of a folder. Raises InputError where it is another folder, or a file is missing or damaged."""
     path = Path(folder)
     spec = spec_in(path)
     if not (path / STATE).is_file():
         fix = f"resume it with `thalweg train --resume {path}`"
         raise InputError(str(path), f"the training was interrupted, and there is no trained state yet; {fix}")
-    preprocessing = Preprocessing.of(read_manifest(path / STATE)["preprocessing"])
+    preprocessing = Preprocessing.of(cast(JsonObject, read_manifest(path / STATE)["preprocessing"]))
     start = spec.network.initialize(0, (preprocessing.features,))
     template = inference_state(State(start.params, start.states, (), np.array(0), noise_key(0)))
     result = read_result(path)
-    fields = {name: result[name] for name in RESULT}
-    fields["notes"] = tuple(result["notes"])
-    fields["remarks"] = tuple(result["remarks"])
     return Run(
         spec=spec,
         state=load_state(path / STATE, template),
@@ -61,5 +60,15 @@ def load(folder: str | Path) -> Run:
         boundary_frames=BoundaryFrames.load(path),
         preprocessing=preprocessing,
         folder=path,
-        **fields,
+        outcome=result["outcome"],
+        seconds=result["seconds"],
+        remarks=tuple(result["remarks"]),
+        interrupted=result["interrupted"],
+        diverged=result["diverged"],
+        threshold=result["threshold"],
+        measures=result["measures"],
+        confusion=result["confusion"],
+        facts=result["facts"],
+        notes=tuple(result["notes"]),
+        per_epoch=result["per_epoch"],
     )

@@ -18,14 +18,14 @@ from ..doctor.live import LiveChecks, severe_at_once
 from ..doctor.measure_run import measurements_of, probed_layers
 from ..engine.step import State
 from ..models.linear_theory import best_threshold
-from ..models.linear_unit import LinearTraining, linear_training, tunes, with_threshold
+from ..models.linear_units import LinearTraining, linear_training, tunes, with_threshold
 from ..parts.metrics import confusion_matrix
 from ..parts.settings import Light
 from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
 from ..probes.recorder import ProbeCallback
 from ..probes.records import Record
 from ..training.callbacks import Callback, Progress
-from ..training.checkpoints import Checkpoint, fingerprints, save_checkpoint
+from ..training.checkpoints import Checkpoint, Facts, fingerprints, save_checkpoint
 from ..training.evaluate import evaluate
 from ..training.fit import Fit
 from ..training.session import Session
@@ -130,11 +130,11 @@ class FolderRecorder(Callback):
         self.builder = builder
         self.folder = folder
         self.settings = session.spec.checkpoints
-        self.facts = {
-            "spec": session.spec.describe(),
-            "rows": fingerprints(session.split),
-            "preprocessing": session.split.preprocessing.describe(),
-        }
+        self.facts = Facts(
+            spec=session.spec.describe(),
+            rows=fingerprints(session.split),
+            preprocessing=session.split.preprocessing.describe(),
+        )
         self._metrics = Journal(folder / "metrics.jsonl", resumed.history if resumed else ())
         self._probes = Journal(folder / "probes.jsonl", builder.records) if builder.probes else None
 

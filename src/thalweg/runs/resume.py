@@ -102,8 +102,8 @@ def resume_run(
     path, facts = newest(folder)
     changed = differences(facts["spec"], spec.describe())
     _refuse(folder, changed, accept_changes)
-    result = read_result(folder) if (folder / "result.json").exists() else {"interrupted": True}
-    if not result["interrupted"] and not changed:
+    result = read_result(folder) if (folder / "result.json").exists() else None
+    if result and not result["interrupted"] and not changed:
         fix = "To train it further, change the spec, for example with --set training.epochs=N --accept-changes"
         raise InputError(str(folder), f"training is already complete: {result['outcome']} {fix}")
     session = Session(spec, spec.data.load(spec.training.seed, on_load))

@@ -21,7 +21,7 @@ from ..doctor.measure_run import TrainingRecord, measurements_of
 from ..doctor.measurements import Measurements
 from ..engine.engine import Engine
 from ..engine.step import State, Trace, fused
-from ..models.linear_unit import with_threshold
+from ..models.linear_units import with_threshold
 from ..models.mean_field import predicted
 from ..models.network import Network
 from ..models.summary import layer_in_words, numbered_layers

@@ -18,10 +18,10 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypedDict, cast
 
 from ..core.errors import InputError
-from ..core.files import Json, JsonObject, commit
+from ..core.files import Json, commit
 from ..models.network import Network
 from ..models.summary import network_in_words
 from ..spec.spec import Spec, data_name
@@ -30,20 +30,36 @@ from ..spec.toml import read_spec, to_toml
 FORMAT = 1
 """Version of the files in the folder of a run. Folders of version 0 have no run.json, and are read like version 1."""
 
-RESULT = (
-    "outcome",
-    "seconds",
-    "remarks",
-    "interrupted",
-    "diverged",
-    "threshold",
-    "measures",
-    "confusion",
-    "facts",
-    "notes",
-    "per_epoch",
-)
-"""Fields of a run in result.json."""
+
+class Result(TypedDict):
+    """The fields of a run in result.json."""
+
+    outcome: str
+    """How the training ended, in a sentence."""
+    seconds: float
+    """How long it took."""
+    remarks: list[str]
+    """What was found besides the measures."""
+    interrupted: bool
+    """Whether a signal ended it."""
+    diverged: str
+    """The number that became NaN or infinite first, or ""."""
+    threshold: float | None
+    """The tuned decision threshold."""
+    measures: dict[str, dict[str, float]]
+    """Measures by set of rows."""
+    confusion: list[list[int]] | None
+    """Counts by true class (row) and predicted class (column)."""
+    facts: dict[str, str]
+    """What the report lists of the training."""
+    notes: list[str]
+    """Notes on the rows."""
+    per_epoch: int
+    """Updates in an epoch."""
+
+
+RESULT = tuple(Result.__annotations__)
+"""The names of these fields."""
 
 
 class RunRow(NamedTuple):
@@ -147,7 +163,7 @@ class Journal:
             raise InputError(str(self.path), f"cannot be written: {error.strerror or error}") from error
 
 
-def read_result(folder: Path) -> JsonObject:
+def read_result(folder: Path) -> Result:
     """The content of result.json. Raises InputError where it is missing or damaged."""
     path = folder / "result.json"
     try:
@@ -156,10 +172,10 @@ def read_result(folder: Path) -> JsonObject:
         raise InputError(str(path), f"cannot be read: {error}") from error
     if not isinstance(result, dict) or not set(RESULT) <= set(result):
         raise InputError(str(path), f"expected a table with {', '.join(RESULT)}")
-    return result
+    return cast(Result, result)
 
 
-def read_records(path: Path) -> list[JsonObject]:
+def read_records(path: Path) -> list[dict[str, Any]]:
     """The records of metrics.jsonl or probes.jsonl, without a last line that a crash has torn.
 
     Raises InputError where the file cannot be read.
@@ -190,16 +206,16 @@ def _row(folder: Path) -> RunRow:
     try:
         check_format(folder)
         spec = read_spec(str(folder / "spec.toml"))
-        result = read_result(folder) if (folder / "result.json").exists() else {}
+        result = read_result(folder) if (folder / "result.json").exists() else None
         epochs = len(read_records(folder / "metrics.jsonl"))
     except InputError as error:
-        return RunRow(folder.name, "", "", "", 0, str(error), {})
+        return RunRow(name=folder.name, finished="", data="", network="", epochs=0, outcome=str(error), measures={})
     return RunRow(
         name=folder.name,
-        finished=result.get("facts", {}).get("finished", ""),
+        finished=result["facts"].get("finished", "") if result else "",
         data=data_name(spec),
         network=network_in_words(spec.network) if isinstance(spec.network, Network) else "",
         epochs=epochs,
-        outcome=result.get("outcome", f"Interrupted; resume it: thalweg train --resume {folder}"),
-        measures=result.get("measures", {}),
+        outcome=result["outcome"] if result else f"Interrupted; resume it: thalweg train --resume {folder}",
+        measures=result["measures"] if result else {},
     )

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.progress import ProgressMessage, loading, print_line
 from ..doctor.findings import Finding
 from ..doctor.render import finding_in_words
-from ..models.linear_unit import LinearUnit
+from ..models.linear_units import LinearUnit
 from ..models.mlp import MultiLayerPerceptron
 from ..models.network import Network
 from ..parts.clipping import Clipping

@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..core.errors import InputError
 from ..data import Data
-from ..models import linear_unit as linear_units
-from ..models.linear_unit import LinearUnit
+from ..models import linear_units as linear_units
+from ..models.linear_units import LinearUnit
 from ..parts.settings import EngineName
 from ..runs.run import Run
 from ..runs.train import train

@@ -1,4 +1,4 @@
-"""Blocks: the rows of the coming steps, placed on the device, whether all rows are in memory or stream from a disk."""
+"""The rows of the coming steps, placed on the device in chunks, from memory or streamed from a disk."""
 
 from __future__ import annotations
 
@@ -11,29 +11,34 @@ from ..data import Dataset, EpochIndex, Order, RowSource, StreamedDataset
 from ..engine.engine import Engine
 from ..engine.step import Batch
 
-# Epochs that nobody looks at in between run as one program of up to this many steps.
-_BLOCK_STEPS = 2048
+# Epochs with nothing between them run as one program of up to this many steps.
+_CHUNK_STEPS = 2048
 
 
 class Chunk(NamedTuple):
-    """Steps that run on one piece of data: `rows` (at least `steps`, batch size) name its rows, -1 is padding.
-
-    `first` is the number of steps of the training before its first one.
-    """
+    """Consecutive steps that run on one piece of data."""
 
     data: Batch
+    """The rows that the steps choose from, on the device."""
     rows: np.ndarray
+    """Indices of the rows of each step, (at least `steps`, batch size); -1 is padding."""
     first: int
+    """Steps of the training before the first one of the chunk."""
     steps: int
+    """Number of steps."""
 
 
 class BatchPlan(NamedTuple):
-    """How the rows of a training are met: `step_rows` in each update, `turn` says seed and number of epochs."""
+    """The rows that each update of a training meets."""
 
     data: RowSource
+    """The training rows."""
     order: Order
+    """The order of the rows in each epoch."""
     epoch_index: EpochIndex
+    """Seed, number of epochs and rows of an update, as the order needs them."""
     step_rows: int
+    """Rows of an update."""
 
     @property
     def per_epoch(self) -> int:
@@ -46,9 +51,9 @@ class BatchPlan(NamedTuple):
         return self.per_epoch * self.epoch_index.epochs
 
     def chunks(self, engine: Engine, start: int, look_every: int) -> Iterator[Chunk]:
-        """The blocks that hold step `start` and all later ones.
+        """The chunks that hold step `start` and all later ones.
 
-        A block ends wherever a multiple of `look_every` epochs does. All blocks have arrays of the same shapes.
+        A chunk ends wherever a multiple of `look_every` epochs does. All chunks have arrays of the same shapes.
         """
         if isinstance(self.data, StreamedDataset):
             return self._streamed(self.data, engine, start)
@@ -56,9 +61,10 @@ class BatchPlan(NamedTuple):
 
     def _in_memory(self, data: Dataset, engine: Engine, start: int, look_every: int) -> Iterator[Chunk]:
         placed = engine.place(as_batch(data))
-        together = max(1, min(self.epoch_index.epochs, look_every, _BLOCK_STEPS // self.per_epoch))
-        # The first block is short, so that the device can begin; the others are made while it works.
-        epoch, count = start // self.per_epoch, max(1, together // 8)
+        together = max(1, min(self.epoch_index.epochs, look_every, _CHUNK_STEPS // self.per_epoch))
+        # The first chunk is short, so that the device can begin; the others are prepared while it works.
+        epoch = start // self.per_epoch
+        count = max(1, together // 8)
         while epoch < self.epoch_index.epochs:
             count = min(count, self.epoch_index.epochs - epoch, look_every - epoch % look_every)
             rows = np.full((together, self.per_epoch * self.step_rows), -1, dtype=np.int32)
@@ -66,7 +72,8 @@ class BatchPlan(NamedTuple):
                 rows[index, : len(data)] = self.order.rows(self.epoch_index._replace(epoch=epoch + index), data)
             steps = self.per_epoch
             yield Chunk(placed, rows.reshape(-1, self.step_rows), epoch * steps, count * steps)
-            epoch, count = epoch + count, together
+            epoch += count
+            count = together
 
     def _streamed(self, data: StreamedDataset, engine: Engine, start: int) -> Iterator[Chunk]:
         size = data.part_rows(self.step_rows)
@@ -82,7 +89,7 @@ class BatchPlan(NamedTuple):
 
 
 def as_batch(data: Dataset, rows: int = 0) -> Batch:
-    """All rows of a data set as one batch, each of weight 1 unless it has its own; filled up to `rows` of weight 0."""
+    """All rows of a data set as one batch, of weight 1 unless they have weights; padded to `rows` with weight 0."""
     weight = np.ones(len(data), dtype=np.float32) if data.weight is None else data.weight
     batch = Batch(data.x, data.y, weight)
     return Batch(*(_filled(array, rows) for array in batch)) if rows > len(data) else batch
@@ -93,7 +100,7 @@ def _filled(array: np.ndarray, rows: int) -> np.ndarray:
 
 
 def in_batches(rows: np.ndarray, batch_size: int, at_least: int = 0) -> np.ndarray:
-    """Rows in batches (steps, batch size), filled up with -1, to no fewer than `at_least` rows.
+    """Row indices in batches (steps, batch size), padded with -1 to at least `at_least` rows.
 
     >>> in_batches(np.arange(5), 2).tolist()
     [[0, 1], [2, 3], [4, -1]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypedDict, cast
 
 import numpy as np
 
@@ -46,6 +46,17 @@ class Checkpoint(NamedTuple):
         return int(self.state.step) - self.before
 
 
+class Facts(TypedDict):
+    """What the manifest of a checkpoint says of the training."""
+
+    spec: JsonObject
+    """The spec as tables."""
+    rows: dict[str, int]
+    """The fingerprint of each set of rows."""
+    preprocessing: JsonObject
+    """The preprocessing as tables."""
+
+
 class _Arrays(NamedTuple):
     state: State
     best: State | tuple[()]
@@ -66,13 +77,13 @@ def fingerprints(split: Split) -> dict[str, int]:
     return {name: fingerprint(rows) for name, rows in split.sets.items()}
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, facts: JsonObject, keep: int) -> None:
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, facts: Facts, keep: int) -> None:
     """Write a checkpoint into the folder of a run, and remove all but the last `keep` there.
 
     Args:
         folder: the folder of the run.
         checkpoint: what is written, all but its history.
-        facts: what the manifest says beside it.
+        facts: what the manifest says of the training.
         keep: number of checkpoints that stay.
 
     Raises:
@@ -80,7 +91,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, facts: JsonObject, kee
     """
     path = folder / FOLDER / f"step-{int(checkpoint.state.step):010}.safetensors"
     arrays = _Arrays(checkpoint.state, checkpoint.best, checkpoint.reports)
-    save_state(path, arrays, {"counters": checkpoint.early_stopping._asdict(), **facts})
+    save_state(path, arrays, {"counters": checkpoint.early_stopping._asdict(), **cast(JsonObject, facts)})
     for old in _saved(folder)[keep:]:
         # The manifest goes first: without it the arrays do not count.
         remove(old.with_suffix(".json"))
@@ -93,13 +104,13 @@ def _saved(folder: Path) -> list[Path]:
     return [path.with_suffix(".safetensors") for path in manifests]
 
 
-def newest(folder: Path) -> tuple[Path, JsonObject]:
+def newest(folder: Path) -> tuple[Path, Facts]:
     """The newest checkpoint that is whole, and its manifest. Raises InputError where there is none."""
     faults = []
     for path in _saved(folder):
         try:
             read_arrays(path)
-            return path, read_manifest(path)
+            return path, cast(Facts, read_manifest(path))
         except InputError as error:
             faults.append(str(error))
     raise InputError(str(folder), "; ".join(["no checkpoint to resume from", *faults]))
@@ -111,7 +122,7 @@ def load_checkpoint(path: Path, start: State) -> Checkpoint:
     Raises InputError where the file is damaged, or belongs to another network.
     """
     arrays = read_arrays(path)
-    remembered = read_manifest(path)["counters"]
+    remembered = cast(JsonObject, read_manifest(path)["counters"])
 
     def under(name: str) -> dict[str, np.ndarray]:
         prefix = f"{name}."
@@ -119,12 +130,18 @@ def load_checkpoint(path: Path, start: State) -> Checkpoint:
 
     best = under("best")
     reports = under("reports")
-    schedules = tuple(MetricScheduleState(*numbers) for numbers in remembered["rates"])
+    rates = cast(list[list[Any]], remembered["rates"])
     return Checkpoint(
         state=arranged(path, under("state"), start),
         best=arranged(path, best, inference_state(start)) if best else (),
         reports=tuple(reports[str(index)] for index in range(len(reports))),
-        early_stopping=EarlyStoppingState(**remembered | {"rates": schedules}),
+        early_stopping=EarlyStoppingState(
+            best=cast(float | None, remembered["best"]),
+            best_epoch=cast(int, remembered["best_epoch"]),
+            waited=cast(int, remembered["waited"]),
+            seconds=cast(float, remembered["seconds"]),
+            rates=tuple(MetricScheduleState(*numbers) for numbers in rates),
+        ),
     )
 
 

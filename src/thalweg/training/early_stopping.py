@@ -1,4 +1,4 @@
-"""What the record of an epoch decides: whether training goes on, which weights are the best, what the rates become."""
+"""Decisions after each epoch: whether training continues, which weights are the best, what the rates become."""
 
 from __future__ import annotations
 
@@ -6,45 +6,55 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..core.errors import InputError, Problem, nearest
-from ..parts.metric_schedules import MetricSchedule, compared, freeze, metric_schedules
+from ..parts.metric_schedules import MetricSchedule, MetricScheduleState, compared, freeze, metric_schedules
 from ..parts.metrics import LARGER_IS_BETTER
 from ..parts.part import Optimizer
 from ..parts.settings import Stopping
 
 
 class EarlyStoppingState(NamedTuple):
-    """What a training remembers from epoch to epoch besides its state: plain numbers.
-
-    The best value of the measure (None: none yet) and its epoch, how long it has not improved, the seconds trained so
-    far, and the memory of each rate that looks at a measure.
-    """
+    """The memory of a training between epochs beside its state: plain numbers."""
 
     best: float | None = None
+    """The best value of the measure; None before the first epoch."""
     best_epoch: int = 0
+    """The epoch of the best value."""
     waited: int = 0
+    """Epochs without an improvement."""
     seconds: float = 0.0
-    rates: tuple[Any, ...] = ()
+    """Time trained so far."""
+    rates: tuple[MetricScheduleState, ...] = ()
+    """The memory of each rate that follows a measure."""
 
 
 class StopDecision(NamedTuple):
-    """What an epoch decided: the new counters, whether it is the best so far, and why to stop, if so."""
+    """The decision after an epoch."""
 
-    counters: EarlyStoppingState
+    state: EarlyStoppingState
+    """The new memory."""
     is_best: bool
+    """Whether the epoch is the best so far."""
     stop: str
+    """Why training stops, or ""."""
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Looks at the record of each epoch; `measures` are the names that it will find there.
+    """Decides after each epoch from its record. Pure: memory in, memory out.
 
-    Raises InputError for a measure that the records do not have.
+    Attributes:
+        stopping: when to stop.
+        optimizer: its rates may follow a measure.
+        measures: the names in a record.
 
-    >>> judge = EarlyStopping(Stopping(patience=1), Optimizer.of("sgd"), ["loss"])
-    >>> judge.on_epoch_end(EarlyStoppingState(best=0.5, best_epoch=1), {"epoch": 2, "loss": 0.6}).stop
+    Raises:
+        InputError: a measure that the records do not have is asked for.
+
+    >>> decide = EarlyStopping(Stopping(patience=1), Optimizer.of("sgd"), ["loss"])
+    >>> decide.on_epoch_end(EarlyStoppingState(best=0.5, best_epoch=1), {"epoch": 2, "loss": 0.6}).stop
     'loss has not improved for 1 epoch'
     """
 
@@ -59,12 +69,12 @@ class EarlyStopping:
 
     @cached_property
     def rates(self) -> tuple[MetricSchedule, ...]:
-        """The rates of the optimizer that look at a measure."""
+        """The rates of the optimizer that follow a measure."""
         return metric_schedules(self.optimizer)
 
     @cached_property
     def measure(self) -> str:
-        """What decides about stopping and the best epoch."""
+        """The measure that decides about stopping and the best epoch."""
         return self._resolved(self.stopping.measure, "stopping")
 
     @property
@@ -75,20 +85,20 @@ class EarlyStopping:
 
     @property
     def looks(self) -> bool:
-        """Whether there is anything to decide after an epoch."""
-        return bool(
-            self.stopping.keeps_best or self.stopping.patience or self.stopping.target is not None or self.rates
-        )
+        """Whether anything is decided after an epoch."""
+        stopping = self.stopping
+        return bool(stopping.keeps_best or stopping.patience or stopping.target is not None or self.rates)
 
-    def epochs_ahead(self, counters: EarlyStoppingState) -> float:
-        """How many epochs may go by until the end of one decides something: as many as patience is left for.
+    def epochs_ahead(self, state: EarlyStoppingState) -> float:
+        """Number of epochs until the end of one can decide something.
 
-        One where each epoch may be the best, reach the target or change a rate; infinite where nothing is looked at.
+        1 where each epoch may be the best, reach the target or change a rate; otherwise the patience that is left;
+        infinite where nothing is decided.
         """
         stopping = self.stopping
         if stopping.keeps_best or stopping.target is not None or self.rates:
             return 1
-        return math.inf if stopping.patience is None else max(1, stopping.patience - counters.waited)
+        return math.inf if stopping.patience is None else max(1, stopping.patience - state.waited)
 
     def _resolved(self, measure: str | None, subject: str) -> str:
         if measure is None:
@@ -97,49 +107,47 @@ class EarlyStopping:
             hint = nearest(measure, self.measures)
             if measure.startswith("validation_") and "validation_loss" not in self.measures:
                 hint = "there are no validation rows; set data.validation, or take " + ", ".join(self.measures)
-            raise InputError(subject, [Problem("measure", f"there is no {measure!r}: {hint}")])
+            raise InputError(subject, [Problem("measure", f"unknown measure {measure!r}: {hint}")])
         return measure
 
     def start(self) -> EarlyStoppingState:
-        """The counters before the first epoch."""
+        """The memory before the first epoch."""
         return EarlyStoppingState(rates=tuple(rate.start() for rate in self.rates))
 
-    def frozen(self, counters: EarlyStoppingState) -> Optimizer:
-        """The optimizer with the present value of each rate that looks at a measure."""
-        values = [rate.current(memory) for rate, memory in zip(self.rates, counters.rates, strict=True)]
+    def frozen(self, state: EarlyStoppingState) -> Optimizer:
+        """The optimizer with the current value of each rate that follows a measure."""
+        values = [rate.current(memory) for rate, memory in zip(self.rates, state.rates, strict=True)]
         return freeze(self.optimizer, values)
 
-    def on_epoch_end(self, counters: EarlyStoppingState, record: dict[str, float]) -> StopDecision:
-        """What the record of an epoch decides."""
-        value, stopping = _value(record, self.measure), self.stopping
+    def on_epoch_end(self, state: EarlyStoppingState, record: dict[str, float]) -> StopDecision:
+        """The decision after an epoch with that record."""
+        stopping = self.stopping
+        value = _value(record, self.measure)
         larger = _larger_is_better(self.measure)
-        is_best, enough = compared(value, counters.best, stopping.threshold, stopping.tolerance, larger)
-        memories = []
-        for rate, memory in zip(self.rates, counters.rates, strict=True):
+        is_best, enough = compared(value, state.best, stopping.threshold, stopping.tolerance, larger)
+        rates = []
+        for rate, memory in zip(self.rates, state.rates, strict=True):
             name = self._resolved(rate.measure, "")
-            memories.append(rate.observe(memory, _value(record, name), _larger_is_better(name)))
-        counters = counters._replace(rates=tuple(memories), waited=0 if enough else counters.waited + 1)
+            rates.append(rate.observe(memory, _value(record, name), _larger_is_better(name)))
+        state = state._replace(rates=tuple(rates), waited=0 if enough else state.waited + 1)
         if is_best:
-            counters = counters._replace(best=value, best_epoch=int(record["epoch"]))
-        tired = stopping.patience is not None and counters.waited >= stopping.patience
-        if tired and stopping.least_rate is not None and record["learning_rate"] > stopping.least_rate:
-            tired, counters = False, counters._replace(waited=0)
+            state = state._replace(best=value, best_epoch=int(record["epoch"]))
+        exhausted = stopping.patience is not None and state.waited >= stopping.patience
+        if exhausted and stopping.least_rate is not None and record["learning_rate"] > stopping.least_rate:
+            exhausted = False
+            state = state._replace(waited=0)
         stop = ""
         if stopping.target is not None and (value >= stopping.target if larger else value <= stopping.target):
-            stop = f"{self.measure} reached {value:.6g}, and {stopping.target:g} was asked for"
-        elif tired and stopping.patience:
-            stop = f"{self.measure} has not improved for {_epochs(stopping.patience)}"
-        return StopDecision(counters, is_best, stop)
+            stop = f"{self.measure} reached {value:.6g} (target {stopping.target:g})"
+        elif exhausted and stopping.patience:
+            stop = f"{self.measure} has not improved for {stopping.patience} epoch{'s' * (stopping.patience > 1)}"
+        return StopDecision(state, is_best, stop)
 
 
 def _value(record: dict[str, float], measure: str) -> float:
-    """The measure of an epoch; the objective is what training makes small, the loss and what its penalty adds."""
+    """The measure of an epoch; the objective is what training minimises: the loss and its penalty."""
     return record["loss"] + record.get("penalty", 0.0) if measure == "objective" else record[measure]
 
 
 def _larger_is_better(measure: str) -> bool:
     return measure.removeprefix("validation_").removeprefix("training_") in LARGER_IS_BETTER
-
-
-def _epochs(count: int) -> str:
-    return f"{count} epoch{'s' * (count > 1)}"

@@ -208,9 +208,11 @@ class _Training:
         Returns the metrics of the steps that ran; None where a callback stops the training before any.
         """
         self.piece_began = time.perf_counter()
-        index, parts = piece.begin, []
+        index = piece.begin
+        parts = []
         while index < piece.end:
-            step, end = chunk.first + index, piece.end
+            step = chunk.first + index
+            end = piece.end
             for callback in self.callbacks:
                 if callback.next_step(step) == step:
                     callback.on_step_begin(self.engine, self.plan, self.state, chunk, index)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ..core.arrays import Tree, arrays_of, map_arrays
+from ..core.arrays import LayerState, Params, Tree, TreeT, arrays_of, map_arrays
 from ..core.errors import InputError, Problem
 from ..core.noise import noise_key
 from ..data import Dataset, Task, infer_task
@@ -23,26 +22,32 @@ from .session import check_fit
 
 def inspect(
     network: Network,
-    params: Tree,
-    x: Any,
-    y: Any,
+    params: tuple[Params, ...],
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     loss: Loss | None = None,
-    layers: Tree | None = None,
-    weight: Any = None,
+    layers: tuple[LayerState, ...] | None = None,
+    weight: ArrayLike | None = None,
     optimizer: Optimizer | None = None,
 ) -> Trace:
-    """The whole `Trace` of one training step on a batch, as NumPy arrays in float64; nothing that is given changes.
+    """The whole `Trace` of one training step on a batch, as NumPy arrays in float64. It changes nothing.
 
-    x (n, features) as the network takes it; y: whole numbers (n,) are classes from 0, all else are numbers, (n,) or
-    (n, K). `params` as `Network.initialize` gives them or a run holds them; `layers` likewise the states of the layers,
-    by default those of a start. `loss`: by default the one that suits the last layer and y; `weight` (n,): 1 each.
-    Without an `optimizer` the rate is 0, and so are the updates; it starts with fresh moments.
+    The step is one of training: dropout drops, and batch normalisation uses this batch. Where the last activation and
+    the loss run fused, the outputs of the last layer are the logits (see `Trace`).
 
-    The step is one of training: dropout drops, and batch normalisation looks at this batch. Where the last activation
-    and the loss run as one, the outputs of the last layer are the logits (see `Trace`).
+    Args:
+        network: the network.
+        params: parameters as `Network.initialize` gives them or a run holds them.
+        x: inputs as the network takes them, (n, features).
+        y: whole numbers (n,) are classes from 0; everything else is numbers, (n,) or (n, K).
+        loss: by default the one that suits the last layer and y.
+        layers: states of the layers; by default those of a start.
+        weight: weights of the samples, (n,); 1 each by default.
+        optimizer: starts with fresh moments; by default the rate, and so each update, is 0.
 
-    Raises InputError where batch, parameters and network do not fit together.
+    Raises:
+        InputError: batch, parameters and network do not fit together.
 
     >>> from thalweg.parts.layers import Affine
     >>> trace = inspect(Network(["dense 1"]), (Affine([[2.0]], [1.0]),), [[3.0]], [5.0])
@@ -51,18 +56,21 @@ def inspect(
     """
     data, batch = _batch(network, x, y, weight)
     start = network.initialize(0, (data.features,))
-    params, layers = _fitting(start.params, params, "params"), _fitting(start.states, layers, "layers")
-    loss, optimizer = loss or default_loss(network, data), optimizer or SGD(0.0)
+    params = _fitting(start.params, params, "params")
+    states = start.states if layers is None else _fitting(start.states, layers, "layers")
+    loss = loss or default_loss(network, data)
+    optimizer = optimizer or SGD(0.0)
     plan = Plan(network, loss, optimizer, metric_for(network, loss, data))
-    state = State(params, layers, optimizer.init(params), np.array(0), noise_key(0))
+    state = State(params, states, optimizer.init(params), np.array(0), noise_key(0))
     eager = Eager()
     with np.errstate(all="ignore"):
         return make_trace(plan)(*eager.place((state, batch)))[1]
 
 
-def _batch(network: Network, x: Any, y: Any, weight: Any) -> tuple[Dataset, Batch]:
-    """The batch in two forms: checked, as a data set; and with its numbers in full, as a step takes it."""
-    x, y = as_matrix(x), as_targets(y)
+def _batch(network: Network, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[Dataset, Batch]:
+    """The batch in two forms: checked, as a data set; and at full precision, as a step takes it."""
+    x = as_matrix(x)
+    y = as_targets(y)
     classes = y.ndim == 1 and y.dtype.kind in "iu"
     task: Task = "classification" if classes else infer_task(y)[0]
     y = y if classes else y.reshape(len(y), -1)
@@ -74,11 +82,10 @@ def _batch(network: Network, x: Any, y: Any, weight: Any) -> tuple[Dataset, Batc
     return data, Batch(x.astype(float), y if classes else y.astype(float), weight)
 
 
-def _fitting(start: Tree, given: Tree | None, name: str) -> Tree:
-    """The arrays given, in the tuples of a start; the start where none are. InputError where a shape differs."""
-    if given is None:
-        return start
-    wanted, found = list(arrays_of(start, name)), [(place, np.asarray(array)) for place, array in arrays_of(given)]
+def _fitting(start: TreeT, given: Tree, name: str) -> TreeT:
+    """The given arrays in the tuples of a start. Raises InputError where shapes differ."""
+    wanted = list(arrays_of(start, name))
+    found = [(place, np.asarray(array)) for place, array in arrays_of(given)]
     if len(wanted) != len(found):
         raise InputError(name, f"expected {len(wanted)} arrays for this network, received {len(found)}")
     problems = [

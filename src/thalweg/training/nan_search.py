@@ -1,4 +1,4 @@
-"""Where numbers first went wrong: the stretch of steps in which it happened is run again, in NumPy, step by step."""
+"""The first number that became NaN or infinite: the steps in which it happened are run again in NumPy."""
 
 from __future__ import annotations
 
@@ -14,34 +14,44 @@ from ..engine.step import Plan, State, Trace, batch_at, make_trace
 from ..models.network import Network
 from .batch_plan import Chunk
 
-# Another engine rounds otherwise, and may come to the same end a few steps later.
+# Another engine rounds differently, and may diverge a few steps later.
 _MORE_STEPS = 8
 
 
 class Fault(NamedTuple):
-    """What went wrong: which quantity became what, and in which step of its block."""
+    """A number that became NaN or infinite."""
 
     what: str
+    """The quantity and what it became."""
     step: int
+    """The step, counted from 0 in its chunk or its training."""
 
 
 def first_fault(
-    network: Network, plan: Plan, engine: Engine, good: State, start: int, block: Chunk, mark: int, stop: int
+    network: Network, plan: Plan, engine: Engine, good: State, start: int, chunk: Chunk, begin: int, stop: int
 ) -> Fault | None:
-    """What became NaN or infinite first, in which layer and at which step; None where it is not found.
+    """The number that became NaN or infinite first, with its layer and step; None where the search finds none.
 
-    `network` has the layers as the user named them. `good` is the state before step `start` of the block; the steps
-    from `mark` to `stop` hold the fault.
+    Args:
+        network: the layers as the user named them.
+        plan: what decides each step.
+        engine: the engine of the training.
+        good: the state before step `start` of the chunk, as NumPy arrays.
+        start: index of that step.
+        chunk: the steps.
+        begin: index of the first step that may hold the fault.
+        stop: index after the last one.
     """
     state = engine.place(good)
-    if mark > start:
-        state, _ = engine.run(plan, state, block.data, block.rows, start, mark)
+    if begin > start:
+        state, _ = engine.run(plan, state, chunk.data, chunk.rows, start, begin)
     eager = Eager(engine.precision)
-    state, data = eager.place(engine.fetch(state)), eager.place(engine.fetch(block.data))
+    state = eager.place(engine.fetch(state))
+    data = eager.place(engine.fetch(chunk.data))
     step = make_trace(plan)
     with np.errstate(all="ignore"):
-        for index in range(mark, min(stop + _MORE_STEPS, block.steps)):
-            state, trace = step(state, batch_at(data, block.rows, index))
+        for index in range(begin, min(stop + _MORE_STEPS, chunk.steps)):
+            state, trace = step(state, batch_at(data, chunk.rows, index))
             for name, array in _quantities(network, trace, state):
                 if not np.isfinite(array).all():
                     kind = "NaN" if np.isnan(array).any() else "infinite"
@@ -50,7 +60,7 @@ def first_fault(
 
 
 def _quantities(network: Network, trace: Trace, after: State) -> Iterator[tuple[str, Array]]:
-    """Every number of a step with its name, in the order in which they are computed."""
+    """Every number of a step with its name, in the order of computation."""
     layers = [f"layer {number} ({layer.kind})" for number, layer in enumerate(network.layers, 1)]
     yield from ((f"the output of {layer}", array) for layer, array in zip(layers, trace.outputs, strict=True))
     yield "the loss", trace.loss

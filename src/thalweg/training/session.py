@@ -13,7 +13,7 @@ from ..core.errors import InputError
 from ..data import EpochIndex, RowSource, Split
 from ..engine.engine import Engine, make_engine
 from ..engine.step import Plan, State
-from ..models.linear_unit import tunes
+from ..models.linear_units import tunes
 from ..models.network import Network
 from ..parts.metric_schedules import metric_schedules
 from ..parts.schedules import in_steps
@@ -66,7 +66,8 @@ class Session:
     @cached_property
     def batches(self) -> BatchPlan:
         """The rows that each update meets."""
-        spec, train = self.spec, self.split.train
+        spec = self.spec
+        train = self.split.train
         training = spec.training
         check_fit(spec.network, train)
         full = spec.optimizer.full_batch or training.batch_size == "full"
@@ -89,7 +90,8 @@ class Session:
     @cached_property
     def plan(self) -> Plan:
         """What decides each step, with rates that follow a measure at their first value."""
-        spec, training = self.spec, self.spec.training
+        spec = self.spec
+        training = spec.training
         early_stopping = self.early_stopping
         return Plan(
             network=spec.network,

@@ -79,7 +79,7 @@ def test_verdicts_as_json():
     ("words", "message"),
     [
         (["identity-ms"], "exercise: unknown exercise 'identity-ms'; did you mean 'identity-mse'?"),
-        (["identity-mse", "--answer", "b=y -"], "answer b: at the end: can not be read"),
+        (["identity-mse", "--answer", "b=y -"], "answer b: at the end: cannot be read"),
         (["identity-mse", "--answer", "z=1"], "answer z: identity-mse asks for a, b, c, d, e"),
         (["identity-mse", "--answer", "1"], "--answer: expected letter=answer, as in a=0.5; received '1'"),
         (["identity-mse", "--answer", "a=1", "--answer", "a=2"], "--answer: expected one answer to a, received two"),

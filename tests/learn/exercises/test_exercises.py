@@ -249,10 +249,10 @@ def test_the_page_shows_the_solution_only_when_asked(kind):
     ("answers", "message"),
     [
         ({"q": "1"}, "answer q: identity-mse asks for a, b, c, d, e"),
-        ({"b": "y - "}, "answer b: at the end: can not be read"),
+        ({"b": "y - "}, "answer b: at the end: cannot be read"),
         ({"b": "x"}, "answer b: at character 1, 'x': unknown name; known: y, t"),
         ({"a": "y"}, "answer a: at character 1, 'y': unknown name; known: pi, e"),
-        ({"d": "[1, 2"}, "answer d: at character 1, '[1, 2': can not be read"),
+        ({"d": "[1, 2"}, "answer d: at character 1, '[1, 2': cannot be read"),
     ],
 )
 def test_an_answer_that_can_not_be_read_is_told_with_its_letter(answers, message):

@@ -7,7 +7,7 @@ import pytest
 
 import thalweg
 from thalweg.learn.lessons.adaline import AdalineStep
-from thalweg.models.linear_unit import Adaline
+from thalweg.models.linear_units import Adaline
 from thalweg.pages.blocks import Check, Table, Text
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)

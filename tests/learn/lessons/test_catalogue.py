@@ -210,7 +210,7 @@ def test_the_suffix_of_the_file_names_the_form(file, begins, tmp_path, thalweg):
         (["gradient-step", "--out", "page.pdf"], ".html"),
         (["gradient-step", "--format", "pdf"], "--format"),
         (["gradient-step", "--format", "html", "--out", "."], "expected a file"),
-        (["gradient-step", "--out", "file/page.html"], "file/page.html: can not be written"),
+        (["gradient-step", "--out", "file/page.html"], "file/page.html: cannot be written"),
         (["--quick", "--out", "page.html"], "expected the name of a lesson"),
         (["--all"], "--out site"),
         (["--all", "--out", "file"], "expected a folder"),

@@ -7,7 +7,7 @@ import pytest
 
 import thalweg
 from thalweg.learn.lessons.perceptron import AndPerceptron
-from thalweg.models.linear_unit import Perceptron
+from thalweg.models.linear_units import Perceptron
 from thalweg.pages.blocks import Check, Table, Text
 
 CORNERS = [(0, 0), (0, 1), (1, 0), (1, 1)]

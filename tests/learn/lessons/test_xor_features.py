@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thalweg.learn.lessons.xor_features import XorFeatures
-from thalweg.models.linear_unit import Adaline
+from thalweg.models.linear_units import Adaline
 from thalweg.pages.blocks import Check, Table
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)

@@ -14,7 +14,7 @@ from ...core.noise import generator
 from ...core.progress import ProgressMessage
 from ...engine.step import Batch
 from ...models.linear_theory import safe_online_rate, safe_rate
-from ...models.linear_unit import Adaline
+from ...models.linear_units import Adaline
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import curves
 from ...parts.layers import Affine

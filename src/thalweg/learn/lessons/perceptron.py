@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from ...core.progress import ProgressMessage
 from ...engine.step import Batch
 from ...models.linear_theory import separable
-from ...models.linear_unit import Perceptron
+from ...models.linear_units import Perceptron
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import curves, plane
 from ...parts.layers import Affine, Dense

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from ...core.progress import ProgressMessage
 from ...engine.step import State
 from ...models.linear_theory import safe_online_rate, separable
-from ...models.linear_unit import Adaline
+from ...models.linear_units import Adaline
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import curves, plane
 from ...parts.initializers import Given
