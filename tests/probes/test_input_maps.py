@@ -132,11 +132,11 @@ WIDE, LABELS = RNG.normal(size=(60, 101)), RNG.integers(0, 2, (60, 3))
 @pytest.mark.parametrize(
     ("data", "there"),
     [
-        ("rings 100", {"seen"}),
-        ("iris", {"seen"}),
+        ("rings 100", {"input_map"}),
+        ("iris", {"input_map"}),
         ("digits", {"weights"}),
         ("wave 50", {"curve"}),
-        ("plane 50", {"seen"}),
+        ("plane 50", {"input_map"}),
         ("diabetes", set()),
         ((WIDE, LABELS[:, 0]), set()),
         ((WIDE[:, :2], LABELS), set()),
@@ -147,7 +147,7 @@ WIDE, LABELS = RNG.normal(size=(60, 101)), RNG.integers(0, 2, (60, 3))
 )
 def test_there_is_what_suits_the_data(data, there):
     account = report_data_of(trained(None, data, epochs=1))
-    assert {name for name in ("seen", "curve", "weights") if getattr(account, name) is not None} == there
+    assert {name for name in ("input_map", "curve", "weights") if getattr(account, name) is not None} == there
 
 
 def test_many_samples_are_thinned_and_it_is_known():

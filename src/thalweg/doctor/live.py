@@ -193,7 +193,7 @@ class LiveChecks:
 
 def _of_layer(record: Record, quantity: str, index: int) -> Json:
     entries = record["layers"].get(quantity)
-    return entries[index] if entries else None
+    return entries[index] if isinstance(entries, list) and entries else None
 
 
 def _number(value: Json) -> float:

@@ -199,7 +199,7 @@ class _Source:
             return None
         y = np.asarray(self._train.y)
         expected = (len(y) - 1) * (1 - float(np.sum((np.bincount(y) / len(y)) ** 2)))
-        return ClassChanges(count=int(np.sum(y[1:] != y[:-1])), expected=expected, rows=len(y))
+        return ClassChanges(changes=int(np.sum(y[1:] != y[:-1])), expected=expected, rows=len(y))
 
     @cached_property
     def _distinct(self) -> set[bytes]:

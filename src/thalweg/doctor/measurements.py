@@ -56,7 +56,7 @@ class LayerFacts(NamedTuple):
 class ClassChanges(NamedTuple):
     """How often the class changes from one row to the next, for rows that are visited in a fixed order."""
 
-    count: int
+    changes: int
     """Measured number of changes."""
     expected: float
     """Expected number of changes in random order."""

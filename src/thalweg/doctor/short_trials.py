@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -51,7 +51,9 @@ class Beginning(NamedTuple):
 
     def step(self, params: Params, layers: Tree, rows: np.ndarray | slice) -> Trace:
         """A training step on some of the rows, with given parameters and states of the layers."""
-        return inspect(self.network, params, self.x[rows], self.y[rows], loss=self.loss, layers=layers)
+        own = cast("tuple[Tree, ...]", params)
+        states = cast("tuple[Tree, ...]", layers)
+        return inspect(self.network, own, self.x[rows], self.y[rows], loss=self.loss, layers=states)
 
     def placed(self, engine: Engine, optimizer: Optimizer, rows: np.ndarray) -> tuple[Plan, State, Batch]:
         """A training by the given optimizer that is about to start, with some of the rows as its batch."""
@@ -79,11 +81,10 @@ def wrong_gradient(begin: Beginning) -> tuple[int, float] | None:
         return begin.step(params, begin.start.states, rows)
 
     def difference(params: Params, direction: Tree, h: float) -> float:
-        ends = [
-            float(step(map_arrays(lambda p, v, s=side: p + s * v, params, direction)).loss)  # type: ignore[misc]
-            for side in (h, -h)
-        ]
-        return (ends[0] - ends[1]) / (2 * h)
+        def loss(along: float) -> float:
+            return float(step(map_arrays(lambda p, v: p + along * v, params, direction)).loss)
+
+        return (loss(h) - loss(-h)) / (2 * h)
 
     with np.errstate(all="ignore"):
         params = map_arrays(lambda p, v: p + v, begin.start.params, drawn(0.1, begin.start.params))

@@ -104,9 +104,7 @@ class SpecRemedies:
 
     def dropout(self, rate: float) -> Remedy:
         """Dropout with the given rate."""
-        changes = self._changed(
-            lambda index, layer: dataclasses.replace(layer, rate=rate) if layer.drop_rate else layer  # type: ignore[call-arg]
-        )
+        changes = self._changed(lambda index, layer: Layer.of(f"{layer.kind} {rate}") if layer.drop_rate else layer)
         return Remedy(f"dropout of {rate}", changes)
 
     def no_penalty(self) -> Remedy:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 
 from ..core.arrays import Array
 from ..core.errors import InputError
+from ..core.files import JsonObject
 from ..data import Dataset, Preprocessing, StreamedDataset
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, inference_state, predict
@@ -47,7 +48,7 @@ class BoundaryFrames(NamedTuple):
 
     def save(self, folder: Path) -> None:
         """Write the frames to the folder of a run: `frames.safetensors` with its manifest, each atomically."""
-        facts = {"axes": list(self.plane.axes), "explained": list(self.plane.explained)}
+        facts: JsonObject = {"axes": list(self.plane.axes), "explained": list(self.plane.explained)}
         save_state(folder / FRAMES, (self.plane.origin, self.plane.directions, *self[1:]), facts)
 
     @classmethod
@@ -64,8 +65,8 @@ class BoundaryFrames(NamedTuple):
         manifest = read_manifest(path)
         try:
             origin, directions, x, y, steps, outputs = (arrays[str(place)] for place in range(6))
-            first, second = map(str, manifest["axes"])
-            explained = tuple(map(float, manifest["explained"]))
+            first, second = cast("list[str]", manifest["axes"])
+            explained = tuple(map(float, cast("list[float]", manifest["explained"])))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(str(path), f"not a file of boundary frames: {error!r}") from error
         plane = InputPlane(origin=origin, directions=directions, axes=(first, second), explained=explained)

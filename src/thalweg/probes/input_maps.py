@@ -5,13 +5,13 @@ Inputs are preprocessed rows, as the network takes them; places and values are i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from ..core.arrays import LayerState, Params
+from ..core.arrays import Params, Tree
 from ..data import Dataset, Preprocessing, StreamedDataset
 from ..models.network import Network
 from ..parts.layers import Activation, Affine
@@ -245,7 +245,7 @@ def map_of(
     return result._replace(units=shown, all_units=units.shape[1])
 
 
-def hidden_outputs(network: Network, params: Params, layers: LayerState) -> Outputs | None:
+def hidden_outputs(network: Network, params: Sequence[Tree], layers: Sequence[Tree]) -> Outputs | None:
     """The first hidden layer as a function; None for a network without one.
 
     The first hidden layer ends with the first activation that has weights above it.

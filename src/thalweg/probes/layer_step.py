@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ..core.arrays import Array, Grads, LayerState, Params, Tree, Updates, map_arrays, namespace
 from ..engine.step import Plan, State, Trace, pieces
-from ..parts.layers import stack
+from ..parts.layers import Branch, stack
 from ..parts.part import ForwardContext, Layer
 from . import quantities as q
 
@@ -65,27 +65,30 @@ def layer_steps(plan: Plan, state: State, start: Params, trace: Trace) -> list[L
     return steps
 
 
-def each_layer(layers: Sequence[Layer], trees: Sequence[Tree]) -> list[Tree]:
+def each_layer(layers: Sequence[Layer], trees: Tree) -> list[Tree]:
     """The tree of each layer; that of a residual block comes before those of its inner layers.
 
     >>> from thalweg.parts.layers import Branch, Dense, ReLU, Residual
-    >>> each_layer([Dense(2), Residual([ReLU()])], ["W", Branch(("inner",), ())])
+    >>> each_layer([Dense(2), Residual([ReLU()])], ("W", Branch(("inner",), ())))
     ['W', Branch(layers=('inner',), projection=()), 'inner']
     """
     result = []
     for layer, tree in zip(layers, trees, strict=True):
-        result += [tree, *(each_layer(layer.inner, tree.layers) if layer.inner else [])]
+        result += [tree, *(each_layer(layer.inner, _inner(tree)) if layer.inner else [])]
     return result
 
 
 def evaluated(
-    layers: Sequence[Layer], params: Params, states: LayerState, x: Array
+    layers: Sequence[Layer], params: Sequence[Tree], states: Sequence[Tree], x: Array
 ) -> list[tuple[Layer, Array, Array]]:
     """Each layer with its input and its output in evaluation mode, in the order of `each_layer`."""
     outputs = stack.forward(layers, params, states, x, ForwardContext(training=False)).outputs
     result = []
     for layer, own, state, z, y in zip(layers, params, states, (x, *outputs[:-1]), outputs, strict=True):
-        result += [(layer, z, y), *(evaluated(layer.inner, own.layers, state, z) if layer.inner else [])]
+        result += [
+            (layer, z, y),
+            *(evaluated(layer.inner, _inner(own), cast("tuple[Tree, ...]", state), z) if layer.inner else []),
+        ]
     return result
 
 
@@ -112,21 +115,27 @@ def _opened(
         step = LayerStep(*fields)
         result.append(step)
         if step.layer.inner:
-            inner_trees = tuple(tree.layers for tree in (step.params, step.start, step.grads, step.updates))
+            inner_trees = tuple(_inner(tree) for tree in (step.params, step.start, step.grads, step.updates))
             inner_contexts = [(rows, context.at(index)) for rows, context in contexts]
             inner_flow = _inside(step, step.layer.inner, states[index], inner_contexts)
             result += _opened(step.layer.inner, inner_trees, states[index], inner_flow, inner_contexts)
     return result
 
 
+def _inner(tree: Tree) -> tuple[Tree, ...]:
+    """The trees of the layers inside of a residual block."""
+    return cast("Branch", tree).layers
+
+
 def _inside(
     block: LayerStep, layers: Sequence[Layer], states: LayerState, contexts: _Contexts
 ) -> tuple[Array, Tree, Tree]:
     """The input, the outputs and the deltas of the layers inside of a residual block."""
-    params = block.params.layers
+    params = _inner(block.params)
+    inner_states = cast("tuple[Tree, ...]", states)
     parts = []
     for rows, context in contexts:
-        outputs, _, caches = stack.forward(layers, params, states, block.x[rows], context)
+        outputs, _, caches = stack.forward(layers, params, inner_states, block.x[rows], context)
         parts.append((outputs, stack.gradients(layers, params, caches, block.delta[rows])[0]))
     outputs, deltas = map_arrays(lambda *arrays: namespace(block.x).concat(arrays), *parts)
     return block.x, outputs, deltas

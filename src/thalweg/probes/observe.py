@@ -100,7 +100,7 @@ def observe(plan: Plan, probes: Light, state: State, start: Params, data: Batch,
     return result
 
 
-def alive(plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array, ...]:
+def alive(plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array | tuple[()], ...]:
     """Which units of each elementwise activation pass a gradient for some of the rows[0]; () for other layers.
 
     The layers are in evaluation mode and in the order of `each_layer`.

@@ -6,7 +6,7 @@ sample; they sum to 1.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ..core.arrays import Array, Tree, arrays_of, namespace
 from ..parts.layers import Activation
@@ -171,13 +171,15 @@ def histogram(values: Array, counts: Array) -> Histogram:
 
 def square(tree: Tree) -> Array:
     """Σ g² over all arrays of a tree: the square of its norm."""
-    return sum((namespace(array).sum(array * array) for _, array in arrays_of(tree)), 0.0)
+    total: float | Array = sum((namespace(array).sum(array * array) for _, array in arrays_of(tree)), 0.0)
+    return cast("Array", total)
 
 
 def dot(tree: Tree, other: Tree) -> Array:
     """Σ a b over all arrays of two trees of the same shape."""
     pairs = zip(arrays_of(tree), arrays_of(other), strict=True)
-    return sum((namespace(a).sum(a * b) for (_, a), (_, b) in pairs), 0.0)
+    total: float | Array = sum((namespace(a).sum(a * b) for (_, a), (_, b) in pairs), 0.0)
+    return cast("Array", total)
 
 
 def cosine(product: Array, first: Array, second: Array) -> Array:

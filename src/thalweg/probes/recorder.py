@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from ..core.arrays import Params
+from ..core.arrays import Array, Params
 from ..core.files import Json
 from ..core.noise import generator
 from ..data import Dataset
@@ -26,6 +25,7 @@ _ROWS = 2048
 _RARELY = 5
 _DIGITS = 6
 _MOST_DECADES = 290
+_Numbers = Array | float | list[float | None]
 
 
 class _Pending(NamedTuple):
@@ -33,9 +33,9 @@ class _Pending(NamedTuple):
 
     step: int
     observed: Observed
-    whole: Mapping[str, ArrayLike]
+    whole: Mapping[str, _Numbers]
     """Further quantities of the whole network."""
-    layers: Mapping[str, ArrayLike]
+    layers: Mapping[str, _Numbers]
     """Further quantities of the layers."""
 
 
@@ -72,8 +72,8 @@ class ProbeCallback(Callback):
         step = chunk.first + index
         rows = np.stack([chunk.rows[index], self._next_rows(chunk, index)])
         observed = engine.call(observe, plan, self._probes, state, self._placed, chunk.data, rows)
-        whole: Mapping[str, ArrayLike] = {}
-        layers: Mapping[str, ArrayLike] = {}
+        whole: Mapping[str, _Numbers] = {}
+        layers: Mapping[str, _Numbers] = {}
         if isinstance(self._probes, Full) and step // self.every % _RARELY == 0:
             layers = self._dead_over_set(engine, plan, state)
             whole = _curvature(engine, plan, state, chunk.data, rows, step)
@@ -120,7 +120,7 @@ class ProbeCallback(Callback):
         """The fraction of the units, by layer, whose derivative is 0 for every training row."""
         living: list[np.ndarray] = []
         for data, rows in self._all_rows(engine):
-            units = engine.fetch(engine.call(alive, plan, state, data, rows))
+            units = cast("tuple[np.ndarray, ...]", engine.fetch(engine.call(alive, plan, state, data, rows)))
             living = [a | b if len(a) else a for a, b in zip(living or units, units, strict=True)]
             if all(np.all(flags) for flags in living):
                 break
@@ -142,7 +142,7 @@ def _curvature(engine: Engine, plan: Plan, state: State, data: Batch, rows: np.n
     return dict(zip(names, values, strict=True))
 
 
-def _plain(value: ArrayLike) -> Json:
+def _plain(value: _Numbers) -> Json:
     """A number, a list or an array as numbers of six digits, in nested lists; None for NaN and infinity."""
     numbers = np.asarray([np.nan if item is None else item for item in value] if isinstance(value, list) else value)
     numbers = np.asarray(numbers, dtype=float)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..core.errors import InputError, nearest
 from ..core.files import Json
@@ -132,7 +131,7 @@ def _shape(entry: Json) -> tuple[int, ...]:
     return (len(entry), *max(map(_shape, entry), key=len, default=()))
 
 
-def _filled(entry: Json, shape: tuple[int, ...]) -> ArrayLike:
+def _filled(entry: Json, shape: tuple[int, ...]) -> np.ndarray:
     if not isinstance(entry, list):
-        return np.full(shape, np.nan if entry is None else entry)
-    return [_filled(item, shape[1:]) for item in entry]
+        return np.full(shape, np.nan if entry is None else entry, dtype=float)
+    return np.array([_filled(item, shape[1:]) for item in entry], dtype=float)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from ..core.arrays import Array
 from ..parts.settings import Full, Light, Standard
@@ -29,7 +29,7 @@ class Recorded(NamedTuple):
     """Arrays with one entry for each layer (layers, ...), NaN where a layer has no such quantity."""
 
 
-class Probe(NamedTuple, Generic[S]):
+class Probe(NamedTuple):
     """One probe: a few quantities that are measured together."""
 
     names: tuple[str, ...]
@@ -44,11 +44,11 @@ class Probe(NamedTuple, Generic[S]):
     """The unit, or the range of the values."""
     healthy: str
     """The values of a healthy training."""
-    measure: Callable[[S], Recorded] | None
+    measure: Callable[[Any], Recorded] | None
     """Measures the quantities from an observed step; None for those that the recorder computes from many batches."""
 
 
-PROBES: list[Probe[object]] = []
+PROBES: list[Probe] = []
 """All probes, in the order of the presets and of the table in docs/probes.md."""
 
 

@@ -381,14 +381,14 @@ def imbalance(m: Measurements) -> Iterator[Finding]:
 )
 def sorted_rows(m: Measurements) -> Iterator[Finding]:
     """Rows that are visited class by class."""
-    changes = m.class_changes
-    if changes is None or changes.rows <= 20 or changes.count >= changes.expected / 5:
+    order = m.class_changes
+    if order is None or order.rows <= 20 or order.changes >= order.expected / 5:
         return
     yield sorted_rows.finding(
         severity=m.severity(certain=True),
         place="data.order",
-        value=changes.count / max(changes.expected, 1),
-        measured=f"the class changes {changes.count} times along the rows, and {changes.expected:.0f} times in random "
+        value=order.changes / max(order.expected, 1),
+        measured=f"the class changes {order.changes} times along the rows, and {order.expected:.0f} times in random "
         "order",
         normal="rows that are shuffled in each epoch, so that each batch is like all rows",
         sentence="The rows come sorted by class: the steps on one class undo what the steps on the one before learned.",
