@@ -188,7 +188,7 @@ def calibrates(name: str) -> bool:
 
 def measured(folder: Path) -> dict[str, float]:
     """The doctor's measurements of the run in a folder."""
-    return load(folder).case.quantities
+    return load(folder).measurements.quantities
 
 
 def quantiles(folders: Sequence[Path], jobs: int | None = None) -> dict[str, Any]:

@@ -9,11 +9,12 @@ import pytest
 
 from thalweg import train
 from thalweg.data import Dataset
-from thalweg.doctor import during
-from thalweg.doctor.case import Case
-from thalweg.doctor.causes import EXPLAINS, ORDER, causes
+from thalweg.doctor.causes import causes
+from thalweg.doctor.checks import training_checks
 from thalweg.doctor.examination import diagnose
 from thalweg.doctor.findings import Finding
+from thalweg.doctor.measure_run import TrainingRecord, measurements_of
+from thalweg.doctor.measurements import QUANTITIES
 from thalweg.doctor.normal import normal
 from thalweg.parts.layers import ReLU
 from thalweg.spec.complete import completed
@@ -22,14 +23,15 @@ from thalweg.spec.spec import Spec
 
 
 def case_of(layers, data, **sections):
-    """A case before its training."""
+    """The measurements before a training."""
     spec = Spec.of({"data": data, "network": layers, **sections})
     split = spec.data.load(spec.training.seed)
-    return Case.of(completed(spec, split.train), split, 10)
+    return measurements_of(completed(spec, split.train), split, 10)
 
 
-def codes(case, severity=None):
-    return {finding.code for finding in diagnose(case).findings if severity in (None, finding.severity)}
+def codes(measurements, severity=None):
+    findings = diagnose(measurements).findings
+    return {finding.code for finding in findings if severity in (None, finding.severity)}
 
 
 def rows(x, y):
@@ -82,8 +84,8 @@ def test_gains_compare_with_the_nearest_textbook_start():
     layers = [{"kind": "dense", "width": 400, "init": "normal 0.01"}, "relu", "dense 2", "softmax"]
     case = case_of(layers, rows(np.tile(POINTS, (1, 50)), CLASSES))
     # 100 inputs, 400 units: the smallest start is Glorot's, √(2/500).
-    assert case.gains[0] == pytest.approx(0.01 / np.sqrt(2 / 500), rel=0.05)
-    assert case.gains[2] == 1.0
+    assert case.gains["layer 1 (dense 400)"] == pytest.approx(0.01 / np.sqrt(2 / 500), rel=0.05)
+    assert case.gains["layer 3 (dense 2)"] == 1.0
 
 
 def test_what_is_attainable_by_heart_and_by_a_forest():
@@ -109,16 +111,20 @@ OUTPUTS = [
 
 @pytest.mark.parametrize(("layers", "loss", "severity"), OUTPUTS)
 def test_outputs_that_do_not_suit_the_loss(layers, loss, severity):
-    case = case_of(layers, rows(POINTS, CLASSES), loss=loss)
-    found = next(finding for finding in diagnose(case).findings if finding.code == "output-activation")
-    assert (found.severity, found.place) == (severity, f"layer 4 ({layers[-1]})" if len(layers) == 4 else found.place)
-    # The remedy makes a spec that has the fault no longer.
-    table = {**case.spec.describe(), "data": case.spec.data}
+    spec = Spec.of({"data": rows(POINTS, CLASSES), "network": layers, "loss": loss})
+    split = spec.data.load(0)
+    spec = completed(spec, split.train)
+    measurements = measurements_of(spec, split, 10)
+    found = next(finding for finding in diagnose(measurements).findings if finding.code == "output-activation")
+    place = f"layer {len(layers)} ({layers[-1]})"
+    assert (found.severity, found.place) == (severity, place)
+    # The remedy makes a spec without the fault.
+    table = {**spec.describe(), "data": spec.data}
     for path, value in found.remedies[0].changes:
         set_value(table, path, value)
     spec = Spec.of(table)
     split = spec.data.load(0)
-    assert "output-activation" not in codes(Case.of(completed(spec, split.train), split, 10))
+    assert "output-activation" not in codes(measurements_of(completed(spec, split.train), split, 10))
 
 
 @pytest.mark.parametrize(
@@ -291,16 +297,23 @@ def test_a_penalty_that_takes_the_weights():
         (30, 0.70, 0.60, "note"),
     ],
 )
-def test_rows_learnt_by_heart(count, best, last, severity):
+def test_validation_rows_that_get_worse(count, best, last, severity):
     x = np.random.default_rng(3).standard_normal((count, 2))
-    case = case_of(GOOD, (POINTS, CLASSES))
     held_out = Dataset(x, (x[:, 0] * x[:, 1] > 0).astype(np.int32), "classification")
-    losses, seen, scores = [0.6, 0.4, 0.3, 0.2, 0.1], [0.6, 0.3, 0.4, 0.5, 0.6], [0.5, best, last, last, last]
+    losses = [0.6, 0.4, 0.3, 0.2, 0.1]
+    validation_losses = [0.6, 0.3, 0.4, 0.5, 0.6]
+    scores = [0.5, best, last, last, last]
     history = [
         {"loss": own, "validation_loss": other, "validation_accuracy": score}
-        for own, other, score in zip(losses, seen, scores, strict=True)
+        for own, other, score in zip(losses, validation_losses, scores, strict=True)
     ]
-    (found,) = during.held_out(dataclasses.replace(case, validation=held_out, history=history))
+    spec = Spec.of({"data": (POINTS, CLASSES), "network": GOOD})
+    split = dataclasses.replace(spec.data.load(0), validation=held_out)
+    spec = completed(spec, split.train)
+    start = spec.network.initialize(0, (2,))
+    measures = {"training": {"loss": 0.1, "accuracy": 1.0}, "validation": {"loss": 0.6, "accuracy": last}}
+    record = TrainingRecord(params=start.params, layers=start.states, history=history, measures=measures)
+    (found,) = training_checks.overfitting(measurements_of(spec, split, 10, record))
     assert (found.code, found.severity) == ("overfitting", severity)
     assert found.value == pytest.approx(2.0)
 
@@ -309,7 +322,16 @@ def test_rows_learnt_by_heart(count, best, last, severity):
 
 
 def finding(code, severity="warning"):
-    return Finding(code, "during training", severity, "somewhere", 1.0, "so much", "less", "It is so.")
+    return Finding(
+        code=code,
+        stage="during training",
+        severity=severity,
+        place="somewhere",
+        value=1.0,
+        measured="so much",
+        normal="less",
+        sentence="It is so.",
+    )
 
 
 def test_the_root_comes_first_and_what_it_explains_is_no_cause():
@@ -327,13 +349,8 @@ def test_the_gravest_cluster_comes_first():
     assert [cause.finding.code for cause in found] == ["exploding", "loss"]
 
 
-def test_what_explains_stands_before_what_it_explains():
-    for code, explained in EXPLAINS.items():
-        for other in explained:
-            assert ORDER.index(code) < ORDER.index(other), (code, other)
-
-
-def test_every_quantity_has_a_normal_range(tmp_path):
-    case = case_of(GOOD, rows(POINTS, CLASSES))
-    for name in case.quantities:
+def test_every_quantity_has_a_normal_range():
+    measurements = case_of(GOOD, rows(POINTS, CLASSES))
+    assert tuple(measurements.quantities) == QUANTITIES
+    for name in QUANTITIES:
         assert normal(name).low <= normal(name).high

@@ -11,7 +11,7 @@ import thalweg
 from thalweg.data import Preprocessing
 from thalweg.models.network import Network
 from thalweg.parts.layers import Affine
-from thalweg.probes.input_maps import hidden_answers, plane_of, weight_images
+from thalweg.probes.input_maps import hidden_outputs, plane_of, weight_images
 from thalweg.runs.run import report_data_of
 
 
@@ -67,7 +67,7 @@ def test_xor_by_hand_says_yes_between_two_lines():
 def test_a_network_without_a_hidden_layer_has_no_hidden_units(layers):
     network = Network(layers)
     start = network.initialize(0, (2,))
-    assert hidden_answers(network, start.params, start.states) is None
+    assert hidden_outputs(network, start.params, start.states) is None
 
 
 def test_principal_axes_are_those_of_scikit_learn():

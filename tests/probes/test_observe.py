@@ -791,7 +791,7 @@ def test_inside_of_residual_blocks_the_same_is_seen_as_outside(accumulate):
     batch = Batch(rng.normal(size=(12, 3)), rng.integers(2, size=12), np.ones(12))
     start = blocked.initialize(1, (3,)).params
     start = (Branch(start[0].layers, np.zeros_like(start[0].projection)), start[1])
-    own = {"accumulate": accumulate, "scores": ClassificationMetric()}
+    own = {"accumulate": accumulate, "metric": ClassificationMetric()}
     found = {}
     for name, network, params in (("blocked", blocked, start), ("plain", plain, (*start[0].layers, start[1]))):
         states = network.initialize(1, (3,)).states

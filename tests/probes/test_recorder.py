@@ -169,7 +169,7 @@ def recorder_of(every):
 
 @given(st.integers(1, 50), st.integers(0, 1000))
 def test_due_is_the_first_multiple_of_the_cadence_that_is_not_past(every, step):
-    due = recorder_of(every).due(step)
+    due = recorder_of(every).next_step(step)
     assert due % every == 0
     assert step <= due < step + every
 

@@ -86,6 +86,8 @@ class BlockEntry(NamedTuple):
     part: Layer
     torch: Callable[[Any, Any, Any, Any, bool], Any] | None = None
     """(torch, params, state, x, training) -> the layer's output; None where it draws random numbers."""
+    random: bool = False
+    drop_rate: float = 0.0
     transparent: bool = False
     """Whether the layer after it decides which initializer suits the weights before it."""
 
@@ -117,8 +119,8 @@ def _radial(torch: Any, params: Any, state: Any, x: Any, training: bool, width: 
 
 BLOCKS = [
     BlockEntry(DENSE, lambda torch, params, state, x, training: x @ params.W + params.b),
-    BlockEntry(layers.Dropout(0.4), transparent=True),
-    BlockEntry(layers.GaussianNoise(0.3), transparent=True),
+    BlockEntry(layers.Dropout(0.4), random=True, drop_rate=0.4, transparent=True),
+    BlockEntry(layers.GaussianNoise(0.3), random=True, transparent=True),
     BlockEntry(layers.BatchNorm(), _batch_norm, transparent=True),
     BlockEntry(layers.BatchNorm(0.5, epsilon=0.1), functools.partial(_batch_norm, epsilon=0.1), transparent=True),
     BlockEntry(

@@ -1,18 +1,21 @@
-"""The doctor: what keeps a network from learning, with the evidence."""
+"""The doctor: finds what prevents a network from learning, with evidence."""
 
-from .case import Case
+from .diagnosis import Diagnosis
 from .examination import diagnose
-from .findings import SEVERITIES, Cause, Diagnosis, Finding, Learned, Remedy, Severity, Stage
+from .findings import SEVERITIES, Cause, Finding, Learned, Remedy, Severity, Stage
+from .measurements import Measurements
+from .step_statistics import StepStatistics
 
 __all__ = [
     "SEVERITIES",
-    "Case",
     "Cause",
     "Diagnosis",
     "Finding",
     "Learned",
+    "Measurements",
     "Remedy",
     "Severity",
     "Stage",
+    "StepStatistics",
     "diagnose",
 ]

@@ -1,48 +1,55 @@
-"""The examination: all checks, and what they come to."""
+"""The examination: run all checks and derive the causes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import before, during, start
-from .case import Case
+from . import checks  # noqa: F401 - registers all checks
 from .causes import causes, ranked
-from .findings import Diagnosis, Finding
+from .diagnosis import Diagnosis
+from .measurements import Measurements
 from .normal import normal
+from .registry import CHECKS
 
-# Quantities that speak for health where they are normal.
+# Quantities that support health where they are in their normal range.
 _SUPPORT = {
-    "flow": "at the start the first hidden layer gets {:.2g} times the gradient of the last",
-    "flow_at_end": "at the end it is {:.2g} times",
-    "alive_at_end": "{:.0f} units pass a gradient at the end, in the hidden layer where they are fewest",
-    "saturated_at_end": "{:.0%} of a hidden layer's answers have hardly a slope at the end, in the layer with most",
-    "moved": "the weights of a layer moved by {:.2g} of their size, in the layer that moved furthest",
-    "spread": "the answers differ by {:.2g} of their size between rows",
+    "flow": "at the start the gradient of the first hidden layer is {:.2g} times that of the last",
+    "flow_at_end": "at the end it is {:.2g} times that of the last",
+    "alive_at_end": "at the end {:.0f} units pass a gradient, in the hidden layer with the fewest",
+    "saturated_at_end": "at the end {:.0%} of the outputs are saturated, in the hidden layer with the most",
+    "moved": "the weights moved by {:.2g} of their size, in the layer that moved most",
+    "spread": "the outputs vary by {:.2g} of their size between rows",
 }
 
 
-def diagnose(case: Case) -> Diagnosis:
-    """All findings of a case, and the causes among them.
+def diagnose(measurements: Measurements) -> Diagnosis:
+    """The diagnosis: the findings of all checks, and the causes among them.
 
-    What stands out in a network that has learnt is a note: many healthy ones have it. It is a warning, or severe, where
-    the network has not come two thirds of the way from the best constant answer to what can be done on its rows.
+    In a network that learned, an unusual number is a note, because many healthy networks have some. It is a warning, or
+    severe, if the training closed less than two thirds of the gap between the best constant output and what is
+    attainable on its rows.
     """
-    findings = ranked(_findings(case))
-    return Diagnosis(case.learned, findings, causes(findings), tuple(_evidence(case)))
+    findings = ranked(
+        finding
+        for check in CHECKS
+        if check.stage != "during training" or measurements.trained
+        for finding in check(measurements)
+    )
+    return Diagnosis(
+        learned=measurements.learned,
+        findings=findings,
+        causes=causes(findings),
+        evidence=tuple(_evidence(measurements)),
+    )
 
 
-def _findings(case: Case) -> Iterator[Finding]:
-    checks = [*before.CHECKS, *start.CHECKS, *(during.CHECKS if case.params is not None else ())]
-    for check in checks:
-        yield from check(case)
-
-
-def _evidence(case: Case) -> Iterator[str]:
-    """What is as it is in healthy networks, in words."""
-    if case.history:
-        beside = f"; the best constant answer has {case.constant_loss:.3g}" if case.constant_loss > 0 else ""
-        yield f"the loss went from {case.start.loss:.3g} at the start to {case.losses[-1]:.3g}{beside}"
+def _evidence(m: Measurements) -> Iterator[str]:
+    """The measurements in their normal range, in words."""
+    if len(m.losses):
+        baseline = f"; the best constant output has {m.constant_loss:.3g}" if m.constant_loss > 0 else ""
+        yield f"the loss went from {m.start.loss:.3g} at the start to {m.losses[-1]:.3g}{baseline}"
     for quantity, words in _SUPPORT.items():
-        value, usual = getattr(case, quantity), normal(quantity)
+        value = float(getattr(m, quantity))
+        usual = normal(quantity)
         if usual.low <= value <= usual.high:
-            yield f"{words.format(value)} ({usual.tells()})"
+            yield f"{words.format(value)} ({usual.in_words()})"

@@ -1,8 +1,7 @@
-"""What is normal: what healthy runs of many shapes have shown.
+"""Normal ranges: quantiles of each quantity over healthy runs of many shapes.
 
-healthy.json holds, of each quantity that the doctor measures, its quantiles over networks that learnt: depths of 1 to
-16, widths of 5 to 128, all activations with starts that suit them, all optimizers at usual rates. `clinic/healthy.py`
-makes it anew.
+healthy.json holds the quantiles over networks that learned: depths of 1 to 16, widths of 5 to 128, all activations with
+suitable initializations, all optimizers at usual rates. `clinic/healthy.py` computes it.
 """
 
 from __future__ import annotations
@@ -12,15 +11,16 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-# The least and the most that one in two hundred healthy runs goes beyond.
-_LOW, _HIGH = "0.5", "99.5"
+# One in two hundred healthy runs lies below the lower limit, and one in two hundred above the upper one.
+_LOW = "0.5"
+_HIGH = "99.5"
 _FAR = 3.0
 
 
 class Normal(NamedTuple):
-    """The range of a quantity in which all but the outermost hundredth of the healthy runs lie.
+    """The range of a quantity that holds 99 % of the healthy runs.
 
-    >>> Normal(0.5, 2.0).tells()
+    >>> Normal(0.5, 2.0).in_words()
     '0.5 to 2 in 99 % of healthy runs'
     """
 
@@ -28,22 +28,23 @@ class Normal(NamedTuple):
     high: float
 
     def far(self) -> Normal:
-        """Three times as wide to either side: for what the healthy runs do not vary, as the scale of their inputs."""
+        """The range widened by a factor of 3 on both sides, for quantities that the healthy runs hardly vary, such as
+        the scale of the inputs."""
         return Normal(self.low / _FAR, self.high * _FAR)
 
-    def tells(self) -> str:
+    def in_words(self) -> str:
         """The range in words."""
         return f"{self.low:.3g} to {self.high:.3g} in 99 % of healthy runs"
 
 
 def normal(quantity: str) -> Normal:
-    """The normal range of one of `Case.quantities`.
+    """The normal range of one of the quantities of `Measurements`.
 
     >>> normal("alive_at_end").low > 1
     True
     """
-    found = _quantiles()[quantity]
-    return Normal(found[_LOW], found[_HIGH])
+    quantiles = _quantiles()[quantity]
+    return Normal(quantiles[_LOW], quantiles[_HIGH])
 
 
 @cache

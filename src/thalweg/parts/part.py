@@ -352,6 +352,10 @@ class Layer(Part, ABC, Generic[P, S, C], family="layer"):
     """Whether the outputs of each sample are at least 0 and sum to 1."""
     saturates: ClassVar[bool] = False
     """Whether the layer is elementwise, bounded, and flattens out on both sides, as tanh and sigmoid do."""
+    is_identity: ClassVar[bool] = False
+    """Whether the outputs are the inputs, unchanged."""
+    random: ClassVar[bool] = False
+    """Whether the layer draws random numbers in training."""
 
     @property
     def suited_initializer(self) -> Initializer | None:
@@ -367,6 +371,16 @@ class Layer(Part, ABC, Generic[P, S, C], family="layer"):
     def steepest_slope(self) -> float | None:
         """The largest |f'| of an elementwise layer, infinite where there is no bound; None for all other layers."""
         return None
+
+    @property
+    def can_die(self) -> bool:
+        """Whether f' is exactly 0 for all inputs on one side and not on the other, as in ReLU."""
+        return False
+
+    @property
+    def drop_rate(self) -> float:
+        """Fraction of the numbers that the layer sets to 0 in each training step."""
+        return 0.0
 
     @property
     def inner(self) -> tuple[Layer, ...]:

@@ -1,13 +1,15 @@
-"""What a network answers over a plane of its inputs while it is trained, as frames of a film."""
+"""The outputs of a network over a plane of its inputs while it is trained, one frame after another."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self, cast
 
 import numpy as np
 
+from ..core.arrays import Array
 from ..core.errors import InputError
+from ..core.files import JsonObject
 from ..data import Dataset, Preprocessing, StreamedDataset
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, inference_state, predict
@@ -17,102 +19,116 @@ from ..training.saved_state import read_arrays, read_manifest, save_state
 from .input_maps import InputPlane, grid_around, plane_of
 
 FRAMES = Path("frames.safetensors")
-_FRAMES, _PLACES = 16, 51
-# The grid is laid around so many of the rows at most: in memory as 64-bit numbers.
-_LOOKED_AT = 20_000
-# So many places of the grid are answered at a time.
+_FRAMES = 16
+_PLACES = 51
+# The grid is laid around at most this many rows, which become 64-bit numbers.
+_GRID_ROWS = 20_000
+# Places of the grid in one forward pass.
 _ROWS = 2048
 
 
 class BoundaryFrames(NamedTuple):
-    """What a network answered on a plane of its inputs after some steps of its training.
-
-    steps (f,) are rising, x (m,) and y (k,) are places along the plane's axes, outputs (f, k, m, K) float32.
-    """
+    """The outputs of a network on a plane of its inputs, after some of the steps of its training."""
 
     plane: InputPlane
+    """The plane."""
     x: np.ndarray
+    """Places along the first axis of the plane (m,)."""
     y: np.ndarray
+    """Places along the second axis (k,)."""
     steps: np.ndarray
+    """Number of updates before each frame (f,), increasing."""
     outputs: np.ndarray
+    """The frames (f, k, m, K), float32."""
 
     def before(self, step: int) -> BoundaryFrames:
-        """The frames of the time before `step` updates were done."""
+        """The frames from before update number `step`."""
         kept = self.steps < step
         return self._replace(steps=self.steps[kept], outputs=self.outputs[kept])
 
     def save(self, folder: Path) -> None:
-        """Write the film to a run's folder: `frames.safetensors` with its manifest, each as a whole."""
-        facts = {"axes": list(self.plane.axes), "explained": list(self.plane.explained)}
+        """Write the frames to the folder of a run: `frames.safetensors` with its manifest, each atomically."""
+        facts: JsonObject = {"axes": list(self.plane.axes), "explained": list(self.plane.explained)}
         save_state(folder / FRAMES, (self.plane.origin, self.plane.directions, *self[1:]), facts)
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """The film of a run's folder; None where there is none. Raises InputError where it is damaged."""
+        """The frames in the folder of a run; None if it has none.
+
+        Raises:
+            InputError: for a damaged file.
+        """
         path = folder / FRAMES
         if not path.with_suffix(".json").is_file():
             return None
-        arrays, manifest = read_arrays(path), read_manifest(path)
+        arrays = read_arrays(path)
+        manifest = read_manifest(path)
         try:
             origin, directions, x, y, steps, outputs = (arrays[str(place)] for place in range(6))
-            first, second = map(str, manifest["axes"])
-            explained = tuple(map(float, manifest["explained"]))
+            first, second = cast("list[str]", manifest["axes"])
+            explained = tuple(map(float, cast("list[float]", manifest["explained"])))
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(str(path), f"holds no frames of a training: {error!r}") from error
-        film = cls(InputPlane(origin, directions, (first, second), explained), x, y, steps, outputs)
+            raise InputError(str(path), f"not a file of boundary frames: {error!r}") from error
+        plane = InputPlane(origin=origin, directions=directions, axes=(first, second), explained=explained)
         if outputs.ndim != 4 or outputs.shape[:3] != (len(steps), len(y), len(x)):
-            raise InputError(str(path), f"holds outputs {outputs.shape} for {len(steps)} steps, {len(y)} x {len(x)}")
-        return film
+            shape = f"expected outputs for {len(steps)} steps and {len(y)} x {len(x)} places"
+            raise InputError(str(path), f"{shape}, received shape {outputs.shape}")
+        return cls(plane=plane, x=x, y=y, steps=steps, outputs=outputs)
 
 
 class BoundaryCallback(Callback):
-    """Looks at a training from step to step, and keeps what the network answers on a plane of its inputs.
+    """A callback that records the outputs of a network on a plane of its inputs.
 
-    There are about 16 frames, after round(T (k / 15)²) of T steps: a network changes fastest at first. It is an
-    onlooker of `training.fit`; what it has seen is its `film`.
+    It takes about 16 frames, after round(T (k / 15)²) of T steps, because a network changes fastest at first.
+
+    Attributes:
+        frames: the frames so far.
     """
 
-    def __init__(self, film: BoundaryFrames, steps: int) -> None:
-        """Take up a film, which may have no frames yet, in a training of `steps` in all."""
-        self.frames = film
+    def __init__(self, frames: BoundaryFrames, steps: int) -> None:
+        """Continue with `frames`, which may be empty, in a training of `steps` steps."""
+        self.frames = frames
         last = _FRAMES - 1
         self._due = np.unique(np.round(steps * (np.arange(_FRAMES) / last) ** 2).astype(int))[:-1]
         self._steps = steps
-        self._grid: list[Any] = []
+        self._grid: list[Array] = []
 
     @classmethod
     def of(cls, preprocessing: Preprocessing, train: Dataset | StreamedDataset, steps: int) -> Self | None:
-        """Frames on the plane that suits the training rows; None where there is none (see `views.plane_of`)."""
+        """Frames on the plane that suits the training rows; None if there is none (see `plane_of`)."""
         plane = plane_of(preprocessing, train)
         return cls.on(plane, train, steps) if plane else None
 
     @classmethod
     def on(cls, plane: InputPlane, train: Dataset | StreamedDataset, steps: int) -> Self:
-        """Frames on that plane, on a grid around the training rows (a first part of rows that stream)."""
+        """Frames on a given plane, on a grid around the training rows (the first part of rows that stream)."""
         part = next(train.parts()).x
-        x, y = grid_around(plane.places(part[:: -(-len(part) // _LOOKED_AT)]), _PLACES)
-        return cls(BoundaryFrames(plane, x, y, np.empty(0, int), np.empty((0, _PLACES, _PLACES, 0), np.float32)), steps)
+        x, y = grid_around(plane.places(part[:: -(-len(part) // _GRID_ROWS)]), _PLACES)
+        nothing = np.empty((0, _PLACES, _PLACES, 0), np.float32)
+        return cls(BoundaryFrames(plane=plane, x=x, y=y, steps=np.empty(0, int), outputs=nothing), steps)
 
     def next_step(self, step: int) -> int:
-        """The first step, from `step` on, before which it wants to look; the number of all steps where none is left."""
+        """The first step from `step` on that has a frame; the number of all steps if none is left."""
         return next((int(due) for due in self._due if due >= step), self._steps)
 
-    def on_step_begin(self, engine: Engine, plan: Plan, state: State, block: Chunk, index: int) -> None:
-        """See the state before step `index` of a block."""
-        self.on_train_end(engine, plan, state, block.first + index)
+    def on_step_begin(self, engine: Engine, plan: Plan, state: State, chunk: Chunk, index: int) -> None:
+        """Record the state before step `index` of a chunk."""
+        self.on_train_end(engine, plan, state, chunk.first + index)
 
     def on_train_end(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
-        """See the state after `step` steps."""
-        film = self.frames
+        """Record the state after `step` steps."""
+        x, y = self.frames.x, self.frames.y
         if not self._grid:
-            places = film.plane.inputs(film.x, film.y)
+            places = self.frames.plane.inputs(x, y)
             full = np.concatenate([places, np.zeros((-len(places) % _ROWS, places.shape[1]), places.dtype)])
             self._grid = [engine.place(full[start : start + _ROWS]) for start in range(0, len(full), _ROWS)]
         with np.errstate(all="ignore"):
-            now = inference_state(state)
-            parts = [engine.call(predict, plan.network, plan.loss, now.params, now.layers, part) for part in self._grid]
-            frame = np.concatenate(parts)[: len(film.x) * len(film.y)].astype(np.float32)
-        frame = frame.reshape(1, len(film.y), len(film.x), -1)
-        kept = film.before(step)
+            state = inference_state(state)
+            parts = [
+                engine.call(predict, plan.network, plan.loss, state.params, state.layers, part) for part in self._grid
+            ]
+            frame = np.concatenate(parts)[: len(x) * len(y)].astype(np.float32)
+        frame = frame.reshape(1, len(y), len(x), -1)
+        kept = self.frames.before(step)
         outputs = np.concatenate([kept.outputs, frame]) if len(kept.steps) else frame
         self.frames = kept._replace(steps=np.append(kept.steps, step), outputs=outputs)

@@ -1,6 +1,6 @@
-"""How sharp the loss is where a training stands: the largest eigenvalue of its Hessian, and its trace.
+"""The sharpness of the loss: the largest eigenvalue of its Hessian, and its trace.
 
-The Hessian is never formed: all that is asked of it are products with directions, which are exact.
+The Hessian H is never formed; only products H v are computed, and they are exact.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from ..engine.step import Batch, Plan, State
 Product = Callable[[np.ndarray], np.ndarray]
 """H v for a direction v (parameters,)."""
 
-# Up to this many parameters the Hessian is written out, a product for each column.
+# Up to this many parameters the Hessian is computed column by column.
 _FEW = 32
 _DRAWS = 16
-_TOLERANCE, _VECTORS, _MOST_RESTARTS = 1e-2, 8, 50
+_TOLERANCE = 1e-2
+_VECTORS = 8
+_MOST_RESTARTS = 50
 
 
 class Curvature(NamedTuple):
-    """The largest eigenvalue of the Hessian, its trace, and the standard error of the trace: 0 where it is exact."""
+    """The largest eigenvalue of the Hessian, its trace, and the standard error of the trace (0 = exact)."""
 
     largest: float
     trace: float
@@ -33,10 +35,15 @@ class Curvature(NamedTuple):
 
 
 def curvature(product: Product, parameters: int, rng: np.random.Generator) -> Curvature:
-    """The curvature by products alone.
+    """The curvature from products H v.
 
-    The largest eigenvalue by Lanczos' method (to a hundredth); the trace by Hutchinson's, E vᵀ H v for v of random
-    signs. Both are exact for up to 32 parameters. NaN where a product is not finite, or the method does not converge.
+    The largest eigenvalue is computed by Lanczos' method (to 1 %), the trace by Hutchinson's: E vᵀ H v for v of random
+    signs. Both are exact for up to 32 parameters. NaN if a product is not finite or the method does not converge.
+
+    Args:
+        product: H v for a direction v (parameters,).
+        parameters: number of parameters.
+        rng: draws the directions.
 
     Source: Lanczos 1950 (ARPACK); Hutchinson 1990.
 
@@ -55,7 +62,7 @@ def curvature(product: Product, parameters: int, rng: np.random.Generator) -> Cu
     if not np.isfinite(samples).all():
         return Curvature(np.nan, np.nan, np.nan)
     if not samples.any():
-        # No direction bends: ARPACK would have nothing to begin with.
+        # H is 0: ARPACK has no vector to start from.
         return Curvature(0.0, 0.0, 0.0)
     largest = _largest(product, parameters, rng)
     return Curvature(largest, float(samples.mean()), float(samples.std(ddof=1) / np.sqrt(_DRAWS)))
@@ -64,13 +71,12 @@ def curvature(product: Product, parameters: int, rng: np.random.Generator) -> Cu
 def curvature_at(
     engine: Engine, plan: Plan, state: State, data: Batch, rows: Array, rng: np.random.Generator
 ) -> Curvature:
-    """The curvature of the loss over the batch that rows[0] names, at a state that the engine holds."""
+    """The curvature of the loss over the rows[0] of `data`, at a state that the engine holds."""
     params = engine.fetch(state.params)
 
     def product(direction: np.ndarray) -> np.ndarray:
-        along = engine.place(from_vector(direction, params))
-        found = engine.fetch(engine.call(hessian.product_at, plan, state, data, rows, along))
-        return as_vector(found).astype(float)
+        placed = engine.place(from_vector(direction, params))
+        return as_vector(engine.fetch(engine.call(hessian.product_at, plan, state, data, rows, placed))).astype(float)
 
     return curvature(product, as_vector(params).size, rng)
 
@@ -79,13 +85,13 @@ def _largest(product: Product, parameters: int, rng: np.random.Generator) -> flo
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
     operator = LinearOperator((parameters, parameters), matvec=product, dtype=float)
-    begin = rng.standard_normal(parameters)
+    start = rng.standard_normal(parameters)
     try:
         values = eigsh(
             operator,
             k=1,
             which="LA",
-            v0=begin,
+            v0=start,
             ncv=_VECTORS,
             tol=_TOLERANCE,
             maxiter=_MOST_RESTARTS,

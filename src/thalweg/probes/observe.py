@@ -1,293 +1,499 @@
-"""One look at a training: what the probes make of a step, worked out beside it.
+"""Observing a step: the probes and the function that runs them.
 
-A look repeats the step on the same state and throws its result away. So it can not change the training, and the
+An observation repeats the step on the same state and discards its result. So it cannot change the training, and the
 program of the training is the same with probes and without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
-from ..core.arrays import Array, Tree, arrays_of, map_arrays, namespace
+from ..core.arrays import Array, Params, Tree, arrays_of, map_arrays, namespace
 from ..engine import hessian
-from ..engine.step import Batch, Plan, State, Trace, batch_at, make_trace, pieces
-from ..parts.layers import Activation, Affine, Identity, Residual, Sigmoid, Softmax, Tanh, stack
-from ..parts.part import ForwardContext, Layer, normalized_weights
+from ..engine.step import Batch, Plan, State, Trace, batch_at, make_trace
+from ..parts.layers import Activation, Affine
+from ..parts.part import normalized_weights
 from ..parts.settings import Light, Standard
 from . import quantities as q
+from .layer_step import LayerStep, each_layer, evaluated, layer_steps
+from .registry import PRESETS, PROBES, Recorded, describe_probe, probe
 
-Found = dict[str, dict[str, Any]]
-"""{"whole": {quantity: number}, "layers": {quantity: one entry a layer, in an array}}"""
-_Spans = Sequence[tuple[slice, ForwardContext]]
+Observed = dict[str, dict[str, Array]]
+"""{"whole": {quantity: number}, "layers": {quantity: one entry for each layer, in an array}}"""
 
 
-class _Place(NamedTuple):
-    """A layer at a step: its parameters before it and at the start, its gradient and update, what came in and went out.
+@dataclass(frozen=True, eq=False)
+class ObservedStep:
+    """A step with its layers, and the step after it."""
 
-    `said` is y, or the probabilities that an output activation makes of it which runs fused with the loss.
+    plan: Plan
+    state: State
+    """The state before the step."""
+    after: State
+    """The state after it."""
+    trace: Trace
+    """The step."""
+    layers: list[LayerStep]
+    """The layers, those inside of residual blocks too."""
+    weights: Array
+    """The part of the batch that each row is (n,)."""
+    following: Batch | None = None
+    """The batch after that of the step; None where no probe asks for it."""
+    next_trace: Trace | None = None
+    """The step on that batch."""
+
+    def by_layer(self, measure: Callable[[LayerStep], Array | None]) -> Array:
+        """A number of each layer (layers,); NaN where it is None."""
+        return _stacked([measure(layer) for layer in self.layers], self.weights)
+
+    @cached_property
+    def noise(self) -> tuple[list[Array | None], list[Array | None]]:
+        """|g|² and the variance of the gradients of single samples, of each dense layer; None for other layers."""
+        squares = [q.square(layer.grads) if isinstance(layer.grads, Affine) else None for layer in self.layers]
+        variances = [
+            None if square is None else q.gradient_variance(layer.x, layer.delta, self.weights, square)
+            for square, layer in zip(squares, self.layers, strict=True)
+        ]
+        return squares, variances
+
+    @cached_property
+    def weight_norms(self) -> Array:
+        """|W| of each layer (layers,)."""
+        return self.by_layer(lambda layer: _norm(_matrices(layer.params)))
+
+
+def observe(plan: Plan, probes: Light, state: State, start: Params, data: Batch, rows: Array) -> Observed:
+    """What the probes record of a step.
+
+    Args:
+        plan: the plan of the training.
+        probes: the preset; its cadence is not used.
+        state: the state before the step.
+        start: the parameters at the start of the training.
+        data: all rows that the engine holds.
+        rows: the rows of the step, and those of the batch after it, -1 for none (2, batch size).
+
+    Returns:
+        The quantities of the whole network and of its layers, in the order of `each_layer`.
     """
-
-    layer: Layer
-    params: Tree
-    start: Tree
-    grads: Tree
-    updates: Tree
-    x: Array
-    y: Array
-    delta: Array
-    said: Array
-
-    @property
-    def slope(self) -> Array | None:
-        """f'(z) of an elementwise activation."""
-        return _slope(self.layer, self.x, self.y)
-
-
-def observe(plan: Plan, probes: Light, state: State, start: Tree, data: Batch, rows: Array) -> Found:
-    """What the probes record of the step that is to come from `state`: rows[0] (batch size,) are those of its batch.
-
-    `start` are the parameters that the training began with, rows[1] the rows of the batch after it (-1: none). The
-    layers inside of a residual block stand behind it, as `each_layer` counts them.
-    """
-    step, batch = make_trace(plan), batch_at(data, rows, 0)
-    after, trace = step(state, batch)
-    places, share = _places(plan, state, start, trace), normalized_weights(batch.weight)
-    found = _light(places, trace, share)
-    if isinstance(probes, Standard):
-        following = batch_at(data, rows, 1)
-        _add(found, _distributions(places, share))
-        _add(found, _directions(plan, trace, step(after, following)[1].grads))
-        _add(found, _noise(places, share))
-        found["whole"]["step_length"] = _step_length(plan, state, after, batch, following, trace.updates)
-    return found
+    step = make_trace(plan)
+    after, trace = step(state, batch_at(data, rows, 0))
+    following = batch_at(data, rows, 1) if isinstance(probes, Standard) else None
+    observed = ObservedStep(
+        plan=plan,
+        state=state,
+        after=after,
+        trace=trace,
+        layers=layer_steps(plan, state, start, trace),
+        weights=normalized_weights(trace.batch.weight),
+        following=following,
+        next_trace=None if following is None else step(after, following)[1],
+    )
+    result: Observed = {"whole": {}, "layers": {}}
+    for entry in PROBES:
+        if entry.measure is not None and isinstance(probes, PRESETS[entry.preset]):
+            recorded = entry.measure(observed)
+            result["whole"] |= recorded.whole
+            result["layers"] |= recorded.layers
+    return result
 
 
-def alive(plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array, ...]:
-    """Which units of each elementwise activation let a gradient pass for some of the rows[0]; () for other layers.
+def alive(plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array | tuple[()], ...]:
+    """Which units of each elementwise activation pass a gradient for some of the rows[0]; () for other layers.
 
-    With the layers in evaluation mode, and the parameters that training goes on with; counted as `each_layer` does.
+    The layers are in evaluation mode and in the order of `each_layer`.
     """
     batch = batch_at(data, rows, 0)
-    share = normalized_weights(batch.weight)
-    heard = _forward(plan.network.layers, state.params, state.layers, batch.x)
-    slopes = (_slope(layer, x, y) for layer, x, y in heard)
-    return tuple(() if slope is None else q.alive(slope, share) for slope in slopes)
+    weights = normalized_weights(batch.weight)
+    layers = evaluated(plan.network.layers, state.params, state.layers, batch.x)
+    slopes = (q.slope(layer, x, y) for layer, x, y in layers)
+    return tuple(() if slope is None else q.alive(slope, weights) for slope in slopes)
 
 
-def each_layer(layers: Sequence[Layer], trees: Sequence[Any]) -> list[Any]:
-    """The tree of each layer, that of a residual block before those of the layers inside of it.
-
-    >>> from thalweg.parts.layers import Branch, Dense, ReLU
-    >>> each_layer([Dense(2), Residual([ReLU()])], ["W", Branch(("inner",), ())])
-    ['W', Branch(layers=('inner',), projection=()), 'inner']
-    """
-    found = []
-    for layer, own in zip(layers, trees, strict=True):
-        found += [own, *(each_layer(layer.layers, own.layers) if isinstance(layer, Residual) else [])]
-    return found
+# --- light
 
 
-def _forward(layers: Sequence[Layer], params: Tree, states: Tree, x: Array) -> list[tuple[Layer, Array, Array]]:
-    """Each layer with its input and its output in evaluation mode, those inside of blocks too."""
-    mode, found = ForwardContext(training=False), []
-    outputs = stack.forward(layers, params, states, x, mode).outputs
-    for layer, own, state, z, y in zip(layers, params, states, (x, *outputs[:-1]), outputs, strict=True):
-        found += [(layer, z, y), *(_forward(layer.layers, own.layers, state, z) if isinstance(layer, Residual) else [])]
-    return found
+@probe(
+    "loss",
+    preset="light",
+    scope="whole",
+    formula="Σ p l, of the batch before its update",
+    unit="of the loss",
+    healthy="falls",
+)
+def _loss(step: ObservedStep) -> Recorded:
+    return Recorded(whole={"loss": step.trace.loss})
 
 
-def _places(plan: Plan, state: State, start: Tree, trace: Trace) -> list[_Place]:
-    """Every layer of a step, in the order of `each_layer`."""
-    rows, spans = 0, []
-    for piece, mode in pieces(plan, state, trace.batch):
-        spans.append((slice(rows, rows + len(piece.weight)), mode))
-        rows += len(piece.weight)
-    trees = (state.params, start, trace.grads, trace.updates)
-    places = _opened(plan.network.layers, trees, state.layers, (trace.batch.x, trace.outputs, trace.deltas), spans)
-    if isinstance(plan.network.layers[-1], Identity):
-        places[-1] = places[-1]._replace(said=plan.loss.probabilities(places[-1].y))
-    return places
+@probe("learning_rate", preset="light", scope="whole", formula="η of this step")
+def _learning_rate(step: ObservedStep) -> Recorded:
+    xp = namespace(step.weights)
+    return Recorded(whole={"learning_rate": xp.full_like(step.trace.loss, step.trace.learning_rate)})
 
 
-def _opened(
-    layers: Sequence[Layer], trees: Sequence[Tree], states: Tree, flow: tuple[Array, Tree, Tree], spans: _Spans
-) -> list[_Place]:
-    """The places of a stack, and of what is inside of its blocks.
-
-    `trees` are the parameters, those of the start, gradients and updates; `flow` the input, the outputs and the deltas
-    of the stack; `spans` the rows that were worked off together, each with its mode.
-    """
-    x, outputs, deltas = flow
-    found = []
-    for index, own in enumerate(zip(layers, *trees, (x, *outputs[:-1]), outputs, deltas, outputs, strict=True)):
-        place = _Place(*own)
-        found.append(place)
-        if isinstance(place.layer, Residual):
-            inner = tuple(tree.layers for tree in own[1:5])
-            modes = [(rows, mode.at(index)) for rows, mode in spans]
-            flow = _inside(place, place.layer.layers, states[index], modes)
-            found += _opened(place.layer.layers, inner, states[index], flow, modes)
-    return found
+@probe(
+    "input_rms",
+    preset="light",
+    scope="whole",
+    formula="√(mean x²)",
+    unit="of the inputs",
+    healthy="about 1: scaled inputs",
+)
+def _inputs(step: ObservedStep) -> Recorded:
+    return Recorded(whole={"input_rms": q.moments(step.trace.batch.x, step.weights).rms})
 
 
-def _inside(block: _Place, layers: Sequence[Layer], states: Tree, spans: _Spans) -> tuple[Array, Tree, Tree]:
-    """What goes through the layers of a residual block: its input, their outputs, their deltas."""
-    params, parts = block.params.layers, []
-    for rows, mode in spans:
-        outputs, _, caches = stack.forward(layers, params, states, block.x[rows], mode)
-        parts.append((outputs, stack.gradients(layers, params, caches, block.delta[rows])[0]))
-    outputs, deltas = map_arrays(lambda *arrays: namespace(block.x).concat(arrays), *parts)
-    return block.x, outputs, deltas
+@probe(
+    "output_mean",
+    "output_deviation",
+    "output_rms",
+    preset="light",
+    scope="layers",
+    formula="mean y; √(mean (y - mean)²); √(mean y²)",
+    unit="of the outputs",
+    healthy="rms neither grows nor shrinks from layer to layer; deviation not 0",
+)
+def _outputs(step: ObservedStep) -> Recorded:
+    moments = [q.moments(layer.outputs, step.weights) for layer in step.layers]
+    columns = zip(q.Moments._fields, zip(*moments, strict=True), strict=True)
+    return Recorded(layers={f"output_{name}": _stacked(list(values), step.weights) for name, values in columns})
 
 
-def _slope(layer: Layer, z: Array, y: Array) -> Array | None:
-    return layer.derivative(z, y) if isinstance(layer, Activation) and not isinstance(layer, Identity) else None
+@probe(
+    "delta_rms",
+    "delta_max",
+    preset="light",
+    scope="layers",
+    formula="√(mean delta²); largest |delta|",
+    unit="loss per output",
+    healthy="much the same in all layers: within a factor of 100 of what theory predicts",
+)
+def _deltas(step: ObservedStep) -> Recorded:
+    return Recorded(
+        layers={
+            "delta_rms": step.by_layer(lambda layer: q.moments(layer.delta, step.weights).rms),
+            "delta_max": step.by_layer(lambda layer: q.largest(layer.delta, step.weights)),
+        }
+    )
 
 
-def _weights(own: Tree) -> tuple[Array, ...]:
-    return tuple(array for _, array in arrays_of(own) if array.ndim > 1)
+@probe(
+    "gradient_norm",
+    preset="light",
+    scope="layers, whole",
+    formula="|g|",
+    unit="loss per weight",
+    healthy="falls slowly, without leaps",
+)
+def _gradients(step: ObservedStep) -> Recorded:
+    return Recorded(
+        whole={"gradient_norm": namespace(step.weights).sqrt(q.square(step.trace.grads))},
+        layers={"gradient_norm": step.by_layer(lambda layer: _norm(layer.grads))},
+    )
 
 
-def _by_layer(values: Sequence[Array | None], like: Array) -> Array:
-    """One entry a layer; NaN where a layer has none."""
+@probe("update_norm", preset="light", scope="whole", formula="|Δ|", unit="of the weights")
+def _updates(step: ObservedStep) -> Recorded:
+    return Recorded(whole={"update_norm": namespace(step.weights).sqrt(q.square(step.trace.updates))})
+
+
+@probe("weight_norm", preset="light", scope="layers", formula="|W|", unit="of the weights", healthy="grows slowly")
+def _weights(step: ObservedStep) -> Recorded:
+    return Recorded(layers={"weight_norm": step.weight_norms})
+
+
+@probe(
+    "update_ratio",
+    preset="light",
+    scope="layers",
+    formula="|ΔW| / |W|",
+    unit="1",
+    healthy="1e-4 to 1e-2, around 1e-3",
+)
+def _update_ratio(step: ObservedStep) -> Recorded:
+    updates = step.by_layer(lambda layer: _norm(_matrices(layer.updates)))
+    return Recorded(layers={"update_ratio": updates / step.weight_norms})
+
+
+@probe(
+    "distance",
+    preset="light",
+    scope="layers",
+    formula="|W - W at the start|",
+    unit="of the weights",
+    healthy="grows, then levels off; 0 is a layer that does not learn",
+)
+def _distance(step: ObservedStep) -> Recorded:
+    def moved(layer: LayerStep) -> Array | None:
+        return _norm(_matrices(map_arrays(lambda p, s: p - s, layer.params, layer.start)))
+
+    return Recorded(layers={"distance": step.by_layer(moved)})
+
+
+@probe(
+    "dead",
+    preset="light",
+    scope="layers",
+    formula="fraction of the units whose derivative f'(z) is 0 for every row of the batch",
+    unit="0 to 1",
+    healthy="below a half for ReLU, 0 for others",
+)
+def _dead(step: ObservedStep) -> Recorded:
+    def dead(layer: LayerStep) -> Array | None:
+        slope = layer.slope
+        return None if slope is None else q.dead(slope, step.weights)
+
+    return Recorded(layers={"dead": step.by_layer(dead)})
+
+
+@probe(
+    "saturated",
+    preset="light",
+    scope="layers",
+    formula="fraction of the outputs with a derivative below 5 % of its largest: 1 - y² (tanh), y (1 - y) (sigmoid, "
+    "softmax)",
+    unit="0 to 1",
+    healthy="low in hidden layers; the output layer saturates as it becomes confident",
+)
+def _saturated(step: ObservedStep) -> Recorded:
+    def saturated(layer: LayerStep) -> Array | None:
+        if layer.outputs is not layer.y:
+            return q.saturated_probabilities(layer.outputs, step.weights)
+        return q.saturation(layer.layer, layer.x, layer.y, step.weights)
+
+    return Recorded(layers={"saturated": step.by_layer(saturated)})
+
+
+# --- standard
+
+
+@probe(
+    "effective_rank",
+    preset="standard",
+    scope="layers (activations)",
+    formula="(Σλ)² / Σλ², λ the eigenvalues of the covariance of the units",
+    unit="directions, 1 to the number of units",
+    healthy="well above 1; it falls to about classes - 1 in the last layers",
+)
+def _effective_rank(step: ObservedStep) -> Recorded:
+    def rank(layer: LayerStep) -> Array | None:
+        acts = isinstance(layer.layer, Activation) or layer.layer.sums_to_one
+        return q.effective_rank(layer.outputs, step.weights) if acts else None
+
+    return Recorded(layers={"effective_rank": step.by_layer(rank)})
+
+
+@probe(
+    "output_histogram",
+    "output_low",
+    "output_high",
+    preset="standard",
+    scope="layers",
+    formula="fractions of 32 equal bins between the lowest and the highest output",
+    unit="1",
+    healthy="no heap at the ends of the activation",
+)
+def _output_histogram(step: ObservedStep) -> Recorded:
+    flat = [_flat(layer.outputs) for layer in step.layers]
+    return _histograms(step, "output", [q.histogram(values, _counted(values, step.weights)) for values in flat])
+
+
+@probe(
+    "delta_histogram",
+    "delta_low",
+    "delta_high",
+    preset="standard",
+    scope="layers",
+    formula="the same of log10 |delta|, zeros left out",
+    unit="1",
+    healthy="the layers lie below each other",
+)
+def _delta_histogram(step: ObservedStep) -> Recorded:
+    xp = namespace(step.weights)
+
+    def magnitudes(delta: Array) -> q.Histogram:
+        size = xp.abs(delta)
+        known = _counted(delta, step.weights) & (size > 0) & xp.isfinite(size)
+        return q.histogram(xp.log10(xp.where(known, size, xp.ones_like(size))), known)
+
+    return _histograms(step, "delta", [magnitudes(_flat(layer.delta)) for layer in step.layers])
+
+
+@probe(
+    "gradient_cosine",
+    preset="standard",
+    scope="layers, whole",
+    formula="g·g' / (|g| |g'|), g' the gradient of the next batch after the update",
+    unit="-1 to 1",
+    healthy="above 0; near 0 is noise, below 0 the steps go back and forth",
+)
+def _gradient_cosine(step: ObservedStep) -> Recorded:
+    assert step.next_trace is not None
+    whole, layers = _cosines(step, step.next_trace.grads)
+    return Recorded(whole={"gradient_cosine": whole}, layers={"gradient_cosine": layers})
+
+
+@probe(
+    "update_angle",
+    preset="standard",
+    scope="layers, whole",
+    formula="angle between Δ and -g",
+    unit="degrees",
+    healthy="0 for plain `sgd`; below 90: downhill",
+)
+def _update_angle(step: ObservedStep) -> Recorded:
+    whole, layers = _cosines(step, step.trace.updates)
+    return Recorded(whole={"update_angle": q.degrees(-whole)}, layers={"update_angle": q.degrees(-layers)})
+
+
+@probe(
+    "gradient_variance",
+    preset="standard",
+    scope="dense layers, whole",
+    formula="Σ p |g_i|² - |g|², g_i the gradient of sample i",
+    unit="of |g|²",
+)
+def _gradient_variance(step: ObservedStep) -> Recorded:
+    _, variances = step.noise
+    return Recorded(
+        whole={"gradient_variance": _total(variances, step.weights)},
+        layers={"gradient_variance": _stacked(variances, step.weights)},
+    )
+
+
+@probe(
+    "signal_to_noise",
+    preset="standard",
+    scope="dense layers, whole",
+    formula="|g|² / `gradient_variance`",
+    unit="1",
+    healthy="above 1 / batch size",
+)
+def _signal_to_noise(step: ObservedStep) -> Recorded:
+    squares, variances = step.noise
+    return Recorded(
+        whole={"signal_to_noise": _total(squares, step.weights) / _total(variances, step.weights)},
+        layers={"signal_to_noise": _stacked(squares, step.weights) / _stacked(variances, step.weights)},
+    )
+
+
+@probe(
+    "noise_scale",
+    preset="standard",
+    scope="whole",
+    formula="tr S / |G|²: the batch size at which noise and gradient are equal, both without bias",
+    unit="samples",
+    healthy="near the batch size or below; batches far larger bring little",
+)
+def _noise_scale(step: ObservedStep) -> Recorded:
+    squares, variances = step.noise
+    signal = _total(squares, step.weights)
+    return Recorded(whole={"noise_scale": q.noise_scale(signal, _total(variances, step.weights), step.weights)})
+
+
+@probe(
+    "step_length",
+    preset="standard",
+    scope="whole",
+    formula="α = -q'(1) / q'(0), q the parabola along the step from losses and slopes of this batch and the next",
+    unit="-1 stayed, 0 the lowest point, 1 the other side",
+    healthy="-1/2 to 0",
+)
+def _step_length(step: ObservedStep) -> Recorded:
+    assert step.following is not None
+    ends = []
+    for state, batch in ((step.state, step.trace.batch), (step.after, step.following)):
+        slopes = hessian.slopes(step.plan, state, batch, step.trace.updates)
+        weights = normalized_weights(batch.weight)
+        ends += [q.estimate(slopes.values, weights), q.estimate(slopes.slopes, weights)]
+    alpha = q.step_length(*ends)
+    xp = namespace(step.weights)
+    # The loss of padding alone is 0, which is not a loss.
+    known = xp.any(step.following.weight > 0)
+    return Recorded(whole={"step_length": xp.where(known, alpha, xp.full_like(alpha, xp.nan))})
+
+
+describe_probe(
+    "dead_over_set",
+    preset="standard",
+    scope="layers",
+    formula="as `dead`, over all training rows and without dropout or noise: at the end of training; `full`: also at "
+    "every fifth observation",
+    unit="0 to 1",
+    healthy="0",
+)
+
+# --- full
+
+describe_probe(
+    "largest_eigenvalue",
+    preset="full",
+    scope="whole",
+    formula="of the Hessian of the loss over the batch, with `l2`",
+    unit="loss per weight²",
+    healthy="for plain gradient descent below 2/η: above it steps overshoot and grow",
+)
+describe_probe(
+    "hessian_trace",
+    "hessian_trace_error",
+    preset="full",
+    scope="whole",
+    formula="the sum of all eigenvalues, and its standard error",
+    unit="loss per weight²",
+)
+
+# --- shared by several probes
+
+
+def _matrices(params: Tree) -> tuple[Array, ...]:
+    """The arrays of a tree without its biases."""
+    return tuple(array for _, array in arrays_of(params) if array.ndim > 1)
+
+
+def _norm(tree: Tree) -> Array | None:
+    """The norm of a tree; None for an empty one."""
+    arrays = list(arrays_of(tree))
+    return namespace(arrays[0][1]).sqrt(q.square(tree)) if arrays else None
+
+
+def _stacked(values: Sequence[Array | None], like: Array) -> Array:
+    """One entry for each layer; NaN where it is None."""
     xp = namespace(like)
     shape = next((value.shape for value in values if value is not None), ())
     nothing = xp.full(shape, xp.nan, dtype=like.dtype)
     return xp.stack([nothing if value is None else xp.astype(value, like.dtype) for value in values])
 
 
-def _add(found: Found, more: Found) -> None:
-    for kind, quantities in more.items():
-        found[kind] |= quantities
+def _total(values: Sequence[Array | None], like: Array) -> Array:
+    """The sum over the layers that have the quantity."""
+    return sum((value for value in values if value is not None), namespace(like).zeros_like(like[0]))
 
 
-def _light(places: list[_Place], trace: Trace, share: Array) -> Found:
-    xp = namespace(share)
-
-    def each(measure: Callable[[_Place], Array | None]) -> Array:
-        return _by_layer([measure(place) for place in places], share)
-
-    def norm(own: Tree) -> Array | None:
-        return xp.sqrt(q.square(own)) if list(arrays_of(own)) else None
-
-    def dead(place: _Place) -> Array | None:
-        slope = place.slope
-        return None if slope is None else 1 - xp.mean(xp.astype(q.alive(slope, share), share.dtype))
-
-    weights = each(lambda place: norm(_weights(place.params)))
-    moments = [q.moments(place.said, share) for place in places]
-    layers = {
-        f"output_{name}": _by_layer(list(values), share)
-        for name, values in zip(q.Moments._fields, zip(*moments, strict=True), strict=True)
-    }
-    layers |= {
-        "delta_rms": each(lambda place: q.moments(place.delta, share).rms),
-        "delta_max": each(lambda place: q.largest(place.delta, share)),
-        "gradient_norm": each(lambda place: norm(place.grads)),
-        "weight_norm": weights,
-        "update_ratio": each(lambda place: norm(_weights(place.updates))) / weights,
-        "distance": each(lambda place: norm(_weights(map_arrays(lambda p, s: p - s, place.params, place.start)))),
-        "dead": each(dead),
-        "saturated": each(lambda place: _saturated(place, share)),
-    }
-    whole = {
-        "loss": trace.loss,
-        "learning_rate": xp.full_like(trace.loss, trace.learning_rate),
-        "input_rms": q.moments(trace.batch.x, share).rms,
-        "gradient_norm": xp.sqrt(q.square(trace.grads)),
-        "update_norm": xp.sqrt(q.square(trace.updates)),
-    }
-    return {"whole": whole, "layers": layers}
+def _flat(values: Array) -> Array:
+    """One row for each sample."""
+    return namespace(values).reshape(values, (values.shape[0], -1))
 
 
-def _saturated(place: _Place, share: Array) -> Array | None:
-    """The share of numbers that are saturated, of an activation that can be."""
-    match place.layer:
-        case Tanh():
-            return q.saturated(1 - place.y * place.y, 1.0, share)
-        case Sigmoid() | Softmax():
-            return q.saturated(place.y * (1 - place.y), 0.25, share)
-        case Identity() if place.said is not place.y:
-            return q.saturated(place.said * (1 - place.said), 0.25, share)
-    return None
+def _counted(values: Array, weights: Array) -> Array:
+    """Which of the numbers (n, k) belong to rows that count."""
+    return (weights[:, None] > 0) & namespace(values).full_like(values, True, dtype=bool)
 
 
-def _distributions(places: list[_Place], share: Array) -> Found:
-    """Histograms of outputs and of log10 |delta|, and the effective rank of what activations say."""
-    xp = namespace(share)
-
-    def there(values: Array) -> Array:
-        return (share[:, None] > 0) & xp.full_like(values, True, dtype=bool)
-
-    def outputs(y: Array) -> q.Histogram:
-        return q.histogram(y, there(y))
-
-    def magnitudes(delta: Array) -> q.Histogram:
-        size = xp.abs(delta)
-        known = there(delta) & (size > 0) & xp.isfinite(size)
-        return q.histogram(xp.log10(xp.where(known, size, xp.ones_like(size))), known)
-
-    def flat(values: Array) -> Array:
-        return xp.reshape(values, (values.shape[0], -1))
-
-    ranks = [
-        q.effective_rank(place.said, share) if isinstance(place.layer, Activation | Softmax) else None
-        for place in places
-    ]
-    layers = {"effective_rank": _by_layer(ranks, share)}
-    for name, found in (
-        ("output", [outputs(flat(place.said)) for place in places]),
-        ("delta", [magnitudes(flat(place.delta)) for place in places]),
-    ):
-        bars, low, high = (_by_layer(values, share) for values in zip(*found, strict=True))
-        layers |= {f"{name}_histogram": bars, f"{name}_low": low, f"{name}_high": high}
-    return {"whole": {}, "layers": layers}
+def _histograms(step: ObservedStep, name: str, histograms: Sequence[q.Histogram]) -> Recorded:
+    bars, low, high = (_stacked(values, step.weights) for values in zip(*histograms, strict=True))
+    return Recorded(layers={f"{name}_histogram": bars, f"{name}_low": low, f"{name}_high": high})
 
 
-def _directions(plan: Plan, trace: Trace, following: Tree) -> Found:
-    """The cosine between this gradient and the next, and the angle between the update and straight downhill."""
-    xp, zero = namespace(trace.loss), namespace(trace.loss).zeros_like(trace.loss)
-    grads, updates, nexts = (each_layer(plan.network.layers, tree) for tree in (trace.grads, trace.updates, following))
+def _cosines(step: ObservedStep, other: Tree) -> tuple[Array, Array]:
+    """The cosine between the gradient and another tree: of the whole network, and of each layer (layers,)."""
+    xp = namespace(step.trace.loss)
+    zero = xp.zeros_like(step.trace.loss)
 
     def cosine(a: Tree, b: Tree) -> Array:
-        return q.cosine(*(zero + product for product in (q.dot(a, b), q.square(a), q.square(b))))
+        return q.cosine(zero + q.dot(a, b), zero + q.square(a), zero + q.square(b))
 
-    turns, ways = ([cosine(a, b) for a, b in zip(grads, trees, strict=True)] for trees in (nexts, updates))
-    return {
-        "whole": {
-            "gradient_cosine": cosine(trace.grads, following),
-            "update_angle": q.degrees(-cosine(trace.grads, trace.updates)),
-        },
-        "layers": {"gradient_cosine": xp.stack(turns), "update_angle": q.degrees(-xp.stack(ways))},
-    }
-
-
-def _noise(places: list[_Place], share: Array) -> Found:
-    """How much the samples' own gradients differ: exact where the parameters are those of dense layers."""
-    gradients = [q.square(place.grads) if isinstance(place.grads, Affine) else None for place in places]
-    variances = [
-        None if square is None else q.gradient_variance(place.x, place.delta, share, square)
-        for place, square in zip(places, gradients, strict=True)
-    ]
-    gradient, variance = _by_layer(gradients, share), _by_layer(variances, share)
-    zero = namespace(share).zeros_like(share[0])
-    signal, noise = (sum((v for v in values if v is not None), zero) for values in (gradients, variances))
-    return {
-        "whole": {
-            "gradient_variance": noise,
-            "signal_to_noise": signal / noise,
-            "noise_scale": q.noise_scale(signal, noise, share),
-        },
-        "layers": {"gradient_variance": variance, "signal_to_noise": gradient / variance},
-    }
-
-
-def _step_length(plan: Plan, state: State, after: State, batch: Batch, following: Batch, updates: Tree) -> Array:
-    ends = []
-    for at, rows in ((state, batch), (after, following)):
-        found, share = hessian.slopes(plan, at, rows, updates), normalized_weights(rows.weight)
-        ends += [q.estimate(found.values, share), q.estimate(found.slopes, share)]
-    alpha, xp = q.step_length(*ends), namespace(batch.weight)
-    # Padding alone has a loss of 0, which is none.
-    return xp.where(xp.any(following.weight > 0), alpha, xp.full_like(alpha, xp.nan))
+    layers = step.plan.network.layers
+    pairs = zip(each_layer(layers, step.trace.grads), each_layer(layers, other), strict=True)
+    return cosine(step.trace.grads, other), xp.stack([cosine(a, b) for a, b in pairs])

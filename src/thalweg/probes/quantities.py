@@ -1,67 +1,72 @@
-"""What probes measure: pure functions from the numbers of a step to a few numbers.
+"""The formulas of the probes and of the doctor: pure functions from the numbers of a step to a few numbers.
 
-Rows are samples. `share` (n,) is what part of the batch each of them is: 1/n, 0 for padding, more for a heavier one.
+Rows are samples. `weights` (n,) is the part of the batch that each sample is: 1/n, 0 for padding, more for a heavier
+sample; they sum to 1.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ..core.arrays import Array, Tree, arrays_of, namespace
+from ..parts.layers import Activation
+from ..parts.part import Layer
 
 BINS = 32
-# Of more numbers than this a histogram takes every second, third, ... row.
+# Of more numbers than this, a histogram counts every second, third, ... row.
 _COUNTED = 4_096
-# A number is saturated where its derivative is below this part of the largest one.
 SATURATED = 0.05
-# How many units in the last place a mean may be off.
+"""An output is saturated where its derivative is below this fraction of the largest derivative."""
+# Rounding error of a mean, in units in the last place.
 _ROUNDED = 8
 
 
 class Moments(NamedTuple):
-    """Mean, standard deviation and root mean square of the numbers of a batch."""
+    """Mean, standard deviation and root mean square of the numbers of a batch, each ()."""
 
     mean: Array
     deviation: Array
     rms: Array
 
 
-def moments(values: Array, share: Array) -> Moments:
-    """Mean m, deviation √(mean (v - m)²) and √(mean v²) over samples and units: values (n, ...), share (n,).
+def moments(values: Array, weights: Array) -> Moments:
+    """Mean m, deviation √(mean (v - m)²) and √(mean v²) over samples and units: values (n, ...), weights (n,).
 
     >>> import numpy as np
     >>> [float(value) for value in moments(np.array([[1.0], [7.0], [9.0]]), np.array([0.5, 0.5, 0.0]))]
     [4.0, 3.0, 5.0]
     """
-    xp, v = namespace(values), _flat(values)
-    mean = xp.sum(share * xp.mean(v, axis=1))
-    deviation = xp.sqrt(xp.sum(share * xp.mean((v - mean) ** 2, axis=1)))
-    return Moments(mean, deviation, xp.sqrt(xp.sum(share * xp.mean(v * v, axis=1))))
+    xp = namespace(values)
+    v = _flat(values)
+    mean = xp.sum(weights * xp.mean(v, axis=1))
+    deviation = xp.sqrt(xp.sum(weights * xp.mean((v - mean) ** 2, axis=1)))
+    return Moments(mean, deviation, xp.sqrt(xp.sum(weights * xp.mean(v * v, axis=1))))
 
 
-def largest(values: Array, share: Array) -> Array:
-    """The largest absolute value: values (n, ...), rows of share 0 left out.
+def largest(values: Array, weights: Array) -> Array:
+    """The largest absolute value: values (n, ...), without the rows of weight 0.
 
     >>> import numpy as np
     >>> float(largest(np.array([[-3.0], [7.0]]), np.array([1.0, 0.0])))
     3.0
     """
-    xp, v = namespace(values), _flat(values)
-    return xp.max(xp.where(share[:, None] > 0, xp.abs(v), xp.zeros_like(v)))
+    xp = namespace(values)
+    v = _flat(values)
+    return xp.max(xp.where(weights[:, None] > 0, xp.abs(v), xp.zeros_like(v)))
 
 
-def alive(slopes: Array, share: Array) -> Array:
-    """Which units (k,) let a gradient pass for some row: those with a derivative f'(z) other than 0; slopes (n, k).
+def alive(slopes: Array, weights: Array) -> Array:
+    """Which units (k,) pass a gradient for some row, that is, have a derivative f'(z) other than 0: slopes (n, k).
 
     >>> import numpy as np
     >>> alive(np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([0.5, 0.5])).tolist()
     [False, True]
     """
-    return namespace(slopes).any((_flat(slopes) != 0) & (share[:, None] > 0), axis=0)
+    return namespace(slopes).any((_flat(slopes) != 0) & (weights[:, None] > 0), axis=0)
 
 
-def saturated(slopes: Array, steepest: float, share: Array) -> Array:
-    """The share of numbers with a derivative below 5 % of the steepest there is: slopes (n, k).
+def saturated(slopes: Array, steepest: float, weights: Array) -> Array:
+    """The fraction of the outputs with a derivative below 5 % of the steepest: slopes (n, k).
 
     Source: Glorot and Bengio 2010, section 3.
 
@@ -69,16 +74,49 @@ def saturated(slopes: Array, steepest: float, share: Array) -> Array:
     >>> float(saturated(np.array([[0.01, 0.2]]), 0.25, np.array([1.0])))
     0.5
     """
-    xp, flat = namespace(slopes), _flat(slopes)
+    xp = namespace(slopes)
+    flat = _flat(slopes)
     flags = xp.astype(xp.abs(flat) < SATURATED * steepest, flat.dtype)
-    return xp.sum(share * xp.mean(flags, axis=1))
+    return xp.sum(weights * xp.mean(flags, axis=1))
 
 
-def effective_rank(values: Array, share: Array) -> Array:
-    """(Σλ)² / Σλ², λ the eigenvalues of the covariance of the units: how many directions the samples really take.
+def dead(slopes: Array, weights: Array) -> Array:
+    """The fraction of the units that pass no gradient for any row: slopes (n, k).
 
-    1 where all samples lie on one line, the number of units where they spread alike in all directions; NaN where they
-    are all the same. Worked out without eigenvalues: Σλ is the trace, Σλ² the sum of squares of the covariance.
+    >>> import numpy as np
+    >>> float(dead(np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([0.5, 0.5])))
+    0.5
+    """
+    return 1 - namespace(slopes).mean(namespace(slopes).astype(alive(slopes, weights), weights.dtype))
+
+
+def slope(layer: Layer, z: Array, y: Array) -> Array | None:
+    """f'(z) of an elementwise activation; None for other layers and for the identity."""
+    return layer.derivative(z, y) if isinstance(layer, Activation) and not layer.is_identity else None
+
+
+def saturation(layer: Layer, z: Array, y: Array, weights: Array) -> Array | None:
+    """The fraction of saturated outputs of a layer that saturates or whose outputs sum to 1; None for other layers.
+
+    The slope of a softmax is that of an output by its own logit, y (1 - y).
+    """
+    if layer.sums_to_one:
+        return saturated_probabilities(y, weights)
+    if layer.saturates and isinstance(layer, Activation):
+        return saturated(layer.derivative(z, y), layer.steepest_slope, weights)
+    return None
+
+
+def saturated_probabilities(p: Array, weights: Array) -> Array:
+    """The fraction of probabilities whose slope by the logit, p (1 - p), is below 5 % of its largest value 1/4."""
+    return saturated(p * (1 - p), 0.25, weights)
+
+
+def effective_rank(values: Array, weights: Array) -> Array:
+    """(Σλ)² / Σλ², λ the eigenvalues of the covariance of the units: the number of directions in use.
+
+    1 for samples on one line, the number of units for samples that vary equally in all directions, NaN for samples that
+    are all the same. Computed without eigenvalues: Σλ is the trace of the covariance, Σλ² its sum of squares.
 
     Source: the participation ratio, as in Gao et al. 2017, A theory of multineuronal dimensionality.
 
@@ -87,19 +125,20 @@ def effective_rank(values: Array, share: Array) -> Array:
     >>> float(effective_rank(np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]), even))
     2.0
     """
-    xp, v = namespace(values), _flat(values)
-    centred = xp.sqrt(share)[:, None] * (v - xp.sum(share[:, None] * v, axis=0))
-    # Both products have the same eigenvalues but for zeros: the smaller one is taken.
+    xp = namespace(values)
+    v = _flat(values)
+    centred = xp.sqrt(weights)[:, None] * (v - xp.sum(weights[:, None] * v, axis=0))
+    # Both products have the same eigenvalues except for zeros; the smaller one is cheaper.
     product = centred @ centred.T if v.shape[0] < v.shape[1] else centred.T @ centred
     spread = xp.sum(centred * centred)
-    # Of samples that are all the same, rounding leaves something.
-    rounding = (_ROUNDED * xp.finfo(v.dtype).eps) ** 2 * xp.sum(share[:, None] * v * v)
+    # Rounding leaves a small variance of samples that are all the same.
+    rounding = (_ROUNDED * xp.finfo(v.dtype).eps) ** 2 * xp.sum(weights[:, None] * v * v)
     nothing = xp.full_like(spread, xp.nan)
     return xp.where(spread > rounding, spread**2 / xp.sum(product * product), nothing)
 
 
 class Histogram(NamedTuple):
-    """What part of the numbers lies in each of 32 bins of equal width between the lowest and the highest: (32,)."""
+    """The fraction of the numbers in each of 32 bins of equal width between the lowest and the highest number (32,)."""
 
     shares: Array
     low: Array
@@ -107,7 +146,7 @@ class Histogram(NamedTuple):
 
 
 def histogram(values: Array, counts: Array) -> Histogram:
-    """The histogram of the values (n, k) where `counts` (n, k) says that they count; NaN where none does.
+    """The histogram of those values (n, k) for which `counts` (n, k) is true; NaN if there are none.
 
     >>> import numpy as np
     >>> found = histogram(np.array([[0.0], [1.0], [1.0], [5.0]]), np.array([[True], [True], [True], [False]]))
@@ -116,12 +155,14 @@ def histogram(values: Array, counts: Array) -> Histogram:
     """
     xp = namespace(values)
     every = max(1, values.shape[0] * values.shape[1] // _COUNTED)
-    values, counts = values[::every], counts[::every]
+    values = values[::every]
+    counts = counts[::every]
     low = xp.min(xp.where(counts, values, xp.full_like(values, xp.inf)))
     high = xp.max(xp.where(counts, values, xp.full_like(values, -xp.inf)))
     width = xp.where(high > low, (high - low) / BINS, xp.ones_like(low))
     edges = low + width * xp.astype(xp.arange(1, BINS), values.dtype)
-    flat, counted = xp.reshape(values, (-1,)), xp.reshape(counts, (-1,))
+    flat = xp.reshape(values, (-1,))
+    counted = xp.reshape(counts, (-1,))
     below = xp.sum(xp.astype((flat[:, None] < edges) & counted[:, None], values.dtype), axis=0)
     total = xp.sum(xp.astype(counted, values.dtype))
     ends = xp.concat([xp.zeros_like(below[:1]), below, total[None]])
@@ -130,17 +171,19 @@ def histogram(values: Array, counts: Array) -> Histogram:
 
 def square(tree: Tree) -> Array:
     """Σ g² over all arrays of a tree: the square of its norm."""
-    return sum((namespace(array).sum(array * array) for _, array in arrays_of(tree)), 0.0)
+    total: float | Array = sum((namespace(array).sum(array * array) for _, array in arrays_of(tree)), 0.0)
+    return cast("Array", total)
 
 
 def dot(tree: Tree, other: Tree) -> Array:
     """Σ a b over all arrays of two trees of the same shape."""
     pairs = zip(arrays_of(tree), arrays_of(other), strict=True)
-    return sum((namespace(a).sum(a * b) for (_, a), (_, b) in pairs), 0.0)
+    total: float | Array = sum((namespace(a).sum(a * b) for (_, a), (_, b) in pairs), 0.0)
+    return cast("Array", total)
 
 
 def cosine(product: Array, first: Array, second: Array) -> Array:
-    """a·b / (|a| |b|) from a·b, |a|² and |b|²: 1 the same direction, 0 at right angles, -1 opposite; NaN for a zero.
+    """a·b / (|a| |b|) from a·b, |a|² and |b|²: 1 same direction, 0 orthogonal, -1 opposite; NaN for a zero vector.
 
     >>> import numpy as np
     >>> float(cosine(np.array(6.0), np.array(4.0), np.array(9.0)))
@@ -156,11 +199,11 @@ def degrees(cosine: Array) -> Array:
     return xp.acos(cosine) * (180 / xp.pi)
 
 
-def gradient_variance(x: Array, delta: Array, share: Array, gradient: Array) -> Array:
-    """The variance of the samples' own gradients around their mean, summed over the numbers of a dense layer.
+def gradient_variance(x: Array, delta: Array, weights: Array, gradient: Array) -> Array:
+    """The variance of the samples' own gradients around their mean, summed over the parameters of a dense layer.
 
-    Sample i has the gradient x_i ⊗ d_i for W and d_i for b, d_i = delta_i / p_i with p_i its share of the batch. So
-    its square is (|x_i|² + 1) |d_i|², and
+    Sample i has the gradient x_i ⊗ d_i for W and d_i for b, d_i = delta_i / p_i with p_i its weight. So its
+    square is (|x_i|² + 1) |d_i|², and
 
         Σ p_i |g_i|² - |Σ p_i g_i|² = Σ (|x_i|² + 1) |delta_i|² / p_i - |g|²,
 
@@ -176,15 +219,15 @@ def gradient_variance(x: Array, delta: Array, share: Array, gradient: Array) -> 
     """
     xp = namespace(x)
     norms = (xp.sum(x * x, axis=1) + 1) * xp.sum(delta * delta, axis=1)
-    found = xp.sum(norms / xp.where(share > 0, share, xp.ones_like(share))) - gradient
+    found = xp.sum(norms / xp.where(weights > 0, weights, xp.ones_like(weights))) - gradient
     return xp.maximum(found, xp.zeros_like(found))
 
 
-def noise_scale(gradient: Array, variance: Array, share: Array) -> Array:
-    """The batch size at which noise and gradient are alike: tr S / |G|²; NaN where the gradient is lost in the noise.
+def noise_scale(gradient: Array, variance: Array, weights: Array) -> Array:
+    """The batch size at which noise and gradient are equal: tr S / |G|²; NaN if the gradient is lost in the noise.
 
-    From |g|² of a batch of B rows, which holds the noise too: with the unbiased tr S = variance B / (B - 1) it is
-    |G|² = |g|² - tr S / B. Weights make B = 1 / Σ p². Batches far larger than this bring little.
+    |g|² of a batch of B rows contains the noise too: with the unbiased tr S = variance B / (B - 1),
+    |G|² = |g|² - tr S / B. With weights p, B = 1 / Σ p². Batches far larger than this scale bring little.
 
     Source: McCandlish et al. 2018, An empirical model of large-batch training, equation 2.9 and appendix A.
 
@@ -192,8 +235,8 @@ def noise_scale(gradient: Array, variance: Array, share: Array) -> Array:
     >>> float(noise_scale(np.array(2.0), np.array(3.0), np.full(4, 0.25)))
     4.0
     """
-    xp = namespace(share)
-    rows = 1 / xp.sum(share * share)
+    xp = namespace(weights)
+    rows = 1 / xp.sum(weights * weights)
     true = gradient - variance / (rows - 1)
     nothing = xp.full_like(true, xp.nan)
     return xp.where(true > 0, variance * rows / (rows - 1) / xp.where(true > 0, true, xp.ones_like(true)), nothing)
@@ -206,25 +249,25 @@ class Estimate(NamedTuple):
     variance: Array
 
 
-def estimate(values: Array, share: Array) -> Estimate:
-    """The mean Σ p v of values (n,), and the variance Σ p² Σ p (v - mean)² that it has from batch to batch.
+def estimate(values: Array, weights: Array) -> Estimate:
+    """The mean Σ p v of values (n,), and its variance from batch to batch, Σ p² Σ p (v - mean)².
 
     >>> import numpy as np
     >>> [float(value) for value in estimate(np.array([1.0, 3.0]), np.array([0.5, 0.5]))]
     [2.0, 0.5]
     """
     xp = namespace(values)
-    mean = xp.sum(share * values)
-    return Estimate(mean, xp.sum(share * share) * xp.sum(share * (values - mean) ** 2))
+    mean = xp.sum(weights * values)
+    return Estimate(mean, xp.sum(weights * weights) * xp.sum(weights * (values - mean) ** 2))
 
 
 def step_length(loss: Estimate, slope: Estimate, next_loss: Estimate, next_slope: Estimate) -> Array:
-    """Where a step has ended on the parabola along it: alpha = -q'(1) / q'(0).
+    """Where a step ends on the parabola along it: alpha = -q'(1) / q'(0).
 
-    -1: it stayed where it was; below 0: it fell short; 0: it ended at the minimum; above 0: it overshot; 1: it ended
-    on the other side at the same height. q(0), q'(0) come from the batch of the step, q(1), q'(1) from the next one,
-    each with the variance of its mean. Every parabola has q(1) - q(0) = (q'(0) + q'(1)) / 2; what is measured misses
-    this by r, and the most likely parabola takes r off where the variances v are large:
+    -1: it did not move; below 0: it fell short; 0: it ended at the minimum; above 0: it overshot; 1: it ended on the
+    other side at the same height. q(0), q'(0) come from the batch of the step, q(1), q'(1) from the next one,
+    each with the variance of its mean. Every parabola has q(1) - q(0) = (q'(0) + q'(1)) / 2; the measured
+    values miss this by r, and the most likely parabola distributes r where the variances v are large:
 
         q'(0) = s0 + v(s0) r / 2D,  q'(1) = s1 + v(s1) r / 2D,  D = v(f0) + v(f1) + (v(s0) + v(s1)) / 4.
 
@@ -243,5 +286,5 @@ def step_length(loss: Estimate, slope: Estimate, next_loss: Estimate, next_slope
 
 
 def _flat(values: Array) -> Array:
-    """One row a sample."""
+    """One row for each sample."""
     return namespace(values).reshape(values, (values.shape[0], -1))

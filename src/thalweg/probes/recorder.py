@@ -1,13 +1,14 @@
-"""Who looks at a training for the probes, and keeps what they found."""
+"""Recording the probes while a training runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 
-from ..core.arrays import Tree
+from ..core.arrays import Array, Params
+from ..core.files import Json
 from ..core.noise import generator
 from ..data import Dataset
 from ..engine.engine import Engine
@@ -16,118 +17,142 @@ from ..parts.settings import Full, Light, Standard
 from ..training.batch_plan import BatchPlan, Chunk, as_batch, in_batches
 from ..training.callbacks import Callback
 from .curvature import curvature_at
-from .observe import alive, observe
+from .observe import Observed, alive, observe
 from .records import Record
 
 _ROWS = 2048
-# What takes as long as some dozens of steps is looked at less often.
+# Probes that take as long as dozens of steps are recorded at every fifth observation only.
 _RARELY = 5
-_DIGITS, _MOST_DECADES = 6, 290
+_DIGITS = 6
+_MOST_DECADES = 290
+_Numbers = Array | float | list[float | None]
+
+
+class _Pending(NamedTuple):
+    """An observation that the device may still compute."""
+
+    step: int
+    observed: Observed
+    whole: Mapping[str, _Numbers]
+    """Further quantities of the whole network."""
+    layers: Mapping[str, _Numbers]
+    """Further quantities of the layers."""
 
 
 class ProbeCallback(Callback):
-    """An onlooker (`training.Onlooker`) with probes: `records` has one observation for each time that it looked.
+    """A callback that records the probes at regular steps.
 
-    `start` are the parameters that the training began with, as NumPy arrays; a training that goes on hands over the
-    records from before.
+    Args:
+        probes: the preset with its cadence.
+        batches: the batches of the training.
+        start: the parameters at the start of the training, as NumPy arrays.
+        records: the records so far of a resumed training.
     """
 
-    def __init__(self, probes: Light, course: BatchPlan, start: Tree, records: Sequence[Record] = ()) -> None:
-        self.every = probes.cadence(course.steps)
-        # Without its cadence, which would make another program of each.
+    def __init__(self, probes: Light, batches: BatchPlan, start: Params, records: Sequence[Record] = ()) -> None:
+        self.every = probes.cadence(batches.steps)
+        # Without its cadence, which would compile another program for each.
         self._probes = type(probes)()
-        self._course, self._start, self._placed = course, start, None
+        self._batches = batches
+        self._start = start
+        self._placed: Params | None = None
         self._data: Batch | None = None
-        self._records, self._pending = list(records), list[tuple[int, Any, Any]]()
+        self._records = list(records)
+        self._pending: list[_Pending] = []
 
     def next_step(self, step: int) -> int:
         """The next multiple of the cadence."""
         return -(-step // self.every) * self.every
 
-    def on_step_begin(self, engine: Engine, plan: Plan, state: State, block: Chunk, index: int) -> None:
-        """Record the step that is to come."""
+    def on_step_begin(self, engine: Engine, plan: Plan, state: State, chunk: Chunk, index: int) -> None:
+        """Record the step that begins."""
         self._placed = self._placed or engine.place(self._start)
-        # Of streamed rows a part must not outlive its block.
-        self._data = block.data if isinstance(self._course.data, Dataset) else None
-        step = block.first + index
-        rows = np.stack([block.rows[index], self._following(block, index)])
-        found = engine.call(observe, plan, self._probes, state, self._placed, block.data, rows)
-        more: Record = {"whole": {}, "layers": {}}
+        # A part of streamed rows must not outlive its chunk.
+        self._data = chunk.data if isinstance(self._batches.data, Dataset) else None
+        step = chunk.first + index
+        rows = np.stack([chunk.rows[index], self._next_rows(chunk, index)])
+        observed = engine.call(observe, plan, self._probes, state, self._placed, chunk.data, rows)
+        whole: Mapping[str, _Numbers] = {}
+        layers: Mapping[str, _Numbers] = {}
         if isinstance(self._probes, Full) and step // self.every % _RARELY == 0:
-            more["layers"] = self._dead(engine, plan, state)
-            more["whole"] = self._curvature(engine, plan, state, block.data, rows, step)
-        # What a device may still work at is fetched later.
-        self._pending.append((step, found, more))
+            layers = self._dead_over_set(engine, plan, state)
+            whole = _curvature(engine, plan, state, chunk.data, rows, step)
+        # Fetched later, so that training does not wait for it.
+        self._pending.append(_Pending(step, observed, whole, layers))
 
     def on_train_end(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
-        """Record which units are dead on all training rows, as the training leaves them."""
+        """Record which units are dead on all training rows at the end."""
         if isinstance(self._probes, Standard):
-            self._pending.append((step, {"whole": {}, "layers": self._dead(engine, plan, state)}, {}))
+            self._pending.append(_Pending(step, {}, {}, self._dead_over_set(engine, plan, state)))
 
     @property
     def records(self) -> list[Record]:
-        """The observations so far, in plain numbers of six digits; None stands for what is NaN or infinite.
+        """The records so far, in numbers of six digits; None stands for NaN and infinity.
 
-        They end with the first look at a loss that is no number.
+        They end with the first record whose loss is not a number.
         """
-        for step, found, more in self._pending:
+        for pending in self._pending:
             if self._records and self._records[-1]["whole"].get("loss", 0.0) is None:
                 break
-            both = [{kind: part.get(kind, {}) for kind in ("whole", "layers")} for part in (found, more)]
-            numbers = {kind: both[0][kind] | both[1][kind] for kind in ("whole", "layers")}
-            self._records.append({"step": step} | _plain(numbers))
+            whole = {**pending.observed.get("whole", {}), **pending.whole}
+            layers = {**pending.observed.get("layers", {}), **pending.layers}
+            self._records.append(
+                {
+                    "step": pending.step,
+                    "whole": {name: _plain(value) for name, value in whole.items()},
+                    "layers": {name: _plain(value) for name, value in layers.items()},
+                }
+            )
         self._pending.clear()
         return self._records
 
-    def _following(self, block: Chunk, index: int) -> np.ndarray:
-        """The rows of the next batch; none at the end of an epoch, or of a part of streamed rows."""
-        if self._course.per_epoch == 1:
-            # A full batch is the same rows again.
-            return block.rows[index]
-        # Where a block of epochs ends depends on where a training was taken up again: an epoch's end does not.
-        if index + 1 == block.steps or (block.first + index + 1) % self._course.per_epoch == 0:
-            return np.full_like(block.rows[index], -1)
-        return block.rows[index + 1]
+    def _next_rows(self, chunk: Chunk, index: int) -> np.ndarray:
+        """The rows of the next batch; -1 at the end of an epoch, or of a part of streamed rows."""
+        if self._batches.per_epoch == 1:
+            # The next full batch has the same rows.
+            return chunk.rows[index]
+        # Where a chunk of epochs ends depends on where a training was resumed; where an epoch ends does not.
+        if index + 1 == chunk.steps or (chunk.first + index + 1) % self._batches.per_epoch == 0:
+            return np.full_like(chunk.rows[index], -1)
+        return chunk.rows[index + 1]
 
-    def _dead(self, engine: Engine, plan: Plan, state: State) -> dict[str, Any]:
-        """The share of units, by layer, whose derivative is 0 for every training row."""
+    def _dead_over_set(self, engine: Engine, plan: Plan, state: State) -> dict[str, list[float | None]]:
+        """The fraction of the units, by layer, whose derivative is 0 for every training row."""
         living: list[np.ndarray] = []
-        for data, rows in self._batches(engine):
-            found = engine.fetch(engine.call(alive, plan, state, data, rows))
-            living = [a | b if len(a) else a for a, b in zip(living or found, found, strict=True)]
-            if all(np.all(units) for units in living):
+        for data, rows in self._all_rows(engine):
+            units = cast("tuple[np.ndarray, ...]", engine.fetch(engine.call(alive, plan, state, data, rows)))
+            living = [a | b if len(a) else a for a, b in zip(living or units, units, strict=True)]
+            if all(np.all(flags) for flags in living):
                 break
-        return {"dead_over_set": [1 - float(np.mean(units)) if len(units) else None for units in living]}
+        return {"dead_over_set": [1 - float(np.mean(flags)) if len(flags) else None for flags in living]}
 
-    def _batches(self, engine: Engine) -> Iterator[tuple[Batch, np.ndarray]]:
-        """All training rows: where they are on the device, and which of them, (1, rows) at a time."""
-        size = min(_ROWS, len(self._course.data))
-        for part in self._course.data.parts():
-            # Rows in memory are there already; of streamed ones, the device gets a part after another.
+    def _all_rows(self, engine: Engine) -> Iterator[tuple[Batch, np.ndarray]]:
+        """All training rows: the batches on the device, and the numbers of their rows (1, rows)."""
+        size = min(_ROWS, len(self._batches.data))
+        for part in self._batches.data.parts():
+            # Rows in memory are on the device already; streamed rows are placed part after part.
             data = self._data or engine.place(as_batch(part, size))
             for rows in in_batches(np.arange(len(part)), size):
                 yield data, rows[None]
 
-    def _curvature(
-        self, engine: Engine, plan: Plan, state: State, data: Batch, rows: np.ndarray, step: int
-    ) -> dict[str, Any]:
-        found = curvature_at(engine, plan, state, data, rows, generator(step, "curvature"))
-        names = ("largest_eigenvalue", "hessian_trace", "hessian_trace_error")
-        return dict(zip(names, found, strict=True))
+
+def _curvature(engine: Engine, plan: Plan, state: State, data: Batch, rows: np.ndarray, step: int) -> dict[str, float]:
+    values = curvature_at(engine, plan, state, data, rows, generator(step, "curvature"))
+    names = ("largest_eigenvalue", "hessian_trace", "hessian_trace_error")
+    return dict(zip(names, values, strict=True))
 
 
-def _plain(value: Any) -> Any:
-    """Nested dictionaries, lists and arrays as lists and numbers of six digits; None for what is no finite number."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+def _plain(value: _Numbers) -> Json:
+    """A number, a list or an array as numbers of six digits, in nested lists; None for NaN and infinity."""
     numbers = np.asarray([np.nan if item is None else item for item in value] if isinstance(value, list) else value)
     numbers = np.asarray(numbers, dtype=float)
-    finite, size = np.isfinite(numbers), np.abs(numbers)
+    finite = np.isfinite(numbers)
+    size = np.abs(numbers)
     exponent = np.floor(np.log10(size, out=np.zeros_like(size), where=finite & (size > 0)))
     factor = 10.0 ** (_DIGITS - 1 - np.clip(exponent, -_MOST_DECADES, _MOST_DECADES))
     rounded = np.asarray(np.round(np.where(finite, numbers, 0.0) * factor) / factor)
     if finite.all():
-        return rounded.tolist()
+        return cast("Json", rounded.tolist())
     known = rounded.astype(object)
     known[~finite] = None
-    return known.tolist()
+    return cast("Json", known.tolist())

@@ -13,13 +13,12 @@ import numpy as np
 
 from ..core.arrays import Params, arrays_of
 from ..core.errors import InputError
-from ..doctor.case import Case
 from ..doctor.findings import Finding
-from ..doctor.live import Watch, at_once
+from ..doctor.live import LiveChecks, severe_at_once
+from ..doctor.measure_run import measurements_of, probed_layers
 from ..engine.step import State
 from ..models.linear_theory import best_threshold
 from ..models.linear_units import LinearTraining, linear_training, tunes, with_threshold
-from ..models.summary import numbered_layers
 from ..parts.metrics import confusion_matrix
 from ..parts.settings import Light
 from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
@@ -165,19 +164,19 @@ class LiveDoctor(Callback):
         session = builder.session
         self.builder = builder
         self.report = report
-        case = Case.of(session.spec, session.split, session.batches.per_epoch)
-        for finding in at_once(case):
+        measurements = measurements_of(session.spec, session.split, session.batches.per_epoch)
+        for finding in severe_at_once(measurements):
             report(finding)
-        self._watch = Watch(
-            case.constant,
-            numbered_layers(session.spec.network),
-            len(session.split.train),
-            session.batches.per_epoch,
-            session.spec.training.epochs,
+        self._checks = LiveChecks(
+            constant=measurements.constant_score,
+            layers=probed_layers(session.spec.network.layers),
+            rows=len(session.split.train),
+            per_epoch=session.batches.per_epoch,
+            epochs=session.spec.training.epochs,
         )
 
     def on_progress(self, progress: Progress) -> None:
-        for finding in self._watch.look(progress.history, self.builder.records):
+        for finding in self._checks.new_findings(progress.history, self.builder.records):
             self.report(finding)
 
 

@@ -15,10 +15,10 @@ from ..core.arrays import arrays_of
 from ..core.errors import InputError
 from ..core.files import commit
 from ..data import Preprocessing, Split, Task
-from ..doctor.account import health_of, verdict
-from ..doctor.case import Case
+from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
-from ..doctor.findings import Diagnosis
+from ..doctor.measure_run import TrainingRecord, measurements_of
+from ..doctor.measurements import Measurements
 from ..engine.engine import Engine
 from ..engine.step import State, Trace, fused
 from ..models.linear_units import with_threshold
@@ -30,7 +30,7 @@ from ..pages.page import Page, Paged
 from ..parts.layers import Dense, Residual
 from ..parts.part import Loss
 from ..probes.boundary_frames import BoundaryFrames
-from ..probes.input_maps import curve_of, hidden_answers, map_of, plane_of, weight_images
+from ..probes.input_maps import curve_of, hidden_outputs, map_of, plane_of, weight_images
 from ..probes.records import Observations, Record
 from ..spec.spec import CompleteSpec, data_name
 from ..spec.toml import to_toml
@@ -199,14 +199,21 @@ class Run(Paged):
 
     @cached_property
     def _diagnosis(self) -> Diagnosis:
-        return diagnose(self.case)
+        return diagnose(self.measurements)
 
     @property
-    def case(self) -> Case:
-        """What the doctor examines. Loads the data again if the run came from a folder."""
+    def measurements(self) -> Measurements:
+        """What the doctor measures. Loads the data again if the run came from a folder."""
         split = self.split or self.spec.data.load(self.spec.training.seed)
-        record = {name: getattr(self, name) for name in ("history", "measures", "observations", "params", "diverged")}
-        return Case.of(self.spec, split, self.per_epoch, layers=self.state.layers, **record)
+        record = TrainingRecord(
+            params=self.params,
+            layers=self.state.layers,
+            history=self.history,
+            measures=self.measures,
+            observations=self.observations,
+            diverged=self.diverged,
+        )
+        return measurements_of(self.spec, split, self.per_epoch, record)
 
     def figures(self) -> list[Any]:
         """The charts of the report as plotly figures: curves, answers over the inputs, what is inside of the network.
@@ -217,7 +224,7 @@ class Run(Paged):
 
     def _repr_html_(self) -> str:
         try:
-            health = (Text(verdict(self.diagnose())),)
+            health = (Text(self.diagnose().verdict),)
         except InputError:
             # The rows are gone.
             health = ()
@@ -286,10 +293,10 @@ def _with_rows(account: ReportData, run: Run) -> ReportData:
         true, predicted = data.y, (outputs > run.decision_threshold).astype(int)
     else:
         true, predicted = run.preprocessing.values(data.y), run.preprocessing.values(outputs)
-    hidden = hidden_answers(run.network, run.params, run.state.layers)
+    hidden = hidden_outputs(run.network, run.params, run.state.layers)
     return dataclasses.replace(
         account,
-        health=health_of(run.diagnose()),
+        health=run.diagnose().health_blocks(),
         true=true,
         predicted=predicted,
         confidence=confidence,

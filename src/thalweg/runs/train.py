@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.progress import ProgressMessage, loading, print_line
 from ..doctor.findings import Finding
-from ..doctor.live import in_words
+from ..doctor.render import finding_in_words
 from ..models.linear_units import LinearUnit
 from ..models.mlp import MultiLayerPerceptron
 from ..models.network import Network
@@ -123,7 +123,7 @@ def train(
 
 def warn(finding: Finding) -> None:
     """Show a finding on stderr, above the progress bar where there is one."""
-    print_line(f"thalweg: {in_words(finding)}")
+    print_line(f"thalweg: {finding_in_words(finding)}")
 
 
 def run_spec(

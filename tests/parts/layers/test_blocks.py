@@ -108,6 +108,8 @@ def test_facts_of_a_block_are_those_of_the_table(entry):
     assert entry.part.transparent == entry.transparent
     assert entry.part.suited_initializer is entry.part.steepest_slope is None
     assert (entry.part.saturates, entry.part.sums_to_one) == (False, False)
+    assert (entry.part.random, entry.part.drop_rate) == (entry.random, entry.drop_rate)
+    assert (entry.part.can_die, entry.part.is_identity) == (False, False)
     assert entry.part.inner == getattr(entry.part, "layers", ())
 
 

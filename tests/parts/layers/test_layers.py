@@ -204,6 +204,19 @@ def test_an_activation_saturates_where_a_slope_vanishes_on_both_sides(entry):
     assert entry.part.saturates == (low < 1e-9 < middle and high < 1e-9)
 
 
+@every_activation
+def test_units_can_die_where_a_slope_is_0_on_one_side_only(entry):
+    z = np.array([[-9.0, -3.0, -1.0], [1.0, 3.0, 9.0]])
+    passes = (entry.part.derivative(z, entry.part.value(z)) != 0).any(axis=1)
+    assert entry.part.can_die == (passes[0] != passes[1])
+
+
+@every_activation
+def test_only_the_identity_returns_its_inputs(entry):
+    z = np.array([[-3.0, -0.1, 0.2, 5.0]])
+    assert entry.part.is_identity == np.array_equal(entry.part.value(z), z)
+
+
 @every_layer
 def test_the_suited_initializer_is_that_of_the_table(entry):
     assert entry.part.suited_initializer == entry.initializer

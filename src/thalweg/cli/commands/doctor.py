@@ -18,7 +18,7 @@ from ..registry import command
 from ..source import Source, source_of
 
 if TYPE_CHECKING:
-    from ...doctor.findings import Diagnosis
+    from ...doctor.diagnosis import Diagnosis
     from ...experiments.remedy_trials.proof import Proof
     from ...pages.page import Page
     from ...runs.run import Run

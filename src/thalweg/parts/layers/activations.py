@@ -92,6 +92,7 @@ class Identity(Activation, kind="identity", also=("linear",)):
     2.0
     """
 
+    is_identity = True
     output_range = (-math.inf, math.inf)
     steepest_slope = 1.0
 
@@ -213,6 +214,7 @@ class ReLU(Activation, kind="relu"):
     [0.0, 3.0]
     """
 
+    can_die = True
     output_range = (0.0, math.inf)
     steepest_slope = 1.0
     suited_initializer = HeNormal()
@@ -244,6 +246,10 @@ class LeakyReLU(Activation, kind="leaky_relu"):
     @property
     def suited_initializer(self) -> Initializer:
         return HeNormal(slope=self.alpha)
+
+    @property
+    def can_die(self) -> bool:
+        return self.alpha == 0
 
     @property
     def output_range(self) -> tuple[float, float]:

@@ -35,8 +35,13 @@ class Dropout(ParameterFreeLinear[Array | tuple[()]], kind="dropout"):
     """
 
     transparent = True
+    random = True
 
     rate: Fraction = 0.5
+
+    @property
+    def drop_rate(self) -> float:
+        return self.rate
 
     def forward(
         self, params: tuple[()], state: tuple[()], x: Array, context: ForwardContext
@@ -80,6 +85,7 @@ class GaussianNoise(ParameterFreeLinear[tuple[()]], kind="gaussian_noise"):
     """
 
     transparent = True
+    random = True
 
     deviation: NonNegative = 0.1
 

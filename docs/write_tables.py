@@ -1,0 +1,56 @@
+"""Write the tables of docs/doctor.md and docs/probes.md from the registries of checks and probes."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from thalweg.doctor import checks  # noqa: F401 - registers all checks
+from thalweg.doctor.registry import CHECKS, CODES, ordered_codes
+from thalweg.probes import observe  # noqa: F401 - registers all probes
+from thalweg.probes.registry import PRESETS, PROBES
+
+DOCS = Path(__file__).parent
+PAGES = (DOCS / "doctor.md", DOCS / "probes.md")
+
+
+def codes_table() -> str:
+    """All codes of the doctor, the roots first."""
+    rows = []
+    for name in ordered_codes():
+        stages = dict.fromkeys(check.stage for check in CHECKS if check.code == name)
+        rows.append((f"`{name}`", ", ".join(stages), CODES[name].meaning, CODES[name].advice))
+    return _table(("code", "measured", "meaning", "usual remedies"), rows)
+
+
+def probes_table(preset: str) -> str:
+    """The quantities that a preset adds to those before it."""
+    rows = [
+        (", ".join(f"`{name}`" for name in probe.names), probe.scope, probe.formula, probe.unit, probe.healthy)
+        for probe in PROBES
+        if probe.preset == preset
+    ]
+    return _table(("name", "of", "formula", "unit", "healthy"), rows)
+
+
+def with_tables(text: str) -> str:
+    """A page with new tables between its comments `<!-- table NAME -->` and `<!-- end -->`."""
+    tables = {"codes": codes_table(), **{preset: probes_table(preset) for preset in PRESETS}}
+    return re.sub(
+        r"(<!-- table (\w+) -->\n).*?(<!-- end -->)",
+        lambda match: match[1] + tables[match[2]] + match[3],
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(with_tables(page.read_text()))
+        sys.stdout.write(f"{page}\n")

@@ -1,0 +1,285 @@
+"""Checks of the first step, with the initial weights.
+
+Signals that grow are measured again with standardized inputs: growth that disappears comes from their scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..findings import Finding
+from ..measurements import Measurements
+from ..normal import normal
+from ..registry import STUCK, UNSTABLE, check
+from ..step_statistics import StepStatistics
+from .advice import against_death, against_growth, against_vanishing
+
+ALIVE = 1
+"""A layer with no more living units than this passes at most one number."""
+_USUAL_WEIGHTS = "1: suitable initializers (He, Glorot, LeCun) keep the size of the signal from layer to layer"
+
+
+@check(
+    code="wrong-gradient",
+    stage="at the start",
+    rank=10,
+    meaning="the gradient of a layer disagrees with finite differences of the loss",
+    advice="correct the backward pass of the layer or of the loss",
+    explains=(STUCK, UNSTABLE, "lr-too-low", "epochs-too-few"),
+)
+def wrong_gradient(m: Measurements) -> Iterator[Finding]:
+    """The gradient of each layer against finite differences."""
+    if wrong := m.wrong_gradient:
+        yield wrong_gradient.finding(
+            severity="severe",
+            place=wrong.place,
+            value=wrong.error,
+            measured=f"the gradient differs by {wrong.error:.1%} from finite differences of the loss",
+            normal="less than 0.1 %",
+            sentence="This layer, one above it, or the loss passes back a gradient that is not that of its outputs.",
+        )
+
+
+@check(
+    code="init-too-small",
+    stage="at the start",
+    rank=120,
+    meaning="the initial weights make the signal smaller from layer to layer",
+    advice="an initializer that suits the activation (He, Glorot, LeCun)",
+    explains=(STUCK, "vanishing", "dying-relu", "lr-too-low", "epochs-too-few"),
+)
+def small_weights(m: Measurements) -> Iterator[Finding]:
+    """Initial weights that lose the signal."""
+    least = normal("weights_small").far().low
+    if not m.weights_small < least:
+        return
+    place = min(m.gains, key=lambda name: m.gains[name])
+    yield small_weights.finding(
+        severity=m.severity(certain=m.weights_small < least**2),
+        place=place,
+        value=m.weights_small,
+        measured=f"weights {m.gains[place]:.2g} times the smallest textbook initialization; {m.weights_small:.2g} of "
+        "the signal is left after all layers",
+        normal=_USUAL_WEIGHTS,
+        sentence="Each layer shrinks the signal, and the gradient on its way back, so the first steps hardly move it.",
+        remedies=(m.remedies.init(),),
+    )
+
+
+@check(
+    code="init-too-large",
+    stage="at the start",
+    rank=110,
+    meaning="the initial weights saturate the units, or make the signal larger from layer to layer",
+    advice="an initializer that suits the activation (He, Glorot, LeCun)",
+    explains=(STUCK, UNSTABLE),
+)
+def large_weights(m: Measurements) -> Iterator[Finding]:
+    """Initial weights that amplify the signal."""
+    most = normal("weights_large").far().high
+    if not m.weights_large > most:
+        return
+    place = max(m.gains, key=lambda name: m.gains[name])
+    yield large_weights.finding(
+        severity=m.severity(certain=m.weights_large > most**2),
+        place=place,
+        value=m.weights_large,
+        measured=f"weights {m.gains[place]:.2g} times the largest textbook initialization",
+        normal=_USUAL_WEIGHTS,
+        sentence="The units start saturated, or the signal grows from layer to layer.",
+        remedies=(m.remedies.init(),),
+    )
+
+
+def explodes(step: StepStatistics) -> bool:
+    """Whether the signal or the gradient grows beyond what healthy networks show, or is not finite."""
+    if not step.finite:
+        return True
+    return step.growth > normal("growth").far().high or step.flow > normal("flow").far().high
+
+
+@check(
+    code="exploding",
+    stage="at the start",
+    rank=140,
+    meaning="numbers grow from layer to layer, or are no longer finite",
+    advice="initializer, scaling, a smaller rate, gradient clipping",
+    group=UNSTABLE,
+    explains=(STUCK, "lr-too-high", "oscillating-loss", "loss-at-start"),
+)
+def exploding_start(m: Measurements) -> Iterator[Finding]:
+    """Outputs or deltas that grow from layer to layer, also with standardized inputs."""
+    start = m.start
+    if len(start.dense) < 2 or not explodes(start):
+        return
+    if sum(map(explodes, m.standardized_starts)) <= len(m.standardized_starts) / 2:
+        return
+    growth = f"outputs that grow by a factor of {start.growth:.3g}" if start.finite else "numbers that are not finite"
+    yield exploding_start.finding(
+        severity=m.severity(certain=True),
+        place=start.dense[-1],
+        value=start.growth,
+        measured=f"{growth} over {len(start.dense)} layers",
+        normal=f"about the same size in all layers ({normal('growth').in_words()})",
+        sentence="The signal, or its gradient on the way back, grows from layer to layer until the numbers overflow.",
+        remedies=against_growth(m),
+    )
+
+
+@check(
+    code="vanishing",
+    stage="at the start",
+    rank=170,
+    meaning="gradients shrink from layer to layer to almost nothing",
+    advice="initializer, normalization, residual blocks, ReLU units",
+    group=UNSTABLE,
+    explains=(STUCK, "lr-too-low", "epochs-too-few", "saturating-hidden"),
+)
+def vanishing_start(m: Measurements) -> Iterator[Finding]:
+    """Deltas that shrink from layer to layer on their way back."""
+    start = m.start
+    if len(start.dense) < 2 or explodes(start) or not start.flow < normal("flow").far().low:
+        return
+    yield vanishing_start.finding(
+        severity=m.severity(certain=True),
+        place=start.dense[0],
+        value=start.flow,
+        measured=f"the gradient of the first layer is {start.flow:.2g} times that of the last hidden layer "
+        f"({len(start.dense)} layers)",
+        normal=f"about the same in all layers ({normal('flow').in_words()})",
+        sentence="Each layer shrinks the gradient on its way back, so the first layers hardly learn.",
+        remedies=against_vanishing(m),
+    )
+
+
+@check(
+    code="dying-relu",
+    stage="at the start",
+    rank=160,
+    meaning="units pass no gradient for any row",
+    advice="a smaller rate, a leaky slope, another initializer",
+    group=UNSTABLE,
+    explains=(STUCK, "vanishing", "lr-too-low", "epochs-too-few"),
+)
+def dead_units_at_start(m: Measurements) -> Iterator[Finding]:
+    """Units that pass no gradient before the first step."""
+    if not m.alive_at_start <= ALIVE:
+        return
+    yield dead_units_at_start.finding(
+        severity=m.severity(certain=m.alive_at_start == 0),
+        place=min(m.start.alive, key=lambda name: m.start.alive[name]),
+        value=m.alive_at_start,
+        measured=f"{m.alive_at_start:.0f} of its units pass a gradient for some row before the first step",
+        normal=f"more than {ALIVE} ({normal('alive_at_start').in_words()})",
+        sentence=dead_in_words(m.alive_at_start),
+        remedies=against_death(m),
+    )
+
+
+def dead_in_words(alive: float) -> str:
+    """What it means that at most one unit of a layer passes a gradient."""
+    if alive:
+        return "Everything that passes this layer, in either direction, passes through a single unit."
+    return "The layer is dead: the layers below get no gradient, and the layers above get no information."
+
+
+@check(
+    code="saturating-hidden",
+    stage="at the start",
+    rank=230,
+    meaning="hidden units work where their slope is almost 0",
+    advice="scaling, initializer, normalization",
+    group=UNSTABLE,
+    explains=(STUCK,),
+)
+def saturated_at_start(m: Measurements) -> Iterator[Finding]:
+    """Hidden units that start at their limits."""
+    if not m.saturated_at_start > normal("saturated_at_end").high:
+        return
+    yield saturated_at_start.finding(
+        severity=m.severity(),
+        place=m.start.activations[int(m.start.saturated.argmax())],
+        value=m.saturated_at_start,
+        measured=f"{m.saturated_at_start:.0%} of its outputs are where the slope is below 5 % of the steepest",
+        normal=f"fewer ({normal('saturated_at_start').in_words()})",
+        sentence="Units at their limits pass hardly any gradient.",
+        remedies=(m.remedies.scale(), m.remedies.init()),
+    )
+
+
+@check(
+    code="loss-at-start",
+    stage="at the start",
+    rank=340,
+    meaning="the first outputs are confident and wrong",
+    advice="smaller initial weights in the last layer",
+    group=UNSTABLE,
+)
+def first_loss(m: Measurements) -> Iterator[Finding]:
+    """The loss of the first step against that of the best constant output."""
+    if not m.first_loss > normal("first_loss").far().high:
+        return
+    yield first_loss.finding(
+        severity="note",
+        place="loss",
+        value=m.first_loss,
+        measured=f"a loss of {m.start.loss:.3g}",
+        normal=f"about {m.constant_loss:.3g}, that of the best constant output ({normal('first_loss').in_words()} "
+        "times that)",
+        sentence="The network starts with outputs that are confident and wrong; the first steps only undo them.",
+        remedies=(m.remedies.scale(), m.remedies.init()),
+    )
+
+
+@check(
+    code="lr-too-high",
+    stage="at the start",
+    rank=150,
+    meaning="the steps overshoot",
+    advice="a tenth or a hundredth of the rate; `thalweg lr-range`",
+    group=UNSTABLE,
+    explains=(STUCK, "dying-relu", "vanishing", "saturating-hidden", "overfitting", "oscillating-loss"),
+)
+def sharpness(m: Measurements) -> Iterator[Finding]:
+    """The learning rate against the curvature of the loss."""
+    most = normal("sharpness").far().high
+    if not m.sharpness > most:
+        return
+    yield sharpness.finding(
+        severity=m.severity(certain=m.sharpness > 10 * most),
+        place="optimizer.learning_rate",
+        value=m.sharpness,
+        measured=f"the learning rate of {m.learning_rate:g} is {m.sharpness:.3g} times the largest rate that is stable "
+        "along the steepest curvature",
+        normal=f"below {most:.2g}: above 1 a step along the steepest direction ends higher than it started",
+        sentence="The first steps overshoot until they reach a flat region, where units may be dead.",
+        remedies=(m.remedies.rate(max(1 / m.sharpness, 1e-6)), m.remedies.adam()),
+    )
+
+
+@check(
+    code="cannot-memorise",
+    stage="at the start",
+    rank=350,
+    meaning="the network cannot memorize a few rows",
+    advice="the remedies for its cause: output, loss, initializer",
+    group=STUCK,
+)
+def memory(m: Measurements) -> Iterator[Finding]:
+    """Whether the network can memorize a few rows with good steps."""
+    if m.learns or (trial := m.memorization) is None:
+        return
+    if np.isfinite(trial.last) and trial.last < trial.first / 2:
+        return
+    yield memory.finding(
+        severity=m.severity(),
+        place="network",
+        value=trial.last / trial.first if trial.first else float("nan"),
+        measured=f"the loss of {trial.rows} rows goes from {trial.first:.3g} to {trial.last:.3g} in {trial.steps} "
+        f"steps of Adam at {trial.rate:g}",
+        normal="less than half of its start: a network can memorize a few rows",
+        sentence="Not even a few rows can be learned: the cause is the network, the loss or the scale of the numbers, "
+        "not the steps.",
+    )

@@ -1,0 +1,74 @@
+"""The result of an examination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..core.files import JsonObject
+from ..pages.blocks import Block
+from ..pages.page import Page, Paged
+from .findings import Cause, Finding, Learned, Remedy
+from .render import diagnosis_blocks, health_blocks, verdict
+
+
+@dataclass(frozen=True)
+class Diagnosis(Paged):
+    """The findings of an examination and the causes among them.
+
+    >>> Diagnosis(Learned("accuracy", 0.97, 0.5, 0.99), findings=(), causes=()).healthy
+    True
+    """
+
+    learned: Learned | None
+    """How much of the possible improvement the training achieved; None before a training."""
+    findings: tuple[Finding, ...]
+    """All findings, the most severe first."""
+    causes: tuple[Cause, ...]
+    """The findings that no other finding explains, the root cause first."""
+    evidence: tuple[str, ...] = ()
+    """Measurements that support health, in words."""
+    remarks: tuple[str, ...] = ()
+    """What could not be examined, and why."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether no finding is above a note."""
+        return all(finding.severity == "note" for finding in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """The diagnosis in a line: healthy, or the root cause."""
+        return verdict(self.causes)
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """The remedies of the causes, then those of the findings that they explain, each once."""
+        findings = [cause.finding for cause in self.causes]
+        findings += [finding for cause in self.causes for finding in cause.explains]
+        return tuple({remedy.label: remedy for finding in findings for remedy in finding.remedies}.values())
+
+    def page(self, title: str = "Diagnosis", command: str = "") -> Page:
+        """The diagnosis as a page: the verdict, the causes with their evidence, what to do, the notes.
+
+        With `command`, a shell command that trains the network, each remedy is shown as a command too.
+        """
+        blocks = diagnosis_blocks(self.learned, self.findings, self.causes, self.evidence, self.remarks, command)
+        return Page(title, blocks, self.verdict)
+
+    def health_blocks(self) -> tuple[Block, ...]:
+        """The short form for the report of a run."""
+        return health_blocks(self.learned, self.findings, self.causes, self.remarks)
+
+    def describe(self) -> JsonObject:
+        """The diagnosis as a JSON object."""
+        return {
+            "healthy": self.healthy,
+            "learned": self.learned and self.learned.describe(),
+            "causes": [
+                {"code": cause.finding.code, "explains": [finding.code for finding in cause.explains]}
+                for cause in self.causes
+            ],
+            "findings": [finding.describe() for finding in self.findings],
+            "evidence": list(self.evidence),
+            "remarks": list(self.remarks),
+        }

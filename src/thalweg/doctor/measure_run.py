@@ -1,0 +1,574 @@
+"""Fill `Measurements` from a Thalweg spec, its rows and, after a training, its record."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Literal
+
+import numpy as np
+
+from ..core.arrays import LayerState, Params, arrays_of, rms
+from ..core.noise import generator
+from ..data import Dataset, Split, Task
+from ..engine.step import Trace
+from ..models.network import Network
+from ..parts.layers import Activation, Identity
+from ..parts.layers.stack import Start
+from ..parts.optimizers import SGD, Momentum
+from ..parts.part import Layer, normalized_weights
+from ..probes import quantities as q
+from ..probes.records import Observations
+from ..spec.spec import CompleteSpec
+from . import short_trials
+from .attainable import attainable_score, constant_loss, constant_score
+from .findings import Learned
+from .measurements import (
+    ClassChanges,
+    ColumnShift,
+    IdenticalUnits,
+    LayerFacts,
+    Measurements,
+    Memorization,
+    WrongGradient,
+)
+from .short_trials import Beginning
+from .spec_remedies import SpecRemedies
+from .step_statistics import StepStatistics
+
+# At most this many rows are examined; a single step takes fewer.
+_ROWS = 2000
+_STEP_ROWS = 256
+# Many steps or products would take too long with more parameters.
+_MOST_PARAMETERS = 100_000
+# Copies of columns are not looked for among more columns.
+_MOST_COLUMNS = 500
+_STANDARDIZED_STARTS = 5
+# The mean of a column with a smaller part of the overall deviation is shifted by a single row.
+_STILL = 0.01
+_FEW_VALIDATION_ROWS = 30
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What a training leaves behind, as far as the doctor reads it; the fields are those of `Run`."""
+
+    params: Params
+    """Parameters of the trained network."""
+    layers: LayerState
+    """States of its layers."""
+    history: Sequence[dict[str, float]]
+    """Loss and scores of each epoch."""
+    measures: dict[str, dict[str, float]]
+    """Loss and scores of the trained network by set."""
+    observations: Observations | None = None
+    """The records of the probes."""
+    diverged: str = ""
+    """Where the numbers stopped being finite; empty if they did not."""
+
+
+def measurements_of(
+    spec: CompleteSpec, split: Split, per_epoch: int, record: TrainingRecord | None = None
+) -> Measurements:
+    """The measurements of a training; all of them are computed on first use.
+
+    Args:
+        spec: the completed spec.
+        split: its rows. Of rows that stream from the disk the first part is examined.
+        per_epoch: number of updates in an epoch.
+        record: what the training has left; None before it.
+    """
+    source = _Source(spec, split, per_epoch, record)
+    names = [name for name in vars(_Source) if not name.startswith("_") and hasattr(Measurements, name)]
+    return Measurements(**{name: partial(getattr, source, name) for name in names})
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Computes the facts of `Measurements` that its public attributes name."""
+
+    _spec: CompleteSpec
+    _split: Split
+    _per_epoch: int
+    _record: TrainingRecord | None
+
+    # Rows -------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _train(self) -> Dataset:
+        return next(iter(self._split.train.parts()))
+
+    @cached_property
+    def _validation(self) -> Dataset | None:
+        return None if self._split.validation is None else next(iter(self._split.validation.parts()))
+
+    @cached_property
+    def _chosen(self) -> np.ndarray:
+        n = len(self._train)
+        return np.sort(generator(0, "doctor").permutation(n)[:_ROWS]) if n > _ROWS else np.arange(n)
+
+    @cached_property
+    def _x(self) -> np.ndarray:
+        """Inputs of the examined rows (n, features), as the network takes them."""
+        return np.asarray(self._train.x[self._chosen], dtype=float)
+
+    @cached_property
+    def _y(self) -> np.ndarray:
+        """Targets of the examined rows, as the data set has them."""
+        return np.asarray(self._train.y[self._chosen])
+
+    @cached_property
+    def _targets(self) -> np.ndarray:
+        """The same targets as numbers (n, outputs): 0 and 1 for each class or label."""
+        if self.task == "classification":
+            return np.eye(self._train.outputs)[self._y]
+        return np.asarray(self._y, dtype=float).reshape(len(self._y), -1)
+
+    @property
+    def task(self) -> Task:
+        return self._train.task
+
+    @property
+    def rows(self) -> int:
+        return len(self._split.train)
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return self._per_epoch
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return self._split.preprocessing.feature_names
+
+    @cached_property
+    def column_sizes(self) -> np.ndarray:
+        return np.asarray(np.sqrt(np.mean(self._x**2, axis=0)))
+
+    @cached_property
+    def column_deviations(self) -> np.ndarray:
+        return np.asarray(self._x.std(axis=0))
+
+    @property
+    def standardized_inputs(self) -> bool:
+        return self._spec.data.scale == "standard"
+
+    @property
+    def constant_columns(self) -> tuple[str, ...]:
+        if self._train.image_shape or len(self._x) < 2:
+            return ()
+        return tuple(self.column_names[index] for index in np.flatnonzero(self.column_deviations == 0))
+
+    @property
+    def duplicate_columns(self) -> int:
+        if self._train.image_shape or len(self._x) < 2 or self._x.shape[1] > _MOST_COLUMNS:
+            return 0
+        varied = self._x[:, self.column_deviations > 0]
+        return varied.shape[1] - len(np.unique(varied, axis=1, return_index=True)[1])
+
+    @property
+    def target_size(self) -> float:
+        return rms(self._targets) if self.task == "regression" else _NAN
+
+    @property
+    def target_deviation(self) -> float:
+        return float(self._targets.std())
+
+    @property
+    def targets_out_of_range(self) -> float:
+        low, high = self.output.output_range
+        return float(np.mean((self._targets < low) | (self._targets > high)))
+
+    @property
+    def single_label_rows(self) -> float:
+        several = self.task == "multilabel" and self._targets.shape[1] > 1
+        return float(np.mean(self._targets.sum(axis=1) == 1)) if several else _NAN
+
+    @property
+    def majority(self) -> float:
+        if self.task != "classification":
+            return _NAN
+        y = np.asarray(self._train.y)
+        return float(np.bincount(y).max() / len(y))
+
+    @property
+    def class_changes(self) -> ClassChanges | None:
+        if self.task != "classification" or self._spec.data.order.kind not in ("fixed", "time"):
+            return None
+        y = np.asarray(self._train.y)
+        expected = (len(y) - 1) * (1 - float(np.sum((np.bincount(y) / len(y)) ** 2)))
+        return ClassChanges(changes=int(np.sum(y[1:] != y[:-1])), expected=expected, rows=len(y))
+
+    @cached_property
+    def _distinct(self) -> set[bytes]:
+        return {row.tobytes() for row in np.ascontiguousarray(self._train.x)}
+
+    @property
+    def shared_rows(self) -> float:
+        if not self.validation_rows or self._validation is None:
+            return _NAN
+        rows = np.ascontiguousarray(self._validation.x)
+        return float(np.mean([row.tobytes() in self._distinct for row in rows]))
+
+    @property
+    def distinct_rows(self) -> float:
+        return len(self._distinct) / len(self._train.x)
+
+    @property
+    def validation_rows(self) -> int:
+        return 0 if self._validation is None else len(self._validation)
+
+    @property
+    def validation_shift(self) -> ColumnShift | None:
+        if self._validation is None or self.validation_rows < _FEW_VALIDATION_ROWS:
+            return None
+        deviations = self.column_deviations
+        shift = np.abs(self._validation.x.mean(axis=0) - self._x.mean(axis=0)) / np.maximum(deviations, 1e-12)
+        shift = np.where(deviations > _STILL * max(float(self._x.std()), 1e-12), shift, 0.0)
+        if not shift.size:
+            return None
+        return ColumnShift(self.column_names[int(shift.argmax())], float(shift.max()))
+
+    @property
+    def missing_classes(self) -> int:
+        if self.task != "classification" or self._validation is None:
+            return 0
+        return len(set(np.unique(self._validation.y)) - set(np.unique(self._train.y)))
+
+    # Baselines --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def constant_loss(self) -> float:
+        targets = self._targets
+        if self.task == "classification" and self.outputs == 1:
+            targets = targets[:, 1:]
+        return constant_loss(self.loss, targets, self.task)
+
+    @cached_property
+    def constant_score(self) -> float:
+        return constant_score(self._y, self.task)
+
+    @cached_property
+    def learned(self) -> Learned | None:
+        if self._record is None:
+            return None
+        name = "r2" if self.task == "regression" else "accuracy"
+        score = _NAN if self._record.diverged else self._record.measures["training"][name]
+        constant = self.constant_score
+        # Close to a perfect score: skip the (slow) estimate of what is attainable.
+        near = score - constant >= 0.75 * (1 - constant) > 0
+        attainable = 1.0 if near else max(attainable_score(self._x, self._y, self.task), constant)
+        return Learned(measure=name, score=score, constant=constant, attainable=attainable)
+
+    # Network and settings ---------------------------------------------------------------------------------------------
+
+    @property
+    def _network(self) -> Network:
+        return self._spec.network
+
+    @cached_property
+    def _weighted(self) -> list[int]:
+        """Indices of the layers with weights."""
+        return [index for index, layer in enumerate(self._network.layers) if layer.has_weights]
+
+    @cached_property
+    def layers(self) -> tuple[LayerFacts, ...]:
+        weighted = self._weighted
+        layers = self._network.layers
+        return tuple(
+            _layer_facts(
+                layer,
+                place_of(index, layer),
+                hidden=is_activation(layer) and bool(weighted) and index < weighted[-1],
+                above_weights=bool(weighted) and weighted[0] < index,
+            )
+            for index, layer in enumerate(layers)
+        )
+
+    @cached_property
+    def output(self) -> LayerFacts:
+        last = self._network.layers[-1]
+        acts = isinstance(last, Activation) or last.sums_to_one
+        return _layer_facts(last if acts else Identity(), self.layers[-1].place)
+
+    @cached_property
+    def outputs(self) -> int:
+        return int(self._network.initialize(0, (self._train.features,)).shapes[-1][-1])
+
+    @property
+    def loss(self) -> str:
+        return self._spec.loss.kind
+
+    @property
+    def loss_takes(self) -> Literal["values", "probabilities", "logits", "scores"]:
+        return self._spec.loss.takes
+
+    @property
+    def batch_size(self) -> int | None:
+        size = self._spec.training.batch_size
+        return size if isinstance(size, int) else None
+
+    @property
+    def decays(self) -> bool:
+        options = self._spec.regularization.describe().values()
+        return any(isinstance(value, int | float) and value > 0 for value in options)
+
+    @cached_property
+    def remedies(self) -> SpecRemedies:
+        hidden = frozenset(index for index, layer in enumerate(self.layers) if layer.hidden)
+        return SpecRemedies(
+            spec=self._spec, task=self.task, outputs=self.outputs, hidden=hidden, learning_rate=self.learning_rate
+        )
+
+    # Start ------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _start(self) -> Start:
+        return self._network.initialize(self._spec.training.seed, (self._train.features,))
+
+    @cached_property
+    def _beginning(self) -> Beginning:
+        return Beginning(
+            network=self._network,
+            loss=self._spec.loss,
+            start=self._start,
+            train=self._train,
+            x=self._x,
+            y=self._y,
+            targets=self._targets,
+        )
+
+    @property
+    def _is_large(self) -> bool:
+        return sum(np.size(array) for _, array in arrays_of(self._start.params)) > _MOST_PARAMETERS
+
+    def _weights(self, params: Params, index: int) -> np.ndarray:
+        return np.asarray(self._network.layers[index].weight_matrix(params[index]), float)
+
+    def _step(self, params: Params, layers: LayerState, x: np.ndarray) -> StepStatistics:
+        rows = generator(1, "doctor").permutation(len(x))[:_STEP_ROWS]
+        with np.errstate(all="ignore"):
+            trace = self._beginning._replace(x=x).step(params, layers, rows)
+            return self._statistics(trace)
+
+    def _statistics(self, trace: Trace) -> StepStatistics:
+        weights = normalized_weights(trace.batch.weight)
+        inputs = (trace.batch.x, *trace.outputs[:-1])
+        # The output activation has its own checks.
+        acting = [index for index, layer in enumerate(self._network.layers[:-1]) if is_activation(layer)]
+        slopes = [q.slope(self._network.layers[index], inputs[index], trace.outputs[index]) for index in acting]
+        saturated = [
+            q.saturation(self._network.layers[index], inputs[index], trace.outputs[index], weights) for index in acting
+        ]
+        last = trace.outputs[-1]
+        squashed = self.output.output_range == (0.0, 1.0)
+        arrays = (*trace.outputs, *trace.deltas, trace.loss)
+        return StepStatistics(
+            dense=tuple(self.layers[index].place for index in self._weighted),
+            outputs=np.array([q.moments(trace.outputs[index], weights).rms for index in self._weighted]),
+            deltas=np.array([q.moments(trace.deltas[index], weights).rms for index in self._weighted]),
+            activations=tuple(self.layers[index].place for index in acting),
+            hidden=tuple(self.layers[index].hidden for index in acting),
+            units=tuple(int(np.shape(trace.outputs[index])[-1]) for index in acting),
+            dead=np.array([q.dead(slope, weights) for slope in slopes if slope is not None]),
+            saturated=np.array([0.0 if share is None else float(share) for share in saturated]),
+            spread=float(np.sqrt(np.mean(np.var(last, axis=0)))),
+            level=rms(self._spec.loss.probabilities(last) if squashed else last),
+            loss=float(trace.loss),
+            finite=all(bool(np.isfinite(array).all()) for array in arrays),
+        )
+
+    @cached_property
+    def start(self) -> StepStatistics:
+        return self._step(self._start.params, self._start.states, self._x)
+
+    @property
+    def standardized_starts(self) -> tuple[StepStatistics, ...]:
+        deviation = self.column_deviations
+        scaled = (self._x - self._x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+        starts = [self._network.initialize(seed, (self._train.features,)) for seed in range(_STANDARDIZED_STARTS)]
+        return tuple(self._step(start.params, start.states, scaled) for start in starts)
+
+    @property
+    def gains(self) -> dict[str, float]:
+        result = {}
+        for index in self._weighted:
+            W = self._weights(self._start.params, index)
+            fan_in, fan_out = W.shape
+            # The standard deviations of LeCun, He and Glorot.
+            usual = np.sqrt([1 / fan_in, 2 / fan_in, 2 / (fan_in + fan_out)])
+            size = rms(W)
+            result[self.layers[index].place] = size / float(np.clip(size, usual.min(), usual.max()))
+        return result
+
+    @property
+    def identical_units(self) -> IdenticalUnits | None:
+        for index, following in itertools.pairwise(self._weighted):
+            W = self._weights(self._start.params, index)
+            biases = [array for _, array in arrays_of(self._start.params[index]) if array.ndim == 1]
+            onward = self._weights(self._start.params, following)
+            if W.shape[1] > 1 and all(map(_same, (W.T, *biases, onward))):
+                return IdenticalUnits(self.layers[index].place, W.shape[1])
+        return None
+
+    @property
+    def wrong_gradient(self) -> WrongGradient | None:
+        # Finite differences need the same function at each call.
+        if any(layer.random for layer in self._network.layers):
+            return None
+        found = short_trials.wrong_gradient(self._beginning)
+        return found and WrongGradient(self.layers[found[0]].place, found[1])
+
+    @property
+    def memorization(self) -> Memorization | None:
+        return None if self._is_large or not self.start.finite else short_trials.memorization(self._beginning)
+
+    @property
+    def sharpness(self) -> float:
+        optimizer = self._spec.optimizer
+        momentum = getattr(optimizer, "momentum", 0.0)
+        plain = isinstance(optimizer, SGD | Momentum) and isinstance(momentum, int | float)
+        if not plain or not self.start.finite or self._is_large:
+            return _NAN
+        return self.learning_rate * short_trials.largest_curvature(self._beginning) / (2 * (1 + momentum))
+
+    # Training ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def trained(self) -> bool:
+        return self._record is not None
+
+    @property
+    def diverged(self) -> str:
+        return self._record.diverged if self._record else ""
+
+    def _history(self, name: str) -> np.ndarray:
+        """A number of each epoch (epochs,); NaN where it was not computed."""
+        history = self._record.history if self._record else ()
+        return np.array([epoch.get(name, _NAN) for epoch in history], dtype=float)
+
+    def _observed(self, name: str) -> np.ndarray:
+        """What the probes recorded of a quantity; empty if they did not."""
+        observations = self._record.observations if self._record else None
+        if observations is None or not len(observations):
+            return np.zeros(0)
+        return {**observations.by_layer, **observations.whole}.get(name, np.zeros(0))
+
+    @property
+    def losses(self) -> np.ndarray:
+        return self._history("loss")
+
+    @property
+    def validation_losses(self) -> np.ndarray:
+        return self._history("validation_loss")
+
+    @property
+    def validation_scores(self) -> np.ndarray:
+        return self._history("validation_r2" if self.task == "regression" else "validation_accuracy")
+
+    @property
+    def final_losses(self) -> dict[str, float]:
+        measures = self._record.measures if self._record else {}
+        return {name: scores["loss"] for name, scores in measures.items() if "loss" in scores}
+
+    @property
+    def final_penalty(self) -> float:
+        history = self._record.history if self._record else ()
+        return history[-1].get("penalty", 0.0) if history else 0.0
+
+    @property
+    def learning_rates(self) -> np.ndarray:
+        return self._observed("learning_rate")
+
+    @cached_property
+    def learning_rate(self) -> float:
+        described = self._spec.optimizer.describe().get("learning_rate", _NAN)
+        if isinstance(described, int | float):
+            return float(described)
+        return float(self.learning_rates[0]) if len(self.learning_rates) else _NAN
+
+    @property
+    def update_ratios(self) -> np.ndarray:
+        return self._observed("update_ratio")
+
+    @property
+    def step_lengths(self) -> np.ndarray:
+        return self._observed("step_length")
+
+    @property
+    def signal_to_noise(self) -> np.ndarray:
+        observations = self._record.observations if self._record else None
+        return observations.whole.get("signal_to_noise", np.zeros(0)) if observations is not None else np.zeros(0)
+
+    def _weight_pairs(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The weights of each layer before and after a training that stayed finite."""
+        if self._record is None or self._record.diverged:
+            return []
+        return [
+            (self._weights(self._start.params, index), self._weights(self._record.params, index))
+            for index in self._weighted
+        ]
+
+    @property
+    def moved(self) -> float:
+        pairs = [(before, after) for before, after in self._weight_pairs() if before.any()]
+        return max((rms(after - before) / rms(before) for before, after in pairs), default=_NAN)
+
+    @property
+    def weights_left(self) -> float:
+        largest = [(float(np.abs(before).max()), float(np.abs(after).max())) for before, after in self._weight_pairs()]
+        return min((after / before for before, after in largest if before), default=1.0)
+
+    @cached_property
+    def end(self) -> StepStatistics | None:
+        return None if self._record is None else self._step(self._record.params, self._record.layers, self._x)
+
+
+def is_activation(layer: Layer) -> bool:
+    """Whether a layer is an elementwise activation other than the identity."""
+    return isinstance(layer, Activation) and not layer.is_identity
+
+
+def place_of(index: int, layer: Layer) -> str:
+    """The name of a layer for the reader.
+
+    >>> from thalweg.parts.layers import Dense
+    >>> place_of(0, Dense(8))
+    'layer 1 (dense 8)'
+    """
+    width = layer.describe().get("width", "") if layer.has_weights else ""
+    return f"layer {index + 1} ({layer.kind} {width}".rstrip() + ")"
+
+
+def probed_layers(layers: Sequence[Layer]) -> tuple[LayerFacts | None, ...]:
+    """The facts of the layers in the order of the probes; None for a layer inside of a block.
+
+    >>> from thalweg.parts.layers import ReLU, Residual
+    >>> [facts and facts.place for facts in probed_layers([Residual([ReLU()]), ReLU()])]
+    ['layer 1 (residual)', None, 'layer 2 (relu)']
+    """
+    result: list[LayerFacts | None] = []
+    for index, layer in enumerate(layers):
+        result += [_layer_facts(layer, place_of(index, layer)), *([None] * len(probed_layers(layer.inner)))]
+    return tuple(result)
+
+
+def _layer_facts(layer: Layer, place: str, hidden: bool = False, above_weights: bool = False) -> LayerFacts:
+    return LayerFacts(
+        place=place,
+        kind=layer.kind,
+        output_range=layer.output_range,
+        steepest_slope=layer.steepest_slope,
+        saturates=layer.saturates,
+        sums_to_one=layer.sums_to_one,
+        can_die=layer.can_die,
+        hidden=hidden,
+        above_weights=above_weights,
+        drop_rate=layer.drop_rate,
+    )
+
+
+def _same(rows: np.ndarray) -> bool:
+    return bool(np.all(rows == rows[:1]))

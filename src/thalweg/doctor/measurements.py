@@ -1,0 +1,624 @@
+"""Measurements: the named quantities and facts that checks read.
+
+Nothing in this file knows where the numbers come from. `measure_run` fills the measurements from a Thalweg run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
+
+import numpy as np
+
+from ..data import Task
+from .findings import Learned, Severity
+from .remedies import Remedies
+from .step_statistics import StepStatistics
+
+LEARNED = 2 / 3
+"""A network counts as having learned once it closes this fraction of the gap between the constant baseline and the
+attainable score."""
+LEAST_GAP = 0.05
+"""A gap between the attainable score and the constant baseline below this does not count as learnable."""
+# A median over fewer observed steps is not used.
+_LEAST_STEPS = 8
+_NAN = float("nan")
+_NO_NUMBERS = np.zeros(0)
+
+T = TypeVar("T")
+
+
+class LayerFacts(NamedTuple):
+    """What checks ask of one layer."""
+
+    place: str
+    """The name of the layer for the reader, for example `layer 2 (relu)`."""
+    kind: str
+    """The kind of the layer as a spec names it."""
+    output_range: tuple[float, float]
+    """Smallest and largest possible output."""
+    steepest_slope: float | None = None
+    """Largest |f'| of an elementwise activation; None for other layers."""
+    saturates: bool = False
+    """Whether the slope goes to 0 at both ends of a bounded output range."""
+    sums_to_one: bool = False
+    """Whether the outputs of each row sum to 1."""
+    can_die: bool = False
+    """Whether the slope is exactly 0 for all inputs on one side."""
+    hidden: bool = False
+    """Whether it is an activation with a weighted layer above it."""
+    above_weights: bool = False
+    """Whether a weighted layer stands below it."""
+    drop_rate: float = 0.0
+    """Fraction of the numbers that the layer sets to 0 in each training step."""
+
+
+class ClassChanges(NamedTuple):
+    """How often the class changes from one row to the next, for rows that are visited in a fixed order."""
+
+    changes: int
+    """Measured number of changes."""
+    expected: float
+    """Expected number of changes in random order."""
+    rows: int
+    """Number of rows."""
+
+
+class ColumnShift(NamedTuple):
+    """The input column whose mean differs most between training and validation rows."""
+
+    column: str
+    deviations: float
+    """Difference of the means in standard deviations of the training rows."""
+
+
+class IdenticalUnits(NamedTuple):
+    """A layer whose units all start with the same incoming and outgoing weights."""
+
+    place: str
+    units: int
+
+
+class WrongGradient(NamedTuple):
+    """A layer whose gradient differs from finite differences of the loss."""
+
+    place: str
+    error: float
+    """|gradient - differences| / |gradient|, along a random direction."""
+
+
+class Memorization(NamedTuple):
+    """The result of training the network on a few rows alone."""
+
+    rows: int
+    steps: int
+    """Number of steps of Adam."""
+    rate: float
+    """Learning rate of Adam."""
+    first: float
+    """Loss before the first step."""
+    last: float
+    """Loss after the last step."""
+
+
+class _Fact(Generic[T]):
+    """A named value: the one that was passed to `Measurements`, or else the result of the decorated method."""
+
+    def __init__(self, default: Callable[[Measurements], T]) -> None:
+        self.default = default
+        self.__doc__ = default.__doc__
+
+    def __set_name__(self, owner: type[Measurements], name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type[Measurements]) -> Self: ...
+
+    @overload
+    def __get__(self, instance: Measurements, owner: type[Measurements]) -> T: ...
+
+    def __get__(self, instance: Measurements | None, owner: type[Measurements]) -> Self | T:
+        if instance is None:
+            return self
+        value: T
+        if self.name in instance.sources:
+            source: Any = instance.sources[self.name]
+            value = source() if callable(source) else source
+        else:
+            value = self.default(instance)
+        # The instance attribute hides this descriptor from now on, so the value is computed once.
+        instance.__dict__[self.name] = value
+        return value
+
+
+class _Quantity(_Fact[float]):
+    """A number that has a normal range in healthy.json."""
+
+
+def fact(default: Callable[[Measurements], T]) -> _Fact[T]:
+    """Declare a fact; the method computes its default."""
+    return _Fact(default)
+
+
+def quantity(default: Callable[[Measurements], float]) -> _Quantity:
+    """Declare a quantity with a normal range; the method derives it from facts. NaN means not measured."""
+    return _Quantity(default)
+
+
+class Measurements:
+    """Named quantities and facts about one training, before it starts or after it ends.
+
+    Each keyword argument is the value of a fact or a quantity, or a function without arguments that computes it on
+    first use. A value that is not given has its default: NaN, empty, or derived from other values. So a source passes
+    what it can measure, and what it cannot measure counts as not measured.
+
+    >>> m = Measurements(task="regression", losses=lambda: np.array([4.0, 2.0]), constant_loss=4.0)
+    >>> m.worst_loss, m.flow
+    (0.5, nan)
+
+    Raises:
+        TypeError: for an argument that is not a fact or a quantity.
+    """
+
+    def __init__(self, **sources: object) -> None:
+        unknown = [name for name in sources if not isinstance(getattr(type(self), name, None), _Fact)]
+        if unknown:
+            raise TypeError(f"unknown measurements: {', '.join(unknown)}")
+        self.sources: Mapping[str, object] = sources
+
+    @property
+    def quantities(self) -> dict[str, float]:
+        """All quantities by name."""
+        return {name: float(getattr(self, name)) for name in QUANTITIES}
+
+    # Judgement --------------------------------------------------------------------------------------------------------
+
+    @property
+    def learns(self) -> bool:
+        """Whether the training closed two thirds of the gap; False before a training, or without a gap to close."""
+        learned = self.learned
+        if learned is None or learned.attainable - learned.constant < LEAST_GAP:
+            return False
+        return learned.share >= LEARNED
+
+    def severity(self, certain: bool = False) -> Severity:
+        """A note for a network that learns; otherwise severe if it is `certain` to prevent learning, or a warning."""
+        if self.learns:
+            return "note"
+        return "severe" if certain else "warning"
+
+    # Facts about the task and its rows --------------------------------------------------------------------------------
+
+    @fact
+    def task(self) -> Task:
+        """classification, multilabel or regression."""
+        raise LookupError("the source of the measurements gives no task")
+
+    @fact
+    def remedies(self) -> Remedies:
+        """Makes the remedies for this training."""
+        raise LookupError("the source of the measurements makes no remedies")
+
+    @fact
+    def rows(self) -> int:
+        """Number of training rows."""
+        return 0
+
+    @fact
+    def column_names(self) -> tuple[str, ...]:
+        """Names of the input columns."""
+        return ()
+
+    @fact
+    def column_sizes(self) -> np.ndarray:
+        """Root mean square of each input column (columns,)."""
+        return _NO_NUMBERS
+
+    @fact
+    def column_deviations(self) -> np.ndarray:
+        """Standard deviation of each input column (columns,)."""
+        return _NO_NUMBERS
+
+    @fact
+    def standardized_inputs(self) -> bool:
+        """Whether the inputs are standardized before training."""
+        return False
+
+    @fact
+    def constant_columns(self) -> tuple[str, ...]:
+        """Names of the input columns with the same value in all rows."""
+        return ()
+
+    @fact
+    def duplicate_columns(self) -> int:
+        """Number of input columns that are copies of others."""
+        return 0
+
+    @fact
+    def target_deviation(self) -> float:
+        """Standard deviation of the targets of a regression."""
+        return _NAN
+
+    @fact
+    def targets_out_of_range(self) -> float:
+        """Fraction of the targets outside of the output range of the network."""
+        return _NAN
+
+    @fact
+    def single_label_rows(self) -> float:
+        """Fraction of the rows with exactly one label; NaN unless the task is multilabel with several labels."""
+        return _NAN
+
+    @fact
+    def majority(self) -> float:
+        """Fraction of the rows in the most frequent class."""
+        return _NAN
+
+    @fact
+    def class_changes(self) -> ClassChanges | None:
+        """Changes of the class along the rows; None if the rows are not visited in a fixed order."""
+        return None
+
+    @fact
+    def shared_rows(self) -> float:
+        """Fraction of the validation rows that are training rows too."""
+        return _NAN
+
+    @fact
+    def distinct_rows(self) -> float:
+        """Number of different training rows divided by the number of training rows."""
+        return _NAN
+
+    @fact
+    def validation_rows(self) -> int:
+        """Number of validation rows."""
+        return 0
+
+    @fact
+    def validation_shift(self) -> ColumnShift | None:
+        """The column that differs most between training and validation rows."""
+        return None
+
+    @fact
+    def missing_classes(self) -> int:
+        """Number of classes that occur in validation rows and in no training row."""
+        return 0
+
+    @fact
+    def constant_loss(self) -> float:
+        """Loss of the best output that is the same for all rows; NaN if it is not known for this loss."""
+        return _NAN
+
+    @fact
+    def constant_score(self) -> float:
+        """Accuracy or R² of the best output that is the same for all rows."""
+        return _NAN
+
+    # Facts about the network and its settings -------------------------------------------------------------------------
+
+    @fact
+    def layers(self) -> tuple[LayerFacts, ...]:
+        """The layers from the input to the output."""
+        return ()
+
+    @fact
+    def output(self) -> LayerFacts:
+        """The output activation; a network that ends without one has the identity."""
+        return LayerFacts("output", "identity", (-np.inf, np.inf), 1.0)
+
+    @fact
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return 0
+
+    @fact
+    def loss(self) -> str:
+        """The kind of the loss, as a spec names it."""
+        return ""
+
+    @fact
+    def loss_takes(self) -> Literal["values", "probabilities", "logits", "scores"]:
+        """What the loss expects as outputs of the network."""
+        return "values"
+
+    @fact
+    def batch_size(self) -> int | None:
+        """The batch size as it was set; None if it was not set to a number."""
+        return None
+
+    @fact
+    def updates_per_epoch(self) -> int:
+        """Number of updates in an epoch."""
+        return 1
+
+    @fact
+    def decays(self) -> bool:
+        """Whether a penalty or a decay acts on the weights."""
+        return False
+
+    # Facts about the start --------------------------------------------------------------------------------------------
+
+    @fact
+    def start(self) -> StepStatistics:
+        """The first step, with the initial weights."""
+        return StepStatistics()
+
+    @fact
+    def standardized_starts(self) -> tuple[StepStatistics, ...]:
+        """First steps from other initial weights with standardized inputs."""
+        return ()
+
+    @fact
+    def gains(self) -> dict[str, float]:
+        """Size of the initial weights of each layer as a multiple of the nearest textbook initialization."""
+        return {}
+
+    @fact
+    def identical_units(self) -> IdenticalUnits | None:
+        """The first layer whose units start as copies of each other."""
+        return None
+
+    @fact
+    def wrong_gradient(self) -> WrongGradient | None:
+        """The last layer whose gradient is wrong by finite differences."""
+        return None
+
+    @fact
+    def memorization(self) -> Memorization | None:
+        """Training on a few rows alone; None if it was not tried."""
+        return None
+
+    # Facts about the training -----------------------------------------------------------------------------------------
+
+    @fact
+    def trained(self) -> bool:
+        """Whether a training has taken place."""
+        return False
+
+    @fact
+    def learned(self) -> Learned | None:
+        """How much of the possible improvement the training achieved; None before the training."""
+        return None
+
+    @fact
+    def diverged(self) -> str:
+        """Where the numbers stopped being finite, in words; empty if they did not."""
+        return ""
+
+    @fact
+    def losses(self) -> np.ndarray:
+        """Training loss of each epoch (epochs,)."""
+        return _NO_NUMBERS
+
+    @fact
+    def validation_losses(self) -> np.ndarray:
+        """Validation loss of each epoch (epochs,), NaN where it was not computed."""
+        return _NO_NUMBERS
+
+    @fact
+    def validation_scores(self) -> np.ndarray:
+        """Validation accuracy or R² of each epoch (epochs,)."""
+        return _NO_NUMBERS
+
+    @fact
+    def final_losses(self) -> dict[str, float]:
+        """Loss of the trained network on the sets `training` and `validation`."""
+        return {}
+
+    @fact
+    def final_penalty(self) -> float:
+        """Penalty on the weights in the last epoch."""
+        return 0.0
+
+    @fact
+    def learning_rates(self) -> np.ndarray:
+        """Learning rate of each observed step (steps,)."""
+        return _NO_NUMBERS
+
+    @fact
+    def learning_rate(self) -> float:
+        """Learning rate of the first step."""
+        return float(self.learning_rates[0]) if len(self.learning_rates) else _NAN
+
+    @fact
+    def update_ratios(self) -> np.ndarray:
+        """|ΔW| / |W| of each observed step and layer (steps, layers)."""
+        return _NO_NUMBERS
+
+    @fact
+    def step_lengths(self) -> np.ndarray:
+        """Where each observed step ended on the parabola along it (steps,); `step_length` describes the scale."""
+        return _NO_NUMBERS
+
+    @fact
+    def signal_to_noise(self) -> np.ndarray:
+        """|g|² divided by the variance of the gradients of single rows, for each observed step (steps,)."""
+        return _NO_NUMBERS
+
+    @fact
+    def weights_left(self) -> float:
+        """Largest weight after training divided by the largest before it, in the layer where this is least."""
+        return 1.0
+
+    @fact
+    def end(self) -> StepStatistics | None:
+        """A step with the weights after training; None before it."""
+        return None
+
+    # Quantities of the rows -------------------------------------------------------------------------------------------
+
+    @quantity
+    def input_size(self) -> float:
+        """Root mean square of the largest input column."""
+        return float(self.column_sizes.max()) if self.column_sizes.size else _NAN
+
+    @quantity
+    def input_offset(self) -> float:
+        """√(mean x² / mean variance of the columns): 1 for inputs around 0, larger the further they are from 0."""
+        variance = float(np.mean(self.column_deviations**2)) if self.column_deviations.size else 0.0
+        return float(np.sqrt(np.mean(self.column_sizes**2) / variance)) if variance else _NAN
+
+    @quantity
+    def target_size(self) -> float:
+        """Root mean square of the targets of a regression."""
+        return _NAN
+
+    # Quantities of the start ------------------------------------------------------------------------------------------
+
+    @quantity
+    def weights_small(self) -> float:
+        """Fraction of the signal that survives undersized initial weights: product of min(gain, 1) over the weighted
+        layers (1 = nothing lost)."""
+        return float(np.prod([min(gain, 1.0) for gain in self.gains.values()])) if len(self.gains) > 1 else _NAN
+
+    @quantity
+    def weights_large(self) -> float:
+        """Largest of the gains."""
+        return max(self.gains.values(), default=_NAN)
+
+    @quantity
+    def flow(self) -> float:
+        """Delta of the first hidden layer divided by that of the last hidden layer, at the start."""
+        return self.start.flow
+
+    @quantity
+    def growth(self) -> float:
+        """Largest outputs of a hidden layer divided by those of the first hidden layer, at the start."""
+        return self.start.growth
+
+    @quantity
+    def alive_at_start(self) -> float:
+        """Number of units that pass a gradient at the start, in the hidden layer with the fewest."""
+        return min(self.start.alive.values(), default=_NAN)
+
+    @quantity
+    def saturated_at_start(self) -> float:
+        """Fraction of saturated outputs at the start, in the activation with the most."""
+        return float(self.start.saturated.max()) if len(self.start.saturated) else _NAN
+
+    @quantity
+    def first_loss(self) -> float:
+        """Loss at the start divided by the loss of the best constant output."""
+        return self.start.loss / self.constant_loss if self.constant_loss > 0 else _NAN
+
+    @quantity
+    def sharpness(self) -> float:
+        """Learning rate times the largest curvature of the loss, divided by the largest value at which plain steps are
+        stable: 2 for gradient descent, 2 (1 + momentum) with momentum. NaN for optimizers that scale their steps."""
+        return _NAN
+
+    # Quantities of the training ---------------------------------------------------------------------------------------
+
+    @quantity
+    def first_step(self) -> float:
+        """Largest |ΔW| / |W| of a layer in the first three observed steps."""
+        ratios = self.update_ratios[:3]
+        return float(np.max(ratios[np.isfinite(ratios)], initial=0.0)) if ratios.size else _NAN
+
+    @quantity
+    def step_length(self) -> float:
+        """Median of where a step ends on the parabola along it: -1 where it began, 0 at the lowest point, 1 as high as
+        it began on the other side."""
+        return _median(self.step_lengths)
+
+    @quantity
+    def noise(self) -> float:
+        """Variance of a batch gradient divided by the squared gradient, median over the training."""
+        # The probes compare the gradient with the noise of single rows.
+        signal = _median(self.signal_to_noise) * self.rows / self.updates_per_epoch
+        return 1 / signal if signal > 0 else _NAN
+
+    @quantity
+    def jump(self) -> float:
+        """Mean change of the loss from epoch to epoch in the second half, divided by how far the loss fell below the
+        best constant output (or below the first epoch). 0 for a loss that settles."""
+        late = self.losses[len(self.losses) // 2 :]
+        if len(late) < 4 or not np.isfinite(late).all():
+            return _NAN
+        level = float(np.mean(late))
+        changes = np.diff(late)
+        size = float(np.mean(np.abs(changes)))
+        if np.mean(changes > 0) < 0.25 or size <= 0.02 * abs(level):
+            return 0.0
+        fallen = (self.losses[0] if np.isnan(self.constant_loss) else self.constant_loss) - level
+        return float(min(size / fallen, 1e3)) if fallen > 0 else 1e3
+
+    @quantity
+    def falling(self) -> float:
+        """Part of the total fall of the loss that happened in the last quarter of the training; 0 for a loss that has
+        settled."""
+        losses = self.losses
+        quarter = len(losses) // 4
+        if quarter < 1 or not np.isfinite(losses).all():
+            return _NAN
+        # Means over a tenth, because a single epoch may be an outlier.
+        width = max(1, len(losses) // 10)
+        late = float(np.mean(losses[-quarter - width : -quarter]))
+        end = float(np.mean(losses[-width:]))
+        noise = float(np.std(np.diff(losses[-2 * quarter :]))) if quarter > 1 else 0.0
+        fall = float(losses[0]) - end
+        return (late - end) / fall if fall > 0 and late - end > 2 * noise / np.sqrt(width) else 0.0
+
+    @quantity
+    def moved(self) -> float:
+        """|W at the end - W at the start| / |W at the start| of the layer that moved most."""
+        return _NAN
+
+    @quantity
+    def updates(self) -> float:
+        """Number of updates."""
+        return float(len(self.losses) * self.updates_per_epoch) if len(self.losses) else _NAN
+
+    @quantity
+    def worst_loss(self) -> float:
+        """Largest loss after the first epoch divided by the loss of the best constant output."""
+        later = self.losses[1:]
+        return float(np.nanmax(later)) / self.constant_loss if len(later) and self.constant_loss > 0 else _NAN
+
+    @quantity
+    def late_rate(self) -> float:
+        """Learning rate after a quarter of the training divided by the largest learning rate."""
+        rates = self.learning_rates[np.isfinite(self.learning_rates)]
+        return float(rates[len(rates) // 4] / rates.max()) if len(rates) >= _LEAST_STEPS and rates.max() > 0 else _NAN
+
+    @quantity
+    def penalty(self) -> float:
+        """Penalty on the weights at the end divided by the loss of the best constant output."""
+        return self.final_penalty / self.constant_loss if self.constant_loss > 0 else _NAN
+
+    # Quantities of the end --------------------------------------------------------------------------------------------
+
+    @quantity
+    def alive_at_end(self) -> float:
+        """Number of units that pass a gradient at the end, in the hidden layer with the fewest."""
+        return min(self._finite_end.alive.values(), default=_NAN)
+
+    @quantity
+    def saturated_at_end(self) -> float:
+        """Fraction of saturated outputs at the end, in the hidden layer with the most."""
+        return max(self._finite_end.saturated_hidden.values(), default=_NAN)
+
+    @quantity
+    def flow_at_end(self) -> float:
+        """Delta of the first hidden layer divided by that of the last hidden layer, at the end."""
+        return self._finite_end.flow
+
+    @quantity
+    def spread(self) -> float:
+        """Standard deviation of the outputs between rows at the end, divided by their root mean square."""
+        return self._finite_end.spread / max(self._finite_end.level, 1e-300)
+
+    @property
+    def _finite_end(self) -> StepStatistics:
+        """The step at the end; an empty one if there is none, or if its numbers are not finite."""
+        return self.end if self.end is not None and self.end.finite else StepStatistics()
+
+
+def _median(values: np.ndarray) -> float:
+    """Median of the finite values; NaN for fewer than eight."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) >= _LEAST_STEPS else _NAN
+
+
+QUANTITIES = tuple(name for name, value in vars(Measurements).items() if isinstance(value, _Quantity))
+"""The names of all quantities; each has a normal range in healthy.json."""

@@ -1,0 +1,150 @@
+"""Blocks and sentences for a diagnosis: the verdict, the causes with their evidence, what to do, the notes."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Sequence
+
+from ..pages.blocks import Block, Check, Heading, Suggestion, Table, Text
+from ..pages.numbers import count_noun, measure_name, measure_value, percent
+from ..spec.values import shell_text, toml_value
+from .findings import Cause, Finding, Learned, Remedy
+
+_COLUMNS = ("finding", "place", "measured", "normal")
+_HEALTHY = "Healthy: nothing was found that prevents learning."
+
+
+def verdict(causes: Sequence[Cause]) -> str:
+    """The diagnosis in a line: healthy, or the root cause.
+
+    >>> verdict([])
+    'Healthy: nothing was found that prevents learning.'
+    """
+    serious = serious_causes(causes)
+    if not serious:
+        return _HEALTHY
+    root = serious[0].finding
+    return f"Root cause: {root.code} at {root.place}. {root.sentence}"
+
+
+def serious_causes(causes: Iterable[Cause]) -> list[Cause]:
+    """The causes that are above a note, or explain a finding that is."""
+    return [cause for cause in causes if not _are_notes([cause.finding, *cause.explains])]
+
+
+def diagnosis_blocks(
+    learned: Learned | None,
+    findings: Sequence[Finding],
+    causes: Sequence[Cause],
+    evidence: Sequence[str],
+    remarks: Sequence[str],
+    command: str = "",
+) -> tuple[Block, ...]:
+    """The blocks of a diagnosis.
+
+    Args:
+        learned: how much the training achieved; None before it.
+        findings: all findings.
+        causes: the causes among them, the root first.
+        evidence: measurements that support health; shown where nothing is above a note.
+        remarks: what could not be examined.
+        command: a shell command that trains the network; each remedy is then shown as a command too.
+    """
+    serious = serious_causes(causes)
+    blocks: list[Block] = [*_overview(serious), Text(learned_in_words(learned))]
+    shown: list[Finding] = []
+    for cause in serious:
+        blocks.append(Heading(f"{'Further' if shown else 'Root'} cause: {cause.finding.code}"))
+        blocks += [Text(cause.finding.sentence)] if shown else []
+        # A finding that several causes explain is shown with the first of them.
+        blocks += _evidence(cause.finding, [other for other in cause.explains if other not in shown], command)
+        shown += [cause.finding, *cause.explains]
+    if _are_notes(findings) and evidence:
+        blocks += [Heading("Evidence of health"), *(Check(words, measured=True) for words in evidence)]
+    if others := [finding for finding in findings if finding not in shown]:
+        caption = "Notes; none of them is a sign of a fault by itself" if _are_notes(others) else "Other findings"
+        blocks += [Heading("Other findings"), _table(caption, others)]
+    if remarks:
+        blocks += [Heading("Not examined"), *map(Text, remarks)]
+    return tuple(blocks)
+
+
+def health_blocks(
+    learned: Learned | None, findings: Sequence[Finding], causes: Sequence[Cause], remarks: Sequence[str]
+) -> tuple[Block, ...]:
+    """The short form for the report of a run: the verdict, the findings above a note, and the number of notes."""
+    above = [finding for finding in findings if finding.severity != "note"]
+    notes = len(findings) - len(above)
+    more = [f"`thalweg doctor` also shows {count_noun(notes, 'note')}."] if notes else []
+    table = [_table("Findings, the most severe first", above)] if above else []
+    return Text(f"{verdict(causes)} {learned_in_words(learned)}"), *table, *map(Text, [*more, *remarks])
+
+
+def learned_in_words(learned: Learned | None) -> str:
+    """How much a training achieved, in a sentence.
+
+    >>> learned_in_words(Learned("accuracy", score=0.75, constant=0.5, attainable=1.0)).replace("\\u202f", " ")
+    'On the training rows: accuracy 75 %; best constant output 50 %; attainable 100 %. It closed 50 % of the gap.'
+    """
+    if learned is None:
+        return "Not trained yet."
+    score = measure_value(learned.measure, learned.score) if math.isfinite(learned.score) else "not available"
+    parts = [
+        f"{measure_name(learned.measure)} {score}",
+        f"best constant output {measure_value(learned.measure, learned.constant)}",
+    ]
+    if math.isfinite(learned.attainable):
+        parts.append(f"attainable {measure_value(learned.measure, learned.attainable)}")
+    closed = ""
+    if math.isfinite(learned.share):
+        closed = f" It closed {percent(min(max(learned.share, 0.0), 1.0), 2)} of the gap."
+    return f"On the training rows: {'; '.join(parts)}.{closed}"
+
+
+def finding_in_words(finding: Finding) -> str:
+    """A finding in a line.
+
+    >>> finding_in_words(Finding("plateau", "during training", "note", "the loss", 5.0, "0.69", "falling", "It stops."))
+    'plateau at the loss: It stops. Measured: 0.69. Normal: falling.'
+    """
+    return (
+        f"{finding.code} at {finding.place}: {finding.sentence} Measured: {finding.measured}. Normal: {finding.normal}."
+    )
+
+
+def _overview(causes: Sequence[Cause]) -> list[Block]:
+    """What the root cause explains, what to do first, and the number of further causes."""
+    sentences = []
+    for cause in causes[:1]:
+        codes = dict.fromkeys(f"`{other.code}`" for other in cause.explains)
+        sentences += [f"It explains {', '.join(codes)}."] if codes else []
+        sentences += [f"Try first: {remedy.label}." for remedy in cause.finding.remedies[:1]]
+    if len(causes) > 1:
+        sentences.append(f"{count_noun(len(causes) - 1, 'further cause')} below.")
+    return [Text(" ".join(sentences))] if sentences else []
+
+
+def _evidence(finding: Finding, explained: Sequence[Finding], command: str) -> list[Block]:
+    caption = f"Evidence, measured {finding.stage}"
+    if explained:
+        caption += f", with {count_noun(len(explained), 'finding')} that it explains"
+    remedies = [Suggestion(remedy.label, _as_command(remedy, command)) for remedy in finding.remedies]
+    return [_table(caption, [finding, *explained]), *remedies]
+
+
+def _as_command(remedy: Remedy, command: str) -> str:
+    """The remedy as a shell command; without a command, as lines of a spec."""
+    if not command:
+        return "\n".join(f"{path} = {toml_value(value)}" for path, value in remedy.changes)
+    settings = (shlex.quote(f"{path}={shell_text(value)}") for path, value in remedy.changes)
+    return " ".join([command, *(f"--set {setting}" for setting in settings)])
+
+
+def _table(caption: str, findings: Iterable[Finding]) -> Table:
+    rows = [(finding.code, finding.place, finding.measured, finding.normal) for finding in findings]
+    return Table(caption, _COLUMNS, rows)
+
+
+def _are_notes(findings: Iterable[Finding]) -> bool:
+    return all(finding.severity == "note" for finding in findings)

@@ -1,0 +1,142 @@
+"""Remedies as changes of a spec.
+
+The random controls of a proof are drawn by the labels, so that another label gives another control.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..core.files import Json
+from ..data import Task
+from ..models.network import default_initializer
+from ..parts.layers import Activation, Dense
+from ..parts.part import Layer
+from ..spec.spec import CompleteSpec
+from .findings import Remedy
+
+_REGRESSION_LOSSES = ("mean_squared_error", "half_mean_squared_error", "mean_absolute_error", "huber", "squared_error")
+_Changes = tuple[tuple[str, Json], ...]
+
+
+@dataclass(frozen=True)
+class SpecRemedies:
+    """Makes remedies that change a spec."""
+
+    spec: CompleteSpec
+    task: Task
+    outputs: int
+    """Number of outputs of the network."""
+    hidden: frozenset[int]
+    """Indices of the hidden activations."""
+    learning_rate: float
+    """Learning rate of the first step."""
+
+    @property
+    def suited_output(self) -> str:
+        """The output activation that suits the task."""
+        return self._suited()[0]
+
+    def output(self) -> Remedy:
+        """The output activation and the loss that suit the task."""
+        kind, loss = self._suited()
+        last = len(self._layers) - 1
+        changes = self._changed(lambda index, layer: Layer.of(kind) if index == last else layer)
+        if not (isinstance(self._layers[-1], Activation) or self._layers[-1].sums_to_one):
+            network = self.spec.network.describe()
+            changes = (("network", {**network, "layers": [*network["layers"], kind]}),)
+        if loss != self.spec.loss.kind:
+            changes += (("loss", loss),)
+        return Remedy(f"{kind} as the output, with {loss.replace('_', ' ')}", changes)
+
+    def hidden_units(self, kind: str) -> Remedy:
+        """Hidden activations of another kind, with initial weights that suit them."""
+        new = Layer.of(kind)
+        layers = [new if index in self.hidden else layer for index, layer in enumerate(self._layers)]
+
+        def change(index: int, layer: Layer) -> Layer:
+            return new if index in self.hidden else _initialized(layer, layers[index + 1 :])
+
+        return Remedy(f"{kind.replace('_', ' ')} units, with a start that suits them", self._changed(change))
+
+    def init(self) -> Remedy:
+        """Initial weights that suit the activations."""
+        changes = self._changed(lambda index, layer: _initialized(layer, self._layers[index + 1 :]))
+        return Remedy("weights that start to suit the activations", changes)
+
+    def batch_norm(self) -> Remedy:
+        """Batch normalization before each hidden activation."""
+        described = self.spec.network.describe()
+        layers: list[Json] = []
+        for index, layer in enumerate(described["layers"]):
+            layers += ["batch_norm", layer] if index in self.hidden else [layer]
+        label = "batch normalisation before each hidden activation"
+        return Remedy(label, (("network", {**described, "layers": layers}),))
+
+    def scale(self) -> Remedy:
+        """Standardized inputs; in a regression also standardized targets."""
+        what = "inputs and targets" if self.task == "regression" else "inputs"
+        return Remedy(f"standardised {what}", (("data.scale", "standard"),))
+
+    def rate(self, factor: float) -> Remedy:
+        """The learning rate times `factor`, constant."""
+        rate = f"{self.learning_rate * factor:.3g}"
+        return Remedy(f"a learning rate of {rate}", (("optimizer.learning_rate", float(rate)),))
+
+    def adam(self) -> Remedy:
+        """Adam at learning rate 0.001."""
+        return Remedy("Adam at 0.001", (("optimizer", {"kind": "adam", "learning_rate": 0.001}),))
+
+    def longer(self, factor: int) -> Remedy:
+        """`factor` times as many epochs."""
+        epochs = self.spec.training.epochs * factor
+        return Remedy(f"{epochs:,} epochs", (("training.epochs", epochs),))
+
+    def batch(self, size: int) -> Remedy:
+        """Another batch size."""
+        return Remedy(f"batches of {size}", (("training.batch_size", size),))
+
+    def shuffle(self) -> Remedy:
+        """Rows shuffled in each epoch."""
+        return Remedy("rows shuffled in each epoch", (("data.order", "shuffled"),))
+
+    def dropout(self, rate: float) -> Remedy:
+        """Dropout with the given rate."""
+        changes = self._changed(lambda index, layer: Layer.of(f"{layer.kind} {rate}") if layer.drop_rate else layer)
+        return Remedy(f"dropout of {rate}", changes)
+
+    def no_penalty(self) -> Remedy:
+        """No penalty on the weights."""
+        names = [name for name in self.spec.regularization.describe() if name != "biases"]
+        return Remedy("no penalty of the weights", tuple((f"regularization.{name}", 0.0) for name in names))
+
+    def best_epoch(self) -> Remedy:
+        """The weights of the epoch with the best validation score."""
+        return Remedy("the weights of the best epoch", (("stopping.restore_best", True),))
+
+    @property
+    def _layers(self) -> tuple[Layer, ...]:
+        return self.spec.network.layers
+
+    def _suited(self) -> tuple[str, str]:
+        """The output activation and the loss that suit the task."""
+        if self.task == "regression":
+            kind = self.spec.loss.kind
+            return "linear", kind if kind in _REGRESSION_LOSSES else "mean_squared_error"
+        if self.task == "classification" and self.outputs > 1:
+            return "softmax", "cross_entropy"
+        return "sigmoid", "binary_cross_entropy"
+
+    def _changed(self, change: Callable[[int, Layer], Layer]) -> _Changes:
+        """A change of layers, each at its own path, so that it can be combined with changes of other layers."""
+        changed = ((index, layer, change(index, layer)) for index, layer in enumerate(self._layers))
+        return tuple((f"network.layers.{index}", new.describe()) for index, layer, new in changed if new != layer)
+
+
+def _initialized(layer: Layer, following: Sequence[Layer]) -> Layer:
+    """A layer with weights whose initializer suits the layers above it."""
+    if not isinstance(layer, Dense):
+        return layer
+    return dataclasses.replace(layer, init=default_initializer(following), bias_init=None)
