@@ -1,4 +1,4 @@
-# Each target sets up what it needs: a virtual environment in .venv, and nothing outside of it.
+# Each target sets up what it needs in the virtual environment .venv, and changes nothing outside of it.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -29,26 +29,26 @@ bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/estimators.py
 
-# Which of the faulty programs, corrections and healthy networks of clinic/ learn: minutes, not seconds.
+# Measure which cases of clinic/ (faulty programs, corrections, healthy networks) learn. Takes minutes.
 clinic-learns: $(VENV)/.installed
 	$(BIN)/python clinic/learns.py
 
-# The runs by which the doctor knows what is normal, and those that must raise no alarm.
+# Train the healthy runs: half of them define what is normal for the doctor, the others count its false alarms.
 clinic-healthy: $(VENV)/.installed
 	$(BIN)/python clinic/healthy.py
 
-# The same with a fault put in.
+# Train healthy specs with faults put into them.
 clinic-injected: $(VENV)/.installed
 	$(BIN)/python clinic/injected.py
 
-# What the doctor says of all of them: the scorecard.
+# Diagnose all these runs, and write the scorecard.
 clinic: $(VENV)/.installed
 	$(BIN)/python clinic/scorecard.py
 
 docs: $(VENV)/.dev
 	$(BIN)/pdoc --docformat google --output-directory site thalweg
 
-# The oracle of some tests and a peer of the benchmark. This version has a build without CUDA's gigabytes.
+# PyTorch is the oracle of some tests and part of the benchmarks. This version has a build without CUDA.
 torch: $(VENV)/.torch
 
 clean:

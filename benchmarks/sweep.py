@@ -1,11 +1,11 @@
-"""How long a sweep takes, as a user runs it: this project, PyTorch with joblib, and scikit-learn's GridSearchCV.
+"""How long a sweep takes, as a user runs it: Thalweg, PyTorch with joblib, and scikit-learn's GridSearchCV.
 
     python benchmarks/sweep.py [--rounds 5] [--json FILE] [--quick]
 
 Eight learning rates, four momenta and three seeds of a 2-32-16-2 ReLU network: 96 trainings of 50 epochs on 2,000
-points of two rings (500 more are held out), batches of 128, SGD with momentum, in two processes. In each round
-everybody runs once, in turn, each in a fresh process: timed is the whole of it, start-up, imports and compilation
-included. README.md beside this file says what is measured and what is left out.
+points of two rings (500 more are held out), batches of 128, SGD with momentum, in two processes. In each round all
+programs run once, in turn, each in a new process. The time is that of the whole process with start-up, imports and
+compilation. README.md in this folder has the details.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 JOBS = 2
-POINTS, HELD_OUT, BATCH_SIZE = 2_000, 500, 128
+POINTS = 2_000
+HELD_OUT = 500
+BATCH_SIZE = 128
 MOMENTA = (0.0, 0.5, 0.9, 0.95)
-# What the best arm must come to for a time to count.
+# The accuracy that the best arm must reach for a time to count.
 BOUND = 0.98
 
 
 class Sweep(NamedTuple):
-    """How large a sweep is: so many rates from 0.001 to 0.2, with each of the momenta and so many seeds."""
+    """The size of a sweep: a number of rates from 0.001 to 0.2, of momenta, and of seeds."""
 
     rates: int = 8
     momenta: int = 4
@@ -42,7 +44,7 @@ class Sweep(NamedTuple):
 
     @property
     def trials(self) -> int:
-        """Trainings in all."""
+        """Number of trainings."""
         return self.rates * self.momenta * self.seeds
 
     @property
@@ -65,7 +67,7 @@ def rings() -> tuple[np.ndarray, np.ndarray]:
 
 
 def torch_trial(rate: float, momentum: float, seed: int, epochs: int) -> list[float]:
-    """One training in PyTorch, its usual loop: the accuracy over the held-out points after each epoch."""
+    """One training in PyTorch's usual loop: the accuracy on the held-out points after each epoch."""
     import torch
     from torch import nn
 
@@ -73,8 +75,12 @@ def torch_trial(rate: float, momentum: float, seed: int, epochs: int) -> list[fl
     torch.manual_seed(seed)
     x, y = map(torch.from_numpy, rings())
     rows = torch.randperm(len(x))
-    train, held_out = rows[:POINTS], rows[POINTS:]
-    x_train, y_train, x_held, y_held = x[train], y[train], x[held_out], y[held_out]
+    train = rows[:POINTS]
+    held_out = rows[POINTS:]
+    x_train = x[train]
+    y_train = y[train]
+    x_held = x[held_out]
+    y_held = y[held_out]
     network = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 2))
     optimizer = torch.optim.SGD(network.parameters(), rate, momentum, fused=True)
     criterion = nn.CrossEntropyLoss()
@@ -90,13 +96,13 @@ def torch_trial(rate: float, momentum: float, seed: int, epochs: int) -> list[fl
 
 
 def torch_sweep(sweep: Sweep) -> float:
-    """The best mean accuracy of the sweep in PyTorch, its trainings in processes of joblib."""
+    """The best mean accuracy of the sweep in PyTorch, with the trainings in processes of joblib."""
     from joblib import Parallel, delayed
 
     arms = list(itertools.product(*sweep.axes))
     tasks = (delayed(torch_trial)(*arm, seed, sweep.epochs) for arm in arms for seed in range(sweep.seeds))
-    found = np.array(Parallel(JOBS)(tasks))
-    return float(found.reshape(len(arms), sweep.seeds, sweep.epochs)[..., -1].mean(axis=1).max())
+    accuracy = np.array(Parallel(JOBS)(tasks))
+    return float(accuracy.reshape(len(arms), sweep.seeds, sweep.epochs)[..., -1].mean(axis=1).max())
 
 
 def sklearn_sweep(sweep: Sweep) -> float:
@@ -104,7 +110,7 @@ def sklearn_sweep(sweep: Sweep) -> float:
     from sklearn.model_selection import GridSearchCV, ShuffleSplit
     from sklearn.neural_network import MLPClassifier
 
-    # Its training ends with a warning whenever it takes all of its epochs, in every process.
+    # scikit-learn warns in every process if a training takes all of its epochs.
     os.environ["PYTHONWARNINGS"] = "ignore"
     rates, momenta = sweep.axes
     model = MLPClassifier(
@@ -138,7 +144,7 @@ COLUMNS = ("seconds", "low - high", "times Thalweg's", "low - high", "best accur
 
 
 def experiment(sweep: Sweep) -> str:
-    """The sweep as a file of this project."""
+    """The sweep as a file for `thalweg experiment`."""
     rates, momenta = sweep.axes
     return f"""\
 seeds = {sweep.seeds}
@@ -163,24 +169,25 @@ optimizer.momentum = {momenta}
 def thalweg(sweep: Sweep, cache: Path) -> tuple[float, float]:
     """Seconds and best accuracy of `thalweg experiment FILE`, which trains, compares and writes its report."""
     with tempfile.TemporaryDirectory() as name:
-        file, out = Path(name) / "sweep.toml", Path(name) / "out"
+        file = Path(name) / "sweep.toml"
+        out = Path(name) / "out"
         file.write_text(experiment(sweep))
         words = ["-m", "thalweg", "experiment", file, "--jobs", JOBS, "--out", out, "--json", "--quiet"]
-        seconds, said = timed(words, {"THALWEG_CACHE": str(cache)})
+        seconds, output = timed(words, {"THALWEG_CACHE": str(cache)})
         assert len(list((out / "trials").iterdir())) == sweep.trials
-    return seconds, max(arm["mean"] for arm in json.loads(said)["arms"])
+    return seconds, max(arm["mean"] for arm in json.loads(output)["arms"])
 
 
 def peer(name: str, sweep: Sweep) -> tuple[float, float]:
-    """Seconds and best accuracy of one of the others."""
-    seconds, said = timed([__file__, "--peer", name, "--sweep", *sweep])
-    return seconds, float(said)
+    """Seconds and best accuracy of PyTorch or scikit-learn."""
+    seconds, output = timed([__file__, "--peer", name, "--sweep", *sweep])
+    return seconds, float(output)
 
 
 def timed(words: list[Any], environment: Mapping[str, str] = {}) -> tuple[float, str]:
-    """Seconds of a whole process of Python, and what it said."""
+    """Seconds of a whole Python process, and its output on stdout."""
     began = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *map(str, words)],
         env={**os.environ, **environment},
         capture_output=True,
@@ -188,13 +195,13 @@ def timed(words: list[Any], environment: Mapping[str, str] = {}) -> tuple[float,
         check=False,
     )
     seconds = time.perf_counter() - began
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, words))} failed: {done.stderr}")
-    return seconds, done.stdout
+    if process.returncode:
+        sys.exit(f"{' '.join(map(str, words))} failed: {process.stderr}")
+    return seconds, process.stdout
 
 
 def measure(sweep: Sweep, rounds: int, bound: float) -> dict[str, Any]:
-    """Everybody in turn, `rounds` times. Exits where one does not learn."""
+    """Run all programs in turn, `rounds` times. Exits if one does not learn."""
     seconds: dict[str, list[float]] = {name: [] for name in LABELS}
     accuracy: dict[str, list[float]] = {name: [] for name in LABELS}
     for _ in range(rounds):
@@ -206,21 +213,21 @@ def measure(sweep: Sweep, rounds: int, bound: float) -> dict[str, Any]:
                 seconds[name].append(took)
                 accuracy[name].append(best)
     ratios = {
-        name: [other / own for other, own in zip(times, seconds["cold"], strict=True)]
+        name: [other / cold for other, cold in zip(times, seconds["cold"], strict=True)]
         for name, times in seconds.items()
     }
     return {"seconds": seconds, "ratios": ratios, "accuracy": accuracy}
 
 
 def growth(sizes: list[Sweep]) -> list[dict[str, float]]:
-    """Seconds of sweeps of several sizes, with all compiled before."""
-    found = []
+    """Seconds of sweeps of several sizes, with everything compiled before."""
+    times = []
     with tempfile.TemporaryDirectory() as cache:
         thalweg(sizes[0], Path(cache))
         for sweep in sizes:
             seconds, _ = thalweg(sweep, Path(cache))
-            found.append({"trials": sweep.trials, "seconds": seconds, "each": seconds / sweep.trials})
-    return found
+            times.append({"trials": sweep.trials, "seconds": seconds, "each": seconds / sweep.trials})
+    return times
 
 
 def spread(values: list[float]) -> tuple[str, str]:
@@ -229,44 +236,52 @@ def spread(values: list[float]) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Measure, print, and write."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write machine, versions and every single time to this file")
-    parser.add_argument("--quick", action="store_true", help="few trials: shows that all of it runs, and no figures")
-    # What a round starts: one of the others, alone in its process.
+    parser.add_argument("--json", type=Path, help="write machine, versions and all single times to this file")
+    parser.add_argument(
+        "--quick", action="store_true", help="few trials: shows that everything runs; the figures mean nothing"
+    )
+    # A round starts this script for each of the other programs.
     parser.add_argument("--peer", choices=list(PEERS), help=argparse.SUPPRESS)
     parser.add_argument("--sweep", type=int, nargs=4, default=Sweep(), help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.rounds < 1:
+    options = parser.parse_args()
+    if options.rounds < 1:
         parser.error("--rounds must be at least 1")
-    if chosen.peer:
-        print(PEERS[chosen.peer](Sweep(*chosen.sweep)))
+    if options.peer:
+        print(PEERS[options.peer](Sweep(*options.sweep)))
         return
 
     from rich.console import Console
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    sweep = QUICK if chosen.quick else Sweep()
-    found = measure(sweep, chosen.rounds, 0.0 if chosen.quick else BOUND)
-    table = Table(title=f"{sweep.trials} trainings of {sweep.epochs} epochs, {chosen.rounds} rounds")
+    sweep = QUICK if options.quick else Sweep()
+    results = measure(sweep, options.rounds, 0.0 if options.quick else BOUND)
+    table = Table(title=f"{sweep.trials} trainings of {sweep.epochs} epochs, {options.rounds} rounds")
     table.add_column("")
     for heading in COLUMNS:
         table.add_column(heading, justify="right")
     for name, label in LABELS.items():
-        ratio = spread(found["ratios"][name]) if name != "cold" else ("1", "")
-        best = f"{statistics.median(found['accuracy'][name]):.4f}"
-        table.add_row(label, *spread(found["seconds"][name]), *ratio, best)
+        ratio = spread(results["ratios"][name]) if name != "cold" else ("1", "")
+        best = f"{statistics.median(results['accuracy'][name]):.4f}"
+        table.add_row(label, *spread(results["seconds"][name]), *ratio, best)
     console.print(table, highlight=False)
-    found["growth"] = growth([sweep._replace(rates=rates) for rates in ((1,) if chosen.quick else (2, 4, 8, 16))])
-    for line in found["growth"]:
+    results["growth"] = growth([sweep._replace(rates=rates) for rates in ((1,) if options.quick else (2, 4, 8, 16))])
+    for line in results["growth"]:
         console.print(f"{line['trials']:4} trainings: {line['seconds']:6.2f} s, {line['each']:.3f} s each")
-    if chosen.json:
+    if options.json:
         from training_speed import machine
 
-        report = {"machine": machine(), "rounds": chosen.rounds, "quick": chosen.quick, "trials": sweep.trials, **found}
-        chosen.json.write_text(json.dumps(report, indent=1) + "\n")
+        report = {
+            "machine": machine(),
+            "rounds": options.rounds,
+            "quick": options.quick,
+            "trials": sweep.trials,
+            **results,
+        }
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python benchmarks/training_speed.py [--cases rings mnist wide] [--rounds 5] [--json FILE] [--quick]
 
-All train the same ReLU network by Adam from the same start on the same rows, in turn, and all must learn the problem.
-README.md beside this file says what is measured and what is left out.
+All programs train the same ReLU network with Adam, from the same weights, on the same rows, in turn, and all must learn
+the problem. README.md in this folder says what the times include.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import statistics
@@ -37,16 +38,21 @@ from sklearn.neural_network import MLPClassifier
 
 from thalweg.data import Data, Dataset, Mnist
 from thalweg.data.idx import find_idx
+from thalweg.engine.engine import Engine
+from thalweg.engine.step import Plan, State
 from thalweg.models.network import Network
 from thalweg.parts.losses import CrossEntropy
 from thalweg.parts.optimizers import Adam
-from thalweg.parts.settings import Training
-from thalweg.training.callbacks import Progress
+from thalweg.parts.settings import Off, Training
+from thalweg.spec.spec import Spec
+from thalweg.training.batch_plan import Chunk
+from thalweg.training.callbacks import Callback
 from thalweg.training.fit import fit
+from thalweg.training.session import Session
 
 RATE = 1e-3
 SEED = 0
-# The order of the rows is everybody's own, and losses near 0 keep their distance in factors.
+# Each program has its own order of rows, so losses near 0 differ by factors.
 SAME_LOSS = 3.0
 COLUMNS = ("µs a step", "low - high", "times Thalweg's", "low - high", "loss", "accuracy", "first call, s")
 PACKAGES = ("thalweg", "numpy", "jax", "torch", "scikit-learn")
@@ -56,14 +62,18 @@ Weights = list[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Case:
-    """A network, how many rows of which data it sees in a round, and the accuracy on them that shows it has learnt."""
+    """A network and its training in a round."""
 
     name: str
+    """rings, mnist or wide; the name decides the data."""
     sizes: tuple[int, ...]
+    """Number of inputs, and the width of each dense layer."""
     batch_size: int
     rows: int
+    """Number of training rows."""
     epochs: int
     bound: float
+    """The accuracy on the training rows that a program must reach."""
 
     @property
     def steps(self) -> int:
@@ -72,14 +82,14 @@ class Case:
 
     @property
     def network(self) -> Network:
-        """The network in this project's words."""
+        """The network as Thalweg describes it."""
         *hidden, last = self.sizes[1:]
         layers = [layer for width in hidden for layer in (f"dense {width}", "relu")]
         return Network.of({"layers": [*layers, f"dense {last}", "softmax"]})
 
     @property
     def start(self) -> Weights:
-        """The weights that everybody starts from."""
+        """The initial weights for all programs."""
         start = self.network.initialize(SEED, self.sizes[:1])
         return [(p.W.astype(np.float32), p.b.astype(np.float32)) for p in start.params if p]
 
@@ -97,7 +107,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 class Trained(NamedTuple):
-    """The seconds of one round, and the weights after it; the bare products train nothing."""
+    """The seconds of one round, and the weights after it; the bare products have no weights."""
 
     seconds: float
     weights: Weights
@@ -107,7 +117,7 @@ Peer = Callable[[], Trained]
 
 
 def load(case: Case) -> tuple[Dataset, str]:
-    """The rows of a case, and what they are: without an MNIST folder, random pictures of MNIST's shape."""
+    """The rows of a case, and their name: without an MNIST folder, random pictures of MNIST's shape."""
     if case.name == "rings":
         return Data.of({"source": f"rings {case.rows}", "validation": 0.0, "test": 0.0}).load(SEED).train, "rings"
     root = Path(os.environ.get("THALWEG_DATA", ""))
@@ -118,31 +128,57 @@ def load(case: Case) -> tuple[Dataset, str]:
     rng = np.random.default_rng(SEED)
     y = np.arange(case.rows) % 10
     x = (rng.random((10, 784), np.float32)[y] + rng.random((case.rows, 784), np.float32)) / 2
-    # Some labels are wrong, so that the loss has a floor, as that of real data has.
+    # Some labels are wrong, so that the loss has a lower limit, as with real data.
     y = np.where(rng.random(case.rows) < 0.05, rng.integers(10, size=case.rows), y)
     return Dataset(x, y, "classification", target_names=tuple("0123456789")), "random pixels: no MNIST in THALWEG_DATA"
 
 
+def session_of(case: Case, data: Dataset) -> Session:
+    """The training of a case in Thalweg."""
+    spec = Spec(
+        data=Data((data.x, data.y), task="classification", scale="none", validation=0.0, test=0.0),
+        network=case.network,
+        loss=CrossEntropy(),
+        optimizer=Adam(RATE),
+        training=Training(epochs=case.epochs, batch_size=case.batch_size, seed=SEED),
+        probes=Off(),
+    )
+    return Session.load(spec)
+
+
+class Clock(Callback):
+    """Starts before the first step, when rows and weights are on the device."""
+
+    began = 0.0
+
+    def next_step(self, step: int) -> float:
+        return 0 if step == 0 else math.inf
+
+    def on_step_begin(self, engine: Engine, plan: Plan, state: State, chunk: Chunk, index: int) -> None:
+        self.began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Time since the first step."""
+        return time.perf_counter() - self.began
+
+
 def thalweg_peer(case: Case, data: Dataset) -> Peer:
-    """`fit`, as the shell and the estimators call it. Only the placing of the data set on the device is left out."""
-    training = Training(epochs=case.epochs, batch_size=case.batch_size, seed=SEED)
+    """`fit`, as the shell and the estimators call it, without the time to place the rows on the device."""
+    session = session_of(case, data)
 
     def run() -> Trained:
-        began: list[float] = []
-
-        def watch(progress: Progress) -> None:
-            # `fit` counts its seconds from where the data and the start are placed; the clock is read at its very end.
-            began.append(time.perf_counter() - progress.seconds)
-
-        done = fit(case.network, CrossEntropy(), Adam(RATE), training, data, watch=watch)
-        return Trained(time.perf_counter() - began[0], [(p.W, p.b) for p in done.state.params if p])
+        clock = Clock()
+        trained = fit(session, [clock])
+        return Trained(clock.seconds, [(p.W, p.b) for p in trained.state.params if p])
 
     return run
 
 
 def torch_peer(case: Case, data: Dataset) -> Peer:
     """PyTorch's usual loop, eager, with the fused Adam and all rows in memory."""
-    x, y = torch.from_numpy(data.x), torch.from_numpy(data.y.astype(np.int64))
+    x = torch.from_numpy(data.x)
+    y = torch.from_numpy(data.y.astype(np.int64))
 
     def run() -> Trained:
         linear = [torch.nn.Linear(*shape) for shape in pairwise(case.sizes)]
@@ -168,7 +204,7 @@ def torch_peer(case: Case, data: Dataset) -> Peer:
 
 
 def sklearn_peer(case: Case, data: Dataset) -> Peer:
-    """scikit-learn's MLPClassifier, for so many epochs. It gives two classes one output, the difference of ours."""
+    """scikit-learn's MLPClassifier for a fixed number of epochs. Its one output for two classes is their difference."""
 
     def run() -> Trained:
         model = MLPClassifier(
@@ -186,12 +222,13 @@ def sklearn_peer(case: Case, data: Dataset) -> Peer:
         first = np.concatenate([np.flatnonzero(data.y == label)[:1] for label in range(case.sizes[-1])])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            # One step on one row of each class makes the arrays; then they get the common start.
+            # One step on one row of each class makes the arrays; then they get the common initial weights.
             warnings.filterwarnings("ignore", "Got `batch_size` less than 1 or larger than sample size")
             model.partial_fit(data.x[first], data.y[first], classes=np.arange(case.sizes[-1]))
             *hidden, (W, b) = case.start
             if len(b) == 2:
-                W, b = W[:, 1:] - W[:, :1], b[1:] - b[:1]
+                W = W[:, 1:] - W[:, :1]
+                b = b[1:] - b[:1]
             model.coefs_ = [W for W, _ in (*hidden, (W, b))]
             model.intercepts_ = [b for _, b in (*hidden, (W, b))]
 
@@ -200,7 +237,8 @@ def sklearn_peer(case: Case, data: Dataset) -> Peer:
             seconds = time.perf_counter() - began
         *hidden, (W, b) = zip(model.coefs_, model.intercepts_, strict=True)
         if len(b) == 1:
-            W, b = np.hstack([0 * W, W]), np.append(0 * b, b)
+            W = np.hstack([0 * W, W])
+            b = np.append(0 * b, b)
         return Trained(seconds, [*hidden, (W, b)])
 
     return run
@@ -211,19 +249,23 @@ def numpy_peer(case: Case, data: Dataset) -> Peer:
 
     def run() -> Trained:
         theta, gradient, m, v, root = np.zeros((5, sum((i + 1) * o for i, o in pairwise(case.sizes))), np.float32)
-        weights, grads = _views(theta, case.sizes), _views(gradient, case.sizes)
+        weights = _views(theta, case.sizes)
+        grads = _views(gradient, case.sizes)
         for (W, b), (start_W, start_b) in zip(weights, case.start, strict=True):
-            W[:], b[:] = start_W, start_b
+            W[:] = start_W
+            b[:] = start_b
         rng = np.random.default_rng(SEED)
         last = len(weights) - 1
-        step, losses = 0, []
+        step = 0
+        losses = []
 
         began = time.perf_counter()
         for _ in range(case.epochs):
             order = rng.permutation(len(data.x))
             for first in range(0, len(order), case.batch_size):
                 rows = order[first : first + case.batch_size]
-                y, every = data.y[rows], np.arange(len(rows))
+                y = data.y[rows]
+                every = np.arange(len(rows))
                 outputs = [data.x[rows]]
                 for index, (W, b) in enumerate(weights):
                     z = outputs[-1] @ W
@@ -239,9 +281,11 @@ def numpy_peer(case: Case, data: Dataset) -> Peer:
                 delta /= len(rows)
 
                 for index in range(last, -1, -1):
-                    (W, _), (to_W, to_b), x = weights[index], grads[index], outputs[index]
-                    np.matmul(x.T, delta, out=to_W)
-                    np.sum(delta, axis=0, out=to_b)
+                    W, _ = weights[index]
+                    grad_W, grad_b = grads[index]
+                    x = outputs[index]
+                    np.matmul(x.T, delta, out=grad_W)
+                    np.sum(delta, axis=0, out=grad_b)
                     if index:
                         delta = delta @ W.T
                         delta *= x > 0
@@ -254,7 +298,7 @@ def numpy_peer(case: Case, data: Dataset) -> Peer:
                 v += root
                 gradient *= 0.1
                 m += gradient
-                # The corrections of m and v drawn together, as in Kingma and Ba's section 2.
+                # The bias corrections of m and v in one factor, as in section 2 of Kingma and Ba.
                 correct_v = (1 - 0.999**step) ** 0.5
                 np.sqrt(v, out=root)
                 root += 1e-8 * correct_v
@@ -267,8 +311,9 @@ def numpy_peer(case: Case, data: Dataset) -> Peer:
 
 
 def _views(flat: np.ndarray, sizes: tuple[int, ...]) -> Weights:
-    """W and b of each layer as parts of one array, one behind the other."""
-    views, at = [], 0
+    """W and b of each layer as consecutive parts of one array."""
+    views = []
+    at = 0
     for fan_in, width in pairwise(sizes):
         W, b = np.split(flat[at : at + (fan_in + 1) * width], [fan_in * width])
         views.append((W.reshape(fan_in, width), b))
@@ -277,7 +322,7 @@ def _views(flat: np.ndarray, sizes: tuple[int, ...]) -> Weights:
 
 
 def _operands(case: Case) -> tuple[np.ndarray, list[np.ndarray]]:
-    """x, and W of each layer, in numbers that keep an ordinary size through all layers."""
+    """x, and W of each layer, scaled so that outputs are of the order of 1 in all layers."""
     rng = np.random.default_rng(SEED)
     x = rng.standard_normal((case.batch_size, case.sizes[0]), np.float32)
     return x, [rng.standard_normal((i, o), np.float32) / np.float32(i**0.5) for i, o in pairwise(case.sizes)]
@@ -287,7 +332,8 @@ def numpy_products(case: Case, data: Dataset) -> Peer:
     """Every matrix product of one step with NumPy's BLAS: x W and xᵀ d of each layer, d Wᵀ of all but the first."""
     x, weights = _operands(case)
     outputs = [x, *(np.empty((case.batch_size, width), np.float32) for width in case.sizes[1:])]
-    deltas, grads = [np.empty_like(z) for z in outputs], [np.empty_like(W) for W in weights]
+    deltas = [np.empty_like(z) for z in outputs]
+    grads = [np.empty_like(W) for W in weights]
 
     def run() -> Trained:
         began = time.perf_counter()
@@ -311,11 +357,12 @@ def xla_products(case: Case, data: Dataset) -> Peer:
     @jax.jit
     def loop(x: jax.Array, weights: list[jax.Array]) -> Any:
         def body(index: Any, carried: Any) -> Any:
-            # One number of x changes, in place, and all products hang on x: none is made once for all steps.
+            # One number of x changes in each step, so that no product can be computed once for all steps.
             outputs = [carried[0].at[0, 0].set(index / case.steps)]
             for W in weights:
                 outputs.append(outputs[-1] @ W)
-            delta, grads = outputs[-1], []
+            delta = outputs[-1]
+            grads = []
             for below, W in zip(outputs[-2::-1], weights[::-1], strict=True):
                 grads.append(below.T @ delta)
                 delta = delta @ W.T
@@ -349,8 +396,8 @@ LABELS = {
 }
 
 
-def judge(weights: Weights, data: Dataset) -> dict[str, float]:
-    """Loss and accuracy over the training rows: one judge for everybody."""
+def evaluate(weights: Weights, data: Dataset) -> dict[str, float]:
+    """Loss and accuracy on the training rows, computed in the same way for all programs."""
     z = data.x
     for index, (W, b) in enumerate(weights):
         z = np.maximum(z, 0) @ W + b if index else z @ W + b
@@ -366,7 +413,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def measure(case: Case, rounds: int) -> dict[str, Any]:
-    """Everybody in turn, `rounds` times, after a first round to compile and warm up. Exits where one does not learn."""
+    """Run all programs in turn, `rounds` times, after a first round that compiles. Exits if one does not learn."""
     data, name = load(case)
     peers = {peer: make(case, data) for peer, make in PEERS.items()}
     first: dict[str, float] = {}
@@ -382,7 +429,7 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
             trained = run()
             microseconds[peer].append(1e6 * trained.seconds / case.steps)
             if trained.weights:
-                learnt[peer].append(judge(trained.weights, data))
+                learnt[peer].append(evaluate(trained.weights, data))
 
     check_learnt(case, learnt)
     own = microseconds["thalweg"]
@@ -407,7 +454,7 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
 
 
 def check_learnt(case: Case, learnt: dict[str, list[dict[str, float]]]) -> None:
-    """Exit unless everybody learnt, in every round, and came to much the same loss: other work takes other time."""
+    """Exit unless all programs learn in every round and reach similar losses, so that their times are comparable."""
     for peer, found in learnt.items():
         if not all(result["accuracy"] >= case.bound for result in found):
             sys.exit(
@@ -419,7 +466,7 @@ def check_learnt(case: Case, learnt: dict[str, list[dict[str, float]]]) -> None:
 
 
 def table(result: dict[str, Any], rounds: int) -> Table:
-    """The results of a case as lines to print."""
+    """The results of a case as a table."""
     sizes = "-".join(map(str, result["sizes"]))
     found = Table(
         title=f"{result['name']}: {sizes}, batch {result['batch_size']}, {result['rows']:,} rows ({result['data']}), "
@@ -446,7 +493,7 @@ def table(result: dict[str, Any], rounds: int) -> Table:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures belong to."""
+    """The processor, the versions and the date."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -476,30 +523,32 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    """Measure, print, and write."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES], default=[c.name for c in CASES])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write machine, versions and every single time to this file")
-    parser.add_argument("--quick", action="store_true", help="few steps: shows that all of it runs, and no figures")
-    chosen = parser.parse_args()
-    if chosen.rounds < 1:
+    parser.add_argument("--json", type=Path, help="write machine, versions and all single times to this file")
+    parser.add_argument(
+        "--quick", action="store_true", help="few steps: shows that everything runs; the figures mean nothing"
+    )
+    options = parser.parse_args()
+    if options.rounds < 1:
         parser.error("--rounds must be at least 1")
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    report: dict[str, Any] = {"machine": machine(), "rounds": chosen.rounds, "quick": chosen.quick, "cases": {}}
+    report: dict[str, Any] = {"machine": machine(), "rounds": options.rounds, "quick": options.quick, "cases": {}}
     versions = ", ".join(f"{name} {version}" for name, version in report["machine"]["versions"].items())
     console.print(f"{report['machine']['cpu']}, {report['machine']['cores']} cores; {versions}", highlight=False)
     with tempfile.TemporaryDirectory() as cache:
-        # Compiled programs of earlier runs would hide what the first call costs.
+        # With the compiled programs of earlier runs, the first call would be too fast.
         os.environ["THALWEG_CACHE"] = cache
         for case in CASES:
-            if case.name in chosen.cases:
-                asked = dataclasses.replace(case, **QUICK[case.name]) if chosen.quick else case
-                report["cases"][case.name] = result = measure(asked, chosen.rounds)
-                console.print(table(result, chosen.rounds), highlight=False)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(report, indent=1) + "\n")
+            if case.name in options.cases:
+                used = dataclasses.replace(case, **QUICK[case.name]) if options.quick else case
+                report["cases"][case.name] = result = measure(used, options.rounds)
+                console.print(table(result, options.rounds), highlight=False)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

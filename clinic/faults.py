@@ -1,4 +1,4 @@
-"""What the injected cases share: how a spec is put down, and the codes that one could rightly name for a fault."""
+"""Shared by injected.py and unseen.py: tables of specs, and the codes that are right answers for a fault."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from thalweg.spec.spec import Spec
 
-# What the steps of too high and of too low a rate may also be called.
+# Codes that are right answers for each kind of fault, the main one first.
 HIGH = "lr-too-high, step-too-long, oscillating-loss, exploding, dying-relu, saturating-hidden"
 LOW = "lr-too-low, step-too-short, epochs-too-few"
 SHORT = "epochs-too-few, lr-too-low, step-too-short"
@@ -22,14 +22,18 @@ PENALTY = "regularization-too-strong, blind, vanishing"
 DEAD = "dying-relu, vanishing, blind"
 
 
-class Injected(NamedTuple):
-    """A spec with a fault; `kind` is what the rates are told by, `always` says that it holds whatever is learnt."""
+class InjectedFault(NamedTuple):
+    """A healthy spec with a fault put into it."""
 
     kind: str
+    """Kind of the fault; the rates are reported by kind."""
     base: str
+    """Name of the healthy spec."""
     spec: Spec
     faults: tuple[str, ...]
+    """Codes that are right answers, the main one first."""
     always: bool = False
+    """Whether the fault is one even if the network learns."""
 
 
 def table(
@@ -41,14 +45,14 @@ def table(
     batch: int = 32,
     **more: Any,
 ) -> dict[str, Any]:
-    """A spec, with rows held out to validate and to test."""
+    """The table of a spec, with rows held out for validation and test."""
     section = {"source": data, "validation": 0.15, "test": 0.15}
-    # In NumPy a small network is trained before a program for it would be compiled.
+    # Training a small network in NumPy takes less time than compiling a program for it.
     training = {"epochs": epochs, "batch_size": batch, "engine": "eager", "precision": "float32"}
     network = {"layers": layers, "init": init}
     return {"data": section, "network": network, "optimizer": optimizer, "training": training, **more}
 
 
 def stack(depth: int, width: int, activation: str, *output: str) -> list[Any]:
-    """Hidden layers of one kind, and the output."""
+    """Hidden layers of one kind, and the output layers."""
     return [*[f"dense {width}", activation] * depth, *output]

@@ -2,14 +2,15 @@
 
     python clinic/injected.py [--jobs N] [--cache FOLDER]
 
-trains ten healthy specs and those with a fault, three seeds each, and with one seed those of unseen.py. A case counts
-with the seeds in which its base learns and itself does not, as learns.py measures it; a fault that holds whatever is
-learnt (rows that leak, softmax over one unit) counts where its base learns. What came out is kept in injected.json.
+trains ten healthy specs and the same specs with faults, with three seeds each, and the cases of unseen.py with one
+seed. A case counts with the seeds in which its base learns and the case itself does not, as measured by learns.py. A
+fault that is one even if the network learns (rows that leak, softmax over one unit) counts if its base learns. The
+results are written to injected.json.
 
-The kinds follow the studies of mutations of deep learning programs: output, loss, rate, length, start values, scaling,
-activation, depth, dropout, data, order, batch, schedule, penalty. Each case has all codes that one could rightly name,
-that of the main fault first. After a first look at the rates, principles were drawn from the cases here: how the doctor
-does on cases that nobody looked at is what unseen.py is for.
+The kinds follow studies of mutations of deep learning programs: output, loss, rate, length, initialization, scaling,
+activation, depth, dropout, data, order, batch, schedule, penalty. Each case lists all codes that are right answers, the
+main one first. After a first look at the rates, rules of the doctor were changed because of cases in this file. The
+cases in unseen.py were not looked at: they show how the doctor does on new cases.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ from faults import (
     SMALL,
     STILL,
     TARGETS,
-    Injected,
+    InjectedFault,
     stack,
     table,
 )
 from learns import Outcome
 from rows import source
+from run_cache import CACHE, cached_runs, outcomes_of
 from thalweg.spec.edit import set_value
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import spec_of
-from ward import CACHE, outcomes, stays
 
 RESULTS = Path(__file__).parent / "injected.json"
 SEEDS = range(3)
@@ -84,14 +85,22 @@ def bases() -> dict[str, dict[str, Any]]:
 
 
 class _Fault(NamedTuple):
+    """A fault and the base that it is put into."""
+
     kind: str
     base: str
     changes: dict[str, Any]
+    """Places of the spec with their new values."""
     faults: str
+    """Codes that are right answers, separated by commas."""
     always: bool = False
+    """Whether the fault is one even if the network learns."""
 
 
-_OUTPUT, _INIT, _RATE, _EPOCHS = "network.layers.5", "network.init", "optimizer.learning_rate", "training.epochs"
+_OUTPUT = "network.layers.5"
+_INIT = "network.init"
+_RATE = "optimizer.learning_rate"
+_EPOCHS = "training.epochs"
 
 
 def _faults() -> list[_Fault]:
@@ -206,9 +215,9 @@ def _faults() -> list[_Fault]:
     ]
 
 
-def _layers(base: str, behind: str) -> dict[str, Any]:
-    """The base with an activation behind its last layer."""
-    return {"network.layers": [*bases()[base]["network"]["layers"], behind]}
+def _layers(base: str, activation: str) -> dict[str, Any]:
+    """The base with an activation after its last layer."""
+    return {"network.layers": [*bases()[base]["network"]["layers"], activation]}
 
 
 def _deep(base: str, depth: int, width: int, activation: str, more: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -239,21 +248,24 @@ def healthy() -> dict[str, Spec]:
     return {name: spec_of(table, name) for name, table in bases().items()}
 
 
-def injected() -> dict[str, Injected]:
-    """All cases by their names."""
-    tables, found = bases(), {}
+def injected() -> dict[str, InjectedFault]:
+    """All cases by name."""
+    tables = bases()
+    cases = {}
     for number, fault in enumerate(_faults()):
         table = copy.deepcopy(tables[fault.base])
         for path, value in fault.changes.items():
             set_value(table, path, value)
         name = f"{number:02d} {fault.kind}: {fault.base}"
         codes = tuple(fault.faults.split(", "))
-        found[name] = Injected(fault.kind, fault.base, spec_of(table, name), codes, fault.always)
-    return found
+        cases[name] = InjectedFault(fault.kind, fault.base, spec_of(table, name), codes, fault.always)
+    return cases
 
 
-def counted(cases: Mapping[str, Injected], found: Mapping[tuple[str, int], Outcome], seeds: range) -> dict[str, Any]:
-    """What came out by case, with whether it counts."""
+def counted(
+    cases: Mapping[str, InjectedFault], outcomes: Mapping[tuple[str, int], Outcome], seeds: range
+) -> dict[str, Any]:
+    """The outcomes of each case, and whether they count."""
     return {
         name: {
             "base": case.base,
@@ -262,8 +274,8 @@ def counted(cases: Mapping[str, Injected], found: Mapping[tuple[str, int], Outco
             "always": case.always,
             "seeds": [
                 {
-                    **found[name, seed]._asdict(),
-                    "counts": found[case.base, seed].learned and (case.always or not found[name, seed].learned),
+                    **outcomes[name, seed]._asdict(),
+                    "counts": outcomes[case.base, seed].learned and (case.always or not outcomes[name, seed].learned),
                 }
                 for seed in seeds
             ],
@@ -273,21 +285,21 @@ def counted(cases: Mapping[str, Injected], found: Mapping[tuple[str, int], Outco
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, help="processes; one for each core unless given")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="where runs are kept")
-    words = parser.parse_args()
+    parser.add_argument("--jobs", type=int, help="processes [default: one for each core]")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="the folder of cached runs")
+    options = parser.parse_args()
     results: dict[str, Any] = {}
     for sound, cases, seeds in ((healthy(), injected(), SEEDS), (unseen.healthy(), unseen.unseen(), unseen.SEEDS)):
         specs = sound | {name: case.spec for name, case in cases.items()}
-        found = outcomes(stays(specs, seeds), words.cache, words.jobs)
-        own = counted(cases, found, seeds)
-        learned = sum(found[name, seed].learned for name in sound for seed in seeds)
-        counts = [sum(seed["counts"] for seed in result["seeds"]) for result in own.values()]
+        outcomes = outcomes_of(cached_runs(specs, seeds), options.cache, options.jobs)
+        entries = counted(cases, outcomes, seeds)
+        learned = sum(outcomes[name, seed].learned for name in sound for seed in seeds)
+        counts = [sum(seed["counts"] for seed in entry["seeds"]) for entry in entries.values()]
         print(f"bases: {learned} of {len(sound) * len(seeds)} runs learn")
         print(f"faults: {sum(map(bool, counts))} of {len(counts)} cases count, with {sum(counts)} runs")
-        results |= own
+        results |= entries
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 

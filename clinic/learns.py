@@ -1,15 +1,16 @@
-"""Which patients learn: each is trained with several seeds, and set against what its rows allow.
+"""Which cases learn: each is trained with several seeds, and its score is compared with what its rows allow.
 
     python clinic/learns.py [CASE ...] [--jobs N] [--json FILE]
 
-prints a table, and keeps it in learns.json; with cases, those of them anew.
+prints a table and writes learns.json. With cases, only these are trained again.
 
-A program is scored on its training rows, with its last weights: by the share of rows told right (classes, or all
-labels of a row), or by R² (numbers), whatever loss it trains with. Between the best answer that is always the same
-(score 0) and what can be done on these rows (score 1) it has to come three quarters of the way, in most of its seeds.
+The score of a program is measured on its training rows, with its last weights, whatever loss it trains with: accuracy
+(of a row with several labels, all must be right), or R² for numbers. A program learns with a seed if it closes three
+quarters of the gap between the best constant answer and the attainable score. A case learns if most of its seeds do.
 
-What can be done: of 100 rows or more, what a random forest does on rows that it has not seen (five parts in turn); of
-fewer, what whoever knows them by heart does. Where that is hardly more than the constant answer, nobody learns.
+The attainable score is, of 100 rows or more, that of a random forest on rows that it has not seen (cross-validation
+with five parts); of fewer rows, the score of memorizing them. If it is hardly better than the constant answer, no case
+learns.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
+from case_index import Case, all_cases, unknown_names
 from make_data import make_data
-from register import Patient, patients
 from thalweg.data import Dataset
 from thalweg.experiments.experiment import Trial
 from thalweg.experiments.results import Result, read_trial
@@ -42,41 +43,48 @@ from thalweg.spec.toml import read_spec
 
 RESULTS = Path(__file__).parent / "learns.json"
 SEEDS = 5
-# A training of more updates than this is tried with fewer seeds.
-MANY_UPDATES, FEWER_SEEDS = 40_000, 3
+# A training of more updates than this is repeated with fewer seeds.
+MANY_UPDATES = 40_000
+FEWER_SEEDS = 3
+# A run learns if it closes this fraction of the gap between the constant and the attainable score.
 SHARE = 0.75
-# Less than this above the constant answer is nothing that could be learnt.
-LEAST = 0.05
-# Fewer rows are learnt by heart; of more than so many a forest sees a part.
-FEW_ROWS, MOST_ROWS = 100, 5000
+# If the gap is smaller than this, there is nothing to learn.
+LEAST_GAP = 0.05
+# Of fewer rows than this, memorizing is the attainable score.
+FEW_ROWS = 100
+# The forest is trained on at most this many rows.
+MOST_ROWS = 5000
 
 
 class Range(NamedTuple):
-    """Scores on rows: of the best constant answer, and of what can be done."""
+    """Scores on given rows: of the best constant answer, and the attainable one."""
 
     constant: float
     attainable: float
 
     def share(self, score: float) -> float:
-        """How much of the way from the one to the other; 0 where there is no way to go."""
-        way = self.attainable - self.constant
-        return (score - self.constant) / way if way >= LEAST else 0.0
+        """The fraction of the gap between the two that a score closes; 0 if there is no gap."""
+        gap = self.attainable - self.constant
+        return (score - self.constant) / gap if gap >= LEAST_GAP else 0.0
 
 
 class Outcome(NamedTuple):
-    """What one seed came to."""
+    """The result of a training with one seed."""
 
     seed: int
     loss: float
+    """Final loss on the training rows."""
     score: float
+    """Accuracy or R² on the training rows."""
     diverged: str
+    """Where and when it diverged; empty if it did not."""
     learned: bool
 
 
 class Verdict(NamedTuple):
-    """What a patient came to over its seeds."""
+    """The outcomes of a case over its seeds."""
 
-    patient: Patient
+    case: Case
     measure: str
     rows: Range
     outcomes: tuple[Outcome, ...]
@@ -88,15 +96,15 @@ class Verdict(NamedTuple):
 
     @property
     def learns(self) -> bool:
-        """Whether most of them do."""
+        """Whether most of the seeds learn."""
         return 2 * self.learned > len(self.outcomes)
 
     def described(self) -> dict[str, object]:
-        """Itself as JSON holds it."""
+        """The entry of the case in learns.json."""
         return {
-            "case": self.patient.case,
-            "role": self.patient.role,
-            "faults": self.patient.faults,
+            "case": self.case.origin,
+            "role": self.case.role,
+            "faults": self.case.faults,
             "learns": self.learns,
             "learned": self.learned,
             "measure": self.measure,
@@ -105,8 +113,8 @@ class Verdict(NamedTuple):
         }
 
 
-def score(task: str, y: np.ndarray, answers: np.ndarray) -> float:
-    """The share of rows told right, or R² (n, outputs)."""
+def score_of(task: str, y: np.ndarray, answers: np.ndarray) -> float:
+    """Accuracy over rows, or R² of targets (n, outputs)."""
     if task == "regression":
         return float(1 - ((y - answers) ** 2).sum() / ((y - y.mean(axis=0)) ** 2).sum())
     right = y == answers
@@ -114,107 +122,116 @@ def score(task: str, y: np.ndarray, answers: np.ndarray) -> float:
 
 
 def range_of(data: Dataset) -> Range:
-    """What a constant answer reaches on training rows, and what can be reached."""
-    x, y = data.x, data.y
+    """The constant and the attainable score on training rows."""
+    x = data.x
+    y = data.y
     if len(y) < FEW_ROWS:
         _, group = np.unique(x, axis=0, return_inverse=True)
-        best = _by_heart(data.task, y, group.ravel())
+        best = _memorized_score(data.task, y, group.ravel())
     else:
         part = np.random.default_rng(0).permutation(len(y))[:MOST_ROWS]
         forest = RandomForestRegressor if data.task == "regression" else RandomForestClassifier
         targets = y.ravel() if data.task == "regression" else y
         folds = KFold(5, shuffle=True, random_state=0)
-        found = cross_val_predict(forest(random_state=0), x[part], targets[part], cv=folds)
-        best = score(data.task, y[part], found.reshape(y[part].shape))
-    constant = _by_heart(data.task, y, np.zeros(len(y), int))
+        answers = cross_val_predict(forest(random_state=0), x[part], targets[part], cv=folds)
+        best = score_of(data.task, y[part], answers.reshape(y[part].shape))
+    constant = _memorized_score(data.task, y, np.zeros(len(y), int))
     return Range(constant, max(best, constant))
 
 
-def _by_heart(task: str, y: np.ndarray, group: np.ndarray) -> float:
+def _memorized_score(task: str, y: np.ndarray, group: np.ndarray) -> float:
     """The score of the best answers that are the same for all rows of a group."""
     answers = np.empty_like(y)
     for number in np.unique(group):
-        own = y[group == number]
-        values, counts = np.unique(own, axis=0, return_counts=True)
-        answers[group == number] = own.mean(axis=0) if task == "regression" else values[counts.argmax()]
-    return score(task, y, answers)
+        targets = y[group == number]
+        values, counts = np.unique(targets, axis=0, return_counts=True)
+        answers[group == number] = targets.mean(axis=0) if task == "regression" else values[counts.argmax()]
+    return score_of(task, y, answers)
 
 
-def verdicts(chosen: Sequence[Patient], jobs: int | None = None) -> list[Verdict]:
-    """Train each patient with its seeds, and judge it; progress goes to stderr."""
+def verdicts(chosen: Sequence[Case], jobs: int | None = None) -> list[Verdict]:
+    """Train each case with its seeds; progress goes to stderr."""
     make_data()
-    cases = {case.patient.name: case for case in _cases(chosen)}
-    found: dict[str, dict[int, Outcome]] = {name: {} for name in cases}
-    trials = [_trial(name, case.spec, seed) for name, case in cases.items() for seed in range(case.seeds)]
+    prepared = {entry.case.name: entry for entry in _prepare(chosen)}
+    outcomes: dict[str, dict[int, Outcome]] = {name: {} for name in prepared}
+    trials = [_trial(name, entry.spec, seed) for name, entry in prepared.items() for seed in range(entry.seeds)]
 
-    def finished(trial: Trial, path: Path) -> None:
+    def on_finished(trial: Trial, path: Path) -> None:
         name = trial.arm.label
-        case = cases[name]
-        found[name][trial.seed] = outcome_of(case.measure, case.rows, trial.seed, read_trial(path))
-        print(f"{sum(map(len, found.values()))} of {len(trials)}: {name}, seed {trial.seed}", file=sys.stderr)
+        entry = prepared[name]
+        outcomes[name][trial.seed] = outcome_of(entry.measure, entry.rows, trial.seed, read_trial(path))
+        print(f"{sum(map(len, outcomes.values()))} of {len(trials)}: {name}, seed {trial.seed}", file=sys.stderr)
 
     with tempfile.TemporaryDirectory(prefix="thalweg-") as folder:
-        if failed := run_trials(trials, Path(folder), finished, jobs):
+        if failed := run_trials(trials, Path(folder), on_finished, jobs):
             raise next(iter(failed.values()))
     return [
-        Verdict(case.patient, case.measure, case.rows, tuple(found[name][seed] for seed in range(case.seeds)))
-        for name, case in cases.items()
+        Verdict(entry.case, entry.measure, entry.rows, tuple(outcomes[name][seed] for seed in range(entry.seeds)))
+        for name, entry in prepared.items()
     ]
 
 
-class _Case(NamedTuple):
-    """What is known of a patient before it is trained."""
+class _Prepared(NamedTuple):
+    """A case before its training."""
 
-    patient: Patient
+    case: Case
     spec: CompleteSpec
     seeds: int
+    """Number of seeds."""
     measure: str
+    """accuracy or r2."""
     rows: Range
 
 
-def _cases(chosen: Sequence[Patient]) -> Iterator[_Case]:
+def _prepare(chosen: Sequence[Case]) -> Iterator[_Prepared]:
     ranges: dict[str, Range] = {}
-    for patient in chosen:
-        spec = dataclasses.replace(read_spec(str(patient.path)), probes=Off())
+    for case in chosen:
+        spec = dataclasses.replace(read_spec(str(case.path)), probes=Off())
         data = spec.data.load(seed=0).train
         assert isinstance(data, Dataset)
-        # Programs on the same rows share what can be done there; a forest does not mind how inputs are scaled.
+        # Programs on the same rows share the range; the scaling of the inputs makes no difference to a forest.
         rows = canonical_json([spec.data.source.describe(), spec.data.test, spec.data.validation])
         if rows not in ranges:
             ranges[rows] = range_of(data)
         whole = completed(spec, data)
-        yield _Case(patient, whole, seeds_of(whole, len(data)), measure_of(data), ranges[rows])
+        yield _Prepared(case, whole, seeds_of(whole, len(data)), measure_of(data), ranges[rows])
 
 
 def measure_of(data: Dataset) -> str:
-    """By what answers on these rows are scored."""
+    """The measure that scores answers on these rows: accuracy or r2."""
     return "r2" if data.task == "regression" else "accuracy"
 
 
 def outcome_of(measure: str, rows: Range, seed: int, result: Result) -> Outcome:
-    """What a run came to."""
-    at = result.measures["training"]
-    reached = at[measure]
-    return Outcome(seed, at["loss"], reached, result.diverged, not result.diverged and rows.share(reached) >= SHARE)
+    """The outcome of a finished training."""
+    measures = result.measures["training"]
+    score = measures[measure]
+    return Outcome(
+        seed=seed,
+        loss=measures["loss"],
+        score=score,
+        diverged=result.diverged,
+        learned=not result.diverged and rows.share(score) >= SHARE,
+    )
 
 
-def kept(file: Path = RESULTS) -> list[Verdict]:
-    """The verdicts that a file of results holds."""
+def read_verdicts(file: Path = RESULTS) -> list[Verdict]:
+    """The verdicts in a file of results."""
     results = json.loads(file.read_text())
     return [
         Verdict(
-            patient,
-            found["measure"],
-            Range(found["constant"], found["attainable"]),
-            tuple(Outcome(**outcome) for outcome in found["seeds"]),
+            case,
+            entry["measure"],
+            Range(entry["constant"], entry["attainable"]),
+            tuple(Outcome(**outcome) for outcome in entry["seeds"]),
         )
-        for patient in patients()
-        if (found := results.get(patient.name))
+        for case in all_cases()
+        if (entry := results.get(case.name))
     ]
 
 
 def seeds_of(spec: CompleteSpec, rows: int) -> int:
-    """With how many seeds a training is tried."""
+    """The number of seeds that a training on so many rows is repeated with."""
     size = spec.training.batch_size
     updates = spec.training.epochs * (-(-rows // size) if isinstance(size, int) else 1)
     return FEWER_SEEDS if updates > MANY_UPDATES else SEEDS
@@ -225,40 +242,38 @@ def _trial(name: str, spec: CompleteSpec, seed: int) -> Trial:
     return Trial(Arm(name, ()), seed, whole, f"{name} {seed}")
 
 
-def table(found: Sequence[Verdict]) -> str:
-    """All verdicts as a table in Markdown."""
-    head = "| patient | role | final loss by seed | measure by seed | constant, attainable | learns | record |"
-    return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *map(_row, found)])
+def table(chosen: Sequence[Verdict]) -> str:
+    """The verdicts as a table in Markdown."""
+    head = "| case | role | final loss by seed | measure by seed | constant, attainable | learns | record |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *map(_row, chosen)])
 
 
 def _row(verdict: Verdict) -> str:
     losses = " ".join("diverged" if o.diverged else f"{o.loss:.3g}" for o in verdict.outcomes)
     scores = " ".join("-" if o.diverged else f"{o.score:.2f}" for o in verdict.outcomes)
-    verdict_text = f"{'yes' if verdict.learns else 'no'}, {verdict.learned} of {len(verdict.outcomes)}"
+    learns = f"{'yes' if verdict.learns else 'no'}, {verdict.learned} of {len(verdict.outcomes)}"
     limits = f"{verdict.rows.constant:.2f}, {verdict.rows.attainable:.2f}"
     measure = "R²" if verdict.measure == "r2" else "accuracy"
-    patient = verdict.patient
-    cells = (patient.name, patient.role, losses, f"{measure} {scores}", limits, verdict_text, patient.facts["record"])
+    case = verdict.case
+    cells = (case.name, case.role, losses, f"{measure} {scores}", limits, learns, case.facts["record"])
     return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="cases or patients; without any, all")
-    parser.add_argument("--jobs", type=int, help="processes; one for each core unless given")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="names or numbers of cases [default: all]")
+    parser.add_argument("--jobs", type=int, help="processes [default: one for each core]")
     parser.add_argument("--json", type=Path, default=RESULTS, help="the file of results")
-    words = parser.parse_args()
-    known = patients()
-    unknown = {*words.cases} - {p.case for p in known} - {p.name for p in known}
-    if unknown:
-        parser.error(f"no case and no patient is called {', '.join(sorted(unknown))}")
-    chosen = [p for p in known if not words.cases or {p.case, p.name} & {*words.cases}]
-    found = verdicts(chosen, words.jobs)
-    before = kept(words.json) if words.cases and words.json.exists() else []
-    results = {verdict.patient.name: verdict.described() for verdict in (*before, *found)}
-    words.json.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
-    print(table(found))
+    options = parser.parse_args()
+    if unknown := unknown_names(options.cases):
+        parser.error(f"unknown case: {', '.join(sorted(unknown))}")
+    chosen = [case for case in all_cases() if not options.cases or {case.origin, case.name} & {*options.cases}]
+    new = verdicts(chosen, options.jobs)
+    before = read_verdicts(options.json) if options.cases and options.json.exists() else []
+    results = {verdict.case.name: verdict.described() for verdict in (*before, *new)}
+    options.json.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
+    print(table(new))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The rows of the patients as tables: computed, drawn with fixed seeds, or taken from the files in data/published.
+"""The rows of the cases as tables: computed, drawn with fixed seeds, or read from the files in data/published.
 
     python clinic/make_data.py
 
-writes into clinic/data what is not there yet. Small tables are kept under version control, large ones are made anew.
+writes the missing tables into clinic/data. Small tables are under version control, large ones are computed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 DATA = Path(__file__).parent / "data"
 PUBLISHED = DATA / "published"
 
-# The columns of UCI Adult in order, and those of words that are inputs.
+# The columns of UCI Adult in order, and the inputs that are words.
 # fmt: off
 ADULT = [
     "age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship", "race",
@@ -41,13 +41,13 @@ def _numbers(name: str) -> np.ndarray:
 
 
 def xor_six() -> polars.DataFrame:
-    """XOR, two of its rows twice."""
+    """XOR, with two of its rows twice."""
     x = np.array([[1, 1], [0, 0], [1, 0], [0, 1], [1, 1], [0, 0]])
     return _table(x, np.array([0, 0, 1, 1, 0, 0]))
 
 
 def letters() -> polars.DataFrame:
-    """Triples of letter codes; the program skips the first line, and holds out the 7 rows that come last here."""
+    """Triples of letter codes; the program skips the first line, and holds out the last 7 rows of this table."""
     rows = _numbers("39525358.csv").astype(int)[1:]
     train, test = train_test_split(rows, test_size=0.33, random_state=7)
     rows = np.concatenate([train, test])
@@ -61,13 +61,13 @@ def packets() -> polars.DataFrame:
 
 
 def noise() -> polars.DataFrame:
-    """Noise to be learnt from noise."""
+    """Noise as targets, independent of the inputs, which are noise too."""
     x, y = np.random.default_rng(0).uniform(size=(2, 5000))
     return _table(x[:, None], y, digits=4)
 
 
 def adult() -> polars.DataFrame:
-    """UCI Adult as the program encodes it: of each column of words, whether it is the word that sorts first."""
+    """UCI Adult as the program encodes it: each word becomes whether it is the one of its column that sorts first."""
     with gzip.open(PUBLISHED / "47724077.csv.gz") as file:
         frame = polars.read_csv(file.read(), has_header=False, new_columns=ADULT)
     frame = frame.with_columns(polars.col(polars.String).str.strip_chars())
@@ -89,8 +89,8 @@ def parabola() -> polars.DataFrame:
 def one_label() -> polars.DataFrame:
     """Counts of 4 words in a text, and whether it has the label.
 
-    Draws differ much in what can be told: seed 2 is the first whose rows a line parts almost, but not wholly (0.996 of
-    them), as the published accuracy of 0.9944 says of the draw it was found on.
+    Draws differ much in how separable they are. Seed 2 is the first whose rows are almost, but not completely,
+    separable by a plane (0.996 of them), as the published accuracy of 0.9944 says of the published draw.
     """
     x, y = make_multilabel_classification(n_samples=1000, n_features=4, n_classes=1, random_state=2)
     return _table(x.astype(int), y[:, 0])
@@ -103,20 +103,21 @@ def fourth_power() -> polars.DataFrame:
 
 
 def leading_digits() -> polars.DataFrame:
-    """A whole number and the code of its first digit and its length; the first line is eaten by the program.
+    """A whole number and the code of its first digit and its length; the program skips the first line.
 
-    The program draws 442 rows to hold out. Here they come last, by the first draw that leaves each class to learn from.
+    The program holds out 442 random rows. Here they are the last ones, from the first draw that leaves rows of each
+    class for training.
     """
     rows = _numbers("58609115.csv").astype(int)[1:]
     for seed in range(1000):
         mixed = np.random.default_rng(seed).permutation(rows)
         if len(np.unique(mixed[:-442, 1])) == len(np.unique(rows[:, 1])):
             return _table(mixed[:, :1], mixed[:, 1], "code")
-    raise RuntimeError("no draw leaves each class to learn from")
+    raise RuntimeError("no draw leaves rows of each class for training")
 
 
 def circles(scaled: bool = True) -> polars.DataFrame:
-    """A ring around another; scaled to [-1, 1] by all rows."""
+    """One ring around another, scaled to [-1, 1] with the extremes of all rows."""
     x, y = make_circles(n_samples=1000, noise=0.1, random_state=1)
     if scaled:
         x = 2 * (x - x.min(axis=0)) / np.ptp(x, axis=0) - 1
@@ -130,7 +131,7 @@ def blobs() -> polars.DataFrame:
 
 
 def ones_and_zeros() -> tuple[np.ndarray, np.ndarray]:
-    """10,000 rows of 128 ones, as many of zeros; then 100 of each to validate with."""
+    """10,000 rows of 128 ones and 10,000 of zeros; then 100 of each for validation."""
     y = np.repeat([1, 0, 1, 0], [10_000, 10_000, 100, 100]).astype(np.uint8)
     return np.repeat(y[:, None], 128, axis=1), y
 
@@ -163,7 +164,7 @@ ARRAYS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
 
 
 def make_data() -> list[Path]:
-    """Write what is missing; the files that were."""
+    """Write the missing files, and return them."""
     written = []
     for name, table in TABLES.items():
         if not (path := DATA / f"{name}.csv").exists():

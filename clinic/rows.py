@@ -1,4 +1,4 @@
-"""Rows that no source of Thalweg gives, drawn with a fixed seed: for healthy runs, and with faults put into them."""
+"""Rows that no data source of Thalweg has, drawn with fixed seeds: for healthy runs, and with faults in the data."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 
 def four_labels() -> Rows:
-    """Eight inputs, and whether each of four slanted planes lies below them."""
+    """Eight inputs, and for each of four slanted planes whether the row lies above it."""
     rng = np.random.default_rng(0)
-    x, planes = rng.standard_normal((600, 8)), rng.standard_normal((8, 4))
+    x = rng.standard_normal((600, 8))
+    planes = rng.standard_normal((8, 4))
     planes[2:, :2] = planes[:6, 2:] = 0
     return x, (x @ planes > 0).astype(np.uint8)
 
@@ -110,7 +111,7 @@ def topics() -> Rows:
 
 
 def roll() -> Rows:
-    """How far along a rolled sheet a point is."""
+    """The position of a point along a rolled sheet."""
     x, y = make_swiss_roll(700, noise=0.3, random_state=0)
     return (x - x.mean(axis=0)) / x.std(axis=0), (y - y.mean()) / y.std()
 
@@ -141,7 +142,7 @@ def _standard(bunch: Any) -> Rows:
 
 
 def _columns(rows: Callable[[], Rows], low: float, high: float) -> Callable[[], Rows]:
-    """Columns in units from `low` to `high` times their own deviation."""
+    """Columns scaled by factors from `low` to `high`."""
 
     def scaled() -> Rows:
         x, y = rows()
@@ -167,24 +168,24 @@ def _targets(rows: Callable[[], Rows], times: float) -> Callable[[], Rows]:
 
 
 def _permuted(rows: Callable[[], Rows]) -> Callable[[], Rows]:
-    """Targets dealt out anew: they have nothing to do with the inputs."""
+    """Permuted targets, which are independent of the inputs."""
 
-    def dealt() -> Rows:
+    def permuted() -> Rows:
         x, y = rows()
         return x, np.random.default_rng(1).permutation(y)
 
-    return dealt
+    return permuted
 
 
 def _sorted(rows: Callable[[], Rows]) -> Callable[[], Rows]:
-    """Class after class."""
+    """Rows sorted by class."""
 
-    def put() -> Rows:
+    def ordered() -> Rows:
         x, y = rows()
         order = np.argsort(y, kind="stable")
         return x[order], y[order]
 
-    return put
+    return ordered
 
 
 def _doubled(rows: Callable[[], Rows]) -> Callable[[], Rows]:
@@ -216,7 +217,7 @@ ROWS: dict[str, Callable[[], Rows]] = {
     "wine-doubled": _doubled(wine),
     "friedman-doubled": _doubled(friedman),
 }
-# The same faults in all rows of clinic/unseen.py.
+# The same faults in all rows of unseen.py.
 for _rows in (shells, checks, clusters, clouds, even, topics, roll, angle, product, planes):
     ROWS |= {
         _rows.__name__: _rows,
@@ -231,7 +232,7 @@ for _rows in (shells, checks, clusters, clouds, even, topics, roll, angle, produ
 
 
 def source(name: str) -> dict[str, str]:
-    """The source of a spec that holds these rows; they are written where they are not there yet."""
+    """The data source of a spec for these rows, which are written to files if they are missing."""
     paths = {part: DRAWN / f"{name}-{part}.npy" for part in "xy"}
     if not all(path.exists() for path in paths.values()):
         DRAWN.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 """Faults of all kinds in ten more specs: cases that no rule of the doctor was made from.
 
-Here each kind is put into every spec that it fits, by a rule, where injected.py chose for each case by hand what it
-should be. The data are others, and so are the networks, the optimizers and the sizes of the batches. What injected.py
-says of counting and of codes holds here too; its command trains these as well.
+Each kind is put into every spec that it fits, by a rule. (In injected.py each case was chosen by hand.) The data, the
+networks, the optimizers and the batch sizes are different ones. Cases count, and codes are right answers, as in
+injected.py, whose command trains these cases too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from faults import (
     SMALL,
     STILL,
     TARGETS,
-    Injected,
+    InjectedFault,
     stack,
     table,
 )
@@ -34,10 +34,11 @@ from thalweg.spec.edit import set_value
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import spec_of
 
-# The last layers, and the loss they belong to.
-_ONE, _NUMBER = ("dense 1", "sigmoid"), ("dense 1",)
+# The last layers for two classes, and for numbers.
+_ONE = ("dense 1", "sigmoid")
+_NUMBER = ("dense 1",)
 
-# Many bases take the place of many seeds.
+# One seed is enough, because there are many bases.
 SEEDS = range(1)
 
 _Table = dict[str, Any]
@@ -73,7 +74,7 @@ def bases() -> dict[str, _Table]:
     }
 
 
-# How each kind changes a base: its own changes, or None where it does not fit. --------------------------------------
+# Changes of a base for each kind of fault; None if the kind does not fit the base. --------------------------------
 
 
 def _end(base: _Table) -> list[Any]:
@@ -82,7 +83,7 @@ def _end(base: _Table) -> list[Any]:
 
 
 def _classes(base: _Table) -> bool:
-    """Whether it tells classes apart, one a row."""
+    """Whether the task is classification with one class a row."""
     return base["network"]["layers"][-1] in ("softmax", "sigmoid") and "topics" not in base["data"]["source"]["x"]
 
 
@@ -99,7 +100,7 @@ def _deep(depth: int, width: int, activation: str) -> Callable[[_Table], _Change
 
 
 def _output(activation: str) -> Callable[[_Table], _Changes | None]:
-    """Another activation in front of the cross-entropy."""
+    """Another activation before the cross-entropy."""
 
     def change(base: _Table) -> _Changes | None:
         if not _classes(base):
@@ -137,7 +138,7 @@ def _rate(times: float) -> Callable[[_Table], _Changes]:
 
 
 def _rows(suffix: str, fits: Callable[[_Table], bool] = lambda base: True, **more: Any) -> Callable[..., Any]:
-    """Other rows in place of its own."""
+    """Other rows in place of those of the base."""
 
     def change(base: _Table) -> _Changes | None:
         return {"data.source": source(f"{_named(base)}-{suffix}"), **more} if fits(base) else None
@@ -248,9 +249,9 @@ def healthy() -> dict[str, Spec]:
     return {name: spec_of(table, name) for name, table in bases().items()}
 
 
-def unseen() -> dict[str, Injected]:
-    """All cases by their names."""
-    found = {}
+def unseen() -> dict[str, InjectedFault]:
+    """All cases by name."""
+    cases = {}
     for number, (kind, faults, change, always) in enumerate(KINDS):
         for base, healthy_table in bases().items():
             changes = change(healthy_table)
@@ -260,5 +261,5 @@ def unseen() -> dict[str, Injected]:
             for path, value in changes.items():
                 set_value(faulty, path, value)
             name = f"u{number:02d} {kind}: {base}"
-            found[name] = Injected(kind, base, spec_of(faulty, name), tuple(faults.split(", ")), always)
-    return found
+            cases[name] = InjectedFault(kind, base, spec_of(faulty, name), tuple(faults.split(", ")), always)
+    return cases

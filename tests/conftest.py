@@ -57,6 +57,14 @@ def on(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """shell("train", "xor", cwd=folder): the finished command, run in this process."""
+    from shell import Shell
+
+    return Shell(monkeypatch, capsys)
+
+
+@pytest.fixture
 def readable() -> Iterator[Path]:
     """A folder that every user may read; below pytest's own folders nobody but their user may even look."""
     with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""The benchmarks run, in a few steps, and write what they promise."""
+"""The benchmarks run with a few steps, and their output is complete and consistent."""
 
 import json
 import math
@@ -19,7 +19,7 @@ LEARNERS = {"thalweg", "torch", "sklearn", "numpy"}
 
 def run(*words: str | Path) -> str:
     source = Path(thalweg.__path__[0]).parent
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *map(str, words)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])},
@@ -28,8 +28,8 @@ def run(*words: str | Path) -> str:
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict:
         pytest.skip("LEFT OUT: the benchmark, which needs PyTorch; make torch installs it")
     file = tmp_path_factory.mktemp("benchmark") / "speed.json"
     script = ["benchmarks/training_speed.py", "--quick", "--cases", "rings", "--rounds", "2"]
-    said = run(*script, "--json", file)
-    assert "Thalweg" in said
-    assert "PyTorch" in said
+    output = run(*script, "--json", file)
+    assert "Thalweg" in output
+    assert "PyTorch" in output
     return json.loads(file.read_text())
 
 
@@ -55,7 +55,7 @@ def test_streaming_is_compared_with_memory_in_every_round():
 def test_the_loss_over_a_plane_is_compared_with_its_products_in_every_round():
     words = ["--points", "3", "--samples", "50", "--rounds", "1"]
     warm, timed, last = run("benchmarks/loss_landscape.py", *words).splitlines()
-    assert warm.startswith("round 0: 3 x 3 places, 50 rows")
+    assert warm.startswith("round 0: 3 x 3 points, 50 rows")
     assert timed.rpartition("s, ")[2] == last.rpartition("s, ")[2]
 
 
@@ -69,7 +69,8 @@ def test_estimators_are_compared_with_their_peers_in_every_round(tmp_path):
     for case in report["times"]:
         assert case["ratios"] == [b / a for a, b in zip(case["thalweg"], case["sklearn"], strict=True)]
     for data in report["scores"]:
-        ours, theirs = data["thalweg"], data["sklearn"]
+        ours = data["thalweg"]
+        theirs = data["sklearn"]
         assert data["difference"][0] == pytest.approx(sum(a - b for a, b in zip(ours, theirs, strict=True)) / 2)
 
 
@@ -90,7 +91,7 @@ def test_a_sweep_is_compared_with_its_peers_in_every_round(sweep):
     assert all(best > 0.6 for (best,) in sweep["accuracy"].values())
 
 
-def test_the_growth_of_a_sweep_is_told_for_each_training(sweep):
+def test_the_time_of_each_training_is_reported_by_size_of_sweep(sweep):
     assert [line["trials"] for line in sweep["growth"]] == [2]
     assert all(line["each"] == line["seconds"] / line["trials"] for line in sweep["growth"])
 
@@ -118,21 +119,21 @@ def test_medians_and_ratios_belong_to_the_times(report):
     result = report["cases"]["rings"]
     rounds = result["round_microseconds"]
     assert set(result["ratios"]) == PEERS - {"thalweg"}
-    for peer, found in result["ratios"].items():
+    for peer, spread in result["ratios"].items():
         # The median of two rounds is their mean.
-        ratios = [time / own for time, own in zip(rounds[peer], rounds["thalweg"], strict=True)]
-        assert found == pytest.approx({"median": sum(ratios) / 2, "low": min(ratios), "high": max(ratios)})
-    for peer, found in result["over_products"].items():
-        ratios = [own / time for time, own in zip(rounds[peer], rounds["thalweg"], strict=True)]
-        assert found == pytest.approx({"median": sum(ratios) / 2, "low": min(ratios), "high": max(ratios)})
-    for peer, found in result["microseconds"].items():
+        ratios = [time / ours for time, ours in zip(rounds[peer], rounds["thalweg"], strict=True)]
+        assert spread == pytest.approx({"median": sum(ratios) / 2, "low": min(ratios), "high": max(ratios)})
+    for peer, spread in result["over_products"].items():
+        ratios = [ours / time for time, ours in zip(rounds[peer], rounds["thalweg"], strict=True)]
+        assert spread == pytest.approx({"median": sum(ratios) / 2, "low": min(ratios), "high": max(ratios)})
+    for peer, spread in result["microseconds"].items():
         times = rounds[peer]
-        assert found == pytest.approx({"median": sum(times) / 2, "low": min(times), "high": max(times)})
+        assert spread == pytest.approx({"median": sum(times) / 2, "low": min(times), "high": max(times)})
 
 
-def test_everybody_learns_the_same_problem(report):
+def test_all_programs_learn_to_similar_losses(report):
     learnt = report["cases"]["rings"]["learnt"]
     assert set(learnt) == LEARNERS
-    losses = [found["loss"] for found in learnt.values()]
-    assert all(found["accuracy"] > 0.9 for found in learnt.values())
+    losses = [result["loss"] for result in learnt.values()]
+    assert all(result["accuracy"] > 0.9 for result in learnt.values())
     assert max(losses) < 3 * min(losses)

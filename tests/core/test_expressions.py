@@ -1,3 +1,7 @@
+"""Formulas: values against Python and NumPy, derivatives against JAX and finite differences, and refused texts."""
+
+from __future__ import annotations
+
 import contextlib
 import math
 
@@ -19,7 +23,9 @@ def value(text, **values):
 def fault(text, *names, **options):
     with pytest.raises(InputError) as caught:
         Expression.parse(text, names, **options)
-    return str(caught.value)
+    assert caught.value.subject == "formula"
+    (problem,) = caught.value.problems
+    return problem
 
 
 # Arithmetic -----------------------------------------------------------------------------------------------------------
@@ -43,7 +49,7 @@ def test_numbers_and_precedence_are_pythons(text, x, y):
     try:
         expected = eval(text, {}, {"x": x, "y": y})
     except (ZeroDivisionError, OverflowError):
-        # NumPy goes on with infinity or NaN, which must not raise.
+        # NumPy returns infinity or NaN here, and must not raise.
         value(text, x=x, y=y)
         return
     if isinstance(expected, complex) or abs(expected) > 1e15:
@@ -228,9 +234,8 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("text", ATTACKS, ids=range(len(ATTACKS)))
-def test_what_is_no_formula_is_refused_in_one_short_line(text):
-    message = fault(text, "y", "t")
-    assert message.startswith("formula: ")
+def test_an_invalid_formula_is_refused_in_one_short_line(text):
+    message = str(fault(text, "y", "t"))
     assert "\n" not in message
     assert len(message) < 400
 
@@ -250,43 +255,45 @@ def test_any_text_gives_a_value_or_one_error(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "place", "hint"),
     [
-        ("y - q", "at character 5, 'q': unknown name; known: y, target"),
-        ("y - targe", "at character 5, 'targe': unknown name; did you mean 'target'?"),
-        ("y² - · q", "at character 6, '· q': can not be read from here on"),
-        ("σ(y)² + expp(y)", "at character 9, 'expp(y)': unknown function; did you mean 'exp'?"),
-        ("2y", "at character 1, '2y': can not be read from here on; a product needs its sign (2 * y)"),
-        ("y (1 - y)", "at character 1, 'y (1 - y)': y is no function; a product needs its sign: y * (...)"),
-        ("y - ", "at the end: can not be read"),
-        ("sum(y, 0)", "sum takes 1 in its parentheses, and an axis as axis=0; received 2"),
-        ("(y - 1", "at character 1, '(y - 1': can not be read"),
-        ("y ? 1", "at character 3, '? 1': '?' is no sign of a formula"),
-        ("y" * (LONGEST + 1), f"expected at most {LONGEST} characters, received {LONGEST + 1}"),
-        ("-" * 200 + "y", f"more than {DEEPEST} operations inside of each other"),
+        ("y - q", "at character 5, 'q'", "known: y, target"),
+        ("y - targe", "at character 5, 'targe'", "'target'"),
+        ("y² - · q", "at character 6, '· q'", ""),
+        ("σ(y)² + expp(y)", "at character 9, 'expp(y)'", "'exp'"),
+        ("2y", "at character 1, '2y'", "2 * y"),
+        ("y (1 - y)", "at character 1, 'y (1 - y)'", "y * (...)"),
+        ("y - ", "at the end", ""),
+        ("sum(y, 0)", "at character 1, 'sum(y, 0)'", "axis=0"),
+        ("(y - 1", "at character 1, '(y - 1'", ""),
+        ("y ? 1", "at character 3, '? 1'", "'?'"),
+        ("y" * (LONGEST + 1), "", f"received {LONGEST + 1}"),
+        ("-" * 200 + "y", None, str(DEEPEST)),
     ],
 )
-def test_a_fault_is_told_with_its_place(text, message):
-    assert message in fault(text, "y", "target")
+def test_a_fault_names_its_place(text, place, hint):
+    problem = fault(text, "y", "target")
+    assert place is None or problem.place == place
+    assert hint in problem.message
 
 
 def test_functions_may_be_forbidden():
-    assert "softmax is what is asked for" in fault("softmax(y)", "y", without=["softmax"])
-    assert "softmax" not in fault("nothing(y)", "y", without=["softmax", "log_softmax"])
+    assert fault("1 + softmax(y)", "y", without=["softmax"]).place == "at character 5, 'softmax(y)'"
+    assert "softmax" not in fault("nothing(y)", "y", without=["softmax", "log_softmax"]).message
 
 
 @pytest.mark.parametrize(
     "text", ["y + t", "y @ t", "[y, 1]", "sum(y, axis=2)", "y @ 2", "onehot(y, 9999)", "max(y, t)"]
 )
-def test_shapes_that_do_not_go_together_are_told_with_their_place(text, on):
-    with pytest.raises(InputError, match=r"at character 1, '.*does not work for shapes \(3,\)"):
+def test_shapes_that_do_not_match_are_refused_with_their_place(text, on):
+    with pytest.raises(InputError, match=r"at character 1, '.*\(3,\)"):
         on(lambda y, t: value(text, y=y, t=t), np.zeros(3), np.zeros(2))
 
 
 @pytest.mark.parametrize("text", ["y @ y.T", "y + y.T", "y < y.T", "max(y, y.T)"])
-def test_an_array_can_not_grow_without_bound(text):
+def test_an_array_cannot_grow_without_bound(text):
     column = np.zeros((math.isqrt(LARGEST) + 1, 1))
-    with pytest.raises(InputError, match="more than 1000000"):
+    with pytest.raises(InputError, match="1000000"):
         value(text, y=column)
     assert value(text, y=column[:5]).shape == (5, 5)
 
@@ -357,10 +364,10 @@ def test_a_derivative_on_plain_numbers_is_infinite_or_nan_where_there_is_none():
         ("softmax(x) + 1", "'softmax(x)'"),
     ],
 )
-def test_what_has_no_derivative_is_refused_with_its_place(text, place):
+def test_a_formula_without_derivative_is_refused_with_its_place(text, place):
     with pytest.raises(InputError) as caught:
         Expression.parse(text, ("x",)).derivative("x")
-    assert f"{place}: has no derivative here" in str(caught.value)
+    assert caught.value.problems[0].place.endswith(place)
 
 
 def test_the_derivative_of_a_deeply_nested_formula_evaluates_each_piece_once(monkeypatch):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from input_errors import input_error
 
-from thalweg.core.errors import InputError
 from thalweg.data import Dataset, infer_task
 
 X = np.zeros((3, 2))
@@ -15,22 +15,22 @@ def test_types_and_sizes():
 
 
 @pytest.mark.parametrize(
-    ("y", "task", "words"),
+    ("y", "task", "subject", "facts"),
     [
-        ([0, 1, 2], "classification", "1 of 3 values are outside of the 2 classes; the first is 2 in row 2"),
-        ([0, -1, 0], "classification", "outside of the 2 classes"),
-        ([0.0, 1.0, 0.0], "classification", "expected class indices"),
-        ([0.0, 1.0, 0.0], "regression", r"expected \(n, outputs\)"),
-        ([[0.0], [np.nan], [0.0]], "regression", "1 of 3 values are NaN"),
-        ([[0.0], [0.5], [0.0]], "multilabel", "neither 0 nor 1"),
-        ([0, 1], "classification", "received 3 in x and 2 in y"),
+        ([0, 1, 2], "classification", "y", ("1 of 3 values", "2 classes", "first is 2 in row 2")),
+        ([0, -1, 0], "classification", "y", ("1 of 3 values", "2 classes", "first is -1 in row 1")),
+        ([0.0, 1.0, 0.0], "classification", "y", ("(n,)", "received float64 of shape (3,)")),
+        ([0.0, 1.0, 0.0], "regression", "y", ("(n, outputs)", "received shape (3,)")),
+        ([[0.0], [np.nan], [0.0]], "regression", "y", ("1 of 3 values", "NaN", "row 1, column 0")),
+        ([[0.0], [0.5], [0.0]], "multilabel", "y", ("1 of 3 values", "first is 0.5 in row 1")),
+        ([0, 1], "classification", "x and y", ("3 in x", "2 in y")),
     ],
 )
-def test_rows_that_do_not_fit(y, task, words):
-    with pytest.raises(InputError, match=words):
+def test_rows_that_do_not_fit_together_are_rejected(y, task, subject, facts):
+    with input_error(subject, *facts):
         Dataset(X, np.array(y), task, target_names=("a", "b") if task == "classification" else ())
 
 
 @pytest.mark.parametrize("y", [[-1, 1, 1, -1], [0, 1, 0, 1], [True, False, True, True], ["a", "b", "a", "a"]])
-def test_few_rows_with_the_usual_labels_of_two_classes_are_classes(y):
+def test_few_rows_with_usual_labels_are_classes(y):
     assert infer_task(np.array(y))[0] == "classification"

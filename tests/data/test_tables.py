@@ -1,12 +1,13 @@
 import datetime as dt
 import json
+import re
 
 import numpy as np
 import polars as pl
 import pytest
+from input_errors import input_error
 from sklearn.preprocessing import OneHotEncoder
 
-from thalweg.core.errors import InputError
 from thalweg.data import Data, Preprocessing, read_table
 
 PEOPLE = """age,sex,fare,alive
@@ -43,11 +44,11 @@ def test_a_table_from_its_file_to_numbers(people):
     notes = "\n".join(split.notes)
     assert "1 of 6 rows have no value of 'alive'" in notes
     assert "task: classification" in notes
-    assert "column 'age': 1 missing values, filled by the mean of the training rows, 34.25" in notes
-    assert "column 'sex': 1 missing values" in notes
+    assert re.search("column 'age': 1 missing.*34.25", notes)
+    assert "column 'sex': 1 missing" in notes
 
 
-def test_standard_scale_spares_categories_and_truth_values():
+def test_standard_scale_leaves_categories_and_booleans_alone():
     frame = pl.DataFrame({"n": [1.0, 2.0, 6.0], "b": [True, False, True], "c": ["u", "v", "u"]})
     fitted, _ = fit(frame, "standard")
     x = fitted.inputs(frame)
@@ -72,19 +73,20 @@ def test_unknown_categories_and_missing_values_at_prediction():
     assert Preprocessing.of(json.loads(json.dumps(fitted.describe()))) == fitted
 
 
-def test_what_does_not_fit_at_prediction():
+def test_rows_that_do_not_fit_at_prediction_are_rejected():
     fitted, _ = fit(pl.DataFrame({"age": [1.0, 2.0], "sex": ["u", "v"], "born": [dt.date(2000, 1, 1)] * 2}))
     born = [dt.date(2000, 1, 1)]
-    for raw, words in [
-        (pl.DataFrame({"agee": [1], "born": born, "sex": ["u"]}), "column 'age' is missing; did you mean 'agee'"),
-        (pl.DataFrame({"age": ["old"], "born": born, "sex": ["u"]}), "column 'age': conversion from `str`"),
-        (pl.DataFrame({"age": [np.inf], "born": born, "sex": ["u"]}), "column 'age': 1 infinite values"),
-        (pl.DataFrame({"age": [1], "born": [3], "sex": ["u"]}), "column 'born': expected dates or times"),
-        ([[1.0, "u"]], "expected rows of 3 values: age, sex, born"),
-        ([1.0], "expected rows of age, sex, born"),
-        ([], "is empty"),
+    for raw, subject, facts in [
+        (pl.DataFrame({"agee": [1], "born": born, "sex": ["u"]}), "table", ("column 'age'", "did you mean 'agee'")),
+        (pl.DataFrame({"age": ["old"], "born": born, "sex": ["u"]}), "table", ("column 'age'", "`str`")),
+        (pl.DataFrame({"age": [np.inf], "born": born, "sex": ["u"]}), "table", ("column 'age'", "1 infinite")),
+        (pl.DataFrame({"age": [1], "born": [3], "sex": ["u"]}), "table", ("column 'born'", "received Int64")),
+        ([[1.0, "u"]], "x", ("rows of 3 values: age, sex, born",)),
+        ([1.0], "x", ("rows of age, sex, born",)),
+        (1.0, "x", ("rows of age, sex, born",)),
+        ([], "table", ("0 rows",)),
     ]:
-        with pytest.raises(InputError, match=words):
+        with input_error(subject, *facts):
             fitted.inputs(raw)
 
 
@@ -103,20 +105,21 @@ def test_dates_and_times_become_days():
     assert fit(frame)[0].inputs(frame).tolist() == expected
 
 
-def test_columns_that_tell_rows_apart_are_dropped():
+def test_columns_that_identify_rows_are_dropped():
     frame = pl.DataFrame({"id": [f"n{i}" for i in range(60)], "n": range(60), "gap": [None] * 60, "one": [1] * 60})
     fitted, notes = fit(frame)
     assert fitted.feature_names == ("n", "one")
-    assert any("'id': dropped, 60 different texts in 60 rows" in note for note in notes)
-    assert any("'gap': dropped, it has no value" in note for note in notes)
+    assert any("'id': dropped" in note and "60 different texts in 60 rows" in note for note in notes)
+    assert any("'gap': dropped" in note for note in notes)
     assert any("'one': the same value" in note for note in notes)
-    with pytest.raises(InputError, match="no column can serve as an input"):
+    with input_error("table", "'id'", "'gap'"):
         fit(frame.select("id", "gap"))
 
 
-def test_numbers_spoilt_by_a_few_words():
+def test_a_few_texts_among_numbers_are_noted():
     _, notes = fit(pl.DataFrame({"n": ["1", "2", "n/a", "4"]}))
-    assert "1 of 4 values are no numbers, such as 'n/a'" in notes[0]
+    assert "1 of 4 values" in notes[0]
+    assert "'n/a'" in notes[0]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
@@ -131,39 +134,39 @@ def test_kinds_of_files(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("name", "content", "fact"),
     [
         ("a.csv", b"", "is empty"),
         ("a.csv", b"a,b\n", "no rows"),
-        ("a.csv", b"a,b\n1,2,3\n", "can not be read as CSV"),
-        ("a.csv", "a\nä\n".encode("latin-1"), "can not be read as CSV: invalid utf-8"),
-        ("a.parquet", b"hello", "can not be read as PARQUET"),
+        ("a.csv", b"a,b\n1,2,3\n", "CSV"),
+        ("a.csv", "a\nä\n".encode("latin-1"), "invalid utf-8"),
+        ("a.parquet", b"hello", "PARQUET"),
         ("a.xlsx", b"PK", "received the suffix '.xlsx'"),
         ("a.csv", None, "no such file"),
     ],
 )
-def test_files_that_are_no_tables(tmp_path, name, content, words):
+def test_files_that_are_not_tables_are_rejected(tmp_path, name, content, fact):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=words):
+    with input_error(str(tmp_path / name), fact):
         read_table(tmp_path / name)
 
 
 @pytest.mark.parametrize(
-    ("frame", "target", "words"),
+    ("frame", "target", "subject", "facts"),
     [
-        ({"a": [1.0], "b": [1.0]}, None, "target is missing.*known: a, b"),
-        ({"a": [1.0], "alive": [1.0]}, "alife", "column 'alife' is missing; did you mean 'alive'"),
-        ({"a": [1.0, np.inf], "t": [1.0, 2.0]}, "t", "column 'a': 1 infinite values, the first in row 1"),
-        ({"a": [1.0, 2.0], "t": [1.0, -np.inf]}, "t", "column 't': 1 infinite values"),
-        ({"a": [[1], [2]], "t": [1.0, 2.0]}, "t", r"column 'a': the type List\(Int64\) can not become numbers"),
-        ({"a": [1.0, 2.0], "t": [None, None]}, "t", "the target column 't' holds Null values"),
-        ({"a": [1.0, 2.0], "t": [dt.date(2020, 1, 1)] * 2}, "t", "the target column 't' holds Date"),
-        ({"t": [1.0, 2.0]}, "t", "is empty|no column"),
+        ({"a": [1.0], "b": [1.0]}, None, "data", ("target", "known: a, b")),
+        ({"a": [1.0], "alive": [1.0]}, "alife", "table", ("column 'alife'", "did you mean 'alive'")),
+        ({"a": [1.0, np.inf], "t": [1.0, 2.0]}, "t", "table", ("column 'a'", "1 infinite", "row 1")),
+        ({"a": [1.0, 2.0], "t": [1.0, -np.inf]}, "t", "table", ("column 't'", "1 infinite")),
+        ({"a": [[1], [2]], "t": [1.0, 2.0]}, "t", "table", ("column 'a'", "List(Int64)")),
+        ({"a": [1.0, 2.0], "t": [None, None]}, "t", "table", ("column 't'", "received Null")),
+        ({"a": [1.0, 2.0], "t": [dt.date(2020, 1, 1)] * 2}, "t", "table", ("column 't'", "received Date")),
+        ({"t": [1.0, 2.0]}, "t", "table", ("0 columns",)),
     ],
 )
-def test_tables_that_are_of_no_use(frame, target, words):
-    with pytest.raises(InputError, match=words):
+def test_unusable_tables_are_rejected(frame, target, subject, facts):
+    with input_error(subject, *facts):
         Data.of({"source": (pl.DataFrame(frame), None), "target": target, "test": 0}).load(0)
 
 
@@ -187,7 +190,7 @@ def test_types_of_targets(values, task):
         assert np.allclose(split.preprocessing.values(split.train.y)[:, 0], range(10), atol=1e-5)
 
 
-def test_weights_of_rows_without_a_target_go_with_them():
+def test_rows_without_a_target_are_dropped_with_their_weights():
     frame = pl.DataFrame({"a": [1.0, 2.0, 3.0], "t": [0.5, None, 1.5]})
     data = Data.of({"source": (frame, None, [1, 2, 3]), "target": "t", "test": 0, "validation": 0})
     assert data.load(0).train.weight.tolist() == [1, 3]

@@ -92,15 +92,15 @@ def test_a_run_is_examined_as_it_is_and_its_remedy_is_a_command_that_trains(shel
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        (["nowhere"], "no file and no example is called 'nowhere'"),
+        (["nowhere"], "'nowhere'"),
         (["half"], "holds no trained state"),
-        (["half/empty"], "'half/empty' is a folder without a spec.toml"),
-        (["half/rows.csv"], "rows to learn from are given by --data half/rows.csv"),
+        (["half/empty"], "'half/empty'"),
+        (["half/rows.csv"], "--data half/rows.csv"),
         (["xor", "--prove", "--minutes", 0], "expected a number above 0, received 0.0"),
         ([], "expected a spec"),
         (["run", "--epochs", 3], "takes no --set and no data"),
         (["run", "--out", "there"], "examines a run as it is"),
-        (["xor", "--seeds", 3], "takes --seeds with --prove alone"),
+        (["xor", "--seeds", 3], "takes --seeds only together with --prove"),
         (["xor", "--page", "page.pdf"], "page.pdf"),
     ],
 )

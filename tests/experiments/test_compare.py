@@ -221,7 +221,7 @@ def test_the_shell_gives_json(file: Path, tmp_path: Path):
 def test_check_lists_the_arms_and_runs_nothing(file: Path, tmp_path: Path):
     done = shell(file, "--check", "--out", tmp_path / "out")
     assert done.output.splitlines() == [
-        "2 arms, 2 seeds each: 4 trials, every one of them checked",
+        "2 arms, 2 seeds each: 4 trials, all checked",
         "  optimizer sgd 0.1",
         "  optimizer adam 0.1",
     ]

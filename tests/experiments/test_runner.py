@@ -207,7 +207,7 @@ def test_errors_and_functions_come_through_as_they_were():
         copy = cloudpickle.loads(cloudpickle.dumps(error))
         assert (type(copy), str(copy), copy.problems) == (InputError, str(error), error.problems)
     copy = cloudpickle.loads(cloudpickle.dumps(KeyFunction(np.hypot)))
-    assert (copy, copy.values) == ("hypot()", np.hypot)
+    assert (copy, copy.function) == ("hypot()", np.hypot)
 
 
 # Ctrl-C ---------------------------------------------------------------------------------------------------------------
@@ -222,9 +222,9 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(jobs, tmp_path, u
     os.killpg(shell.process.pid, signal.SIGINT)
     code, out, err = shell.ended(30)
     assert (code, out) == (130, "")
-    assert err.splitlines() == [
-        f"thalweg: stopped; what is finished is in {tmp_path / 'out'}, and the same command goes on"
-    ]
+    (line,) = err.splitlines()
+    assert line.startswith("thalweg: interrupted; ")
+    assert str(tmp_path / "out") in line
     kept = stamps(trials_in(tmp_path / "out"))
     assert 0 < len({path.parent for path in kept if path.name == "result.json"}) < 2 * ARMS
     code, _, err = Shell(*words, "training.epochs=1000").ended(120)
@@ -286,7 +286,8 @@ def test_a_disk_that_fills_up_is_told_once_and_what_is_finished_is_kept(jobs, tm
     lines = err.splitlines()
     assert lines[-1].startswith("thalweg: ")
     assert "File too large" in lines[-1]
-    assert lines[:-1] in ([], [f"thalweg: what is finished is in {tmp_path / 'out'}, and the same command goes on"])
+    assert len(lines) <= 2
+    assert all(str(tmp_path / "out") in line for line in lines[:-1])
     kept = stamps((tmp_path / "out" / "trials").glob("[!.]*"))
     code, _, err = Shell(*words).ended()
     assert (code, err) == (0, "")

@@ -149,7 +149,7 @@ def test_runs_are_listed_with_their_result_and_broken_ones_as_such(folder):
     )
     assert rows["one"].epochs == 5
     assert rows["broken"].outcome == f"Broken off; to go on: thalweg train --resume {folder.parent / 'broken'}"
-    assert "no TOML" in rows["foreign"].outcome
+    assert "TOML" in rows["foreign"].outcome
 
 
 @pytest.mark.parametrize(

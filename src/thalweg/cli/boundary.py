@@ -1,4 +1,4 @@
-"""The command that shows what a network answers over a plane of its inputs."""
+"""`thalweg boundary`: show the output of a network over a plane of its inputs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,13 @@ from typing import Annotated
 
 import typer
 
-from .shared import (
-    DataDir,
-    DataFile,
-    Json,
-    Quiet,
-    Settings,
-    SheetFile,
-    SheetForm,
-    SpecOrRun,
-    Target,
-    changes_of,
-    hand_over,
-    run_or_spec,
-)
+from .options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Settings, SpecOrRun, Target
+from .output import write_page
+from .registry import command
+from .source import source_of
 
 
+@command(position=110)
 def boundary(
     spec: SpecOrRun = None,
     features: Annotated[
@@ -30,22 +21,24 @@ def boundary(
     ] = None,
     at: Annotated[
         list[str] | None,
-        typer.Option("--at", metavar="NAME=VALUE", help="Where a slice holds another input [default: its mean]."),
+        typer.Option("--at", metavar="NAME=VALUE", help="Value of another input on the slice [default: its mean]."),
     ] = None,
     frames: Annotated[bool, typer.Option("--frames/--no-frames", help="Show it through the training.")] = True,
     settings: Settings = None,
     data: DataFile = None,
     target: Target = None,
     data_dir: DataDir = None,
-    out: SheetFile = None,
-    form: SheetForm = None,
+    out: PageFile = None,
+    form: PageForm = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what a network answers on a plane of its inputs: the decision boundary, through its training.
+    """Show the output of a network over a plane of its inputs.
 
-    A spec is trained first; a run is shown as it was trained. Two inputs are the plane; of more, it is the one of the
-    two leading principal axes, or a slice.
+    For classes, this is the decision boundary, shown through the training.
+
+    A spec is trained first; a run is shown as it was trained. Two inputs span the plane themselves; of more inputs, the
+    plane is that of the two leading principal axes, or a slice.
 
     \b
     thalweg boundary rings --out rings.html
@@ -53,19 +46,19 @@ def boundary(
     thalweg boundary runs/digits-20260102-101500 --no-frames --json
     """
     from ..core.progress import working
-    from ..insight.decision_boundary import boundary as seen_on_plane
+    from ..insight import decision_boundary
     from ..pages.page import form_of
 
-    wanted = form_of(out, "json" if json else form)
-    changes = changes_of(data, target, data_dir, None, None, None, None)
-    source = run_or_spec("boundary", spec, data, changes, settings or [])
-    held = dict(map(_held, at or []))
+    form = form_of(out, "json" if json else form)
+    source = source_of("boundary", spec, settings=settings, data=data, target=target, data_dir=data_dir)
+    chosen = source.spec_or_run()
+    fixed = dict(map(_name_and_value, at or []))
     with working(quiet) as watch:
-        sheet = seen_on_plane(source, features, held, frames=frames, watch=watch).page()
-    hand_over(sheet, wanted, out)
+        page = decision_boundary.boundary(chosen, features, fixed, frames=frames, watch=watch).page()
+    write_page(page, form, out)
 
 
-def _held(text: str) -> tuple[str, float]:
+def _name_and_value(text: str) -> tuple[str, float]:
     from ..core.errors import InputError
 
     name, _, value = text.rpartition("=")

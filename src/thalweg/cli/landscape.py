@@ -1,51 +1,47 @@
-"""The command that shows the loss around a trained network."""
+"""`thalweg landscape`: show the loss around a trained network."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from .shared import (
-    DataDir,
-    DataFile,
-    Json,
-    Quiet,
-    Settings,
-    SheetFile,
-    SheetForm,
-    SpecOrRun,
-    Target,
-    changes_of,
-    hand_over,
-    run_or_spec,
-)
+from .options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Settings, SpecOrRun, Target
+from .output import write_page
+from .registry import command
+from .source import source_of
+
+if TYPE_CHECKING:
+    from ..insight.loss_landscape import Kind
 
 
+@command(position=100)
 def landscape(
     spec: SpecOrRun = None,
     kind: Annotated[str, typer.Option("--kind", help="plane or line (random directions), or path.")] = "plane",
-    points: Annotated[int, typer.Option("--points", help="Places along each axis.")] = 51,
+    points: Annotated[int, typer.Option("--points", help="Number of points along each axis.")] = 51,
     span: Annotated[
         float,
         typer.Option(
-            "--span", help="How far to look, in norms of each unit's weights; of a path, in quarters of its extent."
+            "--span",
+            help="Extent of the plane or line in norms of each unit's weights; of a path, in quarters of its extent.",
         ),
     ] = 1.0,
     samples: Annotated[int, typer.Option("--samples", help="Training rows that the loss is averaged over.")] = 2000,
-    seed: Annotated[int, typer.Option("--seed", help="Decides the directions and the rows.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of the directions and the rows.")] = 0,
     settings: Settings = None,
     data: DataFile = None,
     target: Target = None,
     data_dir: DataDir = None,
-    out: SheetFile = None,
-    form: SheetForm = None,
+    out: PageFile = None,
+    form: PageForm = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show the loss around a trained network: along a line, over a plane, or over the plane of its path.
+    """Show the loss around a trained network.
 
-    A spec is trained first; a run is shown as it was trained.
+    The loss is shown along a line, over a plane, or over the plane of the path of the weights. A spec is trained first;
+    a run is shown as it was trained.
 
     \b
     thalweg landscape rings --points 25
@@ -53,14 +49,15 @@ def landscape(
     thalweg landscape iris --kind line --span 2 --json
     """
     from ..core.progress import working
-    from ..insight.loss_landscape import landscape as around
+    from ..insight import loss_landscape
     from ..pages.page import form_of
 
-    wanted = form_of(out, "json" if json else form)
-    changes = changes_of(data, target, data_dir, None, None, None, None)
-    source = run_or_spec("landscape", spec, data, changes, settings or [])
-    chosen: Any = kind
+    form = form_of(out, "json" if json else form)
+    source = source_of("landscape", spec, settings=settings, data=data, target=target, data_dir=data_dir)
+    chosen = source.spec_or_run()
     with working(quiet) as watch:
-        found = around(source, chosen, points=points, span=span, samples=samples, seed=seed, watch=watch)
-        sheet = found.page()
-    hand_over(sheet, wanted, out)
+        result = loss_landscape.landscape(
+            chosen, cast("Kind", kind), points=points, span=span, samples=samples, seed=seed, watch=watch
+        )
+        page = result.page()
+    write_page(page, form, out)

@@ -1,7 +1,6 @@
-"""The shell: `thalweg train`, `lr-range`, `predict`, `runs`, `report`, `doctor`, `experiment`, `explain`,
-`gradient-flow`, `landscape`, `boundary`, `arena`, `lesson`, `exercise`.
+"""The shell command `thalweg` with its subcommands.
 
-What takes time to import is imported when it is needed.
+A module of this folder imports what is slow to import inside of its functions, so that `thalweg --help` is quick.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import arena, boundary, doctor, experiment, landscape, learning, training
-from .shared import EXIT_INPUT, EXIT_INTERRUPTED
+from .output import EXIT_INPUT, EXIT_INTERRUPTED
+from .registry import commands
 
 app = typer.Typer(
     name="thalweg",
@@ -22,25 +21,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (
-    *(training.train, training.lr_range, training.predict, training.runs, training.report),
-    *(
-        doctor.doctor,
-        experiment.experiment,
-        learning.explain,
-        learning.gradient_flow,
-        landscape.landscape,
-        boundary.boundary,
-        arena.arena,
-        learning.lesson,
-        learning.exercise,
-    ),
-):
-    app.command()(command)
+for function in commands():
+    app.command()(function)
 
 
 def main() -> None:
-    """Run the shell command: a user's mistake is one message on stderr and exit code 2, never a traceback."""
+    """Run the shell command. A mistake of the user is one message on stderr and exit code 2, never a traceback."""
     from ..core.errors import InputError
 
     try:
@@ -54,15 +40,15 @@ def main() -> None:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read the output has gone, as `head` does; there is nobody to tell.
+        # The reader of the output has closed it, as `head` does: this is not an error of the command.
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
         if error.filename is not None:
-            _fail(f"{error.filename}: can not be used: {error.strerror}")
-        # What was printed and not written yet would fail a second time when Python ends.
+            _fail(f"{error.filename}: cannot be used: {error.strerror}")
+        # Without this, Python would try to flush the buffered output again at exit, and fail a second time.
         sys.stdout = None
-        _fail(f"the output can not be written: {error.strerror or error}")
+        _fail(f"cannot write the output: {error.strerror or error}")
 
 
 def _fail(message: str) -> NoReturn:
@@ -71,7 +57,7 @@ def _fail(message: str) -> NoReturn:
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
         from importlib import metadata
 

@@ -1,1 +1,1 @@
-"""What every folder above needs and what knows nothing of networks: errors, files, arrays, noise, formulas."""
+"""The base that all other folders use and that knows nothing of networks: errors, files, arrays, noise, formulas."""

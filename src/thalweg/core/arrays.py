@@ -68,7 +68,7 @@ def _map_arrays(function: Callable[..., Array], tree: Tree, *others: Tree) -> Tr
 
 
 def map_weights(function: Callable[..., Array], tree: TreeT, *others: Tree, biases: bool = False) -> TreeT:
-    """`map_arrays` over the weights only. Vectors (biases, normalisation) are kept as they are, unless `biases` is true.
+    """`map_arrays` over the weights; vectors (biases, normalisation) are kept as they are, unless `biases` is true.
 
     >>> map_weights(lambda w: 2 * w, (np.ones((1, 1)), np.ones(1)))
     (array([[2.]]), array([1.]))

@@ -1,4 +1,4 @@
-"""Errors that a user can mend: what was expected, what was received, and the likely fix."""
+"""Errors that a user can fix: what was expected, what was received, and the likely fix."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: where it stands (`optimizer.learning_rate`, or empty) and what is the matter."""
+    """One fault in the input.
+
+    place: where it is (`optimizer.learning_rate`), or empty.
+    message: what is wrong there.
+    """
 
     place: str
     message: str
 
     def below(self, place: str) -> Problem:
-        """The same problem seen from one level further out."""
+        """The same problem, with `place` put before its own place."""
         joint = "" if not self.place or self.place.startswith("[") else "."
         return Problem(f"{place}{joint}{self.place}", self.message)
 
@@ -23,7 +27,11 @@ class Problem(NamedTuple):
 
 
 class InputError(ValueError):
-    """Something that the user gave does not fit. Holds every problem that was found, not the first alone.
+    """Invalid input. Holds every problem found, not only the first.
+
+    Args:
+        subject: what is invalid: a part, a file, an option.
+        problems: the problems, or the message of a single one.
 
     >>> error = InputError("Adam", [Problem("learning_rate", "expected a number, received 'fast'")])
     >>> print(error)
@@ -41,12 +49,12 @@ class InputError(ValueError):
         super().__init__(text)
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, tuple[Problem, ...]]]:
-        """How it goes from one process to another."""
+        """Pickle it by its arguments, so that it passes from one process to another."""
         return type(self), (self.subject, tuple(self.problems))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the known name nearest to a misspelt one, or lists all of them.
+    """A hint for an unknown name: the known name nearest to it, or all of them if none is near.
 
     >>> nearest("rellu", ["relu", "tanh"])
     "did you mean 'relu'?"

@@ -1,7 +1,8 @@
-"""Formulas typed by a user: read by Python's grammar, and evaluated by nothing but the functions named here.
+"""Formulas typed by a user: parsed with Python's grammar, and evaluated with the functions listed here only.
 
-No text is ever run. What Python's parser makes of it is walked once; whatever is not arithmetic is refused, and what
-remains becomes a function of arrays. Length, depth and size are limited, so that no text takes long or fills memory.
+The text is never executed. The syntax tree of Python's parser is walked once: anything that is not arithmetic is
+refused, and the rest becomes a function of arrays. Length, depth and size are limited, so that no text can take long or
+fill the memory.
 """
 
 from __future__ import annotations
@@ -13,32 +14,37 @@ import re
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import Array, namespace
+from .arrays import Scalar, namespace
 from .errors import InputError, Problem, nearest
 from .functions import log_softmax, sigmoid, softmax, softplus
 
-LONGEST, DEEPEST, LARGEST = 1000, 100, 10**6
-"""Characters of a formula, operations inside of each other, and numbers that an array may grow to."""
+LONGEST = 1000
+"""Most characters of a formula."""
+DEEPEST = 100
+"""Most operations nested in each other."""
+LARGEST = 10**6
+"""Most numbers in an array that an operation makes."""
 
-_Values = Mapping[str, Array]
-_Term = Callable[[_Values], Array]
-# A value and its slope; a slope of None belongs to what does not depend on the variable.
-_Dual = tuple[Array, Array | None]
-_Partials = tuple[Callable[..., Array], ...]
+_Values = Mapping[str, Scalar]
+_Term = Callable[[_Values], Scalar]
+# A value and its derivative; None where the value does not depend on the variable.
+_Dual = tuple[Scalar, Scalar | None]
+_Partials = tuple[Callable[..., Scalar], ...]
 
 
 @dataclass(frozen=True)
 class Expression:
     """A formula of named numbers or arrays, as a function: `Expression.parse("y - t", ["y", "t"])(y=0.8, t=1.0)`.
 
-    It may hold numbers, the names given, pi and e, + - * / ** @ and comparisons (which give 0 or 1), `.T`, rows of
-    numbers in brackets, and the functions of `FUNCTIONS`; `sum`, `mean`, `max` and `min` take `axis` and `keepdims`.
-    Also read: ^ and ² for powers, · and × for products, ᵀ for `.T`, Greek letters for their names (σ for sigma,
-    which is sigmoid). Numbers are floats; what is not defined is NaN or infinite.
+    A formula consists of numbers, the given names, pi and e, + - * / ** @, comparisons (which give 0 or 1), `.T`, rows
+    of numbers in brackets, and the functions of `FUNCTIONS`; `sum`, `mean`, `max` and `min` take `axis` and `keepdims`.
+    ^ and ² are read as powers, · and × as products, ᵀ as `.T`, and Greek letters as their names (σ is sigma, which is
+    sigmoid). Numbers are floats; undefined results are NaN or infinite.
 
     >>> import numpy
     >>> Expression.parse("(σ(z) - t)²", ["z", "t"])(z=numpy.zeros(2), t=numpy.array([0.0, 1.0])).tolist()
@@ -48,7 +54,7 @@ class Expression:
     >>> Expression.parse("y - q", ["y", "t"])
     Traceback (most recent call last):
     ...
-    thalweg.errors.InputError: formula: at character 5, 'q': unknown name; known: y, t
+    thalweg.core.errors.InputError: formula: at character 5, 'q': unknown name; known: y, t
     """
 
     text: str
@@ -57,59 +63,61 @@ class Expression:
 
     @classmethod
     def parse(cls, text: str, names: Collection[str] = (), without: Collection[str] = ()) -> Expression:
-        """The formula in `text`, which may use `names`, and all functions but those in `without`.
+        """Parse `text`, which may use `names` and all functions except those in `without`.
 
-        Raises InputError, with the place in the text, for whatever is no such formula.
+        Raises InputError with the place in the text if it is not such a formula.
         """
         return cls(text, tuple(names), _Reader(text, names, without).read())
 
-    def __call__(self, **values: Array) -> Array:
-        """The value for arrays (of one namespace) or numbers by name; all of its names must be given.
+    def __call__(self, **values: Scalar) -> Scalar:
+        """The value for arrays (of one namespace) or numbers by name. All names of the formula must be given.
 
-        Raises InputError, with the place in the text, where shapes do not go together.
+        Raises InputError with the place in the text if shapes do not match.
         """
         with np.errstate(all="ignore"):
-            # Whole numbers have no negative powers: times 1.0 they are floats of their own namespace.
+            # Integers have no negative powers; times 1.0 they become floats of the same namespace.
             return self.term({name: 1.0 * value for name, value in values.items()})
 
     def derivative(self, name: str) -> Expression:
         """The exact ∂/∂name, number by number, by the rules for sums, products, quotients, powers and the chain rule.
 
-        A formula has one where it is made of numbers, names, + - * / ^, comparisons (flat wherever they do not jump),
-        max and min of two, and functions of one number. At a kink it is the slope of one of the sides. Raises
-        InputError, with the place in the text, for anything else.
+        Supported are numbers, names, + - * / ^, comparisons (derivative 0), max and min of two, and functions of one
+        number. At a kink it is the derivative of one side. Raises InputError with the place in the text for anything
+        else.
 
         >>> Expression.parse("x^2 + 3*x*y", ["x", "y"]).derivative("x")(x=2.0, y=5.0)
         19.0
         >>> Expression.parse("sum(x)", ["x"]).derivative("x")
         Traceback (most recent call last):
         ...
-        thalweg.errors.InputError: formula: at character 1, 'sum(x)': has no derivative here; expected numbers, names, \
-+ - * / ^, comparisons and functions of one number
+        thalweg.core.errors.InputError: formula: at character 1, 'sum(x)': has no derivative here; expected numbers, \
+names, + - * / ^, comparisons and functions of one number
         """
         return Expression(f"∂/∂{name} ({self.text})", self.names, _Reader(self.text, self.names, ()).slope(name))
 
 
 class _Function(NamedTuple):
-    """What a name stands for, how many arrays it takes at least and at most, and which settings it knows.
+    """A function that formulas may call."""
 
-    `partials` are its derivatives by each of its arguments, where it works number by number.
-    """
-
-    apply: Callable[..., Array]
+    apply: Callable[..., Scalar]
+    """The function of arrays."""
     least: int = 1
+    """Fewest positional arguments."""
     most: int = 1
+    """Most positional arguments."""
     settings: tuple[str, ...] = ()
+    """Names of its keyword arguments."""
     partials: _Partials = ()
+    """Its derivatives by each argument, if it is elementwise."""
 
 
-def _of_one(name: str, slope: Callable[[Any, Array], Array]) -> _Function:
-    """A function of the arrays' namespace with its derivative, which is given the namespace and x."""
+def _of_one(name: str, slope: Callable[[ModuleType, Scalar], Scalar]) -> _Function:
+    """A function of the Array API with its derivative, `slope(namespace, x)`."""
     return _Function(lambda x: getattr(namespace(x), name)(x), partials=(lambda x: slope(namespace(x), x),))
 
 
-def _of_two(name: str, first: Callable[[Array, Array], Array]) -> _Function:
-    """A function that takes the first of two numbers where the comparison `first` holds, and else the second."""
+def _of_two(name: str, first: Callable[[Scalar, Scalar], Scalar]) -> _Function:
+    """A function that gives the first of two numbers where the comparison `first` holds, else the second."""
     partials = (lambda x, y: _as_numbers(first, x, y), lambda x, y: 1 - _as_numbers(first, x, y))
     return _Function(lambda x, y: getattr(_shared(x, y), name)(x, y), 2, 2, partials=partials)
 
@@ -119,31 +127,32 @@ def _reduced(name: str) -> _Function:
 
 
 def _extreme(name: str, pairwise: _Function) -> _Function:
-    """max(z) over all numbers (or an axis), and max(z, 0) number by number, as formulas write both."""
+    """max(z) over all numbers or an axis, and max(z, 0) elementwise: formulas use one name for both."""
     whole = _reduced(name)
 
-    def apply(x: Array, *other: Array, **axis: Any) -> Array:
+    def apply(x: Scalar, *other: Scalar, **axis: int | bool) -> Scalar:
         return pairwise.apply(x, *other) if other else whole.apply(x, **axis)
 
     return _Function(apply, 1, 2, whole.settings, pairwise.partials)
 
 
-def _onehot(classes: Array, width: Array) -> Array:
+def _onehot(classes: Scalar, width: Scalar) -> Scalar:
     xp = namespace(classes)
-    if not isinstance(width, float) or not 1 <= width <= LONGEST:
-        raise ValueError(f"expected a number of classes from 1 to {LONGEST}")
+    if isinstance(classes, float) or not isinstance(width, float) or not 1 <= width <= LONGEST:
+        raise ValueError(f"expected an array of classes, and a number of classes from 1 to {LONGEST}")
     return xp.astype(classes[:, None] == xp.arange(int(width)), classes.dtype)
 
 
-def _flat(*arguments: Array) -> Array:
+def _flat(*arguments: Scalar) -> Scalar:
     return 0.0
 
 
-def _step(z: Array) -> Array:
+def _step(z: Scalar) -> Scalar:
     return _as_numbers(operator.ge, z, 0.0)
 
 
-_MAXIMUM, _MINIMUM = _of_two("maximum", operator.ge), _of_two("minimum", operator.le)
+_MAXIMUM = _of_two("maximum", operator.ge)
+_MINIMUM = _of_two("minimum", operator.le)
 _SIGMOID = _Function(sigmoid, partials=(lambda z: sigmoid(z) * sigmoid(-z),))
 
 FUNCTIONS: dict[str, _Function] = {
@@ -177,7 +186,7 @@ FUNCTIONS: dict[str, _Function] = {
 }
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
-_OPERATORS: dict[type[ast.operator], Callable[[Array, Array], Array]] = {
+_OPERATORS: dict[type[ast.operator], Callable[[Scalar, Scalar], Scalar]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -192,7 +201,7 @@ _PARTIALS: dict[type[ast.operator], _Partials] = {
     ast.Div: (lambda x, y: 1 / y, lambda x, y: -x / (y * y)),
     ast.Pow: (lambda x, y: y * x ** (y - 1), lambda x, y: x**y * _shared(x, y).log(x)),
 }
-_COMPARISONS: dict[type[ast.cmpop], Callable[[Array, Array], Array]] = {
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Scalar, Scalar], Scalar]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -206,7 +215,7 @@ _GREEK = {
     **{"ι": "iota", "κ": "kappa", "λ": "lam", "μ": "mu", "ν": "nu", "ξ": "xi", "ο": "omicron", "π": "pi"},
     **{"ρ": "rho", "σ": "sigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega"},
 }
-# What mathematics writes, and Python does not; `lambda` is a word of Python's own.
+# Characters of mathematics that Python does not read; `lambda` is a keyword of Python.
 _SPELLING = {
     **_GREEK,
     "^": "**",
@@ -229,10 +238,12 @@ _PLAIN = re.compile(r"[A-Za-z0-9_ .,()\[\]+\-*/@<>=!]")
 
 
 class _Reader:
-    """Reads one text. The text that Python's parser sees is plain; `origin` leads back to what the user wrote."""
+    """Parser of one text. Python's parser reads `python`; `origin` maps its characters back to the user's text."""
 
     def __init__(self, text: str, names: Collection[str], without: Collection[str]) -> None:
-        self.text, self.names, self.without = text, names, without
+        self.text = text
+        self.names = names
+        self.without = without
         self.python = ""
         self.origin: list[int] = []
 
@@ -246,23 +257,23 @@ class _Reader:
         return self._term(self._parsed(), 0)
 
     def slope(self, by: str) -> _Term:
-        """The derivative of the text, which can be read, by one of its names."""
+        """The derivative of a valid text by one of its names."""
         self._spell()
         dual = self._dual(self._parsed(), by)
 
-        def term(values: _Values) -> Array:
+        def term(values: _Values) -> Scalar:
             _, slope = dual(values)
             return 0.0 if slope is None else slope
 
         return term
 
     def _spell(self) -> None:
-        """Write the text in plain characters, and remember where each came from."""
+        """Write the text in plain characters, and note the origin of each."""
         for index, sign in enumerate(self.text):
             plain = " " if sign.isspace() else _SPELLING.get(sign, sign)
             if not all(_PLAIN.match(letter) for letter in plain):
-                raise self._fault_at(index, f"{sign!r} is no sign of a formula")
-            # Python takes leading blanks for an indented line.
+                raise self._fault_at(index, f"{sign!r} is not allowed in a formula")
+            # Python reads leading blanks as an indented line.
             if self.python or plain != " ":
                 self.python += plain
                 self.origin += [index] * len(plain)
@@ -275,13 +286,13 @@ class _Reader:
         except SyntaxError as error:
             # An offset of 0 means that the text ends too early.
             index = self.origin[error.offset - 1] if error.offset else len(self.text)
-            message = "can not be read from here on; a product needs its sign (2 * y), equality two (==)"
+            message = "cannot be read from here on; write products as 2 * y and equality as =="
             raise self._fault_at(index, message) from None
         except (ValueError, MemoryError, RecursionError):
-            raise InputError("formula", "can not be read: too many operations inside of each other") from None
+            raise InputError("formula", "cannot be read: too many nested operations") from None
 
     def _fault(self, node: ast.expr, message: str) -> InputError:
-        """What to raise for a piece of the formula."""
+        """The error for a piece of the formula."""
         end = node.col_offset + 1 if node.end_col_offset is None else node.end_col_offset
         return self._fault_at(self.origin[node.col_offset], message, self.origin[end - 1] + 1)
 
@@ -293,7 +304,7 @@ class _Reader:
 
     def _term(self, node: ast.expr, depth: int) -> _Term:
         if depth > DEEPEST:
-            raise self._fault(node, f"more than {DEEPEST} operations inside of each other")
+            raise self._fault(node, f"more than {DEEPEST} nested operations")
         below = depth + 1
         match node:
             case ast.Constant(value=bool() | str() | bytes() | complex() | None):
@@ -318,7 +329,7 @@ class _Reader:
             case ast.Attribute(value=inner, attr="T"):
                 return self._applied(node, lambda x: x.T, [self._term(inner, below)])
             case ast.Attribute():
-                raise self._fault(node, "a dot may only come before T, for the transpose")
+                raise self._fault(node, "a dot is only allowed before T (transpose)")
             case ast.List(elts=rows):
                 return self._rows(node, rows, below)
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords):
@@ -348,9 +359,9 @@ class _Reader:
         self, node: ast.expr, name: str, arguments: Sequence[ast.expr], keywords: Sequence[ast.keyword], depth: int
     ) -> _Term:
         if name in self.names:
-            raise self._fault(node, f"{name} is no function; a product needs its sign: {name} * (...)")
+            raise self._fault(node, f"{name} is not a function; write a product as {name} * (...)")
         if name in self.without:
-            raise self._fault(node, f"{name} is what is asked for: write it by other functions")
+            raise self._fault(node, f"{name} is the answer itself: write it with other functions")
         if name not in FUNCTIONS:
             known = [word for word in FUNCTIONS if word not in self.without]
             raise self._fault(node, f"unknown function; {nearest(name, known)}")
@@ -361,11 +372,13 @@ class _Reader:
             raise self._fault(node, f"{name} takes {count} in its parentheses{axis}; received {len(arguments)}")
         settings = dict(self._setting(node, name, known_settings, keyword) for keyword in keywords)
         if settings and len(arguments) > 1:
-            raise self._fault(node, f"{name} of two is taken number by number, and has no axis")
+            raise self._fault(node, f"{name} of two arguments is elementwise and has no axis")
         terms = [self._term(argument, depth) for argument in arguments]
         return self._applied(node, lambda *values: apply(*values, **settings), terms)
 
-    def _setting(self, node: ast.expr, name: str, known: tuple[str, ...], keyword: ast.keyword) -> tuple[str, Any]:
+    def _setting(
+        self, node: ast.expr, name: str, known: tuple[str, ...], keyword: ast.keyword
+    ) -> tuple[str, int | bool]:
         match keyword:
             case ast.keyword(arg="axis", value=ast.Constant(value=int(axis))) if "axis" in known:
                 return "axis", int(axis)
@@ -374,8 +387,8 @@ class _Reader:
                     return "axis", -int(axis)
             case ast.keyword(arg="keepdims", value=ast.Constant(value=int(keep))) if "keepdims" in known:
                 return "keepdims", bool(keep)
-        takes = "takes axis=0, axis=1 and keepdims=True" if known else "has no settings"
-        raise self._fault(node, f"{name} {takes}, and nothing else")
+        takes = "takes only axis=0, axis=1 and keepdims=True" if known else "takes no keyword arguments"
+        raise self._fault(node, f"{name} {takes}")
 
     def _rows(self, node: ast.expr, rows: list[ast.expr], depth: int) -> _Term:
         """A row of numbers, or rows of equal length."""
@@ -387,7 +400,7 @@ class _Reader:
         terms = [self._term(number, depth) for row in (inner or [rows]) for number in row]
         shape = (len(inner), widths.pop()) if inner else (len(rows),)
 
-        def table(*numbers: Array) -> Array:
+        def table(*numbers: Scalar) -> Scalar:
             if any(np.shape(number) for number in numbers):
                 raise ValueError("expected single numbers between the brackets")
             xp = _shared(*numbers)
@@ -396,29 +409,29 @@ class _Reader:
         return self._applied(node, table, terms, single=False)
 
     def _applied(
-        self, node: ast.expr, function: Callable[..., Array], terms: Sequence[_Term], single: bool = True
+        self, node: ast.expr, function: Callable[..., Scalar], terms: Sequence[_Term], single: bool = True
     ) -> _Term:
-        """The function of what the terms give; of numbers alone it gives a number, unless `single` is false."""
+        """The function applied to the values of the terms. Unless `single` is false, numbers give a number."""
         return lambda values: self._result(node, function, [inner(values) for inner in terms], single)
 
     def _result(
-        self, node: ast.expr, function: Callable[..., Array], arguments: Sequence[Array], single: bool = True
-    ) -> Array:
+        self, node: ast.expr, function: Callable[..., Scalar], arguments: Sequence[Scalar], single: bool = True
+    ) -> Scalar:
         product = isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
         try:
             if single and all(isinstance(argument, float) for argument in arguments):
-                # NumPy's numbers become infinite where Python's raise an error.
+                # Overflow is infinite in NumPy, but an error in Python.
                 return float(function(*(np.float64(argument) for argument in arguments)))
             _check_size(product, *arguments)
             return function(*arguments)
         except (ValueError, TypeError, IndexError) as error:
             shapes = " and ".join(str(np.shape(argument)) for argument in arguments)
-            # The second line of a library's message is about the library.
+            # Further lines of the message concern the library, not the formula.
             message = f"does not work for shapes {shapes}: {str(error).splitlines()[0]}"
             raise self._fault(node, message) from None
 
     def _dual(self, node: ast.expr, by: str) -> Callable[[_Values], _Dual]:
-        """Value and slope of a piece of the formula at once, so that a long formula costs no more than its length."""
+        """Value and derivative of a piece of the formula together, so that the cost is linear in its length."""
         match node:
             case ast.Constant():
                 term = self._term(node, 0)
@@ -430,19 +443,19 @@ class _Reader:
         duals = [self._dual(operand, by) for operand in operands]
 
         def dual(values: _Values) -> _Dual:
-            arguments, inner = zip(*(each(values) for each in duals), strict=True)
+            arguments, inner = zip(*(operand(values) for operand in duals), strict=True)
             # The chain rule.
-            shares = [
+            terms = [
                 self._result(node, partial, arguments) * slope
                 for partial, slope in zip(partials, inner, strict=True)
                 if slope is not None
             ]
-            return self._result(node, function, arguments), sum(shares[1:], shares[0]) if shares else None
+            return self._result(node, function, arguments), sum(terms[1:], terms[0]) if terms else None
 
         return dual
 
-    def _operation(self, node: ast.expr) -> tuple[Callable[..., Array], Sequence[ast.expr], _Partials]:
-        """What a piece of the formula does, with what, and its derivative by each of these."""
+    def _operation(self, node: ast.expr) -> tuple[Callable[..., Scalar], Sequence[ast.expr], _Partials]:
+        """The function of a piece of the formula, its operands, and its derivatives by each of them."""
         match node:
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return operator.neg, [operand], (lambda x: -1.0,)
@@ -460,19 +473,19 @@ class _Reader:
         raise self._fault(node, f"has no derivative here; expected {known}")
 
 
-def _shared(*values: Array) -> Any:
+def _shared(*values: Scalar) -> ModuleType:
     """The namespace of the arrays among the values."""
     return namespace(next((value for value in values if not isinstance(value, float)), 0.0))
 
 
-def _as_numbers(compare: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
-    """1 where the comparison is true, else 0, in the type of what is compared."""
+def _as_numbers(compare: Callable[[Scalar, Scalar], Scalar], x: Scalar, y: Scalar) -> Scalar:
+    """1 where the comparison is true, else 0, in the type of its operands."""
     xp = _shared(x, y)
     return xp.astype(xp.asarray(compare(x, y)), xp.result_type(x, y))
 
 
-def _check_size(product: bool, *arguments: Array) -> None:
-    """Raise ValueError where an operation would make a much larger array of two."""
+def _check_size(product: bool, *arguments: Scalar) -> None:
+    """Raise ValueError if an operation of two arrays would make a much larger one."""
     if len(arguments) != 2:
         return
     first, second = (np.shape(argument) for argument in arguments)
@@ -481,4 +494,4 @@ def _check_size(product: bool, *arguments: Array) -> None:
     else:
         shape = np.broadcast_shapes(first, second)
     if math.prod(shape) > max(LARGEST, math.prod(first), math.prod(second)):
-        raise ValueError(f"the result would hold {math.prod(shape)} numbers, more than {LARGEST}")
+        raise ValueError(f"the result would have {math.prod(shape)} numbers, more than {LARGEST}")

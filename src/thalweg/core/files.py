@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and the user's own cache folder."""
+"""JSON types, files that are written whole or not at all, and the cache folder of the user."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import TypeAlias
 from .errors import InputError
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
-"""A value as JSON and TOML know it."""
+"""A value of JSON or TOML."""
 JsonObject: TypeAlias = dict[str, Json]
 """A table of JSON or TOML."""
 
 
 def commit(path: Path, content: bytes) -> None:
-    """Write a file as a whole or not at all: beside it, flushed to the disk, then renamed; folders are made if need be.
+    """Write a file whole or not at all: to a temporary file in the same folder, flushed to disk, then renamed.
 
-    Of two processes that write at once the last to rename stands. Raises InputError where the folder can not be written
-    or the disk is full; the file is then as it was.
+    Creates missing folders. If two processes write at once, the last rename wins. Raises InputError if the folder
+    cannot be written or the disk is full; the file then keeps its old content.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(beside, "wb") as file:
+            with open(temporary, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, path)
+            os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                beside.unlink()
+                temporary.unlink()
             raise
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -40,19 +40,19 @@ def commit(path: Path, content: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        raise InputError(str(path), f"can not be written: {error.strerror or error}") from error
+        raise InputError(str(path), f"cannot be written: {error.strerror or error}") from error
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there. Raises InputError where the folder can not be written."""
+    """Remove a file if it exists. Raises InputError if the folder cannot be written."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(str(path), f"can not be removed: {error.strerror or error}") from error
+        raise InputError(str(path), f"cannot be removed: {error.strerror or error}") from error
 
 
 def cache_folder() -> Path:
-    """Where compiled programs and downloads are kept: $THALWEG_CACHE, or the user's cache folder of this system."""
+    """The folder of compiled programs and downloads: $THALWEG_CACHE, or the cache folder of the user on this system."""
     import platformdirs
 
     return Path(os.environ.get("THALWEG_CACHE") or platformdirs.user_cache_dir("thalweg"))

@@ -1,4 +1,4 @@
-"""Functions that layers and losses share, each stable for any finite argument."""
+"""Functions that layers and losses share; each is stable for any finite argument."""
 
 from __future__ import annotations
 
@@ -47,11 +47,12 @@ def log_softmax(z: Array) -> Array:
 
 
 def erf(z: Array) -> Array:
-    """The error function 2/sqrt(pi) * integral of exp(-t^2) from 0 to z. The Array API has none: SciPy has, and JAX."""
+    """The error function 2/sqrt(pi) * integral of exp(-t^2) from 0 to z. It is missing in the Array API."""
     return importlib.import_module(_SPECIAL[namespace(z).__name__]).erf(z)
 
 
-# Numbers in the result, and multiplications, up to which the forms below gain: measured with jax 0.10 on 2 cores.
+# Largest result (numbers) and largest product (multiplications) for which the forms below are faster: measured with
+# jax 0.10 on 2 cores.
 _SMALL_RESULT = 8192
 _SMALL_PRODUCT = 2**19
 
@@ -59,9 +60,9 @@ _SMALL_PRODUCT = 2**19
 def product(a: Array, b: Array) -> Array:
     """The matrix product a b of (n, k) and (k, m).
 
-    One of a single term, and a small one of two (points of a plane come in, two classes go out), is written out as
-    Σ_k a[:, k] b[k], which a compiler joins with the sums and the activation around it, and for which NumPy's routine
-    takes more than twice the time of the multiplications.
+    With k = 1, and with k = 2 if the result is small, it is written out as Σ_k a[:, k] b[k]. A compiler fuses this form
+    with the sums and the activation around it, and NumPy's routine takes more than twice the time of the
+    multiplications.
 
     >>> import numpy
     >>> product(numpy.array([[1.0, 2.0]]), numpy.array([[3.0], [4.0]])).tolist()
@@ -78,8 +79,8 @@ def product(a: Array, b: Array) -> Array:
 def transposed_product(a: Array, b: Array) -> Array:
     """aᵀ b of (n, k) and (n, m).
 
-    XLA's routine for small products takes no transposed left side, and its compiler would leave a small one to a slower
-    routine rather than transpose it first.
+    XLA's routine for small products does not accept a transposed left side, and its compiler would choose a slower
+    routine instead of transposing first. So aᵀ is computed first if the product is small.
 
     >>> import numpy
     >>> transposed_product(numpy.array([[1.0], [2.0]]), numpy.array([[3.0], [4.0]])).tolist()
@@ -90,7 +91,7 @@ def transposed_product(a: Array, b: Array) -> Array:
 
 
 def _fenced(x: Array) -> Array:
-    """x, computed before whatever uses it."""
+    """x, computed before the operation that uses it."""
     if namespace(x).__name__ != "jax.numpy":
         return x
     return importlib.import_module("jax.lax").optimization_barrier(x)

@@ -1,4 +1,4 @@
-"""Intervals that say how far a share or a difference can be trusted."""
+"""Confidence intervals of proportions, means and paired differences."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ _RESAMPLES = 9_999
 
 
 def wilson(right: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share: (p + z²/2n ± z √(p (1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96, p = right / n.
+    """The 95 % interval of a proportion: (p + z²/2n ± z √(p (1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96, p = right / n.
 
     Source: Wilson 1927; Agresti and Coull 1998.
 
     >>> [round(end, 3) for end in wilson(16, 100)]
     [0.101, 0.244]
     """
-    z, p = 1.959964, right / trials
+    z = 1.959964
+    p = right / trials
     middle = p + z * z / (2 * trials)
     half = z * math.sqrt(p * (1 - p) / trials + (z / (2 * trials)) ** 2)
     scale = 1 + z * z / trials
@@ -31,8 +32,8 @@ def wilson(right: int, trials: int) -> tuple[float, float]:
 def bootstrap(values: Values, seed: int = 0) -> tuple[float, float]:
     """The 95 % interval of a mean: the middle 95 % of the means of samples drawn from the values (n,) with replacement.
 
-    9,999 samples. One value says nothing of the spread of others: (NaN, NaN). Of few values the interval is too
-    narrow: where they are normal it holds the true mean in about 75 (n = 3), 84 (n = 5) and 90 (n = 10) of 100 cases.
+    Draws 9,999 samples. A single value gives (NaN, NaN). The interval is too narrow for few values: if they are normal,
+    it contains the true mean in about 75 (n = 3), 84 (n = 5) and 90 (n = 10) of 100 cases.
 
     Source: Efron 1979, Bootstrap methods: another look at the jackknife.
 
@@ -49,7 +50,7 @@ def bootstrap(values: Values, seed: int = 0) -> tuple[float, float]:
 
 
 class Difference(NamedTuple):
-    """The mean of paired differences, and the interval that holds the true mean with a probability of 95 %."""
+    """The mean of paired differences, and the 95 % confidence interval (low, high) of the true mean."""
 
     mean: float
     low: float
@@ -60,14 +61,14 @@ class Difference(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """What the interval says, in words."""
+        """The direction of the difference in words: "lower", "higher" or "no clear difference"."""
         return "lower" if self.high < 0 else "higher" if self.low > 0 else "no clear difference"
 
 
 def difference(changed: Values, base: Values) -> Difference:
     """Changed minus base (n,), paired by seed: mean ± t s / √n, with Student's t of n - 1 degrees of freedom.
 
-    n is at least 2.
+    Needs n of at least 2.
 
     >>> print(difference([1.0, 2.0, 3.0], [1.5, 2.6, 3.4]))
     -0.5 (-0.748 to -0.252)
@@ -75,6 +76,7 @@ def difference(changed: Values, base: Values) -> Difference:
     from scipy.special import stdtrit
 
     differences = np.asarray(changed, dtype=float) - np.asarray(base, dtype=float)
-    mean, n = float(differences.mean()), differences.size
+    mean = float(differences.mean())
+    n = differences.size
     reach = float(stdtrit(n - 1, 0.975) * differences.std(ddof=1) / n**0.5)
     return Difference(mean, mean - reach, mean + reach)

@@ -1,22 +1,23 @@
-"""Random numbers that depend on a seed and on what they are for, and on nothing else."""
+"""Random numbers that depend only on a seed and on their purpose."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .arrays import Array, namespace
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A generator for one purpose: two purposes never share numbers, and one never shifts the numbers of another.
+    """A generator for one purpose: its numbers do not depend on what is drawn for any other purpose.
 
-    Initial weights, splits and the order of each epoch each draw from their own stream, so that a change of one (a
-    further layer, a longer run) leaves the others as they were. That keeps comparisons paired.
+    Initial weights, splits and the order of each epoch have separate streams, so that a change of one (another layer, a
+    longer run) leaves the others unchanged. That keeps comparisons paired.
 
     >>> int(generator(7, "order", 3).integers(100)) == int(generator(7, "order", 3).integers(100))
     True
@@ -35,11 +36,14 @@ def noise_key(seed: int) -> np.ndarray:
 
 
 class Noise(NamedTuple):
-    """Random numbers of one step and one place in the network, the same on NumPy and in a compiled step.
+    """Random numbers for one step and one place in the network, the same in NumPy and in a compiled step.
 
-    A number is a function of the key (2,), the step, the place and its own position in the array; nothing is carried
-    along from draw to draw, and nothing is computed before a draw. `place` are whole numbers of Python: the layer's
-    place in the network, inside of a block also its place in the block. The same noise gives the same numbers again.
+    Each number is a function of the key, the step, the place and its position in the array. There is no state: the same
+    noise gives the same numbers again.
+
+    key: (2,) uint32, the key of the training (`noise_key`).
+    step: the number of the step, an array without axes.
+    place: the index of the layer in the network, followed by its index in each block around it; Python integers.
 
     The function is Threefry-2x32. The key of a place is threefry(key, (step, hash of the place)), and number i of an
     array is made of the two words threefry(that key, (i, 0)).
@@ -58,40 +62,40 @@ class Noise(NamedTuple):
     place: tuple[int, ...] = ()
 
     def at(self, index: int) -> Noise:
-        """The noise of the place `index` below this one."""
+        """The noise for entry `index` inside this place."""
         return Noise(self.key, self.step, (*self.place, index))
 
     def bits(self, shape: tuple[int, ...]) -> Array:
-        """Words of 32 random bits, uint32."""
+        """Random words of 32 bits, uint32."""
         return self._blocks(shape)[0]
 
-    def uniform(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Even in [0, 1), in steps of 2^-24: the same numbers in float32 and float64."""
-        return _even(self.bits(shape), dtype)
+    def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """Uniform in [0, 1), in steps of 2^-24: the same numbers in float32 and float64."""
+        return _uniform(self.bits(shape), dtype)
 
-    def normal(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Standard normal: sqrt(-2 log(1 - u)) cos(2 pi v), of two even numbers u and v.
+    def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """Standard normal: sqrt(-2 log(1 - u)) cos(2 pi v), of two uniform numbers u and v.
 
         Source: Box and Muller 1958, A note on the generation of random normal deviates.
         """
         xp = namespace(self.key)
-        u, v = (_even(words, dtype) for words in self._blocks(shape))
+        u, v = (_uniform(words, dtype) for words in self._blocks(shape))
         return xp.sqrt(-2 * xp.log(1 - u)) * xp.cos(2 * math.pi * v)
 
     def _blocks(self, shape: tuple[int, ...]) -> _Words:
         """Two words for each number of an array."""
         xp = namespace(self.key)
-        # Arrays of one number, for NumPy's scalars warn where its arrays wrap.
+        # Arrays of one number, because NumPy warns when a scalar wraps around, but not when an array does.
         key = xp.astype(self.key, xp.uint32)
         step = xp.reshape(xp.astype(self.step, xp.uint32), (1,))
         place = xp.asarray([_digest(self.place, 4)], dtype=xp.uint32)
-        own = threefry((key[:1], key[1:]), (step, place))
+        place_key = threefry((key[:1], key[1:]), (step, place))
         counter = xp.arange(math.prod(shape), dtype=xp.uint32)
-        first, second = threefry(own, (counter, xp.zeros_like(counter)))
+        first, second = threefry(place_key, (counter, xp.zeros_like(counter)))
         return xp.reshape(first, shape), xp.reshape(second, shape)
 
 
-def _even(words: Array, dtype: Any) -> Array:
+def _uniform(words: Array, dtype: DTypeLike) -> Array:
     return namespace(words).astype(words >> 8, dtype) * 2.0**-24
 
 
@@ -100,7 +104,7 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
 def threefry(key: _Words, counter: _Words) -> _Words:
-    """Threefry-2x32 with 20 rounds: two words of two words of a key and two of a counter, arrays of uint32.
+    """Threefry-2x32 with 20 rounds: two random words from two words of a key and two of a counter, arrays of uint32.
 
     Source: Salmon et al. 2011, section 4.2; the constants are those of their library Random123.
 
@@ -109,15 +113,17 @@ def threefry(key: _Words, counter: _Words) -> _Words:
     ['0x6b200159', '0x99ba4efe']
     """
     keys = (*key, key[0] ^ key[1] ^ 0x1BD11BDA)
-    x, y = counter[0] + key[0], counter[1] + key[1]
+    x = counter[0] + key[0]
+    y = counter[1] + key[1]
     for group in range(1, 6):
         for rotation in _ROTATIONS[(group + 1) % 2]:
             x = x + y
             y = ((y << rotation) | (y >> (32 - rotation))) ^ x
-        x, y = x + keys[group % 3], y + keys[(group + 1) % 3] + group
+        x = x + keys[group % 3]
+        y = y + keys[(group + 1) % 3] + group
     return x, y
 
 
 def _digest(words: Sequence[str | int], size: int) -> int:
-    """A whole number of `size` bytes that stands for a sequence of words and numbers."""
+    """A hash of words and numbers: a whole number of `size` bytes."""
     return int.from_bytes(hashlib.sha256(repr(words).encode()).digest()[:size], "big")

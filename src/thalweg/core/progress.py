@@ -9,33 +9,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-# Lines of a display that nobody overwrites: no more than one in this time, and always the last.
+# Where a display cannot overwrite its lines (no terminal), it prints at most one line in this time.
 LINE_SECONDS = 1.0
 
 
 def loading(quiet: bool = False) -> Callable[[int, int], None]:
-    """A watch for `Data.load`: a line now and then, where rows take their time to be made ready."""
+    """A callback (done, total) for `Data.load`: prints a line at most once a second while rows are prepared."""
     last = time.monotonic()
 
     def watch(done: int, total: int) -> None:
         nonlocal last
         if not quiet and time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            print(f"rows made ready: {done:,} of {total:,}", file=sys.stderr, flush=True)
+            print(f"rows ready: {done:,} of {total:,}", file=sys.stderr, flush=True)
 
     return watch
 
 
 def print_line(words: str) -> None:
-    """A line for who watches a training; while a bar is shown, it stands above it."""
-    # A training is worth more than the line that tells of it.
+    """Print a line to stderr; while a progress bar is shown, the line appears above it."""
+    # A closed stderr must not end a training.
     with suppress(OSError):
         print(words, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def working(quiet: bool = False) -> Iterator[Callable[[ProgressMessage], None]]:
-    """A watch for a worksheet in the making: what is being computed now."""
+    """A context with a callback that shows what is being computed: a status line in a terminal, else plain lines."""
     if quiet:
         yield lambda now: None
     elif sys.stderr.isatty():
@@ -63,7 +63,11 @@ def _working_in_words(now: ProgressMessage) -> str:
 
 @dataclass(frozen=True)
 class ProgressMessage:
-    """No part of the page: says what is being computed now, and which share of it is done (0 to 1; None: unknown)."""
+    """A message that says what is being computed now. It is not part of any page.
+
+    text: what is being computed.
+    fraction: how much of it is done, 0 to 1; None: unknown.
+    """
 
     text: str
     fraction: float | None = None

@@ -1,4 +1,4 @@
-"""Data: where they come from, how they are split and scaled, and how outputs are turned back.
+"""Sources of rows, their split into sets, their scaling and order, and the way back from outputs to values.
 
 split = Data.of("digits").load(seed=42)                  # a source by its name
 split = Data("titanic.csv", target="survived").load(42)  # a table

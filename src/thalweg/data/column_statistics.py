@@ -1,4 +1,4 @@
-"""What the columns of an array show about their numbers, in pieces that can be put together."""
+"""Statistics of the columns of an array, computed piece by piece and merged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class ColumnRange(NamedTuple):
-    """The lowest and the highest number of each column, (columns,).
+    """Lowest and highest number of each column, both (columns,).
 
     >>> ColumnRange.of(np.array([[1.0], [4.0]])).merged(ColumnRange.of(np.array([[2.0], [7.0]])))
     ColumnRange(low=array([1.]), high=array([7.]))
@@ -19,18 +19,18 @@ class ColumnRange(NamedTuple):
 
     @classmethod
     def of(cls, x: np.ndarray) -> ColumnRange:
-        """That of the rows of x (n, columns)."""
+        """The range of each column of x (n, columns)."""
         return cls(x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64))
 
     def merged(self, other: ColumnRange) -> ColumnRange:
-        """That of the rows of both."""
+        """The range over the rows of both."""
         return ColumnRange(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
 
 
 class ColumnMoments(NamedTuple):
-    """The number of rows, or the sum of their weights; mean and variance of each column, all (columns,).
+    """Number of rows (or sum of their weights), mean and variance of each column, all (columns,).
 
-    Of two sets of rows with totals m, n, means a, b and variances v, w:
+    Two sets of rows with totals m, n, means a, b and variances v, w merge to
 
         mean = a + (b - a) n / (m + n),    variance = (m v + n w) / (m + n) + (b - a)² m n / (m + n)²
 
@@ -47,10 +47,12 @@ class ColumnMoments(NamedTuple):
 
     @classmethod
     def of(cls, x: np.ndarray, weight: np.ndarray | None = None) -> ColumnMoments:
-        """Those of the rows of x (n, columns), weighted by `weight` (n,) where it is given; its sum is not 0."""
+        """The moments of x (n, columns), weighted by `weight` (n,) if given; the weights must not sum to 0."""
         with np.errstate(over="ignore", invalid="ignore"):
             if weight is None:
-                total, mean, variance = float(len(x)), x.mean(axis=0, dtype=np.float64), x.var(axis=0, dtype=np.float64)
+                total = float(len(x))
+                mean = x.mean(axis=0, dtype=np.float64)
+                variance = x.var(axis=0, dtype=np.float64)
             else:
                 total = float(weight.sum(dtype=np.float64))
                 mean = np.average(x.astype(np.float64), axis=0, weights=weight)
@@ -58,9 +60,12 @@ class ColumnMoments(NamedTuple):
         return cls(np.full(x.shape[1], total), mean, variance)
 
     def merged(self, other: ColumnMoments) -> ColumnMoments:
-        """Those of the rows of both."""
+        """The moments over the rows of both."""
         with np.errstate(over="ignore", invalid="ignore"):
-            total, apart = self.total + other.total, other.mean - self.mean
-            mine, theirs = self.total / total, other.total / total
-            variance = mine * self.variance + theirs * other.variance + mine * theirs * apart**2
-            return ColumnMoments(total, self.mean + theirs * apart, variance)
+            total = self.total + other.total
+            difference = other.mean - self.mean
+            fraction = self.total / total
+            other_fraction = other.total / total
+            variance = fraction * self.variance + other_fraction * other.variance
+            variance = variance + fraction * other_fraction * difference**2
+            return ColumnMoments(total, self.mean + other_fraction * difference, variance)

@@ -1,11 +1,10 @@
-"""Rows of numbers: what a source gives, what a network trains on, and what makes such rows unfit."""
+"""Rows of numbers: what a source gives, what a network trains on, and the checks that both must pass."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,17 +13,28 @@ from .column_statistics import ColumnMoments
 
 if TYPE_CHECKING:
     import polars
+    from numpy.typing import ArrayLike
 
 Task = Literal["classification", "regression", "multilabel"]
 Scale = Literal["standard", "range", "none"]
 
 
 class Samples(NamedTuple):
-    """The rows of a source as they came, before they are split and scaled.
+    """The rows of a source, before they are split and scaled.
 
-    x: an array (n, features) or a polars frame; y: an array (n,) of labels or numbers, or (n, outputs); None while it
-    is still a column of the frame. `x_test` and `y_test` are the source's own test rows, where it has such. `scale` and
-    `test` are the source's own habits: how its inputs are scaled, and the share of its rows held out for the test.
+    Attributes:
+        x: an array (n, features), or a polars frame.
+        y: labels or numbers (n,), or (n, outputs); None while the targets are still a column of the frame.
+        task: the task that the source is meant for; None: inferred from the targets.
+        x_test: inputs of the source's own test set, (m, features).
+        y_test: targets of the source's own test set.
+        weight: weight of each row, (n,); None: all rows count alike.
+        feature_names: names of the columns of an array.
+        target_names: the classes, the outputs or the labels.
+        image_shape: (height, width) where each row is an image.
+        scale: how the inputs are scaled by default.
+        test: fraction of the rows held out for the test by default.
+        notes: messages for the user about these data.
     """
 
     x: np.ndarray | polars.DataFrame
@@ -43,13 +53,20 @@ class Samples(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What a network trains on: numbers only, one row a sample.
+    """The rows that a network trains on: numbers only, one sample a row.
 
-    x: (n, features) float32. y: class indices (n,) int32 for classification; (n, outputs) float32 for regression;
-    (n, labels) float32 of 0 and 1 for multilabel. weight: (n,) float32, or None for rows that count alike.
-    target_names: the classes, the outputs or the labels. image_shape: (height, width) where rows are pictures.
-    key: (n,) float64, what the order of the rows looks at (a length, a difficulty, a time), or None.
-    Raises InputError for rows that do not fit together.
+    Attributes:
+        x: (n, features) float32.
+        y: class indices (n,) int32 for classification; (n, outputs) float32 for regression; (n, labels) float32 of
+            0 and 1 for multilabel.
+        task: classification, regression or multilabel.
+        weight: (n,) float32; None: all rows count alike.
+        target_names: the classes, the outputs or the labels.
+        image_shape: (height, width) where each row is an image.
+        key: (n,) float64, the number of each row that the order uses (a length, a difficulty, a time), or None.
+
+    Raises:
+        InputError: rows, targets, weights or keys do not fit together.
 
     >>> data = Dataset([[0, 1], [1, 1]], [0, 1], "classification", target_names=("no", "yes"))
     >>> len(data), data.features, data.outputs, data.x.dtype.name
@@ -74,7 +91,7 @@ class Dataset:
             _refuse(y, (y < 0) | (y >= classes), "y", f"are outside of the {classes} classes")
         else:
             if y.ndim != 2:
-                raise InputError("y", f"expected (n, outputs) for {self.task}, received shape {y.shape}")
+                raise InputError("y", f"expected shape (n, outputs) for {self.task}, received shape {y.shape}")
             check_finite(y, "y")
             if self.task == "multilabel":
                 check_binary(y)
@@ -87,11 +104,22 @@ class Dataset:
             object.__setattr__(self, "key", _as_key(self.key, len(x)))
 
     @classmethod
-    def without_checks(cls, **fields: Any) -> Dataset:
-        """Rows that were checked when they were written to a disk, and are not looked at again: all of its fields."""
+    def without_checks(
+        cls,
+        *,
+        x: np.ndarray,
+        y: np.ndarray,
+        task: Task,
+        weight: np.ndarray | None = None,
+        target_names: tuple[str, ...] = (),
+        image_shape: tuple[int, int] | None = None,
+        key: np.ndarray | None = None,
+    ) -> Dataset:
+        """A data set of arrays that were checked before; they are neither checked again nor copied."""
         data = object.__new__(cls)
-        for field in dataclasses.fields(cls):
-            object.__setattr__(data, field.name, fields.get(field.name, field.default))
+        fields = {"x": x, "y": y, "task": task, "weight": weight, "key": key}
+        for name, value in {**fields, "target_names": target_names, "image_shape": image_shape}.items():
+            object.__setattr__(data, name, value)
         return data
 
     def __len__(self) -> int:
@@ -111,18 +139,18 @@ class Dataset:
 
     @property
     def target_variance(self) -> np.ndarray:
-        """The weighted variance of each target of a regression, (outputs,)."""
+        """Weighted variance of each target of a regression, (outputs,)."""
         return ColumnMoments.of(self.y, self.weight).variance
 
     def parts(self) -> Iterator[Dataset]:
-        """The rows in pieces that fit into memory: all of them at once."""
+        """The rows in parts that fit into memory: here a single part."""
         yield self
 
 
-def as_matrix(x: Any, image_shape: tuple[int, int] | None = None) -> np.ndarray:
-    """`x` as an array (n, features) of finite numbers; InputError says what else it is.
+def as_matrix(x: object, image_shape: tuple[int, int] | None = None) -> np.ndarray:
+    """`x` as an array (n, features) of finite numbers. Raises InputError if it is anything else.
 
-    With `image_shape` (height, width), pictures (n, height, width) are flattened to rows.
+    With `image_shape` (height, width), images (n, height, width) are flattened to rows.
 
     >>> as_matrix([1.0, 2.0])
     Traceback (most recent call last):
@@ -136,7 +164,7 @@ x.reshape(-1, 1); one row: x.reshape(1, -1)
             array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(
-            "x", f"expected rows of numbers, all of one length: {error}; text needs a table (a polars frame)"
+            "x", f"expected rows of numbers, all of one length: {error}; pass text as a table (a polars frame)"
         ) from None
     if image_shape and array.ndim == 3 and array.shape[1:] == image_shape:
         array = array.reshape(len(array), image_shape[0] * image_shape[1])
@@ -144,13 +172,13 @@ x.reshape(-1, 1); one row: x.reshape(1, -1)
         fix = "; one feature: x.reshape(-1, 1); one row: x.reshape(1, -1)" if array.ndim == 1 else ""
         raise InputError("x", f"expected 2 dimensions (rows, features), received shape {array.shape}{fix}")
     if not array.size:
-        raise InputError("x", f"is empty: shape {array.shape}; at least one row and one feature are needed")
+        raise InputError("x", f"is empty: expected at least one row and one feature, received shape {array.shape}")
     check_finite(array, "x")
     return array
 
 
 def feature_names_of(features: int, names: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The names of the columns of an array (n, features): those given, or x0, x1, ...
+    """The names of the columns of an array (n, features): `names` if given, else x0, x1, ...
 
     >>> feature_names_of(2)
     ('x0', 'x1')
@@ -158,8 +186,8 @@ def feature_names_of(features: int, names: tuple[str, ...] = ()) -> tuple[str, .
     return names or tuple(f"x{i}" for i in range(features))
 
 
-def as_targets(y: Any) -> np.ndarray:
-    """`y` as an array (n,) or (n, outputs) of numbers, truth values or text; one column alone becomes (n,)."""
+def as_targets(y: ArrayLike) -> np.ndarray:
+    """`y` as an array (n,) or (n, outputs) of numbers, booleans or text; a single column becomes (n,)."""
     try:
         array = np.asarray(y)
     except ValueError as error:
@@ -178,19 +206,24 @@ def as_targets(y: Any) -> np.ndarray:
     return array
 
 
-def as_weight(weight: Any, rows: int) -> np.ndarray:
+def as_weight(weight: ArrayLike, rows: int) -> np.ndarray:
     """`weight` as an array (n,) of numbers of at least 0, not all of them 0."""
     array = np.asarray(weight, np.float64)
     if array.shape != (rows,):
         raise InputError("weight", f"expected one number for each of the {rows} rows, received shape {array.shape}")
     check_finite(array, "weight")
     _refuse(array, array < 0, "weight", "are negative")
-    if not array.any():
-        raise InputError("weight", "is 0 for every row: nothing would be learnt")
+    check_any_weight(bool(array.any()))
     return array
 
 
-def _as_key(key: Any, rows: int) -> np.ndarray:
+def check_any_weight(any_weight: bool) -> None:
+    """Raise InputError if no row has a weight above 0."""
+    if not any_weight:
+        raise InputError("weight", "is 0 for every row, so there is nothing to learn from; expected a positive weight")
+
+
+def _as_key(key: ArrayLike, rows: int) -> np.ndarray:
     array = np.asarray(key, np.float64)
     if array.shape != (rows,):
         raise InputError("key", f"expected one number for each of the {rows} rows, received shape {array.shape}")
@@ -198,28 +231,28 @@ def _as_key(key: Any, rows: int) -> np.ndarray:
     return array
 
 
-def check_lengths(x: Any, y: Any) -> None:
-    """InputError if x and y have different numbers of rows."""
+def check_lengths(x: np.ndarray | polars.DataFrame, y: np.ndarray) -> None:
+    """Raise InputError if x and y have different numbers of rows."""
     if len(x) != len(y):
-        raise InputError("x and y", f"expected as many rows in both, received {len(x)} in x and {len(y)} in y")
+        raise InputError("x and y", f"expected the same number of rows, received {len(x)} in x and {len(y)} in y")
 
 
 def check_finite(array: np.ndarray, subject: str) -> None:
-    """InputError if a number is NaN or infinite; names the first and counts them."""
+    """Raise InputError if a number is NaN or infinite; the message counts them and names the first."""
     if array.dtype.kind == "f":
         _refuse(array, ~np.isfinite(array), subject, "are NaN or infinite; drop these rows or fill them in")
 
 
 def check_binary(y: np.ndarray) -> None:
-    """InputError if a value is neither 0 nor 1."""
+    """Raise InputError if a value is neither 0 nor 1."""
     _refuse(y, (y != 0) & (y != 1), "y", "are neither 0 nor 1, as multilabel targets must be")
 
 
 def check_targets(y: np.ndarray, task: Task) -> None:
-    """InputError if targets, as `as_targets` gives them, can not be those of the task."""
+    """Raise InputError if targets, as `as_targets` returns them, do not suit the task."""
     if task == "classification":
         if y.ndim != 1:
-            fix = "for rows of 0 and one 1 give y.argmax(axis=1)"
+            fix = "for one-hot rows pass y.argmax(axis=1)"
             raise InputError("y", f"expected one label for each row, received shape {y.shape}; {fix}")
     elif y.dtype.kind == "U":
         raise InputError("y", f"{task} needs numbers, received text such as {y.ravel()[0].item()!r}")
@@ -228,10 +261,11 @@ def check_targets(y: np.ndarray, task: Task) -> None:
 
 
 def _refuse(array: np.ndarray, bad: np.ndarray, subject: str, fault: str) -> None:
+    """Raise InputError if any value is bad: how many are, and where the first one is."""
     if bad.any():
-        where = tuple(np.argwhere(bad)[0].tolist())
-        place = ", ".join(f"{word} {i}" for word, i in zip(("row", "column"), where, strict=False))
-        value = array[where]
+        index = tuple(np.argwhere(bad)[0].tolist())
+        place = ", ".join(f"{word} {i}" for word, i in zip(("row", "column"), index, strict=False))
         raise InputError(
-            subject, f"{np.count_nonzero(bad)} of {array.size} values {fault}; the first is {value} in {place} (from 0)"
+            subject,
+            f"{np.count_nonzero(bad)} of {array.size} values {fault}; the first is {array[index]} in {place} (from 0)",
         )

@@ -1,9 +1,9 @@
-"""IDX, the format of MNIST: a magic number, the sizes of the dimensions, then the numbers, all of them big-endian.
+"""IDX, the file format of MNIST: a magic number, the sizes of the dimensions, then the numbers, all big-endian.
 
     00 00 TT DD   then DD sizes of 4 bytes, then the data
     TT: 08 uint8, 09 int8, 0B int16, 0C int32, 0D float32, 0E float64
 
-A file may be damaged or hostile: nothing is reserved or unpacked beyond what its header and its length agree upon.
+A file may be damaged or hostile: no more memory is allocated than both its header and its length allow.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .dataset import Samples, Task
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
-# Deflate shrinks no more than 1032 to 1; a header that claims more than that can not be true.
-_HIGHEST_RATIO = 1032
+# Deflate compresses at most 1032 to 1, so a header that claims more is wrong.
+_LARGEST_RATIO = 1032
 
 
 class IdxFiles(NamedTuple):
-    """The files of a folder that belong together; the test files may be missing."""
+    """The IDX files of one data set: images and labels; the test files are None if the folder has none."""
 
     x: Path
     y: Path
@@ -36,86 +36,92 @@ class IdxFiles(NamedTuple):
 
 
 def read_idx(path: str | Path) -> np.ndarray:
-    """The array of an IDX file, gzipped or not, in the machine's byte order. Raises InputError for any other file."""
+    """The array of an IDX file, gzipped or not, in native byte order. Raises InputError for any other file."""
     path = Path(path)
     try:
         with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
+            is_gzip = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            most = path.stat().st_size * (_HIGHEST_RATIO if packed else 1)
-            if not packed:
-                return _parse(file, path, most)
+            largest = path.stat().st_size * (_LARGEST_RATIO if is_gzip else 1)
+            if not is_gzip:
+                return _parse(file, path, largest)
             with gzip.GzipFile(fileobj=file) as unpacked:
-                return _parse(cast(BinaryIO, unpacked), path, most)
+                return _parse(cast(BinaryIO, unpacked), path, largest)
     except EOFError:
-        raise InputError(str(path), "the gzip data break off; the file is truncated: fetch it again") from None
+        raise InputError(str(path), "the gzip data are truncated; download the file again") from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(str(path), f"the gzip data are damaged ({error}): fetch the file again") from None
+        raise InputError(str(path), f"the gzip data are damaged ({error}); download the file again") from None
     except OSError as error:
-        raise InputError(str(path), f"can not be read: {error.strerror}") from None
+        raise InputError(str(path), f"cannot be read: {error.strerror}") from None
 
 
 def find_idx(folder: str | Path) -> IdxFiles | None:
-    """The IDX files of a folder by their usual names, `train-images*` and so on; None if it has no training set."""
+    """The IDX files of a folder by their usual names, `train-images*` and so on; None without a training set."""
     folder = Path(folder)
 
     def find(*starts: str) -> Path | None:
-        # The shorter name, the unpacked file, sorts first.
+        # The uncompressed file has the shorter name and sorts first.
         return min((path for start in starts for path in folder.glob(f"{start}*")), default=None)
 
-    x, y = find("train-images"), find("train-labels")
+    x = find("train-images")
+    y = find("train-labels")
     if x is None or y is None:
         return None
-    x_test, y_test = find("t10k-images", "test-images"), find("t10k-labels", "test-labels")
+    x_test = find("t10k-images", "test-images")
+    y_test = find("t10k-labels", "test-labels")
     return IdxFiles(x, y, x_test, y_test) if x_test and y_test else IdxFiles(x, y, None, None)
 
 
 def read_folder(files: IdxFiles) -> Samples:
-    """The pictures, flattened to rows, and their labels."""
+    """The images, flattened to rows, and their labels."""
     x, y, shape = _pair(files.x, files.y)
     x_test = y_test = None
     if files.x_test and files.y_test:
         x_test, y_test, test_shape = _pair(files.x_test, files.y_test)
         if test_shape != shape:
             raise InputError(
-                str(files.x_test), f"expected samples of shape {shape}, as in training, received {test_shape}"
+                str(files.x_test), f"expected images of shape {shape}, as in the training set, received {test_shape}"
             )
     image_shape = (shape[0], shape[1]) if len(shape) == 2 else None
     task: Task | None = "classification" if y.dtype.kind in "iu" else None
-    return Samples(x, y, task, x_test, y_test, image_shape=image_shape, scale="range")
+    return Samples(x=x, y=y, task=task, x_test=x_test, y_test=y_test, image_shape=image_shape, scale="range")
 
 
 def _pair(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-    x, y = read_idx(images), read_idx(labels)
+    """Images as rows (n, pixels), their labels (n,), and the shape of one image."""
+    x = read_idx(images)
+    y = read_idx(labels)
     if y.ndim != 1:
         raise InputError(str(labels), f"expected labels (n,), received an array of shape {y.shape}")
     if len(x) != len(y):
-        raise InputError(str(labels), f"has {len(y)} labels for the {len(x)} samples of {images.name}")
+        raise InputError(str(labels), f"expected one label for each of the {len(x)} images, received {len(y)}")
     return x.reshape(len(x), -1), y, x.shape[1:]
 
 
-def _parse(file: BinaryIO, path: Path, most: int) -> np.ndarray:
+def _parse(file: BinaryIO, path: Path, largest: int) -> np.ndarray:
+    """The array in a file that holds at most `largest` bytes."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or magic[3] == 0:
         raise InputError(
             str(path),
-            f"is no IDX file: it starts with {magic.hex(' ') or 'nothing'}, expected 00 00, a type and a count",
+            f"is not an IDX file: expected 00 00, a type and a count, received {magic.hex(' ') or 'an empty file'}",
         )
-    dtype, dimensions = np.dtype(TYPES[magic[2]]), magic[3]
+    dtype = np.dtype(TYPES[magic[2]])
+    dimensions = magic[3]
     header = file.read(4 * dimensions)
     if len(header) < 4 * dimensions:
-        raise InputError(str(path), f"breaks off within its header of {dimensions} sizes: fetch the file again")
+        raise InputError(str(path), f"ends within its header of {dimensions} sizes; download the file again")
     shape = struct.unpack(f">{dimensions}I", header)
     size = math.prod(shape) * dtype.itemsize
-    says = f"its header says {' x '.join(map(str, shape))} {dtype.name} = {size} bytes"
+    expected = f"its header promises {' x '.join(map(str, shape))} {dtype.name} = {size} bytes"
     if not size:
-        raise InputError(str(path), f"holds no data: {says}")
-    if size > most:
-        raise InputError(str(path), f"is too short: {says}, and a file of this length holds {most} at most")
+        raise InputError(str(path), f"has no data: {expected}")
+    if size > largest:
+        raise InputError(str(path), f"is too short: {expected}, but a file of this length holds at most {largest}")
     data = file.read(size + 1)
     if len(data) < size:
-        raise InputError(str(path), f"is too short: {says}, but {len(data)} follow")
+        raise InputError(str(path), f"is too short: {expected}, but it has {len(data)}")
     if len(data) > size:
-        raise InputError(str(path), f"is too long: {says}, but more follow")
-    # A read to the end of gzip data also checks their checksum.
+        raise InputError(str(path), f"is too long: {expected}, but it has more")
+    # Reading gzip data to the end also verifies their checksum.
     return np.frombuffer(data, dtype).astype(dtype.newbyteorder("="), copy=False).reshape(shape)

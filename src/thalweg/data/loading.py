@@ -1,35 +1,47 @@
-"""The [data] section of a spec: a source, split, scaled and ready to train on."""
+"""The [data] section of a spec: a source that is split, scaled and ready to train on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import numpy as np
 
 from ..core.errors import InputError
 from ..core.noise import generator
 from ..parts.part import Count, Fraction, Part
-from .dataset import Dataset, Samples, Scale, Task, check_targets
+from .dataset import Samples, Scale, Task, check_targets
 from .orders import Order, Shuffled
 from .pieces import LabeledPieces, LabeledRows, piece_bytes, separate_target
 from .preprocessing import Preprocessing
 from .source import Source
 from .splitting import RowSplit, split_in_time, split_rows
-from .streaming import DiskWriter, MemoryWriter, RowSource, StreamedDataset
+from .streaming import DiskWriter, MemoryWriter, RowSource
 
-# What splitting n rows takes at most, for each of them: permutations, and the classes in order.
+if TYPE_CHECKING:
+    import polars
+
+# Bytes for each row that splitting takes at most: permutations, and the rows sorted by class.
 _SPLIT_BYTES = 64
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to train on, to validate with and to test with; what made them; what the user ought to know of them."""
+    """A data set that is split, scaled and ready to train on.
 
-    train: Dataset | StreamedDataset
-    validation: Dataset | StreamedDataset | None
-    test: Dataset | StreamedDataset | None
+    Attributes:
+        train: the training rows.
+        validation: the validation rows, or None.
+        test: the test rows, or None.
+        preprocessing: scaling and encoding, fitted to the training rows.
+        notes: messages for the user about these data.
+        order: the order in which an epoch visits the training rows.
+    """
+
+    train: RowSource
+    validation: RowSource | None
+    test: RowSource | None
     preprocessing: Preprocessing
     notes: tuple[str, ...]
     order: Order = Shuffled()
@@ -45,20 +57,41 @@ class Split:
         return {name: rows for name, rows in named.items() if rows is not None}
 
 
+class _AllRows(NamedTuple):
+    """What is known of all rows of a source.
+
+    Attributes:
+        samples: names, defaults and test set of the source; its rows are those of the last piece.
+        y: the targets of all rows.
+        key: the number of each row that the order uses, or None.
+        notes: messages for the user.
+    """
+
+    samples: Samples
+    y: np.ndarray
+    key: np.ndarray | None
+    notes: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Data(Part):
     """Where the data come from, and how they are split and scaled.
 
-    target: the column of a table to learn. task: inferred from the targets if not given.
-    test: the share of the rows held out for the test where the source has no test set of its own; None: the source's
-    default. validation: the share of the other rows held out for the validation.
-    scale: how inputs (and the targets of a regression) are scaled by what the training rows show; None: the source's
-    default.
-    order: the order in which an epoch meets the training rows. split: which rows are held out: "random" ones (of each
-    class its share), or by "time" the last ones: training, validation, test, in the order of the file, or in that of
-    the column that `order = { kind = "time", by = ... }` names.
-    memory: how many megabytes (10^6 bytes) the rows may take. Where they take more as float32 they stream from a disk
-    while the network trains, if their source can be read in pieces: tables, .npy files, arrays. None: no limit.
+    Attributes:
+        source: where the rows come from.
+        target: the column of a table to predict.
+        task: classification, regression or multilabel; None: inferred from the targets.
+        validation: fraction of the rows that are not test rows, held out for validation.
+        test: fraction of the rows held out for the test, unless the source has its own test set; None: the source's
+            default.
+        scale: how inputs (and the targets of a regression) are scaled, fitted to the training rows; None: the source's
+            default.
+        order: the order in which an epoch visits the training rows.
+        split: "random": held-out rows are drawn, in proportion from each class; "time": the first rows train, the next
+            ones validate, the last ones test, in the order of the file or of the column that
+            `order = { kind = "time", by = ... }` names.
+        memory: megabytes (10^6 bytes) that the rows may take. If they take more as float32 they stream from the disk
+            during training, provided that the source can be read in pieces: tables, .npy files, arrays. None: no limit.
 
     >>> split = Data("iris", validation=0.2).load(seed=0)
     >>> len(split.train), len(split.validation), len(split.test)
@@ -76,162 +109,214 @@ class Data(Part):
     memory: Count | None = None
 
     @classmethod
-    def of(cls, value: Any) -> Self:
-        """From a table of its fields, or from all that a source may be: a name, a path, (x, y)."""
+    def of(cls, value: object) -> Self:
+        """From a table of its fields, or from every form of a source: a name, a path, (x, y)."""
         is_section = isinstance(value, Mapping) and "kind" not in value
         return super().of(value if is_section or isinstance(value, cls) else {"source": value})
 
-    def load(self, seed: int, watch: Callable[[int, int], None] = lambda done, total: None) -> Split:
-        """Load, split and scale; the seed decides which rows go where. Raises InputError for data of no use.
+    def load(self, seed: int, on_load: Callable[[int, int], None] = lambda done, total: None) -> Split:
+        """Load, split and scale the data.
 
-        `watch` hears how many rows of how many are prepared, where they come in pieces.
+        Args:
+            seed: decides which rows go to which set.
+            on_load: called with the number of rows prepared so far and in total, where they are read in pieces.
+
+        Raises:
+            InputError: the data cannot be read, split or learned from.
         """
-        raw = self._raw(seed, watch)
-        samples, y, key = self._gathered(raw)
-        task, notes, n = self.task or samples.task, list(samples.notes), len(y)
-        if task is None:
-            task, reason = infer_task(y)
-            notes.append(f"task: {task}, because {reason}; set task if it is not meant so")
-        check_targets(y, task)
-        self.order.check(task)
-        own_test = samples.x_test is not None
-        share = 0.0 if own_test else samples.test if self.test is None else self.test
-        if self.split == "time":
-            rows = split_in_time(n, self.validation, share, key if self.order.in_time else None)
-        else:
-            labels = y if task == "classification" else None
-            rows = split_rows(generator(seed, "split"), n, self.validation, share, labels)
-            if self.order.in_time and (self.validation or share):
-                notes.append(
-                    "the order is that of time, and split = 'random' holds out rows that lie between the training "
-                    "rows; split = 'time' holds out the last ones"
-                )
-        if own_test and self.test is not None:
-            notes.append(f"test = {self.test} has no effect: the source has a test set of its own")
-        for name, wanted, got in (("validation", self.validation, rows.validation), ("test", share, rows.test)):
-            if wanted and not len(got):
-                notes.append(f"{name} = {wanted} of {n} rows is less than one row: there is no {name} set")
-
-        # A source names its targets for its own task: classes are no outputs.
-        names = samples.target_names if task == samples.task else ()
-        if self.target is not None and task != "classification":
-            names = (self.target,)
-        preprocessing, said = Preprocessing.fit_pieces(
-            ((piece.samples.x[index], y[start + index]) for start, piece, index in _drawn(raw, rows.train)),
-            task,
-            self.scale or samples.scale,
-            samples.feature_names,
-            names,
-            samples.image_shape,
+        rows = self._read(seed, on_load)
+        all_rows = self._gather(rows)
+        samples = all_rows.samples
+        task, task_notes = self._task_of(all_rows)
+        row_split, split_notes = self._split(all_rows, task, seed)
+        preprocessing, fit_notes = Preprocessing.fit_pieces(
+            _training_pieces(rows, row_split.train, all_rows.y),
+            task=task,
+            scale=self.scale or samples.scale,
+            feature_names=samples.feature_names,
+            target_names=self._target_names(samples, task),
+            image_shape=samples.image_shape,
         )
-        notes += said
-        size, memory = 4 * n * preprocessing.features, None
-        if self.memory and isinstance(raw, LabeledPieces) and size > self.memory * 10**6:
-            memory = self.memory * 10**6
-            _check_streams(memory, self.order, y, key)
-            notes.append(_how(size, memory))
-        sets = _encoded(raw, rows, preprocessing, y, key, memory)
-        test = sets[2]
+        memory, memory_notes = self._memory_limit(rows, all_rows, preprocessing.features)
+        train, validation, test = _prepare(rows, row_split, preprocessing, all_rows, memory)
+        assert train is not None
         if samples.x_test is not None and samples.y_test is not None:
             test = preprocessing.dataset(samples.x_test, samples.y_test)
-        return Split(cast(Dataset | StreamedDataset, sets[0]), sets[1], test, preprocessing, tuple(notes), self.order)
+        return Split(
+            train=train,
+            validation=validation,
+            test=test,
+            preprocessing=preprocessing,
+            notes=(*all_rows.notes, *task_notes, *split_notes, *fit_notes, *memory_notes),
+            order=self.order,
+        )
 
-    def _raw(self, seed: int, watch: Callable[[int, int], None]) -> Iterable[LabeledRows]:
-        """The rows as the source gives them: as a whole, or piece by piece where `memory` asks for it."""
+    def _read(self, seed: int, on_load: Callable[[int, int], None]) -> Iterable[LabeledRows]:
+        """The rows as the source gives them: as a whole, or piece by piece if there is a memory limit."""
         size = piece_bytes(self.memory * 10**6) if self.memory else 0
-        pieces = self.source.pieces(size) if size else None
-        if pieces is None:
+        reader = self.source.pieces(size) if size else None
+        if reader is None:
             return [separate_target(self.source.load(seed), self.target)]
-        return LabeledPieces(pieces, max(1, size // (4 * pieces.width)), self.target, watch)
+        return LabeledPieces(reader, max(1, size // (4 * reader.width)), self.target, on_load)
 
-    def _gathered(self, raw: Iterable[LabeledRows]) -> tuple[Samples, np.ndarray, np.ndarray | None]:
-        """What is known of all rows, the targets of all, and what the order looks at."""
-        targets, keys, missing = list[np.ndarray](), list[np.ndarray | None](), 0
-        for samples, y, gaps in raw:
-            head = samples
-            targets.append(y)
-            keys.append(self.order.key(samples.x, y, samples.feature_names))
-            missing += gaps
+    def _gather(self, rows: Iterable[LabeledRows]) -> _AllRows:
+        """Targets and keys of all rows. Raises InputError if no row has a target."""
+        targets: list[np.ndarray] = []
+        keys: list[np.ndarray] = []
+        missing = 0
+        for piece in rows:
+            samples = piece.samples
+            targets.append(piece.y)
+            key = self.order.key(samples.x, piece.y, samples.feature_names)
+            if key is not None:
+                keys.append(key)
+            missing += piece.missing
         y = targets[0] if len(targets) == 1 else np.concatenate(targets)
-        known = [key for key in keys if key is not None]
-        key = np.concatenate(known) if known else None
         if not len(y):
-            raise InputError("table", f"the target column {self.target!r} has no values, expected classes or numbers")
+            raise InputError("table", f"target column {self.target!r}: expected classes or numbers, it has no values")
+        notes = samples.notes
         if missing:
-            note = f"{missing} of {missing + len(y)} rows have no value of {self.target!r} and are left out"
-            head = head._replace(notes=(*head.notes, note))
-        return head, y, key
+            notes = (*notes, f"{missing} of {missing + len(y)} rows have no value of {self.target!r} and are dropped")
+        return _AllRows(samples=samples, y=y, key=np.concatenate(keys) if keys else None, notes=notes)
+
+    def _task_of(self, all_rows: _AllRows) -> tuple[Task, tuple[str, ...]]:
+        """The task, and a note if it was inferred. Raises InputError if targets or order do not suit it."""
+        notes: tuple[str, ...] = ()
+        task = self.task or all_rows.samples.task
+        if task is None:
+            task, reason = infer_task(all_rows.y)
+            notes = (f"task: {task}, because {reason}; set task if this is wrong",)
+        check_targets(all_rows.y, task)
+        self.order.check(task)
+        return task, notes
+
+    def _split(self, all_rows: _AllRows, task: Task, seed: int) -> tuple[RowSplit, tuple[str, ...]]:
+        """Which rows go to which set, and notes on what may surprise."""
+        samples, y, key, _ = all_rows
+        notes = []
+        rows = len(y)
+        has_test_set = samples.x_test is not None
+        test = 0.0 if has_test_set else samples.test if self.test is None else self.test
+        if self.split == "time":
+            row_split = split_in_time(rows, self.validation, test, key if self.order.in_time else None)
+        else:
+            labels = y if task == "classification" else None
+            row_split = split_rows(generator(seed, "split"), rows, self.validation, test, labels)
+            if self.order.in_time and (self.validation or test):
+                notes.append(
+                    "the order is that of time, but split = 'random' holds out rows between the training rows; "
+                    "split = 'time' holds out the last ones"
+                )
+        if has_test_set and self.test is not None:
+            notes.append(f"test = {self.test} has no effect: the source has its own test set")
+        for name, fraction, indices in (
+            ("validation", self.validation, row_split.validation),
+            ("test", test, row_split.test),
+        ):
+            if fraction and not len(indices):
+                notes.append(f"{name} = {fraction} of {rows} rows is less than one row: there is no {name} set")
+        return row_split, tuple(notes)
+
+    def _target_names(self, samples: Samples, task: Task) -> tuple[str, ...]:
+        """The names of the targets; a source names them for its own task, whose classes are not outputs of another."""
+        if self.target is not None and task != "classification":
+            return (self.target,)
+        return samples.target_names if task == samples.task else ()
+
+    def _memory_limit(
+        self, rows: Iterable[LabeledRows], all_rows: _AllRows, features: int
+    ) -> tuple[int | None, tuple[str, ...]]:
+        """The memory limit in bytes if the rows exceed it, else None; and a note if they stream."""
+        size = 4 * len(all_rows.y) * features
+        if not self.memory or not isinstance(rows, LabeledPieces) or size <= self.memory * 10**6:
+            return None, ()
+        memory = self.memory * 10**6
+        _check_streaming(memory, self.order, all_rows)
+        note = (
+            f"the rows take {size / 1e6:.0f} MB as float32, more than memory = {self.memory}: they stream from the "
+            "disk. Blocks of adjacent rows are visited in random order, in parts that fit into memory, and data.order "
+            "applies within each part"
+        )
+        return memory, (note,)
 
 
-def _check_streams(memory: int, order: Order, y: np.ndarray, key: np.ndarray | None) -> None:
-    """InputError where rows that stream can not be split within the memory (bytes), or would have to be sorted."""
+def _check_streaming(memory: int, order: Order, all_rows: _AllRows) -> None:
+    """Raise InputError if streamed rows cannot be split within the memory (bytes), or would have to be sorted."""
+    y = all_rows.y
     least = -(-(2 * y.nbytes + _SPLIT_BYTES * len(y)) // 10**6)
     if least * 10**6 > memory:
         raise InputError(
             "data.memory",
-            f"{memory // 10**6} MB do not hold the targets of {len(y)} rows while they are split: at least "
-            f"memory = {least} does",
+            f"{memory // 10**6} MB cannot hold the targets of {len(y)} rows while they are split; set memory to at "
+            f"least {least}",
         )
-    if order.in_time and key is not None and (np.diff(key) < 0).any():
-        row = int(np.argmax(np.diff(key) < 0)) + 1
-        raise InputError(
-            "data.order",
-            f"rows that stream can not be sorted, and row {row} (from 0) is earlier than the one before it; sort the "
-            "file, or leave memory out",
-        )
+    if order.in_time and all_rows.key is not None:
+        falls = np.diff(all_rows.key) < 0
+        if falls.any():
+            row = int(np.argmax(falls)) + 1
+            raise InputError(
+                "data.order",
+                f"streamed rows cannot be sorted, but row {row} (from 0) is earlier than the row before it; sort the "
+                "file, or remove memory",
+            )
 
 
-def _drawn(raw: Iterable[LabeledRows], rows: np.ndarray) -> Iterator[tuple[int, LabeledRows, np.ndarray]]:
-    """Each piece that holds some of the rows: where it starts, itself, and which of its rows they are."""
+def _training_pieces(
+    rows: Iterable[LabeledRows], train: np.ndarray, y: np.ndarray
+) -> Iterator[tuple[np.ndarray | polars.DataFrame, np.ndarray]]:
+    """The training rows and their targets, piece by piece; `train` are the ascending indices of these rows."""
     start = 0
-    for piece in raw:
-        low, high = np.searchsorted(rows, [start, start + len(piece.y)])
-        if low < high:
-            yield start, piece, rows[low:high] - start
-        start += len(piece.y)
-
-
-def _encoded(
-    raw: Iterable[LabeledRows],
-    rows: RowSplit,
-    preprocessing: Preprocessing,
-    y: np.ndarray,
-    key: np.ndarray | None,
-    memory: int | None,
-) -> list[Dataset | StreamedDataset | None]:
-    """The sets of the split in the numbers of the network; on a disk if `memory` (bytes) is given, else in memory."""
-    head = (preprocessing.task, preprocessing.target_names, preprocessing.image_shape)
-    sets = [
-        (MemoryWriter(*head) if memory is None else DiskWriter(*head, memory)) if len(part) else None for part in rows
-    ]
-    cut = len(y) if memory is None else max(1, piece_bytes(memory) // (4 * preprocessing.features))
-    start = 0
-    for samples, targets, _ in raw:
-        stop = start + len(targets)
-        for number, (part, into) in enumerate(zip(rows, sets, strict=True)):
-            chosen = part[slice(*np.searchsorted(part, [start, stop]))]
-            for some in (chosen[i : i + cut] for i in range(0, len(chosen), cut)):
-                columns = {"x": preprocessing.inputs(samples.x[some - start]), "y": preprocessing.targets(y[some])}
-                if samples.weight is not None:
-                    columns["weight"] = samples.weight[some - start].astype(np.float32)
-                if key is not None and not number:
-                    columns["key"] = key[some]
-                if into:
-                    into.append(columns)
+    for piece in rows:
+        stop = start + len(piece.y)
+        indices = _between(train, start, stop)
+        if len(indices):
+            yield piece.samples.x[indices - start], y[indices]
         start = stop
-    return [into.finish() if into else None for into in sets]
 
 
-def _how(size: int, memory: int) -> str:
-    return (
-        f"the rows take {size / 1e6:.0f} MB as float32, more than memory = {memory // 10**6}: they stream from a disk. "
-        "Blocks of neighbouring rows are met in random order, in parts that fit into memory, and data.order holds "
-        "inside of each part"
-    )
+def _prepare(
+    rows: Iterable[LabeledRows],
+    row_split: RowSplit,
+    preprocessing: Preprocessing,
+    all_rows: _AllRows,
+    memory: int | None,
+) -> tuple[RowSource | None, RowSource | None, RowSource | None]:
+    """The preprocessed training, validation and test rows; on the disk if there is a memory limit (bytes)."""
+    writers = [_writer(preprocessing, memory) if len(indices) else None for indices in row_split]
+    size = len(all_rows.y) if memory is None else max(1, piece_bytes(memory) // (4 * preprocessing.features))
+    start = 0
+    for samples, targets, _ in rows:
+        stop = start + len(targets)
+        for name, indices, writer in zip(RowSplit._fields, row_split, writers, strict=True):
+            if writer is None:
+                continue
+            piece = _between(indices, start, stop)
+            for chunk in (piece[i : i + size] for i in range(0, len(piece), size)):
+                columns = {
+                    "x": preprocessing.inputs(samples.x[chunk - start]),
+                    "y": preprocessing.targets(all_rows.y[chunk]),
+                }
+                if samples.weight is not None:
+                    columns["weight"] = samples.weight[chunk - start].astype(np.float32)
+                if all_rows.key is not None and name == "train":
+                    columns["key"] = all_rows.key[chunk]
+                writer.append(columns)
+        start = stop
+    train, validation, test = (writer.finish() if writer else None for writer in writers)
+    return train, validation, test
+
+
+def _writer(preprocessing: Preprocessing, memory: int | None) -> MemoryWriter | DiskWriter:
+    return MemoryWriter(preprocessing) if memory is None else DiskWriter(preprocessing, memory)
+
+
+def _between(indices: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """The ascending indices from `start` up to, but without, `stop`."""
+    return indices[slice(*np.searchsorted(indices, [start, stop]))]
 
 
 def infer_task(y: np.ndarray) -> tuple[Task, str]:
-    """The task that targets of this kind suggest, and why.
+    """The task that the targets suggest, and the reason.
 
     >>> infer_task(np.array([0.5, 1.5]))
     ('regression', 'the target is continuous')
@@ -239,15 +324,16 @@ def infer_task(y: np.ndarray) -> tuple[Task, str]:
     if y.ndim == 2:
         if np.isin(y, (0, 1)).all():
             one_hot = (y.sum(axis=1) == 1).all()
-            hint = ", a single 1 in each (give y.argmax(axis=1) if they are classes)" if one_hot else ""
+            hint = ", a single 1 in each (pass y.argmax(axis=1) if they are classes)" if one_hot else ""
             return "multilabel", f"each row has {y.shape[1]} targets of 0 or 1{hint}"
         return "regression", f"each row has {y.shape[1]} numbers as targets"
     if y.dtype.kind in "bU":
-        return "classification", "the target holds " + ("truth values" if y.dtype.kind == "b" else "text")
+        return "classification", f"the target is {'boolean' if y.dtype.kind == 'b' else 'text'}"
     if y.dtype.kind == "f":
         return "regression", "the target is continuous"
     distinct = np.unique(y)
-    labels = np.isin(distinct, (0, 1)).all() or np.isin(distinct, (-1, 1)).all()
-    if labels or (len(distinct) <= 20 and len(distinct) < len(y) / 2):
-        return "classification", f"the target holds {len(distinct)} different integers in {len(y)} rows"
-    return "regression", f"the target holds {len(distinct)} different integers in {len(y)} rows"
+    reason = f"the target has {len(distinct)} different integers in {len(y)} rows"
+    usual_labels = np.isin(distinct, (0, 1)).all() or np.isin(distinct, (-1, 1)).all()
+    if usual_labels or (len(distinct) <= 20 and len(distinct) < len(y) / 2):
+        return "classification", reason
+    return "regression", reason

@@ -1,4 +1,4 @@
-"""MNIST: from a folder, or once from the public mirrors."""
+"""MNIST: read from a folder, or downloaded once from the public mirrors."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _SECONDS = 30
 
 @dataclass(frozen=True)
 class Mnist(Source, kind="mnist"):
-    """70,000 handwritten digits as pictures of 28 x 28 pixels with values of 0 to 255; 10,000 of them are the test set.
+    """70,000 handwritten digits as images of 28 x 28 pixels with values from 0 to 255; 10,000 of them are the test set.
 
-    They are taken from `folder`; without it from the folder that the environment variable THALWEG_DATA names, or its
-    subfolder `mnist`; else from the user's cache folder, into which they are downloaded once.
-    Raises InputError if they can not be had.
+    They are read from `folder`; without it from the folder that the environment variable THALWEG_DATA names, or from
+    its subfolder `mnist`; else from the user's cache folder, into which they are downloaded once.
+    Raises InputError if the folder lacks the files or the download fails.
 
     >>> Mnist("data/mnist").folder
     'data/mnist'
@@ -47,17 +47,18 @@ class Mnist(Source, kind="mnist"):
     def load(self, seed: int) -> Samples:
         files = next(filter(None, map(find_idx, self._folders())), None)
         if files is None and self.folder is not None:
-            raise InputError("mnist", f"no train-images and train-labels files in the folder {self.folder}")
+            raise InputError("mnist", f"the folder {self.folder} has no train-images and train-labels files")
         samples = read_folder(files or _download(_cache()))
         return samples._replace(target_names=tuple("0123456789"))
 
     def _folders(self) -> Iterator[Path]:
+        """The folders that may hold the files, in the order in which they are tried."""
         if self.folder is not None:
             yield Path(self.folder)
             return
-        if given := os.environ.get("THALWEG_DATA"):
-            yield Path(given)
-            yield Path(given, "mnist")
+        if folder := os.environ.get("THALWEG_DATA"):
+            yield Path(folder)
+            yield Path(folder, "mnist")
         if all((_cache() / f"{name}.gz").exists() for name in MD5):
             yield _cache()
 
@@ -67,6 +68,7 @@ def _cache() -> Path:
 
 
 def _download(folder: Path) -> IdxFiles:
+    """Download the files that the folder lacks."""
     for name in MD5:
         target = folder / f"{name}.gz"
         if not target.exists():
@@ -77,22 +79,23 @@ def _download(folder: Path) -> IdxFiles:
 
 
 def _fetch(name: str) -> bytes:
+    """The gzipped file of that name from the first mirror that has it with the right checksum."""
     failures = []
     for mirror in MIRRORS:
         try:
             with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=_SECONDS) as response:
-                packed: bytes = response.read(_LARGEST)
-            with gzip.GzipFile(fileobj=BytesIO(packed)) as file:
+                compressed: bytes = response.read(_LARGEST)
+            with gzip.GzipFile(fileobj=BytesIO(compressed)) as file:
                 content = file.read(_LARGEST + 1)
         except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
             failures.append(f"{mirror}: {error}")
             continue
-        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if found == MD5[name]:
-            return packed
-        failures.append(f"{mirror}: wrong content, MD5 {found} instead of {MD5[name]}")
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if md5 == MD5[name]:
+            return compressed
+        failures.append(f"{mirror}: wrong content, expected MD5 {MD5[name]}, received {md5}")
     raise InputError(
         "mnist",
-        f"could not download {name}.gz ({'; '.join(failures)}); put the four MNIST files into a folder and name it by "
-        "the option `folder` or the environment variable THALWEG_DATA; `digits` is a smaller set without a download",
+        f"cannot download {name}.gz ({'; '.join(failures)}); put the four MNIST files into a folder and name it in the "
+        "option `folder` or the environment variable THALWEG_DATA; the source `digits` needs no download",
     )

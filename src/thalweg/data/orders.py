@@ -1,4 +1,4 @@
-"""The order in which an epoch meets the training rows."""
+"""The order in which an epoch visits the training rows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field, PlainValidator
 
 from ..core.errors import InputError, nearest
@@ -20,26 +21,29 @@ from .tables import Column, as_frame, check_columns, is_frame
 if TYPE_CHECKING:
     import polars
 
-Share = Annotated[float, Field(gt=0, le=1, strict=True)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1, strict=True)]
+
+KeyCallable: TypeAlias = Callable[[Any, np.ndarray], ArrayLike]
+"""A Python function f(x, y) -> (n,) of the rows as the source gives them: x an array or a polars frame."""
 
 
 class KeyFunction(str):
-    """A Python function f(x, y) -> (n,) of the rows as the source gives them; as a word it is its name: `length()`."""
+    """A Python function f(x, y) -> (n,) of the rows as the source gives them; as text it is its name: `length()`."""
 
-    values: Callable[[Any, np.ndarray], Any]
+    function: KeyCallable
 
-    def __new__(cls, values: Callable[[Any, np.ndarray], Any]) -> KeyFunction:
-        """Keep the function beside its name."""
-        word = super().__new__(cls, f"{getattr(values, '__name__', type(values).__name__)}()")
-        word.values = values
-        return word
+    def __new__(cls, function: KeyCallable) -> KeyFunction:
+        """Store the function with its name."""
+        name = super().__new__(cls, f"{getattr(function, '__name__', type(function).__name__)}()")
+        name.function = function
+        return name
 
-    def __reduce__(self) -> tuple[type[KeyFunction], tuple[Callable[[Any, np.ndarray], Any]]]:
-        """How it goes from one process to another: as the function, whose name it takes again."""
-        return type(self), (self.values,)
+    def __reduce__(self) -> tuple[type[KeyFunction], tuple[KeyCallable]]:
+        """Another process receives the function, and derives the name from it again."""
+        return type(self), (self.function,)
 
 
-def _column_or_function(value: Any) -> str:
+def _column_or_function(value: object) -> str:
     if isinstance(value, KeyFunction):
         return value
     if callable(value):
@@ -49,14 +53,19 @@ def _column_or_function(value: Any) -> str:
     return value
 
 
-By = Annotated[str | Callable[[Any, np.ndarray], Any], PlainValidator(_column_or_function)]
+By = Annotated[str | KeyCallable, PlainValidator(_column_or_function)]
 """The name of a column, or in Python a function f(x, y) -> (n,) of the rows as the source gives them."""
 
 
 class EpochIndex(NamedTuple):
-    """Which epoch of which training an order is asked for; `epoch` counts from 0, up to `epochs`.
+    """The epoch that an order is asked for.
 
-    `part` is the place among the parts of an epoch, where rows are streamed; 0 where all are in memory.
+    Attributes:
+        seed: seed of the training.
+        epoch: number of the epoch, from 0.
+        epochs: number of epochs of the training.
+        batch_size: rows of a batch.
+        part: number of the part of the epoch where rows are streamed; 0 where all rows are in memory.
     """
 
     seed: int
@@ -66,12 +75,13 @@ class EpochIndex(NamedTuple):
     part: int = 0
 
     def generator(self, *purpose: str) -> np.random.Generator:
-        """The random numbers of this turn, and of nothing else."""
-        return generator(self.seed, "order", *((self.epoch, self.part) if self.part else (self.epoch,)), *purpose)
+        """Random numbers for this epoch and part, independent of all others."""
+        place = (self.epoch, self.part) if self.part else (self.epoch,)
+        return generator(self.seed, "order", *place, *purpose)
 
 
 class Order(Part, ABC, family="order"):
-    """Which training rows an epoch meets, and in which order: a function of the seed and the epoch alone.
+    """Which training rows an epoch visits, and in which order: a function of the seed and the epoch alone.
 
     >>> from thalweg.data import Order
     >>> data = Dataset([[0.0], [1.0], [2.0], [3.0]], np.array([0, 0, 1, 1]), "classification")
@@ -80,21 +90,23 @@ class Order(Part, ABC, family="order"):
     """
 
     in_time: ClassVar[bool] = False
-    """Whether the rows are a sequence in time, which nothing may shuffle."""
+    """Whether the rows are a sequence in time that must not be shuffled."""
+    same_each_epoch: ClassVar[bool] = False
+    """Whether every epoch has the same order."""
     needs_classes: ClassVar[bool] = False
-    """Whether it looks at the classes of the rows."""
+    """Whether the order depends on the classes of the rows."""
 
     def check(self, task: Task) -> None:
-        """Raise InputError where the task has not what the order looks at."""
+        """Raise InputError if the order needs classes and the task has none."""
         if self.needs_classes and task != "classification":
-            raise InputError("order", f"{self.kind} needs classes, and the task is {task}; choose order = 'shuffled'")
+            raise InputError("order", f"{self.kind} needs classes, but the task is {task}; choose order = 'shuffled'")
 
     @abstractmethod
-    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
-        """Indices (n,) into the rows of `data`; as many as it has, so that every epoch has as many updates."""
+    def rows(self, epoch_index: EpochIndex, data: Dataset) -> np.ndarray:
+        """Indices (n,) into the n rows of `data`; always n, so that every epoch has the same number of updates."""
 
     def key(self, x: np.ndarray | polars.DataFrame, y: np.ndarray, names: tuple[str, ...] = ()) -> np.ndarray | None:
-        """What the order looks at, (n,) float64, from rows as the source gives them; None if it looks at nothing."""
+        """The number of each row that the order uses, (n,) float64, from rows as the source gives them; None: none."""
         return None
 
 
@@ -106,8 +118,8 @@ class Shuffled(Order, kind="shuffled"):
     [1, 0, 2, 3]
     """
 
-    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
-        return turn.generator().permutation(len(data))
+    def rows(self, epoch_index: EpochIndex, data: Dataset) -> np.ndarray:
+        return epoch_index.generator().permutation(len(data))
 
 
 @dataclass(frozen=True)
@@ -119,12 +131,14 @@ class Fixed(Order, kind="fixed"):
     [[1, 0, 2, 3], [1, 0, 2, 3]]
     """
 
-    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
-        return turn._replace(epoch=0).generator().permutation(len(data))
+    same_each_epoch: ClassVar[bool] = True
+
+    def rows(self, epoch_index: EpochIndex, data: Dataset) -> np.ndarray:
+        return epoch_index._replace(epoch=0).generator().permutation(len(data))
 
 
 class KeyedOrder(Order):
-    """An order that looks at a number of each row: that of the column `by`, or what the function `by` gives."""
+    """An order that uses a number of each row: the value of the column `by`, or of the function `by`."""
 
     by: By | None
 
@@ -135,32 +149,34 @@ class KeyedOrder(Order):
         if str(self.by).endswith("()") and not isinstance(self.by, KeyFunction):
             raise InputError(
                 "order",
-                f"by = {self.by} was a Python function, and a spec does not hold it; give the function anew in Python, "
+                f"by = {self.by} is a Python function, which a spec cannot store; pass the function again in Python, "
                 "or write its values into a column of the table and name that column",
             )
         values = (
-            _function_values(self.by, x, y) if isinstance(self.by, KeyFunction) else _column(str(self.by), x, names)
+            _function_values(self.by, x, y)
+            if isinstance(self.by, KeyFunction)
+            else _column_values(str(self.by), x, names)
         )
         missing = np.isnan(values)
         if missing.any():
             raise InputError(
                 "order",
-                f"by = {self.by!r} is missing or NaN in {np.count_nonzero(missing)} of {len(values)} rows, the first "
+                f"by = {self.by!r} is missing or NaN in {np.count_nonzero(missing)} of {len(values)} rows; the first "
                 f"is row {int(np.argmax(missing))} (from 0); fill in these cells or drop these rows",
             )
         return values
 
     def keys_of(self, data: Dataset) -> np.ndarray:
-        """The numbers of these rows. Raises InputError if they were loaded without."""
+        """The numbers of these rows. Raises InputError if the data set has none."""
         if data.key is None:
             raise InputError(
-                "order", f"{self.kind} by {self.by!r} needs a number of each row; give Dataset(..., key=...)"
+                "order", f"{self.kind} by {self.by!r} needs a number for each row; pass Dataset(..., key=...)"
             )
         return data.key
 
 
-def _function_values(by: KeyFunction, x: Any, y: np.ndarray) -> np.ndarray:
-    values = np.asarray(by.values(x, y))
+def _function_values(by: KeyFunction, x: np.ndarray | polars.DataFrame, y: np.ndarray) -> np.ndarray:
+    values = np.asarray(by.function(x, y))
     if values.shape != (len(y),) or values.dtype.kind not in "biuf":
         raise InputError(
             "order",
@@ -170,7 +186,7 @@ def _function_values(by: KeyFunction, x: Any, y: np.ndarray) -> np.ndarray:
     return values.astype(np.float64)
 
 
-def _column(name: str, x: np.ndarray | polars.DataFrame, names: tuple[str, ...]) -> np.ndarray:
+def _column_values(name: str, x: np.ndarray | polars.DataFrame, names: tuple[str, ...]) -> np.ndarray:
     if is_frame(x):
         frame = as_frame(x)
         check_columns(frame, (name,))
@@ -184,7 +200,7 @@ def _column(name: str, x: np.ndarray | polars.DataFrame, names: tuple[str, ...])
 
 @dataclass(frozen=True)
 class InTime(KeyedOrder, kind="time"):
-    """Every row once, in time: as they come, or by the times in the column `by`; nothing is shuffled.
+    """Every row once, in the order of time: as in the file, or sorted by the column `by`; nothing is shuffled.
 
     >>> data = Dataset(np.zeros((4, 1)), np.zeros((4, 1)), "regression", key=[2.0, 0.0, 3.0, 1.0])
     >>> epoch = EpochIndex(0, 0, 20, 2)
@@ -195,16 +211,16 @@ class InTime(KeyedOrder, kind="time"):
     by: By | None = None
     in_time: ClassVar[bool] = True
 
-    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
+    def rows(self, epoch_index: EpochIndex, data: Dataset) -> np.ndarray:
         return np.arange(len(data)) if self.by is None else np.argsort(self.keys_of(data), kind="stable")
 
 
 @dataclass(frozen=True)
 class Stratified(Order, kind="stratified"):
-    """Every row once, each batch with the classes' shares of the whole, as nearly as whole numbers allow.
+    """Every row once; each batch has the class proportions of all rows, as nearly as whole numbers allow.
 
-    Of a class with a share p of the rows, a batch of B rows holds p B, rounded down or up. Which rows those are, and
-    which batches are rounded up, changes from epoch to epoch. Raises InputError if the targets are no classes.
+    Of a class with a fraction p of the rows, a batch of B rows holds p B, rounded down or up. Which rows those are, and
+    which batches are rounded up, changes from epoch to epoch. Raises InputError if the targets are not classes.
 
     Source: systematic sampling, Madow & Madow 1944, "On the Theory of Systematic Sampling, I".
 
@@ -215,17 +231,18 @@ class Stratified(Order, kind="stratified"):
 
     needs_classes: ClassVar[bool] = True
 
-    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
-        rng = turn.generator()
-        return _dealt(np.concatenate([rng.permutation(rows) for rows in _classes(self, data)]), turn.batch_size, rng)
+    def rows(self, epoch_index: EpochIndex, data: Dataset) -> np.ndarray:
+        rng = epoch_index.generator()
+        by_class = np.concatenate([rng.permutation(rows) for rows in _classes(self, data)])
+        return _stratified(by_class, epoch_index.batch_size, rng)
 
 
 @dataclass(frozen=True)
 class Balanced(Order, kind="balanced"):
-    """All classes equally often, in the epoch and in each batch; rows of small classes come several times.
+    """All classes equally often, in the epoch and in each batch; rows of small classes are repeated.
 
-    Of n draws and K classes, each class has n/K, rounded down or up. No row comes a further time before all of its
-    class have come; large classes show other rows in each epoch. Raises InputError if the targets are no classes.
+    Of n draws and K classes, each class has n/K, rounded down or up. No row is repeated before all rows of its class
+    have been drawn; large classes have different rows in each epoch. Raises InputError if the targets are not classes.
 
     >>> data = Dataset(np.zeros((9, 1)), np.array([0, 1, 1, 1, 1, 1, 1, 1, 1]), "classification")
     >>> data.y[Balanced().rows(EpochIndex(0, 0, 20, 4), data)].tolist()
@@ -234,22 +251,22 @@ class Balanced(Order, kind="balanced"):
 
     needs_classes: ClassVar[bool] = True
 
-    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
-        rng = turn.generator()
+    def rows(self, epoch_index: EpochIndex, data: Dataset) -> np.ndarray:
+        rng = epoch_index.generator()
         classes = _classes(self, data)
-        # The classes stand in random order, so that not always the same ones have the draw that is left over.
+        # The classes are in random order, so that the draws left over do not always go to the same ones.
         groups = [classes[i] for i in rng.permutation(len(classes))]
         sizes = np.diff(np.arange(len(groups) + 1) * len(data) // len(groups))
         drawn = [_repeated(group, int(size), rng) for group, size in zip(groups, sizes, strict=True)]
-        return _dealt(np.concatenate(drawn), turn.batch_size, rng)
+        return _stratified(np.concatenate(drawn), epoch_index.batch_size, rng)
 
 
 @dataclass(frozen=True)
 class Buckets(KeyedOrder, kind="buckets"):
-    """Every row once, each batch of rows of like length; the batches come in random order.
+    """Every row once; each batch has rows of similar length, and the batches are in random order.
 
-    by: the column that holds the length. The rows are sorted by it and cut into batches. Before the cut each is moved
-    up by a random part of half a batch, so that batches do not hold the same rows in every epoch.
+    `by` is the column that holds the length. The rows are sorted by it and cut into batches. Before the cut each row is
+    moved by up to half a batch at random, so that batches do not hold the same rows in every epoch.
 
     Source: Khomenko et al. 2016, "Accelerating recurrent neural network training using sequence bucketing".
 
@@ -260,25 +277,27 @@ class Buckets(KeyedOrder, kind="buckets"):
 
     by: By
 
-    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
-        rng = turn.generator()
-        size, n = turn.batch_size, len(data)
+    def rows(self, epoch_index: EpochIndex, data: Dataset) -> np.ndarray:
+        rng = epoch_index.generator()
+        size = epoch_index.batch_size
+        n = len(data)
         places = np.empty(n)
         places[_sorted(self.keys_of(data), rng)] = np.arange(n) + rng.uniform(0, size / 2, n)
         rows = np.argsort(places)
-        # The short batch is cut out of the sorted rows at a random batch, else it always held the longest.
-        start, short = int(rng.integers(n // size + 1)) * size, n % size
+        # The short batch is cut out at a random place of the sorted rows, or it would always hold the longest ones.
+        start = int(rng.integers(n // size + 1)) * size
+        short = n % size
         others = np.concatenate([rows[:start], rows[start + short :]])
         return _joined(others.reshape(-1, size), rows[start : start + short], rng)
 
 
 @dataclass(frozen=True)
 class Curriculum(KeyedOrder, kind="curriculum"):
-    """From easy to hard: the epochs are parted into stages, and each stage draws from more of the rows, up to all.
+    """From easy to hard: the epochs are divided into stages, and each stage draws from more of the rows, up to all.
 
-    by: the column that holds the difficulty. Stage s of S (from 0) draws from the easiest share
-    start + (1 - start) s / (S - 1); its rows are shuffled, and repeated as often as fills the epoch. Fewer epochs than
-    stages make as many stages as epochs.
+    `by` is the column that holds the difficulty. Stage s of S (from 0) draws from the easiest fraction
+    start + (1 - start) s / (S - 1) of the rows, which are shuffled and repeated until they fill the epoch. With fewer
+    epochs than stages there is one stage for each epoch.
 
     Source: Bengio et al. 2009, "Curriculum Learning".
 
@@ -289,15 +308,15 @@ class Curriculum(KeyedOrder, kind="curriculum"):
 
     by: By
     stages: Count = 4
-    start: Share = 0.25
+    start: PositiveFraction = 0.25
 
-    def rows(self, turn: EpochIndex, data: Dataset) -> np.ndarray:
-        stages = min(self.stages, turn.epochs)
-        later = stages - 1 - turn.epoch * stages // turn.epochs
-        share = 1 - (1 - self.start) * later / max(stages - 1, 1)
-        # Rows of one difficulty are let in at random, and the same ones in every epoch.
-        easiest = _sorted(self.keys_of(data), turn._replace(epoch=0).generator("ties"))
-        return _repeated(easiest[: math.ceil(share * len(data))], len(data), turn.generator())
+    def rows(self, epoch_index: EpochIndex, data: Dataset) -> np.ndarray:
+        stages = min(self.stages, epoch_index.epochs)
+        later = stages - 1 - epoch_index.epoch * stages // epoch_index.epochs
+        fraction = 1 - (1 - self.start) * later / max(stages - 1, 1)
+        # Rows of equal difficulty are admitted at random, and the same ones in every epoch.
+        easiest = _sorted(self.keys_of(data), epoch_index._replace(epoch=0).generator("ties"))
+        return _repeated(easiest[: math.ceil(fraction * len(data))], len(data), epoch_index.generator())
 
 
 def _classes(order: Order, data: Dataset) -> list[np.ndarray]:
@@ -308,26 +327,26 @@ def _classes(order: Order, data: Dataset) -> list[np.ndarray]:
 
 
 def _repeated(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` of the rows, shuffled; none comes a further time before all have come."""
+    """`count` of the rows, shuffled; no row is repeated before all have been drawn."""
     return np.concatenate([rng.permutation(rows) for _ in range(-(-count // len(rows)))])[:count]
 
 
 def _sorted(key: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The rows by their key, equal ones in random order."""
+    """The rows sorted by their key, equal ones in random order."""
     return np.lexsort((rng.random(len(key)), key))
 
 
-def _dealt(deck: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A deck that is sorted by class, dealt out to batches, so that each has its share of every class, +-1.
+def _stratified(rows: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows that are sorted by class, distributed so that each batch has its proportion of every class, +-1.
 
-    The short batch takes every (n / short)-th card; the others are dealt in turn.
+    The short batch takes every (n / short)-th row; the others are dealt to the batches in turn.
     """
-    short = len(deck) % size
-    taken = (np.arange(short) * len(deck) + rng.integers(len(deck))) // max(short, 1)
-    others = np.delete(deck, taken)
-    return _joined(others.reshape(size, -1).T, deck[taken], rng)
+    short = len(rows) % size
+    taken = (np.arange(short) * len(rows) + rng.integers(len(rows))) // max(short, 1)
+    others = np.delete(rows, taken)
+    return _joined(others.reshape(size, -1).T, rows[taken], rng)
 
 
 def _joined(batches: np.ndarray, short: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The batches (number, size) in random order, each shuffled; the short one last, as batches are cut in sequence."""
+    """The batches (batches, size) in random order, each shuffled; then the short batch, shuffled."""
     return np.concatenate([rng.permuted(rng.permutation(batches), axis=1).ravel(), rng.permutation(short)])

@@ -8,31 +8,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import count
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
 from ..core.errors import InputError, Problem, nearest
 from .dataset import Samples, as_matrix
-from .tables import check_file, faults_of, separator_of, take_target
+from .tables import check_file, check_rows, polars_errors_of, separator_of, take_target
 
 if TYPE_CHECKING:
     import polars
+    from polars._typing import SchemaDict
 
-# The bytes that a cell of a text file takes, more or less.
-_CELL = 8
+# Typical number of bytes of a cell of a text file.
+_CELL_BYTES = 8
 _LONGEST_LINE = 10_000_000
-# No common writer of Parquet puts more rows into a row group, unless it is told to; and what may be held of one, in
-# pieces.
+# Common writers of Parquet put at most this many rows into a row group by default.
 _GROUP_ROWS = 1 << 20
-_GROUP_SHARE = 5
+# The columns of a row group that are read at a time take at most this many pieces.
+_GROUP_PIECES = 5
 
 
 class PieceReader(NamedTuple):
-    """Rows to be read piece by piece, as often as one likes.
+    """Rows that can be read piece by piece, any number of times.
 
-    rows: how many there are; width: the numbers in each; read: a function that reads them all, in pieces of about so
-    many rows.
+    Attributes:
+        rows: number of rows.
+        width: number of values in each row.
+        read: read(size) yields all rows in pieces of about `size` rows.
     """
 
     rows: int
@@ -41,7 +44,13 @@ class PieceReader(NamedTuple):
 
 
 class LabeledRows(NamedTuple):
-    """Rows with the column to learn taken out of them: the samples, their targets, and how many had none."""
+    """Rows separated from their targets.
+
+    Attributes:
+        samples: the rows without the target column.
+        y: their targets.
+        missing: number of rows that were dropped because they had no target.
+    """
 
     samples: Samples
     y: np.ndarray
@@ -49,159 +58,196 @@ class LabeledRows(NamedTuple):
 
 
 def separate_target(samples: Samples, target: str | None) -> LabeledRows:
-    """Part the targets from the rows; `target` is the column of a table that is to be learnt."""
+    """Separate the targets from the rows; `target` names the target column of a table.
+
+    Raises InputError if the target column is missing, or if it is named although the source has targets.
+    """
     if samples.y is not None:
         if target is not None:
-            raise InputError("data", f"target = {target!r} has no place here: the source has its own targets")
-        return LabeledRows(samples, samples.y, 0)
+            raise InputError("data", f"target = {target!r} does not apply: the source has targets; remove target")
+        return LabeledRows(samples, samples.y, missing=0)
     if isinstance(samples.x, np.ndarray):
-        raise InputError("data", "y is missing: give (x, y)")
+        raise InputError("data", "y is missing: pass (x, y)")
     if target is None:
         known = nearest("", samples.x.columns)
-        raise InputError("data", f"target is missing: the column of the table that is to be learnt; {known}")
-    aimed = take_target(samples.x, target)
-    weight = None if samples.weight is None else samples.weight[aimed.kept]
-    return LabeledRows(samples._replace(x=aimed.frame, weight=weight), aimed.y, len(aimed.kept) - len(aimed.y))
+        raise InputError("data", f"target is missing: name the column to predict; {known}")
+    table = take_target(samples.x, target)
+    weight = None if samples.weight is None else samples.weight[table.kept]
+    missing = len(table.kept) - len(table.y)
+    return LabeledRows(samples._replace(x=table.frame, weight=weight), table.y, missing)
 
 
 def piece_bytes(memory: int) -> int:
-    """How large a piece may be as float32, such that all that is made of it, in float64 too, fits into the memory."""
+    """Size of a piece as float32, in bytes, such that all arrays made from it, float64 too, fit into the memory."""
     return memory // 32
 
 
 @dataclass(frozen=True)
 class LabeledPieces:
-    """Rows in pieces of about `size`, parted from their targets; `watch` hears of each of three readings."""
+    """Rows in pieces, separated from their targets; loading reads them three times.
 
-    pieces: PieceReader
+    Attributes:
+        reader: reads the pieces.
+        size: number of rows of a piece.
+        target: name of the target column of a table.
+        on_load: called after each piece with the number of rows prepared so far and in total.
+        readings: number of readings that have begun.
+    """
+
+    reader: PieceReader
     size: int
     target: str | None
-    watch: Callable[[int, int], None]
+    on_load: Callable[[int, int], None]
     readings: Iterator[int] = field(default_factory=count)
 
     def __iter__(self) -> Iterator[LabeledRows]:
-        done = next(self.readings) * self.pieces.rows
+        done = next(self.readings) * self.reader.rows
         start = 0
-        for samples in self.pieces.read(self.size):
+        for samples in self.reader.read(self.size):
             with rows_from(start):
                 yield separate_target(samples, self.target)
             start += len(samples.x)
-            self.watch((done + start) // 3, self.pieces.rows)
+            self.on_load((done + start) // 3, self.reader.rows)
 
 
 @contextmanager
 def rows_from(start: int) -> Iterator[None]:
-    """Say where the piece stands in whose rows an error is found."""
+    """Add to an InputError about the rows of a piece where the piece starts."""
     try:
         yield
     except InputError as error:
         if not start:
             raise
-        where = f"(rows counted from row {start})"
-        raise InputError(error.subject, [Problem(p.place, f"{p.message} {where}") for p in error.problems]) from None
+        offset = f"(rows counted from row {start})"
+        problems = [Problem(problem.place, f"{problem.message} {offset}") for problem in error.problems]
+        raise InputError(error.subject, problems) from None
+
+
+# Arrays ---------------------------------------------------------------------------------------------------------------
 
 
 def array_pieces(samples: Samples) -> PieceReader:
-    """The rows of an array, which may be mapped from a file."""
-    x: Any = samples.x
+    """A reader of the rows of an array, which may be mapped from a file."""
+    x = samples.x
+    assert isinstance(x, np.ndarray)
 
     def read(rows: int) -> Iterator[Samples]:
         for start in range(0, len(x), rows):
             index = slice(start, start + rows)
             with rows_from(start):
                 matrix = as_matrix(x[index], samples.image_shape)
-            y, weight = samples.y, samples.weight
-            yield samples._replace(
-                x=matrix, y=None if y is None else y[index], weight=None if weight is None else weight[index]
-            )
+            y = None if samples.y is None else samples.y[index]
+            weight = None if samples.weight is None else samples.weight[index]
+            yield samples._replace(x=matrix, y=y, weight=weight)
             release(x)
 
-    return PieceReader(len(x), int(np.prod(x.shape[1:])), read)
+    return PieceReader(rows=len(x), width=int(np.prod(x.shape[1:])), read=read)
 
 
-def release(x: Any) -> None:
-    """Give back the memory of what was read of an array that is mapped from a file; the file keeps it."""
+def release(x: np.ndarray) -> None:
+    """Free the memory of the pages read so far of an array that is mapped from a file."""
     # A private mapping ("c") is left alone: it may hold changes that are in no file.
     if isinstance(x, np.memmap) and x.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
-        base: Any = x
+        base: object = x
         while isinstance(base, np.ndarray):
             base = base.base
         if isinstance(base, mmap.mmap):
             base.madvise(mmap.MADV_DONTNEED)
 
 
-def parquet_pieces(path: str, size: int) -> PieceReader:
-    """The rows of a .parquet file, of which `size` bytes are meant to be held at once.
+# Parquet --------------------------------------------------------------------------------------------------------------
 
-    Of a row group polars reads whole columns, however few rows are asked for; where groups may be large, some columns
-    are read at a time. Raises InputError as `read_table` does.
+
+def parquet_pieces(path: str, size: int) -> PieceReader:
+    """A reader of the rows of a .parquet file that holds about `size` bytes at a time.
+
+    polars reads whole columns of a row group, however few rows are wanted; where the groups may be large, the columns
+    are read a few at a time. Raises InputError as `read_table` does.
     """
     import polars
 
-    place = check_file(path)
-    with faults_of(path):
-        frame = polars.scan_parquet(place, glob=False)
+    table_path = check_file(path)
+    with polars_errors_of(path):
+        frame = polars.scan_parquet(table_path, glob=False)
         height = frame.select(polars.len()).collect().item()
         names = frame.collect_schema().names()
-    if not height:
-        raise InputError(path, "has column names and no rows")
-    group = place.stat().st_size * min(1, _GROUP_ROWS / height)
-    together = max(1, int(len(names) * _GROUP_SHARE * size / group))
+    check_rows(height, path)
+    group_bytes = table_path.stat().st_size * min(1, _GROUP_ROWS / height)
+    columns = max(1, int(len(names) * _GROUP_PIECES * size / group_bytes))
 
     def read(rows: int) -> Iterator[Samples]:
         for start in range(0, height, rows):
-            with faults_of(path):
+            with polars_errors_of(path):
                 piece = polars.concat(
                     [
-                        frame.select(names[first : first + together]).slice(start, rows).collect(engine="streaming")
-                        for first in range(0, len(names), together)
+                        frame.select(names[first : first + columns]).slice(start, rows).collect(engine="streaming")
+                        for first in range(0, len(names), columns)
                     ],
                     how="horizontal",
                 )
             yield Samples(piece, None)
 
-    return PieceReader(height, len(names), read)
+    return PieceReader(rows=height, width=len(names), read=read)
+
+
+# CSV ------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Csv:
-    """A .csv or .tsv file, cut into whole lines."""
+class _CsvFile:
+    """A .csv or .tsv file, cut into blocks of whole lines."""
 
     path: str
     separator: str
 
-    def parse(self, block: bytes, **options: Any) -> polars.DataFrame:
+    def names(self, header: bytes) -> list[str]:
+        """The names of the columns."""
         import polars
 
-        with faults_of(self.path):
-            return polars.read_csv(BytesIO(block), separator=self.separator, **options)
+        with polars_errors_of(self.path):
+            return polars.read_csv(BytesIO(header), separator=self.separator, infer_schema=False).columns
+
+    def parse(self, block: bytes, schema: SchemaDict | None = None) -> polars.DataFrame:
+        """The rows of a block that begins with the names; without a schema the types are inferred from all rows."""
+        import polars
+
+        with polars_errors_of(self.path):
+            return polars.read_csv(
+                BytesIO(block),
+                separator=self.separator,
+                schema=schema,
+                infer_schema_length=None if schema is None else 100,
+                try_parse_dates=True,
+            )
 
     def blocks(self, size: int) -> Iterator[bytes]:
-        """The lines below the names of the columns, in blocks of about so many bytes."""
+        """The lines below the names of the columns, in blocks of about `size` bytes."""
         with open(self.path, "rb") as file:
-            self.names_in(file)
+            self.header_of(file)
             rest = b""
             while read := file.read(size):
                 block = rest + read
-                end = _last_line(block)
+                end = _last_line_end(block)
                 rest = block[end:]
                 if len(rest) > _LONGEST_LINE + size:
-                    raise InputError(self.path, f"has a line of more than {len(rest)} bytes: is a quote left open?")
+                    raise InputError(
+                        self.path, f"has a line of more than {len(rest)} bytes; is a quotation mark not closed?"
+                    )
                 if end:
                     yield block[:end]
             if rest:
                 yield rest
 
-    def names_in(self, file: BinaryIO) -> bytes:
-        """The line of column names, with which the file begins; quoted names may hold line breaks."""
-        head = file.readline()
-        while head.count(b'"') % 2 and (more := file.readline()):
-            head += more
-        return head
+    def header_of(self, file: BinaryIO) -> bytes:
+        """Read the line of column names at the start of the file; quoted names may hold line breaks."""
+        header = file.readline()
+        while header.count(b'"') % 2 and (more := file.readline()):
+            header += more
+        return header
 
 
-def _last_line(block: bytes) -> int:
-    """Where the last whole line ends: behind a line break with an even number of quotes before it; else 0."""
+def _last_line_end(block: bytes) -> int:
+    """Where the last whole line ends: after a line break with an even number of quotes before it; 0 if none does."""
     end = block.rfind(b"\n") + 1
     while end and block.count(b'"', 0, end) % 2:
         end = block.rfind(b"\n", 0, end - 1) + 1
@@ -209,36 +255,34 @@ def _last_line(block: bytes) -> int:
 
 
 def csv_pieces(path: str, size: int) -> PieceReader:
-    """The rows of a .csv or .tsv file; `size` bytes are held at once while the types of its columns are found.
+    """A reader of the rows of a .csv or .tsv file; it holds about `size` bytes while it infers the column types.
 
-    The types are those that `read_table` finds. Raises InputError as it does.
+    The types are the same as those of `read_table`. Raises InputError as it does.
     """
-    place = check_file(path)
-    csv = _Csv(path, separator_of(place))
+    csv = _CsvFile(path, separator_of(check_file(path)))
     with open(path, "rb") as file:
-        head = csv.names_in(file)
-    names = csv.parse(head, infer_schema=False).columns
-    found: list[set[polars.DataType]] = [set() for _ in names]
+        header = csv.header_of(file)
+    names = csv.names(header)
+    types: list[set[polars.DataType]] = [set() for _ in names]
     height = 0
     for block in csv.blocks(size):
-        frame = csv.parse(head + block, infer_schema_length=None, try_parse_dates=True)
+        frame = csv.parse(header + block)
         height += frame.height
-        for types, series in zip(found, frame, strict=True):
+        for column_types, series in zip(types, frame, strict=True):
             if series.null_count() < len(series):
-                types.add(series.dtype)
-    if not height:
-        raise InputError(path, "has column names and no rows")
-    schema = dict(zip(names, map(_common, found), strict=True))
+                column_types.add(series.dtype)
+    check_rows(height, path)
+    schema = dict(zip(names, map(_common_type, types), strict=True))
 
     def read(rows: int) -> Iterator[Samples]:
-        for block in csv.blocks(rows * len(names) * _CELL):
-            yield Samples(csv.parse(head + block, schema=schema, try_parse_dates=True), None)
+        for block in csv.blocks(rows * len(names) * _CELL_BYTES):
+            yield Samples(csv.parse(header + block, schema), None)
 
-    return PieceReader(height, len(names), read)
+    return PieceReader(rows=height, width=len(names), read=read)
 
 
-def _common(types: set[polars.DataType]) -> polars.DataType:
-    """The type of a column whose pieces are of these types: as polars finds it for the whole."""
+def _common_type(types: set[polars.DataType]) -> polars.DataType:
+    """The type that polars infers for a whole column whose pieces have these types."""
     import polars
 
     if len(types) == 1:

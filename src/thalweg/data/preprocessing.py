@@ -1,36 +1,47 @@
-"""How raw rows become the numbers of a network, and its outputs become labels and values again."""
+"""Conversion of raw rows to the numbers of a network, and of its outputs to labels and values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from ..core.errors import InputError
-from .column_statistics import ColumnMoments, ColumnRange
+from ..core.errors import InputError, Problem
+from ..core.files import JsonObject
 from .dataset import Dataset, Scale, Task, as_matrix, as_targets, check_finite, check_targets, feature_names_of
-from .tables import Column, ColumnSummary, as_frame, check_columns, check_table, fit_columns, is_frame
+from .fitting import Label, RowSummary, as_columns, fit_inputs, fit_targets
+from .tables import Column, Frame, as_frame, check_columns, check_table, is_frame
 
 if TYPE_CHECKING:
     import polars
+    from numpy.typing import ArrayLike
 
-# As many rows are scaled at once as stay in the processor's cache.
+# This many rows are scaled at once, so that they stay in the processor's cache.
 _ROWS = 4096
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What was learnt from the training rows, and from them alone, about scaling; a part of the model.
+    """Scaling and encoding, fitted to the training rows alone; a part of the model.
 
         input = (number - shift) / span,    target = (value - target_shift) / target_span
 
-    shift and span: one for each input, or a single one for all (pictures). columns: how the columns of a table become
-    numbers first; empty where rows came as numbers. classes: the labels as the data have them, of NumPy type
-    `class_type`.
+    Attributes:
+        task: classification, regression or multilabel.
+        feature_names: names of the network's inputs.
+        target_names: the classes, the outputs or the labels.
+        shift: one number for each input, or a single one for all.
+        span: one number for each input, or a single one for all.
+        columns: how the columns of a table become numbers; empty for rows of numbers.
+        classes: the labels as the data have them.
+        class_type: NumPy type of the labels.
+        target_shift: one number for each output of a regression.
+        target_span: one number for each output of a regression.
+        image_shape: (height, width) where each row is an image.
 
     >>> x, y = np.array([[1.0], [3.0]]), np.array(["no", "yes"])
     >>> fitted, notes = Preprocessing.fit(x, y, "classification", "standard")
@@ -48,7 +59,7 @@ class Preprocessing:
     shift: tuple[float, ...]
     span: tuple[float, ...]
     columns: tuple[Column, ...] = ()
-    classes: tuple[bool | int | float | str, ...] = ()
+    classes: tuple[Label, ...] = ()
     class_type: str = "<i8"
     target_shift: tuple[float, ...] = ()
     target_span: tuple[float, ...] = ()
@@ -56,10 +67,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if not {len(self.shift), len(self.span)} <= {1, self.features}:
-            received = f"{len(self.shift)} and {len(self.span)}"
-            raise InputError(
-                "preprocessing", f"expected a shift and a span for {self.features} inputs, received {received}"
-            )
+            expected = f"expected one shift and one span for all inputs, or {self.features} of each"
+            raise InputError("preprocessing", f"{expected}, received {len(self.shift)} and {len(self.span)}")
 
     @classmethod
     def fit(
@@ -72,10 +81,21 @@ class Preprocessing:
         target_names: tuple[str, ...] = (),
         image_shape: tuple[int, int] | None = None,
     ) -> tuple[Self, tuple[str, ...]]:
-        """Learn it from training rows; also gives notes on what the user ought to know.
+        """Fit scaling and encoding to training rows.
 
-        standard: mean 0 and deviation 1, also for the targets of a regression; range: lowest 0 and highest 1, one pair
-        of them for all pixels of pictures; none: as it is. 0 and 1 of truth values and categories stay what they are.
+        Args:
+            x: rows (n, features), or a table.
+            y: labels or numbers (n,), or (n, outputs).
+            task: classification, regression or multilabel.
+            scale: "standard": mean 0 and standard deviation 1, also for the targets of a regression; "range": lowest 0
+                and highest 1, with one range for all pixels of images; "none": unchanged. Booleans and categories are
+                never scaled.
+            feature_names: names of the columns of an array.
+            target_names: the classes, the outputs or the labels.
+            image_shape: (height, width) where each row is an image.
+
+        Returns:
+            The preprocessing, and notes for the user about irregular columns.
         """
         return cls.fit_pieces([(x, y)], task, scale, feature_names, target_names, image_shape)
 
@@ -89,24 +109,26 @@ class Preprocessing:
         target_names: tuple[str, ...] = (),
         image_shape: tuple[int, int] | None = None,
     ) -> tuple[Self, tuple[str, ...]]:
-        """As `fit`, from training rows (x, y) that come piece by piece; one piece at a time is in memory."""
-        inputs, targets = reduce(_merged, (_shown(x, y, task, scale) for x, y in pieces))
-        columns: tuple[Column, ...] = ()
-        notes: tuple[str, ...] = ()
-        if isinstance(inputs, list):
-            columns, inputs, notes = _fit_columns(inputs)
-            feature_names = tuple(name for column in columns for name in column.inputs)
-        shift, span = _fit_scale(inputs, scale, together=image_shape is not None)
+        """`fit` for training rows (x, y) in pieces, of which one at a time is in memory."""
+        summary = reduce(RowSummary.merged, (RowSummary.of(x, y, task, scale) for x, y in pieces))
+        inputs = fit_inputs(summary.inputs, scale, one_range=image_shape is not None)
+        targets = fit_targets(summary.targets, task, scale, target_names)
+        if inputs.columns:
+            feature_names = tuple(name for column in inputs.columns for name in column.inputs)
         fitted = cls(
-            task,
-            feature_names_of(len(inputs.extent.low), feature_names),
-            shift=_floats(shift),
-            span=_floats(span),
-            columns=columns,
+            task=task,
+            feature_names=feature_names_of(inputs.features, feature_names),
+            target_names=targets.names,
+            shift=_floats(inputs.shift),
+            span=_floats(inputs.span),
+            columns=inputs.columns,
+            classes=targets.classes,
+            class_type=targets.class_type,
+            target_shift=_floats(targets.shift),
+            target_span=_floats(targets.span),
             image_shape=image_shape,
-            **_fit_targets(targets, task, scale, target_names),
         )
-        return fitted, notes
+        return fitted, inputs.notes
 
     @property
     def features(self) -> int:
@@ -128,96 +150,122 @@ class Preprocessing:
         """
         return np.array(self.target_span) if self.task == "regression" else 1.0
 
-    def inputs(self, raw: Any) -> np.ndarray:
+    def inputs(self, raw: ArrayLike | Frame | Iterable[Mapping[str, object]]) -> np.ndarray:
         """Raw rows as float32 (n, features).
 
-        Rows: an array, a list of rows, a frame; after a table also dictionaries; pictures also (n, height, width).
-        Raises InputError for missing columns, a wrong number of features, NaN (a table's missing values are filled),
-        and numbers beyond float32.
+        Args:
+            raw: an array, a list of rows or a frame; dictionaries too if the training rows came from a table; images
+                (n, height, width) too if they were images.
+
+        Raises:
+            InputError: missing columns, a wrong number of features, NaN (missing values of a table are filled), or
+                numbers too large for float32.
         """
         if self.columns:
-            frame = as_frame(raw, tuple(column.name for column in self.columns))
-            check_columns(frame, tuple(column.name for column in self.columns))
-            frame = frame.select([column.name for column in self.columns])
+            names = tuple(column.name for column in self.columns)
+            frame = as_frame(raw, names)
+            check_columns(frame, names)
+            frame = frame.select(names)
             check_table(frame)
-            matrix = _encode(self.columns, frame)
+            matrix = np.hstack([column.encode(frame[column.name]) for column in self.columns])
         else:
-            matrix = as_matrix(self._select(raw) if is_frame(raw) else raw, self.image_shape)
+            matrix = as_matrix(self._from_frame(raw) if is_frame(raw) else raw, self.image_shape)
         if matrix.shape[1] != self.features:
             raise InputError("x", f"expected {self.features} features, received {matrix.shape[1]}")
-        shift, span = np.array(self.shift), np.array(self.span)
-        result = np.empty(matrix.shape, np.float32)
+        shift = np.array(self.shift)
+        span = np.array(self.span)
+        scaled = np.empty(matrix.shape, np.float32)
         with np.errstate(over="ignore"):
             for start in range(0, len(matrix), _ROWS):
                 rows = slice(start, start + _ROWS)
-                result[rows] = (matrix[rows] - shift) / span
-        if not np.isfinite(result).all():
-            name = self.feature_names[int(np.argwhere(~np.isfinite(result))[0, 1])]
+                scaled[rows] = (matrix[rows] - shift) / span
+        if not np.isfinite(scaled).all():
+            name = self.feature_names[int(np.argwhere(~np.isfinite(scaled))[0, 1])]
             raise InputError(
-                "x", f"numbers of {name!r} are too large for 32 bits; choose scale = 'standard' or another unit"
+                "x", f"numbers of {name!r} are too large for float32; set scale = 'standard', or use another unit"
             )
-        return result
+        return scaled
 
-    def unscaled(self, inputs: np.ndarray) -> np.ndarray:
-        """Inputs (n, features) in the units of the data again, float64; categories stay 0 and 1."""
+    def unscaled(self, inputs: ArrayLike) -> np.ndarray:
+        """Inputs (n, features) in the units of the data, float64; categories stay 0 and 1."""
         numbers: np.ndarray = np.asarray(inputs, np.float64) * np.array(self.span) + np.array(self.shift)
         return numbers
 
-    def targets(self, raw: Any) -> np.ndarray:
-        """Raw targets as the network wants them: class indices (n,) int32, else float32 (n, outputs).
+    def targets(self, raw: ArrayLike) -> np.ndarray:
+        """Raw targets as class indices (n,) int32, or as float32 (n, outputs).
 
-        Raises InputError for a class that the training rows did not have, and for a wrong number of outputs.
+        Raises InputError for a class that the training rows do not have, and for a wrong number of outputs.
         """
         y = as_targets(raw)
         check_targets(y, self.task)
         if self.task == "classification":
-            return self._indices(y)
-        table = _table(y)
-        if table.shape[1] != self.outputs:
-            raise InputError("y", f"expected {self.outputs} columns, received {table.shape[1]}")
+            return self._class_indices(y)
+        columns = as_columns(y)
+        if columns.shape[1] != self.outputs:
+            raise InputError("y", f"expected {self.outputs} columns, received {columns.shape[1]}")
         with np.errstate(over="ignore"):
-            scaled: np.ndarray = (table - np.array(self.target_shift)) / np.array(self.target_span)
+            scaled: np.ndarray = (columns - np.array(self.target_shift)) / np.array(self.target_span)
             scaled = scaled.astype(np.float32)
-        check_finite(scaled, "y in 32 bits")
+        check_finite(scaled, "y as float32")
         return scaled
 
-    def dataset(self, x: Any, y: Any, weight: np.ndarray | None = None) -> Dataset:
-        """Raw rows and their targets as a network takes them."""
-        return Dataset(self.inputs(x), self.targets(y), self.task, weight, self.target_names, self.image_shape)
+    def dataset(
+        self,
+        x: ArrayLike | Frame | Iterable[Mapping[str, object]],
+        y: ArrayLike,
+        weight: np.ndarray | None = None,
+    ) -> Dataset:
+        """Raw rows and their targets as a data set for the network."""
+        return Dataset(
+            x=self.inputs(x),
+            y=self.targets(y),
+            task=self.task,
+            weight=weight,
+            target_names=self.target_names,
+            image_shape=self.image_shape,
+        )
 
-    def labels(self, indices: Any) -> np.ndarray:
-        """Class indices as the labels that the data had, in their own type."""
+    def labels(self, indices: ArrayLike) -> np.ndarray:
+        """Class indices as the labels of the data, in their original type."""
         if self.task != "classification":
-            raise InputError("labels", f"are for classes, and the task is {self.task}")
+            raise InputError("labels", f"expected the task classification, received {self.task}")
         labels: np.ndarray = np.array(self.classes, np.dtype(self.class_type))[np.asarray(indices)]
         return labels
 
-    def values(self, outputs: Any) -> np.ndarray:
+    def values(self, outputs: ArrayLike) -> np.ndarray:
         """Outputs of a regression in the units of the data, float64 (n, outputs)."""
         if self.task == "classification":
-            raise InputError("values", "are numbers in their own units, and the task is classification")
+            raise InputError("values", "expected a task with numbers as targets, received classification")
         values: np.ndarray = np.asarray(outputs, np.float64) * np.array(self.target_span) + np.array(self.target_shift)
         return values
 
-    def describe(self) -> dict[str, Any]:
-        """Itself in plain numbers, words, lists and tables, as JSON holds them; `of` restores it exactly."""
-        table: dict[str, Any] = _adapter().dump_python(self, mode="json")
+    def describe(self) -> JsonObject:
+        """The preprocessing as plain numbers, words, lists and tables, as JSON has them; `of` restores it exactly."""
+        table: JsonObject = _adapter().dump_python(self, mode="json")
         return table
 
     @classmethod
-    def of(cls, table: Mapping[str, Any]) -> Self:
+    def of(cls, table: Mapping[str, object]) -> Self:
         """The preprocessing that `describe` described. Raises InputError for anything else."""
         try:
-            fitted: Self = _adapter().validate_python(dict(table))
+            fitted = _adapter().validate_python(dict(table))
         except ValidationError as error:
-            raise InputError("preprocessing", str(error)) from None
+            raise InputError(
+                "preprocessing",
+                [
+                    Problem(".".join(map(str, item["loc"])), f"{item['msg']}, received {item['input']!r}")
+                    for item in error.errors(include_url=False)
+                ],
+            ) from None
+        assert isinstance(fitted, cls)
         return fitted
 
-    def _select(self, raw: Any) -> np.ndarray:
+    def _from_frame(self, raw: Frame) -> np.ndarray:
+        """The numbers of a frame, for training rows that were an array."""
         import polars
 
         frame = as_frame(raw)
-        # A frame that knows none of the names is taken in its own order, as an array is.
+        # A frame with none of the names is taken in its own column order, like an array.
         if set(self.feature_names) & set(frame.columns):
             check_columns(frame, self.feature_names)
             frame = frame.select(self.feature_names)
@@ -226,125 +274,23 @@ class Preprocessing:
         except polars.exceptions.PolarsError as error:
             raise InputError("x", f"expected columns of numbers: {str(error).splitlines()[0]}") from None
 
-    def _indices(self, y: np.ndarray) -> np.ndarray:
-        place = {label: i for i, label in enumerate(self.classes)}
-        found = np.array([place.get(label, -1) for label in y.tolist()], np.int32)
-        if (found < 0).any():
-            row = int(np.argmax(found < 0))
+    def _class_indices(self, y: np.ndarray) -> np.ndarray:
+        index_of = {label: i for i, label in enumerate(self.classes)}
+        indices = np.array([index_of.get(label, -1) for label in y.tolist()], np.int32)
+        unknown = indices < 0
+        if unknown.any():
+            row = int(np.argmax(unknown))
             raise InputError(
                 "y",
-                f"{np.count_nonzero(found < 0)} labels are unknown from training, the first {y[row].item()!r} in row "
-                f"{row} (from 0); classes: {', '.join(map(str, self.classes))}",
+                f"{np.count_nonzero(unknown)} labels do not occur in the training rows; the first is "
+                f"{y[row].item()!r} in row {row} (from 0); known classes: {', '.join(map(str, self.classes))}",
             )
-        return found
+        return indices
 
 
 @cache
-def _adapter() -> TypeAdapter[Any]:
+def _adapter() -> TypeAdapter[Preprocessing]:
     return TypeAdapter(Preprocessing)
-
-
-def _encode(columns: tuple[Column, ...], frame: polars.DataFrame) -> np.ndarray:
-    return np.hstack([column.encode(frame[column.name]) for column in columns])
-
-
-class _Numbers(NamedTuple):
-    """What numbers show for their scaling; moments only where scaling asks for them."""
-
-    extent: ColumnRange
-    moments: ColumnMoments | None
-
-    @classmethod
-    def of(cls, x: np.ndarray, scale: Scale) -> _Numbers:
-        return cls(ColumnRange.of(x), ColumnMoments.of(x) if scale == "standard" else None)
-
-    def merged(self, later: _Numbers) -> _Numbers:
-        moments = self.moments.merged(later.moments) if self.moments and later.moments else None
-        return _Numbers(self.extent.merged(later.extent), moments)
-
-
-# What rows show about their inputs (numbers, or columns of a table) and about their targets (numbers, or classes).
-_Shown = tuple[_Numbers | list[ColumnSummary], _Numbers | np.ndarray]
-
-
-def _shown(x: np.ndarray | polars.DataFrame, y: np.ndarray, task: Task, scale: Scale) -> _Shown:
-    targets = as_targets(y)
-    check_targets(targets, task)
-    seen = np.unique(targets) if task == "classification" else _Numbers.of(_table(targets), scale)
-    if not is_frame(x):
-        return _Numbers.of(as_matrix(x), scale), seen
-    frame = as_frame(x)
-    check_table(frame)
-    return [ColumnSummary.by(series) for series in frame], seen
-
-
-def _merged(first: _Shown, later: _Shown) -> _Shown:
-    (inputs, targets), (more, others) = first, later
-    if isinstance(targets, np.ndarray):
-        seen: _Numbers | np.ndarray = np.unique(np.concatenate([targets, np.asarray(others)]))
-    else:
-        seen = targets.merged(cast(_Numbers, others))
-    if isinstance(inputs, list):
-        columns = zip(inputs, cast(list[ColumnSummary], more), strict=True)
-        return [column.merged(its) for column, its in columns], seen
-    return inputs.merged(cast(_Numbers, more)), seen
-
-
-def _fit_columns(shown: list[ColumnSummary]) -> tuple[tuple[Column, ...], _Numbers, tuple[str, ...]]:
-    fitted, notes = fit_columns(shown)
-    used = [(column, seen.inputs(column)) for column, seen in zip(fitted, shown, strict=True) if column]
-    extents, moments = zip(*(numbers for _, numbers in used), strict=True)
-    numbers = _Numbers(ColumnRange(*_joined(extents)), ColumnMoments(*_joined(moments)))
-    return tuple(column for column, _ in used), numbers, notes
-
-
-def _joined(parts: Sequence[tuple[np.ndarray, ...]]) -> Iterator[np.ndarray]:
-    return (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-
-
-def _fit_scale(numbers: _Numbers, scale: Scale, together: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    if scale == "none":
-        return np.zeros(1), np.ones(1)
-    low, high = numbers.extent
-    if together and scale == "range":
-        low, high = low.min(keepdims=True), high.max(keepdims=True)
-    with np.errstate(over="ignore", invalid="ignore"):
-        shift, span = low, high - low
-        if scale == "standard" and numbers.moments:
-            shift, span = numbers.moments.mean, np.sqrt(numbers.moments.variance)
-    if not np.isfinite(span).all():
-        raise InputError("data", f"numbers up to {np.abs([low, high]).max():.3g} are too large to be scaled")
-    # Rounding gives a constant column a tiny deviation, which would blow up whatever differs later.
-    constant = (low == high) | (span == 0)
-    return np.where(constant, low, shift), np.where(constant, 1.0, span)
-
-
-def _fit_targets(shown: _Numbers | np.ndarray, task: Task, scale: Scale, names: tuple[str, ...]) -> dict[str, Any]:
-    if isinstance(shown, np.ndarray):
-        if len(shown) < 2:
-            raise InputError("y", f"all rows have the class {shown[0].item()!r}; a classifier needs at least 2 classes")
-        labels = tuple(shown.tolist())
-        return {"classes": labels, "class_type": shown.dtype.str, "target_names": _class_names(labels, names)}
-    shift, span = _fit_scale(shown, scale if task == "regression" and scale == "standard" else "none")
-    width = len(shown.extent.low)
-    return {
-        "target_shift": _floats(np.broadcast_to(shift, width)),
-        "target_span": _floats(np.broadcast_to(span, width)),
-        "target_names": names or (("y",) if width == 1 else tuple(f"y{i}" for i in range(width))),
-    }
-
-
-def _class_names(labels: tuple[Any, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names:
-        return tuple(map(str, labels))
-    foreign = [label for label in labels if label not in range(len(names))]
-    if foreign:
-        raise InputError("y", f"the label {foreign[0]} is outside of the {len(names)} classes 0 to {len(names) - 1}")
-    return tuple(names[label] for label in labels)
-
-
-def _table(y: np.ndarray) -> np.ndarray:
-    return y.reshape(len(y), -1).astype(np.float64)
 
 
 def _floats(values: np.ndarray) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""What every data source is, and how a name, a path or arrays become one."""
+"""The base of all data sources, and how a name, a path or arrays become one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ..core.errors import InputError
 from ..parts.part import Part
@@ -18,8 +18,8 @@ from .tables import SUFFIXES
 class Source(Part, ABC, family="data source"):
     """Where rows come from.
 
-    Beside the forms of every part, a source may be the path of a table (.csv, .tsv, .parquet), the path of a folder
-    with IDX files, or arrays: (x, y) or (x, y, weight).
+    Besides the forms of every part, a source may be given as the path of a table (.csv, .tsv, .parquet), the path of a
+    folder with IDX files, or arrays: (x, y) or (x, y, weight).
 
     >>> from thalweg.data import Source
     >>> Source.of("rings 500").samples, Source.of("my table.csv").file
@@ -28,19 +28,20 @@ class Source(Part, ABC, family="data source"):
 
     @abstractmethod
     def load(self, seed: int) -> Samples:
-        """The rows; the seed matters to sources that draw them."""
+        """All rows; sources that draw their rows draw them from the seed."""
 
     def pieces(self, size: int) -> PieceReader | None:
-        """The rows piece by piece, about `size` bytes of text at a time; None where they can only be loaded."""
+        """A reader of the rows that holds about `size` bytes of text at a time; None: the rows load only as a whole."""
         return None
 
     @classmethod
-    def of(cls, value: Any) -> Self:
-        """The source that `value` describes; InputError says what is wrong with it."""
+    def of(cls, value: object) -> Self:
+        """The source that `value` describes. Raises InputError if it describes none."""
         return super().of(value if cls.kind or isinstance(value, cls) else _table(value, cls.kinds))
 
 
-def _table(value: Any, kinds: Mapping[str, type[Part]]) -> Any:
+def _table(value: object, kinds: Mapping[str, type[Part]]) -> object:
+    """A table for `Part.of` where `value` is a path, arrays or the description of arrays; else `value` itself."""
     if isinstance(value, tuple):
         if len(value) not in (2, 3):
             raise InputError("data source", f"expected (x, y) or (x, y, weight), received {len(value)} values")
@@ -57,5 +58,6 @@ def _table(value: Any, kinds: Mapping[str, type[Part]]) -> Any:
         if path.is_dir() and str(value):
             return {"kind": "idx", "folder": str(value)}
         if not isinstance(value, str):
-            raise InputError("data source", f"{value} is no table ({', '.join(SUFFIXES)}) and no folder of IDX files")
+            expected = f"a table ({', '.join(SUFFIXES)}) or a folder of IDX files"
+            raise InputError("data source", f"expected {expected}, received the path {value}")
     return value

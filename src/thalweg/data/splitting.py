@@ -1,4 +1,4 @@
-"""Which rows train, which validate, which test."""
+"""The split of rows into training, validation and test rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.errors import InputError
 
 
 class RowSplit(NamedTuple):
-    """Indices of rows, each in ascending order; no row is in two parts."""
+    """Indices of the rows of each part, in ascending order; no row is in two parts."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -20,47 +20,55 @@ class RowSplit(NamedTuple):
 def split_rows(
     rng: np.random.Generator, rows: int, validation: float, test: float, labels: np.ndarray | None = None
 ) -> RowSplit:
-    """Draw the test rows, a share `test` of all, then the validation rows, a share `validation` of the rest.
+    """Draw the test rows, then the validation rows from the rest.
 
-    With `labels` (n,) each class is split by the same shares. Raises InputError if no row is left to train on, or if a
-    class has fewer rows than there are parts.
+    Args:
+        rng: where the rows are drawn from.
+        rows: number of rows.
+        validation: fraction of the rows that are not test rows.
+        test: fraction of all rows.
+        labels: class of each row, (n,); if given, each class is split by the same fractions.
+
+    Raises:
+        InputError: no row is left to train on, or a class has fewer rows than there are parts.
 
     >>> [len(part) for part in split_rows(np.random.default_rng(0), 100, validation=0.1, test=0.2)]
     [72, 8, 20]
     """
-    tested, validated = _sizes(rows, validation, test)
-    groups = [np.arange(rows)] if labels is None else _classes(labels, 1 + (tested > 0) + (validated > 0))
+    test_size, validation_size = _sizes(rows, validation, test)
+    groups = [np.arange(rows)] if labels is None else _classes(labels, 1 + (test_size > 0) + (validation_size > 0))
     groups = [rng.permutation(group) for group in groups]
-    test_rows, groups = _draw(groups, tested, keep=1 + (validated > 0))
-    validation_rows, groups = _draw(groups, validated, keep=1)
+    test_rows, groups = _draw(groups, test_size, keep=1 + (validation_size > 0))
+    validation_rows, groups = _draw(groups, validation_size, keep=1)
     return RowSplit(_join(groups), validation_rows, test_rows)
 
 
 def split_in_time(rows: int, validation: float, test: float, times: np.ndarray | None = None) -> RowSplit:
-    """The last rows test, those before them validate, the first train; `times` (n,), if given, say which are the last.
+    """The first rows train, the next ones validate, the last ones test; `times` (n,), if given, order the rows.
 
     Raises InputError if no row is left to train on.
 
     >>> split_in_time(6, validation=0.25, test=0.4)
     RowSplit(train=array([0, 1, 2]), validation=array([3]), test=array([4, 5]))
     """
-    tested, validated = _sizes(rows, validation, test)
+    test_size, validation_size = _sizes(rows, validation, test)
     sequence = np.arange(rows) if times is None else np.argsort(times, kind="stable")
-    first = rows - tested - validated
-    return RowSplit(*(np.sort(part) for part in np.split(sequence, [first, first + validated])))
+    train_size = rows - test_size - validation_size
+    return RowSplit(*(np.sort(part) for part in np.split(sequence, [train_size, train_size + validation_size])))
 
 
 def _sizes(rows: int, validation: float, test: float) -> tuple[int, int]:
-    tested = round(test * rows)
-    validated = round(validation * (rows - tested))
-    if tested + validated >= rows:
-        raise InputError(
-            "split", f"leaves no training rows: of {rows}, {tested} go to the test and {validated} to the validation"
-        )
-    return tested, validated
+    """Numbers of test and of validation rows."""
+    test_size = round(test * rows)
+    validation_size = round(validation * (rows - test_size))
+    if test_size + validation_size >= rows:
+        received = f"of {rows} rows, {test_size} go to the test set and {validation_size} to the validation set"
+        raise InputError("split", f"leaves no training rows: {received}; lower test or validation")
+    return test_size, validation_size
 
 
 def _classes(labels: np.ndarray, parts: int) -> list[np.ndarray]:
+    """The rows of each class. Raises InputError for a class with fewer rows than parts."""
     classes, index = np.unique(labels, return_inverse=True)
     groups = [np.flatnonzero(index == i) for i in range(len(classes))]
     for label, group in zip(classes, groups, strict=True):
@@ -68,17 +76,18 @@ def _classes(labels: np.ndarray, parts: int) -> list[np.ndarray]:
             size = f"{len(group)} row{'s' * (len(group) > 1)}"
             raise InputError(
                 "split",
-                f"the class {label.item()!r} has {size}, and a split into {parts} parts needs at least {parts} rows of "
-                "each class; join rare classes, or set test = 0 or validation = 0",
+                f"the class {label.item()!r} has {size}, but a split into {parts} parts needs at least {parts} rows of "
+                "each class; merge rare classes, or set test = 0 or validation = 0",
             )
     return groups
 
 
 def _draw(groups: list[np.ndarray], total: int, keep: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Take `total` rows, of each group in proportion to its size, but leave `keep` in each: drawn rows, the rest."""
     sizes = np.array([len(group) for group in groups])
     exact = total * sizes / sizes.sum()
     counts = np.minimum(np.floor(exact).astype(int), sizes - keep)
-    # What rounding down left over goes to the largest remainders, as seats in a parliament do.
+    # The rows lost by rounding down go to the largest remainders, as seats in a parliament do.
     for i in np.argsort(counts - exact, kind="stable"):
         if counts.sum() < total and counts[i] < sizes[i] - keep:
             counts[i] += 1

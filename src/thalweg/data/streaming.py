@@ -1,4 +1,4 @@
-"""Rows on a disk: more than fit into memory, read part by part."""
+"""Rows on the disk that do not fit into memory, read part by part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -17,27 +17,32 @@ from ..core.errors import InputError
 from ..core.files import cache_folder
 from ..core.noise import generator
 from .column_statistics import ColumnMoments
-from .dataset import Dataset, Task
-from .orders import EpochIndex, Fixed, Order
+from .dataset import Dataset, Task, check_any_weight
+from .orders import EpochIndex, Order
+from .preprocessing import Preprocessing
 
-# Parts that may be in memory at one time: in training one on the device, one placed beside it (there and as it was
-# read) and one that is being read; three more while held-out rows are measured; and one for all that is small.
-_LIVE = 8
-# Rows that lie together on the disk are read together, this many bytes at a time.
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+# Parts that may be in memory at the same time. In training: one on the device, the next one (on the device and as it
+# was read), and one that is being read. While held-out rows are evaluated: three more. One covers everything small.
+_PARTS_IN_MEMORY = 8
+# Rows that are adjacent on the disk are read together, this many bytes at a time.
 _BLOCK_BYTES = 1_000_000
 _BLOCKS_A_PART = 16
 
 Place = TypeVar("Place")
 Read = TypeVar("Read")
-Piece = tuple[int, int]
-"""Rows from the first number to before the second."""
+RowRange: TypeAlias = tuple[int, int]
+"""Rows from the first number up to, but without, the second."""
 
 
-class _Column:
-    """Numbers of one kind, row after row, in a file that no folder names: it is gone when the process is."""
+class _ColumnFile:
+    """Arrays of one shape and type, one for each row, in an anonymous file that vanishes with the process."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
-        self.shape, self.dtype = shape, np.dtype(dtype)
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
         self.row_bytes = self.dtype.itemsize * int(np.prod(shape))
         self.lock = threading.Lock()
         self.folder = os.environ.get("TMPDIR") or str(cache_folder())
@@ -45,7 +50,7 @@ class _Column:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
             self.file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - open as long as the column is
         except OSError as error:
-            raise self._fault(error) from error
+            raise self._input_error(error) from error
         weakref.finalize(self, self.file.close)
 
     def append(self, rows: np.ndarray) -> None:
@@ -53,34 +58,42 @@ class _Column:
             self.file.write(np.ascontiguousarray(rows, self.dtype).data)
             self.file.flush()
         except OSError as error:
-            raise self._fault(error) from error
+            raise self._input_error(error) from error
 
-    def read(self, pieces: Iterable[Piece]) -> np.ndarray:
-        pieces = list(pieces)
-        rows = np.empty((sum(stop - start for start, stop in pieces), *self.shape), self.dtype)
-        view, done = memoryview(cast(Any, rows.reshape(-1).view(np.uint8))), 0
-        for start, stop in pieces:
+    def read(self, ranges: Iterable[RowRange]) -> np.ndarray:
+        ranges = list(ranges)
+        rows = np.empty((sum(stop - start for start, stop in ranges), *self.shape), self.dtype)
+        buffer = rows.reshape(-1).view(np.uint8).data
+        done = 0
+        for start, stop in ranges:
             end = done + (stop - start) * self.row_bytes
             with self.lock:
                 self.file.seek(start * self.row_bytes)
-                self.file.readinto(view[done:end])
+                self.file.readinto(buffer[done:end])
             done = end
         return rows
 
-    def _fault(self, error: OSError) -> InputError:
+    def _input_error(self, error: OSError) -> InputError:
         return InputError(
             self.folder,
-            f"can not hold the rows that stream: {error.strerror or error}; free some space, or set TMPDIR to a folder "
-            "of a larger disk",
+            f"cannot hold the streamed rows: {error.strerror or error}; free some space, or set TMPDIR to a folder on "
+            "a larger disk",
         )
 
 
 @dataclass(frozen=True, eq=False)
 class StreamedDataset:
-    """What a network trains on where the rows are on a disk: the face of `Dataset`, and parts of it to hold in memory.
+    """The rows that a network trains on, on the disk: the interface of `Dataset`, and parts that fit into memory.
 
-    memory: the bytes that the parts in use may take together. target_variance: the weighted variance of each target of
-    a regression, (outputs,); empty for others.
+    Attributes:
+        task: classification, regression or multilabel.
+        target_names: the classes, the outputs or the labels.
+        image_shape: (height, width) where each row is an image.
+        features: number of columns of x.
+        rows: number of rows.
+        memory: bytes that all parts in use may take together.
+        target_variance: weighted variance of each target of a regression, (outputs,); empty for other tasks.
+        columns: the files of x, y, and if present weight and key.
     """
 
     task: Task
@@ -90,7 +103,7 @@ class StreamedDataset:
     rows: int
     memory: int
     target_variance: np.ndarray
-    columns: Mapping[str, _Column]
+    columns: Mapping[str, _ColumnFile]
 
     def __len__(self) -> int:
         return self.rows
@@ -101,71 +114,77 @@ class StreamedDataset:
         return len(self.target_names)
 
     def part_rows(self, batch_size: int) -> int:
-        """The rows of a part: as many whole batches as the memory allows, and not more than hold all rows.
+        """Rows of a part: as many whole batches as the memory allows, but no more than all rows need.
 
-        Raises InputError that names the least memory if it does not hold one batch.
+        Raises InputError with the least memory needed if the memory does not hold one batch.
         """
-        fitting = self.memory // _LIVE // self._row_bytes // batch_size
-        if not fitting:
-            least = -(-_LIVE * batch_size * self._row_bytes // 10**6)
+        batches = self.memory // _PARTS_IN_MEMORY // self._row_bytes // batch_size
+        if not batches:
+            least = -(-_PARTS_IN_MEMORY * batch_size * self._row_bytes // 10**6)
             raise InputError(
                 "data.memory",
-                f"{self.memory / 1e6:g} MB do not hold the parts of the data that are in use at one time: batches of "
-                f"{batch_size} rows need at least memory = {least}, or take smaller batches",
+                f"{self.memory / 1e6:g} MB cannot hold the parts of the data that are in use at the same time: batches "
+                f"of {batch_size} rows need at least memory = {least}; raise memory or lower batch_size",
             )
-        return min(fitting, -(-self.rows // batch_size)) * batch_size
+        return min(batches, -(-self.rows // batch_size)) * batch_size
 
     def parts(self) -> Iterator[Dataset]:
-        """All rows in their order, part by part."""
+        """All rows in the order of the file, part by part."""
         size = self.part_rows(1)
-        pieces = [[(start, min(start + size, self.rows))] for start in range(0, self.rows, size)]
-        yield from _ahead(self._part, pieces)
+        ranges = [[(start, min(start + size, self.rows))] for start in range(0, self.rows, size)]
+        yield from _read_ahead(self._part, ranges)
 
-    def epoch(self, order: Order, turn: EpochIndex) -> Iterator[tuple[Dataset, np.ndarray]]:
-        """The parts of an epoch, each with the order of its rows (n,); every row is in one of them.
+    def epoch(self, order: Order, epoch_index: EpochIndex) -> Iterator[tuple[Dataset, np.ndarray]]:
+        """The parts of an epoch, each with the order of its rows (n,); every row is in exactly one part.
 
-        Blocks of rows that lie together on the disk are met in random order, and are cut into parts of
-        `part_rows(batch_size)` rows, the last of them smaller. Inside of a part `order` rules. In the order of time
-        nothing is shuffled. All is a function of the seed and the epoch alone.
+        Blocks of adjacent rows are visited in random order, and cut into parts of `part_rows(batch_size)` rows, the
+        last of them smaller. Within a part `order` applies. In the order of time nothing is shuffled. The result is a
+        function of the seed and the epoch alone.
         """
-        size = self.part_rows(turn.batch_size)
-        parts = _cut(self._blocks(order, turn), size)
+        parts = _cut(self._blocks(order, epoch_index), self.part_rows(epoch_index.batch_size))
 
-        def read(numbered: tuple[int, list[Piece]]) -> tuple[Dataset, np.ndarray]:
-            part = self._part(numbered[1])
-            return part, order.rows(turn._replace(part=numbered[0]), part)
+        def read(numbered: tuple[int, list[RowRange]]) -> tuple[Dataset, np.ndarray]:
+            number, ranges = numbered
+            part = self._part(ranges)
+            return part, order.rows(epoch_index._replace(part=number), part)
 
-        yield from _ahead(read, list(enumerate(parts)))
+        yield from _read_ahead(read, list(enumerate(parts)))
 
     @property
     def _row_bytes(self) -> int:
         return sum(column.row_bytes for column in self.columns.values())
 
-    def _blocks(self, order: Order, turn: EpochIndex) -> Iterator[Piece]:
-        size = max(1, min(_BLOCK_BYTES, self.memory // _LIVE // _BLOCKS_A_PART) // self._row_bytes)
-        blocks: Any = range(-(-self.rows // size))
+    def _blocks(self, order: Order, epoch_index: EpochIndex) -> Iterator[RowRange]:
+        size = max(1, min(_BLOCK_BYTES, self.memory // _PARTS_IN_MEMORY // _BLOCKS_A_PART) // self._row_bytes)
+        blocks = np.arange(-(-self.rows // size))
         if not order.in_time:
-            epoch = 0 if isinstance(order, Fixed) else turn.epoch
-            blocks = generator(turn.seed, "blocks", epoch).permutation(len(blocks)).tolist()
-        return ((block * size, min((block + 1) * size, self.rows)) for block in blocks)
+            epoch = 0 if order.same_each_epoch else epoch_index.epoch
+            blocks = generator(epoch_index.seed, "blocks", epoch).permutation(len(blocks))
+        return ((block * size, min((block + 1) * size, self.rows)) for block in blocks.tolist())
 
-    def _part(self, pieces: list[Piece]) -> Dataset:
-        columns = {name: column.read(pieces) for name, column in self.columns.items()}
+    def _part(self, ranges: list[RowRange]) -> Dataset:
+        columns = {name: column.read(ranges) for name, column in self.columns.items()}
         return Dataset.without_checks(
-            **columns, task=self.task, target_names=self.target_names, image_shape=self.image_shape
+            x=columns["x"],
+            y=columns["y"],
+            weight=columns.get("weight"),
+            key=columns.get("key"),
+            task=self.task,
+            target_names=self.target_names,
+            image_shape=self.image_shape,
         )
 
 
 RowSource = Dataset | StreamedDataset
 
 
-def _cut(blocks: Iterable[Piece], size: int) -> list[list[Piece]]:
-    """Blocks in parts of `size` rows, the last one smaller; a block may be cut in two.
+def _cut(blocks: Iterable[RowRange], size: int) -> list[list[RowRange]]:
+    """Blocks grouped into parts of `size` rows, the last one smaller; a block may be cut in two.
 
     >>> _cut([(4, 8), (0, 4)], 3)
     [[(4, 7)], [(7, 8), (0, 2)], [(2, 4)]]
     """
-    parts: list[list[Piece]] = [[]]
+    parts: list[list[RowRange]] = [[]]
     room = size
     for start, stop in blocks:
         while start < stop:
@@ -174,80 +193,88 @@ def _cut(blocks: Iterable[Piece], size: int) -> list[list[Piece]]:
                 room = size
             end = min(stop, start + room)
             parts[-1].append((start, end))
-            start, room = end, room - (end - start)
+            room -= end - start
+            start = end
     return parts
 
 
-def _ahead(read: Callable[[Place], Read], places: list[Place]) -> Iterator[Read]:
-    """read(place) for each place; a thread reads one ahead, and ends with the iterator."""
+def _read_ahead(read: Callable[[Place], Read], places: list[Place]) -> Iterator[Read]:
+    """read(place) for each place; a thread reads one place ahead, and ends with the iterator."""
     with ThreadPoolExecutor(1, "thalweg-read") as pool:
-        coming = pool.submit(read, places[0])
+        next_read = pool.submit(read, places[0])
         for place in places[1:]:
-            ready = coming.result()
-            coming = pool.submit(read, place)
-            yield ready
-        yield coming.result()
+            result = next_read.result()
+            next_read = pool.submit(read, place)
+            yield result
+        yield next_read.result()
+
+
+# Writers --------------------------------------------------------------------------------------------------------------
 
 
 class DiskWriter:
-    """Takes the encoded rows of a data set piece by piece, and writes them to the disk."""
+    """Writes the preprocessed rows of a data set to the disk, piece by piece; `memory` in bytes."""
 
-    def __init__(
-        self, task: Task, target_names: tuple[str, ...], image_shape: tuple[int, int] | None, memory: int
-    ) -> None:
-        self.task, self.target_names, self.image_shape, self.memory = task, target_names, image_shape, memory
-        self.columns: dict[str, _Column] = {}
-        self.features = self.rows = 0
-        self.weighs = False
-        self.moments: ColumnMoments | None = None
+    def __init__(self, preprocessing: Preprocessing, memory: int) -> None:
+        self.preprocessing = preprocessing
+        self.memory = memory
+        self.columns: dict[str, _ColumnFile] = {}
+        self.rows = 0
+        self.any_weight = False
+        self.target_moments: ColumnMoments | None = None
 
     def append(self, rows: Mapping[str, np.ndarray]) -> None:
-        """Write rows, a column for each field of `Dataset`. Raises InputError if the disk is full."""
-        x, y, weight = rows["x"], rows["y"], rows.get("weight")
+        """Write rows: x, y, and if present weight and key. Raises InputError if the disk is full."""
+        y = rows["y"]
+        weight = rows.get("weight")
         if not self.columns:
-            self.features = x.shape[1]
-            self.columns = {name: _Column(values.shape[1:], values.dtype) for name, values in rows.items()}
+            self.columns = {name: _ColumnFile(values.shape[1:], values.dtype) for name, values in rows.items()}
         for name, values in rows.items():
             self.columns[name].append(values)
-        self.rows += len(x)
-        weighs = weight is None or bool(weight.any())
-        self.weighs |= weighs
-        if y.ndim == 2 and weighs:
+        self.rows += len(y)
+        any_weight = weight is None or bool(weight.any())
+        self.any_weight |= any_weight
+        if y.ndim == 2 and any_weight:
             moments = ColumnMoments.of(y, weight)
-            self.moments = self.moments.merged(moments) if self.moments else moments
+            self.target_moments = self.target_moments.merged(moments) if self.target_moments else moments
 
     def finish(self) -> StreamedDataset:
-        """The data set of all rows. Raises InputError if each of them has the weight 0."""
-        if not self.weighs:
-            raise InputError("weight", "is 0 for every row: nothing would be learnt")
+        """The data set of all rows. Raises InputError if every row has the weight 0."""
+        check_any_weight(self.any_weight)
         return StreamedDataset(
-            self.task,
-            self.target_names,
-            self.image_shape,
-            self.features,
-            self.rows,
-            self.memory,
-            self.moments.variance if self.moments else np.zeros(0),
-            self.columns,
+            task=self.preprocessing.task,
+            target_names=self.preprocessing.target_names,
+            image_shape=self.preprocessing.image_shape,
+            features=self.preprocessing.features,
+            rows=self.rows,
+            memory=self.memory,
+            target_variance=self.target_moments.variance if self.target_moments else np.zeros(0),
+            columns=self.columns,
         )
 
 
 class MemoryWriter:
-    """Takes the encoded rows of a data set piece by piece, and keeps them in memory."""
+    """Collects the preprocessed rows of a data set in memory, piece by piece."""
 
-    def __init__(self, task: Task, target_names: tuple[str, ...], image_shape: tuple[int, int] | None) -> None:
-        self.task, self.target_names, self.image_shape = task, target_names, image_shape
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self.preprocessing = preprocessing
         self.pieces: list[Mapping[str, np.ndarray]] = []
 
     def append(self, rows: Mapping[str, np.ndarray]) -> None:
-        """Keep rows, a column for each field of `Dataset`."""
+        """Keep rows: x, y, and if present weight and key."""
         self.pieces.append(rows)
 
     def finish(self) -> Dataset:
-        """The data set of all rows."""
-        columns = {name: [piece[name] for piece in self.pieces] for name in self.pieces[0]}
+        """The data set of all rows. Raises InputError if every row has the weight 0."""
+        pieces = {name: [piece[name] for piece in self.pieces] for name in self.pieces[0]}
         self.pieces = []
-        whole: dict[str, Any] = {
-            name: parts[0] if len(parts) == 1 else np.concatenate(parts) for name, parts in columns.items()
-        }
-        return Dataset(**whole, task=self.task, target_names=self.target_names, image_shape=self.image_shape)
+        columns = {name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for name, arrays in pieces.items()}
+        return Dataset(
+            x=columns["x"],
+            y=columns["y"],
+            task=self.preprocessing.task,
+            weight=columns.get("weight"),
+            target_names=self.preprocessing.target_names,
+            image_shape=self.preprocessing.image_shape,
+            key=columns.get("key"),
+        )

@@ -1,13 +1,13 @@
-"""Tables: reading them, and turning their columns into numbers."""
+"""Tables: reading them, and converting their columns to numbers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeGuard, cast
 
 import numpy as np
 
@@ -16,125 +16,154 @@ from .column_statistics import ColumnMoments, ColumnRange
 
 if TYPE_CHECKING:
     import polars
+    from polars._typing import PolarsDataType
 
 Kind = Literal["number", "time", "boolean", "category"]
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
-# A column of text with more different values than this, and than half of the rows, says who, not what.
+# A text column with more distinct values than this, and than half of its rows, identifies rows rather than classes.
 _MOST_CATEGORIES = 50
-# So many of them it never has, however many rows there are.
+# No text column is a category with more distinct values than this, however many rows it has.
 _MOST_TEXTS = 100_000
 _DAY_US = 86_400_000_000
 
 
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
 def read_table(path: str | os.PathLike[str]) -> polars.DataFrame:
-    """The table of a .csv, .tsv or .parquet file; dates and times are recognised.
+    """The table in a .csv, .tsv or .parquet file; dates and times are recognised.
 
     Raises InputError for a file that is missing, empty, damaged or of another kind.
     """
     import polars
 
-    place = check_file(path)
-    with faults_of(path):
-        if place.suffix.lower() == ".parquet":
-            frame = polars.read_parquet(place)
+    table_path = check_file(path)
+    with polars_errors_of(path):
+        if table_path.suffix.lower() == ".parquet":
+            frame = polars.read_parquet(table_path)
         else:
             frame = polars.read_csv(
-                place, separator=separator_of(place), infer_schema_length=None, try_parse_dates=True
+                table_path, separator=separator_of(table_path), infer_schema_length=None, try_parse_dates=True
             )
-    if not frame.height:
-        raise InputError(str(path), "has column names and no rows")
+    check_rows(frame.height, path)
     return frame
 
 
 def check_file(path: str | os.PathLike[str]) -> Path:
-    """The path of a table. Raises InputError if there is no such file, or it is of another kind."""
-    place = Path(path)
-    suffix = place.suffix.lower()
+    """The path of a table. Raises InputError if there is no such file, or if it is of another kind."""
+    table_path = Path(path)
+    suffix = table_path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(str(path), f"expected a table ({', '.join(SUFFIXES)}), received the suffix {suffix!r}")
-    if not place.is_file():
+    if not table_path.is_file():
         raise InputError(str(path), "there is no such file")
-    return place
+    return table_path
 
 
-def separator_of(place: Path) -> str:
-    """What stands between the cells of a .csv or .tsv file."""
-    return "\t" if place.suffix.lower() == ".tsv" else ","
+def check_rows(rows: int, path: str | os.PathLike[str]) -> None:
+    """Raise InputError if a table has no rows."""
+    if not rows:
+        raise InputError(str(path), "has column names but no rows")
+
+
+def separator_of(path: Path) -> str:
+    """The separator between the cells of a .csv or .tsv file."""
+    return "\t" if path.suffix.lower() == ".tsv" else ","
 
 
 @contextmanager
-def faults_of(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raise what polars finds wrong with a file as InputError."""
+def polars_errors_of(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise the errors of polars about a file as InputError."""
     import polars
 
     try:
         yield
     except polars.exceptions.NoDataError:
-        raise InputError(str(path), "is empty: expected a line of column names and rows below") from None
+        raise InputError(str(path), "is empty: expected a line of column names, and rows below it") from None
     # Some damaged Parquet files make polars panic.
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
-        suffix, fault = Path(path).suffix[1:].upper(), str(error).splitlines()[0]
-        raise InputError(str(path), f"can not be read as {suffix}: {fault}") from None
+        suffix = Path(path).suffix[1:].upper()
+        raise InputError(str(path), f"cannot be read as {suffix}: {_first_line(error)}") from None
 
 
-def is_frame(x: Any) -> bool:
+# Frames ---------------------------------------------------------------------------------------------------------------
+
+
+class _PandasColumn(Protocol):
+    def tolist(self) -> list[object]: ...
+
+    def isna(self) -> _PandasColumn: ...
+
+
+class Frame(Protocol):
+    """A table with named columns: a frame of polars or pandas."""
+
+    @property
+    def columns(self) -> Iterable[object]:
+        """Names of the columns."""
+
+    def __getitem__(self, name: Any, /) -> Any:
+        """A column."""
+
+
+def is_frame(x: object) -> TypeGuard[Frame]:
     """Whether `x` is a table with named columns, of polars or pandas."""
     return hasattr(x, "columns")
 
 
-def as_frame(x: Any, names: tuple[str, ...] = ()) -> polars.DataFrame:
+def as_frame(x: object, names: tuple[str, ...] = ()) -> polars.DataFrame:
     """`x` as a polars frame: a frame of polars or pandas, rows as dictionaries, or rows in the order of `names`."""
     import polars
 
     if isinstance(x, polars.DataFrame):
         return x
     if is_frame(x):
-        return polars.DataFrame([_series(str(name), x[name]) for name in x.columns])
-    rows = x.tolist() if isinstance(x, np.ndarray) else list(x)
+        return polars.DataFrame([_series_from_pandas(str(name), x[name]) for name in x.columns])
     try:
+        rows: list[Any] = x.tolist() if isinstance(x, np.ndarray) else list(cast("Iterable[object]", x))
         if rows and isinstance(rows[0], dict):
             return polars.DataFrame(rows, infer_schema_length=None)
         if any(len(row) != len(names) for row in rows):
             raise InputError("x", f"expected rows of {len(names)} values: {', '.join(names)}")
         return polars.DataFrame(rows, schema=list(names), orient="row", infer_schema_length=None)
     except (TypeError, polars.exceptions.PolarsError) as error:
-        raise InputError("x", f"expected rows of {', '.join(names)}: {str(error).splitlines()[0]}") from None
+        raise InputError("x", f"expected rows of {', '.join(names)}: {_first_line(error)}") from None
 
 
-def _series(name: str, column: Any) -> polars.Series:
+def _series_from_pandas(name: str, column: _PandasColumn) -> polars.Series:
     import polars
 
-    # pandas marks a gap in many ways (None, NaN, NaT, NA); only its own isna knows them all.
+    # pandas marks a missing value in several ways (None, NaN, NaT, NA); only its own isna knows them all.
     values = [None if gap else value for value, gap in zip(column.tolist(), column.isna().tolist(), strict=True)]
     try:
         return polars.Series(name, values)
     except (TypeError, polars.exceptions.PolarsError) as error:
-        raise InputError("x", f"column {name!r} mixes kinds of values: {str(error).splitlines()[0]}") from None
+        raise InputError("x", f"column {name!r} mixes types of values: {_first_line(error)}") from None
 
 
 def check_table(frame: polars.DataFrame) -> None:
-    """InputError for an empty table, columns of a type that can not become numbers, and infinite numbers."""
+    """Raise InputError for an empty table, columns that cannot become numbers, and infinite numbers."""
     if not frame.height or not frame.width:
         raise InputError("table", f"is empty: {frame.height} rows, {frame.width} columns")
     problems = []
     for series in frame:
         if _kind(series.dtype) is None:
-            fault = f"the type {series.dtype} can not become numbers; drop the column or spread it into several"
-            problems.append(Problem(f"column {series.name!r}", fault))
+            message = f"type {series.dtype} cannot become numbers; drop the column or spread it over several columns"
+            problems.append(Problem(f"column {series.name!r}", message))
         elif series.dtype.is_float() and (rows := series.is_infinite().arg_true().to_list()):
-            fault = f"{len(rows)} infinite values, the first in row {rows[0]} (from 0); empty or mend these cells"
-            problems.append(Problem(f"column {series.name!r}", fault))
+            message = f"{len(rows)} infinite values, the first in row {rows[0]} (from 0); correct or empty these cells"
+            problems.append(Problem(f"column {series.name!r}", message))
     if problems:
         raise InputError("table", problems)
 
 
-def check_columns(frame: polars.DataFrame, wanted: tuple[str, ...]) -> None:
-    """InputError that names every missing column."""
+def check_columns(frame: polars.DataFrame, names: tuple[str, ...]) -> None:
+    """Raise InputError with every missing column."""
     problems = [
         Problem("", f"column {name!r} is missing; {nearest(name, frame.columns)}")
-        for name in wanted
+        for name in names
         if name not in frame.columns
     ]
     if problems:
@@ -142,7 +171,10 @@ def check_columns(frame: polars.DataFrame, wanted: tuple[str, ...]) -> None:
 
 
 class Target(NamedTuple):
-    """A table without its target column, and the targets; rows without a target are left out, `kept` are the others."""
+    """A table without its target column, and the targets; rows without a target are dropped.
+
+    `kept` (n,) are booleans over the rows of the whole table: whether the row has a target.
+    """
 
     frame: polars.DataFrame
     y: np.ndarray
@@ -150,7 +182,7 @@ class Target(NamedTuple):
 
 
 def take_target(frame: polars.DataFrame, target: str) -> Target:
-    """Part the target column from the table. Raises InputError if it is missing or of no use."""
+    """Separate the target column from the table. Raises InputError if it is missing or holds no classes or numbers."""
     import polars
 
     check_columns(frame, (target,))
@@ -159,9 +191,7 @@ def take_target(frame: polars.DataFrame, target: str) -> Target:
     series = frame[target].filter(kept)
     kind = _kind(series.dtype)
     if series.dtype == polars.Null or kind is None or kind == "time":
-        raise InputError(
-            "table", f"the target column {target!r} holds {series.dtype} values, expected classes or numbers"
-        )
+        raise InputError("table", f"target column {target!r}: expected classes or numbers, received {series.dtype}")
     if kind == "category":
         y = np.array(series.cast(polars.String).to_list(), dtype=np.str_)
     elif kind == "boolean":
@@ -171,12 +201,19 @@ def take_target(frame: polars.DataFrame, target: str) -> Target:
     return Target(frame.drop(target).filter(kept), y, kept.to_numpy())
 
 
+# Columns --------------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Column:
-    """How one column becomes numbers.
+    """How one column of a table becomes numbers.
 
-    number: as it is; time: days (since 1970, or of a duration, or of the day); boolean: 0 or 1; category: one input a
-    category, 1 where it is meant. A missing value becomes `fill`, a missing or unknown category 0 everywhere.
+    Attributes:
+        name: name of the column.
+        kind: "number": unchanged; "time": days (since 1970, of a duration, or of the day); "boolean": 0 or 1;
+            "category": one input for each category, 1 for the category of the row and 0 for the others.
+        fill: replaces a missing value; a missing or unknown category is 0 in every input.
+        categories: the categories, in the order of their inputs.
     """
 
     name: str
@@ -186,16 +223,16 @@ class Column:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The names of its inputs to the network."""
+        """Names of the network's inputs that this column becomes."""
         return tuple(f"{self.name}={category}" for category in self.categories) or (self.name,)
 
     @property
     def is_scaled(self) -> bool:
-        """Whether its inputs are scaled: 0 and 1 stay what they are."""
+        """Whether its inputs are scaled; booleans and categories stay 0 and 1."""
         return self.kind in ("number", "time")
 
     def encode(self, series: polars.Series) -> np.ndarray:
-        """Its values as an array (n, inputs). Raises InputError for values of another kind."""
+        """The values as an array (n, inputs). Raises InputError for values of another type."""
         import polars
 
         if self.kind == "category":
@@ -205,106 +242,134 @@ class Column:
 
 
 class ColumnSummary(NamedTuple):
-    """What rows show about a column: moments and extent of its numbers without gaps, or its different texts, sorted.
+    """What is known of a column of a table, computed piece by piece and merged.
 
-    `wrong` counts the texts that are no numbers, row by row; `first_wrong` is the first of them.
+    Attributes:
+        name: name of the column.
+        kind: how it can become numbers; None: it cannot.
+        rows: number of rows.
+        missing: number of rows without a value.
+        moments: moments of the numbers that are there; None for categories and columns without values.
+        range: lowest and highest number; None for categories and columns without values.
+        categories: distinct texts, sorted.
+        not_numbers: number of rows whose text does not read as a number.
+        first_text: the first such text.
     """
 
     name: str
     kind: Kind | None
     rows: int
-    gaps: int
+    missing: int
     moments: ColumnMoments | None = None
-    extent: ColumnRange | None = None
-    texts: tuple[str, ...] = ()
-    wrong: int = 0
-    first_wrong: str = ""
+    range: ColumnRange | None = None
+    categories: tuple[str, ...] = ()
+    not_numbers: int = 0
+    first_text: str = ""
 
     @classmethod
-    def by(cls, series: polars.Series) -> ColumnSummary:
-        """What the rows of a column show."""
+    def of(cls, series: polars.Series) -> ColumnSummary:
+        """The summary of a column."""
         import polars
 
-        kind, gaps = _kind(series.dtype), _without_nan(series).null_count()
-        shown = cls(series.name, kind, len(series), gaps)
-        if kind is None or gaps == len(series):
-            return shown
+        kind = _kind(series.dtype)
+        missing = _without_nan(series).null_count()
+        summary = cls(series.name, kind, rows=len(series), missing=missing)
+        if kind is None or missing == len(series):
+            return summary
         if kind != "category":
             numbers = _numbers(series, kind).drop_nulls().to_numpy().reshape(-1, 1)
-            return shown._replace(moments=ColumnMoments.of(numbers), extent=ColumnRange.of(numbers))
+            return summary._replace(moments=ColumnMoments.of(numbers), range=ColumnRange.of(numbers))
         text = series.cast(polars.String).drop_nulls()
-        wrong = text.filter(text.cast(polars.Float64, strict=False).is_null())
-        texts = tuple(text.unique().sort().to_list())
-        return shown._replace(texts=texts, wrong=len(wrong), first_wrong=wrong[0] if len(wrong) else "")
-
-    def merged(self, later: ColumnSummary) -> ColumnSummary:
-        """What these rows and later ones show together."""
-        moments, extent = self.moments or later.moments, self.extent or later.extent
-        if self.moments and later.moments and self.extent and later.extent:
-            moments, extent = self.moments.merged(later.moments), self.extent.merged(later.extent)
-        return self._replace(
-            rows=self.rows + later.rows,
-            gaps=self.gaps + later.gaps,
-            moments=moments,
-            extent=extent,
-            texts=self._texts_with(later),
-            wrong=self.wrong + later.wrong,
-            first_wrong=self.first_wrong or later.first_wrong,
+        not_numbers = text.filter(text.cast(polars.Float64, strict=False).is_null())
+        return summary._replace(
+            categories=tuple(text.unique().sort().to_list()),
+            not_numbers=len(not_numbers),
+            first_text=not_numbers[0] if len(not_numbers) else "",
         )
 
-    def _texts_with(self, later: ColumnSummary) -> tuple[str, ...]:
-        if len(self.texts) > _MOST_TEXTS or self.texts == later.texts:
-            return self.texts
-        return tuple(sorted({*self.texts, *later.texts}))
+    def merged(self, later: ColumnSummary) -> ColumnSummary:
+        """The summary of these rows and later ones together."""
+        moments = self.moments or later.moments
+        if self.moments and later.moments:
+            moments = self.moments.merged(later.moments)
+        both_ranges = self.range or later.range
+        if self.range and later.range:
+            both_ranges = self.range.merged(later.range)
+        return self._replace(
+            rows=self.rows + later.rows,
+            missing=self.missing + later.missing,
+            moments=moments,
+            range=both_ranges,
+            categories=self._categories_with(later),
+            not_numbers=self.not_numbers + later.not_numbers,
+            first_text=self.first_text or later.first_text,
+        )
 
-    def inputs(self, column: Column) -> tuple[ColumnRange, ColumnMoments]:
-        """Those of the inputs that the column becomes, gaps filled; 0 and 1 are left what they are."""
-        if self.moments is None or self.extent is None or not column.is_scaled:
-            zeros, ones = np.zeros(len(column.inputs)), np.ones(len(column.inputs))
+    def _categories_with(self, later: ColumnSummary) -> tuple[str, ...]:
+        if len(self.categories) > _MOST_TEXTS or self.categories == later.categories:
+            return self.categories
+        return tuple(sorted({*self.categories, *later.categories}))
+
+    def input_statistics(self, column: Column) -> tuple[ColumnRange, ColumnMoments]:
+        """Range and moments of the inputs that the column becomes; those of 0 and 1 where they are not scaled."""
+        if self.moments is None or self.range is None or not column.is_scaled:
+            zeros = np.zeros(len(column.inputs))
+            ones = np.ones(len(column.inputs))
             return ColumnRange(zeros, ones), ColumnMoments(ones * self.rows, zeros, ones)
-        # What is filled in is the mean: it adds rows, and nothing to the deviations.
-        rows, mean = np.array([float(self.rows)]), self.moments.mean
-        return self.extent, ColumnMoments(rows, mean, self.moments.variance * (self.moments.total / rows))
+        # Missing values are filled by the mean, which adds rows but nothing to the sum of squared deviations.
+        rows = np.array([float(self.rows)])
+        variance = self.moments.variance * (self.moments.total / rows)
+        return self.range, ColumnMoments(rows, self.moments.mean, variance)
 
 
-def fit_columns(shown: Sequence[ColumnSummary]) -> tuple[tuple[Column | None, ...], tuple[str, ...]]:
-    """How columns become numbers, or None where one can not serve, with notes on all that is not as one would wish."""
-    fitted = [_fit(column) for column in shown]
+def fit_columns(summaries: Sequence[ColumnSummary]) -> tuple[tuple[Column | None, ...], tuple[str, ...]]:
+    """How each column becomes numbers (None: it is dropped), and notes for the user about irregular columns.
+
+    Raises InputError if no column can be an input.
+    """
+    fitted = [_fit(summary) for summary in summaries]
     notes = tuple(
-        f"column {column.name!r}: {text}" for column, (_, said) in zip(shown, fitted, strict=True) for text in said
+        f"column {summary.name!r}: {note}"
+        for summary, (_, column_notes) in zip(summaries, fitted, strict=True)
+        for note in column_notes
     )
     if not any(column for column, _ in fitted):
-        raise InputError("table", f"no column can serve as an input: {'; '.join(notes) or 'only the target is there'}")
+        reason = "; ".join(notes) or "the table has no column but the target"
+        raise InputError("table", f"no column can be an input: {reason}")
     return tuple(column for column, _ in fitted), notes
 
 
-def _fit(shown: ColumnSummary) -> tuple[Column | None, list[str]]:
-    if shown.kind == "category" and shown.texts:
-        return _fit_category(shown)
-    if shown.kind is None or shown.moments is None or shown.extent is None:
-        return None, ["dropped, it has no value in the training rows"]
-    mean = float(shown.moments.mean[0])
-    notes = [f"{shown.gaps} missing values, filled by the mean of the training rows, {mean:.6g}"] if shown.gaps else []
-    constant = shown.extent.low[0] == shown.extent.high[0] and not shown.gaps
-    notes += ["the same value in all training rows"] if constant else []
-    return Column(shown.name, shown.kind, fill=mean), notes
+def _fit(summary: ColumnSummary) -> tuple[Column | None, list[str]]:
+    if summary.kind == "category" and summary.categories:
+        return _fit_category(summary)
+    if summary.kind is None or summary.moments is None or summary.range is None:
+        return None, ["dropped: it has no value in the training rows"]
+    mean = float(summary.moments.mean[0])
+    notes = []
+    if summary.missing:
+        notes.append(f"{summary.missing} missing values, filled by the mean of the training rows, {mean:.6g}")
+    elif summary.range.low[0] == summary.range.high[0]:
+        notes.append("the same value in all training rows")
+    return Column(summary.name, summary.kind, fill=mean), notes
 
 
-def _fit_category(shown: ColumnSummary) -> tuple[Column | None, list[str]]:
-    notes, filled = [], shown.rows - shown.gaps
-    if 0 < shown.wrong < filled / 2:
+def _fit_category(summary: ColumnSummary) -> tuple[Column | None, list[str]]:
+    notes = []
+    values = summary.rows - summary.missing
+    if 0 < summary.not_numbers < values / 2:
         notes.append(
-            f"taken as text because {shown.wrong} of {filled} values are no numbers, such as {shown.first_wrong!r}; "
-            "empty these cells to have the column taken as numbers"
+            f"read as text because {summary.not_numbers} of {values} values are not numbers, such as "
+            f"{summary.first_text!r}; empty these cells to have the column read as numbers"
         )
-    if len(shown.texts) > min(_MOST_TEXTS, max(_MOST_CATEGORIES, shown.rows / 2)):
-        return None, [
-            *notes,
-            f"dropped, {len(shown.texts)} different texts in {shown.rows} rows tell rows apart, not classes",
-        ]
-    notes += [f"{shown.gaps} missing values, 0 in each of its inputs"] if shown.gaps else []
-    notes += ["the same value in all training rows"] if len(shown.texts) == 1 and not shown.gaps else []
-    return Column(shown.name, "category", categories=shown.texts), notes
+    distinct = len(summary.categories)
+    if distinct > min(_MOST_TEXTS, max(_MOST_CATEGORIES, summary.rows / 2)):
+        notes.append(f"dropped: {distinct} different texts in {summary.rows} rows identify rows, not classes")
+        return None, notes
+    if summary.missing:
+        notes.append(f"{summary.missing} missing values, encoded as 0 in each of its inputs")
+    elif distinct == 1:
+        notes.append("the same value in all training rows")
+    return Column(summary.name, "category", categories=summary.categories), notes
 
 
 def _kind(dtype: polars.DataType) -> Kind | None:
@@ -316,7 +381,7 @@ def _kind(dtype: polars.DataType) -> Kind | None:
         return "time"
     if dtype == polars.Boolean:
         return "boolean"
-    # A column without a single value reads as Null; it is dropped when the columns are fitted.
+    # A column without a single value has the type Null; it is dropped when the columns are fitted.
     return "category" if dtype in (polars.String, polars.Categorical, polars.Enum, polars.Null) else None
 
 
@@ -325,14 +390,15 @@ def _without_nan(series: polars.Series) -> polars.Series:
 
 
 def _numbers(series: polars.Series, kind: str) -> polars.Series:
+    """The values of a column of that kind as float64; missing values are null."""
     import polars
 
     if kind == "time" and series.dtype.is_temporal():
         if series.dtype == polars.Date:
             return series.cast(polars.Int32).cast(polars.Float64)
         unit = {polars.Duration: polars.Duration("us"), polars.Time: polars.Duration("us")}
-        whole = series.cast(unit.get(type(series.dtype), polars.Datetime("us")))
-        return whole.cast(polars.Int64).cast(polars.Float64) / _DAY_US
+        microseconds = series.cast(unit.get(type(series.dtype), polars.Datetime("us"))).cast(polars.Int64)
+        return microseconds.cast(polars.Float64) / _DAY_US
     if kind == "time" and series.dtype != polars.Null:
         raise InputError("table", f"column {series.name!r}: expected dates or times, received {series.dtype}")
     if kind == "boolean":
@@ -340,10 +406,14 @@ def _numbers(series: polars.Series, kind: str) -> polars.Series:
     return _without_nan(_cast(series, polars.Float64))
 
 
-def _cast(series: polars.Series, dtype: Any) -> polars.Series:
+def _cast(series: polars.Series, dtype: PolarsDataType) -> polars.Series:
     import polars
 
     try:
         return series.cast(dtype)
     except polars.exceptions.PolarsError as error:
-        raise InputError("table", f"column {series.name!r}: {str(error).splitlines()[0]}") from None
+        raise InputError("table", f"column {series.name!r}: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0]

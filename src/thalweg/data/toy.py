@@ -1,4 +1,4 @@
-"""Small problems that are drawn on the spot, each known for what it asks of a network."""
+"""Small synthetic problems, each with a known difficulty, drawn from the seed."""
 
 from __future__ import annotations
 
@@ -16,32 +16,33 @@ from .source import Source
 
 @dataclass(frozen=True)
 class TruthTable(Source):
-    """A function of two truth values, as its four rows (0,0) (0,1) (1,0) (1,1), repeated up to `samples` rows.
+    """A function of two booleans: its four rows (0,0) (0,1) (1,0) (1,1), repeated up to `samples` rows.
 
-    `noise` is the deviation of Gaussian noise on the inputs. The four bare rows all serve the training.
+    `noise` is the standard deviation of Gaussian noise on the inputs. With four rows all of them are training rows.
     """
 
     samples: Count = 4
     noise: NonNegative = 0.0
-    answers: ClassVar[tuple[int, int, int, int]]
+    outputs: ClassVar[tuple[int, int, int, int]]
+    """Class of the rows (0,0), (0,1), (1,0) and (1,1)."""
 
     def load(self, seed: int) -> Samples:
         row = np.arange(self.samples) % 4
         x = np.stack([row // 2, row % 2], axis=1) + self.noise * _rng(seed).standard_normal((self.samples, 2))
-        y = np.array(self.answers)[row]
+        y = np.array(self.outputs)[row]
         test = 0.0 if self.samples <= 4 else 0.2
         return Samples(x, y, "classification", scale="none", test=test, target_names=("0", "1"))
 
 
 @dataclass(frozen=True)
 class Xor(TruthTable, kind="xor"):
-    """y = 1 where exactly one input is 1: no line separates the classes, so that a hidden layer is needed.
+    """y = 1 where exactly one input is 1: no line separates the classes, so a hidden layer is needed.
 
     >>> Xor().load(seed=0).y.tolist()
     [0, 1, 1, 0]
     """
 
-    answers = (0, 1, 1, 0)
+    outputs = (0, 1, 1, 0)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class And(TruthTable, kind="and"):
     [0, 0, 0, 1]
     """
 
-    answers = (0, 0, 0, 1)
+    outputs = (0, 0, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ class Or(TruthTable, kind="or"):
     [0, 1, 1, 1]
     """
 
-    answers = (0, 1, 1, 1)
+    outputs = (0, 1, 1, 1)
 
 
 @dataclass(frozen=True)
 class Rings(Source, kind="rings"):
-    """Class 0 is a disc of radius 0.4, class 1 the ring of radii 0.8 to 1 around it: a closed curve separates them.
+    """Class 0 is a disc of radius 0.4, class 1 a ring of radii 0.8 to 1 around it: a closed curve separates them.
 
     >>> Rings(samples=300).load(seed=0).x.shape
     (300, 2)
@@ -80,7 +81,7 @@ class Rings(Source, kind="rings"):
     def load(self, seed: int) -> Samples:
         rng = _rng(seed)
         y = np.arange(self.samples) % 2
-        # The square root spreads points evenly over the area.
+        # The square root of a uniform number spreads the points evenly over the area.
         radius = np.sqrt(rng.uniform(np.where(y, 0.8, 0.0) ** 2, np.where(y, 1.0, 0.4) ** 2))
         angle = rng.uniform(0, 2 * np.pi, self.samples)
         x = _polar(radius, angle) + self.noise * rng.standard_normal((self.samples, 2))
@@ -89,7 +90,7 @@ class Rings(Source, kind="rings"):
 
 @dataclass(frozen=True)
 class Spiral(Source, kind="spiral"):
-    """`arms` arms that wind `turns` times around each other, out to radius 1; one class an arm.
+    """`arms` interleaved spirals of `turns` turns, out to radius 1; one class for each arm.
 
     >>> Spiral(samples=300, arms=3).load(seed=0).target_names
     ('arm 0', 'arm 1', 'arm 2')
@@ -111,7 +112,7 @@ class Spiral(Source, kind="spiral"):
 
 @dataclass(frozen=True)
 class Moons(Source, kind="moons"):
-    """Two half circles that reach into each other (scikit-learn's `make_moons`).
+    """Two interleaving half circles (scikit-learn's `make_moons`).
 
     >>> Moons(samples=300).load(seed=0).x.shape
     (300, 2)
@@ -129,7 +130,7 @@ class Moons(Source, kind="moons"):
 
 @dataclass(frozen=True)
 class Blobs(Source, kind="blobs"):
-    """One Gaussian cloud of deviation `spread` a class, around centres drawn from [-3, 3] (`make_blobs`).
+    """One Gaussian cloud for each class, of standard deviation `spread`, with centres in [-3, 3] (`make_blobs`).
 
     >>> Blobs(samples=300, features=5).load(seed=0).x.shape
     (300, 5)
@@ -174,7 +175,7 @@ class Plane(Source, kind="plane"):
 
 @dataclass(frozen=True)
 class Wave(Source, kind="wave"):
-    """y = sin(x) + noise with x uniform in [-π, π]: a curve that a small network bends itself to.
+    """y = sin(x) + noise with x uniform in [-π, π]: a curve that a small network can fit.
 
     >>> Wave(samples=300).load(seed=0).x.shape
     (300, 1)
@@ -199,6 +200,7 @@ def _random_state(seed: int) -> int:
 
 
 def _polar(radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Points (n, 2) given by polar coordinates."""
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Data of one's own: a table file, a folder of IDX files, arrays in memory."""
+"""The user's own data: a table, .npy files, a folder of IDX files, or arrays in memory."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BeforeValidator
 
 from ..core.errors import InputError
+from ..core.files import JsonObject
 from .dataset import Samples, as_matrix, as_targets, as_weight, check_lengths
 from .idx import find_idx, read_folder
 from .pieces import PieceReader, array_pieces, csv_pieces, parquet_pieces, release
 from .source import Source
 from .tables import as_frame, check_file, check_table, is_frame, read_table
+
+if TYPE_CHECKING:
+    import polars
 
 _HASHED_BYTES = 8_000_000
 FilePath = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value)]
@@ -25,7 +29,7 @@ FilePath = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance
 
 @dataclass(frozen=True)
 class TableFile(Source, kind="table"):
-    """A .csv, .tsv or .parquet file; `[data] target` names the column to learn.
+    """A .csv, .tsv or .parquet file; `[data] target` names the column to predict.
 
     >>> Source.of("my table.csv")
     TableFile(file='my table.csv')
@@ -43,7 +47,7 @@ class TableFile(Source, kind="table"):
 
 @dataclass(frozen=True)
 class NpyFiles(Source, kind="npy"):
-    """Two .npy files of NumPy: x (n, features), or pictures (n, height, width), and y (n,) or (n, outputs).
+    """Two .npy files of NumPy: x (n, features), or images (n, height, width), and y (n,) or (n, outputs).
 
     >>> Source.of({"kind": "npy", "x": "x.npy", "y": "y.npy"})
     NpyFiles(x='x.npy', y='y.npy')
@@ -65,18 +69,18 @@ def _npy(path: str, mode: Literal["r"] | None = None) -> np.ndarray:
     except FileNotFoundError:
         raise InputError(path, "there is no such file") from None
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(path, f"can not be read as an array of numbers: {str(error).splitlines()[0]}") from None
+        raise InputError(path, f"cannot be read as an array of numbers: {str(error).splitlines()[0]}") from None
     if not isinstance(array, np.ndarray):
-        raise InputError(path, "expected one array (.npy), received an archive of several")
+        raise InputError(path, "expected one array (.npy), received an archive of several arrays")
     return array
 
 
 @dataclass(frozen=True)
 class IdxFolder(Source, kind="idx"):
-    """A folder of IDX files (`read_idx`): train-images, train-labels, and if it has them those of t10k or test.
+    """A folder of IDX files: train-images, train-labels, and optionally t10k-images, t10k-labels (or test-).
 
-    >>> Source.of({"kind": "idx", "folder": "pictures"})
-    IdxFolder(folder='pictures')
+    >>> Source.of({"kind": "idx", "folder": "images"})
+    IdxFolder(folder='images')
     """
 
     folder: FilePath
@@ -84,7 +88,7 @@ class IdxFolder(Source, kind="idx"):
     def load(self, seed: int) -> Samples:
         files = find_idx(self.folder)
         if files is None:
-            raise InputError("idx", f"no train-images and train-labels files in the folder {self.folder}")
+            raise InputError("idx", f"the folder {self.folder} has no train-images and train-labels files")
         return read_folder(files)
 
 
@@ -92,9 +96,9 @@ class IdxFolder(Source, kind="idx"):
 class Arrays(Source, kind="arrays"):
     """Rows in memory: x (n, features) as an array, a list of rows or a frame; y (n,) or (n, outputs); weight (n,).
 
-    x may also be an array of pictures (n, height, width), which are scaled to 0 ... 1 unless `[data] scale` says other.
-    y may be left out if x is a frame whose target column `[data] target` names. Two of them are equal if their contents
-    are. `describe` gives their size and SHA-256, not the data: a spec can not bring them back.
+    x may also be an array of images (n, height, width), which are scaled to 0 ... 1 unless `[data] scale` is set.
+    y may be omitted if x is a frame whose target column `[data] target` names. Two sources of arrays are equal if their
+    contents are. `describe` gives their size and SHA-256, not the data: they cannot be loaded from a spec.
 
     >>> Arrays([[0.0], [1.0]], [0, 1]) == Arrays(np.array([[0.0], [1.0]]), (0, 1))
     True
@@ -105,19 +109,18 @@ class Arrays(Source, kind="arrays"):
     weight: Any = None
 
     def load(self, seed: int) -> Samples:
-        if is_frame(self.x):
-            x: Any = as_frame(self.x)
-            check_table(x)
-        else:
-            x = as_matrix(self.x, self._image_shape)
-        return self._samples(x)
+        if not is_frame(self.x):
+            return self._samples(as_matrix(self.x, self._image_shape))
+        frame = as_frame(self.x)
+        check_table(frame)
+        return self._samples(frame)
 
     def pieces(self, size: int) -> PieceReader | None:
         if self.y is None or not isinstance(self.x, np.ndarray) or self.x.ndim not in (2, 3) or not self.x.size:
             return None
         return array_pieces(self._samples(self.x))
 
-    def _samples(self, x: Any) -> Samples:
+    def _samples(self, x: np.ndarray | polars.DataFrame) -> Samples:
         y = None
         if self.y is not None:
             y = as_targets(self.y)
@@ -125,7 +128,7 @@ class Arrays(Source, kind="arrays"):
         samples = Samples(x, y, weight=self._weight(len(x)))
         return samples._replace(image_shape=self._image_shape, scale="range") if self._image_shape else samples
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JsonObject:
         rows, *sizes = self.x.shape if hasattr(self.x, "shape") else np.shape(self.x)
         return {"kind": self.kind, "samples": int(rows), "features": math.prod(sizes), "sha256": self._digest}
 
@@ -153,7 +156,7 @@ class Arrays(Source, kind="arrays"):
                 if array.dtype.kind == "O":
                     digest.update(repr(array.tolist()).encode())
                     continue
-                # In pieces, or an array that is mapped from a file would be in memory as a whole.
+                # In pieces, so that an array that is mapped from a file is never in memory as a whole.
                 for piece in np.array_split(np.atleast_1d(array), 1 + array.nbytes // _HASHED_BYTES):
                     digest.update(piece.tobytes())
                     release(array)
@@ -165,7 +168,7 @@ class Arrays(Source, kind="arrays"):
 
 @dataclass(frozen=True)
 class AbsentArrays(Source, kind="absent"):
-    """Rows that were in memory when their run was made: what a spec holds of `Arrays`. They can not be loaded again.
+    """The description of `Arrays` in a spec: rows that were in memory in an earlier run and cannot be loaded again.
 
     >>> Source.of({"kind": "arrays", "samples": 4, "features": 2, "sha256": "1f"})
     AbsentArrays(samples=4, features=2, sha256='1f')
@@ -178,9 +181,9 @@ class AbsentArrays(Source, kind="absent"):
     def load(self, seed: int) -> Samples:
         raise InputError(
             "arrays",
-            f"these data ({self.samples} rows) were in memory, and a spec does not hold them; "
-            "give them again in Python, or write them to a .parquet file and name it as the source",
+            f"the {self.samples} rows were arrays in memory, which a spec cannot store; pass them again in Python, or "
+            "write them to a .parquet file and name it as the source",
         )
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JsonObject:
         return super().describe() | {"kind": Arrays.kind}

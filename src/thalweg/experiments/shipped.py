@@ -25,7 +25,7 @@ def shipped() -> dict[str, str]:
 def read_experiment(name: str) -> dict[str, Any]:
     """The tables of an experiment: of a TOML file, of a shipped one, an example or a data source by its name.
 
-    Raises InputError for an unknown name, an unreadable file, or text that is no TOML.
+    Raises InputError for an unknown name, an unreadable file, or text that is not valid TOML.
     """
     known = shipped()
     if name in known:

@@ -1,1 +1,1 @@
-"""Specs: TOML and parts, completed by the data."""
+"""Specs: read from TOML, edited, and completed by the data."""

@@ -1,4 +1,4 @@
-"""A spec completed by its data: nothing is left open."""
+"""Completion of a spec by its data: network, loss, optimizer and batch size that the spec leaves open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from ..data import RowSource
 from ..models.linear_units import LinearUnit
 from ..models.mlp import MultiLayerPerceptron
 from ..models.network import Network
-from ..parts.layers import Sigmoid, Softmax
 from ..parts.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -18,54 +17,78 @@ from ..parts.losses import (
     SoftmaxCrossEntropy,
 )
 from ..parts.optimizers import Adam
-from ..parts.part import Loss
+from ..parts.part import Layer, Loss
 from ..parts.settings import BATCH_SIZE, Stopping
 from .spec import CompleteSpec, Spec
 
 
 def default_loss(network: Network, data: RowSource) -> Loss:
-    """The loss that belongs to the network's last layer and the task.
+    """The loss that suits the network's last layer and the task.
 
-    Cross-entropy after Softmax, binary cross-entropy after Sigmoid, either on logits where the last layer is linear and
-    the task is one of classes; the mean squared error for numbers.
+    The mean squared error for a regression. For classes and labels: cross-entropy after a layer whose outputs sum to 1
+    (softmax), binary cross-entropy after probabilities of single outputs (sigmoid), their forms on logits otherwise.
+
+    >>> from thalweg.data import Data
+    >>> default_loss(Network(["dense 2", "softmax"]), Data("rings").load(seed=0).train).kind
+    'cross_entropy'
     """
-    last = network.layers[-1] if network.layers else None
     if data.task == "regression":
         return MeanSquaredError()
-    if isinstance(last, Softmax):
+    if network.layers and network.layers[-1].sums_to_one:
         return CrossEntropy()
-    if isinstance(last, Sigmoid):
+    if network.layers and _gives_probabilities(network.layers[-1]):
         return BinaryCrossEntropy()
     single = network.layers and network.initialize(0, (data.features,)).shapes[-1] == (1,)
     return SigmoidBinaryCrossEntropy() if single or data.task == "multilabel" else SoftmaxCrossEntropy()
 
 
+def _gives_probabilities(layer: Layer) -> bool:
+    """Whether each output is a probability through which a gradient passes; a step function lets none pass."""
+    return layer.output_range == (0.0, 1.0) and bool(layer.steepest_slope)
+
+
 def completed(spec: Spec, data: RowSource) -> CompleteSpec:
-    """The spec with nothing left open, for the training rows of its data.
+    """The complete spec for the training rows of its data.
 
-    A linear unit becomes what it is made of: layers, loss, optimizer, batch size, and when to stop. Raises InputError
-    where the data has no classes that it could tell apart.
+    A linear unit is replaced by its layers, loss, optimizer, batch size and stopping rule. Raises InputError if the
+    task of a linear unit is not classification.
     """
-    sections = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
-    unit, batch_size = spec.network, spec.training.batch_size
-    if isinstance(unit, LinearUnit):
-        if data.task != "classification":
-            fix = 'for numbers take layers = ["dense 1"] with loss = "squared_error" and optimizer = "sgd"'
-            raise InputError("network", f"the {unit.kind} tells classes apart, and the task is {data.task}; {fix}")
-        sections |= {"network": unit.network(data.outputs), "loss": unit.loss, "optimizer": unit.optimizer}
-        sections["stopping"] = _merged(unit.stopping, spec.stopping)
-        batch_size = unit.batch_size
-    else:
-        network = (
-            unit if isinstance(unit, Network) else (unit or MultiLayerPerceptron()).network(data.outputs, data.task)
-        )
-        sections |= {"network": network, "loss": spec.loss or default_loss(network, data)}
-        sections["optimizer"] = spec.optimizer or Adam()
-    sections["training"] = dataclasses.replace(spec.training, batch_size=batch_size or BATCH_SIZE)
-    return CompleteSpec(**sections)
+    if isinstance(spec.network, LinearUnit):
+        return _completed_unit(spec, spec.network, data)
+    network = spec.network or MultiLayerPerceptron()
+    if isinstance(network, MultiLayerPerceptron):
+        network = network.network(data.outputs, data.task)
+    return CompleteSpec(
+        data=spec.data,
+        network=network,
+        loss=spec.loss or default_loss(network, data),
+        optimizer=spec.optimizer or Adam(),
+        training=dataclasses.replace(spec.training, batch_size=spec.training.batch_size or BATCH_SIZE),
+        regularization=spec.regularization,
+        stopping=spec.stopping,
+        checkpoints=spec.checkpoints,
+        probes=spec.probes,
+    )
 
 
-def _merged(usual: Stopping, given: Stopping) -> Stopping:
-    """What is usual, but for what was given another value than the one that stands for nothing given."""
-    fields = [field for field in dataclasses.fields(Stopping) if getattr(given, field.name) != field.default]
-    return dataclasses.replace(usual, **{field.name: getattr(given, field.name) for field in fields})
+def _completed_unit(spec: Spec, unit: LinearUnit, data: RowSource) -> CompleteSpec:
+    if data.task != "classification":
+        fix = 'for numbers use layers = ["dense 1"] with loss = "squared_error" and optimizer = "sgd"'
+        raise InputError("network", f"the {unit.kind} expects the task classification, received {data.task}; {fix}")
+    return CompleteSpec(
+        data=spec.data,
+        network=unit.network(data.outputs),
+        loss=unit.loss,
+        optimizer=unit.optimizer,
+        training=dataclasses.replace(spec.training, batch_size=unit.batch_size),
+        regularization=spec.regularization,
+        stopping=_merged(unit.stopping, spec.stopping),
+        checkpoints=spec.checkpoints,
+        probes=spec.probes,
+    )
+
+
+def _merged(defaults: Stopping, chosen: Stopping) -> Stopping:
+    """The defaults, replaced by every option of `chosen` that differs from the default of its field."""
+    fields = [field for field in dataclasses.fields(Stopping) if getattr(chosen, field.name) != field.default]
+    return dataclasses.replace(defaults, **{field.name: getattr(chosen, field.name) for field in fields})

@@ -1,9 +1,9 @@
-"""Changes to the nested tables of a spec, as the shell's --set makes them."""
+"""Changes to the nested tables of a spec, as `--set` makes them."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..core.errors import InputError, Problem
 from ..data import Order, Source
@@ -15,8 +15,11 @@ from ..parts.part import Initializer, Layer, Loss, Optimizer, Part
 from ..parts.settings import Probes
 from .values import shell_value
 
-# The places of a spec where a part may stand by its name and options.
-_NAMED: dict[str, type[Part]] = {
+SpecTable: TypeAlias = dict[str, Any]
+"""The nested tables of a spec: values of TOML, or parts that were passed in Python."""
+
+# The keys of a spec whose value may be a part in its short form, such as "adam 0.01".
+_FAMILY_OF_KEY: dict[str, type[Part]] = {
     "network": LinearUnit,
     "init": Initializer,
     "activation": Layer,
@@ -30,10 +33,11 @@ _NAMED: dict[str, type[Part]] = {
 }
 
 
-def assign(table: dict[str, Any], assignment: str) -> None:
-    """Change a value of a spec's tables, as the shell writes it: `optimizer.learning_rate=0.01`, `network=perceptron`.
+def assign(table: SpecTable, assignment: str) -> None:
+    """Change a value as the shell writes it: `optimizer.learning_rate=0.01`, `network=perceptron`.
 
-    The value is read as TOML, and as a plain word where it is none. Raises InputError for a place that there is not.
+    The value is read as TOML, or taken as a plain word if it is not TOML. Raises InputError as `set_value` does, and
+    for a text without "=".
 
     >>> table = {"optimizer": "adam"}
     >>> assign(table, "optimizer.learning_rate=0.01")
@@ -46,40 +50,53 @@ def assign(table: dict[str, Any], assignment: str) -> None:
     set_value(table, path, shell_value(text))
 
 
-def set_value(table: dict[str, Any], path: str, value: Any) -> None:
-    """Change the value at a path of a spec's tables; lists count from 0: `network.layers.0`. Raises InputError."""
+def set_value(table: SpecTable, path: str, value: object) -> None:
+    """Change the value at a path of the tables; positions in lists count from 0: `network.layers.0`.
+
+    Tables on the path that are missing are added, and parts in their short form become tables. Raises InputError if the
+    path leads through a plain value, or to a position that the list does not have.
+    """
     *sections, key = [name.strip() for name in path.split(".")]
     if not key or not all(sections):
         raise InputError("--set", f"expected section.key, received {path!r}")
     if sections[:1] == ["optimizer"]:
         table.setdefault("optimizer", Adam.kind)
-    place: Any = table
-    for name, following in itertools.pairwise([*sections, key]):
-        place = _entered(place, name, following, path)
-    if isinstance(place, list):
-        place[_index(place, key, path)] = value
+    container: SpecTable | list[Any] = table
+    for name, next_name in itertools.pairwise([*sections, key]):
+        container = _inner(container, name, next_name, path)
+    if isinstance(container, list):
+        container[_index(container, key, path)] = value
     else:
-        place[key] = value
+        container[key] = value
 
 
-def _entered(place: Any, name: str, following: str, path: str) -> Any:
-    key: Any = _index(place, name, path) if isinstance(place, list) else name
-    inner = place[key] if isinstance(place, list) else place.setdefault(key, {})
-    if isinstance(inner, str) and name == "data":
-        inner = place[key] = {"source": inner}
-    elif isinstance(inner, list) and name == "network":
-        inner = place[key] = Network.as_table(inner)
-    elif isinstance(inner, str):
-        # A list of parts is one of layers.
-        family = Layer if isinstance(place, list) else _NAMED.get(name)
-        inner = place[key] = family.as_table(inner) if family else {"kind": inner}
+def _inner(container: SpecTable | list[Any], name: str, next_name: str, path: str) -> SpecTable | list[Any]:
+    """The table or list at `name`; a part in its short form is replaced by its table."""
+    if isinstance(container, list):
+        index = _index(container, name, path)
+        container[index] = _expanded(container[index], Layer, name)
+        inner = container[index]
+    else:
+        container[name] = _expanded(container.setdefault(name, {}), _FAMILY_OF_KEY.get(name), name)
+        inner = container[name]
     if not isinstance(inner, dict | list):
-        raise InputError("--set", [Problem(path, f"{name} is the value {inner!r}, and has no {following}")])
+        raise InputError("--set", [Problem(path, f"{name} is the value {inner!r}, which has no {next_name}")])
     return inner
+
+
+def _expanded(value: object, family: type[Part] | None, name: str) -> object:
+    """A part in its short form as its table; any other value unchanged."""
+    if isinstance(value, list) and name == "network":
+        return Network.as_table(value)
+    if not isinstance(value, str):
+        return value
+    if name == "data":
+        return {"source": value}
+    return family.as_table(value) if family else {"kind": value}
 
 
 def _index(items: list[Any], name: str, path: str) -> int:
     if not name.isdigit() or int(name) >= len(items):
-        found = f"expected a position from 0 to {len(items) - 1}, received {name!r}"
-        raise InputError("--set", [Problem(path, found)])
+        message = f"expected a position from 0 to {len(items) - 1}, received {name!r}"
+        raise InputError("--set", [Problem(path, message)])
     return int(name)

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Discriminator, Tag
 
 from ..core.errors import InputError, Problem
+from ..core.files import JsonObject
 from ..data import Data
 from ..models.linear_units import LinearUnit
 from ..models.mlp import MultiLayerPerceptron
@@ -21,17 +22,20 @@ from ..parts.settings import Checkpoints, Light, Probes, Stopping, Training
 
 
 def data_name(spec: Spec) -> str:
-    """The source of a spec in a word or two: its name, or the name of its file."""
-    described = spec.data.describe()["source"]
-    return described if isinstance(described, str) else Path(described.get("file") or described["kind"]).name
+    """The name of a spec's source, or of its file."""
+    source = spec.data.describe()["source"]
+    if isinstance(source, str):
+        return source
+    assert isinstance(source, dict)
+    return Path(str(source.get("file") or source["kind"])).name
 
 
-def _architecture(value: Any) -> str:
+def _architecture(value: object) -> str:
     kind = value.partition(" ")[0] if isinstance(value, str) else value
     if isinstance(value, Mapping):
-        # A table that names widths, an activation, an initializer and no layers can be nothing else.
-        mlp = bool(value) and value.keys() <= {field.name for field in options_of(MultiLayerPerceptron)}
-        kind = value.get("kind", MultiLayerPerceptron.kind if mlp else None)
+        # A table of options of a multi-layer perceptron, without layers, can be nothing else.
+        is_mlp = bool(value) and value.keys() <= {field.name for field in options_of(MultiLayerPerceptron)}
+        kind = value.get("kind", MultiLayerPerceptron.kind if is_mlp else None)
     if isinstance(kind, MultiLayerPerceptron) or kind == MultiLayerPerceptron.kind:
         return "mlp"
     return "unit" if isinstance(kind, LinearUnit | str) else "layers"
@@ -43,16 +47,28 @@ Architecture = Annotated[
     | Annotated[LinearUnit, Tag("unit")],
     Discriminator(_architecture),
 ]
-"""A network by its layers; or by its kind a multi-layer perceptron, or a linear unit."""
+"""A network given by its layers, or a multi-layer perceptron or linear unit given by its kind."""
 
 
 @dataclass(frozen=True)
 class Spec(Part):
-    """The sections of a spec file: data, network, loss, regularization, optimizer, training, stopping, checkpoints,
-    probes.
+    """The sections of a spec file.
 
-    A missing network, loss, optimizer (Adam) or batch size is chosen to suit the data (`completed`). A linear unit has
-    a rule of its own: InputError where it is given a loss, an optimizer or a batch size.
+    A missing network, loss, optimizer (Adam) or batch size is chosen to suit the data (`completed`).
+
+    Attributes:
+        data: source, split and scaling of the rows.
+        network: layers, a multi-layer perceptron, or a linear unit.
+        loss: the loss.
+        optimizer: the optimizer with its learning rate.
+        training: epochs, batch size, seed, engine and more.
+        regularization: penalties, weight decay and limits of the weights.
+        stopping: when to stop before the last epoch.
+        checkpoints: when to save the state of a training.
+        probes: how much is recorded during a training.
+
+    Raises:
+        InputError: a linear unit, which has its own training rule, with a loss, an optimizer or a batch size.
 
     >>> spec = Spec.of({"data": {"source": "rings"}, "network": {"layers": ["dense 2", "softmax"]}})
     >>> spec.training.epochs, spec.network.layers[0].width
@@ -73,17 +89,19 @@ class Spec(Part):
         super().__post_init__()
         unit = self.network
         if isinstance(unit, LinearUnit):
-            given = {"loss": self.loss, "optimizer": self.optimizer, "training.batch_size": self.training.batch_size}
-            fix = f"the {unit.kind} has a rule of its own; leave it out, and set the options of network"
+            settings = {"loss": self.loss, "optimizer": self.optimizer, "training.batch_size": self.training.batch_size}
+            fix = f"remove it, and set the options of network ({_options(unit)})"
             problems = [
-                Problem(name, f"{fix} ({_options(unit)})") for name, value in given.items() if value is not None
+                Problem(name, f"the {unit.kind} has its own training rule; {fix}")
+                for name, value in settings.items()
+                if value is not None
             ]
             if problems:
                 raise InputError("network", problems)
             if unit.scale and not self.data.scale:
                 object.__setattr__(self, "data", dataclasses.replace(self.data, scale=unit.scale))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JsonObject:
         sections = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: part.describe() for name, part in sections.items() if part is not None}
 
@@ -94,7 +112,7 @@ def _options(part: Part) -> str:
 
 @dataclass(frozen=True)
 class CompleteSpec(Spec):
-    """A spec with nothing left open.
+    """A spec whose network, loss, optimizer and batch size are all set.
 
     >>> from thalweg.spec.complete import completed
     >>> spec = completed(Spec.of({"data": {"source": "xor"}}), Data("xor").load(seed=0).train)

@@ -1,14 +1,13 @@
-"""One value as text: TOML in one line, or a plain word of the shell."""
+"""A single value as text: TOML in one line, or a plain word of the shell."""
 
 from __future__ import annotations
 
 import json
 import tomllib
 from collections.abc import Mapping
-from typing import Any
 
 
-def toml_value(value: Any) -> str:
+def toml_value(value: object) -> str:
     """A value as TOML in one line.
 
     >>> toml_value(["dense 8", {"kind": "relu"}])
@@ -21,8 +20,8 @@ def toml_value(value: Any) -> str:
     return json.dumps(value)
 
 
-def shell_value(text: str) -> Any:
-    """A value as the shell writes it: TOML, or a plain word where it is none.
+def shell_value(text: str) -> object:
+    """The value of a text in the shell: read as TOML, or taken as a plain word if it is not TOML.
 
     >>> shell_value("0.5"), shell_value("[1, 2]"), shell_value("adam")
     (0.5, [1, 2], 'adam')
@@ -33,8 +32,8 @@ def shell_value(text: str) -> Any:
         return text.strip()
 
 
-def shell_text(value: Any) -> str:
-    """A value as it is written in the shell, so that `shell_value` reads it: a plain word, or TOML in one line.
+def shell_text(value: object) -> str:
+    """The text that `shell_value` reads as this value: a plain word if possible, else TOML in one line.
 
     >>> shell_text("adam"), shell_text("0.5"), shell_text({"kind": "sgd", "learning_rate": 0.1})
     ('adam', '"0.5"', '{kind = "sgd", learning_rate = 0.1}')

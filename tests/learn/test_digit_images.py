@@ -9,7 +9,7 @@ from scipy import stats
 from thalweg.core.intervals import difference
 from thalweg.core.noise import generator
 from thalweg.data import Source
-from thalweg.learn.lessons.comparison import first_rows
+from thalweg.learn.digit_images import first_rows
 
 
 @pytest.mark.parametrize("shift", [-2.0, 0.0, 2.0])

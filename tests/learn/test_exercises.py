@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from page_blocks import blocks_of
 
 from thalweg.core.errors import InputError
 from thalweg.core.expressions import Expression
+from thalweg.learn.exercise import Exercise
 from thalweg.learn.exercises import EXERCISES
 from thalweg.learn.exercises.batch_matrices import BatchMatrices
-from thalweg.learn.exercises.exercise import Exercise
 from thalweg.learn.exercises.sigmoid_losses import SigmoidLosses
 from thalweg.pages.blocks import ArrayBlock, Formula
 from thalweg.pages.page import FORMS
@@ -120,7 +121,7 @@ def test_the_engines_answers_are_those_of_automatic_differentiation(kind):
     with jax.enable_x64(True):
         for letter, task in tasks.items():
             # The last points are the extreme ones.
-            for case in task.answer.cases[-3:]:
+            for case in task.answer.points[-3:]:
                 expected = np.asarray(ORACLES[kind.kind][letter](case.values))
                 scale = max(1.0, np.abs(expected).max())
                 np.testing.assert_allclose(case.right, expected, rtol=1e-9, atol=1e-11 * scale, err_msg=letter)
@@ -129,22 +130,22 @@ def test_the_engines_answers_are_those_of_automatic_differentiation(kind):
 @pytest.mark.parametrize(("kind", "seed"), ALL)
 def test_the_model_answers_and_three_digits_are_right(kind, seed):
     for task in kind(seed=seed).tasks().values():
-        right = task.answer.cases[0].right
-        text = task.model or np.array2string(right, separator=", ", formatter={"float": lambda x: f"{x:.3g}"})
-        assert task.answer.judge(text).right, task.asks
+        right = task.answer.points[0].right
+        text = task.model_answer or np.array2string(right, separator=", ", formatter={"float": lambda x: f"{x:.3g}"})
+        assert task.answer.check(text).right, task.question
 
 
 def typed(mistake, answer):
     """A known mistake as a learner types it."""
     if answer.names:
         return mistake.formula
-    values = answer.cases[0].values
+    values = answer.points[0].values
     wrong = Expression.parse(mistake.formula, tuple(values))(**values)
     return np.array2string(np.asarray(wrong), separator=", ", floatmode="unique")
 
 
-# Formulas of names that a learner is not given: they stand for numbers that may be typed.
-NOT_TO_BE_TYPED = {"(Y - T) / (n * K)", "X.T @ (Y - T) / (n * K)", "(delta2 @ W2.T) * (z1 > 0) * n"}
+# Formulas with names that a learner is not given; only their numbers can be typed.
+NOT_TYPED = {"(Y - T) / (n * K)", "X.T @ (Y - T) / (n * K)", "(delta2 @ W2.T) * (z1 > 0) * n"}
 
 
 @pytest.mark.parametrize(("kind", "seed"), ALL)
@@ -152,12 +153,12 @@ def test_a_known_mistake_gets_its_own_hint(kind, seed):
     for task in kind(seed=seed).tasks().values():
         hints = {mistake.hint for mistake in task.answer.mistakes}
         for mistake in task.answer.mistakes:
-            if task.answer.names and mistake.formula in NOT_TO_BE_TYPED:
+            if task.answer.names and mistake.formula in NOT_TYPED:
                 continue
-            verdict = task.answer.judge(typed(mistake, task.answer))
-            assert not verdict.right
-            # At some numbers two mistakes come to the same.
-            assert verdict.says == mistake.hint or (not task.answer.names and verdict.says in hints)
+            check = task.answer.check(typed(mistake, task.answer))
+            assert not check.right
+            # At some numbers two mistakes give the same answer.
+            assert check.says == mistake.hint or (not task.answer.names and check.says in hints)
 
 
 FORMS_OF_RIGHT = [
@@ -189,7 +190,7 @@ FORMS_OF_RIGHT = [
 def test_a_formula_is_right_in_any_algebraic_form(name, letter, texts):
     task = Exercise.of(name).tasks()[letter]
     for text in texts:
-        assert task.answer.judge(text) == (True, "right"), text
+        assert task.answer.check(text) == (True, "right"), text
 
 
 @pytest.mark.parametrize(
@@ -209,24 +210,22 @@ def test_a_formula_is_right_in_any_algebraic_form(name, letter, texts):
         ("two-layer-gradients", "e", "delta1.T @ x", "transposed"),
     ],
 )
-def test_a_wrong_formula_is_told_what_is_wrong(name, letter, text, says):
-    verdict = Exercise.of(name).check({letter: text})[letter]
-    assert not verdict.right
-    assert says in verdict.says
+def test_a_wrong_formula_gets_its_hint(name, letter, text, says):
+    check = Exercise.of(name).check({letter: text})[letter]
+    assert not check.right
+    assert says in check.says
 
 
 def test_the_numbers_follow_the_seed():
-    sheets = [BatchMatrices(seed=seed).page() for seed in (1, 1, 2)]
-    first, again, other = (
-        [block.values for block in sheet.blocks if isinstance(block, ArrayBlock)] for sheet in sheets
-    )
+    pages = [BatchMatrices(seed=seed).page() for seed in (1, 1, 2)]
+    first, again, other = ([block.values for block in blocks_of(page, ArrayBlock)] for page in pages)
     assert all(np.array_equal(x, y) for x, y in zip(first, again, strict=True))
     assert not any(np.array_equal(x, y) for x, y in zip(first, other, strict=True))
 
 
 def test_the_saturated_unit_is_saturated_on_the_wrong_side():
     for seed in SEEDS:
-        values = SigmoidLosses(seed=seed).tasks()["c"].answer.cases[0].values
+        values = SigmoidLosses(seed=seed).tasks()["c"].answer.points[0].values
         assert abs(values["y"] - values["t"]) > 0.95
 
 
@@ -236,10 +235,10 @@ def test_the_page_shows_the_solution_only_when_asked(kind):
     question, solved = exercise.page(), exercise.page(solved=True)
     for task in exercise.tasks().values():
         shown = {block.text for block in question.blocks if isinstance(block, Formula)}
-        assert task.way not in shown
-        assert Formula(task.way) in solved.blocks
+        assert task.derivation not in shown
+        assert Formula(task.derivation) in solved.blocks
         if not task.answer.names:
-            right = task.answer.cases[0].right
+            right = task.answer.points[0].right
             assert any(isinstance(block, ArrayBlock) and np.array_equal(block.values, right) for block in solved.blocks)
     for form in FORMS:
         assert exercise.title in question.render(form)
@@ -249,13 +248,13 @@ def test_the_page_shows_the_solution_only_when_asked(kind):
     ("answers", "message"),
     [
         ({"q": "1"}, "answer q: identity-mse asks for a, b, c, d, e"),
-        ({"b": "y - "}, "answer b: at the end: can not be read"),
+        ({"b": "y - "}, "answer b: at the end: cannot be read"),
         ({"b": "x"}, "answer b: at character 1, 'x': unknown name; known: y, t"),
         ({"a": "y"}, "answer a: at character 1, 'y': unknown name; known: pi, e"),
-        ({"d": "[1, 2"}, "answer d: at character 1, '[1, 2': can not be read"),
+        ({"d": "[1, 2"}, "answer d: at character 1, '[1, 2': cannot be read"),
     ],
 )
-def test_an_answer_that_can_not_be_read_is_told_with_its_letter(answers, message):
+def test_an_answer_that_cannot_be_parsed_is_an_error_with_its_letter(answers, message):
     with pytest.raises(InputError) as caught:
         Exercise.of("identity-mse").check(answers)
     assert str(caught.value).startswith(message)

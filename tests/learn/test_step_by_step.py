@@ -1,4 +1,4 @@
-"""Steps one by one: the same as a training makes them."""
+"""Single steps: the same as in a training."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from itertools import cycle, islice, pairwise, repeat
 import numpy as np
 
 import thalweg
-from thalweg.learn.lessons.walk import one_by_one, rows_of, walk
+from thalweg.learn.step_by_step import load_rows, single_row_batches, training_steps
 from thalweg.models.network import Network
 from thalweg.parts.losses import BinaryCrossEntropy
 from thalweg.parts.optimizers import Adam
 
 
-def test_a_walk_ends_where_a_training_does():
+def test_single_steps_end_at_the_weights_of_a_training():
     network = Network.of({"layers": ["dense 3", "tanh", "dense 1", "sigmoid"]})
-    steps = list(islice(walk(network, BinaryCrossEntropy(), Adam(0.1), repeat(rows_of("xor"))), 20))
+    steps = list(islice(training_steps(network, BinaryCrossEntropy(), Adam(0.1), repeat(load_rows("xor"))), 20))
     run = thalweg.train(
         network,
         "xor",
@@ -30,11 +30,11 @@ def test_a_walk_ends_where_a_training_does():
     np.testing.assert_allclose([step.trace.loss for step in steps], [row["loss"] for row in run.history], rtol=1e-12)
 
 
-def test_each_step_starts_where_the_one_before_it_ended():
+def test_each_step_starts_at_the_state_after_the_last():
     network = Network.of({"layers": ["dense 1", "sigmoid"]})
-    rows = one_by_one(rows_of("and"))
-    steps = list(islice(walk(network, BinaryCrossEntropy(), Adam(0.1), cycle(rows)), 6))
-    assert [step.trace.batch.x.tolist() for step in steps] == [rows[turn % 4].x.tolist() for turn in range(6)]
+    rows = single_row_batches(load_rows("and"))
+    steps = list(islice(training_steps(network, BinaryCrossEntropy(), Adam(0.1), cycle(rows)), 6))
+    assert [step.trace.batch.x.tolist() for step in steps] == [rows[step % 4].x.tolist() for step in range(6)]
     assert all(before.after is after.before for before, after in pairwise(steps))
     assert steps[0].before.step == 0
     assert steps[-1].after.step == 6

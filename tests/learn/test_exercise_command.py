@@ -22,7 +22,7 @@ def exercise(*words):
 
 def right_numbers(seed=0):
     return {
-        letter: repr(task.answer.cases[0].right.tolist())
+        letter: repr(task.answer.points[0].right.tolist())
         for letter, task in IdentityMSE(seed=seed).tasks().items()
         if not task.answer.names
     }
@@ -66,20 +66,20 @@ def test_a_wrong_answer_ends_with_code_1_and_its_hint():
     assert done.stderr == ""
 
 
-def test_verdicts_as_json():
+def test_checks_as_json():
     done = exercise("identity-mse", "--answer", "b=t - y", "--json", "--solution")
     assert done.returncode == 1
-    told = json.loads(done.stdout)
-    assert told["answers"] == {"b": {"answer": "t - y", "right": False, "says": "the sign is reversed"}}
-    assert told["right"] is False
-    assert told["solution"]["title"] == IdentityMSE.title
+    result = json.loads(done.stdout)
+    assert result["answers"] == {"b": {"answer": "t - y", "right": False, "says": "the sign is reversed"}}
+    assert result["right"] is False
+    assert result["solution"]["title"] == IdentityMSE.title
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["identity-ms"], "exercise: unknown exercise 'identity-ms'; did you mean 'identity-mse'?"),
-        (["identity-mse", "--answer", "b=y -"], "answer b: at the end: can not be read"),
+        (["identity-mse", "--answer", "b=y -"], "answer b: at the end: cannot be read"),
         (["identity-mse", "--answer", "z=1"], "answer z: identity-mse asks for a, b, c, d, e"),
         (["identity-mse", "--answer", "1"], "--answer: expected letter=answer, as in a=0.5; received '1'"),
         (["identity-mse", "--answer", "a=1", "--answer", "a=2"], "--answer: expected one answer to a, received two"),
@@ -89,7 +89,7 @@ def test_verdicts_as_json():
         (["--solution"], "exercise: expected the name of an exercise"),
     ],
 )
-def test_what_can_not_be_used_is_one_message_and_code_2(words, message):
+def test_bad_input_is_one_message_and_code_2(words, message):
     done = exercise(*words)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -99,7 +99,7 @@ def test_what_can_not_be_used_is_one_message_and_code_2(words, message):
 
 @contextlib.contextmanager
 def terminal(*words):
-    """The command on a terminal of its own: its process, and the file that types and reads."""
+    """The command on a new terminal: its process, and the file that types and reads."""
     ours, its = pty.openpty()
     environment = {**os.environ, "TERM": "dumb"}
     with subprocess.Popen([*WORDS, *words], stdin=its, stdout=its, stderr=its, env=environment) as process:
@@ -112,14 +112,15 @@ def terminal(*words):
 
 
 def read_until(file, words=None, seconds=30):
-    """What the terminal shows until the words come, or until its last user has left it."""
-    said, end = b"", time.monotonic() + seconds
-    # Reading from a terminal that its last user has left fails, which is how its end is told.
+    """The output of the terminal until the words appear, or until its last process ends."""
+    output = b""
+    end = time.monotonic() + seconds
+    # Reading from a terminal whose last process has ended fails.
     with contextlib.suppress(OSError):
-        while words is None or words.encode() not in said:
-            assert select.select([file], [], [], max(0, end - time.monotonic()))[0], said.decode(errors="replace")
-            said += os.read(file, 4096)
-    return said.decode()
+        while words is None or words.encode() not in output:
+            assert select.select([file], [], [], max(0, end - time.monotonic()))[0], output.decode(errors="replace")
+            output += os.read(file, 4096)
+    return output.decode()
 
 
 def test_on_a_terminal_the_parts_are_asked_until_they_are_right():
@@ -138,7 +139,7 @@ def test_on_a_terminal_the_parts_are_asked_until_they_are_right():
         assert process.wait(timeout=30) == 0
 
 
-def test_what_is_left_wrong_on_a_terminal_is_code_1():
+def test_a_wrong_answer_on_a_terminal_is_code_1():
     with terminal("identity-mse") as (process, file):
         read_until(file, "(a) What is the output y? ")
         os.write(file, b"99\n")
@@ -154,6 +155,6 @@ def test_ctrl_c_at_a_question_ends_quietly():
         # A signal between the prompt and the reading waits for the next key, as in any Python program.
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        said = read_until(file)
+        output = read_until(file)
         assert process.wait(timeout=30) == 130
-        assert said == "\r\n"
+        assert output == "\r\n"

@@ -1,4 +1,4 @@
-"""Every lesson is walked: its claims hold, its page can be told in all forms, what it says to try can be tried."""
+"""Every lesson: its checks hold, its page can be rendered in all forms, its suggestions are valid commands."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
+from page_blocks import blocks_of, failed
 
 from thalweg.cli.shell import main
 from thalweg.core.errors import InputError
-from thalweg.learn.lessons import catalogue as shelf
-from thalweg.learn.lessons.catalogue import INDEX, chapters, lesson, lesson_names, settings_of, site
-from thalweg.learn.lessons.lesson import Lesson
-from thalweg.learn.lessons.mnist import Mnist
+from thalweg.learn.catalogue import INDEX, chapters, lesson, lesson_names, settings_of, site
+from thalweg.learn.lesson import Lesson
+from thalweg.learn.lessons.gradient_step import GradientStepLesson
+from thalweg.learn.lessons.mnist import MnistLesson
+from thalweg.learn.lessons.softmax_adam import SoftmaxAdamLesson
 from thalweg.pages.blocks import ArrayBlock, Chart, Check, Suggestion, Table
 from thalweg.pages.html import LIBRARY
 from thalweg.pages.page import FORMS, Page
@@ -30,26 +32,20 @@ from thalweg.spec.toml import read_spec
 NAMES = lesson_names()
 
 
-def blocks(sheet: Page, kind: type) -> list:
-    return [block for block in sheet.blocks if isinstance(block, kind)]
-
-
-def check(sheet: Page) -> None:
+def assert_complete(page: Page) -> None:
     """What must be true of the page of every lesson."""
-    claims = blocks(sheet, Check)
-    failed = [f"{claim.says}: {claim.measured}, expected {claim.expected}" for claim in claims if not claim.holds]
-    assert claims
-    assert not failed, failed
-    assert blocks(sheet, Chart)
-    assert blocks(sheet, ArrayBlock) or blocks(sheet, Table)
-    assert all(len(row) == len(table.columns) for table in blocks(sheet, Table) for row in table.rows)
+    assert blocks_of(page, Check)
+    assert not failed(page)
+    assert blocks_of(page, Chart)
+    assert blocks_of(page, ArrayBlock) or blocks_of(page, Table)
+    assert all(len(row) == len(table.columns) for table in blocks_of(page, Table) for row in table.rows)
     for form in FORMS:
-        told = sheet.render(form)
-        assert sheet.title in (json.loads(told)["title"] if form == "json" else told)
+        rendered = page.render(form)
+        assert page.title in (json.loads(rendered)["title"] if form == "json" else rendered)
 
 
-def check_command(command: str) -> None:
-    """The command is one that the shell takes: its lesson, its parameters and their values are there."""
+def assert_valid(command: str) -> None:
+    """The command names a lesson, its parameters and values that it accepts."""
     program, verb, *words = shlex.split(command)
     assert program == "thalweg"
     assignments = [value for option, value in pairwise(words) if option == "--set"]
@@ -63,20 +59,38 @@ def check_command(command: str) -> None:
         assert verb == "exercise", command
 
 
-def test_every_lesson_stands_on_the_shelf_once():
-    ours = {name for name, kind in Lesson.kinds.items() if kind.__module__.startswith("thalweg.lessons.")}
-    assert sorted(NAMES) == sorted(ours)
+def test_every_lesson_is_in_the_catalogue_once():
+    assert sorted(NAMES) == sorted(Lesson.kinds)
+
+
+def test_the_lessons_come_in_the_order_of_teaching():
+    order = {
+        "One unit": ["perceptron", "adaline", "gradient-step"],
+        "More than a line": ["xor-features", "xor-relu", "rings"],
+        "Outputs and losses": ["pairings", "softmax-adam", "iteration"],
+        "The flow of delta": ["vanishing", "exploding", "dead-relu", "initialisation"],
+        "The way down": ["optimizers", "rates", "sample-order", "terrain"],
+        "At full size": ["mnist"],
+    }
+    assert list(chapters()) == list(order)
+    for chapter, kinds in chapters().items():
+        # A new lesson may stand anywhere between these.
+        assert [kind.kind for kind in kinds if kind.kind in order[chapter]] == order[chapter]
+
+
+def test_no_two_lessons_have_the_same_place():
+    places = [(kind.chapter, kind.place) for kinds in chapters().values() for kind in kinds]
+    assert len(set(places)) == len(places)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_lesson_in_its_quick_form(name):
-    sheet = lesson(name, quick=True).page()
-    check(sheet)
-    tries = blocks(sheet, Suggestion)
-    assert len([block for block in tries if block.command]) >= 2
-    for block in tries:
-        if block.command:
-            check_command(block.command)
+    page = lesson(name, quick=True).page()
+    assert_complete(page)
+    commands = [suggestion.command for suggestion in blocks_of(page, Suggestion) if suggestion.command]
+    assert len(commands) >= 2
+    for command in commands:
+        assert_valid(command)
 
 
 @pytest.mark.slow
@@ -84,11 +98,11 @@ def test_a_lesson_in_its_quick_form(name):
 def test_a_lesson_in_its_default_form(name, request):
     if getattr(lesson(name), "data", "") == "mnist":
         request.getfixturevalue("mnist_folder")
-    check(lesson(name).page())
+    assert_complete(lesson(name).page())
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_lesson_says_what_it_is(name):
+def test_a_lesson_has_title_subject_and_quick_form(name):
     kind = type(lesson(name))
     assert kind.title
     assert kind.subject
@@ -97,10 +111,11 @@ def test_a_lesson_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if lesson(name).quick])
-def test_what_is_set_goes_before_the_quick_form(name):
+def test_settings_take_precedence_over_the_quick_form(name):
     default = lesson(name)
     for parameter, value in default.quick.items():
-        short, usual = dataclasses.replace(default, **{parameter: value}), getattr(default, parameter)
+        short = dataclasses.replace(default, **{parameter: value})
+        usual = getattr(default, parameter)
         assert getattr(lesson(name, quick=True), parameter) == getattr(short, parameter)
         assert getattr(lesson(name, {parameter: usual}, quick=True), parameter) == usual
 
@@ -110,16 +125,18 @@ def test_assignments_are_read_as_toml():
 
 
 @pytest.mark.parametrize("assignment", ["rate", "=0.5", " =1"])
-def test_what_is_no_assignment_is_an_error(assignment):
-    with pytest.raises(InputError, match="parameter=value"):
+def test_a_setting_without_name_or_value_is_an_error(assignment):
+    with pytest.raises(InputError, match="parameter=value") as error:
         settings_of([assignment])
+    assert error.value.subject == "--set"
 
 
-def test_the_site_links_every_page_and_tells_whether_the_claims_hold(monkeypatch):
-    shown = ("gradient-step", "softmax-adam")
-    monkeypatch.setattr("thalweg.learn.lessons.catalogue._CHAPTERS", {"By <hand>": shown})
-    heard = []
-    files = {file.name: file.text for file in site(quick=True, watch=heard.append)}
+def test_the_site_links_every_page_and_counts_the_checks_that_hold(monkeypatch):
+    shown = (GradientStepLesson.kind, SoftmaxAdamLesson.kind)
+    monkeypatch.setattr("thalweg.learn.catalogue.LESSONS", (GradientStepLesson, SoftmaxAdamLesson))
+    monkeypatch.setattr(GradientStepLesson, "chapter", "By <hand>")
+    messages = []
+    files = {file.name: file.text for file in site(quick=True, watch=messages.append)}
     assert list(files) == [LIBRARY, "gradient-step.html", "softmax-adam.html", INDEX]
     for name, text in files.items():
         if name.endswith(".html"):
@@ -131,15 +148,14 @@ def test_the_site_links_every_page_and_tells_whether_the_claims_hold(monkeypatch
     assert 'rel="prev"' in files["softmax-adam.html"]
     assert 'rel="next"' not in files["softmax-adam.html"]
     assert "By &lt;hand&gt;" in files[INDEX]
-    claims = [len(blocks(lesson(name, quick=True).page(), Check)) for name in shown]
-    assert f"All {sum(claims)} claims hold." in files[INDEX]
-    assert all(f"✓ All {count} claims hold." in files[INDEX] for count in claims)
-    shares = [now.share for now in heard]
-    assert shares == sorted(shares)
-    assert all(0 <= share < 1 for share in shares)
+    counts = [len(blocks_of(lesson(name, quick=True).page(), Check)) for name in shown]
+    assert all(f"All {count} " in files[INDEX] for count in [sum(counts), *counts])
+    fractions = [message.fraction for message in messages]
+    assert fractions == sorted(fractions)
+    assert all(0 <= fraction < 1 for fraction in fractions)
 
 
-# --- the shell
+# --- the command
 
 
 class Done(NamedTuple):
@@ -159,7 +175,7 @@ def thalweg(monkeypatch, capsys) -> Callable[..., Done]:
     return run
 
 
-def test_the_shell_lists_the_lessons(thalweg):
+def test_the_command_lists_the_lessons(thalweg):
     done = thalweg("lesson", "--json")
     assert [row["name"] for row in json.loads(done.stdout)] == NAMES
     listed = thalweg("lesson").stdout
@@ -167,14 +183,14 @@ def test_the_shell_lists_the_lessons(thalweg):
     assert all(chapter in listed for chapter in chapters())
 
 
-def test_the_shell_tells_a_lesson_with_changed_parameters(thalweg):
+def test_the_command_shows_a_lesson_with_changed_parameters(thalweg):
     done = thalweg("lesson", "gradient-step", "--set", "learning_rate=0.05", "--set", "count=40", "--quiet")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "learning_rate = 0.05, count = 40" in " ".join(done.stdout.split())
-    # The numbers follow the parameter, and a claim about the default says that it does not hold here.
-    assert "✗ After the step w = 1.4 and b = 0.2" in done.stdout
-    assert "does not hold here: measured (1.2, 0.1)" in " ".join(done.stdout.split())
+    # The numbers follow the parameter, and a check of the default numbers fails.
+    assert "✗ After the step w = 1.4" in done.stdout
+    assert "measured (1.2, 0.1)" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize(
@@ -185,7 +201,7 @@ def test_the_shell_tells_a_lesson_with_changed_parameters(thalweg):
         (["--format", "html"], "<!doctype html>"),
     ],
 )
-def test_the_shell_prints_every_form(words, begins, thalweg):
+def test_the_command_prints_every_form(words, begins, thalweg):
     done = thalweg("lesson", "gradient-step", *words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(begins)
@@ -201,7 +217,7 @@ def test_the_suffix_of_the_file_names_the_form(file, begins, tmp_path, thalweg):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["gradien-step"], "did you mean 'gradient-step'"),
         (["gradient-step", "--set", "learning_rat=1"], "did you mean 'learning_rate'"),
@@ -210,7 +226,7 @@ def test_the_suffix_of_the_file_names_the_form(file, begins, tmp_path, thalweg):
         (["gradient-step", "--out", "page.pdf"], ".html"),
         (["gradient-step", "--format", "pdf"], "--format"),
         (["gradient-step", "--format", "html", "--out", "."], "expected a file"),
-        (["gradient-step", "--out", "file/page.html"], "file/page.html: can not be written"),
+        (["gradient-step", "--out", "file/page.html"], "file/page.html: cannot be written"),
         (["--quick", "--out", "page.html"], "expected the name of a lesson"),
         (["--all"], "--out site"),
         (["--all", "--out", "file"], "expected a folder"),
@@ -218,44 +234,44 @@ def test_the_suffix_of_the_file_names_the_form(file, begins, tmp_path, thalweg):
         (["gradient-step", "--all", "--out", "site"], "takes no name"),
     ],
 )
-def test_bad_input_is_one_message_and_exit_code_2(words, said, tmp_path, monkeypatch, thalweg):
+def test_bad_input_is_one_message_and_exit_code_2(words, message, tmp_path, monkeypatch, thalweg):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     done = thalweg("lesson", *words)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.startswith("thalweg: ")
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not (tmp_path / "site").exists()
 
 
-def test_a_lesson_without_its_data_leaves_the_others_and_a_page_that_says_why(monkeypatch, tmp_path, capsys):
+def test_a_lesson_without_its_data_is_left_out_of_the_site_with_a_reason(monkeypatch, tmp_path, capsys):
     def without_data(self):
         raise InputError("mnist", "is not here")
 
-    monkeypatch.setattr(shelf, "_CHAPTERS", {"Two": ("gradient-step", "mnist")})
-    monkeypatch.setattr(Mnist, "tell", without_data)
+    monkeypatch.setattr("thalweg.learn.catalogue.LESSONS", (GradientStepLesson, MnistLesson))
+    monkeypatch.setattr(MnistLesson, "blocks", without_data)
     monkeypatch.setattr("sys.argv", ["thalweg", "lesson", "--all", "--out", str(tmp_path), "--quiet"])
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 0
-    told = capsys.readouterr()
-    assert told.err == "thalweg: left out: mnist: mnist: is not here\n"
+    printed = capsys.readouterr()
+    assert printed.err == "thalweg: left out: mnist: mnist: is not here\n"
     index, page = ((tmp_path / name).read_text() for name in (INDEX, "mnist.html"))
-    assert "can not be worked out here: mnist: is not here." in index
-    assert "can not be worked out here: mnist: is not here." in page
-    assert re.search(r"All \d+ claims hold", index)
+    assert "mnist: is not here" in index
+    assert "mnist: is not here" in page
+    assert re.search(r"All \d+ ", index)
 
 
 def test_ctrl_c_in_a_training_ends_the_lesson_and_writes_nothing(tmp_path):
     words = ["lesson", "rings", "--set", "epochs=100000", "--out", str(tmp_path / "rings.html")]
     with subprocess.Popen([sys.executable, "-m", "thalweg", *words], stderr=subprocess.PIPE, text=True) as running:
-        # The first line says that the training begins; the signal is to meet it.
+        # The first line says that the training has begun.
         assert running.stderr.readline()
         time.sleep(1.0)
         running.send_signal(signal.SIGINT)
-        _, told = running.communicate(timeout=30)
+        _, errors = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert "Traceback" not in told
+    assert "Traceback" not in errors
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,62 @@
+"""Output of the commands: exit codes, JSON, pages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..learn.exercise import Exercise
+    from ..learn.lesson import Lesson
+    from ..pages.page import Page
+
+EXIT_WRONG = 1
+"""A network that does not learn, or a wrong answer to an exercise."""
+EXIT_INPUT = 2
+EXIT_DIVERGED = 3
+EXIT_INTERRUPTED = 130
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on stdout."""
+    import json
+
+    print(json.dumps(value, indent=1))
+
+
+def write_page(page: Page, form: str, out: Path | None) -> None:
+    """Print a page in a form, or write it to the file `out` and print the path of the file."""
+    from ..core.files import commit
+
+    if out is not None:
+        commit(out, page.render(form).encode())
+        print(out)
+    elif form == "text":
+        page.show()
+    else:
+        sys.stdout.write(page.render(form))
+
+
+def print_catalogue(
+    title: str, column: str, groups: Mapping[str, Sequence[type[Lesson | Exercise]]], json: bool
+) -> None:
+    """List lessons or exercises by group, each with its name and its subject."""
+    if json:
+        entries = (entry for group in groups.values() for entry in group)
+        print_json([{"name": entry.kind, "title": entry.title, "subject": entry.subject} for entry in entries])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("name", no_wrap=True)
+    table.add_column(column)
+    for group, kinds in groups.items():
+        if group:
+            table.add_row("", "")
+            table.add_row(group, style="bold")
+        for kind in kinds:
+            table.add_row(kind.kind, kind.subject)
+    Console().print(table)

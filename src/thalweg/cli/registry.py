@@ -1,0 +1,33 @@
+"""The commands of the shell: each module of this folder registers its command with the decorator `command`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import ParamSpec
+
+P = ParamSpec("P")
+
+_COMMANDS: dict[Callable[..., None], int] = {}
+
+
+def command(*, position: int) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Register a function as the command of its name.
+
+    The parameters of the function are the arguments and options of the command, its docstring is the help text.
+    `thalweg --help` lists the commands by `position`.
+    """
+
+    def register(function: Callable[P, None]) -> Callable[P, None]:
+        _COMMANDS[function] = position
+        return function
+
+    return register
+
+
+def commands() -> list[Callable[..., None]]:
+    """All commands, sorted by position, after every module of this folder was imported."""
+    for module in pkgutil.iter_modules([str(path) for path in importlib.import_module(__package__).__path__]):
+        importlib.import_module(f"{__package__}.{module.name}")
+    return sorted(_COMMANDS, key=_COMMANDS.__getitem__)
