@@ -1,4 +1,4 @@
-"""A worksheet in its four forms: escaped, aligned, abridged, and with the right numbers."""
+"""A page in its four forms: escaped, aligned, shortened, and with the right numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,25 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from thalweg.core.errors import InputError
-from thalweg.pages.blocks import ArrayBlock, Chart, Check, Formula, Heading, Suggestion, Table, Text
+from thalweg.pages.blocks import (
+    ArrayBlock,
+    Bullets,
+    Chart,
+    Check,
+    CodeBlock,
+    Facts,
+    Formula,
+    Gallery,
+    Heading,
+    KeyFigures,
+    LinkItem,
+    LinkList,
+    Picture,
+    SideBySide,
+    Suggestion,
+    Table,
+    Text,
+)
 from thalweg.pages.html import LIBRARY, Link
 from thalweg.pages.page import FORMS, Page, form_of
 
@@ -201,3 +219,30 @@ def test_the_form_follows_the_option_then_the_suffix(out, name, form):
 def test_an_unknown_form_is_an_error(out, name, said):
     with pytest.raises(InputError, match=said):
         form_of(out and Path(out), name)
+
+
+GOLDEN = Page(
+    "One step",
+    (
+        KeyFigures([("87.5 %", "accuracy")]),
+        Heading("Forward"),
+        Text("With `x`."),
+        Table("Steps", ("step", "loss"), [(1, 0.5), (20, 1e-9)], ("total", 0.25)),
+        SideBySide([Facts([("seed", "1")]), Bullets(["a", "b"])]),
+        Check("The loss is 2", 2.0, 2.0),
+        Suggestion("a larger rate", "thalweg train"),
+        LinkList([LinkItem("All", "index.html", "the list", "✓")]),
+        Gallery([Picture("Sample 3", b"png", ("true 1",))]),
+        CodeBlock("rate = 1\n"),
+    ),
+    "In short.",
+    (("rate", "0.5"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [("text", "page.txt"), ("markdown", "page.md"), ("json", "page.json"), ("fragment", "page.html")]
+)
+def test_each_form_of_a_page_is_the_golden_one(form, name):
+    text = GOLDEN.fragment() if form == "fragment" else GOLDEN.render(form)
+    assert text == (Path(__file__).parent / "golden" / name).read_text(encoding="utf-8")

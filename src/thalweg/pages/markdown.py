@@ -46,14 +46,19 @@ def render_markdown(title: str, blocks: Sequence[Block], summary: str = "", sett
         parts.append(_paragraph(summary))
     before: Block | None = None
     for block in flat(blocks):
-        if isinstance(block, Suggestion) and not isinstance(before, Suggestion):
+        follows = isinstance(block, Check | Suggestion) and type(block) is type(before)
+        if isinstance(block, Suggestion) and not follows:
             parts.append("### To try")
-        parts.append(_rendered(block))
+        text = _rendered(block)
+        if follows and "\n" not in parts[-1].rpartition("\n- ")[2]:
+            # Consecutive checks and suggestions are the items of one list.
+            parts[-1] += f"\n{text}"
+        else:
+            parts.append(text)
         before = block
     if settings:
         parts.append("## Parameters\n\n" + _table(Table("", ("parameter", "value"), settings)))
-    # Consecutive checks and suggestions are the items of one list.
-    return re.sub(r"(?m)^(- .*)\n\n(?=- )", r"\1\n", "\n\n".join(parts)) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def _rendered(block: Block) -> str:

@@ -84,8 +84,8 @@ def test_a_row_holds_dots_mean_and_interval():
     assert numbers(means.error_x.array) == [0.25, 0.25]
     assert numbers(means.error_x.arrayminus) == [0.25, 0.125]
     assert (numbers(best.x), numbers(best.y)) == ([0.75], [0])
-    assert means.hovertext[1] == "adam<br>mean 50.00%, 95\u202f% interval 37.50% to 75.00%<br>2 of 3 seeds"
-    assert dots.hovertext[2] == "sgd<br>seed no. 3: 100.00%"
+    assert means.hovertext[1] == "adam<br>mean 50\u202f%, 95\u202f% interval 37.5 to 75\u202f%<br>2 of 3 seeds"
+    assert dots.hovertext[2] == "sgd<br>seed no. 3: 100\u202f%"
 
 
 def test_the_first_arm_is_on_top_and_the_labels_say_what_came_of_it():
@@ -205,7 +205,7 @@ def test_a_remedy_stands_above_its_random_change():
     assert figure.layout.yaxis.ticktext == ("<b>rate &lt;0.1&gt;</b><br>helps", "start<br>no evidence", "lost")
     low, high = figure.layout.xaxis.range
     assert low < -0.3 < 0.3 < high
-    assert random_means.hovertext[0].endswith("mean -20.00%, 95\u202f% interval -30.00% to -10.00%")
+    assert random_means.hovertext[0].endswith("mean -20 points, 95\u202f% interval -30 to -10 points")
 
 
 # --- heat map
@@ -336,7 +336,7 @@ def test_many_numbers_have_round_ticks_and_a_constant_one():
 def test_the_measure_ends_where_one_awful_arm_would_press_the_others_flat():
     figure = parallel({"rate": [1, 2, 3, 4, 5, 6]}, [1.0, 2.0, 3.0, 4.0, 5.0, 1e6], higher_is_better=False, name="loss")
     assert sorted(line.y[-1] for line in lines(figure)) == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1])
-    assert "<b>loss 1e+06</b>" in lines(figure)[0].hovertext
+    assert "<b>loss 1,000,000</b>" in lines(figure)[0].hovertext
 
 
 def test_an_axis_may_be_called_as_the_measure_is():

@@ -50,7 +50,7 @@ def test_learning_curves_hold_the_history():
 def test_the_best_accuracy_is_the_largest():
     best = figures.learning_curves(HISTORY, "accuracy").data[-1]
     assert (numbers(best.x), numbers(best.y)) == ([3], [0.7])
-    assert best.name == "best: 70.0%, epoch 3"
+    assert best.name == "best: 70\u202f%, epoch 3"
 
 
 def test_a_record_without_the_measure_is_passed_over():
@@ -140,8 +140,8 @@ def test_confusion_holds_counts_and_parts_of_the_row():
     assert np.isnan(right.z[~np.eye(3, dtype=bool)]).all()
     nothing = np.nan
     np.testing.assert_array_equal(wrong.z, [[nothing, 0.2, nothing], [nothing, nothing, 0.5], [nothing] * 3])
-    assert right.text.tolist() == [["8<br>80%", "", ""], ["", "5<br>50%", ""], ["", "", "0<br>0%"]]
-    assert wrong.text.tolist() == [["", "2<br>20%", ""], ["", "", "5<br>50%"], ["", "", ""]]
+    assert right.text.tolist() == [["8<br>80\u202f%", "", ""], ["", "5<br>50\u202f%", ""], ["", "", "0<br>0\u202f%"]]
+    assert wrong.text.tolist() == [["", "2<br>20\u202f%", ""], ["", "", "5<br>50\u202f%"], ["", "", ""]]
 
 
 @pytest.mark.parametrize(

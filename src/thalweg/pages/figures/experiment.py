@@ -16,10 +16,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from ..numbers import is_share
+from ..numbers import difference, interval, is_share, measure_value, number, percent
 from ..numbers import measure_name as in_words
+from .axes import log_axis, round_ticks, spans_decades
 from .flow import curves as draw_curves
-from .record import capital, spans_decades
+from .record import capital
 from .theme import BLUE, ORANGE, SKY, TEMPLATE, VERMILION
 
 _GREY = "rgba(128, 132, 140, {})"
@@ -81,9 +82,11 @@ def arm_curves(
     means = {names[arm]: s.mean for arm, s in found.items()}
     name = in_words(measure)
     figure = draw_curves(epochs, means, title or f"{capital(name)} over the epochs", "epoch", name, log, bands)
-    told = _number(measure)
     for arm, s in found.items():
-        reach = [f"{told(mean)}, {told(low)} to {told(high)}" for mean, _, low, high, _ in zip(*s, strict=True)]
+        reach = [
+            f"{measure_value(measure, mean)}, {interval(measure, low, high)}"
+            for mean, _, low, high, _ in zip(*s, strict=True)
+        ]
         hover = [
             f"{names[arm]}<br>epoch {epoch}: {words}<br>{count} of {len(curves[arm])} seeds"
             for epoch, words, count in zip(epochs, reach, s.seeds, strict=False)
@@ -122,7 +125,7 @@ def arm_measures(
     """
     notes = {arm: _note(arm == best, diverged.get(arm, 0)) for arm in finals}
     name = in_words(measure)
-    figure = _by_arm(finals, intervals, _number(measure), notes, strong=best)
+    figure = _by_arm(finals, intervals, measure, measure_value, notes, strong=best)
     if best in finals:
         row = [arm == best for arm in finals].index(True)
         figure.add_scatter(
@@ -136,7 +139,7 @@ def arm_measures(
     figure.update_xaxes(title=name, tickformat="~%" if is_share(measure) else None)
     drawn = _drawn(figure.data[:2])
     if not is_share(measure) and spans_decades(drawn):
-        figure.update_xaxes(type="log", dtick=_decades_apart(drawn))
+        figure.update_xaxes(**log_axis(drawn))
     return figure.update_layout(title=f"{capital(name)} by arm")
 
 
@@ -161,7 +164,7 @@ def paired_differences(
     lows, highs = np.array([intervals.get(arm, _UNKNOWN) for arm in differences], dtype=float).reshape(-1, 2).T
     includes = ~((lows > 0) | (highs < 0))
     notes = {arm: "" if np.isfinite(_finite(each)).any() else "no pairs" for arm, each in differences.items()}
-    figure = _by_arm(differences, intervals, _number(measure, "+"), notes)
+    figure = _by_arm(differences, intervals, measure, difference, notes)
     means = figure.data[1]
     means.marker.symbol = np.where(includes, "circle-open", "circle").tolist()
     means.name += " (open: 0 not excluded)" if includes.any() else ""
@@ -217,7 +220,7 @@ def paired_effects(
         ("random change in its place", controls, control_intervals, 0.19, (ORANGE, "diamond")),
     ):
         rows = {arm: row + place for row, arm in enumerate(effects) if arm in found}
-        _effects(figure, found, its_intervals, rows, _number(measure, "+"), title, look)
+        _effects(figure, found, its_intervals, rows, measure, difference, title, look)
     _name_rows(figure, list(effects), notes, strong)
     known = np.concatenate([np.zeros(1), *(_drawn(pair) for pair in (figure.data[:2], figure.data[2:]))])
     room = 0.15 * max(float(np.ptp(known)), 1e-9)
@@ -240,7 +243,8 @@ def _effects(
     found: Mapping[str, np.ndarray],
     intervals: Mapping[str, tuple[float, float]],
     rows: Mapping[str, float],
-    number: Callable[[float], str],
+    measure: str,
+    write: Callable[..., str],
     title: str,
     look: tuple[str, str],
 ) -> None:
@@ -253,12 +257,13 @@ def _effects(
     means = np.array([_summary(each[:, None]).mean[0] for each in dots])
     low, high = np.array([intervals.get(arm, _UNKNOWN) for arm in rows], dtype=float).reshape(-1, 2).T
     seeds = [
-        f"{_plain(arm)}<br>{title}, seed no. {seed}: {number(value)}"
+        f"{_plain(arm)}<br>{title}, seed no. {seed}: {write(measure, value)}"
         for arm, each in zip(rows, dots, strict=True)
         for seed, value in enumerate(each, 1)
     ]
     told = [
-        f"{_plain(arm)}<br>{title}: mean {number(mean)}, 95\u202f% interval {number(start)} to {number(end)}"
+        f"{_plain(arm)}<br>{title}: mean {write(measure, mean)}, "
+        f"95\u202f% interval {interval(measure, start, end, write=write)}"
         for arm, mean, start, end in zip(rows, means, low, high, strict=True)
     ]
     below = [np.full(each.size, row + 0.13) for each, row in zip(dots, rows.values(), strict=True)]
@@ -305,31 +310,24 @@ def heat_map(
     >>> figure = heat_map(np.array([[0.5, np.nan]]), ["0.9"], ["0.01", "1"], "momentum", "rate", "accuracy",
     ...                   higher_is_better=True)
     >>> figure.data[0].text.tolist(), figure.data[1].x.tolist()
-    ([['50.0%', '']], [1])
+    ([['50\u202f%', '']], [1])
     """
     z = _finite(values)
     lost = np.zeros(z.shape, int) if diverged is None else np.asarray(diverged, dtype=int)
     there = np.isfinite(z)
     name = in_words(measure)
-    told = _number(measure)
     partly = there & (lost > 0)
     low, high = _limits(z)
-    spots = np.array(
-        [f"{_plain(row_name)} {_plain(r)}<br>{_plain(column_name)} {_plain(c)}<br>" for r in rows for c in columns]
-    )
-    spots = spots.astype(object).reshape(z.shape)
-    said = [f"{told(value)}{f', {k} diverged' if k else ''}" for value, k in zip(z.flat, lost.flat, strict=True)]
+    cells = [f"{_plain(row_name)} {_plain(r)}<br>{_plain(column_name)} {_plain(c)}<br>" for r in rows for c in columns]
+    cell_names = np.array(cells, dtype=object).reshape(z.shape)
     numbered = max(z.shape) <= _MOST_NUMBERED
-    short = np.array(
-        [_short_number(value, measure) + "*" * bool(k) for value, k in zip(z.flat, lost.flat, strict=True)]
-    )
     figure = go.Figure()
     figure.add_heatmap(
         z=z,
-        text=np.where(there, short.reshape(z.shape), "") if numbered else None,
+        text=np.where(there, _cell_texts(z, lost, measure), "") if numbered else None,
         texttemplate="%{text}" if numbered else None,
         textfont={"size": 12},
-        hovertext=spots + np.array([f"{name} {words}" for words in said], dtype=object).reshape(z.shape),
+        hovertext=cell_names + _cell_hovers(z, lost, measure),
         hoverinfo="text",
         hoverongaps=False,
         colorscale="Cividis",
@@ -341,18 +339,11 @@ def heat_map(
         colorbar=_bar(z, name, higher_is_better, is_share(measure)),
     )
     unknown = "not run" if diverged is not None else "diverged or not run"
-    _crosses(figure, ~there & (lost > 0), "diverged", {"symbol": "x", "size": 11, "color": VERMILION}, spots)
-    _crosses(figure, ~there & (lost == 0), unknown, {"symbol": "x-thin-open", "size": 11, "color": "#7c7f85"}, spots)
-    lines = [_lines(row, _LABEL_WIDTH, _MOST_LINES) for row in rows]
-    names = [_lines(column, _TICK_WIDTH, _MOST_LINES) for column in columns]
-    shared = {"showgrid": False, "tickmode": "array"}
-    figure.update_xaxes(
-        title=_plain(column_name), range=[-0.5, len(columns) - 0.5], autotickangles=[0, -45, -90], **shared
-    )
-    figure.update_xaxes(tickvals=list(range(len(columns))), ticktext=names)
-    figure.update_yaxes(title=_plain(row_name), range=[len(rows) - 0.5, -0.5], **shared)
-    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=lines)
-    height = 180 + max(200, len(rows) * _row_height(lines, least=30 if numbered else 20))
+    grey = {"symbol": "x-thin-open", "size": 11, "color": "#7c7f85"}
+    _crosses(figure, ~there & (lost > 0), "diverged", {"symbol": "x", "size": 11, "color": VERMILION}, cell_names)
+    _crosses(figure, ~there & (lost == 0), unknown, grey, cell_names)
+    labels = _cell_axes(figure, rows, columns, row_name, column_name)
+    height = 180 + max(200, len(rows) * _row_height(labels, least=30 if numbered else 20))
     # The axes have their whole paths.
     down, across = (_plain(axis.rpartition(".")[2]) for axis in (row_name, column_name))
     title = f"{capital(name)} by {down} and {across}"
@@ -362,11 +353,44 @@ def heat_map(
     return figure.update_layout(margin={"t": 96 if partly.any() or len(figure.data) > 1 else 64})
 
 
-def _crosses(figure: go.Figure, where: np.ndarray, word: str, marker: Mapping[str, Any], spots: np.ndarray) -> None:
-    """A cross in each of the cells (R, C), called by a word; `spots` (R, C) say which cell it is."""
+def _cell_texts(values: np.ndarray, lost: np.ndarray, measure: str) -> np.ndarray:
+    """The short numbers in the cells (R, C); a star where some trials diverged."""
+    texts = [
+        measure_value(measure, value, digits=3) + "*" * bool(count)
+        for value, count in zip(values.flat, lost.flat, strict=True)
+    ]
+    return np.array(texts, dtype=object).reshape(values.shape)
+
+
+def _cell_hovers(values: np.ndarray, lost: np.ndarray, measure: str) -> np.ndarray:
+    """What the cells (R, C) show below the mouse."""
+    name = in_words(measure)
+    texts = []
+    for value, count in zip(values.flat, lost.flat, strict=True):
+        diverged = f", {count} diverged" if count else ""
+        texts.append(f"{name} {measure_value(measure, value)}{diverged}")
+    return np.array(texts, dtype=object).reshape(values.shape)
+
+
+def _cell_axes(
+    figure: go.Figure, rows: Sequence[str], columns: Sequence[str], row_name: str, column_name: str
+) -> list[str]:
+    """Name the rows and columns of a heat map; returns the names of the rows as they are shown."""
+    lines = [_lines(row, _LABEL_WIDTH, _MOST_LINES) for row in rows]
+    names = [_lines(column, _TICK_WIDTH, _MOST_LINES) for column in columns]
+    shared = {"showgrid": False, "tickmode": "array"}
+    figure.update_xaxes(title=_plain(column_name), autotickangles=[0, -45, -90], **shared)
+    figure.update_xaxes(range=[-0.5, len(columns) - 0.5], tickvals=list(range(len(columns))), ticktext=names)
+    figure.update_yaxes(title=_plain(row_name), **shared)
+    figure.update_yaxes(range=[len(rows) - 0.5, -0.5], tickvals=list(range(len(rows))), ticktext=lines)
+    return lines
+
+
+def _crosses(figure: go.Figure, where: np.ndarray, word: str, marker: Mapping[str, object], names: np.ndarray) -> None:
+    """A cross in each of the marked cells (R, C), described by a word; `names` (R, C) are those of the cells."""
     if where.any():
         down, across = np.nonzero(where)
-        hover = {"hovertext": [f"{spot}{word}" for spot in spots[where]], "hoverinfo": "text"}
+        hover = {"hovertext": [f"{name}{word}" for name in names[where]], "hoverinfo": "text"}
         figure.add_scatter(x=across, y=down, mode="markers", name=word, marker=marker, **hover)
 
 
@@ -393,7 +417,6 @@ def parallel_coordinates(
     known = np.isfinite(_finite(measure))
     values = _finite(measure)[known]
     name = in_words(measure_name)
-    told = _number(measure_name)
     kept = {axis: [each for each, is_known in zip(axes[axis], known, strict=True) if is_known] for axis in axes}
     low, high = _limits(values)
     share = is_share(measure_name)
@@ -406,14 +429,14 @@ def parallel_coordinates(
     figure = go.Figure()
     # The best arm is drawn last, above the others.
     for arm in np.argsort(better, kind="stable"):
-        facts = [f"{_plain(axis)} {_plain(_told(each[arm]))}" for axis, each in kept.items()]
+        facts = [f"{_plain(axis)} {_plain(number(each[arm]))}" for axis, each in kept.items()]
         figure.add_scatter(
             x=np.arange(len(scales)),
             y=np.array([scale.places[arm] for scale in scales]),
             mode="lines+markers",
             line={"color": colours[arm], "width": 1.5},
             marker={"color": colours[arm], "size": 5},
-            hovertext="<br>".join([*facts, f"<b>{name} {told(values[arm])}</b>"]),
+            hovertext="<br>".join([*facts, f"<b>{name} {measure_value(measure_name, values[arm])}</b>"]),
             hoverinfo="text",
             showlegend=False,
         )
@@ -452,7 +475,8 @@ def _uprights(figure: go.Figure, names: Sequence[str], scales: Sequence[_Scale])
 def _by_arm(
     values: Mapping[str, np.ndarray],
     intervals: Mapping[str, tuple[float, float]],
-    number: Callable[[float], str],
+    measure: str,
+    write: Callable[..., str],
     notes: Mapping[str, str],
     strong: str | None = None,
 ) -> go.Figure:
@@ -465,12 +489,13 @@ def _by_arm(
     means = np.array([_summary(each[:, None]).mean[0] for each in dots])
     low, high = np.array(ends, dtype=float).reshape(-1, 2).T
     seeds = [
-        f"{_plain(arm)}<br>seed no. {seed}: {number(value)}"
+        f"{_plain(arm)}<br>seed no. {seed}: {write(measure, value)}"
         for arm, each in zip(values, dots, strict=True)
         for seed, value in enumerate(each, 1)
     ]
     of_arms = [
-        f"{_plain(arm)}<br>mean {number(mean)}, 95\u202f% interval {number(start)} to {number(end)}"
+        f"{_plain(arm)}<br>mean {write(measure, mean)}, "
+        f"95\u202f% interval {interval(measure, start, end, write=write)}"
         f"<br>{np.isfinite(each).sum()} of {each.size} seeds"
         for arm, mean, start, end, each in zip(values, means, low, high, dots, strict=True)
     ]
@@ -530,12 +555,6 @@ def _log_ends(means: Sequence[np.ndarray]) -> list[float] | None:
         return None
     low, high = np.log10([values.min(), _FAR * np.median(first)])
     return [float(low) - 0.1, float(high)]
-
-
-def _decades_apart(drawn: np.ndarray) -> int | str:
-    """The distance of the ticks of a logarithmic axis, as plotly has it."""
-    decades = float(np.log10(drawn.max() / drawn.min()))
-    return max(1, round(decades / _FEW_TICKS)) if decades > 3 else "D2"
 
 
 def _note(best: bool, diverged: int) -> str:
@@ -614,33 +633,17 @@ def _scale(values: Sequence[Any] | np.ndarray, log: bool, share: bool = False) -
     high = max(numbers.max(), ticks.max())
     width = high - low or 1.0
     low -= 0.5 * (high == low)
-    texts = [f"{100 * tick:.4g}%" if share else f"{tick:.4g}" for tick in ticks]
+    texts = [percent(tick) if share else number(tick) for tick in ticks]
     return _Scale((numbers - low) / width, ((ticks - low) / width).tolist(), texts)
 
 
 def _ticks(numbers: np.ndarray) -> np.ndarray:
-    """The numbers themselves where they are few and apart; otherwise multiples of 1, 2 or 5 times a power of ten."""
+    """The numbers themselves where they are few and apart; otherwise round numbers."""
     own = np.unique(numbers)
     width = np.ptp(own)
     if own.size == 1 or (own.size <= _FEW_TICKS and np.diff(own).min() > 0.04 * width):
         return own
-    power = 10.0 ** np.floor(np.log10(width / (_FEW_TICKS - 1)))
-    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= width / (_FEW_TICKS - 1))
-    return step * np.arange(np.ceil(own[0] / step - 1e-9), np.floor(own[-1] / step + 1e-9) + 1)
-
-
-def _number(measure: str, sign: str = "") -> Callable[[float], str]:
-    """How a value of the measure is written: shares in per cent."""
-    kind = ".2%" if is_share(measure) else ".4g"
-    return lambda value: "–" if np.isnan(value) else f"{value:{sign}{kind}}"
-
-
-def _short_number(value: float, measure: str) -> str:
-    return f"{value:.1%}" if is_share(measure) else f"{value:.3g}"
-
-
-def _told(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+    return round_ticks(own[0], own[-1], _FEW_TICKS)
 
 
 def _finite(values: Any) -> np.ndarray:

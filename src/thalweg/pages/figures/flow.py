@@ -9,12 +9,12 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from .axes import log_axis, log_ticks
 from .theme import BLUE, GREEN, ORANGE, PURPLE, SKY, TEMPLATE, VERMILION
 
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _FEW_POINTS = 30
-_SMALL_RANGE = 1000
 _MOST_TICKS = 12
 _MOST_PANELS_IN_A_ROW = 2
 
@@ -57,11 +57,7 @@ def curves(
     figure.update_xaxes(title=x_title, dtick=1 if _counted(x) else None)
     figure.update_yaxes(title=y_title)
     if log:
-        figure.update_yaxes(type="log")
-        every = np.concatenate([_shown(values, log) for values in series.values()])
-        if np.isfinite(every).any() and np.nanmax(every) < _SMALL_RANGE * np.nanmin(every):
-            # Ticks at 1, 2 and 5 only.
-            figure.update_yaxes(dtick="D2")
+        figure.update_yaxes(**log_axis(np.concatenate([_shown(values, log) for values in series.values()])))
     return figure
 
 
@@ -110,7 +106,7 @@ def delta_by_layer(
         title=title,
         height=110 + 230 * rows,
         margin={"t": 64},
-        coloraxis={"colorscale": "Cividis", "colorbar": {"title": "rms of delta", **_powers_of_ten(logs)}},
+        coloraxis={"colorscale": "Cividis", "colorbar": {"title": "rms of delta", **_ticks_of_logs(logs)}},
     )
     figure.update_xaxes(title="step", row=rows)
     return figure.update_yaxes(title="layer", col=1).update_yaxes(**_named_places(layers))
@@ -139,12 +135,10 @@ def _band(figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray, c
     figure.add_scatter(x=x[: high.size], y=high, fill="tonexty", fillcolor=f"rgba({rgb}, 0.18)", **shared)
 
 
-def _powers_of_ten(logs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Ticks of a scale of logarithms at whole powers of ten, at most about eight of them."""
-    known = np.concatenate([values[np.isfinite(values)] for values in logs.values()])
-    low, high = (int(np.floor(known.min())), int(np.ceil(known.max()))) if known.size else (0, 0)
-    powers = range(low, high + 1, max(1, -(-(high - low) // 8)))
-    return {"tickmode": "array", "tickvals": list(powers), "ticktext": [f"10<sup>{power}</sup>" for power in powers]}
+def _ticks_of_logs(logs: Mapping[str, np.ndarray]) -> dict[str, object]:
+    """Ticks of a linear scale of logarithms."""
+    ticks, texts = log_ticks(np.concatenate([10.0 ** values.ravel() for values in logs.values()]))
+    return {"tickmode": "array", "tickvals": np.log10(ticks).tolist(), "ticktext": texts}
 
 
 def _named_places(layers: Sequence[int | str]) -> dict[str, Any]:

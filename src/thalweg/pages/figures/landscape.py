@@ -8,12 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from .axes import log_ticks
 from .flow import curves
 from .theme import TEMPLATE, VERMILION
 
 # From this ratio of the largest to the smallest loss on, the scale is logarithmic.
 _WIDE = 10.0
-_MOST_TICKS = 8
 _BANDS = 20
 _DARK = "#26292e"
 _LIGHT = "#ffffff"
@@ -126,14 +126,9 @@ def _ends(heights: np.ndarray) -> tuple[float, float]:
     return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
 
 
-def _ticks(heights: np.ndarray, log: bool) -> dict[str, Any]:
-    """Ticks of a scale of logarithms where the loss is 1, 2 or 5 times a power of ten, or at some of the powers."""
+def _ticks(heights: np.ndarray, log: bool) -> dict[str, object]:
+    """The ticks of a scale of logarithms; none of their own for a scale of losses."""
     if not log:
         return {}
-    low, high = _ends(heights)
-    powers = range(int(np.floor(low)), int(np.ceil(high)) + 1)
-    values = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-    inside = [value for value in values if low <= np.log10(value) <= high]
-    if len(inside) > _MOST_TICKS:
-        inside = [10.0**power for power in powers[:: -(-len(powers) // _MOST_TICKS)] if low <= power <= high]
-    return {"tickmode": "array", "tickvals": np.log10(inside).tolist(), "ticktext": [f"{value:g}" for value in inside]}
+    ticks, texts = log_ticks(10.0**heights)
+    return {"tickmode": "array", "tickvals": np.log10(ticks).tolist(), "ticktext": texts}

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ...probes.records import Observations
+from ..numbers import number, percent
 from . import probes
 
 _MOST_OBSERVATIONS = 150
@@ -132,24 +133,24 @@ def _delta(case: _Case) -> str:
     first, last = _first_and_last(parts[:, 0])
     predicted = probes.predicted_parts(shown, case.expected)
     vanishing, exploding = probes.zones(predicted)
-    told = f"Delta of layer {_named(case, shown[0])} is {_number(first)} times that of the last at the start"
-    told += f", {_number(last)} at the end"
+    told = f"Delta of layer {_named(case, shown[0])} is {_short(first)} times that of the last at the start"
+    told += f", {_short(last)} at the end"
     if case.expected is None or not np.isfinite(case.expected[shown]).any():
         told += "; no theory predicts the start of this network, so 1 stands for it (dashed). "
     elif np.isfinite(predicted[0]):
-        told += f"; theory predicts {_number(predicted[0])} for the start (dashed). "
+        told += f"; theory predicts {_short(predicted[0])} for the start (dashed). "
     else:
         told += "; theory predicts the start of other layers only (dashed). "
     small = _share_of_time(parts < vanishing)
     large = _share_of_time(parts > exploding)
     if small:
-        told += f"In {small} of the observations a layer gets less than {_number(vanishing)}: its delta vanishes. "
+        told += f"In {small} of the observations a layer gets less than {_short(vanishing)}: its delta vanishes. "
     if large:
-        told += f"In {large} of the observations a layer gets more than {_number(exploding)}: its delta explodes. "
+        told += f"In {large} of the observations a layer gets more than {_short(exploding)}: its delta explodes. "
     if none := _share_of_time(deltas == 0):
         told += f"In {none} a delta is exactly 0, a gap in its line: there no gradient passes. "
     if not small and not large:
-        told += f"No layer leaves the room between {_number(vanishing)} and {_number(exploding)}. "
+        told += f"No layer leaves the room between {_short(vanishing)} and {_short(exploding)}. "
     return told + "The closer the lines, the more alike is the pace at which the layers learn."
 
 
@@ -189,12 +190,12 @@ def _units(case: _Case) -> str:
         if end[worst] == 0:
             told += f"At the end no {parts} are {name}. "
             continue
-        told += f"At the end {_percent(end[worst])} of the {parts} of layer {_named(case, worst)} are {name}"
+        told += f"At the end {_short_percent(end[worst])} of the {parts} of layer {_named(case, worst)} are {name}"
         told += ", the most of all layers. " if np.isfinite(end).sum() > 1 else ". "
     over_set = case.seen.by_layer.get("dead_over_set")
     if over_set is not None and np.isfinite(over_set).any():
         most = float(np.nanmax(_last(over_set)))
-        dead = f"up to {_percent(most)} of a layer are dead" if most else "none is dead"
+        dead = f"up to {_short_percent(most)} of a layer are dead" if most else "none is dead"
         told += f"On all training rows (diamonds) {dead}. "
     told += "Dead: the derivative is 0 for every sample of the batch, so that the unit does not learn from it. "
     if "saturated" in case.seen.by_layer and np.isfinite(case.seen.by_layer["saturated"]).any():
@@ -206,10 +207,10 @@ def _ratios(case: _Case) -> str:
     ratios = case.seen["update_ratio"]
     known = ratios[np.isfinite(ratios) & (ratios > 0)]
     low, high = probes.HEALTHY
-    below = _percent(float(np.mean(known < low)))
-    above = _percent(float(np.mean(known > high)))
+    below = _short_percent(float(np.mean(known < low)))
+    above = _short_percent(float(np.mean(known > high)))
     return (
-        f"A step changes the weights of a layer by {_number(np.median(known))} of their size (median); {below} of "
+        f"A step changes the weights of a layer by {_short(np.median(known))} of their size (median); {below} of "
         f"all are below the band, {above} above it. Far below, a layer hardly learns; far above, it forgets what it "
         "knew."
     )
@@ -218,12 +219,12 @@ def _ratios(case: _Case) -> str:
 def _directions(case: _Case) -> str:
     told = ""
     if (cosine := _whole_or_layers(case.seen, "gradient_cosine")) is not None:
-        told += f"The median cosine of successive gradients is {_number(np.median(cosine))}: "
+        told += f"The median cosine of successive gradients is {_short(np.median(cosine))}: "
         told += "1 keeps its direction, 0 is noise, and below 0 the steps go to and fro across a valley. "
     if (angle := _whole_or_layers(case.seen, "update_angle")) is not None:
-        told += f"The update is {_number(np.median(angle))}° off steepest descent (median)"
+        told += f"The update is {_short(np.median(angle))}° off steepest descent (median)"
         uphill = float(np.mean(angle > 90))
-        told += f"; {_percent(uphill)} of the steps went uphill." if uphill else "."
+        told += f"; {_short_percent(uphill)} of the steps went uphill." if uphill else "."
         if angle.max() < 1:
             told += " 0° is plain gradient descent."
     return told.rstrip()
@@ -234,11 +235,11 @@ def _noise(case: _Case) -> str:
     if scale is None or not _anything(scale, True):
         ratios = case.seen["signal_to_noise"]
         known = ratios[np.isfinite(ratios) & (ratios > 0)]
-        part = _number(float(np.median(known)))
+        part = _short(float(np.median(known)))
         return f"The square of the mean gradient is {part} times the variance of one sample's (median)."
     known = scale[np.isfinite(scale) & (scale > 0)]
-    first = _number(known[0])
-    last = _number(known[-1])
+    first = _short(known[0])
+    last = _short(known[-1])
     told = f"From a batch of about {first} at the start and {last} at the end, larger ones help little"
     if not case.batch_size:
         return f"{told}: there the mean of the gradient is as large as its noise."
@@ -255,9 +256,9 @@ def _lengths(case: _Case) -> str:
     known = alpha[np.isfinite(alpha)]
     short, long, climbs = (float(np.mean(part)) for part in (known < 0, (known > 0) & (known <= 1), known > 1))
     return (
-        f"The median length is {_number(np.median(known))}: {_percent(short)} of the steps ended before the lowest "
-        f"point of the parabola along their way, {_percent(long)} beyond it but lower than they began, "
-        f"{_percent(climbs)} higher. "
+        f"The median length is {_short(np.median(known))}: {_short_percent(short)} of the steps ended before the "
+        f"lowest point of the parabola along their way, {_short_percent(long)} beyond it but lower than they began, "
+        f"{_short_percent(climbs)} higher. "
         "Below 0 on the whole, the rate could be larger; above 0, smaller."
     )
 
@@ -267,10 +268,10 @@ def _curvature(case: _Case) -> str:
     eigenvalue = seen["largest_eigenvalue"]
     edge = 2 / seen["learning_rate"]
     first, last = _first_and_last(eigenvalue)
-    told = f"The largest eigenvalue goes from {_number(first)} to {_number(last)}"
+    told = f"The largest eigenvalue goes from {_short(first)} to {_short(last)}"
     if np.isfinite(edge).any():
         beyond = _share_of_time(eigenvalue > edge)
-        start, end = map(_number, _first_and_last(edge))
+        start, end = map(_short, _first_and_last(edge))
         told += f", the edge 2/rate {f'is {start}' if start == end else f'goes from {start} to {end}'}; "
         told += f"it is beyond the edge in {beyond} of the looks at it" if beyond else "it never passes the edge"
     return f"{told}. Beyond the edge plain gradient descent swings to and fro ever wider along that direction."
@@ -282,12 +283,12 @@ def _outputs(case: _Case) -> str:
         end = _last(size)
         low = int(np.nanargmin(end))
         high = int(np.nanargmax(end))
-        told += f"At the end the rms of the outputs is between {_number(end[low])}, layer {_named(case, low)}, "
-        told += f"and {_number(end[high])}, layer {_named(case, high)}. "
+        told += f"At the end the rms of the outputs is between {_short(end[low])}, layer {_named(case, low)}, "
+        told += f"and {_short(end[high])}, layer {_named(case, high)}. "
     if (rank := case.seen.by_layer.get("effective_rank")) is not None and _anything(rank, True):
         end = _last(rank)
         low = int(np.nanargmin(end))
-        told += f"The least effective rank is {_number(end[low])}, that of layer {_named(case, low)}. "
+        told += f"The least effective rank is {_short(end[low])}, that of layer {_named(case, low)}. "
     told += "Signals that shrink from layer to layer lose what tells the samples apart"
     return f"{told}; those that grow saturate what follows."
 
@@ -303,7 +304,7 @@ def _norms(case: _Case) -> str:
         if np.isfinite(moved).any():
             most = int(np.nanargmax(moved))
             told += f"The weights of layer {_named(case, most)} moved the farthest, "
-            told += f"{_number(moved[most])} times their size at the start. "
+            told += f"{_short(moved[most])} times their size at the start. "
     return f"{told}A gradient that stays small while the loss is large tells of a plateau."
 
 
@@ -423,7 +424,7 @@ def _first_and_last(values: np.ndarray) -> tuple[float, float]:
 def _share_of_time(where: np.ndarray) -> str:
     """In how many of the observations it is so for any layer, in per cent; nothing where it never is."""
     share = float(np.mean(where.reshape(len(where), -1).any(axis=1)))
-    return _percent(share) if share else ""
+    return _short_percent(share) if share else ""
 
 
 def _whole_or_layers(observations: Observations, name: str) -> np.ndarray | None:
@@ -435,11 +436,9 @@ def _whole_or_layers(observations: Observations, name: str) -> np.ndarray | None
     return None
 
 
-def _number(value: float) -> str:
-    """Two digits; whole numbers up to a million in full."""
-    short = float(f"{value:.2g}")
-    return f"{short:,.0f}" if 10 <= abs(short) < 1e6 else f"{short:.2g}"
+def _short(value: float) -> str:
+    return number(value, digits=2)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g}\u202f%" if share < 0.995 else f"{100 * share:.0f}\u202f%"
+def _short_percent(share: float) -> str:
+    return percent(share, digits=2)

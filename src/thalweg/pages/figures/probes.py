@@ -16,6 +16,7 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from ...probes.records import Observations
+from .axes import log_axis
 from .theme import BLUE, GREEN, ORANGE, SKY, TEMPLATE, VERMILION
 
 HEALTHY = (1e-4, 1e-2)
@@ -31,6 +32,8 @@ _FEW = 30
 _FEW_TICKS = 12
 _BINS = 40
 _OUTERMOST = 1e-3
+# Bins with a smaller share stay blank.
+_LEAST_DENSITY = 1e-4
 _MOST_DECADES = 12
 _FAR = 100.0
 _HIGHEST_BEND = 3.0
@@ -118,7 +121,7 @@ def gradient_ribbon(observations: Observations, expected: np.ndarray | None = No
             figure.add_hline(y=part, line={"color": colour, "dash": "dash", "width": 1}, opacity=0.7, row=2, col=1)
     if len(told) == 1:
         figure.add_hline(y=told[0], line={"color": _GREY.format(1), "dash": "dash", "width": 1}, row=2, col=1)
-    return figure.update_yaxes(**_decades(np.array([low, high])), range=np.log10([low, high]).tolist(), row=2)
+    return figure.update_yaxes(**_log_between(low, high), row=2)
 
 
 def histograms_over_time(observations: Observations, quantity: str) -> go.Figure:
@@ -132,49 +135,37 @@ def histograms_over_time(observations: Observations, quantity: str) -> go.Figure
     >>> histograms_over_time(seen, "output").data[0].z.shape
     (40, 1)
     """
-    shares = observations[f"{quantity}_histogram"]
-    low = observations[f"{quantity}_low"]
-    high = observations[f"{quantity}_high"]
     shown = histogram_layers(observations, quantity)
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
     of_delta = quantity == "delta"
-    titles = [_plain(observations.layers[layer]) for layer in shown]
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=titles,
+        subplot_titles=[_plain(observations.layers[layer]) for layer in shown],
         shared_xaxes=True,
         shared_yaxes="all" if of_delta else False,
         horizontal_spacing=0.07,
         vertical_spacing=0.16,
     )
-    hover = "update %{x}<br>around %{y:.3~g}: %{z:.1%}<extra></extra>"
-    filled = []
-    for number, layer in enumerate(shown):
-        part = (slice(None), shown if of_delta else [layer])
-        bottom, top = _reach(shares[part], low[part], high[part])
-        edges = np.linspace(max(bottom, top - _MOST_DECADES) if of_delta else bottom, top, _BINS + 1)
-        laid = rebinned(shares[:, layer], low[:, layer], high[:, layer], edges)
-        filled.append(laid[laid > 1e-4])
+    densities = []
+    for place, layer in enumerate(shown):
+        edges, density = _density(observations, quantity, layer, shown)
+        densities.append(density[density > _LEAST_DENSITY])
         figure.add_heatmap(
             x=observations.steps,
             y=_small((edges[:-1] + edges[1:]) / 2),
-            z=_small(np.where(laid > 1e-4, laid, np.nan).T),
+            z=_small(np.where(density > _LEAST_DENSITY, density, np.nan).T),
             coloraxis="coloraxis",
             hoverongaps=False,
-            hovertemplate=hover.replace("around ", "around 10^") if of_delta else hover,
-            row=number // columns + 1,
-            col=number % columns + 1,
+            hovertemplate=f"update %{{x}}<br>around {'10^' * of_delta}%{{y:.3~g}}: %{{z:.1%}}<extra></extra>",
+            row=place // columns + 1,
+            col=place % columns + 1,
         )
-    # A single bin may hold nearly all, as that of a rectifier's zeros does; the scale is for the others.
-    most = float(np.quantile(np.concatenate(filled), 0.97))
-    bar = {
-        "title": "share<br>in a bin",
-        "tickformat": ".1~%",
-        "thickness": 14,
-        "len": min(1.0, 200 / (230 * rows) + 0.3),
-    }
+    # One bin may hold nearly all values, such as the zeros of a ReLU; the scale is for the others.
+    most = float(np.quantile(np.concatenate(densities), 0.97))
+    bar = {"title": "share<br>in a bin", "tickformat": ".1~%", "thickness": 14}
+    bar["len"] = min(1.0, 200 / (230 * rows) + 0.3)
     figure.update_layout(
         template=TEMPLATE,
         title="Size of delta over the updates" if of_delta else "Outputs over the updates",
@@ -187,6 +178,21 @@ def histograms_over_time(observations: Observations, quantity: str) -> go.Figure
         last = (len(shown) - column) // columns + 1
         figure.update_xaxes(title=_update(observations), showticklabels=True, row=last, col=column)
     return figure.update_yaxes(title="log<sub>10</sub>|delta|" if of_delta else "output", col=1)
+
+
+def _density(observations: Observations, quantity: str, layer: int, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The common edges (bins + 1,) of a panel, and the shares (n, bins) of a layer between them.
+
+    Delta has the same edges in all panels, at most twelve decades.
+    """
+    shares = observations[f"{quantity}_histogram"]
+    low = observations[f"{quantity}_low"]
+    high = observations[f"{quantity}_high"]
+    of_delta = quantity == "delta"
+    part = (slice(None), shown if of_delta else [layer])
+    bottom, top = _reach(shares[part], low[part], high[part])
+    edges = np.linspace(max(bottom, top - _MOST_DECADES) if of_delta else bottom, top, _BINS + 1)
+    return edges, rebinned(shares[:, layer], low[:, layer], high[:, layer], edges)
 
 
 def histogram_layers(observations: Observations, quantity: str) -> np.ndarray:
@@ -291,7 +297,7 @@ def update_ratios(observations: Observations) -> go.Figure:
     figure = _panels(observations, "Size of the updates", [Panel("|ΔW| / |W|", ratios, log=True)], _seen(ratios))
     low, high = _ends(np.append(ratios, HEALTHY), room=1.6)
     _zone(figure, *HEALTHY, "healthy", GREEN, log=True)
-    return figure.update_yaxes(**_decades(np.array([low, high])), range=np.log10([low, high]).tolist())
+    return figure.update_yaxes(**_log_between(low, high))
 
 
 def gradient_directions(observations: Observations) -> go.Figure:
@@ -340,7 +346,7 @@ def gradient_noise(observations: Observations, batch_size: int = 0) -> go.Figure
         figure.add_hline(y=batch_size, line=line, row=len(panels), col=1)
         name = f"batch of {batch_size:,}"
         _name(figure, name, batch_size, len(panels), True, yanchor="bottom", xanchor="right", x=0.99)
-        figure.update_yaxes(**_decades(np.array([low, high])), range=np.log10([low, high]).tolist(), row=len(panels))
+        figure.update_yaxes(**_log_between(low, high), row=len(panels))
     return figure
 
 
@@ -623,19 +629,16 @@ def _ends(values: np.ndarray, room: float) -> tuple[float, float]:
     return float(known.min() / room), float(known.max() * room)
 
 
-def _logarithmic(values: np.ndarray) -> dict[str, Any]:
+def _logarithmic(values: np.ndarray) -> dict[str, object]:
+    """The settings of a logarithmic axis with a little room around the values."""
     known = values[np.isfinite(values)]
-    if not known.size:
-        return {}
-    low, high = _ends(known, room=1.25)
-    return _decades(known) | {"range": np.log10([low, high]).tolist()}
+    return _log_between(*_ends(known, room=1.25)) if known.size else {}
 
 
-def _decades(values: np.ndarray) -> dict[str, Any]:
-    """A logarithmic axis with a tick at 1, 2 and 5 where there are few decades, and at about six powers where many."""
-    known = values[np.isfinite(values)]
-    decades = np.ptp(np.log10(known))
-    return {"type": "log", "dtick": "D2" if decades < 1.5 else max(1, int(np.ceil(decades / 6)))}
+def _log_between(low: float, high: float) -> dict[str, object]:
+    """The settings of a logarithmic axis between two ends."""
+    ends = np.array([low, high])
+    return {**log_axis(ends), "range": np.log10(ends).tolist()}
 
 
 def _plain(name: str) -> str:

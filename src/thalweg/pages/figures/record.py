@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from ..numbers import is_share, measure_name
+from ..numbers import is_share, measure_name, measure_value, number, percent
+from .axes import log_axis, spans_decades
 from .theme import BLUE, GREEN, SKY, TEMPLATE, VERMILION
 
 History = Sequence[Mapping[str, float]]
@@ -56,7 +57,7 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
         figure.add_scatter(
             x=epochs[[best]],
             y=values[[best]],
-            name=f"best: {_written(values[best], measure)}, epoch {epochs[best]:g}",
+            name=f"best: {measure_value(measure, values[best], digits=3)}, epoch {epochs[best]:g}",
             mode="markers",
             marker={"size": 13, "symbol": "circle-open", "color": VERMILION, "line": {"width": 2.5}},
             hoverinfo="skip",
@@ -66,7 +67,7 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
     if is_share(measure):
         figure.update_yaxes(tickformat="~%")
     elif measure in _ERRORS and spans_decades(everything):
-        figure.update_yaxes(type="log", dtick=1, minor={"showgrid": True, "gridcolor": "rgba(128, 132, 140, 0.12)"})
+        figure.update_yaxes(**log_axis(everything))
     return figure
 
 
@@ -100,10 +101,10 @@ def rate_range(
     [2.0]
     """
     figure = go.Figure()
-    for number, loss in enumerate(losses, 1):
+    for sweep, loss in enumerate(losses, 1):
         line = {"color": SKY, "width": 1}
-        text = f"sweep {number}: %{{y:.3~g}}<extra></extra>"
-        shown = {"name": "single sweeps", "showlegend": number == 1, "opacity": 0.55, "hovertemplate": text}
+        text = f"sweep {sweep}: %{{y:.3~g}}<extra></extra>"
+        shown = {"name": "single sweeps", "showlegend": sweep == 1, "opacity": 0.55, "hovertemplate": text}
         figure.add_scatter(x=rates[: len(loss)], y=loss, mode="lines", line=line, legendgroup="sweeps", **shown)
     text = "rate %{x:.3~g}<br>mean loss %{y:.3~g}<extra></extra>"
     line = {"color": BLUE, "width": 3}
@@ -112,14 +113,15 @@ def rate_range(
     if chosen is not None:
         marker = {"size": 14, "symbol": "circle-open", "color": VERMILION, "line": {"width": 3}}
         y = np.interp(np.log(chosen), np.log(x), smoothed)
-        name = f"chosen: {chosen:.2g}"
+        name = f"chosen: {number(chosen, 2)}"
         figure.add_scatter(x=[chosen], y=[y], mode="markers", name=name, marker=marker, hoverinfo="skip")
     if blew_up is not None:
         figure.add_vrect(x0=blew_up, x1=rates[-1], fillcolor=VERMILION, opacity=0.12, line_width=0, layer="below")
-    figure.update_xaxes(type="log", title="learning rate", range=np.log10([rates[0], rates[-1]]), dtick=1)
+    figure.update_xaxes(title="learning rate", range=np.log10([rates[0], rates[-1]]), **log_axis(rates))
     figure.update_yaxes(title="loss")
     if spans_decades(smoothed):
-        figure.update_yaxes(type="log", dtick=1, range=np.log10([smoothed.min() / 1.5, 1.5 * smoothed[0]]))
+        ends = np.array([smoothed.min() / 1.5, 1.5 * smoothed[0]])
+        figure.update_yaxes(range=np.log10(ends), **log_axis(ends))
     elif smoothed[0] > 0:
         figure.update_yaxes(range=[0, 1.5 * smoothed[0]])
     return figure.update_layout(template=TEMPLATE, title=title, height=420)
@@ -139,13 +141,13 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str = "Conf
     wrong = ~diagonal & (counts > 0)
     largest = max(0.02, float(share[wrong].max(initial=0.0)))
     numbered = classes <= _MOST_COUNTED
-    written = np.array([f"{c}<br>{p:.0%}" for c, p in zip(counts.flat, share.flat, strict=True)]).reshape(counts.shape)
+    texts = [f"{number(count)}<br>{percent(part, 2)}" for count, part in zip(counts.flat, share.flat, strict=True)]
     figure = go.Figure()
     for cells, scale, top, name in ((diagonal, _RIGHT, 1.0, "right"), (wrong, _WRONG, largest, "wrong")):
         figure.add_heatmap(
             z=np.where(cells, share, np.nan),
             customdata=counts,
-            text=np.where(cells, written, "") if numbered else None,
+            text=np.where(cells, np.reshape(texts, counts.shape), "") if numbered else None,
             texttemplate="%{text}" if numbered else None,
             textfont={"size": 13 if classes <= 10 else 10, "color": _ON_CELL},
             colorscale=scale,
@@ -156,7 +158,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str = "Conf
             xgap=1,
             ygap=1,
             name=name,
-            hovertemplate="true %{y}, said %{x}<br>%{customdata} samples, %{z:.1%} of the row<extra></extra>",
+            hovertemplate="true %{y}, predicted %{x}<br>%{customdata} samples, %{z:.1%} of the row<extra></extra>",
         )
     ticks = {
         "tickvals": list(range(classes)),
@@ -165,7 +167,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str = "Conf
         "showgrid": False,
         "tickfont": {"size": 12 if classes <= _MOST_COUNTED else 10},
     }
-    figure.update_xaxes(title="said", autotickangles=[0, -45, -90], range=[-0.5, classes - 0.5], **ticks)
+    figure.update_xaxes(title="predicted", autotickangles=[0, -45, -90], range=[-0.5, classes - 0.5], **ticks)
     figure.update_yaxes(title="true", range=[classes - 0.5, -0.5], **ticks)
     height = 130 + min(900, max(160, classes * (46 if classes <= 10 else 34 if numbered else 20)))
     return figure.update_layout(template=TEMPLATE, title=title, height=height, margin={"t": 48})
@@ -228,15 +230,6 @@ def _column(history: History, key: str) -> tuple[np.ndarray, np.ndarray]:
     rows = [(row["epoch"], row[key]) for row in history if key in row]
     epochs, values = np.array(rows, dtype=float).reshape(-1, 2).T
     return epochs, np.where(np.isfinite(values), values, np.nan)
-
-
-def spans_decades(values: np.ndarray) -> bool:
-    """Whether values are all positive, and the largest more than one and a half decades above the smallest."""
-    return bool(values.size and values.min() > 0 and values.max() / values.min() > 10**1.5)
-
-
-def _written(value: float, measure: str) -> str:
-    return f"{value:.1%}" if is_share(measure) else f"{value:.3g}"
 
 
 def _with_unit(name: str, unit: str) -> str:

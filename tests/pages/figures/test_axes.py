@@ -1,0 +1,45 @@
+"""Logarithmic axes: few ticks, each with its decade."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thalweg.pages.figures.axes import log_axis, log_ticks, round_ticks, spans_decades
+
+
+def read(text: str) -> float:
+    power = re.fullmatch(r"10<sup>(-?\d+)</sup>", text)
+    return 10.0 ** int(power[1]) if power else float(text.replace(",", ""))
+
+
+@given(st.floats(-12, 12), st.floats(0, 15))
+def test_every_tick_says_its_value(low, decades):
+    ticks, texts = log_ticks(10.0 ** np.array([low, low + decades]))
+    assert [read(text) for text in texts] == pytest.approx(ticks, rel=1e-3)
+
+
+@given(st.floats(-12, 12), st.floats(0, 15))
+def test_there_are_two_to_nine_ticks(low, decades):
+    ticks, _ = log_ticks(10.0 ** np.array([low, low + decades]))
+    assert 2 <= len(ticks) <= 9
+    assert len(set(ticks)) == len(ticks)
+
+
+def test_values_without_a_logarithm_do_not_count():
+    assert log_axis([0.0, -1.0, np.nan, np.inf, 1e-3, 10.0]) == log_axis([1e-3, 10.0])
+    assert log_ticks([np.nan]) == ([], [])
+
+
+def test_round_ticks_are_multiples_of_1_2_or_5():
+    assert round_ticks(0, 10, 6).tolist() == [0, 2, 4, 6, 8, 10]
+    assert round_ticks(3, 4).tolist() == pytest.approx([3, 3.2, 3.4, 3.6, 3.8, 4])
+
+
+@pytest.mark.parametrize(("values", "spans"), [([1, 40], True), ([1, 30], False), ([0, 40], False), ([], False)])
+def test_one_and_a_half_decades_of_positive_values(values, spans):
+    assert spans_decades(np.array(values)) is spans
