@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from ..core.files import Json
 from ..data import Task
@@ -26,7 +27,9 @@ class SpecRemedies:
     """Makes remedies that change a spec."""
 
     spec: CompleteSpec
+    """The spec."""
     task: Task
+    """Its task."""
     outputs: int
     """Number of outputs of the network."""
     hidden: frozenset[int]
@@ -137,6 +140,6 @@ class SpecRemedies:
 
 def _initialized(layer: Layer, following: Sequence[Layer]) -> Layer:
     """A layer with weights whose initializer suits the layers above it."""
-    if not isinstance(layer, Dense):
+    if not layer.has_weights:
         return layer
-    return dataclasses.replace(layer, init=default_initializer(following), bias_init=None)
+    return dataclasses.replace(cast("Dense", layer), init=default_initializer(following), bias_init=None)

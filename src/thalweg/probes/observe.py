@@ -29,6 +29,7 @@ class ObservedStep:
     """A step with its layers, and the step after it."""
 
     plan: Plan
+    """The plan of the training."""
     state: State
     """The state before the step."""
     after: State
