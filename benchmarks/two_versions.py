@@ -63,7 +63,8 @@ def worker(source: str) -> subprocess.Popen[str]:
 
 def seconds(process: subprocess.Popen[str], case: dict[str, Any]) -> tuple[float, float]:
     """The time and the last loss of one training."""
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     process.stdin.write(json.dumps(case) + "\n")
     process.stdin.flush()
     time, loss = json.loads(process.stdout.readline())

@@ -28,7 +28,7 @@ from joblib import Parallel, delayed
 from rows import source
 from run_cache import CACHE, cached_runs, outcomes_of
 from thalweg import load
-from thalweg.experiments.runner import cores
+from thalweg.experiments.processes import available_cores
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import example_names, read_spec
 
@@ -193,7 +193,7 @@ def measured(folder: Path) -> dict[str, float]:
 
 def quantiles(folders: Sequence[Path], jobs: int | None = None) -> dict[str, Any]:
     """Quantiles of each quantity over the runs that have it."""
-    parallel = Parallel(min(jobs or len(cores()), len(folders)))
+    parallel = Parallel(min(jobs or len(available_cores()), len(folders)))
     measurements = parallel(delayed(measured)(folder) for folder in folders)
     columns = {name: np.array([quantities[name] for quantities in measurements]) for name in measurements[0]}
     finite = {name: column[np.isfinite(column)] for name, column in columns.items()}

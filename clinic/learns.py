@@ -32,7 +32,7 @@ from case_index import Case, all_cases, unknown_names
 from make_data import make_data
 from thalweg.data import Dataset
 from thalweg.experiments.experiment import Trial
-from thalweg.experiments.results import Result, read_trial
+from thalweg.experiments.results import TrialResult, read_trial
 from thalweg.experiments.runner import run_trials
 from thalweg.experiments.variation import Arm
 from thalweg.parts.settings import Off
@@ -202,7 +202,7 @@ def measure_of(data: Dataset) -> str:
     return "r2" if data.task == "regression" else "accuracy"
 
 
-def outcome_of(measure: str, rows: Range, seed: int, result: Result) -> Outcome:
+def outcome_of(measure: str, rows: Range, seed: int, result: TrialResult) -> Outcome:
     """The outcome of a finished training."""
     measures = result.measures["training"]
     score = measures[measure]

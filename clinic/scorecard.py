@@ -45,8 +45,8 @@ from learns import SEEDS, SHARE, Outcome, Range, read_verdicts
 from make_data import make_data
 from run_cache import CACHE, CachedRun, cached_runs, folders_of, outcomes_of
 from thalweg import load
-from thalweg.experiments.remedy_trials.search import prove
-from thalweg.experiments.runner import cores
+from thalweg.experiments.processes import available_cores
+from thalweg.experiments.remedy_trials.prove import prove
 from thalweg.spec.spec import CompleteSpec
 from thalweg.spec.toml import read_spec
 
@@ -123,7 +123,7 @@ def diagnose_folder(folder: Path) -> Codes:
 def diagnose(folders: Iterable[Path], jobs: int | None = None) -> dict[Path, Codes]:
     """Diagnose the runs in folders, each folder once. Progress goes to stderr."""
     once = list(dict.fromkeys(folders))
-    parallel = Parallel(min(jobs or len(cores()), len(once)), return_as="generator")
+    parallel = Parallel(min(jobs or len(available_cores()), len(once)), return_as="generator")
     diagnoses = {}
     for folder, codes in zip(once, parallel(delayed(diagnose_folder)(folder) for folder in once), strict=True):
         diagnoses[folder] = codes

@@ -1,4 +1,4 @@
-"""Write the table of folders in docs/design.md from the order in tests/test_architecture.py and the folders' docstrings."""
+"""Write the table of folders in docs/design.md: their order in tests/test_architecture.py, their docstrings."""
 
 from __future__ import annotations
 

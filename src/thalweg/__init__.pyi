@@ -24,8 +24,8 @@ from .insight.lr_range import RangeTest as RangeTest
 from .insight.lr_range import range_test as range_test
 from .insight.optimizer_race import Arena as Arena
 from .insight.optimizer_race import arena as arena
-from .learn.lessons.catalogue import lesson as lesson
-from .learn.lessons.catalogue import lesson_names as lesson_names
+from .learn.catalogue import lesson as lesson
+from .learn.catalogue import lesson_names as lesson_names
 from .models import linear_units as linear_units
 from .models.network import Network as Network
 from .models.network import default_initializer as default_initializer

@@ -200,13 +200,14 @@ def test_help_imports_nothing_heavy():
     modules = set(finished.stderr.split())
     assert "train" in finished.stdout
     assert all(name.startswith("thalweg.cli") for name in modules if name.startswith("thalweg."))
-    # typer and what it needs are all that is imported besides the standard library.
+    # Besides the standard library, only typer, what it needs, and the loader of the public names are imported.
     others = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
     assert others <= {
         "thalweg",
         "typer",
         "click",
         "shellingham",
+        "lazy_loader",
         "typing_extensions",
         "annotated_doc",
         "_distutils_hack",

@@ -343,7 +343,9 @@ def test_a_derivative_is_that_of_jax(text, name, on):
 @pytest.mark.parametrize("function", [name for name, known in FUNCTIONS.items() if known.partials])
 def test_every_derivative_of_a_function_is_that_of_finite_differences(function):
     arguments = "x" if FUNCTIONS[function].least == 1 and function not in ("max", "min") else "x, 0.5"
-    formula, x, step = Expression.parse(f"{function}({arguments})", "x"), np.array([0.3, 0.7, 1.1]), 1e-6
+    formula = Expression.parse(f"{function}({arguments})", "x")
+    x = np.array([0.3, 0.7, 1.1])
+    step = 1e-6
     measured = (formula(x=x + step) - formula(x=x - step)) / (2 * step)
     np.testing.assert_allclose(formula.derivative("x")(x=x) + 0 * x, measured, rtol=1e-8, atol=1e-8)
 

@@ -37,7 +37,8 @@ def test_threefry_gives_the_answers_of_random123(counter, key, expected, on):
 
 def test_threefry_is_jaxs(on):
     rng = np.random.default_rng(0)
-    key, counter = rng.integers(2**32, size=2, dtype=np.uint32), rng.integers(2**32, size=100, dtype=np.uint32)
+    key = rng.integers(2**32, size=2, dtype=np.uint32)
+    counter = rng.integers(2**32, size=100, dtype=np.uint32)
     expected = np.asarray(threefry_2x32(key, counter))
     found = on(lambda k, c: threefry((k[:1], k[1:]), (c[:50], c[50:])), key, counter)
     np.testing.assert_array_equal(np.concatenate(found), expected)

@@ -1,4 +1,4 @@
-"""Trials on real clusters of this machine, and what is said where there is none."""
+"""Trials on real clusters of this machine, and addresses where there is no cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sweeps import ARMS, SEEDS, Shell, contents, marked, tables, trials_in, wait
 from thalweg.core.errors import InputError
 from thalweg.experiments.compare import compare
 
-# Where Ray's own files are read for the first time, its server for a client needs more than the 30 s it gives itself.
+# When Ray's files are read for the first time, its client server needs more than its default limit of 30 s.
 RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120"}
 
 
@@ -38,7 +38,7 @@ def free_port():
         return place.getsockname()[1]
 
 
-# Started by a process of its own, for the cluster's threads and warnings are not the test's.
+# A separate process keeps the cluster's threads and warnings out of the test.
 DASK = """
 import sys
 from distributed import LocalCluster
@@ -53,7 +53,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def dask(tmp_path):
-    """The address of a Dask cluster with two workers, and the process ids of these."""
+    """The address of a Dask cluster with two workers, and their process ids."""
     (tmp_path / "cluster.py").write_text(DASK)
     command = [sys.executable, str(tmp_path / "cluster.py")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
@@ -66,14 +66,14 @@ def dask(tmp_path):
             cluster.wait(30)
 
 
-def test_two_workers_of_dask_find_what_one_process_finds(dask, undisturbed, tmp_path):
+def test_two_workers_of_dask_give_the_results_of_one_process(dask, undisturbed, tmp_path):
     spec = write_tables(tmp_path / "sweep.toml")
     code, _, err = Shell(spec, "--cluster", dask[0], "--out", tmp_path / "out", "--quiet").ended(120)
     assert (code, err) == (0, "")
     assert all_contents(tmp_path / "out") == undisturbed
 
 
-def test_a_worker_of_dask_killed_in_the_middle_of_a_trial_costs_a_retry_and_nothing_else(dask, tmp_path):
+def test_a_worker_of_dask_killed_during_a_trial_costs_only_a_retry(dask, tmp_path):
     spec = write_tables(tmp_path / "sweep.toml", training={"epochs": 500}, seeds={"count": 2})
     shell = Shell(spec, "--cluster", dask[0], "--out", tmp_path / "out", "--quiet")
     wait_for(lambda: any((tmp_path / "out").glob("trials/[!.]*")), 60, shell.kill)
@@ -84,10 +84,12 @@ def test_a_worker_of_dask_killed_in_the_middle_of_a_trial_costs_a_retry_and_noth
 
 
 @pytest.mark.slow
-def test_two_workers_of_ray_find_what_one_process_finds(undisturbed, tmp_path):
+def test_two_workers_of_ray_give_the_results_of_one_process(undisturbed, tmp_path):
     mark = f"ray-{os.getpid()}-{time.monotonic_ns()}"
-    environment, folder = {**os.environ, **RAY, "SWEEP_MARK": mark}, f"/tmp/{mark}"
-    port, client = free_port(), free_port()
+    environment = {**os.environ, **RAY, "SWEEP_MARK": mark}
+    folder = f"/tmp/{mark}"
+    port = free_port()
+    client = free_port()
     ray = str(Path(sys.executable).with_name("ray"))
     try:
         subprocess.run(
@@ -113,23 +115,24 @@ def test_two_workers_of_ray_find_what_one_process_finds(undisturbed, tmp_path):
 # No cluster -----------------------------------------------------------------------------------------------------------
 
 
-def test_nobody_there_is_told(tmp_path):
+def test_an_address_without_an_answer_is_reported(tmp_path):
     spec = write_tables(tmp_path / "sweep.toml")
     address = f"127.0.0.1:{free_port()}"
     code, out, err = Shell(spec, "--cluster", f"dask://{address}", "--out", tmp_path / "out", "--quiet").ended()
     assert (code, out) == (2, "")
-    assert err == (
-        f"thalweg: cluster: nobody answered at {address} within 10 s (Connection refused); is it running, and is this"
-        " the port for clients?\n"
-    )
+    (line,) = err.splitlines()
+    assert line.startswith("thalweg: cluster: ")
+    assert f"{address} within 10 s (Connection refused)" in line
 
 
-def test_somebody_else_there_is_told(monkeypatch):
-    monkeypatch.setattr("thalweg.experiments.runner.CLUSTER_SECONDS", 1.0)
+def test_an_address_of_another_server_is_reported(monkeypatch):
+    monkeypatch.setattr("thalweg.experiments.clusters.CLUSTER_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()
-        with pytest.raises(InputError, match=f"cluster: {host}:{port} answers, and not as a dask cluster"):
+        with pytest.raises(InputError) as raised:
             compare(tables(), cluster=f"dask://{host}:{port}", progress=False)
+    assert raised.value.subject == "cluster"
+    assert f"{host}:{port} answers" in str(raised.value)
 
 
 STARTLESS = "Initialization failure from server:\nTraceback (most recent call last):\nRuntimeError: no server came up."
@@ -142,35 +145,36 @@ STARTLESS = "Initialization failure from server:\nTraceback (most recent call la
         (ConnectionError("ray client connection timeout"), 1, "ray client connection timeout"),
     ],
 )
-def test_a_server_of_ray_that_does_not_come_up_is_asked_for_again(error, tries, reason, monkeypatch):
+def test_a_server_of_ray_that_does_not_start_is_tried_again(error, tries, reason, monkeypatch):
     ray = pytest.importorskip("ray")
-    asked = []
+    attempts = []
 
     def init(address, **options):
-        asked.append(address)
+        attempts.append(address)
         raise error
 
     monkeypatch.setattr(ray, "init", init)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"ray://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(InputError) as told:
+        with pytest.raises(InputError) as raised:
             compare(tables(), cluster=address, progress=False)
-    assert asked == [address] * tries
-    assert f"answers, and not as a ray cluster that has workers ({reason})" in str(told.value)
+    assert attempts == [address] * tries
+    assert f"({reason})" in str(raised.value)
 
 
 @pytest.mark.parametrize(
     "address", ["here", "dask://here", "dask://:1", "tcp://127.0.0.1:8786", "dask://h:x", "ray://h:70000"]
 )
-def test_what_is_no_address_is_told(address):
-    with pytest.raises(InputError, match=r"expected dask://HOST:PORT or ray://HOST:PORT, received"):
+def test_an_invalid_address_is_rejected(address):
+    with pytest.raises(InputError) as raised:
         compare(tables(), cluster=address, progress=False)
+    assert (raised.value.subject, repr(address) in str(raised.value)) == ("cluster", True)
 
 
 @pytest.mark.parametrize(("kind", "module"), [("dask", "distributed"), ("ray", "ray")])
-def test_what_is_not_installed_is_told(kind, module, monkeypatch):
+def test_a_missing_package_is_reported_with_its_command(kind, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(InputError, match=rf"{kind} is not installed here.*pip install 'thalweg\[{kind}\]'"):
+        with pytest.raises(InputError, match=rf"pip install 'thalweg\[{kind}\]'"):
             compare(tables(), cluster=f"{kind}://127.0.0.1:{port}", progress=False)

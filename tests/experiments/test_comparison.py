@@ -1,4 +1,4 @@
-"""Arms beside each other: means, intervals and paired differences by hand; the test measure of the best arm alone."""
+"""Comparisons: means, intervals and paired differences by hand; test measures of the best arm only."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hand_made import TEST, comparison, named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thalweg.experiments.comparison import paired
 from thalweg.experiments.experiment import Experiment
+from thalweg.experiments.paired import paired_difference
 
 NAN = math.nan
 
@@ -31,7 +31,7 @@ def arm(found, label):
     return next(each for each in found.arms if each.label == label)
 
 
-# --- one arm, two arms
+# --- arms
 
 
 def test_an_arm_has_its_values_their_mean_and_their_interval():
@@ -59,7 +59,7 @@ def test_a_difference_is_that_of_pairs_of_seeds():
     ("other", "better"),
     [([0.6, 0.7, 0.8], True), ([0.4, 0.3, 0.2], False), ([0.6, 0.3, 0.5], None), ([0.5, 0.5, 0.5], None)],
 )
-def test_an_interval_that_leaves_out_0_is_a_verdict_in_the_direction_of_the_measure(other, better):
+def test_an_interval_without_0_is_a_verdict_in_the_direction_of_the_measure(other, better):
     by_accuracy = comparison({"A": [0.5, 0.5, 0.5], "B": other})
     assert by_accuracy.arms[1].better is better
     upside_down = {"A": [0.5, 0.5, 0.5], "B": other}
@@ -127,7 +127,7 @@ def test_an_arm_that_diverges_is_never_before_one_that_does_not():
     assert math.isnan(arm(found, "lost").mean)
 
 
-def test_of_arms_with_the_same_mean_the_one_with_the_least_validation_loss_is_best():
+def test_equal_means_are_ranked_by_validation_loss():
     values = {"A": [1.0, 1.0], "B": [1.0, 1.0], "C": [0.9, 0.9]}
     losses = {"A": [0.2, 0.2], "B": [0.1, 0.1], "C": [0.01, 0.01]}
     assert [each.label for each in comparison(values, losses).ranked] == ["B", "A", "C"]
@@ -137,7 +137,7 @@ def test_of_arms_with_the_same_mean_the_one_with_the_least_validation_loss_is_be
     assert [each.label for each in comparison(values, {"A": [0.2, 0.2], "B": [0.3, 0.3]}).ranked] == ["A", "B"]
 
 
-def test_a_rival_is_an_arm_whose_paired_difference_to_the_best_may_be_0():
+def test_a_rival_has_a_paired_difference_whose_interval_includes_0():
     found = comparison(
         {
             "worse": [0.1, 0.2, 0.3, 0.2, 0.1],
@@ -169,7 +169,8 @@ def test_the_order_of_trials_changes_nothing(data):
     seeds = data.draw(st.integers(1, 4))
     values = {f"arm {k}": data.draw(st.lists(numbers, min_size=seeds, max_size=seeds)) for k in range(arms)}
     order = data.draw(st.permutations(range(arms * seeds)))
-    first, other = comparison(values), comparison(values, order=order)
+    first = comparison(values)
+    other = comparison(values, order=order)
     assert repr(first.ranked) == repr(other.ranked)
     assert first.rivals == other.rivals
     assert first.evidence == other.evidence
@@ -189,14 +190,14 @@ def test_the_order_of_seeds_changes_no_mean_and_no_verdict(order):
 
 
 def test_paired_differences_by_hand():
-    assert paired([1.0, NAN, 3.0], [0.5, 1.0, 2.5]) == (0.5, 0.5, 0.5)
-    assert paired([NAN], [1.0]) is None
+    assert paired_difference([1.0, NAN, 3.0], [0.5, 1.0, 2.5]) == (0.5, 0.5, 0.5)
+    assert paired_difference([NAN], [1.0]) is None
 
 
 # --- the table
 
 
-def test_the_table_has_a_row_for_each_trial_with_the_value_of_each_axis():
+def test_the_table_has_a_row_for_each_trial_with_its_axis_values():
     values = {
         f"learning_rate {rate}, {size}": [0.5, 0.625]
         for rate, size in itertools.product(("0.1", "0.2"), ("small", "large"))
@@ -264,17 +265,17 @@ def test_the_test_measures_are_those_of_the_best_arm():
     assert comparison({"A": [0.5], "B": [0.7]}, test=None).test_measures == {}
 
 
-def test_the_test_measures_stand_in_one_place_of_the_report_and_nowhere_else(tmp_path: Path):
+def test_test_measures_are_in_one_place_of_the_report_only(tmp_path: Path):
     found = comparison({"A": [0.5, 0.5], "B": [0.7, 0.9]})
     found.save(tmp_path)
     csv = io.StringIO((tmp_path / "trials.csv").read_text()).getvalue()
     assert "test" not in csv
     assert str(TEST) not in csv
-    shown = json.dumps([block.__repr__() for block in found.summary().blocks])
-    assert "12.35%" not in shown
+    shown = json.dumps([repr(block) for block in found.summary().blocks], ensure_ascii=False)
+    assert "12.35\u202f%" not in shown
     report = (tmp_path / "report.html").read_text()
     # The accuracy and both ends of its interval, in one row of one table.
-    assert report.count("12.35%") == 3
+    assert report.count("12.35") == 3
     assert report.count("0.1235") == 3
     assert str(TEST) not in report
 
@@ -287,7 +288,7 @@ def test_an_experiment_of_named_arms_is_written_as_it_was(tmp_path: Path):
 GRID = {"optimizer.learning_rate": [0.1, 0.2], "training.batch_size": [4, 8, 16]}
 
 
-def test_the_effect_of_a_setting_is_the_mean_over_the_other_axes_paired_by_seed():
+def test_an_effect_is_the_mean_over_the_other_axes_paired_by_seed():
     values = {
         "learning_rate 0.1, batch_size 4": [0.5, 0.6],
         "learning_rate 0.1, batch_size 8": [0.6, 0.6],
@@ -307,7 +308,7 @@ def test_the_effect_of_a_setting_is_the_mean_over_the_other_axes_paired_by_seed(
     assert (rate.better, sixteen.better) == (True, False)
 
 
-def test_effects_are_told_against_the_baseline_of_a_grid_alone():
+def test_effects_compare_with_the_baseline_and_need_a_grid():
     labels = [f"learning_rate {rate}, batch_size {size}" for rate in (0.1, 0.2) for size in (4, 8, 16)]
     values = {label: [0.5, 0.6] for label in labels}
     effects = comparison(values, vary=GRID, baseline=labels[4]).effects

@@ -1,4 +1,4 @@
-"""An experiment before it runs: arms are pairs, keys name what decides a result, every mistake is told first."""
+"""Experiments before they run: paired arms, keys of trials, and checks of every arm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from thalweg.training.session import Session
 
 BASE = {
     "data": {"source": {"kind": "rings", "samples": 60}, "validation": 0.25},
-    # Without a word on it each activation has the initializer that suits it.
+    # The default initializer depends on the activation.
     "network": {"layers": ["dense 6", "tanh", "dense 2", "softmax"], "init": "glorot_uniform"},
     "optimizer": "sgd 0.1",
     "training": {"epochs": 2, "batch_size": 8, "engine": "eager"},
@@ -36,10 +36,11 @@ def trials(vary, seeds=1, **base):
 
 
 class Witness(Callback):
-    """Sees the start of a training, and the order of the rows of each step."""
+    """A callback that records the initial state and the rows of each step."""
 
     def __init__(self):
-        self.start, self.rows = None, []
+        self.start = None
+        self.rows = []
 
     def next_step(self, step):
         return step
@@ -51,8 +52,9 @@ class Witness(Callback):
         self.rows += np.asarray(chunk.data.x)[rows[rows >= 0]].tolist()
 
 
-def seen(trial):
-    witness, split = Witness(), trial.spec.data.load(trial.seed)
+def witnessed(trial):
+    witness = Witness()
+    split = trial.spec.data.load(trial.seed)
     run_session(Session(trial.spec, split), callbacks=[witness])
     return split, witness
 
@@ -72,10 +74,10 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_arms_of_one_seed_have_the_same_rows_in_the_same_order_and_the_same_start(seed):
+def test_arms_of_one_seed_share_rows_order_and_initial_weights(seed):
     found = trials(DIFFERENT, {"count": 1, "first": seed})
     assert {trial.seed for trial in found} == {seed}
-    (first, one), *others = map(seen, found)
+    (first, one), *others = map(witnessed, found)
     assert len(one.rows) == 2 * len(first.train)
     for split, other in others:
         for part in ("train", "validation", "test"):
@@ -90,7 +92,7 @@ def test_arms_of_one_seed_have_the_same_rows_in_the_same_order_and_the_same_star
 
 
 def test_another_seed_has_other_rows_another_order_and_another_start():
-    (first, one), (second, other) = map(seen, trials({RATE: [0.1]}, 2))
+    (first, one), (second, other) = map(witnessed, trials({RATE: [0.1]}, 2))
     assert not np.array_equal(first.train.x, second.train.x)
     assert one.rows != other.rows
     assert not np.array_equal(one.start.params[0].W, other.start.params[0].W)
@@ -101,13 +103,12 @@ def test_noise_is_paired_too():
     dropping = {"network": {"layers": ["dense 6", "dropout 0.5", "dense 2", "softmax"]}}
     slow, same = trials({RATE: [1e-12, 1e-13]}, **dropping)
     losses = [run_session(Session(t.spec, t.spec.data.load(t.seed))).history[0]["loss"] for t in (slow, same)]
-    # The weights hardly move: a difference would come of other units dropped, as it does with another seed.
+    # The weights hardly move: a difference could only come from other dropped units, as with another seed.
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
     other = slow.spec.data.load(slow.seed)
     training = dataclasses.replace(slow.spec.training, seed=1)
-    assert run_session(Session(dataclasses.replace(slow.spec, training=training), other)).history[0][
-        "loss"
-    ] != pytest.approx(losses[0], rel=1e-3)
+    session = Session(dataclasses.replace(slow.spec, training=training), other)
+    assert run_session(session).history[0]["loss"] != pytest.approx(losses[0], rel=1e-3)
 
 
 def test_trials_come_seed_by_seed():
@@ -160,7 +161,8 @@ def test_whatever_decides_a_result_changes_its_key():
 
 
 def test_the_key_of_a_trial_does_not_depend_on_other_arms_or_seeds():
-    few, many = keys({RATE: [0.1]}, 2), keys({RATE: [0.3, 0.1, 0.2]}, 4)
+    few = keys({RATE: [0.1]}, 2)
+    many = keys({RATE: [0.3, 0.1, 0.2]}, 4)
     assert few == [many[1], many[4]]
     assert keys({RATE: [0.1]}, {"count": 1, "first": 1}) == few[1:]
 
@@ -185,7 +187,7 @@ def test_rows_in_memory_can_be_experimented_with():
     assert keys({RATE: [0.1]}, data={"source": (x.copy(), y), "validation": 0.25}) == first
 
 
-# --- what it describes
+# --- descriptions
 
 
 @pytest.mark.parametrize(
@@ -222,80 +224,78 @@ def test_a_spec_of_an_arm_is_a_spec_of_its_own():
     assert alone.training.seed == 2
 
 
-def test_probes_are_off_unless_they_are_asked_for():
+def test_probes_are_off_unless_requested():
     assert trials({RATE: [0.1]})[0].spec.probes.kind == "off"
     assert trials({RATE: [0.1]}, probes="light")[0].spec.probes.kind == "light"
 
 
-# --- mistakes
+# --- invalid experiments
+
+
+def rejected(act) -> InputError:
+    with pytest.raises(InputError) as raised:
+        act()
+    assert raised.value.subject == "mine"
+    return raised.value
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "place", "values"),
     [
-        ({"vary": None}, "mine: has no [vary]; expected an axis, as optimizer.learning_rate = [0.1, 0.01]"),
-        ({"vary": {RATE: []}}, "mine: vary.optimizer.learning_rate: expected a list of values"),
-        ({"seeds": 0}, "mine: seeds.count: expected greater than or equal to 1, received 0"),
-        ({"seeds": "many"}, "mine: seeds.count: expected a valid integer"),
-        ({"seeds": {"first": -1}}, "mine: seeds.first: expected greater than or equal to 0, received -1"),
-        ({"seeds": {"number": 3}}, "mine: seeds.number: unknown option of Seeds"),
-        ({"compare": {"mesure": "x"}}, "mine: compare.mesure: unknown option of Compare; did you mean 'measure'?"),
-        ({"compare": "accuracy"}, "mine: compare: expected a table, received 'accuracy'"),
-        ({"compare": {"baseline": "learning_rate 0.3"}}, "no arm is called 'learning_rate 0.3'; did you mean"),
+        ({"vary": None}, "", ["[vary]"]),
+        ({"vary": {RATE: []}}, f"vary.{RATE}", ["[]"]),
+        ({"seeds": 0}, "seeds.count", ["1", "0"]),
+        ({"seeds": "many"}, "seeds.count", ["integer"]),
+        ({"seeds": {"first": -1}}, "seeds.first", ["-1"]),
+        ({"seeds": {"number": 3}}, "seeds.number", ["Seeds"]),
+        ({"compare": {"mesure": "x"}}, "compare.mesure", ["'measure'?"]),
+        ({"compare": "accuracy"}, "compare", ["table", "'accuracy'"]),
+        ({"compare": {"baseline": "learning_rate 0.3"}}, "compare.baseline", ["'learning_rate 0.3'"]),
     ],
 )
-def test_what_is_no_experiment_is_refused(change, words):
-    with pytest.raises(InputError) as raised:
-        Experiment.of({**BASE, "vary": {RATE: [0.1, 0.2]}, **change}, "mine")
-    assert words in str(raised.value)
+def test_an_invalid_experiment_is_rejected(change, place, values):
+    error = rejected(lambda: Experiment.of({**BASE, "vary": {RATE: [0.1, 0.2]}, **change}, "mine"))
+    (problem,) = error.problems
+    assert problem.place == place
+    assert all(value in problem.message for value in values)
 
 
-def refused(change, **vary):
-    with pytest.raises(InputError) as raised:
-        Experiment.of({**BASE, "vary": vary, **change}, "mine").trials()
-    return str(raised.value)
+def refused(change, **vary) -> InputError:
+    return rejected(lambda: Experiment.of({**BASE, "vary": vary, **change}, "mine").trials())
 
 
 @pytest.mark.parametrize(
-    ("change", "vary", "words"),
+    ("change", "vary", "values"),
     [
-        ({}, {"optimizer.rate": [1, 2]}, "optimizer.rate: unknown option of sgd"),
-        ({}, {"network.layers.9": ["relu"]}, "expected a position from 0 to 3, received '9' (in every arm)"),
-        ({}, {RATE: [0.1, -1]}, "optimizer.learning_rate: expected greater than or equal to 0, received -1"),
-        ({}, {"network.layers.2.width": [2, 3]}, "make its last dense layer 'dense 2' (in 1 of 2 arms: width 3)"),
-        (
-            {"data": {"source": "rings 60", "validation": 0.0}},
-            {RATE: [1]},
-            "no validation rows, by which arms are",
-        ),
-        (
-            {"compare": {"measure": "accuracy"}},
-            {RATE: [1]},
-            "compare.measure: unknown measure 'accuracy'; known",
-        ),
-        ({"data": "no such.csv"}, {RATE: [1]}, "no such.csv"),
+        ({}, {"optimizer.rate": [1, 2]}, ["optimizer.rate", "sgd"]),
+        ({}, {"network.layers.9": ["relu"]}, ["from 0 to 3", "'9'", "(in every arm)"]),
+        ({}, {RATE: [0.1, -1]}, ["optimizer.learning_rate", "-1", "(in 1 of 2 arms: learning_rate -1)"]),
+        ({}, {"network.layers.2.width": [2, 3]}, ["'dense 2'", "(in 1 of 2 arms: width 3)"]),
+        ({"data": {"source": "rings 60", "validation": 0.0}}, {RATE: [1]}, ["data.validation = 0.2"]),
+        ({"compare": {"measure": "accuracy"}}, {RATE: [1]}, ["compare.measure", "'accuracy'"]),
+        ({"data": "no such.csv"}, {RATE: [1]}, ["no such.csv"]),
     ],
 )
-def test_every_trial_is_checked_before_the_first_one_starts(change, vary, words):
-    assert words in refused(change, **vary)
+def test_every_trial_is_checked_before_the_first_one_starts(change, vary, values):
+    (problem,) = refused(change, **vary).problems
+    assert all(value in problem.message for value in values)
 
 
 def test_one_wrong_value_among_hundreds_is_found_and_named_once():
     rates = [*(0.01 * (k + 1) for k in range(499)), -5]
-    text = refused({}, **{RATE: rates})
-    assert "expected greater than or equal to 0, received -5" in text
-    assert "(in 1 of 500 arms: learning_rate -5)" in text
+    (problem,) = refused({}, **{RATE: rates}).problems
+    assert "received -5" in problem.message
+    assert "(in 1 of 500 arms: learning_rate -5)" in problem.message
 
 
-def test_a_problem_of_many_arms_is_told_once_with_the_first_of_them():
+def test_a_problem_of_many_arms_is_reported_once_with_the_first_of_them():
     vary = {"arm": {f"arm {k}": {"network.layers.1": "rellu"} for k in range(5)} | {"good": {}}}
-    text = refused({}, **vary)
-    assert text.count("rellu") == 1
-    assert "(in 5 of 6 arms: arm 0; arm 1; arm 2 and 2 more)" in text
+    (problem,) = refused({}, **vary).problems
+    assert problem.message.count("rellu") == 1
+    assert "(in 5 of 6 arms: arm 0; arm 1; arm 2 and 2 more)" in problem.message
 
 
-def test_all_problems_of_all_arms_are_told_at_once():
-    text = refused({}, arm={"A": {RATE: -1}, "B": {"training.epochs": 0}})
-    assert "2 problems" in text
-    assert "(in 1 of 2 arms: A)" in text
-    assert "(in 1 of 2 arms: B)" in text
+def test_all_problems_of_all_arms_are_reported_at_once():
+    first, second = refused({}, arm={"A": {RATE: -1}, "B": {"training.epochs": 0}}).problems
+    assert "(in 1 of 2 arms: A)" in first.message
+    assert "(in 1 of 2 arms: B)" in second.message

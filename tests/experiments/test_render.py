@@ -1,4 +1,4 @@
-"""A comparison told: the sentences say what the evidence supports, and no more; tables and charts are there as apt."""
+"""The page of a comparison: sentences that say no more than the evidence supports, tables and charts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from hand_made import BASE, comparison
 
 from thalweg.experiments.comparison import Comparison
 from thalweg.experiments.experiment import Experiment
-from thalweg.experiments.results import Result
+from thalweg.experiments.prose import seed_warning
+from thalweg.experiments.results import TrialResult
 from thalweg.pages.blocks import Chart, Heading, Suggestion, Table, Text
 
 NAN = math.nan
 
 
-def sentences(values, **given):
-    return comparison(values, **given).evidence
+def evidence(values, **given):
+    """The sentences with ordinary spaces before percent signs."""
+    return comparison(values, **given).evidence.replace("\u202f", " ")
 
 
 def headings(found):
@@ -29,6 +31,17 @@ def tables(found):
     return {block.caption: block for block in found.page().blocks if isinstance(block, Table)}
 
 
+def failures(found):
+    (table,) = [table for table in tables(found).values() if tuple(table.columns) == ("arm", "seed", "what happened")]
+    return table
+
+
+def arms(found):
+    """The table of the arms."""
+    (table,) = [table for table in tables(found).values() if tuple(table.columns)[:2] == ("arm", "mean")]
+    return table
+
+
 def titles(found):
     return [figure.layout.title.text for figure in found.figures()]
 
@@ -36,92 +49,109 @@ def titles(found):
 # --- the sentences
 
 
-def test_one_seed_says_nothing_of_chance():
-    text = sentences({"A": [0.5], "B": [0.75]})
-    assert text.startswith("Over 1 seed, `B` has the best mean validation accuracy: 75.00%.")
-    assert "by +25.00 percentage points from the baseline `A`, paired by seed. One pair says nothing of chance." in text
+def test_the_evidence_of_three_seeds_in_full():
+    assert evidence({"A": [0.5, 0.5, 0.5], "B": [0.75, 0.8, 0.7]}) == (
+        "`B` has the best mean validation accuracy over 3 seeds: 75 % (95 % interval 70 to 80 %)."
+        " Paired by seed, it differs from the baseline `A` by +25 points (95 % interval +20 to +30 points)."
+        " It is better: the interval excludes 0."
+        " Every other arm is worse: no interval of a paired difference from the best includes 0."
+        " This is a hint, not proof: use 5 seeds or more."
+    )
+
+
+def test_one_seed_gives_no_interval_and_no_verdict():
+    text = evidence({"A": [0.5], "B": [0.75]})
+    assert "75 %" in text
+    assert "+25 points" in text
+    assert "1 seed" in text
     assert "interval" not in text
-    assert "better," not in text
+    assert "better" not in text
 
 
-def test_a_few_seeds_are_a_hint():
-    text = sentences({"A": [0.5, 0.5, 0.5], "B": [0.75, 0.8, 0.7]})
-    assert "`B` has the best mean validation accuracy: 75.00% (95 % interval 70.00 to 80.00%)." in text
-    assert "+25.00 percentage points (95 % interval +20.00 to +30.00) from the baseline `A`" in text
-    assert "That is a hint, no proof: take 5 seeds or more." in text
-
-
-def test_a_clear_winner_of_many_seeds_is_called_better():
-    text = sentences({"A": [0.5] * 10, "B": [0.7, 0.8] * 5})
-    assert "better, for the interval leaves out 0." in text
-    assert "Every other arm is worse" in text
+def test_a_clear_winner_of_many_seeds_has_no_warning():
+    text = evidence({"A": [0.5] * 10, "B": [0.7, 0.8] * 5})
+    assert "better" in text
+    assert "worse" in text
+    assert seed_warning(10) == ""
     assert "hint" not in text
-    assert "too narrow" not in text
 
 
-def test_intervals_of_five_to_nine_seeds_are_called_too_narrow():
-    for seeds, narrow in ((4, False), (5, True), (9, True), (10, False)):
-        assert ("too narrow" in sentences({"A": [0.5] * seeds, "B": [0.7] * seeds})) is narrow
+def test_few_seeds_are_a_hint_and_five_to_nine_too_narrow():
+    for seeds in (4, 5, 9):
+        assert seed_warning(seeds) in evidence({"A": [0.5] * seeds, "B": [0.7] * seeds})
+    assert seed_warning(4) != seed_warning(5)
+    assert "9 seeds" in seed_warning(9)
 
 
-def test_overlapping_intervals_are_called_that():
-    text = sentences({"A": [0.5, 0.6, 0.7, 0.5, 0.6], "B": [0.55, 0.58, 0.75, 0.45, 0.62]})
-    assert "the interval holds 0, so that the evidence supports no difference between the two." in text
-    assert "The evidence does not tell it from `A`: their intervals overlap, the paired difference" in text
-    assert "Every other arm is worse" not in text
+def test_an_arm_whose_paired_difference_includes_0_is_not_called_worse():
+    values = {"A": [0.5, 0.6, 0.7, 0.5, 0.6], "B": [0.55, 0.58, 0.75, 0.45, 0.62]}
+    assert comparison(values).rivals == ("A",)
+    text = evidence(values)
+    assert "includes 0" in text
+    assert "excludes 0" not in text
+    assert "worse" not in text
 
 
 def test_many_rivals_are_counted():
     values = {"A": [0.1] * 5} | {f"B{k}": [0.6, 0.7, 0.6 + k / 100, 0.7, 0.8 - k / 100] for k in range(8)}
-    text = sentences(values)
-    assert "`B1`, `B2`, `B3`, `B4` and 3 more: " in text
+    assert "`B1`, `B2`, `B3`, `B4` and 3 more" in evidence(values)
 
 
-def test_the_best_of_many_arms_is_called_lucky():
+def test_the_best_of_many_arms_is_partly_luck():
     values = {f"A{k}": [0.5 + k / 100] * 5 for k in range(32)}
-    text = sentences(values)
-    assert "The best of 32 arms is the best partly by luck" in text
-    assert "partly by luck" not in sentences({name: values[name] for name in list(values)[:9]})
+    assert "luck" in evidence(values)
+    assert "luck" not in evidence({name: values[name] for name in list(values)[:9]})
 
 
 def test_the_baseline_may_be_the_best():
-    text = sentences({"A": [0.9] * 5, "B": [0.5] * 5})
-    assert "`A` has the best mean" in text
-    assert "from the baseline" not in text
-    assert "Every other arm is worse" in text
+    text = evidence({"A": [0.9] * 5, "B": [0.5] * 5})
+    assert text.startswith("`A` has the best mean")
+    assert "baseline" not in text
+    assert "worse" in text
 
 
 def test_equal_arms_are_counted():
-    values, losses = {"A": [0.5] * 3, "B": [1.0] * 3, "C": [1.0] * 3}, {"A": [1] * 3, "B": [0.2] * 3, "C": [0.1] * 3}
-    assert "`C` has the best" in sentences(values, losses=losses)
-    assert "1 more has the same; its validation loss is the least." in sentences(values, losses=losses)
+    values = {"A": [0.5] * 3, "B": [1.0] * 3, "C": [1.0] * 3}
+    text = evidence(values, losses={"A": [1] * 3, "B": [0.2] * 3, "C": [0.1] * 3})
+    assert text.startswith("`C` has the best mean")
+    assert "1 other arm has the same mean" in text
 
 
-def test_what_diverged_is_told():
-    text = sentences({"A": [0.5] * 5, "B": [0.9, NAN, 0.9, 0.9, 0.9], "C": [NAN] * 5})
-    assert "`A` has the best mean" in text
-    assert "Trials of `B` and `C` diverged or could not run." in text
-    # Of B four pairs are left: better than the best, and not chosen, for it diverges.
-    assert "`B` does better where it comes to an end, but not every seed does." in text
-    assert "overlap" not in text
-    assert "Every other arm is worse" not in text
+def test_arms_that_diverged_are_named():
+    values = {"A": [0.5] * 5, "B": [0.9, NAN, 0.9, 0.9, 0.9], "C": [NAN] * 5}
+    found = comparison(values)
+    assert found.best.label == "A"
+    # Four pairs are left of B: it is better than the best arm on these, and is not chosen because it diverges.
+    assert (found.unsteady, found.rivals) == (("B",), ())
+    assert "`B` does better" in found.evidence
+    assert "`B` and `C` diverged" in found.evidence
+    assert "worse" not in found.evidence
 
 
 def test_nothing_is_compared_where_all_diverged():
     found = comparison({"A": [NAN, NAN], "B": [NAN, NAN]})
-    assert found.evidence.startswith("Every trial of every arm diverged or could not run: there is nothing to compare")
+    assert "nothing to compare" in found.evidence
     assert found.figures() == []
-    assert "The best" not in found.summary().summary
+    assert "A" not in found.summary().summary
     assert not any("best" in heading for heading in headings(found))
     assert found.report()
 
 
-def test_an_arm_is_not_told_worse_where_nothing_can_be_paired():
-    text = sentences({"A": [0.5, NAN, NAN], "B": [NAN, 0.7, NAN], "C": [NAN, NAN, NAN]})
-    assert "worse" not in text
-    assert "has the same" not in text
-    text = sentences({"A": [0.8] * 5, "B": [0.7] * 5, "C": [NAN] * 5})
-    assert "Every other arm that shares seeds with it is worse" in text
+def test_an_arm_is_not_called_worse_where_nothing_can_be_paired():
+    found = comparison({"A": [0.5, NAN, NAN], "B": [NAN, 0.7, NAN], "C": [NAN, NAN, NAN]})
+    assert found.ranking.comparable == 0
+    assert "worse" not in found.evidence
+    assert "the same mean" not in found.evidence
+    found = comparison({"A": [0.8] * 5, "B": [0.7] * 5, "C": [NAN] * 5})
+    assert found.ranking.comparable == 1
+    assert "Every other arm that shares seeds with it is worse" in found.evidence
+
+
+def test_an_arm_that_finishes_may_be_worse_than_the_baseline():
+    # The baseline diverges once and is better otherwise.
+    found = comparison({"A": [0.9, 0.9, 0.9, NAN], "B": [0.5, 0.5, 0.5, 0.5]})
+    assert (found.best.label, found.best.better) == ("B", False)
+    assert "It is worse" in found.evidence
 
 
 # --- tables and charts
@@ -132,10 +162,10 @@ def test_the_report_has_its_parts_in_order():
     assert headings(found) == [
         "What the evidence says",
         "Charts",
-        "What did not come to an end",
+        "Trials that did not finish",
         "The best arm: A",
     ]
-    lost = tables(found)["What diverged, and when"]
+    lost = failures(found)
     assert [tuple(row) for row in lost.rows] == [("B", 1, "the loss became NaN in epoch 2, step 9")]
     blocks = found.page().blocks
     assert isinstance(blocks[1], Text)
@@ -145,24 +175,24 @@ def test_the_report_has_its_parts_in_order():
 
 def test_a_trial_that_could_not_run_is_listed():
     found = comparison({"A": [0.5, 0.6], "B": [0.7, 0.8]}, failed={"B": [0]})
-    lost = tables(found)["What diverged, and when"]
+    lost = failures(found)
     assert [tuple(row) for row in lost.rows] == [("B", 0, "training: took all the memory")]
 
 
 def test_the_arms_stand_with_the_best_first():
     found = comparison({"A": [0.5] * 5, "B": [0.7] * 5, "C": [0.3, 0.7, 0.5, 0.4, 0.6], "D": [0.4] * 5})
-    (table,) = [table for caption, table in tables(found).items() if "by arm" in caption]
+    table = arms(found)
     assert [row[0] for row in table.rows] == ["B", "A", "C", "D"]
     assert [row[-1] for row in table.rows] == ["better", "baseline", "no difference shown", "worse"]
-    assert table.rows[0][1] == "70.00% (70.00 to 70.00%)"
-    assert table.rows[0][2] == "+20.00 (+20.00 to +20.00)"
+    assert table.rows[0][1] == "70\u202f% (70 to 70\u202f%)"
+    assert table.rows[0][2] == "+20 points (+20 to +20 points)"
 
 
 def test_verdicts_of_few_pairs_are_hints():
     found = comparison({"A": [0.5] * 3, "B": [0.7] * 3, "C": [0.2] * 3, "D": [NAN, 0.4, NAN]})
-    (table,) = [table for caption, table in tables(found).items() if "by arm" in caption]
+    table = arms(found)
     verdicts = {row[0]: row[3] for row in table.rows}
-    assert verdicts == {"A": "baseline", "B": "a hint of better", "C": "a hint of worse", "D": "one pair"}
+    assert verdicts == {"A": "baseline", "B": "hint: better", "C": "hint: worse", "D": "one pair"}
     assert {row[0]: row[4] for row in table.rows}["D"] == "2 of 3"
 
 
@@ -210,7 +240,7 @@ def test_three_axes_and_random_arms_are_parallel_axes():
     found = comparison({label: [0.1 * k] * 2 for k, label in enumerate(labels)}, vary=ranged)
     (chart,) = [figure for figure in found.figures() if figure.layout.title.text == "Validation accuracy by all axes"]
     words = [note.text for note in chart.layout.annotations]
-    # The rates in powers of ten, as they are drawn; the measure in per cent.
+    # The rates in powers of ten, as they are drawn; the measure in percent.
     assert "10<sup>-3</sup>" in words
     assert "40%" in words
     three = {**GRID, "training.epochs": [1, 2]}
@@ -233,17 +263,17 @@ def test_numbers_are_compared_by_their_loss():
     results = {}
     for trial, loss in zip(trials, (0.5, 0.25, 0.75, 0.25), strict=True):
         measures = {"loss": loss, "r2": 1 - loss}
-        results[trial.key] = Result([], {"training": measures, "validation": measures}, "", "", 0.1)
+        results[trial.key] = TrialResult([], {"training": measures, "validation": measures}, "", "", 0.1)
     found = Comparison(experiment, trials, results, {})
     assert found.measure == "validation_loss"
     assert found.best.label == "learning_rate 0.2"
-    assert "best mean validation loss: 0.25 (95 % interval 0.25 to 0.25)" in found.evidence
-    assert "-0.375 (95 % interval -0.5 to -0.25) from the baseline" in found.evidence
+    assert "0.25 (95 % interval 0.25 to 0.25)" in found.evidence
+    assert "-0.375 (95 % interval -0.5 to -0.25)" in found.evidence
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 5])
 @pytest.mark.parametrize("arms", [1, 2, 12])
-def test_every_comparison_can_be_told(seeds, arms):
+def test_every_comparison_makes_a_page(seeds, arms):
     rng = np.random.default_rng(arms + 100 * seeds)
     values = {f"A{k}": np.where(rng.random(seeds) < 0.3, NAN, rng.random(seeds)).tolist() for k in range(arms)}
     found = comparison(values)

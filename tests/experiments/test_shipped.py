@@ -1,18 +1,19 @@
-"""The shipped experiments find what they say: in a quick form always, in their full form among the slow tests."""
+"""The findings of the shipped experiments: always in a quick form, in their full form among the slow tests."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from thalweg.experiments.compare import run_experiment
-from thalweg.experiments.comparison import Comparison, paired
+from thalweg.experiments.comparison import Comparison
 from thalweg.experiments.experiment import Experiment
+from thalweg.experiments.paired import paired_difference
 from thalweg.experiments.shipped import read_experiment, shipped
 from thalweg.spec.edit import set_value
 
-# What the finding is: the first arm of each pair is better than the second, by an interval that leaves out 0.
+# The findings: the first arm of each pair is better than the second, by an interval that excludes 0.
 BETTER = {
     "momentum-and-rate": [
         ("momentum 0.9, 0.005", "no momentum, 0.01"),
@@ -20,7 +21,7 @@ BETTER = {
     ],
     "init-and-activation": [
         ("relu, he, 10 layers", "relu, glorot, 10 layers"),
-        # The textbooks' pairing is not what comes out: at this depth tanh does better with the larger weights too.
+        # Not the pairing of textbooks: at this depth tanh does better with the larger weights too.
         ("tanh, he, 10 layers", "tanh, glorot, 10 layers"),
     ],
     "plateau": [("0.01, halved on a plateau", "0.01")],
@@ -42,7 +43,7 @@ BETTER = {
         ("learning_rate 1, cross-entropy", "learning_rate 1, squared error"),
     ],
 }
-# What only the full form has arms for.
+# Findings about arms that only the full form has.
 IN_FULL = {
     "init-and-activation": [("relu, he, 30 layers", "relu, glorot, 30 layers")],
     "depth": [
@@ -55,8 +56,8 @@ IN_FULL = {
 }
 
 _TEN = [32] * 10
-# What the quick form changes: fewer epochs, and where the full form has many arms, those that the finding is about.
-QUICK: dict[str, dict[str, Any]] = {
+# Changes of the quick form: fewer epochs, and of many arms only those that the finding is about.
+QUICK: dict[str, dict[str, object]] = {
     "momentum-and-rate": {"training.epochs": 15, "data.source.samples": 1000},
     "init-and-activation": {
         "data.source": "digits",
@@ -85,8 +86,8 @@ def quick(name: str) -> Experiment:
 
 
 @pytest.fixture(scope="module")
-def found() -> Any:
-    """found(name): the comparison of the quick form, run once."""
+def found() -> Callable[[str], Comparison]:
+    """A function from a name to the comparison of its quick form, which is run once."""
     known: dict[str, Comparison] = {}
 
     def of(name: str) -> Comparison:
@@ -98,11 +99,11 @@ def found() -> Any:
 
 
 def check_finding(found: Comparison, pairs: list[tuple[str, str]]) -> None:
-    """The first arm of every pair is better than the second, with all trials of both run to their end."""
+    """The first arm of every pair is better than the second, and no trial of either diverged."""
     arms = {arm.label: arm for arm in found.arms}
     for better, worse in pairs:
         assert arms[better].diverged == arms[worse].diverged == 0
-        difference = paired(arms[better].values, arms[worse].values)
+        difference = paired_difference(arms[better].values, arms[worse].values)
         assert difference is not None
         gain = difference.low if found.higher_is_better else -difference.high
         assert gain > 0, f"{better} against {worse}: {difference}"
@@ -114,7 +115,7 @@ def test_every_shipped_experiment_asks_a_question_and_has_its_finding():
 
 
 @pytest.mark.parametrize("name", sorted(BETTER))
-def test_the_full_form_is_five_seeds_of_trials_that_can_all_run(name, request):
+def test_the_full_form_is_five_seeds_of_valid_trials(name, request):
     if name == "init-and-activation":
         request.getfixturevalue("mnist_folder")
     experiment = Experiment.of(read_experiment(name), name)
@@ -124,17 +125,17 @@ def test_the_full_form_is_five_seeds_of_trials_that_can_all_run(name, request):
 
 
 @pytest.mark.parametrize("name", sorted(BETTER))
-def test_the_quick_form_finds_what_the_experiment_says(name, found):
+def test_the_quick_form_shows_the_finding(name, found):
     check_finding(found(name), BETTER[name])
 
 
-def test_a_deep_sigmoid_without_a_gradient_is_as_good_as_a_guess_among_ten(found):
+def test_a_deep_sigmoid_without_a_gradient_guesses_among_ten_classes(found):
     arms = {arm.label: arm.mean for arm in found("depth").arms}
     assert arms["sigmoid, sgd, 10 layers"] < 0.12
     assert arms["tanh, sgd, 10 layers"] > 0.8
 
 
-def test_sgd_on_columns_as_they_are_names_the_commoner_class(found):
+def test_sgd_on_unscaled_columns_predicts_the_more_frequent_class(found):
     comparison = found("scaling")
     values = next(arm.values for arm in comparison.arms if arm.label == "as they are, sgd")
     for trial, value in zip((t for t in comparison.trials if t.arm.label == "as they are, sgd"), values, strict=True):
@@ -148,7 +149,7 @@ def test_a_rate_of_16_times_makes_up_for_batches_of_16_times(found):
     assert abs(losses["256 rows, 16 x the rate"] - losses["16 rows"]) < 0.15 * gap
 
 
-def test_the_loss_with_a_falling_rate_comes_near_the_noise_of_the_targets(found):
+def test_the_loss_with_a_falling_rate_is_near_the_noise_of_the_targets(found):
     arms = {arm.label: arm for arm in found("plateau").arms}
     assert 0.9 * 0.3**2 < arms["0.01, halved on a plateau"].mean < 1.1 * 0.3**2
     assert arms["0.01, halved on a plateau"].better is True
@@ -162,7 +163,7 @@ def test_one_shuffle_is_nearly_as_good_as_one_for_each_epoch(found):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BETTER))
-def test_the_full_form_finds_what_the_experiment_says(name, request):
+def test_the_full_form_shows_the_finding(name, request):
     if name == "init-and-activation":
         request.getfixturevalue("mnist_folder")
     comparison = run_experiment(Experiment.of(read_experiment(name), name), jobs=1)

@@ -13,7 +13,7 @@ from sweeps import ARMS, SEEDS, TABLES, contents, trials_in
 from thalweg.experiments.compare import compare
 
 # A process that has no threads, and has not imported JAX, forks sweeps and kills: kill -9 at a worker or at the sweep
-# itself, at random moments, from the start of a worker to the end of the sweep. What was killed by itself goes on.
+# itself, at random moments, from the start of a worker to the end of the sweep. A killed sweep is started again.
 KILLER = """
 import atexit, json, os, random, signal, sys, time
 from pathlib import Path
@@ -70,7 +70,7 @@ def after_some_trials():
 
 
 def disturbed(child, mark, kills, target, moment):
-    # Wait for the end of a sweep, and kill so often: a worker, some time after it is there, or the sweep itself.
+    # Wait for the end of a sweep, and kill that often: a worker some time after its start, or the sweep itself.
     lives, known, due, end = 1, set(), None, time.monotonic() + 90
     while not (status := has_ended(child)):
         assert time.monotonic() < end, "a sweep hangs"
@@ -97,8 +97,8 @@ for number in range(sweeps):
         kept = stamps([path for path in trials_in(folder) if not path.name.startswith(".")])
         counts["went on"] += 0 < len({path.parent for path in kept if path.name == "result.json"}) < 12
     status = disturbed(start(folder, mark, errors), mark, rng.choice([1, 1, 2]), "worker", after_a_while)
-    said = errors.read_text() if errors.exists() else ""
-    assert status == 0 and said == "", (number, status, said)
+    output = errors.read_text() if errors.exists() else ""
+    assert status == 0 and output == "", (number, status, output)
     wait_for(lambda: not marked(mark), 10)
     after = stamps(trials_in(folder))
     assert kept == {path: after.get(path) for path in kept}, number
@@ -123,16 +123,16 @@ def storm(folder, sweeps, seed):
     return json.loads(done.stdout)
 
 
-def test_a_few_sweeps_lose_nothing_when_their_workers_are_killed(tmp_path):
+def test_a_few_sweeps_survive_killed_workers(tmp_path):
     counts = storm(tmp_path, 3, seed=2)
     assert counts["workers killed"] >= 2
 
 
 @pytest.mark.slow
-def test_a_hundred_sweeps_lose_nothing_when_they_or_their_workers_are_killed(tmp_path):
+def test_a_hundred_sweeps_survive_kills_of_workers_and_sweeps(tmp_path):
     counts = storm(tmp_path, 100, seed=1)
     assert counts["sweeps"] == 100
-    # Else it would have shown little.
+    # With fewer of them the test would show little.
     assert counts["workers killed"] > 80
     assert counts["retries"] > 60
     assert counts["went on"] > 5

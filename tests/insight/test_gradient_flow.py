@@ -1,4 +1,4 @@
-"""Gradient flow: the theory against known results, and against what is measured in wide networks."""
+"""Gradient flow: the theory against known results, and against measurements in wide networks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def flow_of(*stack: object, source: object = "digits", seeds: int = 4, **network
         ("identity", {"kind": "normal", "deviation": 0.25}, 0.25 * 64**0.5),
     ],
 )
-def test_known_factors_of_a_layer(activation, init, factor):
+def test_known_factors_between_layers(activation, init, factor):
     flow = flow_of(*["dense 64", activation] * 12, "dense 64", activation, "dense 10", "softmax", init=init, seeds=8)
     inner = slice(0, 13)
     predicted = flow.predicted_deltas[inner]
@@ -43,17 +43,17 @@ def test_known_factors_of_a_layer(activation, init, factor):
 
 
 @pytest.mark.parametrize("name", ["deep-plain", "deep-residual", "deep-initialised", "digits"])
-def test_theory_is_near_to_what_is_measured(name):
+def test_theory_is_close_to_the_measurement(name):
     from thalweg.spec.toml import read_spec
 
     flow = gradient_flow(read_spec(name), seeds=6)
-    for found, theory in ((flow.deltas, flow.predicted_deltas), (flow.outputs, flow.predicted_outputs)):
-        off = np.abs(np.log10(np.exp(np.log(found).mean(axis=0)) / theory))
-        # Of a layer a few per cent, over thirty layers.
-        assert off.max() < 0.2
+    for measured, theory in ((flow.deltas, flow.predicted_deltas), (flow.outputs, flow.predicted_outputs)):
+        orders = np.abs(np.log10(np.exp(np.log(measured).mean(axis=0)) / theory))
+        # A few percent a layer, over thirty layers.
+        assert orders.max() < 0.2
 
 
-def test_what_is_measured_is_the_first_step_of_the_training():
+def test_the_measurement_equals_the_first_step_of_the_training():
     """With all rows in one batch, the trace of step 1 has the same deltas."""
     layout = {"layers": ["dense 8", "tanh", "dense 2", "softmax"]}
     spec = Spec.of({"data": {"source": "moons 60", "test": 0.0, "validation": 0.0}, "network": layout})
@@ -71,49 +71,50 @@ def test_what_is_measured_is_the_first_step_of_the_training():
 
 
 @pytest.mark.parametrize(
-    ("activation", "init", "said"),
+    ("activation", "init", "word"),
     [
         ("sigmoid", None, "vanishes"),
         ("relu", "he_normal", "keeps"),
         ("relu", {"kind": "normal", "deviation": 0.4}, "expl"),
     ],
 )
-def test_the_outcome_says_what_happens(activation, init, said):
+def test_the_outcome_names_vanishing_and_exploding_deltas(activation, init, word):
     network = {"init": init} if init else {}
-    assert said in flow_of(*["dense 64", activation] * 10, "dense 10", "softmax", seeds=3, **network).outcome
+    assert word in flow_of(*["dense 64", activation] * 10, "dense 10", "softmax", seeds=3, **network).outcome
 
 
-def test_a_layer_without_theory_leaves_the_measurement():
+def test_a_layer_without_theory_is_still_measured():
     flow = flow_of("dense 8", "softmax", "dense 8", "tanh", "dense 10", "softmax", seeds=2)
     assert np.isfinite(flow.deltas).all()
     assert np.isnan(flow.predicted_deltas).all()
     assert "no theory" in flow.page().text()
 
 
-def test_the_page_holds_the_numbers_in_all_forms():
+def test_the_page_has_the_numbers_in_all_forms():
     flow = flow_of("dense 16", "relu", "dense 10", "softmax", seeds=3)
-    sheet = flow.page()
+    page = flow.page()
     for form in FORMS:
-        assert sheet.title in (json.loads(sheet.json())["title"] if form == "json" else sheet.render(form))
-    table = next(block for block in sheet.blocks if isinstance(block, Table))
+        text = page.render(form)
+        assert page.title in (json.loads(text)["title"] if form == "json" else text)
+    table = next(block for block in page.blocks if isinstance(block, Table))
     assert table.rows[0][3] == pytest.approx(np.exp(np.log(flow.deltas[:, 0]).mean()), rel=0.01)
-    assert not [block for block in sheet.blocks if isinstance(block, ArrayBlock)]
+    assert not [block for block in page.blocks if isinstance(block, ArrayBlock)]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (["perceptron"], "two dense layers"),
+        (["perceptron"], "at least two dense layers"),
         (["digits", "--seeds", "0"], "seeds: expected at least 1"),
         (["digits", "--rows", "1"], "rows: expected at least 2"),
         (["digitz"], "did you mean 'digits'"),
     ],
 )
-def test_bad_input_is_one_message(words, said):
+def test_bad_input_is_one_message(words, message):
     command = [sys.executable, "-m", "thalweg", "gradient-flow", *words]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

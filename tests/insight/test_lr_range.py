@@ -1,4 +1,4 @@
-"""The range test: its rate lies below what theory allows, it tells when there is none, and it repeats itself."""
+"""The range test: its rate lies below what theory allows, it reports when there is none, and it repeats itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from sessions import fit_parts
 
 from thalweg.core.errors import InputError
 from thalweg.data import Data
-from thalweg.insight.lr_range import RangeTest, range_test, read_off
+from thalweg.insight.lr_range import RangeTest, evaluate_sweeps, range_test
+from thalweg.pages.blocks import Chart, CodeBlock, Facts, Heading, Text
+from thalweg.pages.page import FORMS
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
 
@@ -22,12 +24,12 @@ def spec_of(x, y, **sections) -> Spec:
     return Spec.of({"data": {"source": (x, y), "validation": 0.0, "test": 0.0}, **sections})
 
 
-def found_by(spec, **options) -> RangeTest:
+def sweep(spec, **options) -> RangeTest:
     return range_test(spec, progress=False, **options)
 
 
 def valley(lowest: float = 0.1, start: float = 2.0, bottom: float = 0.2) -> np.ndarray:
-    """A loss over RATES that falls over one decade below `lowest`, and rises behind it."""
+    """A loss over RATES that falls over one decade below `lowest`, and rises after it."""
     x = np.log10(RATES / lowest)
     return np.where(x < 0, start - (start - bottom) * np.clip(1 + x, 0, 1), bottom + x)
 
@@ -51,17 +53,18 @@ def test_a_quadratic_blows_up_where_the_hessian_says_and_the_rate_is_below(engin
     ones = np.column_stack([rows, np.ones(len(rows))])
     # The loss is the mean of (x w - y)^2: its Hessian is 2/n XᵀX.
     stable = 2 / np.linalg.eigvalsh(2 * ones.T @ ones / len(rows)).max()
-    found = found_by(spec)
-    assert found.chosen is not None
-    assert stable / 100 < found.chosen < stable
-    assert stable < found.blew_up < 10 * stable
+    result = sweep(spec)
+    assert result.chosen is not None
+    assert stable / 100 < result.chosen < stable
+    assert stable < result.blew_up < 10 * stable
 
 
 @pytest.mark.parametrize("optimizer", ["sgd 0.1", "adam"])
 def test_training_with_the_rate_does_about_as_well_as_with_the_best_of_a_grid(optimizer):
     spec = Spec.of({"data": {"source": "rings 400"}, "optimizer": optimizer, "training": {"batch_size": 16}})
-    found = found_by(spec)
-    spec, split = found.spec, found.spec.data.load(0)
+    result = sweep(spec)
+    spec = result.spec
+    split = result.spec.data.load(0)
 
     def loss(rate: float) -> float:
         trained = dataclasses.replace(spec.optimizer, learning_rate=rate)
@@ -71,27 +74,27 @@ def test_training_with_the_rate_does_about_as_well_as_with_the_best_of_a_grid(op
 
     losses = np.array([loss(10.0**power) for power in (-4, -3, -2, -1, 0)])
     # The start is at log 2 = 0.69.
-    assert loss(found.chosen) < losses.min() + 0.05
+    assert loss(result.chosen) < losses.min() + 0.05
     assert np.median(losses) > losses.min() + 0.1
 
 
 def test_targets_that_have_nothing_to_do_with_the_inputs_give_no_number():
     rng = np.random.default_rng(0)
-    found = found_by(spec_of(rng.normal(size=(1000, 4)), rng.integers(0, 2, 1000).astype(str)))
-    assert found.chosen is None
-    assert "flat" in found.reason
-    assert found.choices == ()
-    assert "No learning rate" in found.outcome
+    result = sweep(spec_of(rng.normal(size=(1000, 4)), rng.integers(0, 2, 1000).astype(str)))
+    assert result.chosen is None
+    assert "flat" in result.reason
+    assert result.choices == ()
 
 
 def test_rates_that_are_too_small_give_no_number():
-    found = found_by("iris", low=1e-9, high=1e-6)
-    assert found.chosen is None
-    assert "larger high than 1e-06" in found.reason
+    result = sweep("iris", low=1e-9, high=1e-6)
+    assert result.chosen is None
+    assert "larger high than 1e-6" in result.reason
 
 
 def test_a_fall_that_the_range_cuts_off_gives_no_number():
-    above, below = found_by("iris", high=3e-3), found_by("iris", low=0.03, high=100.0)
+    above = sweep("iris", high=3e-3)
+    below = sweep("iris", low=0.03, high=100.0)
     assert above.chosen is None
     assert "upper edge" in above.reason
     assert below.chosen is None
@@ -99,51 +102,52 @@ def test_a_fall_that_the_range_cuts_off_gives_no_number():
 
 
 def test_rates_that_are_too_large_give_no_number():
-    found = found_by({"data": {"source": "diabetes"}, "optimizer": "sgd 0.1"}, low=10.0, high=1e6)
-    assert found.chosen is None
-    assert "smaller low than 10" in found.reason
-    assert all(np.isfinite(losses).all() for losses in found.losses)
+    result = sweep({"data": {"source": "diabetes"}, "optimizer": "sgd 0.1"}, low=10.0, high=1e6)
+    assert result.chosen is None
+    assert "smaller low than 10" in result.reason
+    assert all(np.isfinite(losses).all() for losses in result.losses)
 
 
 def test_the_rule_on_a_curve_worked_by_hand():
-    found = read_off(SPEC, RATES, [valley()] * 3)
+    result = evaluate_sweeps(SPEC, RATES, [valley()] * 3)
     # Nine tenths of the fall are made at 10^-1.1 = 0.08, and half of the lowest is less. Smoothing rounds the corner.
-    assert found.chosen == pytest.approx(0.05, rel=0.2)
-    assert found.fell == pytest.approx(10**-1.9, rel=0.2)
-    assert found.lowest == pytest.approx(0.1, rel=0.2)
+    assert result.chosen == pytest.approx(0.05, rel=0.2)
+    assert result.fell == pytest.approx(10**-1.9, rel=0.2)
+    assert result.lowest == pytest.approx(0.1, rel=0.2)
     # Half of the fall, 0.9, is lost 0.9 decades behind the lowest point.
-    assert found.blew_up == pytest.approx(10**-0.1, rel=0.25)
+    assert result.blew_up == pytest.approx(10**-0.1, rel=0.25)
 
 
 def test_one_wild_batch_and_noise_do_not_move_the_rate_far():
     rng = np.random.default_rng(0)
     noisy = [valley() + rng.normal(scale=0.1, size=200) for _ in range(3)]
     noisy[1][50] += 1.0
-    assert read_off(SPEC, RATES, noisy).chosen == pytest.approx(0.05, rel=0.3)
+    assert evaluate_sweeps(SPEC, RATES, noisy).chosen == pytest.approx(0.05, rel=0.3)
 
 
 def test_sweeps_that_disagree_give_no_number_and_say_so():
-    found = read_off(SPEC, RATES, [valley(1e-3), valley(1e-1)])
-    assert found.chosen is None
-    assert "disagree" in found.reason
-    assert max(found.choices) > 10 * min(found.choices)
+    result = evaluate_sweeps(SPEC, RATES, [valley(1e-3), valley(1e-1)])
+    assert result.chosen is None
+    assert "disagree" in result.reason
+    assert max(result.choices) > 10 * min(result.choices)
 
 
 def test_a_fall_within_the_noise_of_a_batch_gives_no_number():
     rng = np.random.default_rng(0)
     losses = [valley(bottom=1.7) + rng.normal(scale=0.2, size=200) for _ in range(3)]
-    assert read_off(SPEC, RATES, losses).chosen is None
-    assert read_off(SPEC, RATES, [valley(bottom=1.7)] * 3).chosen is not None
+    assert evaluate_sweeps(SPEC, RATES, losses).chosen is None
+    assert evaluate_sweeps(SPEC, RATES, [valley(bottom=1.7)] * 3).chosen is not None
 
 
 def test_a_sweep_that_ended_early_is_seen_to_blow_up():
     losses = valley()
     cut = int(np.argmax(RATES > 0.2))
-    assert read_off(SPEC, RATES, [losses, losses[:cut]]).blew_up == RATES[cut - 1]
+    assert evaluate_sweeps(SPEC, RATES, [losses, losses[:cut]]).blew_up == RATES[cut - 1]
 
 
 def test_two_identical_calls_give_identical_results():
-    one, other = found_by("iris"), found_by("iris")
+    one = sweep("iris")
+    other = sweep("iris")
     assert one.report() == other.report()
     for mine, yours in zip(one.losses, other.losses, strict=True):
         np.testing.assert_array_equal(mine, yours)
@@ -152,7 +156,7 @@ def test_two_identical_calls_give_identical_results():
 def test_both_engines_agree():
     def losses(engine: str) -> tuple[np.ndarray, ...]:
         training = {"engine": engine, "precision": "float64"}
-        return found_by(Spec.of({"data": {"source": "iris"}, "training": training}), high=1.0).losses
+        return sweep(Spec.of({"data": {"source": "iris"}, "training": training}), high=1.0).losses
 
     for eager, compiled in zip(losses("eager"), losses("compiled"), strict=True):
         np.testing.assert_allclose(eager, compiled, rtol=1e-6)
@@ -161,8 +165,9 @@ def test_both_engines_agree():
 def test_the_sweep_is_a_training_with_the_rate_it_says():
     """The loss of step t is that of the spec's own training with this schedule, by `fit`."""
     spec = Spec.of({"data": {"source": "iris"}, "training": {"batch_size": "full", "engine": "eager"}})
-    found = found_by(spec, low=1e-4, high=1e-1, steps=60, sweeps=1)
-    spec, split = found.spec, found.spec.data.load(0)
+    result = sweep(spec, low=1e-4, high=1e-1, steps=60, sweeps=1)
+    spec = result.spec
+    split = result.spec.data.load(0)
     schedule = {"kind": "exponential", "initial": 1e-4, "factor": 1e3, "every": 59}
     ended = fit_parts(
         spec.network,
@@ -171,23 +176,23 @@ def test_the_sweep_is_a_training_with_the_rate_it_says():
         dataclasses.replace(spec.training, epochs=60),
         split.train,
     )
-    np.testing.assert_allclose([record["learning_rate"] for record in ended.history], found.rates)
-    np.testing.assert_allclose([record["loss"] for record in ended.history], found.losses[0])
+    np.testing.assert_allclose([record["learning_rate"] for record in ended.history], result.rates)
+    np.testing.assert_allclose([record["loss"] for record in ended.history], result.losses[0])
 
 
 def test_each_sweep_has_weights_and_an_order_of_its_own():
-    first, second = found_by("iris", sweeps=2).losses
+    first, second = sweep("iris", sweeps=2).losses
     assert first[0] != second[0]
 
 
 def test_a_schedule_gives_way_and_the_result_says_so():
     learning_rate = {"kind": "cosine", "peak": 3e-3, "warmup": "1 epoch"}
-    plain = found_by({"data": {"source": "iris"}, "optimizer": {"kind": "adam"}})
-    found = found_by({"data": {"source": "iris"}, "optimizer": {"kind": "adam", "learning_rate": learning_rate}})
-    np.testing.assert_array_equal(plain.smoothed, found.smoothed)
-    assert any("schedule cosine" in remark for remark in found.remarks)
+    plain = sweep({"data": {"source": "iris"}, "optimizer": {"kind": "adam"}})
+    result = sweep({"data": {"source": "iris"}, "optimizer": {"kind": "adam", "learning_rate": learning_rate}})
+    np.testing.assert_array_equal(plain.smoothed, result.smoothed)
+    assert any("schedule cosine" in remark for remark in result.remarks)
     plateau = {"kind": "plateau", "initial": 0.1}
-    adaptive = found_by({"data": {"source": "iris"}, "optimizer": {"kind": "adam", "learning_rate": plateau}})
+    adaptive = sweep({"data": {"source": "iris"}, "optimizer": {"kind": "adam", "learning_rate": plateau}})
     assert adaptive.chosen == plain.chosen
 
 
@@ -204,15 +209,22 @@ def test_a_schedule_gives_way_and_the_result_says_so():
 )
 def test_a_range_of_no_use_is_refused(options, said):
     with pytest.raises(InputError, match=said):
-        found_by("iris", **options)
+        sweep("iris", **options)
 
 
-def test_the_page_is_whole_and_foreign_text_stays_text():
-    found = found_by("iris")
-    page = found.report()
-    assert f"{found.chosen:g}" in page
-    assert "default-src 'none'" in page
-    assert 'src="http' not in page
+def test_the_page_is_complete_and_escapes_names():
+    result = sweep("iris")
+    page = result.page()
+    kinds = [type(block) for block in page.blocks]
+    assert kinds == [Chart, Text, Text, Heading, Facts, Heading, CodeBlock]
+    assert dict(page.blocks[4].items)["chosen"] == f"{result.chosen:g}"
+    for form in FORMS:
+        assert f"{result.chosen:g}" in page.render(form)
+    assert "default-src 'none'" in result.report()
     spec = dataclasses.replace(SPEC, data=Data.of({"source": "<b>.csv", "target": "y"}))
-    assert "<b>" not in dataclasses.replace(found, spec=spec).report().split("<main>")[0].split("<body>")[1]
-    assert f"{found.chosen:g}" in found._repr_html_()
+    assert "<b>" not in dataclasses.replace(result, spec=spec).report().split("<main>")[0].split("<body>")[1]
+
+
+def test_the_notebook_shows_the_rate_and_the_command():
+    result = sweep("iris")
+    assert f"--set optimizer.learning_rate={result.chosen:g}" in result._repr_html_()

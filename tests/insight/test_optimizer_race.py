@@ -1,9 +1,10 @@
-"""The arena: fair by construction, the same on both engines, and known outcomes on known ground."""
+"""The arena: fair by construction, the same on both engines, and known outcomes on known functions."""
 
 from __future__ import annotations
 
 import json
 import math
+import shlex
 
 import numpy as np
 import pytest
@@ -16,8 +17,12 @@ from thalweg.core.intervals import wilson
 from thalweg.engine.compiled import _loop
 from thalweg.engine.eager import Eager
 from thalweg.engine.engine import make_engine
-from thalweg.insight.optimizer_race import FORGETTING, RATES, SHARE, arena, arrivals, draw_starts, variant
-from thalweg.insight.test_functions import Formula, Landscape, Quadratic, Rosenbrock, Saddle, follow
+from thalweg.insight.optimizer_paths import follow_paths
+from thalweg.insight.optimizer_race import TARGET_FRACTION, arena
+from thalweg.insight.race_trials import FORGETTING, RATES, arrivals, draw_starts, variant
+from thalweg.insight.test_functions import CustomLandscape, Landscape, Quadratic, Rosenbrock, Saddle
+from thalweg.pages.blocks import Suggestion, Table
+from thalweg.pages.numbers import number
 from thalweg.parts.optimizers import SGD, Adadelta, Adam, AdamW, GradientDescent, Momentum, Nesterov, RMSProp
 from thalweg.parts.part import Optimizer
 from thalweg.parts.schedules import Cosine
@@ -29,51 +34,52 @@ def small(landscape, optimizers, **options):
     return arena(landscape, optimizers, **{"starts": 8, "steps": 60, "budget": 4, "engine": EAGER, **options})
 
 
-class Watched(Eager):
-    """An engine that remembers what was asked of it."""
+class RecordingEngine(Eager):
+    """An engine that records its calls."""
 
-    def loop(self, function, walkers, start, steps, size, walk, key):
-        starts = np.stack(walkers.place, axis=1)
-        self.__dict__.setdefault("walks", []).append((walk, starts, tuple(key), steps))
-        return super().loop(function, walkers, start, steps, size, walk, key)
+    def loop(self, function, state, start, steps, size, descent, key):
+        starts = np.stack(state.point, axis=1)
+        self.__dict__.setdefault("calls", []).append((descent, starts, tuple(key), steps))
+        return super().loop(function, state, start, steps, size, descent, key)
 
 
 # Fairness -------------------------------------------------------------------------------------------------------------
 
 
-def test_every_optimizer_has_the_same_number_of_trials_on_starts_that_are_not_those_of_the_race():
-    engine = Watched()
+def test_every_optimizer_is_tuned_equally_on_other_starts_than_the_race():
+    engine = RecordingEngine()
     race = small("saddle", ["sgd", "adam", "nesterov"], engine=engine, budget=5, deviation=0.1)
     judged = draw_starts(Saddle(), 8, 0, "race")
     for contender in race.contenders:
-        own = [call for call in engine.walks if call[0].optimizer.kind == contender.name]
-        racing = [call for call in own if np.array_equal(call[1], judged)]
-        tuning = [call for call in own if not np.array_equal(call[1], judged)]
+        calls = [call for call in engine.calls if call[0].optimizer.kind == contender.name]
+        racing = [call for call in calls if np.array_equal(call[1], judged)]
+        tuning = [call for call in calls if not np.array_equal(call[1], judged)]
         assert len(tuning) == 5
         assert [call[0].optimizer for call in racing] == [contender.default.optimizer, contender.tuned.optimizer]
         assert contender.tuned.optimizer in [call[0].optimizer for call in tuning]
         for _, starts, _, _ in tuning:
             assert not set(map(tuple, starts)) & set(map(tuple, judged))
         assert not {call[2] for call in tuning} & {call[2] for call in racing}
-    # All of them: one set of starts and of noise for tuning, one for the race, the same number of steps.
-    assert len({(starts.tobytes(), key, steps) for _, starts, key, steps in engine.walks}) == 2
+    # In total: one set of starts and noise for tuning, one for the race, the same number of steps.
+    assert len({(starts.tobytes(), key, steps) for _, starts, key, steps in engine.calls}) == 2
 
 
-def test_the_trial_that_is_kept_has_the_lowest_cost_of_all_on_the_tuning_starts():
-    engine = Watched()
+def test_the_best_trial_on_the_tuning_starts_is_kept():
+    engine = RecordingEngine()
     race = small("quadratic", ["momentum"], engine=engine, budget=6)
-    (contender,), practice = race.contenders, draw_starts(Quadratic(), 8, 0, "practice")
+    (contender,) = race.contenders
+    practice = draw_starts(Quadratic(), 8, 0, "practice")
     means = {}
     for rule in [Momentum(), *(variant(Momentum(), 0, trial) for trial in range(1, 6))]:
-        walk = next(call for call in engine.walks if call[0].optimizer == rule)[0]
-        height = follow(walk, EAGER, practice, np.zeros(2, np.uint32), 60).height
+        descent = next(call for call in engine.calls if call[0].optimizer == rule)[0]
+        height = follow_paths(descent, EAGER, practice, np.zeros(2, np.uint32), 60).height
         steps = arrivals(height, race.distance)
         means[rule] = np.where(np.isinf(steps), 2 * 60, steps).mean()
     assert min(means, key=means.get) == contender.tuned.optimizer
 
 
 @pytest.mark.parametrize("kind", sorted(set(Optimizer.kinds)))
-def test_a_variant_lies_in_the_ranges_and_changes_nothing_else(kind):
+def test_a_variant_is_in_the_ranges_and_changes_nothing_else(kind):
     optimizer = Optimizer.of(kind)
     for trial in range(20):
         drawn = variant(optimizer, 3, trial).describe()
@@ -84,7 +90,7 @@ def test_a_variant_lies_in_the_ranges_and_changes_nothing_else(kind):
         assert drawn.items() <= optimizer.describe().items()
 
 
-def test_trial_by_trial_all_optimizers_draw_the_same_numbers_and_each_trial_others():
+def test_a_trial_has_the_same_values_for_all_optimizers():
     rates = [variant(SGD(), 0, trial).learning_rate for trial in range(200)]
     assert rates == [variant(Adam(), 0, trial).learning_rate for trial in range(200)]
     assert rates == [variant(SGD(Cosine(0.1, steps=9)), 0, trial).learning_rate for trial in range(200)]
@@ -96,13 +102,13 @@ def test_trial_by_trial_all_optimizers_draw_the_same_numbers_and_each_trial_othe
     assert scipy.stats.kstest((logs - math.log(RATES[0])) / spread, "uniform").pvalue > 0.01
 
 
-def test_starts_lie_in_the_picture_where_there_is_a_height():
-    starts = draw_starts(Formula("log(x) + y^2", reach=2.0), 300, 0, "race")
+def test_starts_are_in_the_bounds_and_have_finite_heights():
+    starts = draw_starts(CustomLandscape("log(x) + y^2", reach=2.0), 300, 0, "race")
     assert starts.shape == (300, 2)
     assert np.all((starts[:, 0] > 0) & (np.abs(starts) < 2).all(axis=1))
 
 
-def test_the_same_seed_is_the_same_race_and_another_seed_another():
+def test_the_seed_decides_the_race():
     one, same, other = (small("branin", ["adam"], seed=seed).contenders[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.tuned.path, same.tuned.path)
     assert one.tuned.optimizer == same.tuned.optimizer != other.tuned.optimizer
@@ -112,32 +118,33 @@ def test_the_same_seed_is_the_same_race_and_another_seed_another():
 # Measures -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_walk_arrives_when_it_comes_to_stay():
-    left = np.array([[5, 0, 5, 5], [0, 5, 0, 5], [0, 0, 5, 5], [0, 0, np.inf, np.nan]], dtype=float)
-    assert arrivals(left, 1.0).tolist() == [1, 2, np.inf, np.inf]
+def test_a_path_arrives_at_the_step_from_which_on_it_stays():
+    heights = np.array([[5, 0, 5, 5], [0, 5, 0, 5], [0, 0, 5, 5], [0, 0, np.inf, np.nan]], dtype=float)
+    assert arrivals(heights, 1.0).tolist() == [1, 2, np.inf, np.inf]
     assert arrivals(np.zeros((4, 1)), 0.0).tolist() == [0]
 
 
-def test_steps_and_ends_are_those_of_gradient_descent_on_a_quadratic_by_hand():
+def test_steps_and_final_heights_on_a_quadratic_by_hand():
     race = small(Quadratic(condition=4.0), [SGD(0.1)], distance=0.01, steps=100)
-    result, starts = race.contenders[0].default, draw_starts(Quadratic(4.0), 8, 0, "race")
+    result = race.contenders[0].default
+    starts = draw_starts(Quadratic(4.0), 8, 0, "race")
     powers = np.arange(101)[:, None]
-    left = ((starts[:, 0] * 0.9**powers) ** 2 + 4 * (starts[:, 1] * 0.6**powers) ** 2) / 2
-    # It only falls, so that the first time is for good.
-    np.testing.assert_array_equal(result.steps, np.argmax(left <= 0.01, axis=0))
-    np.testing.assert_allclose(result.ends, left[-1], rtol=1e-9)
+    heights = ((starts[:, 0] * 0.9**powers) ** 2 + 4 * (starts[:, 1] * 0.6**powers) ** 2) / 2
+    # The height only decreases, so the first arrival is for good.
+    np.testing.assert_array_equal(result.steps, np.argmax(heights <= 0.01, axis=0))
+    np.testing.assert_allclose(result.final_heights, heights[-1], rtol=1e-9)
     np.testing.assert_allclose(result.path, starts[0] * np.array([0.9, 0.6]) ** powers, rtol=1e-9, atol=1e-15)
     assert result.quartiles[1] == sorted(result.steps)[3]
 
 
-def test_the_target_is_a_share_of_the_median_height_of_the_tuning_starts():
+def test_the_target_is_a_fraction_of_the_median_height_of_the_starts():
     race = small(Saddle(), ["sgd"])
     heights = Saddle().value(*draw_starts(Saddle(), 8, 0, "practice").T) + 1
-    assert race.distance == pytest.approx(SHARE * np.median(heights))
+    assert race.distance == pytest.approx(TARGET_FRACTION * np.median(heights))
     assert race.lowest == pytest.approx(-1)
 
 
-def test_what_diverges_never_arrives():
+def test_a_diverging_path_never_arrives():
     result = small("quadratic", [SGD(1.0)], steps=400).contenders[0].default
     assert result.arrived == 0
     assert result.quartiles == (math.inf,) * 3
@@ -145,37 +152,36 @@ def test_what_diverges_never_arrives():
 
 
 @pytest.mark.parametrize(("right", "trials"), [(0, 30), (7, 30), (200, 200)])
-def test_the_interval_is_wilsons(right, trials):
-    wanted = scipy.stats.binomtest(right, trials).proportion_ci(0.95, method="wilson")
-    assert wilson(right, trials) == pytest.approx((wanted.low, wanted.high), abs=1e-6)
+def test_the_interval_equals_that_of_scipy(right, trials):
+    expected = scipy.stats.binomtest(right, trials).proportion_ci(0.95, method="wilson")
+    assert wilson(right, trials) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
 # Known outcomes -------------------------------------------------------------------------------------------------------
 
 
-def test_on_a_ravine_momentum_beats_gradient_descent_once_both_are_tuned():
+def test_tuned_momentum_beats_tuned_gradient_descent_in_a_ravine():
     race = arena(Quadratic(condition=100.0), ["sgd", "momentum"], starts=50, steps=400, budget=25)
     sgd, momentum = race.contenders
     assert [one.name for one in race.ranking] == ["momentum", "sgd"]
     assert momentum.tuned.quartiles[1] < sgd.tuned.quartiles[1]
-    # No rate above 2 / condition converges, so that none is kept.
+    # No rate above 2 / condition converges, so none is kept.
     assert sgd.tuned.optimizer.learning_rate < 0.02
     assert sgd.tuned.cost < sgd.default.cost
-    assert "It arrives before sgd from" in race.page().text().replace("\n", " ")
 
 
-def test_on_rastrigin_most_starts_end_in_a_pit_that_is_not_the_lowest():
+def test_most_starts_on_rastrigin_end_in_another_minimum():
     race = arena("rastrigin", ["sgd", "adam"], starts=60, steps=200, budget=10)
     assert all(contender.tuned.interval[1] < 0.5 for contender in race.contenders)
 
 
-def test_noise_keeps_what_has_a_constant_rate_above_the_minimum():
+def test_noise_keeps_a_constant_rate_above_the_minimum():
     quiet, noisy = (
         small(Quadratic(4.0), [SGD(0.1)], deviation=deviation, steps=200).contenders[0].default
         for deviation in (None, 1.0)
     )
-    assert quiet.ends.max() < 1e-12
-    assert noisy.ends.min() > 1e-6
+    assert quiet.final_heights.max() < 1e-12
+    assert noisy.final_heights.min() > 1e-6
 
 
 @pytest.mark.parametrize("deviation", [None, 0.5])
@@ -193,7 +199,8 @@ def test_a_race_is_the_same_on_both_engines(deviation):
 
 def test_tuning_compiles_one_program_for_each_optimizer():
     engine = make_engine("compiled", "float64")
-    rules, options = ["sgd", "momentum", "adam"], {"starts": 7, "steps": 13, "engine": engine}
+    rules = ["sgd", "momentum", "adam"]
+    options = {"starts": 7, "steps": 13, "engine": engine}
     before = _loop._cache_size()
     small(Rosenbrock(), rules, budget=5, **options)
     assert _loop._cache_size() == before + 3
@@ -204,32 +211,38 @@ def test_tuning_compiles_one_program_for_each_optimizer():
 # The page -------------------------------------------------------------------------------------------------------------
 
 
-def told(*arguments, **options):
+def text_of(*arguments, **options):
     return " ".join(small(*arguments, **options).page().text().split())
 
 
-def test_the_page_states_what_makes_it_fair_and_stands_default_beside_tuned():
+def test_the_page_has_setup_results_and_commands():
     race = small("beale", ["sgd 0.001", "rmsprop"], deviation=0.2)
-    page = " ".join(race.page().text().split())
-    assert "tuned by 4 trials on 8 other starts" in page
-    assert f"at most {race.distance:.3g} above the minimum" in page
-    assert "Noise of standard deviation 0.2" in page
-    assert page.count(" default ") >= 2
-    assert page.count(" tuned ") >= 2
-    assert "thalweg arena beale --optimizers sgd,rmsprop --starts 8 --steps 60 --budget 16 --seed 0 --noise 0.2" in page
-    assert json.loads(race.page().json())["title"] == "Arena: beale"
+    page = race.page()
+    settings = {"starts": "8", "steps": "60", "budget": "4", "noise": "0.2", "seed": "0"}
+    assert (page.title, dict(page.settings)) == ("Arena: beale", settings)
+    results, _ = (block for block in page.blocks if isinstance(block, Table))
+    assert [row[:2] for row in results.rows] == [
+        (name, setting) for name in ("sgd", "rmsprop") for setting in ("default", "tuned")
+    ]
+    text = " ".join(page.text().split())
+    assert f"at most {number(race.distance, 3)} above the minimum" in text
+    assert "standard deviation 0.2" in text
+    commands = [block.command for block in page.blocks if isinstance(block, Suggestion)]
+    more_trials = "--optimizers sgd,rmsprop --starts 8 --steps 60 --budget 16 --seed 0 --noise 0.2"
+    assert f"thalweg arena beale {more_trials}" in commands
+    assert json.loads(page.json())["title"] == "Arena: beale"
 
 
-def test_the_page_of_a_formula_says_what_stands_for_its_minimum():
-    page = told(Formula("x^2 + y^2"), ["sgd"])
-    assert "No minimum of this formula is known" in page
-    assert "below it" not in page
-    assert "the ground falls on" in told(Formula("x^2 - y^2"), ["sgd"])
+def test_the_page_of_a_formula_explains_its_minimum():
+    text = text_of(CustomLandscape("x^2 + y^2"), ["sgd"])
+    assert "minimum of this formula is not known" in text
+    assert "below this point" not in text
+    assert "below this point" in text_of(CustomLandscape("x^2 - y^2"), ["sgd"])
 
 
-def test_where_nobody_arrives_nothing_is_claimed():
-    page = told("rosenbrock", [SGD(1e-9)], steps=1, budget=1, distance=1e-12)
-    assert "nothing is known of their order" in page
+def test_a_race_without_arrivals_has_no_ranking():
+    text = text_of("rosenbrock", [SGD(1e-9)], steps=1, budget=1, distance=1e-12)
+    assert "No optimizer arrives" in text
 
 
 # The command ----------------------------------------------------------------------------------------------------------
@@ -241,28 +254,15 @@ def run(*words):
 
 def test_the_command_writes_the_page(tmp_path):
     file = tmp_path / "race.html"
-    words = (
-        "--formula",
-        "x^2 + 10*y^2",
-        "--reach",
-        "2",
-        "--starts",
-        "5",
-        "--steps",
-        "20",
-        "--budget",
-        "2",
-        "--noise",
-        "1",
-    )
-    done = run(*words, "--optimizers", "sgd, adam 0.1", "--out", str(file), "--quiet")
+    words = '--formula "x^2 + 10*y^2" --reach 2 --starts 5 --steps 20 --budget 2 --noise 1'
+    done = run(*shlex.split(words), "--optimizers", "sgd, adam 0.1", "--out", str(file), "--quiet")
     assert done.exit_code == 0
     assert "x^2 + 10*y^2" in file.read_text()
 
 
-def test_without_a_landscape_they_are_listed():
-    listed = run().output
-    assert all(kind in listed for kind in Landscape.kinds)
+def test_the_command_lists_the_landscapes():
+    output = run().output
+    assert all(kind in output for kind in Landscape.kinds)
     assert {entry["name"] for entry in json.loads(run("--json").output)} == set(Landscape.kinds) - {"formula"}
 
 
@@ -279,13 +279,13 @@ def test_without_a_landscape_they_are_listed():
         (["saddle", "--starts", "100000"], "5,000,000"),
         (["saddle", "--noise", "nan"], "standard deviation"),
         (["saddle", "--distance", "0"], "a height above 0"),
-        (["saddle", "--reach", "3"], "a formula's picture"),
+        (["saddle", "--reach", "3"], "--formula"),
         (["saddle", "--formula", "x"], "received both"),
         (["formula"], "expected the formula itself"),
         (["--formula", "x +"], "at the end"),
         (["--formula", "sum(x)"], "no derivative"),
         (["--formula", "x", "--reach", "0"], "greater than 0"),
-        (["--formula", "log(x - 4.97)"], "hardly anywhere"),
+        (["--formula", "log(x - 4.97)"], "hardly any point"),
         (["--out", "page.html"], "expected a landscape"),
         (["saddle", "--out", "page.doc"], "doc"),
     ],

@@ -62,7 +62,9 @@ def test_a_layer_without_theory_leaves_the_stack_without():
 def test_what_is_predicted_is_what_wide_layers_do(activation):
     network = Network(["dense 400", activation] * 3, init="normal 0.07", bias_init="normal 0.2")
     x = np.random.default_rng(0).normal(size=(200, 300))
-    draws, outputs, deltas = [], [], []
+    draws = []
+    outputs = []
+    deltas = []
     stages = [0, 2, 4]
     for seed in range(3):
         start = network.initialize(seed, (300,))

@@ -15,7 +15,7 @@ from thalweg.parts.layers import Affine, Dense, Identity, ReLU, Sigmoid, Softplu
 from thalweg.parts.part import ForwardContext, Layer
 
 TRAINING = ForwardContext(training=True)
-# Layers whose derivative jumps are left to their own tests: a point of a stack can not be kept off the jumps.
+# Layers whose derivative jumps are left to their own tests: a point of a stack cannot be kept off the jumps.
 # Exponentials of exponentials leave the range where differences mean anything.
 SMOOTH = [e.part for e in LAYERS if not e.kink and e.part.kind != "exponential"]
 LAST = {"real": Identity(), "positive": Softplus(), "share": Sigmoid()}
@@ -38,13 +38,15 @@ def loss_of(network, loss, params, x, t, w) -> float:
 @given(data=st.data())
 def test_the_gradient_of_a_random_stack_is_the_finite_difference(entry, data):
     hidden = data.draw(st.lists(st.sampled_from([*SMOOTH, Dense(1), Dense(2), Dense(4)]), min_size=0, max_size=3))
-    width, n = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 4))
+    width = data.draw(st.integers(1, 3))
+    n = data.draw(st.integers(1, 4))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     network = Network((*hidden, Dense(width), LAST[entry.outputs]))
     params = network.initialize(0, (3,)).params
     # Biases that are not 0, so that every layer has a say.
     params = tuple(p._replace(b=rng.normal(size=p.b.shape) / 2) if p else p for p in params)
-    x, w = rng.normal(size=(n, 3)), rng.uniform(0.5, 2, n)
+    x = rng.normal(size=(n, 3))
+    w = rng.uniform(0.5, 2, n)
     t = outputs_and_targets(entry, rng, n, width)[1]
     _, _, grads = loss_and_gradients(network, entry.part, params, x, t, w)
     h = 1e-6
@@ -67,7 +69,9 @@ def test_deltas_are_the_derivatives_by_the_outputs(on):
     network = Network(["dense 4", "tanh", "dense 3", "sigmoid", "dense 2"])
     rng = np.random.default_rng(0)
     params = network.initialize(1, (3,)).params
-    x, t, w = rng.normal(size=(3, 3)), rng.normal(size=(3, 2)), np.ones(3)
+    x = rng.normal(size=(3, 3))
+    t = rng.normal(size=(3, 2))
+    w = np.ones(3)
     loss = LOSSES[0].part
     outputs = network.forward(params, ((),) * 5, x, TRAINING).outputs
     _, deltas, _ = on(lambda *a: loss_and_gradients(network, loss, *a), params, x, t, w)
@@ -90,7 +94,9 @@ def test_gradients_of_a_deep_network_are_pytorchs(on):
     )
     rng = np.random.default_rng(0)
     params = network.initialize(1, (4,)).params
-    x, t, w = rng.normal(size=(10, 4)), np.eye(3)[rng.integers(3, size=10)], rng.uniform(size=10)
+    x = rng.normal(size=(10, 4))
+    t = np.eye(3)[rng.integers(3, size=10)]
+    w = rng.uniform(size=10)
     value, _, grads = on(lambda *a: loss_and_gradients(network, LOSSES[5].part, *a), params, x, t, w)
     tensors = [[torch.tensor(array, requires_grad=True) for array in own] for own in params if own]
     F = torch.nn.functional
@@ -111,7 +117,8 @@ def test_shapes_go_through_and_gradients_have_the_type_of_the_parameters(widths,
     network = Network([layer for width in widths for layer in (Dense(width), Tanh())])
     start = network.initialize(0, (features,))
     assert start.shapes == tuple((width,) for width in widths for _ in range(2))
-    x, t = np.ones((n, features)), np.ones((n, widths[-1]))
+    x = np.ones((n, features))
+    t = np.ones((n, widths[-1]))
     _, deltas, grads = loss_and_gradients(network, LOSSES[0].part, start.params, x, t, np.ones(n))
     assert [delta.shape for delta in deltas] == [(n, width) for width in widths for _ in range(2)]
     for own, gradient in zip(start.params, grads, strict=True):
@@ -136,7 +143,8 @@ def test_two_layers_of_relu_compute_xor(on):
 
 
 def test_the_start_depends_on_the_seed_alone_and_a_further_layer_changes_no_other():
-    short, long = Network(["dense 4", "tanh", "dense 2"]), Network(["dense 4", "tanh", "dense 2", "relu", "dense 3"])
+    short = Network(["dense 4", "tanh", "dense 2"])
+    long = Network(["dense 4", "tanh", "dense 2", "relu", "dense 3"])
     first, again, other = (short.initialize(seed, (3,)).params[0].W for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
@@ -192,7 +200,8 @@ def test_the_networks_own_initializers_serve_its_blocks_too():
 
 def test_every_noisy_layer_draws_its_own_noise_and_the_same_on_all_arrays(on):
     network = Network(["dropout 0.5", {"kind": "residual", "layers": ["dropout 0.5"]}, "dropout 0.5"])
-    start, x = network.initialize(0, (30,)), np.ones((20, 30))
+    start = network.initialize(0, (30,))
+    x = np.ones((20, 30))
 
     def outputs(key, x):
         return network.forward(
@@ -209,7 +218,8 @@ def test_every_noisy_layer_draws_its_own_noise_and_the_same_on_all_arrays(on):
 
 def test_states_of_the_layers_come_back_at_their_places(on):
     network = Network(["dense 4", "batch_norm", {"kind": "residual", "layers": ["tanh", "batch_norm 0.0"]}])
-    start, x = network.initialize(0, (3,)), np.random.default_rng(0).normal(size=(5, 3))
+    start = network.initialize(0, (3,))
+    x = np.random.default_rng(0).normal(size=(5, 3))
     mode = ForwardContext(training=True)
     outputs, states, _ = on(lambda x: (*network.forward(start.params, start.states, x, mode)[:2], ()), x)
     np.testing.assert_allclose(states[1].mean, 0.1 * outputs[0].mean(axis=0), atol=1e-15)

@@ -7,7 +7,9 @@ import subprocess
 import pytest
 
 import thalweg
-from thalweg.learn.lessons.catalogue import lesson, site
+from thalweg.learn.catalogue import lesson, site
+from thalweg.learn.lessons.gradient_step import GradientStepLesson
+from thalweg.learn.lessons.softmax_adam import SoftmaxAdamLesson
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="LEFT OUT: no Chromium on this machine to look at the report")
@@ -42,12 +44,12 @@ def test_the_report_draws_its_charts(source, tmp_path):
 
 def test_a_lesson_alone_draws_its_charts(tmp_path):
     page = tmp_path / "lesson.html"
-    page.write_text(lesson("gradient-step").sheet().html())
+    page.write_text(lesson("gradient-step").report())
     assert_draws(page, 2, tmp_path)
 
 
 def test_the_site_of_lessons_draws_its_charts_from_the_file_beside(tmp_path, monkeypatch):
-    monkeypatch.setattr("thalweg.learn.lessons.catalogue._CHAPTERS", {"By hand": ("gradient-step", "softmax-adam")})
+    monkeypatch.setattr("thalweg.learn.catalogue.LESSONS", (GradientStepLesson, SoftmaxAdamLesson))
     for file in site(quick=True):
         (tmp_path / file.name).write_text(file.text)
     assert_draws(tmp_path / "gradient-step.html", 2, tmp_path)

@@ -161,7 +161,8 @@ def test_charts_of_a_page_have_names_of_their_own():
 
 
 def test_a_page_is_whole_and_a_page_of_a_site_shares_what_draws_charts():
-    alone, linked = sheet(*EVERYTHING).html(), sheet(*EVERYTHING).html([Link("All", "index.html", "up")])
+    alone = sheet(*EVERYTHING).html()
+    linked = sheet(*EVERYTHING).html([Link("All", "index.html", "up")])
     assert alone.count(get_plotlyjs()) == 1
     assert LIBRARY not in alone.replace(get_plotlyjs(), "")
     assert get_plotlyjs() not in linked

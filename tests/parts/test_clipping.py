@@ -57,7 +57,8 @@ def test_clipped_gradients_are_pytorchs(entry, scale, on):
 @pytest.mark.parametrize("scale", [0.01, 0.3, 5.0])
 def test_clipped_gradients_are_optaxs(entry, scale, on):
     optax = pytest.importorskip("optax")
-    rule, grads = entry.optax(optax), gradients(scale)
+    rule = entry.optax(optax)
+    grads = gradients(scale)
     with jax.enable_x64(True):
         expected, _ = rule.update(grads, rule.init(grads))
     assert_same(on(entry.part, grads)[0], map_arrays(np.asarray, expected))
@@ -93,7 +94,8 @@ lists = arrays(np.float64, st.integers(1, 6), elements=st.floats(-1e300, 1e300))
 @given(W=lists, b=lists, limit=st.floats(1e-6, 1e6))
 def test_the_norm_is_bounded_and_the_direction_kept(cls, W, b, limit):
     (clipped,), acted = cls(limit)((Affine(W, b),))
-    before, after = flat((W, b)), flat(clipped)
+    before = flat((W, b))
+    after = flat(clipped)
     longest = np.max(np.abs(before))
     if not acted:
         np.testing.assert_array_equal(after, before)

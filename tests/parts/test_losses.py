@@ -73,7 +73,8 @@ def test_delta_is_the_finite_difference_of_the_value(entry, seed, n, width):
     for place in np.ndindex(outputs.shape):
         e = np.zeros_like(outputs)
         e[place] = h
-        up, down = entry.part(outputs + e, targets, weight)[0], entry.part(outputs - e, targets, weight)[0]
+        up = entry.part(outputs + e, targets, weight)[0]
+        down = entry.part(outputs - e, targets, weight)[0]
         assert abs((up - down) / (2 * h) - delta[place]) < 1e-6
 
 
@@ -101,7 +102,8 @@ def test_curvature_is_the_hessian_of_the_value_times_a_direction(entry, width, o
 def test_the_delta_of_a_batch_bends_as_its_difference_says(entry, on):
     outputs, targets, weight = case(entry, 12)
     weight[1] = 0
-    along, h = np.random.default_rng(13).normal(size=outputs.shape), 1e-6
+    along = np.random.default_rng(13).normal(size=outputs.shape)
+    h = 1e-6
     numeric = sum(s * entry.part(outputs + s * h * along, targets, weight)[1] for s in (1, -1)) / (2 * h)
     np.testing.assert_allclose(
         on(entry.part.backward_jvp, outputs, targets, weight, along), numeric, rtol=1e-5, atol=1e-8
@@ -173,7 +175,8 @@ def test_float32_stays_float32(entry):
 
 
 def test_class_indices_become_one_hot_rows(on):
-    z, y = np.random.default_rng(0).normal(size=(4, 3)), np.array([2, 0, 1, 2])
+    z = np.random.default_rng(0).normal(size=(4, 3))
+    y = np.array([2, 0, 1, 2])
     one_hot = np.eye(3)[y]
     assert on(as_targets, z, y).tolist() == one_hot.tolist()
     assert on(as_targets, z, one_hot).tolist() == one_hot.tolist()
@@ -183,7 +186,8 @@ def test_class_indices_become_one_hot_rows(on):
     "part", [losses.SoftmaxCrossEntropy(), losses.SquaredError(), losses.Hinge()], ids=lambda p: p.kind
 )
 def test_class_indices_and_one_hot_rows_are_the_same_targets(part, on):
-    z, y = np.random.default_rng(0).normal(size=(4, 3)), np.array([2, 0, 1, 2])
+    z = np.random.default_rng(0).normal(size=(4, 3))
+    y = np.array([2, 0, 1, 2])
     by_index = on(lambda z, y, w: part(z, as_targets(z, y), w), z, y, np.ones(4))
     by_row = on(lambda z, y, w: part(z, as_targets(z, y), w), z, np.eye(3)[y], np.ones(4))
     np.testing.assert_array_equal(by_index[0], by_row[0])
@@ -230,14 +234,16 @@ def test_cross_entropy_of_a_row_of_zeros_is_that_of_the_smallest_share(on):
 
 def test_binary_cross_entropy_of_several_labels_is_the_sum_of_the_labels(on):
     # Labels 1 and 0, both told 1/2, and a third one told rightly with 3/4: 2 log 2 + log 4/3.
-    y, t = np.array([[0.5, 0.5, 0.75]]), np.array([[1.0, 0.0, 1.0]])
+    y = np.array([[0.5, 0.5, 0.75]])
+    t = np.array([[1.0, 0.0, 1.0]])
     loss, delta = on(losses.BinaryCrossEntropy(), y, t, np.ones(1))
     np.testing.assert_allclose(loss, 2 * np.log(2) + np.log(4 / 3), rtol=1e-14)
     np.testing.assert_allclose(delta, [[-2, 2, -4 / 3]], rtol=1e-14)
 
 
 def test_binary_cross_entropy_outside_of_the_cut_is_flat(on):
-    y, t = np.array([[0.0, 1.0, 1.5]]), np.array([[1.0, 0.0, 1.0]])
+    y = np.array([[0.0, 1.0, 1.5]])
+    t = np.array([[1.0, 0.0, 1.0]])
     loss, delta = on(losses.BinaryCrossEntropy(), y, t, np.ones(1))
     np.testing.assert_allclose(loss, -2 * np.log(1e-7), rtol=1e-6)
     assert delta.tolist() == [[0, 0, 0]]
@@ -261,7 +267,8 @@ def test_a_smoothing_of_zero_leaves_every_bit(on):
 
 def test_smoothed_classes_and_labels_by_hand(on):
     # 0.3 of 1 over 3 classes: 0.7 + 0.1 and 0.1 twice, against the shares (1/2, 1/4, 1/4).
-    shares, one_hot = np.array([[0.5, 0.25, 0.25]]), np.array([[1.0, 0.0, 0.0]])
+    shares = np.array([[0.5, 0.25, 0.25]])
+    one_hot = np.array([[1.0, 0.0, 0.0]])
     loss, _ = on(losses.CrossEntropy(0.3), shares, one_hot, np.ones(1))
     np.testing.assert_allclose(loss, (0.8 + 0.2 + 0.2) * np.log(2), rtol=1e-14)
     # A label of 1 becomes 0.8: at sigmoid(0) = 1/2 the delta is 1/2 - 0.8, for a single output too.
@@ -295,7 +302,9 @@ def loss_and_delta_at_the_logits(network, loss, z, t, w):
 def test_a_fused_pair_is_the_pair(last, loss, on):
     network = Network((last,))
     rng = np.random.default_rng(0)
-    z, t, w = rng.normal(size=(6, 3)) * 3, np.eye(3)[rng.integers(3, size=6)], rng.uniform(size=6)
+    z = rng.normal(size=(6, 3)) * 3
+    t = np.eye(3)[rng.integers(3, size=6)]
+    w = rng.uniform(size=6)
     plain = on(lambda *a: loss_and_delta_at_the_logits(network, loss, *a), z, t, w)
     together = on(lambda *a: loss_and_delta_at_the_logits(*fused(network, loss), *a), z, t, w)
     np.testing.assert_allclose(together[0], plain[0], rtol=1e-12)
@@ -304,7 +313,8 @@ def test_a_fused_pair_is_the_pair(last, loss, on):
 
 @every_pair
 def test_a_fused_pair_still_learns_at_extreme_logits(last, loss, on):
-    z, t = np.array([[1000.0, -1000.0], [-1000.0, 1000.0]]), np.eye(2)[[1, 1]]
+    z = np.array([[1000.0, -1000.0], [-1000.0, 1000.0]])
+    t = np.eye(2)[[1, 1]]
     value, delta = on(lambda *a: loss_and_delta_at_the_logits(*fused(Network((last,)), loss), *a), z, t, np.ones(2))
     np.testing.assert_allclose(value, 1000)
     assert delta.tolist() == [[0.5, -0.5], [0, 0]]

@@ -47,7 +47,8 @@ def scheduled_part(entry: OptimizerEntry, scheduled: bool):
 def train(on, part):
     """The parameters after each step."""
     params = quadratic()[2]
-    moments, path = part.init(params), []
+    moments = part.init(params)
+    path = []
     for step in range(STEPS):
         updates, moments = on(part.update, gradient(params), moments, params, np.array(float(step)))
         params = map_arrays(np.add, params, updates)
@@ -70,8 +71,10 @@ def optaxs_path(entry: OptimizerEntry, scheduled: bool):
         # Optax counts in int32, which its schedules would turn into float32.
         linear = optax.linear_schedule(0.05, 0.001, 15)
         rule = entry.optax(optax, (lambda t: linear(t.astype(float))) if scheduled else part.learning_rate)
-        params, expected = quadratic()[2], []
-        moments, update = rule.init(jax.tree.map(jax.numpy.asarray, params)), jax.jit(rule.update)
+        params = quadratic()[2]
+        expected = []
+        moments = rule.init(jax.tree.map(jax.numpy.asarray, params))
+        update = jax.jit(rule.update)
         for _ in range(STEPS):
             updates, moments = update(gradient(params), moments, params)
             params = jax.tree.map(lambda p, u: p + np.asarray(u), params, updates)
@@ -92,7 +95,8 @@ def test_updates_are_pytorchs(entry, scheduled, on):
     torch = pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
     part = scheduled_part(entry, scheduled)
     W, b = (torch.tensor(p, requires_grad=True) for p in quadratic()[2][0])
-    rule, expected = entry.torch(torch, [W, b]), []
+    rule = entry.torch(torch, [W, b])
+    expected = []
     for step in range(STEPS):
         for group in rule.param_groups:
             group["lr"] = float(at(part.learning_rate, step))
@@ -171,7 +175,8 @@ def test_adams_first_update_is_the_rate_against_the_sign_of_the_gradient(on):
 
 
 def test_adamw_lets_weights_decay_and_biases_not(on):
-    part, params = optimizers.AdamW(0.1, weight_decay=0.5), (Affine(np.full((2, 2), 3.0), np.full(2, 3.0)),)
+    part = optimizers.AdamW(0.1, weight_decay=0.5)
+    params = (Affine(np.full((2, 2), 3.0), np.full(2, 3.0)),)
     zero = map_arrays(np.zeros_like, params)
     updates, _ = on(part.update, zero, part.init(params), params, np.array(0.0))
     np.testing.assert_allclose(updates[0].W, np.full((2, 2), -0.15))

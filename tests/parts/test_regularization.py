@@ -60,7 +60,8 @@ def test_the_penalty_by_hand(on):
 
 @every_penalty
 def test_what_is_added_to_the_gradients_is_the_derivative_of_the_penalty(part, on):
-    params, grads = parameters(0), parameters(1)
+    params = parameters(0)
+    grads = parameters(1)
     total = np.array(2.5)
     with jax.enable_x64(True):
         slope = jax.grad(part.penalty)(params, total)
@@ -68,13 +69,16 @@ def test_what_is_added_to_the_gradients_is_the_derivative_of_the_penalty(part, o
 
 
 def test_a_weight_of_zero_is_not_pushed_by_l1(on):
-    grads, params = (np.zeros((1, 2)),), (np.array([[0.0, -2.0]]),)
+    grads = (np.zeros((1, 2)),)
+    params = (np.array([[0.0, -2.0]]),)
     assert on(Regularization(l1=0.5).gradients, grads, params)[0].tolist() == [[0.0, -0.5]]
 
 
 def test_l2_is_pytorchs_weight_decay_under_momentum():
     torch = pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
-    rule, part, params = Momentum(0.1, 0.9), Regularization(l2=0.3, biases=True), parameters()
+    rule = Momentum(0.1, 0.9)
+    part = Regularization(l2=0.3, biases=True)
+    params = parameters()
     tensors = [torch.tensor(p, requires_grad=True) for _, p in arrays_of(params)]
     oracle = torch.optim.SGD(tensors, lr=0.1, momentum=0.9, weight_decay=0.3)
     moments = rule.init(params)
@@ -90,7 +94,8 @@ def test_l2_is_pytorchs_weight_decay_under_momentum():
 
 
 def test_what_is_off_changes_nothing(on):
-    params, grads = parameters(0), parameters(1)
+    params = parameters(0)
+    grads = parameters(1)
     off = Regularization()
     assert not off.penalizes
     assert on(off.penalty, params) == 0
@@ -105,7 +110,8 @@ def test_what_is_off_changes_nothing(on):
 
 def test_decoupled_decay_is_pytorchs(on):
     torch = pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
-    params, grads = parameters(0), parameters(1)
+    params = parameters(0)
+    grads = parameters(1)
     tensors = [torch.tensor(p, requires_grad=True) for _, p in arrays_of(params)]
     oracle = torch.optim.AdamW(tensors, lr=0.1, weight_decay=0.3)
     for tensor, (_, g) in zip(tensors, arrays_of(grads), strict=True):
@@ -129,7 +135,8 @@ def test_decoupled_decay_is_pytorchs(on):
 
 
 def test_decay_follows_the_rate_and_reaches_biases_when_asked(on):
-    rule, params = SGD(Polynomial(0.4, steps=4)), parameters()
+    rule = SGD(Polynomial(0.4, steps=4))
+    params = parameters()
     zero = map_arrays(np.zeros_like, params)
 
     def decayed(updates, params, step):

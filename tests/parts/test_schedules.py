@@ -215,7 +215,8 @@ PLATEAU = ReduceOnPlateau(0.3, factor=0.5, patience=2)
 
 def path(part, measures, larger_is_better=False):
     """The value after each measure. On the way each memory goes through JSON, as a checkpoint keeps it."""
-    memory, values = part.start(), []
+    memory = part.start()
+    values = []
     for measure in measures:
         memory = part.observe(MetricScheduleState(*json.loads(json.dumps(memory))), measure, larger_is_better)
         values.append(part.current(memory))
@@ -278,10 +279,13 @@ def test_a_momentum_rises_once_and_for_good():
 @given(measures=measures, larger=st.booleans(), patience=st.integers(1, 4))
 def test_the_momentum_waits_for_patience_epochs_in_a_row(measures, larger, patience):
     part = AfterPlateau(0.5, 0.9, patience, threshold=0.05)
-    best, misses, expected = None, 0, []
+    best = None
+    misses = 0
+    expected = []
     for measure in measures:
         if improved(measure, best, 0.05, larger):
-            best, misses = measure, misses if misses >= patience else 0
+            best = measure
+            misses = misses if misses >= patience else 0
         else:
             misses += 1
         expected.append(0.9 if misses >= patience else 0.5)

@@ -40,6 +40,7 @@ def test_a_run_is_a_folder_of_plain_files(folder):
     assert names == {
         "spec.toml",
         "metrics.jsonl",
+        "run.json",
         "result.json",
         "report.html",
         "probes.jsonl",
@@ -148,7 +149,7 @@ def test_runs_are_listed_with_their_result_and_broken_ones_as_such(folder):
         == json.loads((folder / "result.json").read_text())["measures"]["test"]["accuracy"]
     )
     assert rows["one"].epochs == 5
-    assert rows["broken"].outcome == f"Broken off; to go on: thalweg train --resume {folder.parent / 'broken'}"
+    assert rows["broken"].outcome == f"Interrupted; resume it: thalweg train --resume {folder.parent / 'broken'}"
     assert "TOML" in rows["foreign"].outcome
 
 
@@ -173,12 +174,12 @@ def test_a_folder_that_holds_files_is_never_written(rings, tmp_path):
 def test_a_folder_that_can_not_be_made_is_told_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     spec = Spec.of({"data": {"source": "rings 200"}})
-    with pytest.raises(InputError, match="can not be used"):
+    with pytest.raises(InputError, match="cannot be used"):
         run_spec(spec, tmp_path / "file" / "run", [Watching(lambda progress: pytest.fail("trained all the same"))])
 
 
 def test_a_read_only_folder_is_told(readable, write_protected, rings):
-    with write_protected(readable), pytest.raises(InputError, match="can not be used"):
+    with write_protected(readable), pytest.raises(InputError, match="cannot be used"):
         rings.save(readable / "run")
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks of an estimator: all of them, and none expected to fail."""
+"""All of scikit-learn's checks of estimators, none expected to fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thalweg import Adaline, MLPClassifier, MLPRegressor, Perceptron
 
 ESTIMATORS = [Perceptron(max_iter=50), Adaline(max_iter=20), MLPClassifier(), MLPRegressor()]
 CHECKS = [pair for model in ESTIMATORS for pair in estimator_checks_generator(model, expected_failed_checks={})]
-# How many there are in scikit-learn 1.6 to 1.9, at least.
+# The smallest numbers of checks in scikit-learn 1.6 to 1.9.
 COUNTS = {"Perceptron": 50, "Adaline": 50, "MLPClassifier": 60, "MLPRegressor": 55}
 
 
@@ -24,13 +24,13 @@ def name_of(check) -> str:
 @pytest.mark.parametrize(
     ("estimator", "check"), CHECKS, ids=[f"{type(estimator).__name__}-{name_of(check)}" for estimator, check in CHECKS]
 )
-def test_scikit_learns_own_check(estimator, check):
+def test_check_of_scikit_learn(estimator, check):
     check(estimator)
 
 
-def test_there_are_as_many_checks_as_there_should_be():
-    found = collections.Counter(type(estimator).__name__ for estimator, _ in CHECKS)
-    assert {name: found[name] >= count for name, count in COUNTS.items()} == dict.fromkeys(COUNTS, True)
+def test_no_checks_are_missing():
+    counts = collections.Counter(type(estimator).__name__ for estimator, _ in CHECKS)
+    assert {name: counts[name] >= count for name, count in COUNTS.items()} == dict.fromkeys(COUNTS, True)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,6 @@ def test_there_are_as_many_checks_as_there_should_be():
         (MLPRegressor, neural_network.MLPRegressor),
     ],
 )
-def test_every_check_of_scikit_learns_own_estimator_is_among_them(ours, theirs):
-    own = {name_of(check) for estimator, check in CHECKS if type(estimator) is ours}
-    assert {name_of(check) for _, check in estimator_checks_generator(theirs())} <= own
+def test_the_checks_include_those_of_scikit_learns_estimators(ours, theirs):
+    names = {name_of(check) for estimator, check in CHECKS if type(estimator) is ours}
+    assert {name_of(check) for _, check in estimator_checks_generator(theirs())} <= names

@@ -36,15 +36,15 @@ quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarnin
     ("ours", "theirs"),
     [(MLPClassifier, neural_network.MLPClassifier), (MLPRegressor, neural_network.MLPRegressor)],
 )
-def test_every_parameter_of_scikit_learn_has_its_name_and_default(ours, theirs):
-    wanted = theirs().get_params()
-    own = ours().get_params()
-    assert {name: own[name] for name in wanted} == wanted
-    # In the same places, too.
-    assert vars(ours((3,), "tanh")) == vars(ours()) | vars_of_two(theirs((3,), "tanh"), theirs())
+def test_parameters_have_the_names_and_defaults_of_scikit_learn(ours, theirs):
+    expected = theirs().get_params()
+    parameters = ours().get_params()
+    assert {name: parameters[name] for name in expected} == expected
+    # Positional arguments are in the same order, too.
+    assert vars(ours((3,), "tanh")) == vars(ours()) | changed_parameters(theirs((3,), "tanh"), theirs())
 
 
-def vars_of_two(changed, plain) -> dict:
+def changed_parameters(changed, plain) -> dict:
     return {name: value for name, value in vars(changed).items() if value != vars(plain).get(name)}
 
 
@@ -58,7 +58,7 @@ SOLVERS = [
     {"solver": "sgd", "learning_rate_init": 0.05, "nesterovs_momentum": False, "momentum": 0.5, "alpha": 1.0},
     {"solver": "sgd", "learning_rate_init": 0.05, "learning_rate": "invscaling", "power_t": 0.3},
     {"solver": "sgd", "learning_rate_init": 0.05, "learning_rate": "adaptive", "tol": 0.02, "n_iter_no_change": 2},
-    # The rate falls to its end, and training ends there.
+    # The rate decreases to its minimum, which ends the training.
     {"solver": "sgd", "learning_rate_init": 1e-5, "learning_rate": "adaptive", "tol": 1.0, "n_iter_no_change": 1},
     {"solver": "lbfgs", "max_iter": 12},
     {"solver": "adam", "batch_size": 64, "tol": 0.05, "n_iter_no_change": 2},
@@ -78,7 +78,7 @@ ATTRIBUTES = [
     "out_activation_",
     "n_features_in_",
 ]
-words = pytest.mark.parametrize("options", SOLVERS, ids=lambda options: "-".join(map(str, options.values())))
+each_solver = pytest.mark.parametrize("options", SOLVERS, ids=lambda options: "-".join(map(str, options.values())))
 
 
 def problem(kind: str):
@@ -93,23 +93,25 @@ def problem(kind: str):
 
 
 def assert_same(ours, theirs, rtol=1e-9):
-    """The weights and all that is told of the fit."""
-    for own, wanted in zip((*ours.coefs_, *ours.intercepts_), (*theirs.coefs_, *theirs.intercepts_), strict=True):
-        np.testing.assert_allclose(own, wanted, rtol=rtol, atol=1e-11)
+    """Compare the weights and the fitted attributes."""
+    pairs = zip((*ours.coefs_, *ours.intercepts_), (*theirs.coefs_, *theirs.intercepts_), strict=True)
+    for actual, expected in pairs:
+        np.testing.assert_allclose(actual, expected, rtol=rtol, atol=1e-11)
     for name in ATTRIBUTES:
         assert hasattr(ours, name) or not hasattr(theirs, name)
-        wanted = getattr(theirs, name, None)
-        if isinstance(wanted, list | float):
-            np.testing.assert_allclose(getattr(ours, name), wanted, rtol=rtol, atol=1e-12)
-        elif wanted is not None:
-            assert getattr(ours, name) == wanted
+        expected = getattr(theirs, name, None)
+        if isinstance(expected, list | float):
+            np.testing.assert_allclose(getattr(ours, name), expected, rtol=rtol, atol=1e-12)
+        elif expected is not None:
+            assert getattr(ours, name) == expected
 
 
 @quiet
-@words
+@each_solver
 @pytest.mark.parametrize("kind", ["two", "three", "labels"])
-def test_a_classifier_goes_scikit_learns_way(options, kind):
-    options, (X, y) = SAME | options, problem(kind)
+def test_a_classifier_trains_as_in_scikit_learn(options, kind):
+    X, y = problem(kind)
+    options = SAME | options
     theirs = neural_network.MLPClassifier((10, 5), activation="tanh", **options).fit(X, y)
     ours = MLPClassifier((10, 5), activation="tanh", engine="eager", **options).fit(X, y)
     assert_same(ours, theirs)
@@ -120,10 +122,11 @@ def test_a_classifier_goes_scikit_learns_way(options, kind):
 
 
 @quiet
-@words
+@each_solver
 @pytest.mark.parametrize("activation", ["relu", "logistic", "identity"])
-def test_a_regressor_goes_scikit_learns_way(options, activation):
-    options, (X, y) = SAME | options, problem("numbers")
+def test_a_regressor_trains_as_in_scikit_learn(options, activation):
+    X, y = problem("numbers")
+    options = SAME | options
     theirs = neural_network.MLPRegressor("squared_error", (10,), activation, **options).fit(X, y)
     ours = MLPRegressor("squared_error", (10,), activation, engine="eager", **options).fit(X, y)
     assert_same(ours, theirs)
@@ -132,7 +135,7 @@ def test_a_regressor_goes_scikit_learns_way(options, activation):
 
 @quiet
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_counts_are_learnt_scikit_learns_way(solver):
+def test_a_poisson_regressor_trains_as_in_scikit_learn(solver):
     X, y = problem("numbers")
     counts = np.random.default_rng(1).poisson(np.exp(0.3 * y))
     options = SAME | {"solver": solver, "max_iter": 10}
@@ -145,7 +148,7 @@ def test_counts_are_learnt_scikit_learns_way(solver):
 @quiet
 @pytest.mark.parametrize("engine", ["eager", "compiled"])
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-def test_both_engines_and_rows_of_several_types_go_the_same_way(engine, solver):
+def test_engines_and_types_of_rows_give_the_same_fit(engine, solver):
     X, y = problem("three")
     options = SAME | {"solver": solver, "max_iter": 5, "hidden_layer_sizes": 7}
     theirs = neural_network.MLPClassifier(**options).fit(X, y)
@@ -158,17 +161,18 @@ def test_both_engines_and_rows_of_several_types_go_the_same_way(engine, solver):
 
 
 @quiet
-def test_coefficients_that_are_set_are_what_answers_and_where_a_warm_start_begins():
+def test_predictions_and_warm_starts_use_changed_coefficients():
     X, y = problem("two")
     options = {"random_state": 0, "shuffle": False, "max_iter": 5, "warm_start": True, "activation": "tanh"}
     theirs = neural_network.MLPClassifier((4,), **options).fit(X, y)
     ours = MLPClassifier((4,), engine="eager", **options).fit(X[::2], y[::2])
-    ours.coefs_, ours.intercepts_ = [W.copy() for W in theirs.coefs_], [b.copy() for b in theirs.intercepts_]
+    ours.coefs_ = [W.copy() for W in theirs.coefs_]
+    ours.intercepts_ = [b.copy() for b in theirs.intercepts_]
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-12)
     theirs.fit(X, y)
     ours.fit(X, y)
-    for own, wanted in zip(ours.coefs_, theirs.coefs_, strict=True):
-        np.testing.assert_allclose(own, wanted, rtol=1e-10)
+    for actual, expected in zip(ours.coefs_, theirs.coefs_, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-10)
     assert len(ours.loss_curve_) == 10
 
 
@@ -181,11 +185,12 @@ def test_coefficients_that_are_set_are_what_answers_and_where_a_warm_start_begin
         {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.1, "n_iter_no_change": 2},
     ],
 )
-def test_warm_starts_and_single_epochs_go_scikit_learns_way(options):
+def test_warm_starts_and_partial_fits_train_as_in_scikit_learn(options):
     X, y = problem("three")
     options = SAME | {"max_iter": 4, "warm_start": True} | options
-    ours, theirs = MLPClassifier((6,), engine="eager", **options), neural_network.MLPClassifier((6,), **options)
-    # scikit-learn takes the first rate once more after a warm start, though the rows met are still counted.
+    ours = MLPClassifier((6,), engine="eager", **options)
+    theirs = neural_network.MLPClassifier((6,), **options)
+    # After a warm start scikit-learn uses the initial rate again, though it keeps counting the rows.
     for _ in range(1 if options.get("learning_rate") == "invscaling" else 3):
         assert_same(ours.fit(X, y), theirs.fit(X, y))
     for rows in (slice(0, 100), slice(100, 230), slice(0, 230)):
@@ -193,23 +198,25 @@ def test_warm_starts_and_single_epochs_go_scikit_learns_way(options):
 
 
 @quiet
-def test_a_warm_start_that_does_not_come_to_better_weights_ends_with_those_it_had():
-    # scikit-learn loses them: its best weights are the arrays that go on being trained.
+def test_a_warm_start_without_improvement_keeps_the_best_weights():
+    # scikit-learn loses them: its best weights are the arrays that it continues to train.
     X, y = problem("two")
     model = MLPClassifier((6,), early_stopping=True, warm_start=True, random_state=0, max_iter=30).fit(X, y)
-    best, score = [W.copy() for W in model.coefs_], model.best_validation_score_
+    best = [W.copy() for W in model.coefs_]
+    score = model.best_validation_score_
     model.set_params(learning_rate_init=1e-12, max_iter=2).fit(X, y)
     assert model.best_validation_score_ == score
     assert len(model.validation_scores_) == len(model.loss_curve_) == len(model.validation_loss_curve_)
-    for own, wanted in zip(model.coefs_, best, strict=True):
-        np.testing.assert_array_equal(own, wanted)
+    for actual, expected in zip(model.coefs_, best, strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
 @quiet
 def test_partial_fit_from_the_first_call():
     X, y = problem("three")
     options = {"random_state": 1, "shuffle": False, "solver": "adam"}
-    ours, theirs = MLPClassifier((6,), engine="eager", **options), neural_network.MLPClassifier((6,), **options)
+    ours = MLPClassifier((6,), engine="eager", **options)
+    theirs = neural_network.MLPClassifier((6,), **options)
     with pytest.raises(ValueError, match="classes"):
         clone(ours).partial_fit(X, y)
     for start in range(0, 200, 50):
@@ -217,24 +224,24 @@ def test_partial_fit_from_the_first_call():
         ours.partial_fit(X[rows], y[rows], classes=[0, 1, 2])
         theirs.partial_fit(X[rows], y[rows], classes=[0, 1, 2])
     assert_same(ours, theirs)
-    with pytest.raises(InputError, match="none of the classes so far"):
+    with pytest.raises(InputError, match="known classes"):
         ours.partial_fit(X, y + 1)
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
 
 
-# Where scikit-learn's own formula is another --------------------------------------------------------------------------
+# Where the formula of scikit-learn differs ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "huber", "poisson"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_an_update_goes_down_the_slope_of_the_loss_that_is_told(loss, weighted):
+def test_an_update_follows_the_slope_of_the_reported_loss(loss, weighted):
     X = np.random.default_rng(0).normal(size=(30, 3))
     Y = np.abs(np.stack([X[:, 0], X[:, 1] ** 2, X[:, 2] + 1], axis=1))
     weight = np.random.default_rng(1).integers(0, 4, 30) if weighted else None
     options = {"solver": "sgd", "momentum": 0.0, "alpha": 0.5, "random_state": 0, "engine": "eager"}
     model = MLPRegressor(loss, (4,), "tanh", learning_rate_init=1e-3, max_iter=1, **options)
 
-    def told(coefficient: np.ndarray) -> float:
+    def reported_loss(coefficient: np.ndarray) -> float:
         again = clone(model).set_params(warm_start=True)
         start(again)
         again.coefs_[1][:] = coefficient.reshape(again.coefs_[1].shape)
@@ -250,19 +257,19 @@ def test_an_update_goes_down_the_slope_of_the_loss_that_is_told(loss, weighted):
         warnings.simplefilter("ignore")
         before = start(clone(model)).copy()
         moved = clone(model).fit(X, Y, weight).coefs_[1] - before
-        slope = approx_fprime(before.ravel(), told, 1e-7).reshape(before.shape)
+        slope = approx_fprime(before.ravel(), reported_loss, 1e-7).reshape(before.shape)
     np.testing.assert_allclose(moved, -1e-3 * slope, rtol=1e-4, atol=1e-8)
 
 
 @quiet
-def test_the_loss_of_several_targets_is_scikit_learns_and_the_gradient_is_that_of_it():
+def test_several_targets_have_the_gradient_of_the_reported_loss():
     X = np.random.default_rng(0).normal(size=(50, 3))
     Y = np.stack([X[:, 0], X[:, 1] ** 2, X[:, 2] + 1], axis=1)
     options = {"solver": "sgd", "momentum": 0.0, "alpha": 0.0, "random_state": 0, "max_iter": 1}
     theirs = neural_network.MLPRegressor("squared_error", (4,), learning_rate_init=1e-3, **options)
     ours = MLPRegressor("squared_error", (4,), learning_rate_init=3e-3, engine="eager", **options)
     assert ours.fit(X, Y).loss_ == pytest.approx(theirs.fit(X, Y).loss_, rel=1e-12)
-    # Three targets: their gradient is three times that of the mean.
+    # With three targets, the gradient of scikit-learn is three times that of the mean.
     np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-12)
     assert ours.predict(X).shape == (50, 3)
 
@@ -270,17 +277,17 @@ def test_the_loss_of_several_targets_is_scikit_learns_and_the_gradient_is_that_o
 @quiet
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("batches", [False, True])
-def test_a_row_of_weight_two_is_the_row_twice(solver, batches):
+def test_a_row_of_weight_two_counts_twice(solver, batches):
     X, y = problem("three")
     weight = np.ones(len(X), int)
     weight[:40] = [0, 2] * 20
-    # In this order a batch of rows with weights is a batch of rows that come as often.
+    # In this order a batch of weighted rows equals a batch of repeated rows.
     size = 40 if batches and solver != "lbfgs" else len(X)
     options = {"solver": solver, "shuffle": False, "random_state": 0, "max_iter": 4, "engine": "eager"}
     weighted = MLPClassifier((5,), batch_size=size, **options).fit(X, y, sample_weight=weight)
     repeated = MLPClassifier((5,), batch_size=size, **options).fit(X.repeat(weight, 0), y.repeat(weight))
-    for own, wanted in zip(weighted.coefs_, repeated.coefs_, strict=True):
-        np.testing.assert_allclose(own, wanted, rtol=1e-9, atol=1e-12)
+    for actual, expected in zip(weighted.coefs_, repeated.coefs_, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(weighted.loss_, repeated.loss_, rtol=1e-9)
 
 
@@ -293,8 +300,8 @@ def test_class_weights_multiply_those_of_the_rows():
     by_row = MLPClassifier(**options).fit(X, y, weight * np.where(y == "no", 3, 0.5))
     np.testing.assert_array_equal(by_class.coefs_[0], by_row.coefs_[0])
     balanced = MLPClassifier(class_weight="balanced", **options).fit(X[:90], y[:90])
-    share = 45 / np.unique(y[:90], return_counts=True)[1]
-    by_row = MLPClassifier(**options).fit(X[:90], y[:90], np.where(y[:90] == "no", *share))
+    class_weights = 45 / np.unique(y[:90], return_counts=True)[1]
+    by_row = MLPClassifier(**options).fit(X[:90], y[:90], np.where(y[:90] == "no", *class_weights))
     np.testing.assert_allclose(balanced.coefs_[0], by_row.coefs_[0], rtol=1e-12)
     with pytest.raises(InputError, match="balanced"):
         MLPClassifier(class_weight="balanced").partial_fit(X, y, classes=["no", "yes"])
@@ -304,7 +311,7 @@ def test_class_weights_multiply_those_of_the_rows():
 
 
 @quiet
-def test_a_pipeline_a_search_in_processes_and_routed_weights():
+def test_pipelines_parallel_searches_and_routed_weights():
     X, y = make_classification(150, 5, random_state=0)
     pipeline = make_pipeline(StandardScaler(), MLPClassifier((5,), max_iter=5, random_state=0))
     search = GridSearchCV(pipeline, {"mlpclassifier__alpha": [1e-4, 1.0]}, cv=2, n_jobs=2).fit(X, y)
@@ -313,12 +320,12 @@ def test_a_pipeline_a_search_in_processes_and_routed_weights():
         model = MLPClassifier((5,), solver="lbfgs", random_state=0).set_fit_request(sample_weight=True)
         model.set_score_request(sample_weight=False)
         weight = np.where(y == 1, 1.0, 1e-6)
-        found = cross_validate(model, X, y, params={"sample_weight": weight}, cv=2, return_estimator=True)
-    assert all((fitted.predict(X) == 1).all() for fitted in found["estimator"])
+        result = cross_validate(model, X, y, params={"sample_weight": weight}, cv=2, return_estimator=True)
+    assert all((fitted.predict(X) == 1).all() for fitted in result["estimator"])
 
 
 @quiet
-def test_names_of_columns_are_kept_and_looked_at():
+def test_column_names_are_kept_and_compared():
     polars = pytest.importorskip("polars")
     X, y = problem("two")
     frame = polars.DataFrame(X, schema=list("abcdef"))
@@ -333,20 +340,20 @@ def test_names_of_columns_are_kept_and_looked_at():
 
 @quiet
 @pytest.mark.parametrize("probes", ["off", "light"])
-def test_a_pickled_estimator_holds_no_rows_answers_alike_and_goes_on(probes):
+def test_a_pickled_estimator_has_no_rows_and_continues_the_same(probes):
     X = np.random.default_rng(0).normal(size=(3000, 20))
     y = (X[:, 0] > 0).astype(int)
     model = MLPClassifier((4,), max_iter=2, random_state=0, probes=probes, shuffle=False).fit(X, y)
-    kept = pickle.dumps(model)
-    assert len(kept) < X.nbytes / 2
-    again = pickle.loads(kept)
+    pickled = pickle.dumps(model)
+    assert len(pickled) < X.nbytes / 2
+    again = pickle.loads(pickled)
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     np.testing.assert_array_equal(again.partial_fit(X, y).coefs_[0], model.partial_fit(X, y).coefs_[0])
 
 
 @quiet
 @pytest.mark.parametrize("random_state", [0, np.random.RandomState(0)], ids=["number", "generator"])
-def test_the_same_random_state_is_the_same_fit(random_state):
+def test_the_random_state_decides_the_fit(random_state):
     X, y = problem("three")
     model = MLPClassifier((5,), max_iter=3, dropout=0.2, random_state=random_state, early_stopping=True)
     first = pickle.loads(pickle.dumps(model)).fit(X, y)
@@ -356,7 +363,7 @@ def test_the_same_random_state_is_the_same_fit(random_state):
     assert (first.coefs_[0] != other.coefs_[0]).all()
 
 
-# What scikit-learn declined -------------------------------------------------------------------------------------------
+# Options that scikit-learn does not have ------------------------------------------------------------------------------
 
 BEYOND = {
     "an activation by name": {"activation": "gelu"},
@@ -387,7 +394,7 @@ BEYOND = {
 
 @quiet
 @pytest.mark.parametrize("options", BEYOND.values(), ids=BEYOND)
-def test_what_goes_beyond_learns_and_is_cloned(options):
+def test_additional_options_learn_and_can_be_cloned(options):
     X, y = load_iris(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     model = clone(MLPClassifier((16,), max_iter=120, batch_size=30, random_state=0, learning_rate_init=0.005))
@@ -398,7 +405,7 @@ def test_what_goes_beyond_learns_and_is_cloned(options):
 
 @quiet
 @pytest.mark.parametrize("loss", ["mae", "huber", Huber(0.5), "mse"])
-def test_other_losses_of_numbers(loss):
+def test_other_losses_for_regression(loss):
     X, y = make_regression(200, 3, random_state=0)
     y = (y - y.mean()) / y.std()
     model = MLPRegressor(loss, (20,), max_iter=150, learning_rate_init=0.02, random_state=0).fit(X, y)
@@ -406,7 +413,7 @@ def test_other_losses_of_numbers(loss):
     assert model.out_activation_ == "identity"
 
 
-def test_the_hidden_layers_are_what_was_asked_for():
+def test_hidden_layers_are_in_the_order_of_the_parameters():
     X, y = problem("three")
     model = MLPClassifier((4, 3), "tanh", dropout=0.2, normalization="layer", max_iter=1, tol=1e9, n_iter_no_change=1)
     with pytest.warns(ConvergenceWarning, match="max_iter"):
@@ -418,9 +425,9 @@ def test_the_hidden_layers_are_what_was_asked_for():
 
 
 @quiet
-@quiet
-def test_batches_of_their_own_choice_suit_batch_normalisation():
-    X, y = np.random.default_rng(0).normal(size=(201, 3)), np.arange(201) % 2
+def test_the_automatic_batch_size_suits_batch_normalisation():
+    X = np.random.default_rng(0).normal(size=(201, 3))
+    y = np.arange(201) % 2
     model = MLPClassifier((4,), normalization="batch", max_iter=2, random_state=0)
     assert model.fit(X, y).n_iter_ == 2
     with pytest.raises(InputError, match="batch"):
@@ -428,7 +435,7 @@ def test_batches_of_their_own_choice_suit_batch_normalisation():
 
 
 @quiet
-def test_weights_inside_of_blocks_are_told_too_and_answer():
+def test_coefficients_include_those_inside_of_blocks():
     X, y = problem("two")
     layers = ["dense 4", {"kind": "residual", "layers": ["dense 4", "tanh"]}]
     model = MLPClassifier(layers=layers, max_iter=2, random_state=0).fit(X, y)
@@ -439,7 +446,7 @@ def test_weights_inside_of_blocks_are_told_too_and_answer():
     np.testing.assert_allclose(model.predict_proba(X)[:, 1:], p, rtol=1e-6)
 
 
-def test_probabilities_are_given_where_there_are_any():
+def test_probabilities_exist_for_cross_entropies_alone():
     X, y = problem("two")
     assert not hasattr(MLPClassifier(loss="hinge"), "predict_proba")
     two = MLPClassifier((4,), loss="cross_entropy", solver="lbfgs", max_iter=300, random_state=0, alpha=1).fit(X, y)
@@ -456,7 +463,7 @@ def test_probabilities_are_given_where_there_are_any():
 
 
 @quiet
-def test_several_labels_are_right_where_all_of_them_are():
+def test_several_labels_for_each_row():
     X, Y = make_multilabel_classification(200, 8, n_classes=3, random_state=0)
     model = MLPClassifier((16,), max_iter=60, early_stopping=True, random_state=0).fit(X, sparse.csr_matrix(Y))
     assert model.predict(X).shape == Y.shape
@@ -466,20 +473,20 @@ def test_several_labels_are_right_where_all_of_them_are():
         model.fit(X, Y + np.arange(3))
 
 
-def test_callbacks_hear_of_every_epoch_and_verbose_prints_it(capsys):
+def test_callbacks_get_every_epoch_and_verbose_prints_it(capsys):
     X, y = problem("two")
-    heard = []
+    messages = []
     model = MLPClassifier((3,), max_iter=4, verbose=True, random_state=0)
     with pytest.warns(ConvergenceWarning):
-        model.set_params(callbacks=[lambda progress: heard.append(progress)]).fit(X, y)
-    ends = [progress for progress in heard if progress.epoch_ended]
+        model.set_params(callbacks=[lambda progress: messages.append(progress)]).fit(X, y)
+    ends = [progress for progress in messages if progress.epoch_ended]
     assert [progress.epoch for progress in ends] == [1, 2, 3, 4]
     lines = capsys.readouterr().out.splitlines()
     assert lines == [f"epoch {n}: loss {loss:.8f}" for n, loss in enumerate(model.loss_curve_, 1)]
 
 
 @quiet
-def test_a_probed_fit_has_a_run_and_a_report_and_is_the_same_fit(tmp_path):
+def test_a_probed_fit_has_a_report_and_the_same_weights(tmp_path):
     X, y = problem("three")
     options = {"max_iter": 4, "early_stopping": True, "random_state": 0}
     plain = MLPClassifier((6,), **options).fit(X, y)
@@ -488,21 +495,21 @@ def test_a_probed_fit_has_a_run_and_a_report_and_is_the_same_fit(tmp_path):
     assert model.run_.observations.layers[0] == "1: dense 6"
     assert [record["validation_accuracy"] for record in model.run_.history] == model.validation_scores_
     np.testing.assert_array_equal(model.run_.predict(X), model.predict(X))
-    # Where the network began is where the probes think it did.
+    # The probes have the right initial weights.
     assert model.run_.observations["distance"][0, 0] == 0
     page = model.report()
     assert page.startswith("<!")
     assert model.report(tmp_path / "report.html").read_text() == page
     with pytest.raises(InputError, match="probes"):
         plain.report()
-    # Of rows that are gone it tells what was recorded, and what could not be looked at.
-    assert "were in memory" in pickle.loads(pickle.dumps(model)).report()
+    # Without the rows the report has what was recorded.
+    assert pickle.loads(pickle.dumps(model)).report().startswith("<!")
     assert not hasattr(model.set_params(probes="off").fit(X, y), "run_")
 
 
-# What is refused ------------------------------------------------------------------------------------------------------
+# Invalid input --------------------------------------------------------------------------------------------------------
 
-REFUSED = [
+INVALID = [
     ({"max_iter": 0}, "max_iter"),
     ({"hidden_layer_sizes": (5, -1)}, "hidden_layer_sizes"),
     ({"alpha": -1.0}, "alpha"),
@@ -514,7 +521,7 @@ REFUSED = [
     ({"activation": "relo"}, "relu"),
     ({"solver": "adm"}, "adam"),
     ({"learning_rate": "cosin"}, "cosine"),
-    ({"solver": "adamw 0.1", "learning_rate": "cosine"}, "rate of its own"),
+    ({"solver": "adamw 0.1", "learning_rate": "cosine"}, "its own learning rate"),
     ({"loss": "log"}, "log"),
     ({"dropout": 1.0}, "dropout"),
     ({"normalization": "group"}, "group"),
@@ -535,15 +542,15 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("options", "named"), REFUSED, ids=[str(options) for options, _ in REFUSED])
-def test_a_parameter_of_no_use_is_named(options, named):
+@pytest.mark.parametrize(("options", "named"), INVALID, ids=[str(options) for options, _ in INVALID])
+def test_an_invalid_parameter_is_named(options, named):
     X, y = problem("two")
     with pytest.raises(InputError, match=named):
         MLPClassifier(**{"max_iter": 20, "random_state": 0} | options).fit(X, y)
 
 
 @quiet
-def test_rows_of_no_use_are_refused():
+def test_invalid_data_are_rejected():
     X, y = problem("two")
     with pytest.raises(InputError, match="log_loss"):
         MLPRegressor("log_loss").fit(X, X[:, 0])
@@ -551,14 +558,14 @@ def test_rows_of_no_use_are_refused():
         MLPClassifier().fit(X, np.ones(len(X)))
     with pytest.raises(InputError, match="sample_weight"):
         MLPClassifier().fit(X, y, -np.ones(len(X)))
-    with pytest.raises(InputError, match="holds no rows out"):
+    with pytest.raises(InputError, match="early_stopping"):
         MLPClassifier(early_stopping=True).partial_fit(X, y, classes=["no", "yes"])
     with pytest.raises(InputError, match="32 bits"):
         MLPClassifier(engine="compiled").fit(X * 1e200, y)
-    with pytest.warns(UserWarning, match="cut to the 230 rows"):
+    with pytest.warns(UserWarning, match="230"):
         MLPClassifier((2,), batch_size=500, max_iter=1, tol=1e9, n_iter_no_change=np.inf, solver="sgd").fit(X, y)
 
 
-def test_they_stand_at_the_top_of_the_package():
+def test_the_estimators_are_attributes_of_the_package():
     assert thalweg.MLPClassifier is MLPClassifier
     assert thalweg.MLPRegressor is MLPRegressor

@@ -9,7 +9,7 @@ from typing import Any
 from thalweg.core.errors import InputError
 from thalweg.experiments.comparison import Comparison
 from thalweg.experiments.experiment import Experiment
-from thalweg.experiments.results import Result
+from thalweg.experiments.results import TrialResult
 
 BASE = {
     "data": {"source": {"kind": "rings", "samples": 60}, "validation": 0.25},
@@ -17,12 +17,12 @@ BASE = {
     "optimizer": {"kind": "momentum"},
     "training": {"epochs": 3, "batch_size": 8, "engine": "eager"},
 }
-# Seen nowhere but where a test measure is shown.
+# A number that is shown only where a test measure is.
 TEST = 0.123456
 
 
 def named(labels: Sequence[str]) -> dict[str, Any]:
-    """A [vary] with so many named arms."""
+    """A [vary] with these named arms."""
     return {"arm": {label: {"training.epochs": place + 1} for place, label in enumerate(labels)}}
 
 
@@ -59,11 +59,11 @@ def comparison(
     return Comparison(experiment, trials, results, errors)
 
 
-def _result(accuracy: float, loss: float, test: float | None) -> Result:
+def _result(accuracy: float, loss: float, test: float | None) -> TrialResult:
     measures = {"loss": loss, "accuracy": accuracy}
     sets = {"training": measures, "validation": measures}
     if test is not None:
         sets["test"] = {"loss": test, "accuracy": test}
     epochs = [{f"{part}{name}": value for part in ("", "validation_") for name, value in measures.items()}] * 2
     diverged = "the loss became NaN in epoch 2, step 9" if math.isnan(accuracy) else ""
-    return Result(epochs, sets, "Diverged." if diverged else "Trained 3 epochs.", diverged, 0.5)
+    return TrialResult(epochs, sets, "Diverged." if diverged else "Trained 3 epochs.", diverged, 0.5)

@@ -1,4 +1,4 @@
-"""What the tests of experiments share: small sweeps, the shell as a process, and every process that it has started."""
+"""Small sweeps for the tests of experiments, and `thalweg experiment` as a process with all its children."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ TABLES = {
     "vary": {"optimizer": ["sgd 0.1", "adam 0.01", "sgd 0.5"]},
     "seeds": {"count": 4},
 }
-ARMS, SEEDS = 3, 4
+ARMS = 3
+SEEDS = 4
 
 
 def tables(**sections):
-    """The tables of the sweep, with sections that take the place of its own; a `training` is merged."""
+    """The tables of the sweep with replaced sections; `training` is merged instead."""
     return {**TABLES, **sections, "training": TABLES["training"] | sections.get("training", {})}
 
 
@@ -37,7 +38,7 @@ def write_tables(path, **sections):
 
 
 class Shell:
-    """`thalweg experiment` in a process group of its own; it knows all that it has started, orphans too."""
+    """`thalweg experiment` in its own process group. It finds all processes that it started, also orphans."""
 
     def __init__(self, *words, env=None, wrapper=("-m", "thalweg")):
         self.mark = uuid.uuid4().hex
@@ -48,7 +49,7 @@ class Shell:
         )
 
     def ended(self, seconds=60):
-        """Exit code, stdout and stderr; it has to end within a time, and to leave no process behind."""
+        """Exit code, stdout and stderr. Fails where it does not end in time or leaves a process behind."""
         try:
             out, err = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -58,11 +59,11 @@ class Shell:
         return self.process.returncode, out, err
 
     def alive(self, word=""):
-        """The processes that carry the mark of this one, itself among them, and have a word in their command line."""
+        """This process and its descendants, of those the ones with a word in their command line."""
         return [number for number in marked(self.mark) if word in command_of(number)]
 
     def workers(self):
-        """The processes that run trials."""
+        """The worker processes."""
         return self.alive("LokyProcess")
 
     def kill(self):
@@ -83,7 +84,7 @@ def marked(mark):
 
 
 def command_of(number):
-    """The command line of a process, empty when it has gone."""
+    """The command line of a process; empty where it has ended."""
     try:
         return Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
@@ -91,22 +92,22 @@ def command_of(number):
 
 
 def wait_for(condition, seconds, otherwise=lambda: None):
-    """Wait until something holds, and fail where it does not within a time."""
+    """Wait until a condition holds; fail where it does not hold in time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             otherwise()
-            raise AssertionError(f"it did not come to pass within {seconds} s")
+            raise AssertionError(f"the condition did not hold within {seconds} s")
         time.sleep(0.02)
 
 
 def trials_in(folder):
-    """The folders of finished trials; there is nothing else beside them, hidden or not."""
+    """The folders of finished trials, and whatever else is there, hidden or not."""
     return sorted(path for path in (folder / "trials").iterdir() if path.name != ".writable")
 
 
 def contents(folder):
-    """All of a trial that says how it went, and nothing of when: the weights in bytes, records, measures."""
+    """The content of a trial that does not depend on the time: weights in bytes, records, spec, measures."""
     result = read_result(folder)
     return {
         "weights": (folder / "checkpoints" / "final.safetensors").read_bytes(),
@@ -117,6 +118,6 @@ def contents(folder):
 
 
 def stamps(paths):
-    """Inode and time of every file of some folders: what is the same was not touched."""
+    """Inode and modification time of every file of some folders: equal stamps mean untouched files."""
     files = [file for path in paths for file in sorted(path.rglob("*")) if file.is_file()]
     return {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}

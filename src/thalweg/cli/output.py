@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..learn.exercises.exercise import Exercise
-    from ..learn.lessons.lesson import Lesson
+    from ..learn.exercise import Exercise
+    from ..learn.lesson import Lesson
     from ..pages.page import Page
 
 EXIT_WRONG = 1

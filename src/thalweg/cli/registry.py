@@ -1,4 +1,4 @@
-"""The commands of the shell: each module of this folder registers its command with the decorator `command`."""
+"""The commands of the shell: each module in commands/ registers its command with the decorator `command`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def command(*, position: int) -> Callable[[Callable[P, None]], Callable[P, None]
 
 
 def commands() -> list[Callable[..., None]]:
-    """All commands, sorted by position, after every module of this folder was imported."""
-    for module in pkgutil.iter_modules([str(path) for path in importlib.import_module(__package__).__path__]):
-        importlib.import_module(f"{__package__}.{module.name}")
+    """All commands, sorted by position, after every module in commands/ was imported."""
+    package = f"{__package__}.commands"
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")
     return sorted(_COMMANDS, key=_COMMANDS.__getitem__)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeAlias
 
 # Where a display cannot overwrite its lines (no terminal), it prints at most one line in this time.
 LINE_SECONDS = 1.0
@@ -71,3 +72,11 @@ class ProgressMessage:
 
     text: str
     fraction: float | None = None
+
+
+Watch: TypeAlias = Callable[[ProgressMessage], None]
+"""A function that receives messages on the progress of a computation."""
+
+
+def ignore_progress(message: ProgressMessage) -> None:
+    """A `Watch` that does nothing."""

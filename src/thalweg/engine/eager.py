@@ -11,12 +11,11 @@ import numpy as np
 
 from ..core.arrays import (
     Array,
-    Grads,
     Moments,
     Params,
+    Scalar,
     Tree,
     TreeT,
-    Updates,
     as_vector,
     from_vector,
     leaves,
@@ -48,7 +47,7 @@ _FEW_PARAMETERS = 2**16
 
 @dataclass(frozen=True)
 class _Joined(Optimizer):
-    """An element-wise rule applied to all arrays as one vector: each of its operations is one call instead of one per array.
+    """An element-wise rule applied to all arrays as one vector: one call for each operation instead of one per array.
 
     Its moments are trees of one vector.
     """
@@ -56,13 +55,13 @@ class _Joined(Optimizer):
     rule: Optimizer
 
     @property
-    def learning_rate(self) -> float | Schedule:
+    def learning_rate(self) -> float | Schedule:  # type: ignore[override]
         return self.rule.learning_rate
 
     def init(self, params: Params) -> Moments:
         return self.rule.init((as_vector(params),))
 
-    def update(self, grads: Grads, moments: Moments, params: Params, step: Array) -> tuple[Updates, Moments]:
+    def update(self, grads: TreeT, moments: Moments, params: Params, step: Scalar) -> tuple[TreeT, Moments]:
         (updates,), moments = self.rule.update((as_vector(grads),), moments, (), step)
         return from_vector(updates, grads), moments
 

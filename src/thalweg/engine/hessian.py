@@ -1,13 +1,13 @@
-"""Exact products of the Hessian with a direction, by hand as the gradient itself: no differences, and no tape.
+"""Exact products of the Hessian with a direction, written by hand like the gradient: no differences and no tape.
 
-While the parameters move along v, every number of the way forward and of the way back moves too. The R-operator,
-R{f} = ∂/∂r f(params + r v) at r = 0, is the chain rule of that motion, and R{gradient} = H v:
+The R-operator R{f} = ∂/∂r f(params + r v) at r = 0 is the derivative along a direction v of the parameters. Applied to
+every number of the forward and the backward pass, it gives R{gradient} = H v:
 
     forward:   R{y} = `Layer.jvp`: by the layer's own parameters, and by R{x}
     loss:      R{delta} = `Loss.backward_jvp`: the Hessian of the loss by the outputs, times R{outputs}
-    backward:  R{backward(delta)} = backward(R{delta}) + `Layer.backward_jvp`, for backward is linear in delta
+    backward:  R{backward(delta)} = backward(R{delta}) + `Layer.backward_jvp`, since backward is linear in delta
 
-Such a product costs about two gradients more.
+A product costs about two additional gradients.
 
 Source: Pearlmutter 1994, Fast exact multiplication by the Hessian.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..core.arrays import Array, Tree, map_arrays, namespace
+from ..core.arrays import Array, Params, Tree, map_arrays, namespace
 from ..parts.losses import as_targets
 from .step import Batch, Plan, State, batch_at, pieces
 
@@ -30,24 +30,32 @@ class Slopes(NamedTuple):
 
 
 class _Motion(NamedTuple):
-    """The way forward of a piece of a batch, and how its outputs move; `turned` is how its last output does."""
+    """The forward pass of a piece of a batch, and the derivative of each output along the direction.
+
+    piece: the piece.
+    outputs: the last output.
+    targets: the targets, in the shape of the outputs.
+    caches: caches of the layers.
+    output_dots: derivative of the output of each layer; None where it does not move.
+    output_dot: derivative of the last output.
+    """
 
     piece: Batch
     outputs: Array
     targets: Array
     caches: tuple[Tree, ...]
-    tangents: tuple[Array | None, ...]
-    turned: Array
+    output_dots: tuple[Array | None, ...]
+    output_dot: Array
 
 
-def product(plan: Plan, state: State, batch: Batch, along: Tree) -> Tree:
-    """H v: how the gradient of the training objective over a batch moves while the parameters move along `along` = v.
+def product(plan: Plan, state: State, batch: Batch, direction: tuple[Params, ...]) -> Tree:
+    """H v: the derivative of the gradient of the training objective over a batch along `direction` = v.
 
-        H v = Σ_i w_i R{dl_i/dparams} / Σ_i w_i + l2 v,  the last term for what l2 and alpha hold of; l1 adds nothing.
+        H v = Σ_i w_i R{dl_i/dparams} / Σ_i w_i + l2 v,  the last term where l2 and alpha apply; l1 adds nothing.
 
     The objective is that of the next step at `state`: with its dropout mask and noise, and the statistics of this
     batch, or of the pieces that a step accumulates. Both trees have the type of the parameters. At a kink (ReLU,
-    |y - t|) the second derivative is that of one side. Decay, clipping and bounds are no part of the objective.
+    |y - t|) the second derivative is that of one side. Decay, clipping and bounds are not part of the objective.
 
     Source: Pearlmutter 1994, section 3.1.
 
@@ -68,40 +76,40 @@ def product(plan: Plan, state: State, batch: Batch, along: Tree) -> Tree:
     network, loss, params = plan.network, plan.loss, state.params
     total = namespace(batch.weight).sum(batch.weight)
     products = []
-    for piece, outputs, targets, caches, tangents, turned in _motions(plan, state, batch, along):
+    for piece, outputs, targets, caches, output_dots, output_dot in _motions(plan, state, batch, direction):
         _, delta = loss(outputs, targets, piece.weight, total)
         deltas, _ = network.backward(params, caches, delta)
-        turn = loss.backward_jvp(outputs, targets, piece.weight, turned, total)
-        products.append(network.backward_jvp(params, caches, along, tangents, deltas, turn))
+        delta_dot = loss.backward_jvp(outputs, targets, piece.weight, output_dot, total)
+        products.append(network.backward_jvp(params, caches, direction, output_dots, deltas, delta_dot))
     whole = map_arrays(lambda *arrays: sum(arrays[1:], arrays[0]), *products)
-    return plan.regularization.backward_jvp(whole, along, total)
+    return plan.regularization.backward_jvp(whole, direction, total)
 
 
-def product_at(plan: Plan, state: State, data: Batch, rows: Array, along: Tree) -> Tree:
+def product_at(plan: Plan, state: State, data: Batch, rows: Array, direction: tuple[Params, ...]) -> Tree:
     """H v over the batch that rows[0] names."""
-    return product(plan, state, batch_at(data, rows, 0), along)
+    return product(plan, state, batch_at(data, rows, 0), direction)
 
 
-def slopes(plan: Plan, state: State, batch: Batch, along: Tree) -> Slopes:
-    """Each sample's loss, and its derivative while the parameters move along `along`:  dl_i = Σ_k (dl_i/dy_k) R{y_k}.
+def slopes(plan: Plan, state: State, batch: Batch, direction: tuple[Params, ...]) -> Slopes:
+    """Each sample's loss, and its derivative along a direction of the parameters:  dl_i = Σ_k (dl_i/dy_k) R{y_k}.
 
-    One way forward, and none back: no gradient is formed for any sample. Σ w_i dl_i / Σ w_i is the slope of the loss
-    (without penalty) along that direction. Where batch statistics are taken, a sample's loss moves by them too.
+    It takes a single forward pass: no gradient of a sample is formed. Σ w_i dl_i / Σ w_i is the slope of the loss
+    (without penalty) along that direction. With batch statistics, a sample's loss depends on them too.
 
-    Source: Pearlmutter 1994, section 3.1, its way forward.
+    Source: Pearlmutter 1994, section 3.1, the forward pass.
     """
-    found = []
-    for motion in _motions(plan, state, batch, along):
+    samples = []
+    for motion in _motions(plan, state, batch, direction):
         values, by_outputs = plan.loss.terms(motion.outputs, motion.targets)
-        found.append(Slopes(values, namespace(values).sum(by_outputs * motion.turned, axis=-1)))
-    return map_arrays(lambda *arrays: namespace(arrays[0]).concat(arrays), *found)
+        samples.append(Slopes(values, namespace(values).sum(by_outputs * motion.output_dot, axis=-1)))
+    return map_arrays(lambda *arrays: namespace(arrays[0]).concat(arrays), *samples)
 
 
-def _motions(plan: Plan, state: State, batch: Batch, along: Tree) -> Iterator[_Motion]:
+def _motions(plan: Plan, state: State, batch: Batch, direction: tuple[Params, ...]) -> Iterator[_Motion]:
     layers = state.layers
-    for piece, mode in pieces(plan, state, batch):
-        outputs, layers, caches = plan.network.forward(state.params, layers, piece.x, mode)
-        tangents = plan.network.jvp(state.params, caches, along)
-        # A network that learns nothing stays where it is.
-        turned = namespace(piece.x).zeros_like(outputs[-1]) if tangents[-1] is None else tangents[-1]
-        yield _Motion(piece, outputs[-1], as_targets(outputs[-1], piece.y), caches, tangents, turned)
+    for piece, context in pieces(plan, state, batch):
+        outputs, layers, caches = plan.network.forward(state.params, layers, piece.x, context)
+        output_dots = plan.network.jvp(state.params, caches, direction)
+        # Without parameters nothing moves.
+        output_dot = namespace(piece.x).zeros_like(outputs[-1]) if output_dots[-1] is None else output_dots[-1]
+        yield _Motion(piece, outputs[-1], as_targets(outputs[-1], piece.y), caches, output_dots, output_dot)

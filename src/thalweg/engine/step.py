@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.arrays import Array, Grads, LayerState, Moments, Params, Updates, map_arrays, namespace
+from ..core.arrays import Array, Grads, LayerState, Moments, Params, Scalar, Updates, map_arrays, namespace
 from ..core.noise import Noise, noise_key
 from ..models.network import Network
 from ..parts.clipping import Clipping
@@ -64,11 +64,11 @@ class Trace(NamedTuple):
     """Gradient of the loss."""
     updates: tuple[Updates, ...]
     """What the step adds to the parameters."""
-    learning_rate: Array
+    learning_rate: Scalar
     """The rate of the step."""
-    clipped: Array | tuple[()]
+    clipped: Scalar | tuple[()]
     """1 where clipping changed the gradient, else 0; `()` without clipping."""
-    penalty: Array | tuple[()]
+    penalty: Scalar | tuple[()]
     """What L1 and L2 add to the loss; `()` without a penalty."""
 
 
@@ -79,9 +79,9 @@ class StepMetrics(NamedTuple):
     """The rate of the step."""
     sums: MetricSums
     """Sums of the metric over the batch."""
-    clipped: Array | tuple[()]
+    clipped: Scalar | tuple[()]
     """As in `Trace`."""
-    penalty: Array | tuple[()]
+    penalty: Scalar | tuple[()]
     """As in `Trace`."""
 
 
@@ -244,7 +244,7 @@ def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
         time = xp.astype(state.step, batch.x.dtype)
         total = xp.sum(batch.weight)
         grads = regularization.gradients(passes.grads, state.params, total)
-        clipped: Array | tuple[()] = ()
+        clipped: Scalar | tuple[()] = ()
         if plan.clip:
             grads, clipped = plan.clip(grads)
         updates, moments = optimizer.update(grads, state.moments, state.params, time)

@@ -1,8 +1,9 @@
 """Controlled experiments: a spec with variations and seeds -> trials -> a comparison."""
 
 from .compare import compare, run_experiment
-from .comparison import ArmResult, Comparison
+from .comparison import Comparison
 from .experiment import Compare, Experiment, Seeds
+from .ranking import ArmResult
 from .variation import Arm, Axis, Range
 
 __all__ = [

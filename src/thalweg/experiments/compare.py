@@ -1,37 +1,25 @@
-"""How an experiment is run: what is finished is read, the rest is tried, all is compared."""
+"""Run an experiment: read the finished trials, run the missing ones, compare the arms."""
 
 from __future__ import annotations
 
-import math
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
 
 from ..core.errors import InputError
 from ..core.progress import ProgressMessage
 from ..parts.settings import Light
-from ..runs.run_folder import make_room
 from ..spec.spec import Spec
 from .comparison import Comparison
-from .experiment import Experiment, Trial
-from .results import TRIALS, Result, keep_trial, read_results, read_trial
-from .runner import run_trials
+from .experiment import Compare, Experiment, Trial
+from .results import locked_folder
+from .runner import run_missing
 from .shipped import read_experiment
-
-# The folder, beside the finished trials, of those that run.
-_RUNNING = ".running-"
 
 
 def compare(
-    spec: Spec | Mapping[str, Any] | str | Path,
-    vary: Mapping[str, Any] | None = None,
-    seeds: int | Mapping[str, Any] | None = None,
+    spec: Spec | Mapping[str, object] | str | Path,
+    vary: Mapping[str, object] | None = None,
+    seeds: int | Mapping[str, object] | None = None,
     *,
     measure: str | None = None,
     baseline: str | None = None,
@@ -40,39 +28,55 @@ def compare(
     folder: str | Path | None = None,
     progress: bool = True,
 ) -> Comparison:
-    """Try every arm of an experiment with every seed, and compare them, paired by seed.
+    """Try every arm of an experiment with every seed, and compare the arms, paired by seed.
 
-    spec is a `Spec`, its tables, the path of a file, or a name; `vary`, `seeds`, `measure` and `baseline` are the
-    sections [vary], [seeds] and [compare] of an experiment's file, and stand in their place where they are given: paths
-    with lists of values, ranges with `random`, or named arms. `jobs` is the number of processes (None: one for each
-    core; 1: this one), `cluster` the address of a Dask or Ray cluster. With a folder each trial is a run there, and
-    trials that it holds are not run again. Raises InputError before the first trial starts where any of them can not
-    be, and KeyboardInterrupt at Ctrl-C.
+    Args:
+        spec: a `Spec`, its tables, the path of a file, or a name.
+        vary: what varies, instead of the spec's [vary]: paths with lists of values, ranges with `random`, or named
+            arms.
+        seeds: number of seeds, or the [seeds] section, instead of the spec's.
+        measure: the measure to compare by, as "validation_loss".
+        baseline: label of the arm that the others are compared with.
+        jobs: number of processes. None: one for each core; 1: this process.
+        cluster: address of a Dask or Ray cluster to run on instead, as "dask://10.0.0.1:8786".
+        folder: keeps each trial as a run; trials that it holds are not run again.
+        progress: whether to show the progress on stderr.
+
+    Raises:
+        InputError: with every problem, before the first trial starts.
+        KeyboardInterrupt: at Ctrl-C.
 
     >>> network = {"kind": "mlp", "hidden": [4], "activation": "tanh"}
     >>> spec = {"data": {"source": "rings"}, "network": network, "training": {"epochs": 5, "engine": "eager"}}
-    >>> found = compare(spec, {"optimizer": ["sgd 0.1", "adam 0.1"]}, seeds=2, jobs=1, progress=False)
-    >>> found.best.label, found.table.height
+    >>> comparison = compare(spec, {"optimizer": ["sgd 0.1", "adam 0.1"]}, seeds=2, jobs=1, progress=False)
+    >>> comparison.best.label, comparison.table.height
     ('optimizer adam 0.1', 4)
     """
     from ..core.progress import loading, working
 
     name, tables = _tables(spec)
-    tables |= {key: value for key, value in (("vary", vary), ("seeds", seeds)) if value is not None}
+    if vary is not None:
+        tables["vary"] = vary
+    if seeds is not None:
+        tables["seeds"] = seeds
     chosen = {key: value for key, value in (("measure", measure), ("baseline", baseline)) if value is not None}
-    tables["compare"] = {**tables.get("compare", {}), **chosen}
+    section = tables.get("compare", {})
+    table = section.describe() if isinstance(section, Compare) else section
+    if isinstance(table, Mapping):
+        tables["compare"] = {**table, **chosen}
     experiment = Experiment.of(tables, name)
     with working(not progress) as watch:
         return run_experiment(experiment, Path(folder) if folder else None, jobs, cluster, watch, loading(not progress))
 
 
-def _tables(spec: Spec | Mapping[str, Any] | str | Path) -> tuple[str, dict[str, Any]]:
+def _tables(spec: Spec | Mapping[str, object] | str | Path) -> tuple[str, dict[str, object]]:
     if isinstance(spec, Spec):
-        table: dict[str, Any] = spec.describe()
-        table["data"]["source"] = spec.data.source
+        tables: dict[str, object] = {**spec.describe()}
         if spec.probes == Light():
-            del table["probes"]
-        return "experiment", table
+            # The default of a spec, and not a wish of the user: trials run without probes then.
+            del tables["probes"]
+        tables["data"] = {**spec.data.describe(), "source": spec.data.source}
+        return "experiment", tables
     if isinstance(spec, Mapping):
         return "experiment", dict(spec)
     return Path(spec).stem, read_experiment(str(spec))
@@ -86,17 +90,26 @@ def run_experiment(
     watch: Callable[[ProgressMessage], None] = lambda now: None,
     loading: Callable[[int, int], None] = lambda done, total: None,
 ) -> Comparison:
-    """What `compare` does, for an experiment that is made already; with the comparison written into the folder."""
+    """`compare` for an experiment that is made already; the comparison is saved in the folder.
+
+    Args:
+        experiment: the experiment.
+        folder: as in `compare`.
+        jobs: as in `compare`.
+        cluster: as in `compare`.
+        watch: is called with the progress.
+        loading: is called with the number of rows prepared and their total, while data are loaded.
+    """
     if jobs is not None and jobs < 1:
         raise InputError("jobs", f"expected a number of processes of at least 1, received {jobs}")
     trials = experiment.trials(loading)
     if folder is None:
         return _compared(experiment, trials, None, jobs, cluster, watch)
-    with held(folder):
-        found = _compared(experiment, trials, folder, jobs, cluster, watch)
+    with locked_folder(folder):
+        comparison = _compared(experiment, trials, folder, jobs, cluster, watch)
         watch(ProgressMessage("writing the report"))
-        found.save(folder)
-        return found
+        comparison.save(folder)
+        return comparison
 
 
 def _compared(
@@ -107,60 +120,7 @@ def _compared(
     cluster: str | None,
     watch: Callable[[ProgressMessage], None],
 ) -> Comparison:
-    results, failed = tried(trials, folder, jobs, cluster, watch)
+    results, failed = run_missing(trials, folder, jobs, cluster, watch)
     if not results:
         raise next(iter(failed.values()))
-    return Comparison(experiment, trials, results, failed, folder)
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """The folder of an experiment for one process alone, without the remains of trials that were broken off.
-
-    Raises InputError where another process has it, and where it can not be made or written.
-    """
-    make_room(folder / TRIALS)
-    try:
-        lock = FileLock(folder / ".lock").acquire(blocking=False)
-    except Timeout as error:
-        raise InputError(str(folder), "another process is running an experiment here; wait, or take --out") from error
-    with lock:
-        for remains in folder.glob(f"{_RUNNING}*"):
-            shutil.rmtree(remains, ignore_errors=True)
-        yield
-
-
-def tried(
-    trials: Sequence[Trial],
-    folder: Path | None = None,
-    jobs: int | None = None,
-    cluster: str | None = None,
-    watch: Callable[[ProgressMessage], None] = lambda now: None,
-    until: float = math.inf,
-) -> tuple[dict[str, Result], dict[str, InputError]]:
-    """The results of trials by their keys, and the errors of those that could not run.
-
-    What lies finished in the folder is read, the rest is run and kept there; without a folder the runs are thrown away.
-    The other options are those of `run_trials`.
-    """
-    results = read_results(folder, (trial.key for trial in trials)) if folder else {}
-    known, began = len(results), time.monotonic()
-    missing = [trial for trial in trials if trial.key not in results]
-
-    def finished(trial: Trial, path: Path) -> None:
-        if folder:
-            results[trial.key] = read_trial(keep_trial(path, folder))
-        else:
-            results[trial.key] = read_trial(path)._replace(folder=None)
-            shutil.rmtree(path)
-        done = len(results)
-        each = (time.monotonic() - began) / (done - known)
-        left = round(each * (len(trials) - done))
-        watch(ProgressMessage(f"trial {done} of {len(trials)}, {left // 60}:{left % 60:02} left", done / len(trials)))
-
-    failed: dict[str, InputError] = {}
-    if missing:
-        watch(ProgressMessage(f"trial {known} of {len(trials)}: starting", known / len(trials)))
-        with tempfile.TemporaryDirectory(prefix=_RUNNING, dir=folder, ignore_cleanup_errors=True) as running:
-            failed = run_trials(missing, Path(running), finished, jobs, cluster, until)
-    return results, failed
+    return Comparison(experiment=experiment, trials=trials, results=results, failed=failed, folder=folder)

@@ -1,17 +1,18 @@
-"""An experiment: a spec with variations and seeds, checked whole before its first trial starts."""
+"""An experiment: a spec with variations and seeds. All its trials are checked before the first one starts."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import Field
 
 from ..core.errors import InputError, Problem, nearest
+from ..core.files import Json, JsonObject
 from ..data import Data, Source, Split
 from ..data.orders import KeyFunction
 from ..parts.part import Count, Part
@@ -22,17 +23,19 @@ from ..spec.spec import CompleteSpec, Spec
 from ..training.checkpoints import fingerprints
 from ..training.evaluate import measures_of
 from ..training.session import Session
-from .variation import Arm, Axis, flat, variation_of
+from .variation import Arm, Axis, Variation, flattened_vary, variation_of
 
-# More places of one and the same problem are counted, not listed.
-_PLACES_TOLD = 3
+# Arms that a message lists by name; further ones are counted.
+_LISTED_ARMS = 3
+
+_Section = TypeVar("_Section", bound=Part | Variation)
 
 
 @dataclass(frozen=True)
 class Seeds(Part):
-    """How often each arm is tried: with the seeds first, first + 1, ...; the [seeds] section of an experiment.
+    """The seeds first, first + 1, ..., first + count - 1 that every arm is tried with: the [seeds] section.
 
-    A seed decides split, initial weights, order and noise, so that arms of the same seed are pairs.
+    A seed decides split, initial weights, order and noise, so that trials of the same seed are pairs.
 
     >>> list(Seeds(3).numbers)
     [0, 1, 2]
@@ -49,11 +52,12 @@ class Seeds(Part):
 
 @dataclass(frozen=True)
 class Compare(Part):
-    """By what arms are compared: the [compare] section of an experiment.
+    """How arms are compared: the [compare] section.
 
-    measure: one of the records' validation measures at the end of a training; None: validation_accuracy for classes and
-    labels, validation_loss for numbers. baseline: the label of the arm that the others are set against; None: the
-    first.
+    Attributes:
+        measure: a validation measure at the end of training, as "validation_loss". None: validation_accuracy for
+            classes and labels, validation_loss for numbers.
+        baseline: label of the arm that the others are compared with. None: the first arm.
 
     >>> Compare(measure="validation_loss").baseline is None
     True
@@ -64,7 +68,14 @@ class Compare(Part):
 
 
 class Trial(NamedTuple):
-    """One arm with one seed; `key` names all that decides its result, the rows of the data among it."""
+    """One arm with one seed.
+
+    Attributes:
+        arm: the arm.
+        seed: the seed.
+        spec: the completed spec, with this seed.
+        key: a hash of all that decides the result: the spec and the rows of the data.
+    """
 
     arm: Arm
     seed: int
@@ -72,17 +83,34 @@ class Trial(NamedTuple):
     key: str
 
 
+class _CheckedArm(NamedTuple):
+    """An arm with its completed spec, and the fingerprints of its rows for seed 0."""
+
+    arm: Arm
+    spec: CompleteSpec
+    row_fingerprints: Mapping[str, int]
+
+
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """A spec (its tables), the axes over it, how many seeds, and by what the arms are compared.
+    """A spec with axes of variation and seeds.
+
+    Attributes:
+        base: the tables of the spec that the arms change.
+        vary: the [vary] table.
+        axes: what varies.
+        arms: the combinations of settings to try.
+        seeds: the seeds of each arm.
+        compare: the measure and the baseline.
+        name: the name, used in titles and error messages.
 
     >>> experiment = Experiment.of({"data": "xor", "vary": {"optimizer": ["sgd 0.1", "adam 0.1"]}, "seeds": 2})
     >>> [arm.label for arm in experiment.arms], list(experiment.seeds.numbers)
     (['optimizer sgd 0.1', 'optimizer adam 0.1'], [0, 1])
     """
 
-    base: dict[str, Any]
-    vary: dict[str, Any]
+    base: dict[str, object]
+    vary: dict[str, object]
     axes: tuple[Axis, ...]
     arms: tuple[Arm, ...]
     seeds: Seeds = Seeds()
@@ -90,64 +118,72 @@ class Experiment:
     name: str = "experiment"
 
     @classmethod
-    def of(cls, table: Mapping[str, Any], name: str = "experiment") -> Experiment:
-        """The experiment that the tables of a spec with [vary], [seeds] and [compare] describe. Raises InputError."""
+    def of(cls, table: Mapping[str, object], name: str = "experiment") -> Experiment:
+        """The experiment described by the tables of a spec with [vary], [seeds] and [compare].
+
+        Raises:
+            InputError: with every problem of the three sections.
+        """
         base = dict(table)
-        vary, seeds, compare = base.pop("vary", None), base.pop("seeds", {}), base.pop("compare", {})
+        vary = base.pop("vary", None)
+        seeds = base.pop("seeds", {})
+        compare = base.pop("compare", {})
         if not isinstance(vary, Mapping):
-            raise InputError(name, "has no [vary]; expected an axis, as optimizer.learning_rate = [0.1, 0.01]")
+            raise InputError(name, "[vary] is missing; expected an axis, as optimizer.learning_rate = [0.1, 0.01]")
         if "data" in base:
             base["data"] = _with_source(base["data"])
-        # A trial is one of many: what each looks like inside is seen when it is trained alone, unless it is asked for.
+        # Probes are off by default: there are many trials, and each of them can be trained alone with probes.
         base.setdefault("probes", "off")
         problems: list[Problem] = []
-        parts: dict[str, Any] = {}
-        sections: dict[str, Callable[[], Any]] = {
-            "variation": lambda: variation_of(vary),
-            "seeds": lambda: Seeds.of(seeds if isinstance(seeds, Mapping | Seeds) else {"count": seeds}),
-            "compare": lambda: Compare.of(compare),
-        }
-        for section, make in sections.items():
-            try:
-                parts[section] = make()
-            except InputError as error:
-                problems += [problem.below("vary" if section == "variation" else section) for problem in error.problems]
-        if problems:
+        variation = _parsed(lambda: variation_of(vary), "vary", problems)
+        chosen_seeds = _parsed(lambda: Seeds.of(_seeds_table(seeds)), "seeds", problems)
+        chosen = _parsed(lambda: Compare.of(compare), "compare", problems)
+        if variation is None or chosen_seeds is None or chosen is None:
             raise InputError(name, problems)
-        variation, compare = parts["variation"], parts["compare"]
         labels = [arm.label for arm in variation.arms]
-        if compare.baseline is not None and compare.baseline not in labels:
-            raise InputError(
-                name, f"compare.baseline: no arm is called {compare.baseline!r}; {nearest(compare.baseline, labels)}"
-            )
-        return cls(base, dict(vary), variation.axes, variation.arms, parts["seeds"], compare, name)
+        if chosen.baseline is not None and chosen.baseline not in labels:
+            fix = nearest(chosen.baseline, labels)
+            raise InputError(name, [Problem("compare.baseline", f"no arm is called {chosen.baseline!r}; {fix}")])
+        return cls(
+            base=base,
+            vary=dict(vary),
+            axes=variation.axes,
+            arms=variation.arms,
+            seeds=chosen_seeds,
+            compare=chosen,
+            name=name,
+        )
 
     @property
     def baseline(self) -> Arm:
-        """The arm that the others are set against."""
+        """The arm that the others are compared with."""
         named = [arm for arm in self.arms if arm.label == self.compare.baseline]
         return named[0] if named else self.arms[0]
 
-    def tables(self, arm: Arm) -> dict[str, Any]:
-        """The tables of the spec of an arm. Raises InputError for a place that there is not."""
-        table: dict[str, Any] = _copied(self.base)
+    def tables(self, arm: Arm) -> dict[str, object]:
+        """The tables of the spec of an arm. Raises InputError for a place that the spec does not have."""
+        table = {key: _copied(value) for key, value in self.base.items()}
         for path, value in arm.changes:
             set_value(table, path, _copied(value))
         return table
 
     def spec(self, arm: Arm) -> Spec:
-        """The spec of an arm, with the seed that the experiment's spec gives. Raises InputError with every problem."""
+        """The spec of an arm, with the seed of the base spec. Raises InputError with every problem."""
         return Spec.of(self.tables(arm))
 
     def trials(self, watch: Callable[[int, int], None] = lambda done, total: None) -> tuple[Trial, ...]:
-        """All trials, the arms of one seed after another; every one of them is checked against its data.
+        """All trials, ordered by seed, then by arm. Every arm is checked against its data first.
 
-        Raises InputError with every problem of any arm; `watch` hears of rows made ready.
+        Args:
+            watch: is called with the number of rows prepared and their total, while data are loaded.
+
+        Raises:
+            InputError: with every problem of every arm.
         """
         problems: dict[str, list[str]] = {}
-        found: list[tuple[Arm, CompleteSpec, dict[str, int]]] = []
-        # Arms that share their data share its rows. Those of seed 0 stand for those of all seeds: a key does not
-        # depend on which other seeds there are.
+        checked: list[_CheckedArm] = []
+        # Arms with the same data share their rows. Keys use the rows of seed 0 for every seed, so that the key of a
+        # trial does not depend on the other seeds.
         loaded: dict[str, tuple[Split, dict[str, int]]] = {}
         for arm in self.arms:
             try:
@@ -156,83 +192,95 @@ class Experiment:
                 if data not in loaded:
                     split = spec.data.load(0, watch)
                     loaded[data] = split, fingerprints(split)
-                split, prints = loaded[data]
+                split, row_fingerprints = loaded[data]
                 session = Session(completed(spec, split.train), split)
                 session.check()
-                whole = session.spec
-                self._check_measure(whole, split)
-                found.append((arm, whole, prints))
+                self._check_measure(split)
+                checked.append(_CheckedArm(arm, session.spec, row_fingerprints))
             except InputError as error:
                 for problem in error.problems:
-                    told = problem if problem.place else problem.below(error.subject)
-                    problems.setdefault(str(told), []).append(arm.label)
+                    placed = problem if problem.place else problem.below(error.subject)
+                    problems.setdefault(str(placed), []).append(arm.label)
         if problems:
-            raise InputError(self.name, [Problem("", self._told(text, arms)) for text, arms in problems.items()])
-        return tuple(trial_of(arm, spec, prints, seed) for seed in self.seeds.numbers for arm, spec, prints in found)
+            raise InputError(self.name, [Problem("", self._in_arms(text, arms)) for text, arms in problems.items()])
+        return tuple(trial_of(*arm, seed) for seed in self.seeds.numbers for arm in checked)
 
-    def _told(self, problem: str, labels: list[str]) -> str:
+    def _in_arms(self, problem: str, labels: Sequence[str]) -> str:
         if len(labels) == len(self.arms):
             return f"{problem} (in every arm)"
-        more = f" and {len(labels) - _PLACES_TOLD} more" if len(labels) > _PLACES_TOLD else ""
-        return f"{problem} (in {len(labels)} of {len(self.arms)} arms: {'; '.join(labels[:_PLACES_TOLD])}{more})"
+        more = f" and {len(labels) - _LISTED_ARMS} more" if len(labels) > _LISTED_ARMS else ""
+        return f"{problem} (in {len(labels)} of {len(self.arms)} arms: {'; '.join(labels[:_LISTED_ARMS])}{more})"
 
-    def _check_measure(self, spec: CompleteSpec, split: Split) -> None:
+    def _check_measure(self, split: Split) -> None:
         if split.validation is None:
             raise InputError(
-                "data.validation", "there are no validation rows, by which arms are compared; set data.validation = 0.2"
+                "data.validation", "arms are compared on validation rows, and there are none; set data.validation = 0.2"
             )
+        measure = self.compare.measure
         known = [f"validation_{name}" for name in measures_of(split.train.task)]
-        if self.compare.measure is not None and self.compare.measure not in known:
-            raise InputError(
-                "compare.measure", f"unknown measure {self.compare.measure!r}; {nearest(self.compare.measure, known)}"
-            )
+        if measure is not None and measure not in known:
+            raise InputError("compare.measure", f"unknown measure {measure!r}; {nearest(measure, known)}")
 
-    def describe(self) -> dict[str, Any]:
-        """The tables that make this experiment again, where its data are not in memory only."""
+    def describe(self) -> JsonObject:
+        """The tables that make this experiment again through `of`. Rows in memory cannot be described."""
         table = {
             **self.base,
-            "vary": flat(self.vary),
+            "vary": flattened_vary(self.vary),
             "seeds": self.seeds.describe(),
             "compare": self.compare.describe(),
         }
-        told = {name: described(section) for name, section in table.items()}
-        return {name: section for name, section in told.items() if section != {}}
+        plain = {name: plain_value(section) for name, section in table.items()}
+        return {name: section for name, section in plain.items() if section != {}}
 
 
-def trial_of(arm: Arm, spec: CompleteSpec, prints: Mapping[str, int], seed: int) -> Trial:
-    """The trial of an arm with a seed; `prints` are the fingerprints of the rows that its data have with seed 0."""
+def trial_of(arm: Arm, spec: CompleteSpec, row_fingerprints: Mapping[str, int], seed: int) -> Trial:
+    """The trial of an arm with a seed; the fingerprints are those of the rows that its data have with seed 0."""
     whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
-    decided = {"spec": whole.describe(), "rows": prints}
-    return Trial(arm, seed, whole, hashlib.sha256(canonical_json(decided).encode()).hexdigest()[:16])
+    decisive = {"spec": whole.describe(), "rows": row_fingerprints}
+    return Trial(arm, seed, whole, hashlib.sha256(canonical_json(decisive).encode()).hexdigest()[:16])
 
 
-def _with_source(data: Any) -> Any:
-    """A [data] section as a table; rows in memory become a source once, and are shared by all arms."""
-    if not isinstance(data, Mapping) or "kind" in data:
-        data = (
-            Data.of(data).describe() | {"source": Data.of(data).source}
-            if not isinstance(data, str)
-            else {"source": data}
-        )
-    source = data.get("source", "")
-    return {**data, "source": source if isinstance(source, str | Mapping) else Source.of(source)}
+def _parsed(parse: Callable[[], _Section], place: str, problems: list[Problem]) -> _Section | None:
+    """A section of the experiment; None where it is invalid, and its problems are added to the list."""
+    try:
+        return parse()
+    except InputError as error:
+        problems += [problem.below(place) for problem in error.problems]
+        return None
 
 
-def described(value: Any) -> Any:
-    """Parts as their tables, tuples and arrays as lists, functions by their names, no None: what TOML can hold."""
+def _seeds_table(seeds: object) -> object:
+    return seeds if isinstance(seeds, Mapping | Seeds) else {"count": seeds}
+
+
+def _with_source(data: object) -> dict[str, object]:
+    """The [data] section as a table. Rows in memory become one source, which all arms share."""
+    if isinstance(data, str):
+        table: dict[str, object] = {"source": data}
+    elif isinstance(data, Mapping) and "kind" not in data:
+        table = dict(data)
+    else:
+        part = Data.of(data)
+        table = part.describe() | {"source": part.source}
+    source = table.get("source", "")
+    return table | {"source": source if isinstance(source, str | Mapping) else Source.of(source)}
+
+
+def plain_value(value: Any) -> Json:
+    """A value as TOML can hold it: parts as tables, tuples and arrays as lists, functions by name, without None."""
     if isinstance(value, Part):
-        return value.describe()
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
+        value = value.describe()
+    elif isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if isinstance(value, Mapping):
-        return {key: described(item) for key, item in value.items() if item is not None}
+        return {key: plain_value(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [described(item) for item in value]
+        return [plain_value(item) for item in value]
     return str(KeyFunction(value)) if callable(value) else value
 
 
-def _copied(value: Any) -> Any:
-    """Tables and lists anew, so that they can be changed; parts and arrays as they are."""
+def _copied(value: object) -> object:
+    """Copies of tables and lists, so that they can be changed; parts and arrays are shared."""
     if isinstance(value, Mapping):
         return {key: _copied(item) for key, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, list) else value

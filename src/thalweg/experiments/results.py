@@ -1,53 +1,74 @@
-"""What comes of a trial, and the folder of an experiment: its trials are the truth, all else is made from them.
+"""Results of trials, and the folder of an experiment. The trials are the data; all other files are made from them.
 
 experiment.toml             the spec with its variations
 trials/KEY/                 one run for each trial, without its report (`thalweg report` makes it)
 trials.parquet, trials.csv  the table of all trials
 best.toml                   the spec of the best arm
-report.html                 the comparison, for a browser, offline
+report.html                 the comparison, a page that works offline
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from filelock import FileLock, Timeout
+
 from ..core.errors import InputError
 from ..runs.run import Run
-from ..runs.run_folder import make_folder, read_records, read_result, write_spec
+from ..runs.run_folder import make_folder, make_room, read_records, read_result, write_spec
 
 TRIALS = "trials"
+"""The folder of the finished trials, inside of an experiment's folder."""
+RUNNING = ".running-"
+"""How the temporary folders of running trials begin, inside of an experiment's folder."""
 
 
-class Result(NamedTuple):
-    """What the comparison needs of a run; `folder` is where the whole of it lies, if anywhere."""
+class TrialResult(NamedTuple):
+    """What a comparison needs of a run.
+
+    Attributes:
+        history: one record for each epoch.
+        measures: the final measures by set ("training", "validation", "test"), each by name.
+        outcome: how the training ended, in a sentence.
+        diverged: what diverged and when; empty where nothing did.
+        seconds: the time that the training took.
+        folder: the folder of the run; None where it was not kept.
+    """
 
     history: list[dict[str, float]]
-    measures: dict[str, dict[str, float]]
+    measures: Mapping[str, Mapping[str, float]]
     outcome: str
     diverged: str
     seconds: float
     folder: Path | None = None
 
 
-def read_trial(path: Path) -> Result:
-    """The result of the run in a folder. Raises InputError where a file of it is missing or damaged."""
-    found = read_result(path)
-    chosen = {name: found[name] for name in ("measures", "outcome", "diverged", "seconds")}
-    return Result(read_records(path / "metrics.jsonl"), **chosen, folder=path)
+def read_trial(path: Path) -> TrialResult:
+    """The result of the run in a folder. Raises InputError where one of its files is missing or damaged."""
+    result = read_result(path)
+    return TrialResult(
+        history=read_records(path / "metrics.jsonl"),
+        measures=result["measures"],
+        outcome=result["outcome"],
+        diverged=result["diverged"],
+        seconds=result["seconds"],
+        folder=path,
+    )
 
 
-def read_results(folder: Path, keys: Iterable[str]) -> dict[str, Result]:
-    """The results of those of the trials that lie finished in the folder of an experiment."""
+def read_results(folder: Path, keys: Iterable[str]) -> dict[str, TrialResult]:
+    """The results of those trials that an experiment's folder holds, by key."""
     paths = {key: folder / TRIALS / key for key in keys}
     return {key: read_trial(path) for key, path in paths.items() if path.is_dir()}
 
 
 def write_run(path: Path, run: Run) -> None:
-    """Write the run of a trial, without its report, in the place of one that was broken off. Raises InputError."""
+    """Write the run of a trial, without its report; an unfinished run there is replaced. Raises InputError."""
     if path.exists():
         shutil.rmtree(path)
     write_spec(make_folder(path), run.spec)
@@ -55,10 +76,29 @@ def write_run(path: Path, run: Run) -> None:
 
 
 def keep_trial(path: Path, folder: Path) -> Path:
-    """Move the whole folder of a run among the finished trials of an experiment's folder. Raises InputError."""
+    """Move the folder of a finished run to the trials of an experiment's folder. Raises InputError."""
     place = folder / TRIALS / path.name
     try:
         os.replace(path, place)
     except OSError as error:
-        raise InputError(str(place), f"can not be written: {error.strerror or error}") from error
+        raise InputError(str(place), f"cannot be written: {error.strerror or error}") from error
     return place
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """An experiment's folder, locked for this process, without the remains of trials that were cut off.
+
+    Raises:
+        InputError: another process holds the lock, or the folder cannot be made or written.
+    """
+    make_room(folder / TRIALS)
+    try:
+        lock = FileLock(folder / ".lock").acquire(blocking=False)
+    except Timeout as error:
+        fix = "wait, or choose another folder with --out"
+        raise InputError(str(folder), f"another process is running an experiment here; {fix}") from error
+    with lock:
+        for remains in folder.glob(f"{RUNNING}*"):
+            shutil.rmtree(remains, ignore_errors=True)
+        yield

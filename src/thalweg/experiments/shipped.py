@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any
 
 from ..core.errors import InputError, nearest
 from ..data import Source
@@ -13,7 +12,7 @@ _SHIPPED = resources.files("thalweg") / "examples" / "experiments"
 
 
 def shipped() -> dict[str, str]:
-    """The names of the shipped experiments, each with the question that it asks: the first line of its file.
+    """The names of the shipped experiments, each with the question it asks: the first line of its file.
 
     >>> "momentum-and-rate" in shipped()
     True
@@ -22,10 +21,11 @@ def shipped() -> dict[str, str]:
     return {item.name.removesuffix(".toml"): item.read_text().partition("\n")[0].lstrip("# ") for item in files}
 
 
-def read_experiment(name: str) -> dict[str, Any]:
-    """The tables of an experiment: of a TOML file, of a shipped one, an example or a data source by its name.
+def read_experiment(name: str) -> dict[str, object]:
+    """The tables of an experiment: a TOML file, or the name of a shipped experiment, an example or a data source.
 
-    Raises InputError for an unknown name, an unreadable file, or text that is not valid TOML.
+    Raises:
+        InputError: the name is unknown, the file cannot be read, or its text is not valid TOML.
     """
     known = shipped()
     if name in known:

@@ -1,4 +1,4 @@
-"""What an experiment varies: axes over a spec, and the arms that they make."""
+"""Axes of an experiment, and the arms that they make."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -18,15 +18,18 @@ from ..core.noise import generator
 from ..parts.part import Count, Number, Part, Positive
 from ..spec.spec import Spec
 
+Changes: TypeAlias = tuple[tuple[str, object], ...]
+"""Places of a spec (`optimizer.learning_rate`), each with its new value."""
+
 _SECTIONS = tuple(field.name for field in fields(Spec))
-# A label is shortened to this many characters: it stands at axes of charts and in tables.
-_LONGEST_LABEL = 60
-# TOML has no word for None, and an experiment is kept in a file.
-_NOTHING = "None can not be written in a file; leave the option out, in a named arm: arm.plain = {}"
+# Labels stand at the axes of charts and in tables.
+_LABEL_LENGTH = 60
+# TOML has no null, and an experiment is written to a file.
+_NO_NULL = "None cannot be written to a file; leave the option out in a named arm: arm.plain = {}"
 
 
 class Range(Part, ABC, family="range"):
-    """Numbers to draw from, where an experiment tries a random sample."""
+    """Interval that a random sample draws numbers from."""
 
     low: float
     high: float
@@ -38,12 +41,12 @@ class Range(Part, ABC, family="range"):
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> float:
-        """A number of the range."""
+        """A random number from the range."""
 
 
 @dataclass(frozen=True)
 class Uniform(Range, kind="uniform"):
-    """Every number from low to high alike.
+    """Uniform distribution on [low, high].
 
     >>> round(Uniform(0.0, 0.9).draw(np.random.default_rng(0)), 4)
     0.5733
@@ -58,7 +61,7 @@ class Uniform(Range, kind="uniform"):
 
 @dataclass(frozen=True)
 class LogUniform(Range, kind="log_uniform"):
-    """Every power of ten from low to high alike: exp of a uniform number from ln low to ln high; for rates.
+    """exp(u) with u uniform on [ln low, ln high]: every power of ten is equally likely. Suited to learning rates.
 
     Source: Bergstra and Bengio 2012, Random search for hyper-parameter optimization.
 
@@ -75,7 +78,7 @@ class LogUniform(Range, kind="log_uniform"):
 
 @dataclass(frozen=True)
 class Integers(Range, kind="integers"):
-    """Every whole number from low to high alike, both included.
+    """Uniform distribution on the whole numbers from low to high, both included.
 
     >>> Integers(16, 256).draw(np.random.default_rng(0))
     221
@@ -90,9 +93,9 @@ class Integers(Range, kind="integers"):
 
 @dataclass(frozen=True)
 class Sample(Part):
-    """How many arms are drawn at random from all that the axes allow: `random` of [vary].
+    """Number of arms to draw at random from all combinations of the axes: `random` in [vary].
 
-    More of them go on with the same sequence: the first ones stay as they are.
+    A larger number continues the same sequence: the first arms stay as they are.
     """
 
     arms: Count
@@ -100,15 +103,28 @@ class Sample(Part):
 
 
 class Setting(NamedTuple):
-    """One value of an axis: its label, the value (a number, or the label), and what it changes in the spec."""
+    """One value of an axis.
+
+    Attributes:
+        label: the value in words.
+        value: the number where the axis is one of numbers, otherwise the label.
+        changes: what the setting changes in the spec.
+    """
 
     label: str
-    value: Any
-    changes: tuple[tuple[str, Any], ...]
+    value: float | str
+    changes: Changes
 
 
 class Axis(NamedTuple):
-    """A name, and the settings that it takes; or for a random sample the range that they are drawn from."""
+    """One thing that an experiment varies.
+
+    Attributes:
+        name: short name, unique among the axes.
+        path: the place in the spec; empty for an axis of named arms.
+        settings: the values of the axis; empty where a range is given.
+        range: the interval that a random sample draws values from.
+    """
 
     name: str
     path: str
@@ -116,99 +132,105 @@ class Axis(NamedTuple):
     range: Range | None = None
 
     def draw(self, rng: np.random.Generator) -> Setting:
-        """A setting at random."""
+        """A random setting of the axis."""
         if self.range is None:
             return self.settings[int(rng.integers(len(self.settings)))]
         value = self.range.draw(rng)
         if isinstance(value, float):
-            # A label says all of so many digits.
+            # Rounded to the digits of the label, so that the label states the whole value.
             value = min(max(float(f"{value:.4g}"), self.range.low), self.range.high)
         return Setting(_label(value), value, ((self.path, value),))
 
 
 class Arm(NamedTuple):
-    """One way to set all axes: the setting of each, and a label that no other arm has."""
+    """One combination of settings, one for each axis, with a label that no other arm has."""
 
     label: str
     settings: tuple[Setting, ...]
 
     @property
-    def changes(self) -> tuple[tuple[str, Any], ...]:
-        """What it changes in the spec; whole tables come before values inside of them."""
-        found = [change for setting in self.settings for change in setting.changes]
-        return tuple(sorted(found, key=lambda change: change[0].count(".")))
+    def changes(self) -> Changes:
+        """The changes of the spec; whole tables come before values inside of them."""
+        changes = [change for setting in self.settings for change in setting.changes]
+        return tuple(sorted(changes, key=lambda change: change[0].count(".")))
 
 
 class Variation(NamedTuple):
-    """The axes of an experiment, and its arms."""
+    """The axes of an experiment and its arms."""
 
     axes: tuple[Axis, ...]
     arms: tuple[Arm, ...]
 
 
-def variation_of(vary: Mapping[str, Any]) -> Variation:
-    """The axes and arms that a table [vary] describes.
+def variation_of(vary: Mapping[str, object]) -> Variation:
+    """The axes and arms that a [vary] table describes.
 
-    A path of the spec with a list is an axis of values; a path with a range (`{kind = "log_uniform", ...}`) is drawn
-    from; a name of its own with a table of tables is an axis of named arms, each with its changes. All axes are
-    combined: each value with each, or with `random` so many combinations at random. Raises InputError, with all
-    problems, for what is none of these. Lists of values are the first axes, then ranges and lists of tables, then names
-    of one's own.
+    A key is one of:
+
+    - a path of the spec with a list: an axis of values;
+    - a path with a range, as `{kind = "log_uniform", ...}`: an axis to draw values from;
+    - any other name with a table of tables: an axis of named arms, each with its changes;
+    - `random`: how many arms to draw, instead of the full grid of all combinations.
+
+    The axes are ordered: lists of values first, then ranges and lists of tables, then named arms.
+
+    Raises:
+        InputError: with every problem of the table.
 
     >>> variation = variation_of({"optimizer.learning_rate": [0.1, 0.01], "network": {"init": ["zeros", "he_normal"]}})
     >>> [arm.label for arm in variation.arms][:2]
     ['learning_rate 0.1, init zeros', 'learning_rate 0.1, init he_normal']
     """
     table = {str(key): value for key, value in vary.items()}
-    drawn = table.pop("random", None)
+    random = table.pop("random", None)
     problems: list[Problem] = []
-    sample = None if drawn is None else _sample(drawn, problems)
+    sample = None if random is None else _sample(random, problems)
     axes = _axes(table, problems)
     ranges = [axis.path for axis in axes if axis.range]
-    if ranges and drawn is None:
-        problems.append(Problem(ranges[0], "is a range to draw from; say how many arms to draw: random = 20"))
+    if ranges and random is None:
+        problems.append(Problem(ranges[0], "a range needs the number of arms to draw: random = 20"))
     if not axes and not problems:
-        problems.append(Problem("", 'is empty; expected an axis, as "optimizer.learning_rate" = [0.1, 0.01]'))
+        problems.append(Problem("", 'empty; expected an axis, as "optimizer.learning_rate" = [0.1, 0.01]'))
     if problems:
         raise InputError("vary", problems)
-    arms = _grid(axes) if sample is None else _drawn(axes, sample)
+    arms = _grid(axes) if sample is None else _random_arms(axes, sample)
     for arm in arms:
         _check_conflicts(arm)
     return Variation(tuple(axes), tuple(arms))
 
 
-def flat(vary: Mapping[str, Any]) -> dict[str, Any]:
-    """The table [vary] with whole paths as its keys, in the order of the axes: TOML would write nested ones last."""
+def flattened_vary(vary: Mapping[str, object]) -> dict[str, object]:
+    """The [vary] table with full paths as keys, in the order of the axes; TOML would move nested tables to the end."""
     table = {str(key): value for key, value in vary.items()}
     named = {key: value for key, value in table.items() if key.split(".")[0] not in _SECTIONS}
     return dict(_leaves({key: value for key, value in table.items() if key not in named})) | named
 
 
-def _sample(drawn: Any, problems: list[Problem]) -> Sample | None:
+def _sample(random: object, problems: list[Problem]) -> Sample | None:
     try:
-        return Sample.of(drawn if isinstance(drawn, Mapping) else {"arms": drawn})
+        return Sample.of(random if isinstance(random, Mapping) else {"arms": random})
     except InputError as error:
         problems += [problem.below("random") for problem in error.problems]
         return None
 
 
-def _axes(table: Mapping[str, Any], problems: list[Problem]) -> list[Axis]:
-    paths: dict[str, Any] = {}
-    named: dict[str, Any] = {}
+def _axes(table: Mapping[str, object], problems: list[Problem]) -> list[Axis]:
+    paths: dict[str, object] = {}
+    named: dict[str, object] = {}
     for key, value in table.items():
         if key.split(".")[0] in _SECTIONS:
             paths |= dict(_leaves({key: value}))
         else:
             named[key] = value
-    # TOML writes tables last: in this order a file that was written has the axes of what it was written from.
-    paths = dict(sorted(paths.items(), key=lambda item: _is_tables(item[1])))
+    # TOML writes tables last: with this order a written file has the axes in their original order.
+    paths = dict(sorted(paths.items(), key=lambda item: _holds_tables(item[1])))
     names = _short_names(list(paths), set(named))
     axes = [axis for path, value in paths.items() if (axis := _path_axis(names[path], path, value, problems))]
     return axes + [axis for name, value in named.items() if (axis := _named_axis(name, value, problems))]
 
 
-def _leaves(table: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    """The paths of a table with what stands there: anything but a table, or a table that has a kind."""
+def _leaves(table: Mapping[str, object], place: str = "") -> Iterator[tuple[str, object]]:
+    """The paths of a table with their values; a table with a `kind` is a value."""
     for key, value in table.items():
         path = f"{place}.{key}".lstrip(".")
         if isinstance(value, Mapping) and "kind" not in value:
@@ -217,26 +239,29 @@ def _leaves(table: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, An
             yield path, value
 
 
-def _is_tables(value: Any) -> bool:
+def _holds_tables(value: object) -> bool:
     items = value if isinstance(value, list | tuple) else [value]
     return all(isinstance(item, Mapping | Part) for item in items)
 
 
 def _short_names(paths: Sequence[str], taken: set[str]) -> dict[str, str]:
-    """For each path its last words, as many as tell it from all the others."""
+    """For each path its shortest ending that no other path has."""
     names = {}
     for path in paths:
         words = path.split(".")
         # The number of a layer needs the name of its list.
-        ends = [".".join(words[-count:]) for count in range(1, len(words) + 1) if not words[-count].isdigit()]
-        others = {other for other in paths if other != path}
-        names[path] = next(
-            (e for e in ends if e not in taken and not any(f".{o}".endswith(f".{e}") for o in others)), path
+        endings = [".".join(words[-count:]) for count in range(1, len(words) + 1) if not words[-count].isdigit()]
+        others = [other for other in paths if other != path]
+        unique = (
+            ending
+            for ending in endings
+            if ending not in taken and not any(f".{other}".endswith(f".{ending}") for other in others)
         )
+        names[path] = next(unique, path)
     return names
 
 
-def _path_axis(name: str, path: str, value: Any, problems: list[Problem]) -> Axis | None:
+def _path_axis(name: str, path: str, value: object, problems: list[Problem]) -> Axis | None:
     if isinstance(value, Mapping):
         try:
             return Axis(name, path, range=Range.of(value))
@@ -246,51 +271,48 @@ def _path_axis(name: str, path: str, value: Any, problems: list[Problem]) -> Axi
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        fix = "named arms need an axis with a name of its own, that is no section of a spec"
+        fix = "named arms need an axis name that is not a section of a spec"
         problems.append(Problem(path, f"expected a list of values, received {value!r}; {fix}"))
         return None
     if any(item is None for item in value):
-        problems.append(Problem(path, _NOTHING))
+        problems.append(Problem(path, _NO_NULL))
     labels = [_label(item) for item in value]
-    twice = [label for label, count in Counter(labels).items() if count > 1]
-    if twice:
-        problems.append(Problem(path, f"the value {twice[0]} comes twice"))
-    numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in value)
-    return Axis(
-        name,
-        path,
-        tuple(
-            Setting(label, item if numbers else label, ((path, item),))
-            for label, item in zip(labels, value, strict=True)
-        ),
+    repeated = [label for label, count in Counter(labels).items() if count > 1]
+    if repeated:
+        problems.append(Problem(path, f"the value {repeated[0]} is listed twice"))
+    are_numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in value)
+    settings = (
+        Setting(label, item if are_numbers else label, ((path, item),))
+        for label, item in zip(labels, value, strict=True)
     )
+    return Axis(name, path, tuple(settings))
 
 
-def _named_axis(name: str, value: Any, problems: list[Problem]) -> Axis | None:
-    if not isinstance(value, Mapping) or not value or not all(isinstance(arm, Mapping) for arm in value.values()):
+def _named_axis(name: str, arms: object, problems: list[Problem]) -> Axis | None:
+    if not isinstance(arms, Mapping) or not arms or not all(isinstance(arm, Mapping) for arm in arms.values()):
         hint = nearest(name.split(".")[0], [*_SECTIONS, "random"])
         problems.append(
             Problem(
                 name,
-                f"names no section of a spec; {hint}{'' if hint.endswith('?') else '.'} A name of your own takes named"
-                " arms, each a table of its changes: arm.plain = {}",
+                f"not a section of a spec; {hint}{'' if hint.endswith('?') else '.'} An axis of named arms needs a"
+                " table of changes for each arm: arm.plain = {}",
             )
         )
         return None
     settings = []
-    for label, arm in value.items():
+    for label, arm in arms.items():
         changes = tuple(_leaves(arm))
         problems += [
-            Problem(f"{name}.{label}.{path}", f"names no section of a spec; {nearest(path.split('.')[0], _SECTIONS)}")
+            Problem(f"{name}.{label}.{path}", f"not a section of a spec; {nearest(path.split('.')[0], _SECTIONS)}")
             for path, _ in changes
             if path.split(".")[0] not in _SECTIONS
         ]
-        problems += [Problem(f"{name}.{label}.{path}", _NOTHING) for path, item in changes if item is None]
+        problems += [Problem(f"{name}.{label}.{path}", _NO_NULL) for path, value in changes if value is None]
         settings.append(Setting(label, label, changes))
     return Axis(name, "", tuple(settings))
 
 
-def _label(value: Any) -> str:
+def _label(value: object) -> str:
     """A value in a few words."""
     if isinstance(value, bool) or value is None:
         text = str(value).lower()
@@ -300,50 +322,54 @@ def _label(value: Any) -> str:
         options = ", ".join(f"{key} {_label(item)}" for key, item in value.items() if key != "kind")
         text = f"{value['kind']} ({options})" if "kind" in value and options else str(value.get("kind", options))
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        # Widths stand as those of a network do: 64-32.
+        # Widths are joined as in the summary of a network: 64-32.
         text = ("-" if all(isinstance(item, int) for item in value) else ", ").join(map(_label, value))
     elif isinstance(value, Part):
-        return _label(value.describe())
+        text = _label(value.describe())
     else:
         text = str(value)
     return text
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LABEL_LENGTH else f"{text[: _LABEL_LENGTH - 1]}…"
 
 
 def _arm(axes: Sequence[Axis], settings: Sequence[Setting]) -> Arm:
-    # The name of an arm says all; a value needs the name of its axis.
-    words = [s.label if not axis.path else f"{axis.name} {s.label}" for axis, s in zip(axes, settings, strict=True)]
+    # A named arm speaks for itself; a value needs the name of its axis.
+    words = [
+        setting.label if not axis.path else f"{axis.name} {setting.label}"
+        for axis, setting in zip(axes, settings, strict=True)
+    ]
     return Arm(", ".join(words), tuple(settings))
 
 
-def _unique(arms: Sequence[Arm]) -> list[Arm]:
-    """The arms with labels short enough to be shown, and a number where two would be the same."""
-    labels = [_short(arm.label) for arm in arms]
-    often = Counter(labels)
+def _with_unique_labels(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms with shortened labels, numbered where two would be the same."""
+    labels = [_shortened(arm.label) for arm in arms]
+    counts = Counter(labels)
     return [
-        arm._replace(label=label if often[label] == 1 else f"{label} #{number}")
+        arm._replace(label=label if counts[label] == 1 else f"{label} #{number}")
         for number, (arm, label) in enumerate(zip(arms, labels, strict=True), 1)
     ]
 
 
 def _grid(axes: Sequence[Axis]) -> list[Arm]:
-    return _unique([_arm(axes, settings) for settings in itertools.product(*(axis.settings for axis in axes))])
+    combinations = itertools.product(*(axis.settings for axis in axes))
+    return _with_unique_labels([_arm(axes, settings) for settings in combinations])
 
 
-def _drawn(axes: Sequence[Axis], sample: Sample) -> list[Arm]:
+def _random_arms(axes: Sequence[Axis], sample: Sample) -> list[Arm]:
     arms: dict[str, Arm] = {}
     for number in range(sample.arms):
-        # Each axis has its own stream: a further one leaves what the others draw.
+        # Each axis has its own stream, so that a new axis does not change what the others draw.
         arm = _arm(axes, [axis.draw(generator(sample.seed, "vary", number, axis.path or axis.name)) for axis in axes])
         arms.setdefault(arm.label, arm)
-    return _unique(list(arms.values()))
+    return _with_unique_labels(list(arms.values()))
 
 
 def _check_conflicts(arm: Arm) -> None:
     """Raise InputError where two axes change the same place."""
     paths = Counter(path for setting in arm.settings for path in {path for path, _ in setting.changes})
-    if twice := [path for path, count in paths.items() if count > 1]:
-        raise InputError("vary", f"{twice[0]} is changed by two axes; take it out of one of them")
+    if repeated := [path for path, count in paths.items() if count > 1]:
+        raise InputError("vary", f"{repeated[0]} is changed by two axes; remove it from one of them")

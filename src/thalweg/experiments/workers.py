@@ -1,4 +1,4 @@
-"""What a worker does: it runs one trial, and leaves the run as a folder where it is asked for."""
+"""What a worker does: it runs a trial, and writes the run into a folder that the parent process moves or reads."""
 
 from __future__ import annotations
 
@@ -22,109 +22,120 @@ from ..spec.spec import CompleteSpec
 from ..training.session import Session
 from .results import write_run
 
-# How often a worker looks whether there is still somebody who waits for it.
-_LOOK_SECONDS = 0.5
+# How often a worker checks whether its parent is still alive.
+_CHECK_SECONDS = 0.5
 
 
-class Answer(NamedTuple):
-    """What is said of a trial that has ended: its key, the error that it ended with, and why its run can not be
-    written, if so.
+class TrialOutcome(NamedTuple):
+    """How a trial ended.
+
+    Attributes:
+        key: the key of the trial.
+        error: the exception that the training raised; None on success.
+        write_error: why the run could not be written; empty on success.
     """
 
     key: str
     error: Exception | None = None
-    unwritten: str = ""
+    write_error: str = ""
 
 
-def run_trial(key: str, spec: CompleteSpec, folder: Path) -> Answer:
-    """Run a trial, and write its run into folder/key.
+def run_trial(key: str, spec: CompleteSpec, folder: Path) -> TrialOutcome:
+    """Run a trial and write its run into folder/key.
 
-    An error is given back, not raised: what is raised by whoever carries the trials is thus never the trial's own.
-    Ctrl-C is a KeyboardInterrupt.
+    An exception of the training is returned. An exception that is raised while trials are carried out thus comes from
+    the worker or its transport, never from a trial. Ctrl-C raises KeyboardInterrupt.
     """
     try:
         run = run_session(Session(spec, _split_of(spec)))
     except Exception as error:
-        return Answer(key, error)
+        return TrialOutcome(key, error)
     if run.interrupted:
         raise KeyboardInterrupt
     try:
         write_run(folder / key, run)
     except InputError as error:
-        return Answer(key, unwritten=str(error))
-    return Answer(key)
+        return TrialOutcome(key, write_error=str(error))
+    return TrialOutcome(key)
 
 
-def send_trial(key: str, spec: CompleteSpec) -> tuple[Answer, dict[str, bytes]]:
-    """What `run_trial` does on a machine that shares no folder: the files of the run by their names are sent."""
+def run_trial_remotely(key: str, spec: CompleteSpec) -> tuple[TrialOutcome, dict[str, bytes]]:
+    """`run_trial` on a machine that shares no folder with the parent: the files of the run are returned by name."""
     with tempfile.TemporaryDirectory(prefix="thalweg-") as name:
-        answer, place = run_trial(key, spec, Path(name)), Path(name) / key
-        files = [path for path in place.rglob("*") if path.is_file()]
-        return answer, {str(path.relative_to(place)): path.read_bytes() for path in files}
+        outcome = run_trial(key, spec, Path(name))
+        run_folder = Path(name) / key
+        files = [path for path in run_folder.rglob("*") if path.is_file()]
+        return outcome, {str(path.relative_to(run_folder)): path.read_bytes() for path in files}
 
 
 @dataclass(eq=False)
-class Desk:
-    """Where a process and its workers hand things to each other: specs go there as they start, runs into the folder.
+class WorkerContext:
+    """State shared between the parent process and its workers on this machine.
 
-    Only keys go through their pipes: of something larger a worker may have sent the half when it is killed, and the
-    other half would be waited for for ever. `shares` are the cores of each worker, `owner` is whose folder it is.
+    Specs reach the workers when they start, runs go through the folder. Only keys go through pipes: a worker that is
+    killed while it writes a larger object would leave the parent waiting for the rest.
+
+    Attributes:
+        folder: the temporary folder for the runs; the parent moves each finished run out of it.
+        parent: the process id of the parent.
+        core_shares: the cores of each worker.
+        specs: the spec of each trial, by key.
     """
 
     folder: Path
-    owner: int
-    shares: Sequence[Sequence[int]]
+    parent: int
+    core_shares: Sequence[Sequence[int]]
     specs: Mapping[str, CompleteSpec]
 
-    def settle(self) -> None:
-        """Begin as a worker: end when the owner ends, and keep to a share of the cores."""
-        _settled.append(self)
-        threading.Thread(target=self._follow, daemon=True).start()
-        self._pin()
+    def init_worker(self) -> None:
+        """Start as a worker: exit when the parent exits, and use one share of the cores."""
+        _contexts.append(self)
+        threading.Thread(target=self._exit_with_parent, daemon=True).start()
+        self._pin_to_cores()
 
-    def _follow(self) -> None:
-        while os.getppid() == self.owner:
-            time.sleep(_LOOK_SECONDS)
+    def _exit_with_parent(self) -> None:
+        while os.getppid() == self.parent:
+            time.sleep(_CHECK_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
         os._exit(1)
 
-    def _pin(self) -> None:
-        """Keep to the first share that no living worker has: a lock on a file, which a dead process lets go."""
-        for number, cores in enumerate(self.shares):
+    def _pin_to_cores(self) -> None:
+        """Use the first share that no living worker holds: a file lock, which the system releases at a death."""
+        for number, cores in enumerate(self.core_shares):
             lock = FileLock(self.folder / f"share-{number}")
             try:
                 lock.acquire(blocking=False)
             except Timeout:
                 continue
-            _share.append(lock)
+            _share_locks.append(lock)
             if hasattr(os, "sched_setaffinity"):
-                # Threads that NumPy has started when it was imported are not left out.
+                # The import of NumPy has started threads already, and they have to be pinned too.
                 for thread in os.listdir("/proc/self/task"):
                     os.sched_setaffinity(int(thread), cores)
             return
 
 
-# The desk that this process works at, and the lock on its share; the rows of the last trial, for the next ones of its
-# seed.
-_settled: list[Desk] = []
-_share: list[FileLock] = []
+# State of a worker process: its context, the lock on its share of the cores, and the rows of the last trial, which
+# trials with the same seed reuse.
+_contexts: list[WorkerContext] = []
+_share_locks: list[FileLock] = []
 _loaded: dict[str, Split] = {}
 
 
-def run_settled(key: str) -> Answer:
-    """Run a trial in a worker that has settled."""
-    desk = _settled[-1]
-    return run_trial(key, desk.specs[key], desk.folder)
+def run_trial_in_worker(key: str) -> TrialOutcome:
+    """Run a trial in a process that `WorkerContext.init_worker` has prepared."""
+    context = _contexts[-1]
+    return run_trial(key, context.specs[key], context.folder)
 
 
 def forget_rows() -> None:
-    """Let go of the rows that were kept for a next trial."""
+    """Release the rows that are kept for the next trial."""
     _loaded.clear()
 
 
 def _split_of(spec: CompleteSpec) -> Split:
     key = canonical_json({"data": spec.data.describe(), "seed": spec.training.seed})
-    # A worker of a cluster may have threads that do this at the same time.
+    # A cluster may call this from several threads at a time, so the split is kept in a local variable.
     split = _loaded.get(key)
     if split is None:
         split = spec.data.load(spec.training.seed)

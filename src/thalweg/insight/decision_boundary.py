@@ -1,21 +1,21 @@
-"""What a trained network answers on a plane of its inputs, with the training rows, and how it came to that."""
+"""The predictions of a trained network on a plane of its inputs, with the training rows, through the training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..core.errors import InputError, Problem, nearest
-from ..core.progress import ProgressMessage
-from ..data import Preprocessing, Split
+from ..core.progress import ProgressMessage, Watch, ignore_progress
+from ..data import Dataset, Preprocessing, Split
 from ..models.summary import network_in_words
 from ..pages.blocks import Block, Chart, Heading, Table, Text
-from ..pages.page import Page
+from ..pages.numbers import count_noun, measure_name, percent
+from ..pages.page import Page, Paged
 from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
 from ..probes.input_maps import InputMap, InputPlane, map_of, plane_of, principal_plane, slice_of
 from ..runs.run import Run
@@ -23,288 +23,331 @@ from ..runs.train import run_of
 from ..spec.spec import CompleteSpec, Spec, data_name
 from ..training.session import Session
 
-Watch = Callable[[ProgressMessage], None]
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # The principal axes of more inputs take long to compute.
 _MOST_INPUTS = 4096
-_MOST_TARGETS, _MOST_HELD = 6, 12
+_MOST_FIGURES = 6
+_MOST_FIXED_INPUTS = 12
+_MOST_LISTED_NAMES = 30
 
 
 @dataclass(frozen=True, eq=False)
-class DecisionBoundary:
-    """What a network answers on a plane of its inputs.
+class DecisionBoundary(Paged):
+    """The predictions of a network on a plane of its inputs.
 
-    `seen` holds the answers and the training rows on the plane; `film`, where there is one, the answers through the
-    training; `remark` says why there is none. `score` over `rows` training rows is the accuracy, or R² for numbers;
-    `score_on_plane` that of the answers at their nearest places on the plane; `unchanged` the share of the rows whose
-    class is the same at both. `held` are the inputs that a slice holds fixed, in their own units. Yes is above
-    `threshold`.
+    Attributes:
+        spec: the completed spec of the training.
+        task: the task of the data, as "classification".
+        target_names: names of the classes or targets.
+        input_map: predictions on a grid of the plane, and the training rows on the plane.
+        frames: predictions on a grid of the plane after some steps of the training; None if there are none.
+        frames_remark: why there are no frames; empty if there are.
+        rows: how many training rows the scores are computed over.
+        score: accuracy of the network, or R² for regression.
+        score_on_plane: the score if each row is replaced by its nearest point on the plane.
+        same_class: fraction of the rows that keep their predicted class there; None for regression.
+        fixed_inputs: names and values, in their own units, of the inputs that a slice holds fixed.
+        decision_threshold: a single output above it means the second class.
+        steps_per_epoch: updates in an epoch.
     """
 
     spec: CompleteSpec
     task: str
     target_names: tuple[str, ...]
-    seen: InputMap
-    film: BoundaryFrames | None
-    remark: str
+    input_map: InputMap
+    frames: BoundaryFrames | None
+    frames_remark: str
     rows: int
     score: float
     score_on_plane: float
-    unchanged: float | None
-    held: tuple[tuple[str, float], ...]
-    threshold: float
-    per_epoch: int
+    same_class: float | None
+    fixed_inputs: tuple[tuple[str, float], ...]
+    decision_threshold: float
+    steps_per_epoch: int
 
-    def figures(self) -> list[Any]:
-        """The plane as plotly figures: one for all classes, one for each target; with frames where there is a film."""
+    def figures(self) -> list[go.Figure]:
+        """The plane as plotly figures, animated if there are frames: one for all classes, or one for each target."""
+        if self.task == "classification":
+            return [self._classes_figure()]
+        return [self._target_figure(target) for target in range(min(len(self.target_names), _MOST_FIGURES))]
+
+    def _classes_figure(self) -> go.Figure:
         from ..pages import figures
 
-        seen, film, names, per_epoch = self.seen, self.film, self.target_names, self.per_epoch
-        if self.task == "classification":
-            told = (seen.points, seen.true, names, self.threshold, seen.axes)
-            if film is None:
-                return [figures.boundary(seen.x, seen.y, seen.outputs, *told)]
-            film_of = partial(figures.boundary_frames, steps_per_epoch=per_epoch)
-            return [film_of(film.steps, film.x, film.y, film.outputs, *told)]
-        drawn = []
-        for k, name in enumerate(names[:_MOST_TARGETS]):
-            stand = (seen.points, seen.true[:, k], name, seen.axes)
-            if film is None:
-                drawn.append(figures.fitted_surface(seen.x, seen.y, seen.outputs[..., k], *stand))
-            else:
-                film_of = partial(figures.surface_frames, steps_per_epoch=per_epoch)
-                drawn.append(film_of(film.steps, film.x, film.y, film.outputs[..., k], *stand))
-        return drawn
+        drawn = self.input_map
+        frames = self.frames
+        samples = (drawn.points, drawn.true, self.target_names, self.decision_threshold, drawn.axes)
+        if frames is None:
+            return figures.boundary(drawn.x, drawn.y, drawn.outputs, *samples)
+        return figures.boundary_frames(
+            frames.steps, frames.x, frames.y, frames.outputs, *samples, steps_per_epoch=self.steps_per_epoch
+        )
 
-    def figure(self) -> Any:
+    def _target_figure(self, target: int) -> go.Figure:
+        from ..pages import figures
+
+        drawn = self.input_map
+        frames = self.frames
+        samples = (drawn.points, drawn.true[:, target], self.target_names[target], drawn.axes)
+        if frames is None:
+            return figures.fitted_surface(drawn.x, drawn.y, drawn.outputs[..., target], *samples)
+        values = frames.outputs[..., target]
+        return figures.surface_frames(
+            frames.steps, frames.x, frames.y, values, *samples, steps_per_epoch=self.steps_per_epoch
+        )
+
+    def figure(self) -> go.Figure:
         """The first of `figures()`."""
         return self.figures()[0]
 
     def page(self) -> Page:
-        """The plane with what it says, as a page."""
+        """The plane, how well it represents the network, and where a slice lies, as a page."""
         spec = self.spec
         return Page(
-            f"What a network answers over its inputs: {data_name(spec)}",
-            (*self._what(), *self._how_well(), *self._where()),
-            f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
-            (("plane", " and ".join(self.seen.axes)), ("training rows", f"{self.rows:,}")),
+            title=f"Predictions over the inputs: {data_name(spec)}",
+            blocks=(*self._plane(), *self._quality(), *self._slice()),
+            summary=f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
+            settings=(("plane", " and ".join(self.input_map.axes)), ("training rows", f"{self.rows:,}")),
         )
 
-    def _repr_html_(self) -> str:
-        return self.page()._repr_html_()
-
-    def _what(self) -> Iterator[Block]:
-        yield Heading("What is shown")
-        yield Text(f"{self._plane()} {self._points()}")
-        if self.remark:
-            yield Text(self.remark)
+    def _plane(self) -> Iterator[Block]:
+        yield Heading("The plane")
+        drawn = self.input_map
+        sampled = f", one of every {drawn.every}" if drawn.every > 1 else ""
+        nearest_point = " Each row is drawn at its nearest point on the plane." if drawn.explained else ""
+        yield Text(f"{self._plane_text()} The points are training rows{sampled}.{nearest_point}")
+        if self.frames_remark:
+            yield Text(self.frames_remark)
         for figure in self.figures():
             yield Chart(figure, self._caption())
 
-    def _plane(self) -> str:
-        seen = self.seen
-        if not seen.explained:
-            return f"The network has two inputs, {' and '.join(seen.axes)}: the plane holds all there is."
-        shares = f"{sum(seen.explained):.1%} of the variance of the training rows, scaled as the network gets them"
-        if self.held:
-            return (
-                f"A slice: the inputs {' and '.join(seen.axes)} vary, all others are held fixed. The two hold {shares}."
-            )
-        first, second = seen.explained
+    def _plane_text(self) -> str:
+        axes = " and ".join(self.input_map.axes)
+        if not self.input_map.explained:
+            return f"The network has two inputs, {axes}: the plane contains all inputs."
+        variance = f"{percent(sum(self.input_map.explained), 3)} of the variance of the training rows after scaling"
+        if self.fixed_inputs:
+            return f"A slice: the inputs {axes} vary, all others are held fixed. The two have {variance}."
+        first, second = (percent(share, 3) for share in self.input_map.explained)
         return (
             "The plane of the two leading principal axes of the training rows, through their mean, in units of the"
-            f" scaled inputs. It holds {shares}: {first:.1%} along the first axis and {second:.1%} along the second."
+            f" scaled inputs. It explains {variance}: {first} along the first axis and {second} along the second."
         )
-
-    def _points(self) -> str:
-        some = f", one of every {self.seen.every}" if self.seen.every > 1 else ""
-        stands = " A row stands at its nearest place on the plane." if self.seen.explained else ""
-        return f"Points: training rows{some}.{stands}"
 
     def _caption(self) -> str:
-        if self.film is None:
-            return "The answer of the trained network at each place of the plane, and the training rows."
-        steps = self.film.steps
+        if self.frames is None:
+            return "The prediction of the trained network at each point of the plane, and the training rows."
+        steps = self.frames.steps
         return (
-            f"The answer of the network at each place of the plane at {len(steps)} moments of its training, from step"
-            f" {steps[0]:,} to step {steps[-1]:,}, and the training rows. At first the last moment is shown."
+            f"The prediction at each point of the plane at {count_noun(len(steps), 'step')} of the training, from step"
+            f" {steps[0]:,} to step {steps[-1]:,}, and the training rows. The last step is shown first."
         )
 
-    def _how_well(self) -> Iterator[Block]:
-        measure = "accuracy" if self.task == "classification" else "R²"
-        yield Heading("How much of the network the plane shows")
-        rows: list[tuple[str, Any]] = [(f"{measure} of the network on the training rows", self.score)]
-        if self.seen.explained:
-            rows.append((f"{measure} at the nearest places on the plane", self.score_on_plane))
-            if self.unchanged is not None:
-                rows.append(("share of rows with the same answer at both", self.unchanged))
-            rows.append(("share of the variance that the plane holds", sum(self.seen.explained)))
-        yield Table(f"Over {self.rows:,} training rows.", ("", "value"), rows)
-        if self.seen.explained:
+    def _quality(self) -> Iterator[Block]:
+        measure = measure_name("accuracy" if self.task == "classification" else "r2")
+        yield Heading("How well the plane represents the network")
+        rows: list[tuple[str, float]] = [(f"{measure} on the training rows", self.score)]
+        if self.input_map.explained:
+            rows.append((f"{measure} at their nearest points on the plane", self.score_on_plane))
+            if self.same_class is not None:
+                rows.append(("fraction of rows with the same class at both", self.same_class))
+            rows.append(("fraction of the variance on the plane", sum(self.input_map.explained)))
+        yield Table(f"Over {count_noun(self.rows, 'training row')}.", ("", "value"), rows)
+        if self.input_map.explained:
             yield Text(
-                "The network looks at all inputs, and so may be right about a row that stands on the wrong side of the"
-                " boundary here, and the other way round."
+                "The network uses all inputs: it can be right about a row that is drawn on the wrong side of the"
+                " boundary, and wrong about a row on the right side."
             )
 
-    def _where(self) -> Iterator[Block]:
-        if self.held:
-            yield Heading("Where the slice lies")
-            first = f" The first {_MOST_HELD} of {len(self.held)}." if len(self.held) > _MOST_HELD else ""
-            yield Table(f"The inputs that are held fixed.{first}", ("input", "value"), self.held[:_MOST_HELD])
+    def _slice(self) -> Iterator[Block]:
+        if not self.fixed_inputs:
+            return
+        yield Heading("Position of the slice")
+        count = len(self.fixed_inputs)
+        cut = f" The first {_MOST_FIXED_INPUTS} of {count}." if count > _MOST_FIXED_INPUTS else ""
+        yield Table(f"Inputs that are held fixed.{cut}", ("input", "value"), self.fixed_inputs[:_MOST_FIXED_INPUTS])
 
 
 def boundary(
-    source: Run | Spec | Mapping[str, Any] | str | Path,
+    source: Run | Spec | Mapping[str, object] | str | Path,
     features: Sequence[str | int] | None = None,
     at: Mapping[str, float] | None = None,
     *,
     frames: bool = True,
-    watch: Watch = lambda working: None,
+    watch: Watch = ignore_progress,
 ) -> DecisionBoundary:
-    """What a network answers on a plane of its inputs: both of them, a slice, or the two leading principal axes.
+    """The predictions of a network on a plane: its two inputs, a slice, or the two leading principal axes.
 
-    The source is a run, the folder of one, or a spec, which is trained first, with about 16 frames of the plane. A run
-    brings the frames that are stored in its folder. `features` are two inputs by their names, or their numbers from 0:
-    the slice in which all others stay at the mean of the training rows, or where `at` says (name -> value, in the
-    input's own units). `watch` hears what is being computed.
+    Args:
+        source: a run, the folder of a run, or a spec, which is trained first.
+        features: two inputs, by name or number from 0, for a slice; the others stay at the mean of the training rows.
+        at: other values for fixed inputs of a slice, by name, in the units of the input.
+        frames: whether to show the plane through the training. A spec gets about 16 frames; a run brings those that
+            are stored in its folder.
+        watch: receives progress messages.
 
-    Raises InputError for unknown inputs, and where no plane suits: one input, several labels, numbers of more than two
-    inputs without `features`.
+    Raises:
+        InputError: for unknown inputs, and if no plane applies: for one input, several labels, or a regression with
+            more than two inputs and no `features`.
 
     >>> spec = {"data": {"source": "xor"}, "training": {"engine": "eager", "epochs": 20}}
-    >>> found = boundary(spec)
-    >>> found.seen.axes, found.film.steps.tolist()[-1], found.rows
+    >>> result = boundary(spec)
+    >>> result.input_map.axes, result.frames.steps.tolist()[-1], result.rows
     (('x0', 'x1'), 20, 4)
     """
-    sliced = features is not None
-    looking: list[BoundaryCallback] = []
+    callbacks: list[BoundaryCallback] = []
 
-    def callbacks(session: Session) -> Sequence[BoundaryCallback]:
+    def callbacks_for(session: Session) -> Sequence[BoundaryCallback]:
+        # Even without frames the plane is chosen before the training, so that bad input is rejected early.
         split = session.split
-        plane = _plane(split.preprocessing, split, features, at)
-        looking.append(BoundaryCallback.on(plane, split.train, session.batches.steps))
-        return looking if frames else ()
+        plane = _plane_for(split.preprocessing, split, features, at)
+        callbacks.append(BoundaryCallback.on(plane, split.train, session.batches.steps))
+        return callbacks if frames else ()
 
-    run = run_of(source, watch, callbacks)
-    if looking:
-        assert run.split
-        film = looking[0].frames
-        return _found(run, run.split, film.plane, sliced, film if frames else None, "", watch)
+    run = run_of(source, watch, callbacks_for)
     split = run.split or run.spec.data.load(run.spec.training.seed)
-    plane = _plane(run.preprocessing, split, features, at)
-    stored, remark = _stored(run, plane) if frames else (None, "")
-    return _found(run, split, plane, sliced, stored, remark, watch)
+    remark = ""
+    recorded: BoundaryFrames | None = None
+    if callbacks:
+        plane = callbacks[0].frames.plane
+        recorded = callbacks[0].frames if frames else None
+    else:
+        plane = _plane_for(run.preprocessing, split, features, at)
+        if frames:
+            recorded, remark = _stored_frames(run, plane)
+    watch(ProgressMessage("predictions of the trained network"))
+    return _measured(run, split, plane, features is not None, recorded, remark)
 
 
-def _plane(
+def _plane_for(
     preprocessing: Preprocessing,
     split: Split,
     features: Sequence[str | int] | None,
     at: Mapping[str, float] | None,
 ) -> InputPlane:
-    """The plane asked for, or the one that suits. Raises InputError where there is none."""
+    """The requested slice, or the plane that suits the data. Raises InputError if there is none."""
     count = preprocessing.features
     if preprocessing.task == "multilabel":
-        raise InputError("boundary", "does not apply to several labels: a place has a yes and a no for each of them")
+        raise InputError("boundary", "does not apply to several labels: each label has its own boundary")
     if count == 1:
-        fix = "the run's report shows its answer as a curve" if preprocessing.task == "regression" else "take two"
+        fix = "the report of the run shows its fit as a curve" if preprocessing.task == "regression" else "use two"
         raise InputError("boundary", f"needs a plane, and the network has one input; {fix}")
     if features is not None:
-        return _slice(preprocessing, split, features, at or {})
+        return _slice_for(preprocessing, split, features, at or {})
     if at:
-        raise InputError("boundary", "`at` says where a slice lies: name the two inputs that vary, too (features)")
+        raise InputError("boundary", "`at` positions a slice: name the two inputs that vary, too (features)")
     if preprocessing.task == "regression" and count > 2:
         fix = "name two inputs (features) for a slice"
-        raise InputError("boundary", f"does not apply to a fit of numbers to {count} inputs; {fix}")
+        raise InputError("boundary", f"does not apply to a regression with {count} inputs; {fix}")
     if count > _MOST_INPUTS:
-        raise InputError("boundary", f"has no principal axes of {count:,} inputs; name two inputs (features)")
+        raise InputError("boundary", f"does not compute principal axes of {count:,} inputs; name two inputs (features)")
     plane = plane_of(preprocessing, split.train) or principal_plane(split.train)
     if plane is None:
-        raise InputError(
-            "boundary", "all training rows are on one line: they have no plane; name two inputs (features)"
-        )
+        raise InputError("boundary", "all training rows lie on one line, which is no plane; name two inputs (features)")
     return plane
 
 
-def _slice(
+def _slice_for(
     preprocessing: Preprocessing, split: Split, features: Sequence[str | int], at: Mapping[str, float]
 ) -> InputPlane:
-    names, problems = preprocessing.feature_names, []
+    names = preprocessing.feature_names
+    problems: list[Problem] = []
 
-    def place(subject: str, name: str | int) -> int:
+    def number_of(subject: str, name: str | int) -> int:
         if name in names:
             return names.index(str(name))
         if str(name).isdecimal() and int(name) < len(names):
             return int(name)
-        known = f"numbers from 0 to {len(names) - 1}" if len(names) > 30 else nearest(str(name), names)
+        known = f"numbers from 0 to {len(names) - 1}" if len(names) > _MOST_LISTED_NAMES else nearest(str(name), names)
         problems.append(Problem(subject, f"expected an input, received {name!r}; {known}"))
         return -1
 
-    chosen = [place("features", name) for name in features]
-    held = {place("at", name): float(value) for name, value in at.items()}
+    chosen = [number_of("features", name) for name in features]
+    fixed = {number_of("at", name): float(value) for name, value in at.items()}
     if len(chosen) != 2 or (chosen[0] == chosen[1] and not problems):
         problems.append(Problem("features", f"expected two different inputs, received {list(features)}"))
-    if both := [names[k] for k in held if k in chosen and k >= 0]:
-        problems.append(Problem("at", f"{both[0]} is one of the two inputs that vary; hold others fixed"))
-    if not np.isfinite(list(held.values())).all():
+    if both := [names[k] for k in fixed if k in chosen and k >= 0]:
+        problems.append(Problem("at", f"{both[0]} is one of the two inputs that vary; fix only other inputs"))
+    if not np.isfinite(list(fixed.values())).all():
         problems.append(Problem("at", "expected finite values"))
     if problems:
         raise InputError("boundary", problems)
-    return slice_of(preprocessing, split.train, (chosen[0], chosen[1]), held)
+    return slice_of(preprocessing, split.train, (chosen[0], chosen[1]), fixed)
 
 
-def _stored(run: Run, plane: InputPlane) -> tuple[BoundaryFrames | None, str]:
-    """The frames that a run brings, if they lie on the plane; or why there are none."""
-    film = run.boundary_frames
-    if film is None:
-        return None, "No frames of the training are stored with this run. A spec is trained with frames."
-    if not (_same(film.plane.origin, plane.origin) and _same(film.plane.directions, plane.directions)):
+def _stored_frames(run: Run, plane: InputPlane) -> tuple[BoundaryFrames | None, str]:
+    """The frames of a run if they lie on the plane; else None and the reason."""
+    frames = run.boundary_frames
+    if frames is None:
+        return None, "No frames of the training are stored with this run. A boundary of a spec has frames."
+    if not (_close(frames.plane.origin, plane.origin) and _close(frames.plane.directions, plane.directions)):
         return None, (
-            f"The frames stored with this run lie on another plane, of {' and '.join(film.plane.axes)}. A spec is"
-            " trained with frames on the plane asked for."
+            f"The frames stored with this run lie on another plane, of {' and '.join(frames.plane.axes)}. A boundary of"
+            " a spec has frames on the requested plane."
         )
-    return film, ""
+    return frames, ""
 
 
-def _same(a: np.ndarray, b: np.ndarray) -> bool:
+def _close(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
-def _found(
-    run: Run, split: Split, plane: InputPlane, sliced: bool, film: BoundaryFrames | None, remark: str, watch: Watch
+def _measured(
+    run: Run, split: Split, plane: InputPlane, sliced: bool, frames: BoundaryFrames | None, remark: str
 ) -> DecisionBoundary:
-    """What the trained network says on the plane, beside what it says of the training rows themselves."""
-    watch(ProgressMessage("answers of the trained network"))
-    fitted, data = run.preprocessing, next(split.train.parts())
-    outputs, on_plane = run.outputs_of(data.x), run.outputs_of(plane.below(data.x))
-    unchanged = None
-    if run.task == "classification":
-        said, below = run.classes(outputs), run.classes(on_plane)
-        scores = [float(np.mean(answer == data.y)) for answer in (said, below)]
-        unchanged = float(np.mean(said == below))
-    else:
-        variance = np.square(data.y - data.y.mean(axis=0)).mean(axis=0)
-        # A target that never changes has no R².
-        with np.errstate(all="ignore"):
-            off = [np.square(answer - data.y).mean(axis=0) / variance for answer in (outputs, on_plane)]
-        scores = [float(np.mean(1 - share)) for share in off]
-        if film is not None:
-            shape = film.outputs.shape
-            film = film._replace(outputs=fitted.values(film.outputs.reshape(-1, shape[-1])).reshape(shape))
-    values = fitted.unscaled(plane.origin[None].astype(np.float32))[0]
-    held = [(name, float(value)) for name, value in zip(fitted.feature_names, values, strict=True)]
+    """The predictions on the plane, compared with those for the training rows themselves."""
+    preprocessing = run.preprocessing
+    data = next(split.train.parts())
+    scores = _scores(run, data, plane)
+    if frames is not None and run.task == "regression":
+        shape = frames.outputs.shape
+        frames = frames._replace(outputs=preprocessing.values(frames.outputs.reshape(-1, shape[-1])).reshape(shape))
+    origin = preprocessing.unscaled(plane.origin[None].astype(np.float32))[0]
+    values = zip(preprocessing.feature_names, map(float, origin), strict=True)
     return DecisionBoundary(
         spec=run.spec,
         task=run.task,
-        target_names=fitted.target_names,
-        seen=map_of(fitted, plane, data, run.outputs_of),
-        film=film,
-        remark=remark,
+        target_names=preprocessing.target_names,
+        input_map=map_of(preprocessing, plane, data, run.outputs_of),
+        frames=frames,
+        frames_remark=remark,
         rows=len(data),
-        score=scores[0],
-        score_on_plane=scores[1],
-        unchanged=unchanged,
-        held=tuple(pair for pair in held if sliced and pair[0] not in plane.axes),
-        threshold=run.decision_threshold,
-        per_epoch=Session(run.spec, split).batches.per_epoch,
+        score=scores.rows,
+        score_on_plane=scores.on_plane,
+        same_class=scores.same_class,
+        fixed_inputs=tuple((name, value) for name, value in values if sliced and name not in plane.axes),
+        decision_threshold=run.decision_threshold,
+        steps_per_epoch=Session(run.spec, split).batches.per_epoch,
     )
+
+
+class _Scores(NamedTuple):
+    """Accuracy or R² of the rows and of their nearest points on the plane; the fraction with the same class at both."""
+
+    rows: float
+    on_plane: float
+    same_class: float | None
+
+
+def _scores(run: Run, data: Dataset, plane: InputPlane) -> _Scores:
+    outputs = run.outputs_of(data.x)
+    outputs_on_plane = run.outputs_of(plane.below(data.x))
+    if run.task == "classification":
+        classes = run.classes(outputs)
+        classes_on_plane = run.classes(outputs_on_plane)
+        return _Scores(
+            float(np.mean(classes == data.y)),
+            float(np.mean(classes_on_plane == data.y)),
+            float(np.mean(classes == classes_on_plane)),
+        )
+    return _Scores(_r_squared(outputs, data.y), _r_squared(outputs_on_plane, data.y), None)
+
+
+def _r_squared(outputs: np.ndarray, targets: np.ndarray) -> float:
+    """The mean R² of the targets."""
+    variance = np.square(targets - targets.mean(axis=0)).mean(axis=0)
+    # A constant target has no R².
+    with np.errstate(all="ignore"):
+        return float(np.mean(1 - np.square(outputs - targets).mean(axis=0) / variance))

@@ -1,34 +1,44 @@
-"""Are the gradients right? The gradients of a step beside central differences of its loss, in float64."""
+"""Gradient check: the gradients of a step against central differences of its loss, in float64."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 
-from ..core.arrays import Array, Tree, arrays_of, map_arrays
+from ..core.arrays import Array, Params, arrays_of, map_arrays
 from ..core.noise import generator
 from ..engine.step import Plan, pieces
 from ..parts.losses import as_targets
 from ..training.replay import StepState, trace_step
 
-# The width of the differences: rounding weighs ε |L| / h, what the quotient leaves out h²/6 |L'''|; either is 1e-11.
 WIDTH = 1e-5
+"""h, half the width of the differences: rounding of ε |L| / h and truncation of h²/6 |L'''| are both about 1e-11."""
 TOLERANCE = 1e-6
-# Up to this many parameters all are looked at; of more, a share of this number for each array.
-_ALL_ENTRIES, _ENTRIES, _LEAST_ENTRIES = 600, 120, 4
+"""The largest relative error of a correct gradient."""
+# Up to the first number of parameters, all are checked; else this many in total, and at least a few in each array.
+_ALL_ENTRIES = 600
+_TOTAL_ENTRIES = 120
+_LEAST_ENTRIES = 4
+
+Position = tuple[int, ...]
 
 
 class CheckedArray(NamedTuple):
-    """The gradient of one array of parameters beside differences of the loss.
+    """The gradient of one array of parameters, compared with differences of the loss.
 
-    How many of its entries were compared, how many left out because they lie at a kink, the largest error, and what the
-    relative error is taken over: the largest gradient of the array, or what can be told from rounding.
+    Attributes:
+        path: its place in the parameters, as `0.W`.
+        size: how many entries it has.
+        compared: how many of them were compared.
+        kinks: how many were left out because they lie at a kink.
+        error: the largest absolute error.
+        scale: the divisor of the relative error: the largest gradient of the array, or `GradientCheck.least`.
     """
 
-    place: str
+    path: str
     size: int
     compared: int
     kinks: int
@@ -37,10 +47,12 @@ class CheckedArray(NamedTuple):
 
 
 class GradientCheck(NamedTuple):
-    """The gradients of all arrays, checked.
+    """The gradients of all arrays, compared with differences of the loss.
 
-    `least` is the least gradient that can be told from rounding; `drawn` how many entries of each larger array were
-    looked at, None where all were.
+    Attributes:
+        arrays: the arrays in the order of the parameters.
+        least: the smallest gradient that can be distinguished from rounding.
+        drawn: how many entries of each larger array were compared; None if all were.
     """
 
     arrays: tuple[CheckedArray, ...]
@@ -49,96 +61,121 @@ class GradientCheck(NamedTuple):
 
     @property
     def relative_error(self) -> float:
-        """The largest of all arrays; a right gradient stays below `TOLERANCE`."""
+        """The largest relative error of all arrays; correct gradients stay below `TOLERANCE`."""
         return float(np.max([array.error / array.scale for array in self.arrays], initial=0.0))
 
 
 def check_gradients(
-    plan: Plan, point: StepState, seed: int, watch: Callable[[str, float], None] = lambda place, share: None
+    plan: Plan, start: StepState, seed: int, watch: Callable[[str, float], None] = lambda path, share: None
 ) -> GradientCheck:
     """Compare the gradients of the loss and its penalty with (L(p + h) - L(p - h)) / 2h, entry by entry.
 
-    The masks, the noise and the statistics of the batch are those of the step. Of many parameters `seed` draws which to
-    look at. `watch` hears which array is looked at, and the share done.
+    Masks, noise and batch statistics are those of the step. If there are many parameters, a random part is compared.
+
+    Args:
+        plan: network, loss and penalty.
+        start: the state before the step, and its batch.
+        seed: seeds the choice of entries.
+        watch: receives the path of the array that is being compared, and the fraction done.
 
     >>> from thalweg.spec.spec import Spec
     >>> from thalweg.training.replay import replay
     >>> from thalweg.training.session import Session
     >>> session = Session.load(Spec.of({"data": {"source": "xor"}, "training": {"engine": "eager"}}))
-    >>> (point,) = replay(session, [3]).states
-    >>> check_gradients(session.plan, point, seed=0).relative_error < TOLERANCE
+    >>> (start,) = replay(session, [3]).states
+    >>> check_gradients(session.plan, start, seed=0).relative_error < TOLERANCE
     True
     """
-    _, trace = trace_step(plan, point)
-    grads = plan.regularization.gradients(trace.grads, point.state.params, point.batch.weight.sum())
-    arrays, slopes = list(arrays_of(point.state.params)), [array for _, array in arrays_of(grads)]
-    few = sum(np.size(array) for _, array in arrays) <= _ALL_ENTRIES
-    share = max(_LEAST_ENTRIES, _ENTRIES // max(1, len(arrays)))
-    # What rounding alone makes of a quotient bounds the gradients that can be told from 0.
-    least = 4 * np.finfo(float).eps * max(1.0, float(np.abs(trace.loss))) / WIDTH / TOLERANCE
+    arrays = list(arrays_of(start.state.params))
+    loss, gradients = _loss_and_gradients(plan, start)
+    drawn = None
+    if sum(array.size for _, array in arrays) > _ALL_ENTRIES:
+        drawn = max(_LEAST_ENTRIES, _TOTAL_ENTRIES // max(1, len(arrays)))
+    # The rounding of a difference, over the tolerance.
+    least = 4 * np.finfo(float).eps * max(1.0, abs(loss)) / WIDTH / TOLERANCE
     checked = []
-    for number, ((place, array), slope) in enumerate(zip(arrays, slopes, strict=True)):
-        watch(place, number / len(arrays))
-        drawn = generator(seed, "check", number).permutation(array.size)[:share]
-        scale = float(np.abs(slope).max(initial=least))
-        with np.errstate(all="ignore"):
-            errors = [
-                _error(plan, point, number, np.unravel_index(entry, array.shape), slope, TOLERANCE * scale)
-                for entry in (range(array.size) if few else drawn)
-            ]
-        found = [error for error in errors if error is not None]
-        largest = float(np.max(found, initial=0.0))
-        checked.append(CheckedArray(place, array.size, len(found), len(errors) - len(found), largest, scale))
-    return GradientCheck(tuple(checked), least, None if few else share)
+    for number, ((path, array), gradient) in enumerate(zip(arrays, gradients, strict=True)):
+        watch(path, number / len(arrays))
+        entries: Iterable[int] = range(array.size)
+        if drawn is not None:
+            entries = generator(seed, "check", number).permutation(array.size)[:drawn].tolist()
+        positions = [tuple(map(int, np.unravel_index(entry, array.shape))) for entry in entries]
+        checked.append(_check_array(plan, start, number, path, gradient, positions, least))
+    return GradientCheck(tuple(checked), least, drawn)
 
 
-def _whole_loss(plan: Plan, point: StepState) -> float:
-    """L + R, as a step finds it."""
-    state, batch = point.state, point.batch
+def _check_array(
+    plan: Plan,
+    start: StepState,
+    number: int,
+    path: str,
+    gradient: Array,
+    positions: list[Position],
+    least: float,
+) -> CheckedArray:
+    scale = float(np.abs(gradient).max(initial=least))
+    with np.errstate(all="ignore"):
+        errors = [_error(plan, start, number, position, gradient, TOLERANCE * scale) for position in positions]
+    measured = [error for error in errors if error is not None]
+    return CheckedArray(
+        path=path,
+        size=gradient.size,
+        compared=len(measured),
+        kinks=len(errors) - len(measured),
+        error=float(np.max(measured, initial=0.0)),
+        scale=scale,
+    )
+
+
+def _error(
+    plan: Plan, start: StepState, number: int, position: Position, gradient: Array, allowed: float
+) -> float | None:
+    """The absolute error of a gradient at one entry of array `number`; None at a kink.
+
+    At a kink the error exceeds `allowed`, and the gradients on both sides differ by more than the error.
+    """
+    sides = [
+        start._replace(state=start.state._replace(params=_shifted(start.state.params, number, position, width)))
+        for width in (WIDTH, -WIDTH)
+    ]
+    above, below = (_objective(plan, side) for side in sides)
+    error = abs((above - below) / (2 * WIDTH) - float(gradient[position]))
+    if error <= allowed:
+        return error
+    one, other = (float(_loss_and_gradients(plan, side)[1][number][position]) for side in sides)
+    return None if error <= abs(one - other) else error
+
+
+def _objective(plan: Plan, start: StepState) -> float:
+    """L + R, computed as in a step."""
+    state = start.state
+    batch = start.batch
     outputs = np.concatenate(
         [
-            plan.network.forward(state.params, state.layers, piece.x, mode).outputs[-1]
-            for piece, mode in pieces(plan, state, batch)
+            plan.network.forward(state.params, state.layers, piece.x, context).outputs[-1]
+            for piece, context in pieces(plan, state, batch)
         ]
     )
     loss, _ = plan.loss(outputs, as_targets(outputs, batch.y), batch.weight)
     return float(loss) + float(plan.regularization.penalty(state.params, batch.weight.sum()))
 
 
-def _error(plan: Plan, point: StepState, number: int, position: Any, slope: Array, small: float) -> float | None:
-    """By how much the central difference by one entry of an array misses its gradient; None at a kink.
-
-    A kink is where the gradient of one side differs from that of the other by more than an error that is not `small`.
-    """
-    state = point.state
-    sides = [
-        point._replace(state=state._replace(params=_moved(state.params, number, position, width)))
-        for width in (WIDTH, -WIDTH)
-    ]
-    above, below = (_whole_loss(plan, side) for side in sides)
-    error = abs((above - below) / (2 * WIDTH) - float(slope[position]))
-    if error <= small:
-        return error
-    one, other = (_slope(plan, side, number, position) for side in sides)
-    return None if error <= abs(one - other) else error
+def _loss_and_gradients(plan: Plan, start: StepState) -> tuple[float, list[Array]]:
+    """L, and the gradients of L + R by each array of parameters."""
+    _, trace = trace_step(plan, start)
+    grads = plan.regularization.gradients(trace.grads, start.state.params, start.batch.weight.sum())
+    return float(trace.loss), [array for _, array in arrays_of(grads)]
 
 
-def _slope(plan: Plan, point: StepState, number: int, position: Any) -> float:
-    """The gradient of L + R by one entry of the array of that number."""
-    _, trace = trace_step(plan, point)
-    grads = plan.regularization.gradients(trace.grads, point.state.params, point.batch.weight.sum())
-    return float([array for _, array in arrays_of(grads)][number][position])
-
-
-def _moved(params: Tree, number: int, position: Any, width: float) -> Tree:
-    """The parameters with one entry of the array of that number changed."""
+def _shifted(params: tuple[Params, ...], number: int, position: Position, width: float) -> tuple[Params, ...]:
+    """The parameters with `width` added to one entry of array `number`."""
     numbers = itertools.count()
 
-    def moved(array: Array) -> Array:
+    def shifted(array: Array) -> Array:
         if next(numbers) != number:
             return array
         array = array.copy()
         array[position] += width
         return array
 
-    return map_arrays(moved, params)
+    return map_arrays(shifted, params)

@@ -1,4 +1,4 @@
-"""Gradient flow before training: delta by depth over many draws of the weights, beside what theory predicts.
+"""Gradient flow before training: delta by depth over many draws of the weights, compared with mean-field theory.
 
 Source: Poole et al. 2016; Schoenholz et al. 2017, Deep information propagation, equations 3 and 7; He et al. 2015,
 section 2.2.
@@ -7,141 +7,168 @@ section 2.2.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.arrays import rms
+from ..core.arrays import Params, rms
 from ..core.errors import InputError
 from ..core.noise import Noise, noise_key
-from ..core.progress import ProgressMessage
+from ..core.progress import ProgressMessage, Watch, ignore_progress
 from ..data import Dataset
 from ..engine.eager import Eager
 from ..engine.step import Batch, forward_backward, fused
 from ..models.mean_field import predicted
+from ..models.network import Network
 from ..models.summary import layer_in_words, network_in_words
 from ..pages.blocks import Block, Chart, Formula, Heading, Table, Text
 from ..pages.figures import curves
-from ..pages.page import Page
+from ..pages.numbers import number
+from ..pages.page import Page, Paged
 from ..parts.initializers import GlorotNormal, HeNormal, LeCunNormal, Orthogonal
-from ..parts.layers import Dense, Residual
-from ..parts.part import ForwardContext, Layer
+from ..parts.part import ForwardContext, Layer, Loss
 from ..spec.complete import completed
 from ..spec.spec import CompleteSpec, Spec, data_name
 from ..training.batch_plan import as_batch
 
-_OTHERS = (GlorotNormal(), HeNormal(), LeCunNormal(), Orthogonal())
-_MOST_ROWS = 24
-# Within this, what arrives at the first layer is called as large as at the last.
-_KEPT = 100.0
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_ALTERNATIVES = (GlorotNormal(), HeNormal(), LeCunNormal(), Orthogonal())
+_MOST_TABLE_ROWS = 24
+# Delta keeps its size if it changes by at most this factor from the last to the first layer.
+_KEPT_FACTOR = 100.0
 
 
 @dataclass(frozen=True, eq=False)
-class GradientFlow:
-    """Outputs and deltas behind each dense layer and residual block, before training.
+class GradientFlow(Paged):
+    """Outputs and deltas after each dense layer and residual block, before training.
 
-    `outputs` and `deltas` (seeds, layers) are root mean squares; `predicted_outputs` and `predicted_deltas` (layers,)
-    are theory's, NaN where there is none; the prediction of delta starts from what was measured at the last layer.
-    `others` is, by initialisation, the predicted share of delta that arrives at the first layer.
+    Attributes:
+        spec: the completed spec.
+        rows: how many training rows were used.
+        layer_names: number and description of each measured layer.
+        outputs: root mean squares of the outputs (seeds, layers).
+        deltas: root mean squares of dL/d(outputs) (seeds, layers).
+        predicted_outputs: `outputs` by mean-field theory (layers,); NaN if a layer has no theory.
+        predicted_deltas: `deltas` by the theory, which starts from the measured delta of the last layer (layers,).
+        alternatives: by initializer, the predicted delta of the first layer divided by that of the last.
     """
 
     spec: CompleteSpec
     rows: int
-    names: tuple[str, ...]
+    layer_names: tuple[str, ...]
     outputs: np.ndarray
     deltas: np.ndarray
     predicted_outputs: np.ndarray
     predicted_deltas: np.ndarray
-    others: dict[str, float]
+    alternatives: dict[str, float]
 
     @property
-    def arriving(self) -> float:
-        """delta of the first layer as a part of that of the last: the geometric mean over the seeds."""
-        return float(_middle(self.deltas)[0] / _middle(self.deltas)[-1])
+    def delta_ratio(self) -> float:
+        """delta of the first layer divided by that of the last: the geometric mean over the seeds."""
+        deltas = _geometric_mean(self.deltas)
+        return float(deltas[0] / deltas[-1])
 
     @property
     def outcome(self) -> str:
-        """What happens to delta on its way down, in a sentence."""
-        arriving, steps = self.arriving, max(1, len(self.names) - 1)
-        layer = f"a factor of {arriving ** (1 / steps):.3g} a layer" if np.isfinite(arriving) else ""
-        if not np.isfinite(arriving):
-            return "Delta is 0 or infinite behind a layer: no gradient passes there."
-        if arriving < 1 / _KEPT:
-            return f"Delta vanishes: {arriving:.2g} of it arrives at the first layer, {layer}."
-        if arriving > _KEPT:
-            return f"Delta explodes: {arriving:.2g} times as much arrives at the first layer, {layer}."
-        return f"Delta keeps its size: {arriving:.2g} of it arrives at the first layer, {layer}."
+        """Whether delta vanishes, explodes or keeps its size, in a sentence."""
+        ratio = self.delta_ratio
+        if not np.isfinite(ratio):
+            return "Delta is 0 or infinite after a layer: no gradient passes there."
+        factor = number(ratio ** (1 / max(1, len(self.layer_names) - 1)), 3)
+        first = f"at the first layer it is {number(ratio, 2)} times that of the last, a factor of {factor} a layer"
+        if ratio < 1 / _KEPT_FACTOR:
+            return f"Delta vanishes: {first}."
+        if ratio > _KEPT_FACTOR:
+            return f"Delta explodes: {first}."
+        return f"Delta keeps its size: {first}."
 
-    def figure(self) -> Any:
-        """The root mean square of delta by layer: measured, with the range of nine tenths of the draws, and theory."""
-        return _drawn(self.deltas, self.predicted_deltas, "Delta by layer before training", "rms of delta")
+    def figure(self) -> go.Figure:
+        """Root mean square of delta by layer: the mean of the draws, the range of 90 % of them, and the theory."""
+        return _depth_figure(
+            self.deltas, self.predicted_deltas, "Delta by layer before training", "root mean square of delta"
+        )
 
     def page(self) -> Page:
-        """The page that tells it."""
-        training = self.spec.training
-        settings = (("seeds", str(len(self.deltas))), ("rows", str(self.rows)), ("seed", str(training.seed)))
-        words = f"{network_in_words(self.spec.network)};  loss: {self.spec.loss.kind}"
-        title = f"Gradient flow before training: {data_name(self.spec)}"
-        return Page(title, tuple(self._blocks()), words, settings)
+        """The measurement and the theory as a page."""
+        spec = self.spec
+        return Page(
+            title=f"Gradient flow before training: {data_name(spec)}",
+            blocks=(*self._summary(), *self._charts(), *self._table(), *self._alternatives()),
+            summary=f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
+            settings=(
+                ("seeds", str(len(self.deltas))),
+                ("rows", str(self.rows)),
+                ("seed", str(spec.training.seed)),
+            ),
+        )
 
-    def _repr_html_(self) -> str:
-        return self.page()._repr_html_()
-
-    def _blocks(self) -> Iterable[Block]:
+    def _summary(self) -> Iterator[Block]:
         yield Text(self.outcome)
         yield Formula(
             "s(l) = n_in var(W(l)) E[f(√s(l-1) z)²] + var(b(l)),   mean square of the outputs of dense layer l\n"
             "d(l) = d(l+1) n_out var(W(l+1)) E[f'(√s(l) z)²],      mean square of its delta\n"
-            "z a standard normal number"
+            "z ~ N(0, 1)"
         )
         yield Text(
-            f"Measured over {len(self.deltas)} draws of the weights with {self.rows} training rows. Theory takes layers"
-            " as wide and weights as independent; its delta starts from what was measured at the last layer."
+            f"Measured over {len(self.deltas)} draws of the weights with {self.rows} training rows. The theory assumes"
+            " wide layers and independent weights; its delta starts from the measured delta of the last layer."
         )
+
+    def _charts(self) -> Iterator[Block]:
         yield Chart(
-            _drawn(self.deltas, self.predicted_deltas, "Delta by layer before training", "rms of delta"),
-            "Delta behind each layer, from the input (left) to the output: the mean of the draws, the range of nine"
-            f" tenths of them, and theory. {self.outcome}",
+            self.figure(),
+            "Delta after each layer, from the input (left) to the output: the mean of the draws, the range of 90 % of"
+            f" them, and the theory. {self.outcome}",
         )
-        yield Chart(
-            _drawn(self.outputs, self.predicted_outputs, "Outputs by layer before training", "rms of the outputs"),
-            "The same for the outputs of the layers.",
+        outputs = _depth_figure(
+            self.outputs, self.predicted_outputs, "Outputs by layer before training", "root mean square of the outputs"
         )
+        yield Chart(outputs, "Outputs of each layer: the mean of the draws, the range of 90 % of them, and the theory.")
+
+    def _table(self) -> Iterator[Block]:
         yield Heading("Layer by layer")
-        numbers = (_middle(self.outputs), self.predicted_outputs, _middle(self.deltas), self.predicted_deltas)
-        rows = [[name, *(float(f"{values[k]:.3g}") for values in numbers)] for k, name in enumerate(self.names)]
-        left_out = len(rows) - _MOST_ROWS
-        if left_out > 0:
-            rows = [*rows[: _MOST_ROWS // 2], ["…", *["…"] * 4], *rows[-_MOST_ROWS // 2 :]]
-        yield Table(
-            "Root mean squares behind each layer",
-            ["layer", "outputs", "by theory", "delta", "by theory"],
-            rows,
-        )
-        off = np.abs(np.log10(_middle(self.deltas) / self.predicted_deltas))
-        if np.isfinite(off).all():
-            yield Text(f"The prediction of delta is off by a factor of {10 ** off.max():.3g} at most.")
+        deltas = _geometric_mean(self.deltas)
+        columns = (_geometric_mean(self.outputs), self.predicted_outputs, deltas, self.predicted_deltas)
+        rows: list[list[str | float]] = [
+            [name, *(float(f"{column[k]:.3g}") for column in columns)] for k, name in enumerate(self.layer_names)
+        ]
+        if len(rows) > _MOST_TABLE_ROWS:
+            half = _MOST_TABLE_ROWS // 2
+            rows = [*rows[:half], ["…"] * 5, *rows[-half:]]
+        yield Table("Root mean squares after each layer", ["layer", "outputs", "by theory", "delta", "by theory"], rows)
+        orders = np.abs(np.log10(deltas / self.predicted_deltas))
+        if np.isfinite(orders).all():
+            yield Text(f"The prediction of delta is wrong by at most a factor of {number(10 ** orders.max(), 3)}.")
         else:
-            yield Text("There is no theory for one of the layers, and so none for what lies behind it.")
-        if self.others:
-            yield Heading("Other starts, by theory")
-            yield Table(
-                "What part of delta would arrive at the first layer, were all dense layers drawn so",
-                ["initialisation", "part of delta"],
-                [[name, float(f"{part:.3g}")] for name, part in self.others.items()],
-            )
+            yield Text("There is no theory for one of the layers, so nothing is predicted.")
+
+    def _alternatives(self) -> Iterator[Block]:
+        if not self.alternatives:
+            return
+        yield Heading("Other initializers, by theory")
+        yield Table(
+            "Delta of the first layer divided by that of the last, if all dense layers used the initializer",
+            ["initializer", "ratio of delta"],
+            [[name, float(f"{ratio:.3g}")] for name, ratio in self.alternatives.items()],
+        )
 
 
-def gradient_flow(
-    spec: Spec, seeds: int = 20, rows: int = 256, watch: Callable[[ProgressMessage], None] = lambda working: None
-) -> GradientFlow:
-    """Measure outputs and deltas of a network before training, over draws of its weights, and set theory beside them.
+def gradient_flow(spec: Spec, seeds: int = 20, rows: int = 256, watch: Watch = ignore_progress) -> GradientFlow:
+    """Measure outputs and deltas of a network before training over draws of its weights, and compare with theory.
 
-    The seeds are those from the spec's seed on; the same first training rows serve all of them, in float64.
+    Args:
+        spec: the training.
+        seeds: the number of draws; their seeds count up from the seed of the spec.
+        rows: the number of training rows, the first ones, for all draws.
+        watch: receives progress messages.
 
-    Raises InputError for fewer than one seed or two rows, and for a network in which no delta can be measured twice.
+    Raises:
+        InputError: for fewer than one seed or two rows, and for a network with fewer than two dense layers or residual
+            blocks.
 
     >>> layers = [*["dense 64", "sigmoid"] * 10, "dense 2", "softmax"]
     >>> flow = gradient_flow(Spec.of({"data": "rings", "network": {"layers": layers}}), seeds=3)
@@ -156,64 +183,82 @@ def gradient_flow(
     split = spec.data.load(spec.training.seed)
     whole = completed(spec, split.train)
     data = next(split.train.parts())
-    stages = [k for k, layer in enumerate(whole.network.layers) if isinstance(layer, Dense | Residual)]
+    stages = [k for k, layer in enumerate(whole.network.layers) if layer.has_weights or layer.inner]
     if len(stages) < 2:
-        raise InputError("network", "expected two dense layers or residual blocks at least: delta has no way to flow")
+        raise InputError("network", "expected at least two dense layers or residual blocks, to compare their deltas")
     batch = Batch(*(array[:rows] for array in Eager().place(as_batch(data))))
     network, loss = fused(whole.network, whole.loss)
-    outputs, deltas, draws = [], [], []
+    draws = []
     for k in range(seeds):
         watch(ProgressMessage(f"draw {k + 1} of {seeds}", k / seeds))
-        seed = whole.training.seed + k
-        start = network.initialize(seed, (data.features,))
-        mode = ForwardContext(True, batch.weight, Noise(noise_key(seed), np.array(0)))
-        with np.errstate(all="ignore"):
-            found = forward_backward(network, loss, start.params, start.states, batch, mode)
-        outputs.append([rms(found.outputs[stage]) for stage in stages])
-        deltas.append([rms(found.deltas[stage]) for stage in stages])
-        draws.append(start.params)
-    measured = np.array(deltas)
-    by_theory = predicted(network.layers, draws, float(np.mean(np.square(batch.x))), stages)
-    last = _middle(measured)[-1]
+        draws.append(_measure(network, loss, whole.training.seed + k, data, batch, stages))
+    deltas = np.array([draw.deltas for draw in draws])
+    outputs, ratios = predicted(network.layers, [draw.params for draw in draws], _mean_square(batch), stages)
     return GradientFlow(
-        whole,
-        len(batch.weight),
-        tuple(f"{stage + 1}: {layer_in_words(whole.network.layers[stage])}" for stage in stages),
-        np.array(outputs),
-        measured,
-        by_theory[0],
-        by_theory[1] * last,
-        _others(whole, data, batch, stages),
+        spec=whole,
+        rows=len(batch.weight),
+        layer_names=tuple(f"{stage + 1}: {layer_in_words(whole.network.layers[stage])}" for stage in stages),
+        outputs=np.array([draw.outputs for draw in draws]),
+        deltas=deltas,
+        predicted_outputs=outputs,
+        predicted_deltas=ratios * _geometric_mean(deltas)[-1],
+        alternatives=_alternatives(whole, data, batch, stages),
     )
 
 
-def _others(spec: CompleteSpec, data: Dataset, batch: Batch, stages: Sequence[int]) -> dict[str, float]:
-    found = {}
-    for init in _OTHERS:
-        network = dataclasses.replace(spec.network, init=init, layers=tuple(map(_without_init, spec.network.layers)))
-        network, _ = fused(network, spec.loss)
-        draws = [network.initialize(spec.training.seed, (data.features,)).params]
-        part = predicted(network.layers, draws, float(np.mean(np.square(batch.x))), stages)[1][0]
-        if np.isfinite(part):
-            found[init.kind] = float(part)
-    return found
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """Root mean squares by measured layer for one draw of the parameters."""
+
+    params: tuple[Params, ...]
+    outputs: list[float]
+    deltas: list[float]
 
 
-def _without_init(layer: Layer) -> Layer:
-    return dataclasses.replace(layer, init=None) if isinstance(layer, Dense) else layer
+def _measure(network: Network, loss: Loss, seed: int, data: Dataset, batch: Batch, stages: Sequence[int]) -> _Draw:
+    start = network.initialize(seed, (data.features,))
+    context = ForwardContext(True, batch.weight, Noise(noise_key(seed), np.array(0)))
+    with np.errstate(all="ignore"):
+        passed = forward_backward(network, loss, start.params, start.states, batch, context)
+    return _Draw(
+        start.params,
+        [float(rms(passed.outputs[stage])) for stage in stages],
+        [float(rms(passed.deltas[stage])) for stage in stages],
+    )
 
 
-def _middle(values: np.ndarray) -> np.ndarray:
-    """The geometric mean over the seeds, (layers,)."""
+def _alternatives(spec: CompleteSpec, data: Dataset, batch: Batch, stages: Sequence[int]) -> dict[str, float]:
+    ratios = {}
+    for init in _ALTERNATIVES:
+        layers = tuple(map(_without_initializer, spec.network.layers))
+        network, _ = fused(dataclasses.replace(spec.network, init=init, layers=layers), spec.loss)
+        params = network.initialize(spec.training.seed, (data.features,)).params
+        _, deltas = predicted(network.layers, [params], _mean_square(batch), stages)
+        if np.isfinite(deltas[0]):
+            ratios[init.kind] = float(deltas[0])
+    return ratios
+
+
+def _without_initializer(layer: Layer) -> Layer:
+    """The layer with the initializer of the network."""
+    return Layer.of({name: value for name, value in layer.describe().items() if name != "init"})
+
+
+def _mean_square(batch: Batch) -> float:
+    return float(np.mean(np.square(batch.x)))
+
+
+def _geometric_mean(values: np.ndarray) -> np.ndarray:
+    """The geometric mean over the seeds (layers,)."""
     with np.errstate(all="ignore"):
         return np.exp(np.mean(np.log(values), axis=0))
 
 
-def _drawn(measured: np.ndarray, by_theory: np.ndarray, title: str, quantity: str) -> Any:
+def _depth_figure(measured: np.ndarray, theory: np.ndarray, title: str, quantity: str) -> go.Figure:
     layers = np.arange(1, measured.shape[1] + 1)
     low, high = np.quantile(measured, [0.05, 0.95], axis=0)
-    series = {"measured": _middle(measured), "theory": by_theory}
-    if not np.isfinite(by_theory).any():
-        del series["theory"]
-    where = "dense layer or block, from the input"
-    return curves(layers, series, title, where, quantity, log=True, bands={"measured": (low, high)})
+    series = {"measured": _geometric_mean(measured)}
+    if np.isfinite(theory).any():
+        series["theory"] = theory
+    depth = "dense layer or block, from the input"
+    return curves(layers, series, title, depth, quantity, log=True, bands={"measured": (low, high)})

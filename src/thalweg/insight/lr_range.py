@@ -8,14 +8,19 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import plotly.graph_objects as go
 
 from ..core.errors import InputError, Problem
 from ..core.progress import loading
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, StepMetrics
+from ..pages import figures
+from ..pages.blocks import Block, Chart, CodeBlock, Facts, Heading, Text
+from ..pages.numbers import number
+from ..pages.page import Page, Paged
 from ..parts.part import Schedule
 from ..parts.schedules import ExponentialDecay
 from ..parts.settings import Stopping
@@ -27,33 +32,43 @@ from ..training.fit import fit
 from ..training.session import Session
 
 _LEAST_STEPS = 60
-# The loss is smoothed over this part of a sweep.
+# The loss is smoothed over a window of 1/20 of a sweep.
 _WINDOWS = 20
-_SHARE = 0.9
-# A fall counts if it is this many deviations of a batch's loss, and this share of the loss at the start.
-_LEAST_DEVIATIONS, _LEAST_SHARE = 3.0, 0.05
-# A choice this near to an edge of the range is none.
-_NEAR_LOW, _NEAR_HIGH = 3.0, 10.0
+# The chosen rate is where the loss has made this fraction of its fall.
+_FRACTION = 0.9
+# A fall counts if it is at least this many standard deviations of a batch's loss, and this fraction of the first loss.
+_LEAST_DEVIATIONS = 3.0
+_LEAST_FALL = 0.05
+# A choice within these factors of the edges of the range is rejected, and so are sweeps that differ by more.
+_NEAR_LOW = 3.0
+_NEAR_HIGH = 10.0
 _FAR_APART = 10.0
-# So many steps run before anybody looks.
-_STRETCH = 20
 _LINE_SECONDS = 2.0
+# The median of |x - y| for independent normal x and y, in standard deviations.
+_MEDIAN_DIFFERENCE = 0.954
 
 _RULE = (
-    "It is where the smoothed loss, the mean of the sweeps, has made nine tenths of its fall, and at most half of the "
-    "rate where it is lowest."
+    "It is the rate at which the smoothed mean loss of the sweeps has made nine tenths of its fall, and at most half "
+    "of the rate at which it is lowest."
 )
 
 
 @dataclass(frozen=True, eq=False)
-class RangeTest:
-    """What a range test found.
+class RangeTest(Paged):
+    """The result of a learning-rate range test.
 
-    `rates` (steps,) are those of a sweep; `losses` holds for each sweep the losses of its batches, each before its
-    update, up to where the sweep went to pieces; `smoothed` is their mean curve, as far as all of them go. `chosen` is
-    the rate by the rule, to two digits, or None where the sweeps do not tell one; `reason` says why, and what to do.
-    `choices` are those of the sweeps alone. The loss has made a tenth of its fall at `fell`, is lowest at `lowest`, and
-    has lost half of its fall again at `blew_up` (None: nowhere in this range).
+    Attributes:
+        spec: The completed spec.
+        rates: Learning rates of a sweep (steps,).
+        losses: For each sweep the loss of each batch before its update, up to where the sweep diverged.
+        smoothed: The mean of the smoothed losses of all sweeps, up to where the first one diverged.
+        choices: The rate that each sweep alone suggests.
+        chosen: The suggested rate with two digits; None if the sweeps do not determine one.
+        reason: Why this rate, or why none and what to do.
+        remarks: More to know about the rate, and how to use it.
+        fell: Rate at which the loss has made a tenth of its fall.
+        lowest: Rate at which the loss is lowest.
+        blew_up: Rate at which half of the fall is lost again; None if nowhere in this range.
     """
 
     spec: CompleteSpec
@@ -70,39 +85,39 @@ class RangeTest:
 
     @property
     def outcome(self) -> str:
-        """The rate that is suggested, in words."""
+        """The suggested rate in words."""
         if self.chosen is None:
-            return "No learning rate can be told from these sweeps."
+            return "These sweeps do not determine a learning rate."
         return f"Suggested learning rate: {self.chosen:g}."
 
-    def figure(self) -> Any:
-        """The curve as a plotly figure: the loss of each sweep and their mean over the rate."""
-        from ..pages import figures
-
+    def figure(self) -> go.Figure:
+        """The loss of each sweep and their smoothed mean over the rate."""
         return figures.rate_range(self.rates, self.losses, self.smoothed, self.chosen, self.blew_up)
 
-    def report(self) -> str:
-        """The curve and what it says as one HTML page that needs no network."""
-        from ..pages.markup import chart_page
-
-        return chart_page(
-            title=f"Learning-rate range test: {data_name(self.spec)}",
-            outcome=f"{self.outcome} {self.reason}",
-            figure=self.figure(),
-            found=self._facts(),
-            remarks=self.remarks,
-            spec=to_toml(self.spec),
-        )
+    def page(self) -> Page:
+        """The curve, the suggested rate and the spec as a page."""
+        ends = f"{number(self.smoothed[0])} at a rate of {number(self.rates[0])}"
+        lowest = f"{number(self.smoothed.min())} at {number(self.rates[self.smoothed.argmin()])}"
+        blocks: list[Block] = [
+            Chart(self.figure(), f"The smoothed mean loss is {ends}, and at its lowest {lowest}."),
+            *map(Text, self.remarks),
+            Heading("Overview"),
+            Facts(self._facts()),
+            Heading("Specification"),
+            CodeBlock(to_toml(self.spec)),
+        ]
+        title = f"Learning-rate range test: {data_name(self.spec)}"
+        return Page(title, tuple(blocks), f"{self.outcome} {self.reason}")
 
     def _facts(self) -> tuple[tuple[str, str], ...]:
         training = self.spec.training
         return (
-            ("chosen", _in_words(self.chosen)),
-            ("by each sweep alone", ", ".join(map(_in_words, self.choices)) or "–"),
-            ("the loss falls from", _in_words(self.fell)),
-            ("lowest at", _in_words(self.lowest)),
-            ("half of the fall lost at (shaded)", _in_words(self.blew_up)),
-            ("rates", f"{self.rates[0]:g} to {self.rates[-1]:g}"),
+            ("chosen", _rate(self.chosen)),
+            ("by each sweep alone", ", ".join(map(_rate, self.choices)) or _rate(None)),
+            ("the loss falls from", _rate(self.fell)),
+            ("lowest at", _rate(self.lowest)),
+            ("half of the fall lost at (shaded)", _rate(self.blew_up)),
+            ("rates", f"{number(self.rates[0])} to {number(self.rates[-1])}"),
             ("sweeps", f"{len(self.losses)} of {len(self.rates)} steps"),
             ("optimizer", self.spec.optimizer.kind),
             ("batch size", str(training.batch_size)),
@@ -110,9 +125,7 @@ class RangeTest:
         )
 
     def _repr_html_(self) -> str:
-        from ..runs.report import card
-
-        return card(self.outcome, " ".join([self.reason, *self.remarks]), {})
+        return Page(self.outcome, (), " ".join([self.reason, *self.remarks])).fragment()
 
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
@@ -121,7 +134,7 @@ class RangeTest:
 
 
 def range_test(
-    spec: Spec | Mapping[str, Any] | str,
+    spec: Spec | Mapping[str, object] | str,
     *,
     low: float = 1e-6,
     high: float = 10.0,
@@ -129,29 +142,38 @@ def range_test(
     sweeps: int = 3,
     progress: bool = True,
 ) -> RangeTest:
-    """Train from the start with the rate rising from `low` to `high`, several times, and read off a rate.
+    """Train several times from the start with a rate that rises from `low` to `high`, and suggest a rate.
 
-    The rate of update t is low (high/low)^(t / (steps-1)). All else is the spec's: a `Spec`, its tables, or the name of
-    a file, an example or a data source. Each sweep has a seed of its own for weights and order, and ends where its loss
-    rises far above the start or is not finite. The losses are smoothed over a twentieth of the sweep. The rate chosen
-    is where their mean has made nine tenths of its fall, and at most half of the rate where it is lowest; none where
-    the fall is within the noise, at an edge of the range, or elsewhere in each sweep.
+    The rate of update t is low (high/low)^(t / (steps-1)); all other settings are those of the spec. Each sweep has its
+    own weights and order of rows, and ends where its loss is far above the start or not finite. The losses are smoothed
+    over a twentieth of the sweep. The suggested rate is where their mean has made nine tenths of its fall, and at most
+    half of the rate where it is lowest. There is none if the fall is within the noise or at an edge of the range, or if
+    the sweeps disagree.
 
-    Raises InputError for a range, numbers of steps or sweeps, or a spec of no use.
+    Args:
+        spec: A `Spec`, its tables, or the name of a file, an example or a data source.
+        low: First rate.
+        high: Last rate, at least ten times `low`.
+        steps: Updates in a sweep, at least 60.
+        sweeps: Number of trainings.
+        progress: Print the progress on stderr.
+
+    Raises:
+        InputError: The range, the number of steps or sweeps, or the spec is invalid.
 
     Source: Smith 2017, Cyclical learning rates for training neural networks, section 3.3, for the sweep.
 
-    >>> found = range_test("iris", progress=False)
-    >>> 0.001 < found.chosen < found.lowest
+    >>> result = range_test("iris", progress=False)
+    >>> 0.001 < result.chosen < result.lowest
     True
     """
     _check(low, high, steps, sweeps)
     spec = read_spec(spec) if isinstance(spec, str) else Spec.of(spec)
     session = Session.load(spec, loading(quiet=not progress))
     rates = np.geomspace(low, high, steps)
-    say = _said(sweeps, steps) if progress else lambda sweep, step: None
-    losses = tuple(_sweep(session, sweep, rates, say) for sweep in range(sweeps))
-    return read_off(session.spec, rates, losses)
+    on_step = _printer(sweeps, steps) if progress else lambda sweep, step: None
+    losses = tuple(_sweep(session, sweep, rates, on_step) for sweep in range(sweeps))
+    return evaluate_sweeps(session.spec, rates, losses)
 
 
 def _check(low: float, high: float, steps: int, sweeps: int) -> None:
@@ -168,25 +190,26 @@ def _check(low: float, high: float, steps: int, sweeps: int) -> None:
         raise InputError("lr-range", problems)
 
 
-def _said(sweeps: int, steps: int) -> Callable[[int, int], None]:
+def _printer(sweeps: int, steps: int) -> Callable[[int, int], None]:
+    """Prints the progress at most every two seconds."""
     last = time.monotonic()
 
-    def say(sweep: int, step: int) -> None:
+    def on_step(sweep: int, step: int) -> None:
         nonlocal last
         if time.monotonic() - last >= _LINE_SECONDS:
             last = time.monotonic()
             print(f"sweep {sweep + 1}/{sweeps}, step {step}/{steps}", file=sys.stderr, flush=True)
 
-    return say
+    return on_step
 
 
 class _RangeCallback(Callback):
-    """Collects the loss of each step, and stops the training after the last rate or where the loss goes to pieces."""
+    """Collects the loss of each step, and stops the training after the last rate or where the sweep diverges."""
 
-    def __init__(self, sweep: int, steps: int, say: Callable[[int, int], None]) -> None:
+    def __init__(self, sweep: int, steps: int, on_step: Callable[[int, int], None]) -> None:
         self.sweep = sweep
         self.steps = steps
-        self.say = say
+        self.on_step = on_step
         self.losses = np.array([])
 
     def next_step(self, step: int) -> float:
@@ -198,26 +221,26 @@ class _RangeCallback(Callback):
     def on_steps_end(self, step: int, metrics: StepMetrics) -> None:
         losses = metrics.sums.loss.astype(float) / metrics.sums.weight.astype(float)
         self.losses = np.append(self.losses, losses)
-        whole = _whole(self.losses, self.steps)
-        if whole < len(self.losses):
-            self.losses = self.losses[:whole]
+        usable = _usable_steps(self.losses, self.steps)
+        if usable < len(self.losses):
+            self.losses = self.losses[:usable]
             self.stop = "the loss rises well above its start"
-        self.say(self.sweep, len(self.losses))
+        self.on_step(self.sweep, len(self.losses))
 
 
-def _sweep(session: Session, sweep: int, rates: np.ndarray, say: Callable[[int, int], None]) -> np.ndarray:
-    """The losses of one sweep, up to where it goes to pieces."""
-    callback = _RangeCallback(sweep, len(rates), say)
+def _sweep(session: Session, sweep: int, rates: np.ndarray, on_step: Callable[[int, int], None]) -> np.ndarray:
+    """The losses of one sweep, up to where it diverges."""
+    callback = _RangeCallback(sweep, len(rates), on_step)
     fitted = fit(_rising(session, sweep, rates), [callback])
     if fitted.interrupted:
         raise KeyboardInterrupt
     if not len(callback.losses):
-        raise InputError("lr-range", "the loss is not finite before the first update; look at the data's scale")
+        raise InputError("lr-range", "the loss is not finite before the first update; check the scale of the data")
     return callback.losses
 
 
 def _rising(session: Session, sweep: int, rates: np.ndarray) -> Session:
-    """The training of a session with a rate that rises, on other weights and another order for each sweep."""
+    """The session with a rising rate, and with other weights and another order of rows for each sweep."""
     steps = len(rates)
     rising = ExponentialDecay(rates[0], rates[-1] / rates[0], float(steps - 1))
     training = dataclasses.replace(
@@ -231,12 +254,11 @@ def _rising(session: Session, sweep: int, rates: np.ndarray) -> Session:
     return Session(spec, dataclasses.replace(session.split, validation=None))
 
 
-def _whole(losses: np.ndarray, steps: int) -> int:
-    """How many losses come before the first that is not finite, or the rise of their trailing mean to well above the
-    start.
-    """
+def _usable_steps(losses: np.ndarray, steps: int) -> int:
+    """The number of losses before the first that is not finite, or whose trailing mean is well above the start."""
     finite = np.isfinite(losses)
-    count, width = len(losses) if finite.all() else int(finite.argmin()), steps // _WINDOWS
+    count = len(losses) if finite.all() else int(finite.argmin())
+    width = steps // _WINDOWS
     if count <= width:
         return count
     trailing = np.convolve(losses[:count], np.full(width, 1 / width), "valid")
@@ -245,27 +267,24 @@ def _whole(losses: np.ndarray, steps: int) -> int:
 
 
 def _noise(losses: np.ndarray, steps: int) -> float:
-    """The standard deviation of a batch's loss, while the weights hardly move.
-
-    From the median of |difference of neighbours|, which for normal numbers is 0.954 deviations.
-    """
+    """The standard deviation of a batch's loss, from the differences of neighbors while the weights hardly change."""
     if len(losses) < 2:
         return 0.0
-    return float(np.median(np.abs(np.diff(losses[: steps // 4])))) / 0.954
+    return float(np.median(np.abs(np.diff(losses[: steps // 4])))) / _MEDIAN_DIFFERENCE
 
 
 def _smoothed(losses: np.ndarray, steps: int) -> np.ndarray:
-    """The mean over a centred window; at the ends over as much of it as there is."""
+    """The mean over a centered window, which is cut off at the ends."""
     window = np.ones(steps // _WINDOWS | 1)
-    return _centred(losses, window) / _centred(np.ones_like(losses), window)
+    return _centered(losses, window) / _centered(np.ones_like(losses), window)
 
 
-def _centred(values: np.ndarray, window: np.ndarray) -> np.ndarray:
+def _centered(values: np.ndarray, window: np.ndarray) -> np.ndarray:
     half = len(window) // 2
     return np.convolve(values, window)[half : half + len(values)]
 
 
-class Curve(NamedTuple):
+class LossByRate(NamedTuple):
     """A smoothed loss (n,) at the first n of the rates of a sweep (steps,)."""
 
     rates: np.ndarray
@@ -273,22 +292,22 @@ class Curve(NamedTuple):
 
     @property
     def lowest(self) -> int:
-        """Where the loss is lowest."""
+        """The index of the lowest loss."""
         return int(self.loss.argmin())
 
     @property
     def fall(self) -> float:
-        """How far the loss falls from the start to its lowest point."""
+        """The first loss minus the lowest one."""
         return float(self.loss[0] - self.loss[self.lowest])
 
-    def fallen(self, share: float) -> float:
-        """The rate at which the loss has first made that share of its fall."""
-        return float(self.rates[np.argmax(self.loss <= self.loss[0] - share * self.fall)])
+    def fallen(self, fraction: float) -> float:
+        """The rate at which the loss has first made that fraction of its fall."""
+        return float(self.rates[np.argmax(self.loss <= self.loss[0] - fraction * self.fall)])
 
     @property
     def choice(self) -> float:
-        """The rate by the rule, to two digits."""
-        return float(f"{min(self.fallen(_SHARE), self.rates[self.lowest] / 2):.2g}")
+        """The suggested rate, with two digits."""
+        return float(f"{min(self.fallen(_FRACTION), self.rates[self.lowest] / 2):.2g}")
 
     @property
     def blew_up(self) -> float | None:
@@ -304,16 +323,24 @@ class Curve(NamedTuple):
         return self.lowest >= len(self.rates) - len(self.rates) // _WINDOWS
 
 
-def read_off(spec: CompleteSpec, rates: np.ndarray, losses: Sequence[np.ndarray]) -> RangeTest:
-    """What the losses of the sweeps say: of each at least one, at most one for each of the rates (steps,), finite."""
-    steps, count = len(rates), min(map(len, losses))
-    curves = [Curve(rates, _smoothed(one, steps)) for one in losses]
-    mean = Curve(rates, np.mean([curve.loss[:count] for curve in curves], axis=0))
+def evaluate_sweeps(spec: CompleteSpec, rates: np.ndarray, losses: Sequence[np.ndarray]) -> RangeTest:
+    """The suggested rate for the losses of sweeps.
+
+    Args:
+        spec: The completed spec.
+        rates: Rates of a sweep (steps,).
+        losses: For each sweep the finite losses at the first of the rates; at least one.
+    """
+    steps = len(rates)
+    count = min(map(len, losses))
+    curves = [LossByRate(rates, _smoothed(one, steps)) for one in losses]
+    mean = LossByRate(rates, np.mean([curve.loss[:count] for curve in curves], axis=0))
     noise = float(np.median([_noise(one, steps) for one in losses]))
     flat = _why_flat(mean, noise)
     choices = () if flat else tuple(curve.choice for curve in curves)
     fault = flat or _fault(mean, choices)
-    start, bottom = float(mean.loss[0]), float(mean.loss[mean.lowest])
+    first = number(mean.loss[0], 3)
+    lowest = number(mean.loss[mean.lowest], 3)
     return RangeTest(
         spec=spec,
         rates=rates,
@@ -321,59 +348,66 @@ def read_off(spec: CompleteSpec, rates: np.ndarray, losses: Sequence[np.ndarray]
         smoothed=mean.loss,
         choices=choices,
         chosen=None if fault else mean.choice,
-        reason=fault or f"{_RULE} It falls from {start:.3g} to {bottom:.3g}.",
+        reason=fault or f"{_RULE} The loss falls from {first} to {lowest}.",
         remarks=() if fault else _remarks(spec, mean, choices),
-        fell=None if flat else mean.fallen(1 - _SHARE),
+        fell=None if flat else mean.fallen(1 - _FRACTION),
         lowest=None if flat else float(rates[mean.lowest]),
         blew_up=None if flat and count == steps else mean.blew_up,
     )
 
 
-def _why_flat(mean: Curve, noise: float) -> str:
-    """Why there is no fall to read a rate from, and what to do; "" where there is one."""
-    low, high, start = mean.rates[0], mean.rates[-1], mean.loss[0]
+def _why_flat(mean: LossByRate, noise: float) -> str:
+    """Why the fall of the loss does not count, and what to do; empty if it does."""
+    low = number(mean.rates[0])
+    high = number(mean.rates[-1])
+    first = mean.loss[0]
     if len(mean.loss) <= len(mean.rates) // _WINDOWS:
-        return f"The loss rises, or is not finite, from the first steps on: take a smaller low than {low:g}."
-    if mean.fall > max(_LEAST_DEVIATIONS * noise, _LEAST_SHARE * start):
+        return f"The loss rises or is not finite from the first steps on; use a smaller low than {low}."
+    if mean.fall > max(_LEAST_DEVIATIONS * noise, _LEAST_FALL * first):
         return ""
-    what = f"The loss is flat: it falls by {mean.fall:.2g} from {start:.3g}; single batches differ by {noise:.2g}."
+    words = f"The loss is flat: it falls by {number(mean.fall, 2)} from {number(first, 3)}, "
+    words += f"and single batches differ by {number(noise, 2)}."
     if len(mean.loss) < len(mean.rates):
-        return f"{what} It rises at {mean.blew_up:.2g}: take more steps, a larger batch, or a smaller low than {low:g}."
-    fix = f"take a larger high than {high:g}, more steps, or a larger batch"
-    return f"{what} Either {fix}, or there is nothing that this network can learn."
+        words += f" It rises at {_rate(mean.blew_up)};"
+        return f"{words} take more steps, a larger batch, or use a smaller low than {low}."
+    return (
+        f"{words} Use a larger high than {high}, more steps, or a larger batch; "
+        "otherwise this network cannot learn anything from these data."
+    )
 
 
-def _fault(mean: Curve, choices: Sequence[float]) -> str:
-    """Why the fall tells no rate, and what to do; "" where it does."""
-    low, high = mean.rates[0], mean.rates[-1]
+def _fault(mean: LossByRate, choices: Sequence[float]) -> str:
+    """Why the fall does not determine a rate, and what to do; empty if it does."""
+    low = mean.rates[0]
+    high = mean.rates[-1]
     if mean.still_falls and mean.choice > high / _NEAR_HIGH:
-        return f"The loss still falls at the upper edge of the range: take a larger high than {high:g}."
+        return f"The loss still falls at the upper edge of the range; use a larger high than {number(high)}."
     if mean.choice < _NEAR_LOW * low:
-        return f"The loss falls at the lower edge of the range already: take a smaller low than {low:g}."
+        return f"The loss already falls at the lower edge of the range; use a smaller low than {number(low)}."
     if max(choices) > _FAR_APART * min(choices):
-        apart = f"alone they would choose from {min(choices):g} to {max(choices):g}"
-        return f"The sweeps disagree: {apart}. Take more steps, more sweeps, or a larger batch."
+        between = f"alone they suggest rates from {_rate(min(choices))} to {_rate(max(choices))}"
+        return f"The sweeps disagree: {between}. Take more steps, more sweeps, or a larger batch."
     return ""
 
 
-def _remarks(spec: CompleteSpec, mean: Curve, choices: Sequence[float]) -> tuple[str, ...]:
-    """What to know of the rate chosen, and how to use it."""
-    found = []
+def _remarks(spec: CompleteSpec, mean: LossByRate, choices: Sequence[float]) -> tuple[str, ...]:
+    """What else to know about the chosen rate, and how to use it."""
+    remarks = []
     if len(choices) > 1:
-        found.append(f"The sweeps alone would choose from {min(choices):g} to {max(choices):g}.")
+        remarks.append(f"Each sweep alone suggests a rate from {_rate(min(choices))} to {_rate(max(choices))}.")
     if mean.still_falls:
-        found.append(f"The loss is lowest at the upper edge of the range, {mean.rates[-1]:g}.")
+        remarks.append(f"The loss is lowest at the upper edge of the range, {number(mean.rates[-1])}.")
     rate = spec.optimizer.learning_rate
-    use = f"--set optimizer.learning_rate={mean.choice:g}"
+    option = f"--set optimizer.learning_rate={mean.choice:g}"
     if isinstance(rate, Schedule):
-        found.append(
-            f"The sweep took the place of the schedule {rate.kind}: write {mean.choice:g} as its largest value, or "
-            f"take it as a constant rate: {use}"
+        remarks.append(
+            f"The sweeps replaced the schedule {rate.kind}: use {mean.choice:g} as its largest value, or as a constant "
+            f"rate with {option}"
         )
     else:
-        found.append(f"To train with it: {use}")
-    return tuple(found)
+        remarks.append(f"To train with it: {option}")
+    return tuple(remarks)
 
 
-def _in_words(rate: float | None) -> str:
-    return "–" if rate is None else f"{rate:.2g}"
+def _rate(rate: float | None) -> str:
+    return number(rate, digits=2)

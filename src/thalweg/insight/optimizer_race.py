@@ -1,130 +1,66 @@
-"""The arena: optimizers race from many starts on one landscape, each tuned with the same budget beforehand."""
+"""The arena: optimizers race from many starts on one test function, each tuned with the same budget beforehand."""
 
 from __future__ import annotations
 
-import functools
 import math
-import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..core.errors import InputError
 from ..core.intervals import wilson
-from ..core.noise import generator
-from ..core.progress import ProgressMessage
+from ..core.progress import ProgressMessage, Watch, ignore_progress
 from ..engine.engine import Engine, make_engine
 from ..pages.blocks import ArrayBlock, Block, Chart, Heading, Suggestion, Table, Text
 from ..pages.figures import contours, curves
-from ..pages.page import Page
+from ..pages.numbers import count_noun, number, percent
+from ..pages.page import Page, Paged
 from ..parts.optimizers import SGD, Adam, Momentum
-from ..parts.part import Optimizer, options_of
-from .test_functions import Formula, Landscape, Walk, follow
+from ..parts.part import Optimizer
+from .race_trials import (
+    FORGETTING,
+    MEMORY_OPTIONS,
+    RATES,
+    RaceResult,
+    RaceTrack,
+    draw_starts,
+    noise_key_for,
+    variant,
+)
+from .test_functions import Landscape
 
-RATES = (1e-5, 10.0)
-"""The learning rates that tuning draws from, evenly on a logarithmic scale."""
-FORGETTING = (0.001, 0.5)
-"""1 - momentum, 1 - rho, 1 - beta: drawn in the same way."""
-SHARE = 0.001
-"""The target: this share of the median height of the starts above the minimum, unless a distance is given."""
-_MEMORIES = ("momentum", "rho", "beta_1", "beta_2")
-_LARGEST = 5_000_000
-_PLACES = 121
-_CURVE = 500
-_DRAWS = 100
-
-Watch = Callable[[ProgressMessage], None]
-
-
-def arrivals(left: np.ndarray, distance: float) -> np.ndarray:
-    """The steps (n,) from which on a walk is at most `distance` above the minimum for good; infinity for never.
-
-    `left` (steps + 1, n) are the heights above the minimum, the starts first. NaN is above everything.
-
-    >>> arrivals(np.array([[4.0, 4.0], [0.5, 0.5], [2.0, 0.4], [0.1, np.nan]]), 1.0).tolist()
-    [3.0, inf]
-    """
-    steps = len(left) - 1
-    above = ~(left <= distance)
-    last = np.where(above.any(axis=0), steps - np.argmax(above[::-1], axis=0), -1)
-    return np.where(last == steps, np.inf, last + 1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """How an optimizer did from n starts.
-
-    `steps` (n,) are those until it arrives for good, infinity where it never does within `limit`; `ends` (n,) the
-    heights above the minimum after the last step, infinity where it diverged; `path` (limit + 1, 2) is its way from
-    the first start.
-    """
-
-    optimizer: Optimizer
-    steps: np.ndarray
-    ends: np.ndarray
-    path: np.ndarray
-    limit: int
-
-    @property
-    def arrived(self) -> int:
-        """From how many starts it arrives."""
-        return int(np.isfinite(self.steps).sum())
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The share of all possible starts from which it arrives, with 95 % certainty."""
-        return wilson(self.arrived, len(self.steps))
-
-    @property
-    def quartiles(self) -> tuple[float, float, float]:
-        """A quarter, a half and three quarters of all starts arrive within so many steps; infinity for never."""
-        low, middle, high = np.quantile(self.steps, (0.25, 0.5, 0.75), method="inverted_cdf")
-        return float(low), float(middle), float(high)
-
-    @property
-    def cost(self) -> tuple[float, float]:
-        """What tuning makes small: the mean of the steps, 2 · limit for never; among equals, the median end."""
-        counted = np.where(np.isfinite(self.steps), self.steps, 2.0 * self.limit)
-        return float(counted.mean()), float(np.quantile(self.ends, 0.5, method="inverted_cdf"))
+TARGET_FRACTION = 0.001
+"""The default target: this fraction of the median height of the starts above the minimum."""
+_MOST_STEPS = 5_000_000
+_GRID_POINTS = 121
+_CURVE_POINTS = 500
 
 
 @dataclass(frozen=True)
 class Contender:
-    """An optimizer as it was given, and tuned: each on the same starts."""
+    """An optimizer with its given and with its tuned hyper-parameters, from the same starts."""
 
     name: str
-    default: Result
-    tuned: Result
+    default: RaceResult
+    tuned: RaceResult
 
 
 @dataclass(frozen=True)
-class _Course:
-    """What all walks have in common."""
+class Arena(Paged):
+    """The results of a race.
 
-    engine: Engine
-    landscape: Landscape
-    deviation: float | None
-    steps: int
-
-    @functools.cached_property
-    def lowest(self) -> float:
-        return float(self.landscape.value(*self.landscape.minima[0]))
-
-    def walked(self, optimizer: Optimizer, starts: np.ndarray, key: np.ndarray, distance: float) -> Result:
-        walk = Walk(self.landscape, optimizer, self.deviation)
-        track = follow(walk, self.engine, starts, key, self.steps)
-        with np.errstate(all="ignore"):
-            left = track.height - self.lowest
-        ends = np.where(left[-1] < np.inf, left[-1], np.inf)
-        path = np.stack([track.x[:, 0], track.y[:, 0]], axis=1)
-        return Result(optimizer, arrivals(left, distance), ends, path, self.steps)
-
-
-@dataclass(frozen=True)
-class Arena:
-    """What came of a race: the contenders in the order given, and everything that made it fair."""
+    Attributes:
+        landscape: the function that was minimised.
+        contenders: the optimizers in the given order.
+        starts: the number of starts.
+        steps: the number of steps of each path.
+        budget: the number of tuning trials of each optimizer.
+        seed: seeds the starts, the trials and the noise.
+        deviation: standard deviation of the noise on both slopes; None for no noise.
+        lowest: the height of the minimum.
+        distance: a path arrives at the step from which on it stays within this height of the minimum.
+    """
 
     landscape: Landscape
     contenders: tuple[Contender, ...]
@@ -138,156 +74,164 @@ class Arena:
 
     @property
     def ranking(self) -> list[Contender]:
-        """The tuned contenders, by what tuning made small, now on the starts of the race."""
+        """The tuned contenders by cost, the best first."""
         return sorted(self.contenders, key=lambda contender: contender.tuned.cost)
 
     def page(self) -> Page:
-        """The race as a page."""
-        settings = (
-            ("starts", f"{self.starts}"),
-            ("steps", f"{self.steps}"),
-            ("budget", f"{self.budget}"),
-            ("noise", f"{self.deviation or 0:g}"),
-            ("seed", f"{self.seed}"),
-        )
+        """The setup, the results and their interpretation as a page."""
         names = ", ".join(contender.name for contender in self.contenders)
-        summary = f"{names} from {self.starts} starts, each tuned by {self.budget} trials."
-        return Page(f"Arena: {_title(self.landscape)}", tuple(self._blocks()), summary, settings)
-
-    def _blocks(self) -> Iterator[Block]:
-        yield Text(f"The ground: {self.landscape.about}.")
-        yield from self._fairness()
-        yield Heading("Default and tuned")
-        rows = [
-            (one.name, setting, *self._row(result))
-            for one in self.contenders
-            for setting, result in (("default", one.default), ("tuned", one.tuned))
-        ]
-        caption = (
-            f"From {self.starts} starts, {self.steps} steps each. The share that arrived with its 95 % interval "
-            "(Wilson); the median of the steps with the quartiles, where never is the slowest; the median height above "
-            "the minimum at the end."
+        settings = {
+            "starts": self.starts,
+            "steps": self.steps,
+            "budget": self.budget,
+            "noise": f"{self.deviation or 0:g}",
+            "seed": self.seed,
+        }
+        return Page(
+            title=f"Arena: {self.landscape.title}",
+            blocks=(*self._setup(), *self._results(), *self._interpretation()),
+            summary=f"{names} from {count_noun(self.starts, 'start')}, each tuned with {self._trials}.",
+            settings=tuple((name, str(value)) for name, value in settings.items()),
         )
-        yield Table(caption, ("optimizer", "", "arrived", "95 %", "steps", "at the end"), rows)
-        named = [
-            (one.name, name, value, _settings(one.tuned.optimizer)[name])
-            for one in self.contenders
-            for name, value in _settings(one.default.optimizer).items()
-        ]
-        yield Table("Hyper-parameters", ("optimizer", "name", "default", "tuned"), named)
-        yield self._progress()
-        yield self._paths()
-        yield Heading("What this supports")
-        yield Text(self._verdict())
-        yield Text(
-            f"It holds for this ground, for starts drawn evenly from the picture, and for tuning by {self.budget} "
-            "trials from the ranges named above. An optimizer with more hyper-parameters has the same number "
-            "of trials for a larger space. Another seed draws other starts and other trials."
-        )
-        yield Suggestion("the same race with other starts and trials", self._command(seed=self.seed + 1))
-        yield Suggestion("with more trials for each", self._command(budget=4 * self.budget))
-        if self.deviation is None:
-            yield Suggestion("with noise on the gradient", self._command(noise=1.0))
 
-    def _command(self, **changed: float) -> str:
-        """The command of this race, with other numbers."""
-        named = {"starts": self.starts, "steps": self.steps, "budget": self.budget, "seed": self.seed}
-        noise = {} if self.deviation is None else {"noise": self.deviation}
-        numbers = " ".join(f"--{name} {value:g}" for name, value in {**named, **noise, **changed}.items())
-        who = ",".join(one.name for one in self.contenders)
-        return f"thalweg arena {_on_the_shell(self.landscape)} --optimizers {who} {numbers}"
+    @property
+    def _trials(self) -> str:
+        return count_noun(self.budget, "trial")
 
-    def _fairness(self) -> Iterator[Block]:
-        yield Heading("How it was made fair")
+    def _setup(self) -> Iterator[Block]:
+        yield Text(f"The test function: {self.landscape.about}.")
+        yield Heading("Setup")
         (left, right), (bottom, top) = self.landscape.bounds
         yield Text(
-            f"All optimizers start at the same {self.starts} places, drawn evenly from x {left:g} to {right:g} and y "
-            f"{bottom:g} to {top:g}. Before that each was tuned by {self.budget} trials on {self.starts} other starts. "
-            "The first trial is its default: what it comes with, or was given. The others are random search: the "
-            f"learning rate is drawn from {RATES[0]:g} to {RATES[1]:g}, evenly on a logarithmic scale, and 1 - "
-            "momentum, 1 - rho and 1 - beta, where the optimizer has them, likewise from "
-            f"{FORGETTING[0]:g} to {FORGETTING[1]:g}; trial by trial all draw the same numbers. The trial with the "
-            f"fewest steps on average is kept, where never arriving counts as {2 * self.steps}."
+            f"All optimizers start at the same {count_noun(self.starts, 'point')}, uniform over x from {left:g} to"
+            f" {right:g} and y from {bottom:g} to {top:g}. Before the race each is tuned with {self._trials} on"
+            f" {self.starts} other starts. The first trial uses the given hyper-parameters. The others are random"
+            f" search: the learning rate is drawn from {RATES[0]:g} to {RATES[1]:g}, evenly on a logarithmic scale, and"
+            " 1 - momentum, 1 - rho and 1 - beta, if the optimizer has them, in the same way from"
+            f" {FORGETTING[0]:g} to {FORGETTING[1]:g}. Trial by trial, all optimizers get the same values. The trial"
+            f" with the fewest steps on average is kept; a path that does not arrive counts as {2 * self.steps} steps."
         )
         yield Text(
-            f"A walk has arrived at the step from which on it is at most {self.distance:.3g} above the minimum, and "
-            f"stays so to the end. One step is one gradient."
+            "A path arrives at the step from which on it stays at most"
+            f" {number(self.distance, 3)} above the minimum. Each step uses one gradient."
         )
         if self.deviation is not None:
             yield Text(
-                f"Noise of standard deviation {self.deviation:g} is added to each slope at every step: at the same "
-                "step from the same start it is the same for all optimizers."
+                f"Noise of standard deviation {self.deviation:g} is added to each slope at every step. At the same step"
+                " from the same start it is the same for all optimizers."
             )
-        if not self.landscape.exact:
-            yield from self._searched()
+        if not self.landscape.minima_known:
+            yield from self._searched_minimum()
 
-    def _searched(self) -> Iterator[Block]:
-        """What stands for the minimum of a formula."""
-        # The grids end where the heights of neighbours are equal; adding 0 takes the sign off a zero.
-        place = np.round(self.landscape.minima[0], 6) + 0.0
+    def _searched_minimum(self) -> Iterator[Block]:
+        # The search stops when neighbours have equal heights; adding 0 removes the sign of a zero.
+        point = np.round(self.landscape.minima[0], 6) + 0.0
         yield Text(
-            "No minimum of this formula is known. The lowest place in the picture that a search on ever finer grids "
-            "found stands for it; none of the optimizers took part in that."
+            "The minimum of this formula is not known. It is replaced by the lowest point that a search on finer and"
+            " finer grids found within the bounds; the optimizers are not used for this search."
         )
-        yield ArrayBlock("lowest place", place, remark=f"height {self.lowest:.6g}")
-        ends = [result.ends.min() for one in self.contenders for result in (one.default, one.tuned)]
-        if min(ends) < -self.distance:
+        yield ArrayBlock("lowest point", point, remark=f"height {self.lowest:.6g}")
+        results = [result for one in self.contenders for result in (one.default, one.tuned)]
+        lowest_end = min(result.final_heights.min() for result in results)
+        if lowest_end < -self.distance:
             yield Text(
-                f"Some walks end {-min(ends):.3g} below it: the ground falls on, most likely outside of the picture. "
-                "To arrive then means to come down to the lowest place of the picture."
+                f"Some paths end {number(-lowest_end, 3)} below this point: the function decreases further, most likely"
+                " outside of the bounds. Arriving then means to come down to the lowest point within the bounds."
             )
 
-    def _row(self, result: Result) -> tuple[Any, ...]:
-        low, high = result.interval
-        first, middle, last = (_steps(count) for count in result.quartiles)
-        end = result.cost[1]
-        return (
-            f"{result.arrived / self.starts:.0%}",
-            f"{low:.0%} to {high:.0%}",
-            middle if first == last else f"{middle} ({first} to {last})",
-            f"{end:.2g}" if end < np.inf else "diverged",
+    def _results(self) -> Iterator[Block]:
+        yield Heading("Default and tuned")
+        rows = [
+            (one.name, setting, *_result_cells(result))
+            for one in self.contenders
+            for setting, result in (("default", one.default), ("tuned", one.tuned))
+        ]
+        yield Table(
+            f"From {count_noun(self.starts, 'start')}, {count_noun(self.steps, 'step')} each: the fraction that arrived"
+            " with its 95 % interval (Wilson); the median steps until arrival with the quartiles; the median height"
+            " above the minimum at the end.",
+            ("optimizer", "", "arrived", "95 %", "steps", "final height"),
+            rows,
         )
+        settings = [
+            (one.name, name, value, _hyper_parameters(one.tuned.optimizer)[name])
+            for one in self.contenders
+            for name, value in _hyper_parameters(one.default.optimizer).items()
+        ]
+        yield Table("Hyper-parameters", ("optimizer", "name", "default", "tuned"), settings)
+        yield self._arrival_chart()
+        yield self._path_chart()
 
-    def _progress(self) -> Chart:
-        steps = np.unique(np.linspace(0, self.steps, _CURVE).astype(int))
+    def _arrival_chart(self) -> Chart:
+        steps = np.unique(np.linspace(0, self.steps, _CURVE_POINTS).astype(int))
         series = {
             one.name: (one.tuned.steps[:, None] <= steps).mean(axis=0)  # (starts, steps) -> (steps,)
             for one in self.contenders
         }
-        figure = curves(steps, series, "Arrived by step, tuned", "step", "share of starts")
+        figure = curves(steps, series, "Arrived by step, tuned", "step", "fraction of starts")
         figure.update_yaxes(range=[0, 1.03])
-        return Chart(figure, "The share of all starts from which each tuned optimizer has arrived for good.")
+        return Chart(figure, "The fraction of starts from which each tuned optimizer has arrived for good.")
 
-    def _paths(self) -> Chart:
+    def _path_chart(self) -> Chart:
         (left, right), (bottom, top) = self.landscape.bounds
-        x, y = np.linspace(left, right, _PLACES), np.linspace(bottom, top, _PLACES)
+        x = np.linspace(left, right, _GRID_POINTS)
+        y = np.linspace(bottom, top, _GRID_POINTS)
         with np.errstate(all="ignore"):
             heights = self.landscape.value(*np.meshgrid(x, y))
-        paths = {one.name: _until_arrival(one.tuned) for one in self.contenders}
+        paths = {one.name: _path_until_arrival(one.tuned) for one in self.contenders}
         minima = np.array(self.landscape.minima)
         figure = contours(x, y, heights, paths, "Paths from one start, tuned", ("x", "y"), minima)
-        said = "; ".join(f"{one.name} {_steps(one.tuned.steps[0])}" for one in self.contenders)
-        return Chart(figure, f"From the first start, until each has arrived. Steps: {said}.")
+        steps = "; ".join(f"{one.name} {_step_count(one.tuned.steps[0])}" for one in self.contenders)
+        return Chart(figure, f"The paths from the first start until arrival. Steps: {steps}.")
+
+    def _interpretation(self) -> Iterator[Block]:
+        yield Heading("Conclusions")
+        yield Text(self._verdict())
+        yield Text(
+            "This holds for this function, for starts that are uniform within the bounds, and for tuning with"
+            f" {self._trials} from the ranges above. An optimizer with more hyper-parameters gets the same number of"
+            " trials for a larger space. Another seed uses other starts and other trials."
+        )
+        yield Suggestion("the same race with other starts and trials", self._command(seed=self.seed + 1))
+        yield Suggestion("with more trials for each optimizer", self._command(budget=4 * self.budget))
+        if self.deviation is None:
+            yield Suggestion("with noise on the gradient", self._command(noise=1.0))
 
     def _verdict(self) -> str:
         best, *others = self.ranking
         if not best.tuned.arrived:
-            return "No optimizer arrives from any start, tuned or not: nothing is known of their order."
-        low, high = best.tuned.interval
-        said = [
-            f"Tuned, {best.name} needs the fewest steps on average, and arrives from {best.tuned.arrived} of "
-            f"{self.starts} starts (of all possible ones, {low:.1%} to {high:.1%} with 95 % certainty).",
-            *(_compared(best, other) for other in others),
+            return "No optimizer arrives from any start, tuned or not: the race does not rank them."
+        low, high = (percent(end, 3) for end in best.tuned.interval)
+        sentences = [
+            f"Tuned, {best.name} needs the fewest steps on average and arrives from {best.tuned.arrived} of"
+            f" {count_noun(self.starts, 'start')} (95 % interval for all possible starts: {low} to {high}).",
+            *(_comparison(best, other) for other in others),
         ]
         first = min(self.contenders, key=lambda contender: contender.default.cost)
         if others and first is not best:
-            said.append(f"Untuned, {first.name} would have come first: that order tells of the defaults alone.")
-        return " ".join(said)
+            sentences.append(
+                f"With the given hyper-parameters, {first.name} is first: that ranking compares the defaults alone."
+            )
+        return " ".join(sentences)
+
+    def _command(self, **changed: float) -> str:
+        """The command of this race with some options changed."""
+        options: dict[str, float] = {
+            "starts": self.starts,
+            "steps": self.steps,
+            "budget": self.budget,
+            "seed": self.seed,
+        }
+        if self.deviation is not None:
+            options["noise"] = self.deviation
+        words = " ".join(f"--{name} {value:g}" for name, value in {**options, **changed}.items())
+        names = ",".join(one.name for one in self.contenders)
+        return f"thalweg arena {self.landscape.shell_arguments} --optimizers {names} {words}"
 
 
 def arena(
-    landscape: Any,
-    optimizers: Sequence[Any] = (SGD(), Momentum(), Adam()),
+    landscape: Landscape | Mapping[str, object] | str,
+    optimizers: Sequence[Optimizer | Mapping[str, object] | str] = (SGD(), Momentum(), Adam()),
     starts: int = 200,
     steps: int = 1000,
     budget: int = 30,
@@ -295,84 +239,62 @@ def arena(
     deviation: float | None = None,
     distance: float | None = None,
     engine: Engine | None = None,
-    watch: Watch = lambda now: None,
+    watch: Watch = ignore_progress,
 ) -> Arena:
-    """Tune every optimizer with `budget` trials, and let all walk from the same `starts`; XLA in float64 by default.
+    """Tune every optimizer with the same budget, and compare them from the same starts.
 
-    The first trial is the optimizer as it is, the others are random search, each with `variant`.
+    Args:
+        landscape: the function to minimise.
+        optimizers: the optimizers, each kind at most once.
+        starts: the number of starts.
+        steps: the number of steps of each path.
+        budget: tuning trials of each optimizer: as given, then random variants (`variant`).
+        seed: seeds the starts, the trials and the noise.
+        deviation: standard deviation of the noise on both slopes.
+        distance: the height above the minimum that counts as arrived; by default 0.001 times the median of the starts.
+        engine: computes the paths; XLA in float64 by default.
+        watch: receives progress messages.
 
-    `deviation` is that of the noise on both slopes; `distance` the height above the minimum that counts as arrived,
-    unless given a thousandth of the median height of the starts. Raises InputError for what can not be raced.
+    Raises InputError for arguments out of range, and for an optimizer that is given twice.
 
     >>> race = arena("quadratic", ["sgd", "momentum"], starts=5, steps=100, budget=9, engine=make_engine("eager"))
     >>> [contender.name for contender in race.ranking]
     ['momentum', 'sgd']
     """
-    ground = Landscape.of(landscape)
+    function = Landscape.of(landscape)
     rules = [Optimizer.of(optimizer) for optimizer in optimizers]
     _check(rules, starts, steps, budget, deviation, distance)
-    course = _Course(engine or make_engine("compiled", "float64"), ground, deviation or None, steps)
-    practice, judged = (draw_starts(ground, starts, seed, purpose) for purpose in ("practice", "race"))
-    with np.errstate(all="ignore"):
-        target = distance or SHARE * float(np.median(ground.value(*practice.T) - course.lowest))
-
-    def tuned(number: int, rule: Optimizer) -> Optimizer:
+    track = RaceTrack(engine or make_engine("compiled", "float64"), function, deviation or None, steps)
+    practice, judged = (draw_starts(function, starts, seed, purpose) for purpose in ("practice", "race"))
+    target = distance or _default_target(track, practice)
+    contenders = []
+    for position, rule in enumerate(rules):
         trials = []
         for trial in range(budget):
-            watch(
-                ProgressMessage(f"{rule.kind}: trial {trial + 1} of {budget}", (number + trial / budget) / len(rules))
-            )
+            message = f"{rule.kind}: trial {trial + 1} of {budget}"
+            watch(ProgressMessage(message, (position + trial / budget) / len(rules)))
             candidate = variant(rule, seed, trial) if trial else rule
-            trials.append(course.walked(candidate, practice, _key(seed, "practice"), target))
-        return min(trials, key=lambda result: result.cost).optimizer
-
-    def judge(optimizer: Optimizer) -> Result:
-        return course.walked(optimizer, judged, _key(seed, "race"), target)
-
-    contenders = tuple(
-        Contender(rule.kind, judge(rule), judge(tuned(number, rule))) for number, rule in enumerate(rules)
+            trials.append(track.run(candidate, practice, noise_key_for(seed, "practice"), target))
+        tuned = min(trials, key=lambda result: result.cost).optimizer
+        results = (track.run(each, judged, noise_key_for(seed, "race"), target) for each in (rule, tuned))
+        contenders.append(Contender(rule.kind, *results))
+    return Arena(
+        landscape=function,
+        contenders=tuple(contenders),
+        starts=starts,
+        steps=steps,
+        budget=budget,
+        seed=seed,
+        deviation=track.deviation,
+        lowest=track.lowest,
+        distance=target,
     )
-    return Arena(ground, contenders, starts, steps, budget, seed, course.deviation, course.lowest, target)
 
 
-def draw_starts(landscape: Landscape, count: int, seed: int, purpose: str) -> np.ndarray:
-    """Places (count, 2), drawn evenly from the picture, where the height is a number; each purpose has its own.
-
-    Raises InputError where hardly any place has a height.
-
-    >>> draw_starts(Landscape.of("saddle"), 3, seed=0, purpose="race").shape
-    (3, 2)
-    """
-    low, high = np.array(landscape.bounds).T
-    known = np.empty((0, 2))
-    for draw in range(_DRAWS):
-        places = generator(seed, "arena", purpose, "starts", draw).uniform(low, high, (count, 2))
-        with np.errstate(all="ignore"):
-            known = np.concatenate([known, places[np.isfinite(landscape.value(*places.T))]])
-        if len(known) >= count:
-            return known[:count]
-    raise InputError("formula", "expected a height in most of the picture; it is a number hardly anywhere")
-
-
-def variant(optimizer: Optimizer, seed: int, trial: int) -> Optimizer:
-    """The optimizer with the hyper-parameters of that trial, which are the same for all that have them.
-
-    >>> variant(SGD(), 0, 3).learning_rate == variant(Adam(), 0, 3).learning_rate
-    True
-    """
-    names = [field.name for field in options_of(type(optimizer))]
-    drawn = {"learning_rate": _drawn(RATES, seed, trial, "learning_rate")}
-    drawn |= {name: 1 - _drawn(FORGETTING, seed, trial, name) for name in _MEMORIES if name in names}
-    return Optimizer.of({**optimizer.describe(), **drawn})
-
-
-def _drawn(bounds: tuple[float, float], seed: int, trial: int, name: str) -> float:
-    low, high = map(math.log, bounds)
-    return math.exp(generator(seed, "arena", "trial", trial, name).uniform(low, high))
-
-
-def _key(seed: int, purpose: str) -> np.ndarray:
-    return generator(seed, "arena", purpose, "noise").integers(2**32, size=2, dtype=np.uint32)
+def _default_target(track: RaceTrack, starts: np.ndarray) -> float:
+    with np.errstate(all="ignore"):
+        heights = track.landscape.value(*starts.T) - track.lowest
+    return TARGET_FRACTION * float(np.median(heights))
 
 
 def _check(
@@ -381,8 +303,8 @@ def _check(
     for name, count in (("starts", starts), ("steps", steps), ("budget", budget)):
         if count < 1:
             raise InputError(name, f"expected at least 1, received {count}")
-    if starts * (steps + 1) > _LARGEST:
-        raise InputError("starts", f"expected at most {_LARGEST:,} starts times steps, received {starts * steps:,}")
+    if starts * (steps + 1) > _MOST_STEPS:
+        raise InputError("starts", f"expected at most {_MOST_STEPS:,} starts times steps, received {starts * steps:,}")
     if deviation is not None and not 0 <= deviation < math.inf:
         raise InputError("noise", f"expected a standard deviation of at least 0, received {deviation}")
     if distance is not None and not 0 < distance < math.inf:
@@ -392,47 +314,51 @@ def _check(
         raise InputError("optimizers", "expected at least one, received none")
     twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
     if twice:
-        raise InputError("optimizers", f"expected each once, for tuning makes them equal; received twice: {twice[0]}")
+        raise InputError(
+            "optimizers", f"expected each kind once, because tuning sets the options; received twice: {twice[0]}"
+        )
 
 
-def _compared(best: Contender, other: Contender) -> str:
-    """What the starts say of two tuned optimizers, start by start."""
+def _result_cells(result: RaceResult) -> tuple[str, str, str, str]:
+    low, high = result.interval
+    first, middle, last = (_step_count(count) for count in result.quartiles)
+    final_height = result.cost[1]
+    return (
+        percent(result.arrived / len(result.steps), 2),
+        f"{percent(low, 2)} to {percent(high, 2)}",
+        middle if first == last else f"{middle} ({first} to {last})",
+        number(final_height, 2) if final_height < np.inf else "diverged",
+    )
+
+
+def _comparison(best: Contender, other: Contender) -> str:
+    """The comparison of two tuned optimizers, start by start."""
     earlier = int((best.tuned.steps < other.tuned.steps).sum())
-    decided = earlier + int((best.tuned.steps > other.tuned.steps).sum())
-    if not decided:
-        return f"It can not be told from {other.name}: from every start both need the same number of steps."
-    low, high = wilson(earlier, decided)
-    share = f"from {earlier} of the {decided} starts that make a difference ({low:.0%} to {high:.0%})"
+    different = earlier + int((best.tuned.steps > other.tuned.steps).sum())
+    if not different:
+        return f"{other.name} needs the same number of steps from every start."
+    low, high = wilson(earlier, different)
+    share = (
+        f"from {earlier} of the {count_noun(different, 'start')} with different numbers of steps"
+        f" ({percent(low, 2)} to {percent(high, 2)})"
+    )
     if low > 0.5:
-        return f"It arrives before {other.name} {share}: more than the luck of the starts."
+        return f"It arrives before {other.name} {share}: more than chance explains."
     if high < 0.5:
-        return f"Yet it arrives before {other.name} only {share}: {other.name} loses by the few where it is slow."
-    return f"It arrives before {other.name} {share}: that may be the luck of the starts."
+        return f"It arrives before {other.name} only {share}: {other.name} loses by a few slow starts."
+    return f"It arrives before {other.name} {share}: this may be chance."
 
 
-def _until_arrival(result: Result) -> np.ndarray:
-    """The path from the first start, to its end if it never arrives."""
+def _path_until_arrival(result: RaceResult) -> np.ndarray:
+    """The path from the first start until arrival, or all of it."""
     return result.path if np.isinf(result.steps[0]) else result.path[: int(result.steps[0]) + 1]
 
 
-def _steps(count: float) -> str:
+def _step_count(count: float) -> str:
     return "never" if np.isinf(count) else f"{count:.0f}"
 
 
-def _settings(optimizer: Optimizer) -> dict[str, str]:
-    """The hyper-parameters that tuning changes."""
-    known = {name: getattr(optimizer, name) for name in ("learning_rate", *_MEMORIES) if hasattr(optimizer, name)}
-    return {name: f"{value:.4g}" if isinstance(value, float) else value.kind for name, value in known.items()}
-
-
-def _title(landscape: Landscape) -> str:
-    """The formula, or the name with its options."""
-    if isinstance(landscape, Formula):
-        return landscape.text
-    return " ".join(str(value) for value in landscape.describe().values())
-
-
-def _on_the_shell(landscape: Landscape) -> str:
-    if isinstance(landscape, Formula):
-        return f"--formula {shlex.quote(landscape.text)} --reach {landscape.reach:g}"
-    return shlex.quote(_title(landscape))
+def _hyper_parameters(optimizer: Optimizer) -> dict[str, str]:
+    """The hyper-parameters that tuning changes, as text."""
+    values = {name: getattr(optimizer, name) for name in ("learning_rate", *MEMORY_OPTIONS) if hasattr(optimizer, name)}
+    return {name: number(value) if isinstance(value, float) else value.kind for name, value in values.items()}

@@ -1,1 +1,5 @@
 """Networks made of layers: multi-layer perceptrons and linear units."""
+
+from . import linear_units
+
+__all__ = ["linear_units"]

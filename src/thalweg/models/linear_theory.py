@@ -1,15 +1,17 @@
-"""What can be known of a linear unit without training it: separability, safe rates, the best threshold."""
+"""The theory of linear units: separability, safe rates, the best threshold."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# A linear program larger than this (rows times columns) could take minutes; one that takes longer (s) is given up.
-_LARGEST_PROGRAM, _LONGEST_PROGRAM = 1_000_000, 10.0
+# Larger linear programs (rows times columns) could take minutes.
+_LARGEST_PROGRAM = 1_000_000
+# Seconds after which a linear program is given up.
+_LONGEST_PROGRAM = 10.0
 
 
 def separable(x: np.ndarray, y: np.ndarray) -> bool | None:
-    """Whether a linear unit can tell all classes y (n,) apart by x (n, d); None where the question is too large.
+    """Whether a linear unit can separate all classes y (n,) by x (n, d); None if the problem is too large.
 
     A linear program: are there w_k, b_k with (w_k - w_j) x + b_k - b_j >= 1 for every x of class k and every j != k?
     For two classes that is a line (a plane, ...) between them.
@@ -24,36 +26,37 @@ def separable(x: np.ndarray, y: np.ndarray) -> bool | None:
     from scipy.optimize import linprog
 
     classes, y = np.unique(y, return_inverse=True)
-    # Another place and scale of the inputs changes nothing but the accuracy of the program.
+    # Shifting and scaling the inputs does not change the answer, only the accuracy of the program.
     x = np.asarray(x, dtype=float)
     x = np.column_stack([(x - x.mean(axis=0)) / np.where(x.std(axis=0) == 0, 1, x.std(axis=0)), np.ones(len(x))])
     rows = np.unique(np.column_stack([x, y]), axis=0)
-    x, y = rows[:, :-1], rows[:, -1].astype(int)
+    x = rows[:, :-1]
+    y = rows[:, -1].astype(int)
     count = len(classes)
     if len(x) * (count - 1) * x.shape[1] > _LARGEST_PROGRAM:
         return None
-    # By row: the sample times (one of its own class, minus one of another).
+    # Each row: the sample times (one-hot of its class minus one-hot of another).
     blocks = []
     for other in range(count):
-        asked = y != other
-        signs = np.eye(count)[y[asked]] - np.eye(count)[other]
-        blocks.append((signs[:, :, None] * x[asked][:, None, :]).reshape(int(asked.sum()), -1))
+        rivals = y != other
+        signs = np.eye(count)[y[rivals]] - np.eye(count)[other]
+        blocks.append((signs[:, :, None] * x[rivals][:, None, :]).reshape(int(rivals.sum()), -1))
     sides = np.concatenate(blocks)
-    found = linprog(
+    result = linprog(
         np.zeros(sides.shape[1]),
         A_ub=sparse.csr_array(-sides),
         b_ub=-np.ones(len(sides)),
         bounds=(None, None),
         options={"time_limit": _LONGEST_PROGRAM},
     )
-    return {0: True, 2: False}.get(found.status)
+    return {0: True, 2: False}.get(result.status)
 
 
 def safe_rate(x: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """The largest rate of the LMS rule by batch: 2/λ, λ the largest eigenvalue of the inputs' correlation.
+    """The largest stable rate of the LMS rule by batch: 2/λ, λ the largest eigenvalue of the inputs' correlation.
 
-    R = Σ w x xᵀ / Σ w with the bias's 1 appended to each x (n, d). Above it the error along the eigenvector grows with
-    each step; online the weights run away in the mean.
+    R = Σ w x xᵀ / Σ w with a 1 for the bias appended to each x (n, d). Above this rate the error along the eigenvector
+    grows with each step; online the mean of the weights diverges.
 
     Source: Widrow and Stearns 1985, chapter 6.
 
@@ -61,12 +64,12 @@ def safe_rate(x: np.ndarray, weight: np.ndarray | None = None) -> float:
     0.666667
     """
     x = np.column_stack([np.asarray(x, dtype=float), np.ones(len(x))])
-    share = np.full(len(x), 1 / len(x)) if weight is None else weight / np.sum(weight)
-    return float(2 / np.linalg.eigvalsh((x * share[:, None]).T @ x)[-1])
+    weights = np.full(len(x), 1 / len(x)) if weight is None else weight / np.sum(weight)
+    return float(2 / np.linalg.eigvalsh((x * weights[:, None]).T @ x)[-1])
 
 
 def safe_online_rate(x: np.ndarray) -> float:
-    """Below which no step of the LMS rule on one sample of x (n, d) overshoots: 2/|x|² of the longest, its 1 included.
+    """The rate below which no LMS step on a single sample overshoots: 2/|x|² of the longest x, with its 1 for the bias.
 
     A step changes the error of its sample by the factor 1 - η |x|².
 
@@ -79,15 +82,16 @@ def safe_online_rate(x: np.ndarray) -> float:
 
 
 def best_threshold(z: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Above which output z (n,) to say yes, so that most of the truths y (n,) are told right.
+    """The threshold of outputs z (n,) above which "yes" is most often correct for the truths y (n,).
 
-    Among cuts that are as good, the middle of the widest gap.
+    Among equally good thresholds it is the middle of the widest gap.
 
     >>> best_threshold(np.array([0.1, 0.2, 0.8]), np.array([0, 0, 1]))
     0.5
     """
     order = np.argsort(z, kind="stable")
-    z, yes = np.asarray(z, dtype=float)[order], np.asarray(y)[order] > 0
+    z = np.asarray(z, dtype=float)[order]
+    yes = np.asarray(y)[order] > 0
     weight = np.ones(len(z)) if weight is None else np.asarray(weight, dtype=float)[order]
     below = np.concatenate([[0.0], np.cumsum(np.where(yes, -weight, weight))])
     edges = np.concatenate([[z[0] - 1], z, [z[-1] + 1]])
@@ -98,6 +102,6 @@ def best_threshold(z: np.ndarray, y: np.ndarray, weight: np.ndarray | None = Non
 
 
 def rounded_down(value: float) -> float:
-    """To one significant digit."""
+    """The value rounded down to one significant digit."""
     unit = 10.0 ** np.floor(np.log10(value))
     return float(np.floor(value / unit) * unit)

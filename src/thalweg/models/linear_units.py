@@ -1,7 +1,7 @@
-"""Linear units: the perceptron and ADALINE, and what can be known of them before they learn.
+"""Linear units: the perceptron and ADALINE, and what theory says about their training.
 
-A linear unit is a recipe: a feature map if there is one, one dense layer, a loss whose gradient is the unit's rule, and
-plain gradient descent. What it is made of trains like every other network.
+A linear unit is a recipe: an optional feature map, one dense layer, a loss whose gradient is the rule of the unit, and
+plain gradient descent. It trains like any other network.
 """
 
 from __future__ import annotations
@@ -28,7 +28,14 @@ from .network import Network
 
 @dataclass(frozen=True)
 class LinearUnit(Part, ABC, family="linear unit"):
-    """What both units have: a feature map, the rate, how labels are written, the start of weights and bias."""
+    """The common options of both units.
+
+    learning_rate: the rate η of the rule.
+    features: layers before the unit: a feature map.
+    labels: how no and yes are encoded, "0/1" or "-1/1".
+    init: initializer of the weights.
+    bias_init: initializer of the bias.
+    """
 
     learning_rate: Rate
     features: tuple[Layer, ...] = ()
@@ -37,7 +44,7 @@ class LinearUnit(Part, ABC, family="linear unit"):
     bias_init: Initializer = Zeros()
 
     scale: ClassVar[Literal["standard", "none"] | None] = None
-    """How the inputs are scaled unless the user says so; None: as the data ask for."""
+    """The default scaling of the inputs; None: what the data decide."""
 
     def network(self, classes: int) -> Network:
         """The layers: the feature map, and one output, or one for each of more than two classes."""
@@ -51,17 +58,17 @@ class LinearUnit(Part, ABC, family="linear unit"):
 
     @property
     def optimizer(self) -> SGD:
-        """The rule's step."""
+        """Gradient descent at the rate of the rule."""
         return SGD(self.learning_rate)
 
     @property
     def batch_size(self) -> int | Literal["full"]:
-        """How many samples are seen for one update."""
+        """The number of samples for each update."""
         return 1
 
     @property
     def stopping(self) -> Stopping:
-        """When the rule has nothing left to do."""
+        """When the rule has converged."""
         return Stopping()
 
 
@@ -69,12 +76,14 @@ class LinearUnit(Part, ABC, family="linear unit"):
 class Perceptron(LinearUnit, kind="perceptron"):
     """Rosenblatt's perceptron: z = x w + b, y = 1 where z > 0, else 0;  w <- w + η (t - y) x,  b <- b + η (t - y).
 
-    One sample after another; weights change on mistakes only. Training stops after an epoch without mistakes, which
-    comes after at most (R/γ)² mistakes where a line separates the classes with margin γ (R: the longest sample), and
-    never else. With `pocket` it then ends with the weights that were right most often: after each epoch all
-    training rows are looked at, and the best weights are kept. Three classes or more have an output each.
+    It learns one sample at a time; weights change only on mistakes. Training stops after an epoch without mistakes. If
+    a line separates the classes with margin γ, that happens after at most (R/γ)² mistakes (R: the longest sample), else
+    never. With three classes or more, each has an output.
 
-    `labels` writes no and yes as 0 and 1, or as -1 and 1 (which doubles each step). Weights start at 0.
+    pocket: whether to end with the best weights: after each epoch they are tested on all training rows.
+    labels: no and yes as 0 and 1, or as -1 and 1 (which doubles each step).
+
+    Weights start at 0.
 
     Source: Rosenblatt 1958; Novikoff 1962; Gallant 1990 for the pocket.
 
@@ -101,11 +110,13 @@ class Perceptron(LinearUnit, kind="perceptron"):
 class Adaline(LinearUnit, kind="adaline"):
     """ADALINE, the adaptive linear neuron: z = x w + b;  w <- w + η (t - z) x,  b <- b + η (t - z).
 
-    The rule of least mean squares (LMS), gradient descent on 1/2 (t - z)²: `online`, sample by sample; by `batch`, with
-    the mean of (t - z) x over all samples; or over so many samples at a time. The inputs are standardised unless the
-    data section says otherwise. It says yes where z is above `threshold`: halfway between the labels where it is None
-    (0.5 for 0/1, 0 for -1/1); "tuned": what is most often right on the validation rows. Three classes or more have an
-    output each. Rates above `safe_rate` diverge.
+    The rule of least mean squares (LMS): gradient descent on 1/2 (t - z)². The inputs are standardised unless the data
+    section says otherwise. With three classes or more, each has an output. Rates above `safe_rate` diverge.
+
+    rule: "online" for one sample at a time; "batch" for the mean of (t - z) x over all samples; a number for batches of
+    that size.
+    threshold: decision threshold of z; None: halfway between the labels (0.5 for 0/1, 0 for -1/1); "tuned": the most
+    accurate one on the validation rows.
 
     Source: Widrow and Hoff 1960.
 
@@ -131,12 +142,12 @@ class Adaline(LinearUnit, kind="adaline"):
 
 
 def tunes(loss: Loss) -> bool:
-    """Whether the threshold is to be chosen after training."""
+    """Whether the threshold is chosen after training."""
     return isinstance(loss, LeastMeanSquares) and loss.decide_at == "tuned"
 
 
 def with_threshold(loss: Loss, threshold: float | None) -> Loss:
-    """The loss with the threshold that was chosen for it; None: the loss as it is."""
+    """The loss with the threshold chosen for it; None: the loss unchanged."""
     if threshold is None:
         return loss
     assert isinstance(loss, LeastMeanSquares)
@@ -144,7 +155,17 @@ def with_threshold(loss: Loss, threshold: float | None) -> Loss:
 
 
 class LinearTraining(NamedTuple):
-    """The training of a linear unit: its rule, its samples as the dense layer sees them, and their classes."""
+    """The training of a linear unit.
+
+    loss: the loss, which is the rule.
+    outputs: number of outputs.
+    rate: the first learning rate.
+    by_batch: whether each update uses all samples.
+    pocket: whether the best weights are kept.
+    x: inputs of the dense layer (n, d).
+    y: classes (n,).
+    weight: weights of the samples (n,), or None.
+    """
 
     loss: Loss
     outputs: int
@@ -156,7 +177,7 @@ class LinearTraining(NamedTuple):
     weight: np.ndarray | None
 
     def before(self) -> list[str]:
-        """What is known before the unit learns: whether ADALINE's rate is safe."""
+        """Warnings before training: whether ADALINE's rate is safe."""
         if not isinstance(self.loss, LeastMeanSquares):
             return []
         mean = safe_rate(self.x, self.weight)
@@ -166,32 +187,32 @@ class LinearTraining(NamedTuple):
         by_mean = f"{mean:.3g} = 2/λ, λ the largest eigenvalue of the inputs' correlation"
         fix = f"a safe rate is {rounded_down(safe / 2):g}"
         if self.rate >= mean:
-            return [f"the learning rate {self.rate:g} is not below {by_mean}: the weights will run away; {fix}"]
+            return [f"the learning rate {self.rate:g} is not below {by_mean}: the weights will diverge; {fix}"]
         single = f"{safe:.3g} = 2/|x|² of the longest sample"
         return [
             f"the learning rate {self.rate:g} is below {by_mean}, and not below {single}: single steps overshoot, and "
-            f"the weights may run away; {fix}"
+            f"the weights may diverge; {fix}"
         ]
 
     def after(self, measures: Mapping[str, float], diverged: bool) -> list[str]:
-        """Why the unit is not right: whether the classes can be told apart at all, whether the rate was too large."""
+        """Reasons for mistakes after training: classes that are not separable, or a rate that is too large."""
         if isinstance(self.loss, LeastMeanSquares):
-            # Weights of zero do better than weights that ran away.
+            # Weights that diverged do worse than weights of 0.
             silent = np.zeros((len(self.y), self.outputs))
             at_zero, _ = self.loss(silent, as_targets(silent, self.y), np.ones(len(self.y)))
-            ran_away = diverged or measures["loss"] > at_zero
-            return [f"The weights ran away: {note}." for note in self.before()] if ran_away else []
+            grew = diverged or measures["loss"] > at_zero
+            return [f"The weights diverged: {note}." for note in self.before()] if grew else []
         if measures["accuracy"] == 1:
             return []
-        found = separable(self.x, self.y)
-        if found is None:
-            return ["Whether the classes are linearly separable was not found out: there are too many rows."]
-        if found:
+        is_separable = separable(self.x, self.y)
+        if is_separable is None:
+            return ["Whether the classes are linearly separable is unknown: there are too many rows to test it."]
+        if is_separable:
             return ["The classes are linearly separable: with more epochs the perceptron gets all training rows right."]
         pocket = "" if self.pocket else "; network.pocket = true keeps the best weights on the way"
         return [
-            "The classes are not linearly separable: no weights get all training rows right, and the rule never comes "
-            f"to rest{pocket}."
+            "The classes are not linearly separable: no weights get all training rows right, and the rule does "
+            f"not converge{pocket}."
         ]
 
 
@@ -204,21 +225,21 @@ def linear_training(
     seed: int,
     data: Dataset | StreamedDataset,
 ) -> LinearTraining | None:
-    """The training of a linear unit, or None where it is none. Of rows that stream, the first part is looked at."""
+    """The training of a linear unit; None for other networks. Of streamed rows only the first part is used."""
     *below, last = network.layers
-    units = isinstance(loss, PerceptronLoss | LeastMeanSquares) and isinstance(optimizer, SGD)
-    if not units or not isinstance(last, Dense) or not all(isinstance(layer, Monomials | Radial) for layer in below):
+    by_rule = isinstance(loss, PerceptronLoss | LeastMeanSquares) and isinstance(optimizer, SGD)
+    if not by_rule or not isinstance(last, Dense) or not all(isinstance(layer, Monomials | Radial) for layer in below):
         return None
     part = next(data.parts())
     start = network.initialize(seed, (data.features,))
     outputs = network.forward(start.params, start.states, part.x, ForwardContext(training=False)).outputs
     return LinearTraining(
-        loss,
-        last.width,
-        float(at(optimizer.learning_rate, np.array(0))),
-        batch_size == "full",
-        stopping.keeps_best,
-        outputs[-2] if below else part.x,
-        part.y,
-        part.weight,
+        loss=loss,
+        outputs=last.width,
+        rate=float(at(optimizer.learning_rate, np.array(0))),
+        by_batch=batch_size == "full",
+        pocket=stopping.keeps_best,
+        x=outputs[-2] if below else part.x,
+        y=part.y,
+        weight=part.weight,
     )

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron by its hidden widths and its activation; the output is the one that the task calls for."""
+"""A multi-layer perceptron, described by its hidden widths and its activation; the task decides the output layer."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ _OUTPUTS: dict[Task, tuple[Layer, ...]] = {
 
 @dataclass(frozen=True)
 class MultiLayerPerceptron(Part, family="architecture", kind="mlp"):
-    """Hidden layers of some widths with one activation, and the output layer of the task: `network = "mlp"` of a spec.
+    """Hidden layers with one activation, and the output layer of the task: `network = "mlp"` in a spec.
 
-    hidden: the width of each hidden layer. activation: the layer behind each. normalization: "batch_norm" or
-    "layer_norm" before each activation. dropout: the share of units dropped behind each. init: as of a `Network`. What
-    a comparison varies is a value of its own here: `network.hidden = [[64], [64, 64]]`, `network.activation =
-    ["relu", "tanh"]`.
+    hidden: width of each hidden layer.
+    activation: the layer after each hidden layer.
+    normalization: "batch_norm" or "layer_norm" before each activation; None: no normalisation.
+    dropout: fraction of units dropped after each activation; None: no dropout.
+    init: initializer of the weights, as in `Network`.
+
+    A comparison can vary each of them: `network.hidden = [[64], [64, 64]]`, `network.activation = ["relu", "tanh"]`.
 
     >>> [layer.kind for layer in MultiLayerPerceptron((8,), "tanh").network(3, "classification").layers]
     ['dense', 'tanh', 'dense', 'softmax']
@@ -37,13 +40,13 @@ class MultiLayerPerceptron(Part, family="architecture", kind="mlp"):
 
     @property
     def hidden_layers(self) -> tuple[Layer, ...]:
-        """All layers but those of the output."""
-        behind = [self.normalization, self.activation, None if self.dropout is None else Dropout(self.dropout)]
+        """All layers except those of the output."""
+        after = [self.normalization, self.activation, None if self.dropout is None else Dropout(self.dropout)]
         layers: list[Layer] = []
         for width in self.hidden:
-            layers += [Dense(width), *(layer for layer in behind if layer is not None)]
+            layers += [Dense(width), *(layer for layer in after if layer is not None)]
         return tuple(layers)
 
     def network(self, outputs: int, task: Task) -> Network:
-        """The network for a task with so many classes, labels or targets."""
+        """The network for a task with `outputs` classes, labels or targets."""
         return Network((*self.hidden_layers, Dense(outputs), *_OUTPUTS[task]), self.init)

@@ -1,4 +1,4 @@
-"""A network: a stack of layers, its start values, its forward and its backward pass."""
+"""A network: a stack of layers, its initial values, its forward and its backward pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import Array, Tree
+from ..core.arrays import Array, Cache, Grads, LayerState, Params
 from ..core.errors import InputError, Problem
 from ..core.noise import generator
 from ..parts.initializers import GlorotUniform, Zeros
@@ -18,11 +18,11 @@ from ..parts.part import ForwardContext, InitContext, Initializer, Layer, Part
 
 
 def default_initializer(following: Sequence[Layer]) -> Initializer:
-    """The start of weights that suits the activation which comes next.
+    """The initializer for weights that suits the activation after them.
 
     He's normal before the ReLU family (ReLU, LeakyReLU with its slope, ELU, GELU, Swish, Softplus), LeCun's normal
-    before SELU, Glorot's uniform before everything else: Tanh, Sigmoid, Softmax, or no activation at all. Layers that
-    normalise, drop, disturb or flatten are looked through.
+    before SELU, Glorot's uniform before everything else: Tanh, Sigmoid, Softmax, or no activation. Layers that
+    normalise, drop, add noise or flatten are skipped (`Layer.transparent`, `Layer.suited_initializer`).
 
     >>> from thalweg.parts.layers import BatchNorm, LeakyReLU
     >>> default_initializer([BatchNorm(), LeakyReLU(0.2)])
@@ -36,8 +36,10 @@ def default_initializer(following: Sequence[Layer]) -> Initializer:
 class Network(Part):
     """Layers, one after another.
 
-    `init` and `bias_init` serve every layer that has none of its own; without `init` each layer gets the one that suits
-    the activation after it (`default_initializer`), and biases start at 0.
+    layers: the layers, from the input to the output.
+    init: initializer of the weights of all layers without their own; None: the one that suits the activation after
+    each layer (`default_initializer`).
+    bias_init: initializer of the biases of all layers without their own; None: 0.
 
     >>> network = Network(["dense 3", "tanh", "dense 1"])
     >>> start = network.initialize(seed=0, shape=(2,))
@@ -55,47 +57,57 @@ class Network(Part):
             raise InputError("Network", [Problem("layers", "expected at least one layer, received none")])
 
     @classmethod
-    def as_table(cls, value: Any) -> dict[str, Any]:
-        """The table of a network; a list is one of its layers."""
+    def as_table(cls, value: object) -> dict[str, Any]:
+        """The table of a network; a list is read as its layers."""
         named = isinstance(value, Sequence) and not isinstance(value, str)
         return super().as_table({"layers": value} if named else value)
 
     def initialize(self, seed: int, shape: tuple[int, ...]) -> Start:
-        """Start values in float64 for samples of `shape`. A layer's numbers depend on the seed and its place alone."""
+        """Initial values in float64 for samples of `shape`. Those of a layer depend only on the seed and its place."""
         return self.draw([generator(seed, "weights", index) for index in range(len(self.layers))], shape)
 
     def draw(self, streams: Sequence[np.random.Generator], shape: tuple[int, ...]) -> Start:
-        """Start values that each layer draws from a stream of its own, or all of them, one after another, from one."""
+        """Initial values with a random stream for each layer; they may share one, which they then use in order."""
         weights = (lambda following: self.init) if self.init else default_initializer
-        draws = (InitContext(rng, weights, self.bias_init or Zeros()) for rng in streams)
-        return stack.initialize(self.layers, draws, shape)
+        contexts = (InitContext(rng, weights, self.bias_init or Zeros()) for rng in streams)
+        return stack.initialize(self.layers, contexts, shape)
 
-    def forward(self, params: Sequence[Tree], states: Sequence[Tree], x: Array, mode: ForwardContext) -> Forward:
+    def forward(
+        self, params: Sequence[Params], states: Sequence[LayerState], x: Array, context: ForwardContext
+    ) -> Forward:
         """Run x (n, features) through all layers."""
-        return stack.forward(self.layers, params, states, x, mode)
+        return stack.forward(self.layers, params, states, x, context)
 
     def backward(
-        self, params: Sequence[Tree], caches: Sequence[Tree], delta: Array
-    ) -> tuple[tuple[Array, ...], tuple[Tree, ...]]:
+        self, params: Sequence[Params], caches: Sequence[Cache], delta: Array
+    ) -> tuple[tuple[Array, ...], tuple[Grads, ...]]:
         """(deltas, grads) of every layer from delta = dL/d(last output); deltas[i] is dL/d(outputs[i])."""
         return stack.gradients(self.layers, params, caches, delta)
 
-    def jvp(self, params: Sequence[Tree], caches: Sequence[Tree], along: Sequence[Tree]) -> tuple[Array | None, ...]:
-        """How every layer's output moves while the parameters move along `along`; None below the first that learns."""
-        return stack.jvp(self.layers, params, caches, along, None)
+    def jvp(
+        self, params: Sequence[Params], caches: Sequence[Cache], direction: Sequence[Params]
+    ) -> tuple[Array | None, ...]:
+        """The derivative of every layer's output along a direction of the parameters; None where it is fixed."""
+        return stack.jvp(self.layers, params, caches, direction, None)
 
     def backward_jvp(
         self,
-        params: Sequence[Tree],
-        caches: Sequence[Tree],
-        along: Sequence[Tree],
-        tangents: Sequence[Array | None],
+        params: Sequence[Params],
+        caches: Sequence[Cache],
+        direction: Sequence[Params],
+        output_dots: Sequence[Array | None],
         deltas: Sequence[Array],
-        turn: Array,
-    ) -> tuple[Tree, ...]:
-        """How the gradients move along that motion, while dL/d(last output) moves along `turn`.
+        delta_dot: Array,
+    ) -> tuple[Grads, ...]:
+        """The derivative of the gradients along a direction of the parameters.
 
-        `tangents` come from `tangent`, and `deltas` from `backward`.
+        Args:
+            params: parameters of each layer.
+            caches: caches of the forward pass.
+            direction: the direction, in the type of `params`.
+            output_dots: derivative of each layer's output, from `jvp`.
+            deltas: dL/d(output) of each layer, from `backward`.
+            delta_dot: derivative of dL/d(last output).
         """
-        moves = (None, *tangents[:-1])
-        return stack.backward_jvp(self.layers, params, caches, along, moves, deltas, turn)[1]
+        input_dots = (None, *output_dots[:-1])
+        return stack.backward_jvp(self.layers, params, caches, direction, input_dots, deltas, delta_dot)[1]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..parts.layers import Residual
 from ..parts.part import Layer, options_of
 from .network import Network
 
-# Groups of layers are counted where they come this often, and are no longer than this.
-_MANY, _LONGEST_GROUP = 3, 6
+# Repeated groups of layers are counted from this many repetitions, up to this length.
+_MANY = 3
+_LONGEST_GROUP = 6
 
 
 def layer_in_words(layer: Layer) -> str:
@@ -25,7 +25,7 @@ def layer_in_words(layer: Layer) -> str:
 
 
 def numbered_layers(network: Network) -> tuple[str, ...]:
-    """Each layer in words, with its number from the input on; those inside of a residual block stand behind it.
+    """Each layer in words, numbered from the input; the layers inside a block follow it.
 
     >>> numbered_layers(Network(["dense 8", {"kind": "residual", "layers": ["relu"]}]))
     ('1: dense 8', '2: residual (relu)', '2.1: relu')
@@ -36,30 +36,30 @@ def numbered_layers(network: Network) -> tuple[str, ...]:
 def _numbered(layers: Sequence[Layer], block: str) -> Iterator[str]:
     for number, layer in enumerate(layers, 1):
         yield f"{block}{number}: {layer_in_words(layer)}"
-        if isinstance(layer, Residual):
-            yield from _numbered(layer.layers, f"{block}{number}.")
+        yield from _numbered(layer.inner, f"{block}{number}.")
 
 
 def network_in_words(network: Network) -> str:
-    """`dense 128, relu, dense 10, softmax`; what comes again and again is counted.
+    """`dense 128, relu, dense 10, softmax`; repeated groups are counted.
 
     >>> network_in_words(Network([*["dense 64", "tanh"] * 30, "dense 10"]))
     '30 x (dense 64, tanh), dense 10'
     """
-    words, found = [layer_in_words(layer) for layer in network.layers], []
+    words = [layer_in_words(layer) for layer in network.layers]
+    groups: list[str] = []
     while words:
-        groups = [(size, _repeats(words, size)) for size in range(1, _LONGEST_GROUP + 1)]
-        size, count = max(groups, key=lambda group: group[0] * group[1] if group[1] >= _MANY else 0)
+        repeats = [(size, _repeats(words, size)) for size in range(1, _LONGEST_GROUP + 1)]
+        size, count = max(repeats, key=lambda group: group[0] * group[1] if group[1] >= _MANY else 0)
         if count < _MANY:
             size = count = 1
         group = ", ".join(words[:size])
-        found.append(f"{count} x ({group})" if count > 1 else group)
+        groups.append(f"{count} x ({group})" if count > 1 else group)
         words = words[size * count :]
-    return ", ".join(found)
+    return ", ".join(groups)
 
 
 def _repeats(words: list[str], size: int) -> int:
-    """How often the first `size` words come one after another."""
+    """How often the first `size` words are repeated at the beginning."""
     count = 1
     while words[count * size : (count + 1) * size] == words[:size]:
         count += 1

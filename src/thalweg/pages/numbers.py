@@ -23,7 +23,8 @@ _COLUMNS = (10, 6)
 _SHORT_ARRAY = 12
 # Room for ten columns of the longest numbers.
 _GRID_WIDTH = 200
-_LARGEST_PLAIN, _SMALLEST_PLAIN = 1e6, 1e-4
+_LARGEST_PLAIN = 1e6
+_SMALLEST_PLAIN = 1e-4
 _LARGEST_WHOLE = 1e9
 _NO_VALUE = "–"
 _PERCENT = "\u202f%"
@@ -138,7 +139,8 @@ def interval(
     >>> interval("accuracy", 0.875, 0.91), interval("accuracy", -0.01, 0.02, write=difference)
     ('87.5 to 91\u202f%', '-1 to +2 points')
     """
-    first, last = write(measure, low, unit), write(measure, high, unit)
+    first = write(measure, low, unit)
+    last = write(measure, high, unit)
     for words in (_PERCENT, " points", f" {unit}"):
         if words.strip() and last.endswith(words):
             first = first.removesuffix(words)
@@ -176,7 +178,8 @@ def evidence(check: Check) -> str:
     """
     if isinstance(check.expected, bool) and check.expected:
         return "" if check.holds else "does not hold here"
-    value, expected = inline(check.measured), inline(check.expected)
+    value = inline(check.measured)
+    expected = inline(check.expected)
     within = f" within {number(check.tolerance)}" if check.tolerance else ""
     if not check.holds:
         return f"does not hold here: measured {value}, expected {expected}{within}"
@@ -262,7 +265,8 @@ def array_summary(values: ArrayLike) -> str:
     known = statistics(values)
     parts = []
     if "rms" in known:
-        low, high = number(known["smallest"]), number(known["largest"])
+        low = number(known["smallest"])
+        high = number(known["largest"])
         constant = known["smallest"] == known["largest"] and "not_finite" not in known
         parts += [f"all {low}"] if constant else [f"RMS {number(known['rms'])}", f"from {low} to {high}"]
     if "not_finite" in known:

@@ -1,15 +1,16 @@
-"""Clipping: gradients that are too long are made shorter before the optimizer sees them.
+"""Clipping: gradients that are too large are shortened before the optimizer uses them.
 
-A gradient that is NaN or infinite is left as it is: a training that has gone wrong must be seen, not covered up.
+A gradient that is NaN or infinite is left unchanged, so that a failed training is not concealed.
 """
 
 from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core.arrays import Array, Tree, arrays_of, map_arrays, namespace
+from ..core.arrays import Array, Grads, Scalar, TreeT, leaves, map_arrays, namespace
 from .part import Part, Positive
 
 
@@ -19,15 +20,15 @@ class Clipping(Part, ABC, family="clipping"):
     limit: float
 
     @abstractmethod
-    def __call__(self, grads: Tree) -> tuple[Tree, Array]:
-        """(the clipped gradients, 1.0 where the bound changed any of them, else 0.0).
+    def __call__(self, grads: tuple[Grads, ...]) -> tuple[tuple[Grads, ...], Scalar]:
+        """(the clipped gradients, 1.0 if the bound changed any of them, else 0.0), from one entry for each layer.
 
-        The tree is a tuple with one entry a layer. What is within the bound stays as it is, to the bit.
+        Gradients within the bound are unchanged to the bit.
         """
 
 
-def _any(flags: list[Array]) -> Array:
-    """1.0 if any flag is above 0, else 0.0; of no flags 0.0."""
+def _any(flags: Sequence[Scalar]) -> Scalar:
+    """1.0 if any flag is above 0, else 0.0; 0.0 without flags."""
     return functools.reduce(lambda a, b: namespace(a).maximum(a, b), flags) if flags else 0.0
 
 
@@ -37,17 +38,17 @@ def _flag(condition: Array, like: Array) -> Array:
     return xp.where(condition, xp.ones_like(like), xp.zeros_like(like))
 
 
-def _within_norm(grads: Tree, limit: Array) -> tuple[Tree, Array]:
-    """g limit / |g| where |g|, the norm of all arrays together, is above the limit; and whether it was.
+def _within_norm(grads: TreeT, limit: float) -> tuple[TreeT, Scalar]:
+    """g limit / |g| if |g|, the norm of all arrays together, is above the limit; and whether it is.
 
-    With m the largest |g_i| and r = |g / m|, |g| = m r: no square overflows, and none that matters underflows.
+    |g| = m r with m the largest |g_i| and r = |g / m|: no square overflows, and none that matters underflows.
     """
-    arrays = [array for _, array in arrays_of(grads)]
+    arrays = leaves(grads)
     if not arrays:
         return grads, 0.0
     xp = namespace(arrays[0])
     largest = functools.reduce(xp.maximum, [xp.max(xp.abs(g)) for g in arrays])
-    # All zeros, or not finite: NaN compares as false below, and the gradients stay.
+    # All zeros, or not finite: NaN compares as false below, and the gradients are kept.
     largest = xp.where((largest > 0) & xp.isfinite(largest), largest, xp.nan)
     ratio = xp.sqrt(sum(xp.sum((g / largest) ** 2) for g in arrays))
     over = largest > limit / ratio
@@ -67,7 +68,7 @@ class ClipValue(Clipping, kind="value"):
 
     limit: Positive
 
-    def __call__(self, grads: Tree) -> tuple[Tree, Array]:
+    def __call__(self, grads: tuple[Grads, ...]) -> tuple[tuple[Grads, ...], Scalar]:
         def over(g: Array) -> Array:
             xp = namespace(g)
             return (xp.abs(g) > self.limit) & xp.isfinite(g)
@@ -76,7 +77,7 @@ class ClipValue(Clipping, kind="value"):
             xp = namespace(g)
             return xp.where(over(g), self.limit * xp.sign(g), g)
 
-        return map_arrays(clipped, grads), _any([namespace(g).max(_flag(over(g), g)) for _, g in arrays_of(grads)])
+        return map_arrays(clipped, grads), _any([namespace(g).max(_flag(over(g), g)) for g in leaves(grads)])
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,14 @@ class ClipNorm(Clipping, kind="norm"):
 
     limit: Positive
 
-    def __call__(self, grads: Tree) -> tuple[Tree, Array]:
+    def __call__(self, grads: tuple[Grads, ...]) -> tuple[tuple[Grads, ...], Scalar]:
         layers = [_within_norm(layer, self.limit) for layer in grads]
         return tuple(clipped for clipped, _ in layers), _any([acted for _, acted in layers])
 
 
 @dataclass(frozen=True)
 class ClipGlobalNorm(Clipping, kind="global_norm"):
-    """The whole gradient g, all layers together: g limit / |g| where |g| > limit. The direction stays.
+    """The whole gradient g, all layers together: g limit / |g| where |g| > limit. The direction is kept.
 
     Source: Pascanu, Mikolov, Bengio 2013, algorithm 1.
 
@@ -110,5 +111,5 @@ class ClipGlobalNorm(Clipping, kind="global_norm"):
 
     limit: Positive
 
-    def __call__(self, grads: Tree) -> tuple[Tree, Array]:
+    def __call__(self, grads: tuple[Grads, ...]) -> tuple[tuple[Grads, ...], Scalar]:
         return _within_norm(grads, self.limit)

@@ -1,4 +1,4 @@
-"""Start values of weights and biases. The rule of scale: keep the variance of signals and deltas through the layers."""
+"""Initial values of weights and biases. The scaled rules keep the variance of signals and deltas through the layers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .part import Initializer, NonNegative, Number, Positive
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(fan_in, fan_out): how many inputs feed one unit, and how many units one input feeds.
+    """(fan_in, fan_out): the number of inputs of one unit, and the number of units that one input feeds.
 
-    Shapes: (width,) a bias: (width, width); (fan_in, width) dense; (*window, in, out) convolution, where each counts
-    once for every place of the window.
+    Shapes: (width,) for a bias, whose fans are both width; (fan_in, width) for dense; (*window, in, out) for
+    convolution, where each counts once for every place of the window.
 
     >>> fans((784, 256)), fans((3, 3, 16, 32))
     ((784, 256), (144, 288))
@@ -29,7 +29,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Zeros(Initializer, kind="zeros"):
-    """All 0. For biases; weights of 0 keep all units of a layer alike for ever.
+    """All 0. For biases; with weights of 0 all units of a layer stay equal.
 
     >>> Zeros()(np.random.default_rng(0), (2,)).tolist()
     [0.0, 0.0]
@@ -53,7 +53,7 @@ class Ones(Initializer, kind="ones"):
 
 @dataclass(frozen=True)
 class Constant(Initializer, kind="constant"):
-    """All the same value.
+    """One value for all.
 
     >>> Constant(0.01)(np.random.default_rng(0), (2,)).tolist()
     [0.01, 0.01]
@@ -67,9 +67,9 @@ class Constant(Initializer, kind="constant"):
 
 @dataclass(frozen=True)
 class Given(Initializer, kind="given"):
-    """Values written out, row by row: the weights of a worked example.
+    """Values stated row by row: the weights of a worked example.
 
-    Raises InputError where the rows differ in length, or the shape is another one.
+    Raises InputError if the rows differ in length, or if the shape does not match.
 
     >>> Given(((1, 1), (1, 1)))(np.random.default_rng(0), (2, 2)).tolist()
     [[1.0, 1.0], [1.0, 1.0]]
@@ -81,7 +81,7 @@ class Given(Initializer, kind="given"):
         super().__post_init__()
         lengths = [len(row) for row in self.values if isinstance(row, tuple)]
         if len(set(lengths)) > 1:
-            raise InputError("given", f"expected rows of one length, received rows of {lengths}")
+            raise InputError("given", f"expected rows of equal length, received rows of {lengths}")
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         array = np.array(self.values, dtype=float)
@@ -92,7 +92,7 @@ class Given(Initializer, kind="given"):
 
 @dataclass(frozen=True)
 class Uniform(Initializer, kind="uniform"):
-    """Even between `low` and `high`.
+    """Uniform between `low` and `high`.
 
     >>> bool(abs(Uniform(-0.05, 0.05)(np.random.default_rng(0), (9,))).max() <= 0.05)
     True
@@ -112,7 +112,7 @@ class Uniform(Initializer, kind="uniform"):
 
 @dataclass(frozen=True)
 class Normal(Initializer, kind="normal"):
-    """Normal with that mean and standard deviation.
+    """Normal with mean `mean` and standard deviation `deviation`.
 
     >>> Normal(deviation=0.0)(np.random.default_rng(0), (2,)).tolist()
     [0.0, 0.0]
@@ -127,7 +127,7 @@ class Normal(Initializer, kind="normal"):
 
 @dataclass(frozen=True)
 class TruncatedNormal(Initializer, kind="truncated_normal"):
-    """Normal, drawn anew while it is more than two deviations off; `deviation` is that before the cut.
+    """Normal, drawn again while more than two deviations from the mean; `deviation` is that before truncation.
 
     >>> bool(abs(TruncatedNormal(1.0)(np.random.default_rng(0), (999,))).max() <= 2)
     True
@@ -167,7 +167,7 @@ def _lecun(shape: tuple[int, ...]) -> float:
 
 @dataclass(frozen=True)
 class GlorotNormal(Initializer, kind="glorot_normal"):
-    """Normal with variance 2 / (fan_in + fan_out): keeps signals and deltas where the slope is near 1 (tanh, sigmoid).
+    """Normal with variance 2 / (fan_in + fan_out): keeps signals and deltas where f' is near 1 (tanh).
 
     Source: Glorot and Bengio 2010, equation 12.
 
@@ -195,7 +195,7 @@ class GlorotUniform(Initializer, kind="glorot_uniform"):
 
 @dataclass(frozen=True)
 class HeNormal(Initializer, kind="he_normal"):
-    """Normal with variance 2 / ((1 + slope²) fan_in): keeps signals through ReLU, or LeakyReLU of that slope.
+    """Normal with variance 2 / ((1 + slope²) fan_in): keeps signals through ReLU, or LeakyReLU of slope `slope`.
 
     Source: He et al. 2015, equations 10 and 15.
 
@@ -227,7 +227,7 @@ class HeUniform(Initializer, kind="he_uniform"):
 
 @dataclass(frozen=True)
 class LeCunNormal(Initializer, kind="lecun_normal"):
-    """Normal with variance 1 / fan_in; what SELU's fixed point asks for.
+    """Normal with variance 1 / fan_in, which the fixed point of SELU requires.
 
     Source: LeCun, Bottou, Orr, Müller 1998, equation 16.
 
@@ -257,8 +257,8 @@ class LeCunUniform(Initializer, kind="lecun_uniform"):
 class Orthogonal(Initializer, kind="orthogonal"):
     """gain * Q with orthonormal rows or columns, whichever are fewer: keeps lengths through deep linear stacks.
 
-    Q comes from the QR decomposition of a normal matrix (all axes but the last flattened), with the signs of R's
-    diagonal taken out, so that every orthogonal matrix is equally likely.
+    Q is from the QR decomposition of a normal matrix (all axes except the last flattened), with the signs of R's
+    diagonal removed, so that every orthogonal matrix is equally likely.
 
     Source: Saxe, McClelland, Ganguli 2014; Mezzadri 2007 for the signs.
 
@@ -270,7 +270,8 @@ class Orthogonal(Initializer, kind="orthogonal"):
     gain: Positive = 1.0
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        rows, columns = math.prod(shape[:-1]), shape[-1]
+        rows = math.prod(shape[:-1])
+        columns = shape[-1]
         Q, R = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
         Q = Q * np.where(np.diag(R) < 0, -1.0, 1.0)
         return self.gain * (Q if rows >= columns else Q.T).reshape(shape)

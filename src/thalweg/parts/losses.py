@@ -1,11 +1,11 @@
-"""Losses: the value and its delta together, so that they can not drift apart.
+"""Losses: value and delta come from one function, so that they always agree.
 
 Every loss is L = Σ_i w_i l_i / Σ_i w_i over the samples i of the batch, and delta_i = (w_i / Σ w) dl_i/d(outputs_i).
-Below, y is the output, t the target and z a logit, each of shape (n, K); sums and means run over the K outputs. Where
-no Hessian is given it is 0: the loss is straight but for its kinks.
+Below, y is the output, t the target and z a logit, each of shape (n, K); sums and means run over the K outputs. If no
+Hessian is given, it is 0: the loss is piecewise linear.
 
-The cross-entropies take a `label_smoothing` s of [0, 1): their formulas then hold with (1 - s) t + s/K in place of t,
-and with (1 - s) t + s/2 where each output is a label of its own. The least loss is no longer 0.
+The cross-entropies have a `label_smoothing` s in [0, 1): in their formulas (1 - s) t + s/K replaces t, or
+(1 - s) t + s/2 if each output is a separate label. The smallest loss is then above 0.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .layers.activations import Sigmoid, Softmax
 from .part import Fraction, Layer, Loss, Number, Positive
 
 Labels = Literal["0/1", "-1/1"]
-"""How a linear unit writes no and yes."""
+"""The numbers with which a linear unit encodes no and yes."""
 
 _GUARD = 1e-7
 _LEAST_MEAN = 1e-30
 
 
 def as_targets(outputs: Array, y: Array) -> Array:
-    """Targets in the outputs' shape and type: (n,) classes become one-hot rows, or one column for a single output.
+    """Targets in the shape and type of the outputs: classes (n,) become one-hot rows, or a column for a single output.
 
     >>> import numpy as np
     >>> as_targets(np.zeros((2, 3)), np.array([2, 0])).tolist()
@@ -40,7 +40,7 @@ def as_targets(outputs: Array, y: Array) -> Array:
 
 
 def smoothed(targets: Array, smoothing: float, classes: int) -> Array:
-    """(1 - s) t + s / classes: a share s of the certainty spread evenly over all classes; s = 0 leaves t as it is.
+    """(1 - s) t + s / classes: a fraction s of the certainty is spread over all classes; s = 0 leaves t unchanged.
 
     Source: Szegedy et al. 2016, section 7.
 
@@ -53,7 +53,7 @@ def smoothed(targets: Array, smoothing: float, classes: int) -> Array:
 
 @dataclass(frozen=True)
 class SquaredError(Loss, kind="squared_error"):
-    """l = 1/2 Σ (y - t)²;  dl/dy = y - t. The textbook's form: the delta is the plain error.
+    """l = 1/2 Σ (y - t)²;  dl/dy = y - t. The form of textbooks: the delta is the error.
 
     Hessian: d²l/dy² = 1.
 
@@ -67,13 +67,13 @@ class SquaredError(Loss, kind="squared_error"):
         error = outputs - targets
         return namespace(outputs).sum(error * error, axis=-1) / 2, error
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return along
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return direction
 
 
 @dataclass(frozen=True)
 class MeanSquaredError(Loss, kind="mean_squared_error", also=("mse",)):
-    """l = mean (y - t)²;  dl/dy = 2 (y - t) / K. As Keras, PyTorch and scikit-learn's metric define it.
+    """l = mean (y - t)²;  dl/dy = 2 (y - t) / K. The definition of Keras, PyTorch and scikit-learn's metric.
 
     Hessian: d²l/dy² = 2 / K.
 
@@ -87,15 +87,15 @@ class MeanSquaredError(Loss, kind="mean_squared_error", also=("mse",)):
         error = outputs - targets
         return namespace(outputs).mean(error * error, axis=-1), 2 * error / outputs.shape[-1]
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return 2 * along / outputs.shape[-1]
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return 2 * direction / outputs.shape[-1]
 
 
 @dataclass(frozen=True)
 class HalfMeanSquaredError(Loss, kind="half_mean_squared_error"):
     """l = 1/2 mean (y - t)²;  dl/dy = (y - t) / K: the loss that scikit-learn's networks report for numbers.
 
-    With one output it is `SquaredError`, and `Huber` where no error is above its delta.
+    With one output it equals `SquaredError`, and `Huber` if no error exceeds its delta.
 
     Hessian: d²l/dy² = 1 / K.
 
@@ -109,8 +109,8 @@ class HalfMeanSquaredError(Loss, kind="half_mean_squared_error"):
         error = outputs - targets
         return namespace(outputs).mean(error * error, axis=-1) / 2, error / outputs.shape[-1]
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return along / outputs.shape[-1]
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return direction / outputs.shape[-1]
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ class MeanAbsoluteError(Loss, kind="mean_absolute_error", also=("mae",)):
         error = outputs - targets
         return xp.mean(xp.abs(error), axis=-1), xp.sign(error) / outputs.shape[-1]
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return namespace(along).zeros_like(along)
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return namespace(direction).zeros_like(direction)
 
 
 @dataclass(frozen=True)
@@ -155,19 +155,19 @@ class Huber(Loss, kind="huber"):
         # cut (e - cut/2) is e²/2 inside and delta (|e| - delta/2) outside.
         return xp.mean(cut * (error - cut / 2), axis=-1), cut / outputs.shape[-1]
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         xp = namespace(outputs)
         inside = xp.abs(outputs - targets) <= self.delta
-        return xp.where(inside, along, xp.zeros_like(along)) / outputs.shape[-1]
+        return xp.where(inside, direction, xp.zeros_like(direction)) / outputs.shape[-1]
 
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss, kind="softmax_cross_entropy"):
     """Cross-entropy on logits: l = -Σ t log softmax(z);  dl/dz = softmax(z) Σt - t, which is softmax(z) - t.
 
-    Stable for any finite logits: log softmax(z) is computed after the maximum is subtracted.
+    Stable for any finite logits: the maximum is subtracted before log softmax(z).
 
-    Hessian, along a with p = softmax(z): p * (a - Σ p a) Σt, positive semidefinite.
+    Hessian times a, with p = softmax(z): p * (a - Σ p a) Σt. It is positive semidefinite.
 
     Source: Goodfellow et al. 2016, section 6.2.2.3.
 
@@ -188,12 +188,12 @@ class SoftmaxCrossEntropy(Loss, kind="softmax_cross_entropy"):
         log_p = log_softmax(outputs)
         return -xp.sum(targets * log_p, axis=-1), xp.exp(log_p) * xp.sum(targets, axis=-1, keepdims=True) - targets
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         xp = namespace(outputs)
         targets = smoothed(targets, self.label_smoothing, classes=outputs.shape[-1])
         p = softmax(outputs)
-        moved = p * (along - xp.sum(p * along, axis=-1, keepdims=True))
-        return moved * xp.sum(targets, axis=-1, keepdims=True)
+        p_dot = p * (direction - xp.sum(p * direction, axis=-1, keepdims=True))
+        return p_dot * xp.sum(targets, axis=-1, keepdims=True)
 
     def probabilities(self, outputs: Array) -> Array:
         return softmax(outputs)
@@ -203,14 +203,13 @@ class SoftmaxCrossEntropy(Loss, kind="softmax_cross_entropy"):
 class CrossEntropy(Loss, kind="cross_entropy"):
     """Cross-entropy on probabilities: l = -Σ t log max(p, 1e-7), p = y / Σ y.
 
-    Outputs that do not sum to 1 (a ReLU or Sigmoid before this loss) are divided by their sum first, as Keras does; a
-    row whose sum is 0 is left as it is.
+    Outputs that do not sum to 1 (after ReLU or Sigmoid) are first divided by their sum, as in Keras, unless it is 0.
 
     Backward, with u = t/p where p > 1e-7, else 0:  dl/dy_j = -(u_j - Σ_k u_k p_k) / Σ y.
 
-    After `Softmax` at the end of a network the two run as one: `SoftmaxCrossEntropy`, with delta = y - t at the logits.
+    After a final `Softmax` the two are fused to `SoftmaxCrossEntropy`, with delta = y - t at the logits.
 
-    Hessian, along a with g = dl/dy and p' = (a - p Σa) / Σ y, for Σ u p does not move:  (u p'/p - g Σa) / Σ y.
+    Hessian times a, with g = dl/dy and p_dot = (a - p Σa) / Σ y, since Σ u p is constant:  (u p_dot/p - g Σa) / Σ y.
 
     >>> import numpy as np
     >>> loss, delta = CrossEntropy()(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]), np.array([1.0]))
@@ -231,14 +230,14 @@ class CrossEntropy(Loss, kind="cross_entropy"):
         total, p, u = _relative(outputs, targets)
         return -xp.sum(targets * xp.log(xp.maximum(p, _GUARD)), axis=-1), _pull(p, u) / total
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         xp = namespace(outputs)
         targets = smoothed(targets, self.label_smoothing, classes=outputs.shape[-1])
         total, p, u = _relative(outputs, targets)
-        # The sum that is no divisor, 0, is none either while it moves.
-        moved_total = xp.where(_sum(outputs) == 0, xp.zeros_like(total), _sum(along))
-        moved = (along - p * moved_total) / total
-        return (u * moved / xp.maximum(p, _GUARD) - _pull(p, u) / total * moved_total) / total
+        # A sum of 0 is not divided by, so that its derivative does not count either.
+        total_dot = xp.where(_sum(outputs) == 0, xp.zeros_like(total), _sum(direction))
+        p_dot = (direction - p * total_dot) / total
+        return (u * p_dot / xp.maximum(p, _GUARD) - _pull(p, u) / total * total_dot) / total
 
 
 def _sum(x: Array) -> Array:
@@ -247,7 +246,7 @@ def _sum(x: Array) -> Array:
 
 
 def _relative(outputs: Array, targets: Array) -> tuple[Array, Array, Array]:
-    """Σ y (1 where it is 0), p and u of `CrossEntropy`."""
+    """Σ y (or 1 if it is 0), p and u of `CrossEntropy`."""
     xp = namespace(outputs)
     total = _sum(outputs)
     total = xp.where(total == 0, xp.ones_like(total), total)
@@ -265,7 +264,7 @@ class SigmoidBinaryCrossEntropy(Loss, kind="sigmoid_binary_cross_entropy"):
     """Binary cross-entropy on logits: l = Σ (softplus(z) - t z);  dl/dz = sigmoid(z) - t.
 
     The sum over several outputs is the negative log-likelihood of independent labels (multi-label classification);
-    PyTorch and Keras report its mean over the outputs.
+    PyTorch and Keras take the mean over the outputs.
 
     Hessian: d²l/dz² = p (1 - p) with p = sigmoid(z).
 
@@ -288,9 +287,9 @@ class SigmoidBinaryCrossEntropy(Loss, kind="sigmoid_binary_cross_entropy"):
         targets = smoothed(targets, self.label_smoothing, classes=2)
         return xp.sum(softplus(outputs) - targets * outputs, axis=-1), sigmoid(outputs) - targets
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         p = sigmoid(outputs)
-        return p * (1 - p) * along
+        return p * (1 - p) * direction
 
     def probabilities(self, outputs: Array) -> Array:
         return sigmoid(outputs)
@@ -298,14 +297,13 @@ class SigmoidBinaryCrossEntropy(Loss, kind="sigmoid_binary_cross_entropy"):
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss, kind="binary_cross_entropy"):
-    """Binary cross-entropy on probabilities: l = -Σ (t log p + (1-t) log(1-p)), p = y cut to [1e-7, 1 - 1e-7].
+    """Binary cross-entropy on probabilities: l = -Σ (t log p + (1-t) log(1-p)), p = y clipped to [1e-7, 1 - 1e-7].
 
-    dl/dy = (p - t) / (p (1 - p)) where y is inside the cut, else 0.
+    dl/dy = (p - t) / (p (1 - p)) where y is within these bounds, else 0.
 
-    After `Sigmoid` at the end of a network the two run as one: `SigmoidBinaryCrossEntropy`, with delta = y - t at the
-    logits.
+    After a final `Sigmoid` the two are fused to `SigmoidBinaryCrossEntropy`, with delta = y - t at the logits.
 
-    Hessian: d²l/dy² = t / p² + (1 - t) / (1 - p)² where y is inside the cut, else 0.
+    Hessian: d²l/dy² = t / p² + (1 - t) / (1 - p)² where y is within these bounds, else 0.
 
     >>> import numpy as np
     >>> loss, delta = BinaryCrossEntropy()(np.array([[0.5]]), np.array([[1.0]]), np.array([1.0]))
@@ -327,15 +325,15 @@ class BinaryCrossEntropy(Loss, kind="binary_cross_entropy"):
         slope = xp.where(p == outputs, (p - targets) / (p * (1 - p)), xp.zeros_like(p))
         return -xp.sum(targets * xp.log(p) + (1 - targets) * xp.log(1 - p), axis=-1), slope
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         xp = namespace(outputs)
         targets = smoothed(targets, self.label_smoothing, classes=2)
         p = _cut(outputs)
-        return xp.where(p == outputs, (targets / p**2 + (1 - targets) / (1 - p) ** 2) * along, xp.zeros_like(p))
+        return xp.where(p == outputs, (targets / p**2 + (1 - targets) / (1 - p) ** 2) * direction, xp.zeros_like(p))
 
 
 def _cut(p: Array) -> Array:
-    """p cut to [1e-7, 1 - 1e-7]."""
+    """p clipped to [1e-7, 1 - 1e-7]."""
     xp = namespace(p)
     return xp.minimum(xp.maximum(p, _GUARD), 1 - _GUARD)
 
@@ -344,7 +342,7 @@ def _cut(p: Array) -> Array:
 class Poisson(Loss, kind="poisson"):
     """Half the Poisson deviance: l = Σ (t log(t/y) - t + y) for counts t and their means y;  dl/dy = 1 - t/y.
 
-    t is at least 0, and y above it, as behind `Exponential`; inside of the logarithm y is at least 1e-30.
+    t is at least 0 and y above 0, as after `Exponential`; inside the logarithm y is at least 1e-30.
 
     Hessian: d²l/dy² = t / y².
 
@@ -359,22 +357,22 @@ class Poisson(Loss, kind="poisson"):
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
         mean = xp.maximum(outputs, _LEAST_MEAN)
-        # t log t is 0 where t is.
+        # t log t is 0 for t = 0.
         log_ratio = xp.log(xp.where(targets > 0, targets, mean)) - xp.log(mean)
         slope = 1 - xp.where(outputs > _LEAST_MEAN, targets / mean, xp.zeros_like(mean))
         return xp.sum(targets * log_ratio - targets + outputs, axis=-1), slope
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
         xp = namespace(outputs)
         mean = xp.maximum(outputs, _LEAST_MEAN)
-        return xp.where(outputs > _LEAST_MEAN, targets / mean / mean * along, xp.zeros_like(mean))
+        return xp.where(outputs > _LEAST_MEAN, targets / mean / mean * direction, xp.zeros_like(mean))
 
 
 @dataclass(frozen=True)
 class Hinge(Loss, kind="hinge"):
     """l = Σ max(0, 1 - s y), s = +1 for targets above 0 and -1 for the others;  dl/dy = -s where s y < 1, else 0.
 
-    With several outputs each is its own machine, one class against the rest.
+    With several outputs each is a separate classifier of one class against the rest.
 
     Source: Cortes and Vapnik 1995; Rosasco et al. 2004.
 
@@ -396,17 +394,17 @@ class Hinge(Loss, kind="hinge"):
         margin = 1 - s * outputs
         return xp.sum(xp.maximum(margin, 0), axis=-1), xp.where(margin > 0, -s, xp.zeros_like(s))
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return namespace(along).zeros_like(along)
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return namespace(direction).zeros_like(direction)
 
 
 @dataclass(frozen=True)
 class PerceptronLoss(Loss, kind="perceptron"):
     """l = Σ (y - t) z with the step output y = 1 where z > 0, else 0;  dl/dz = y - t: 0 unless the sample is wrong.
 
-    So that one step of `sgd` on one sample is the perceptron rule, w <- w + η (t - y) x. With `labels = "-1/1"` no is
-    written -1, and l and dl/dz are twice as large. With several outputs, one a class, y is 1 for the largest z: what
-    a wrong sample adds to its own class it takes from the one that won.
+    One step of `sgd` on one sample is the perceptron rule, w <- w + η (t - y) x. With `labels = "-1/1"` no is encoded
+    as -1, and l and dl/dz are twice as large. With several outputs, one for each class, y is 1 for the largest z: a
+    wrong sample is added to its class and subtracted from the predicted one.
 
     Source: Rosenblatt 1958; for several classes Duda, Hart, Stork 2001, section 5.12.
 
@@ -426,23 +424,23 @@ class PerceptronLoss(Loss, kind="perceptron"):
 
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
-        won = outputs > 0
+        predicted = outputs > 0
         if outputs.shape[-1] > 1:
-            won = xp.argmax(outputs, axis=-1)[:, None] == xp.arange(outputs.shape[-1])
-        error = _distance(self.labels) * (xp.astype(won, outputs.dtype) - targets)
+            predicted = xp.argmax(outputs, axis=-1)[:, None] == xp.arange(outputs.shape[-1])
+        error = _distance(self.labels) * (xp.astype(predicted, outputs.dtype) - targets)
         return xp.sum(error * outputs, axis=-1), error
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return namespace(along).zeros_like(along)
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return namespace(direction).zeros_like(direction)
 
 
 @dataclass(frozen=True)
 class LeastMeanSquares(Loss, kind="lms"):
     """l = 1/2 Σ (z - t)² with classes as numbers, t = 0 or 1 (`labels = "-1/1"`: -1 or 1);  dl/dz = z - t.
 
-    So that one step of `sgd` on one sample is the rule of Widrow and Hoff, w <- w + η (t - z) x. A single output says
-    yes above `decide_at`: halfway between the labels (0.5, or 0) where it is None; "tuned" chooses it after training
-    by the validation rows. Several outputs say the class of the largest.
+    One step of `sgd` on one sample is the rule of Widrow and Hoff, w <- w + η (t - z) x. `decide_at` is the decision
+    threshold of a single output: None is halfway between the labels (0.5, or 0); "tuned" chooses it after training on
+    the validation rows. With several outputs the largest decides the class.
 
     Hessian: d²l/dz² = 1.
 
@@ -469,10 +467,10 @@ class LeastMeanSquares(Loss, kind="lms"):
         error = outputs - (1 - _distance(self.labels) * (1 - targets))
         return namespace(outputs).sum(error * error, axis=-1) / 2, error
 
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        return along
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        return direction
 
 
 def _distance(labels: Labels) -> float:
-    """From no to yes."""
+    """The distance between no and yes."""
     return 1.0 if labels == "0/1" else 2.0

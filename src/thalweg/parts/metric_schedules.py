@@ -1,4 +1,4 @@
-"""Rates that follow a measure: a value for each epoch, decided from the records of the epochs before."""
+"""Rates that follow a measure: a value for each epoch, decided by the epochs before it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple, TypeVar, cast
 
 from pydantic import Field
 
-from ..core.arrays import Array
+from ..core.arrays import Scalar
 from .part import Count, Fraction, NonNegative, Part, Schedule, options_of
 from .schedules import Constant
 
 
 class MetricScheduleState(NamedTuple):
-    """What an adaptive schedule knows: its value, the best measure so far (None: none yet), the epochs without a better
-    one, the epochs left in which it does not count them."""
+    """The memory of a metric schedule.
+
+    value: the current value.
+    best: the best measure so far; None: none yet.
+    waited: epochs without improvement.
+    cooldown: epochs left that are not counted.
+    """
 
     value: float
     best: float | None = None
@@ -26,13 +31,13 @@ class MetricScheduleState(NamedTuple):
 
 
 class MetricSchedule(Schedule, ABC):
-    """A schedule that looks at a measure after each epoch: one value for the whole of the next epoch.
+    """A schedule that depends on a measure: one value for each epoch.
 
-    `start` gives the first memory, `observe` the one after an epoch, `settled` the value until the end of the next
-    epoch. They are plain numbers, handled between epochs; for the steps of an epoch `freeze` puts a constant in the
-    schedule's place. Called as a schedule, it gives the value it starts with.
+    `start` gives the first memory, `observe` the memory after an epoch, `current` the value for the next epoch. They
+    work on plain numbers between epochs; for the steps of an epoch `freeze` replaces the schedule by a constant. Called
+    as a schedule, it gives its first value.
 
-    `measure` names what it looks at; None is the validation loss, or the training loss where no rows are held out.
+    `measure` names the measure; None: the validation loss, or the training loss without validation rows.
     """
 
     measure: str | None
@@ -47,10 +52,10 @@ class MetricSchedule(Schedule, ABC):
         """The memory after an epoch with that value of the measure."""
 
     def current(self, memory: MetricScheduleState) -> float:
-        """The value until the end of the next epoch."""
+        """The value for the next epoch."""
         return memory.value
 
-    def __call__(self, step: Array) -> Array:
+    def __call__(self, step: Scalar) -> Scalar:
         return self.start().value + 0 * step
 
 
@@ -68,8 +73,12 @@ def improved(value: float, best: float | None, threshold: float, larger_is_bette
     return value > best + margin if larger_is_better else value < best - margin
 
 
-class Compared(NamedTuple):
-    """What a measure is beside the best so far: better than it, and so much better that nobody waits any longer."""
+class Improvement(NamedTuple):
+    """A measure compared with the best one so far.
+
+    better: whether it is better.
+    enough: whether it is better by enough to reset the patience.
+    """
 
     better: bool
     enough: bool
@@ -77,36 +86,43 @@ class Compared(NamedTuple):
 
 def compared(
     value: float, best: float | None, threshold: float, tolerance: float | None, larger_is_better: bool
-) -> Compared:
-    """Without a tolerance both are `improved` by the share `threshold`, so that small gains add up to one.
+) -> Improvement:
+    """Compare a measure with the best one so far.
 
-    With one, whatever is better is the best, and enough is a gain of at least `tolerance` on the epoch that was best:
-    small gains do not add up.
+    Without a tolerance both answers are `improved` by the fraction `threshold`, so that small gains add up. With one,
+    any better value is the best, and it is enough if it gains at least `tolerance` on the best before it: small gains
+    do not add up.
 
     >>> compared(0.95, 1.0, 0.0, 0.1, larger_is_better=False)
-    Compared(better=True, enough=False)
+    Improvement(better=True, enough=False)
     """
     better = improved(value, best, threshold if tolerance is None else 0.0, larger_is_better)
     if tolerance is None or best is None:
-        return Compared(better, better)
-    return Compared(better, value >= best + tolerance if larger_is_better else value <= best - tolerance)
+        return Improvement(better, better)
+    return Improvement(better, value >= best + tolerance if larger_is_better else value <= best - tolerance)
 
 
 def _compared(
     memory: MetricScheduleState, value: float, threshold: float, tolerance: float | None, larger_is_better: bool
 ) -> MetricScheduleState:
-    """The memory with one epoch more: a new best, and one epoch waited unless it was enough."""
-    found = compared(value, memory.best, threshold, tolerance, larger_is_better)
-    best = value if found.better else memory.best
-    return memory._replace(best=best, waited=0 if found.enough else memory.waited + 1)
+    """The memory after one more epoch: the new best, and one more epoch waited unless it gained enough."""
+    comparison = compared(value, memory.best, threshold, tolerance, larger_is_better)
+    best = value if comparison.better else memory.best
+    return memory._replace(best=best, waited=0 if comparison.enough else memory.waited + 1)
 
 
 @dataclass(frozen=True)
 class ReduceOnPlateau(MetricSchedule, kind="plateau", also=("reduce_on_plateau",)):
-    """`factor` times the value, but at least `least`, after more than `patience` epochs without a better measure.
+    """Multiplies the value by `factor` after more than `patience` epochs without a better measure.
 
-    Better is relative: by a share `threshold` of the best so far; or, with a `tolerance`, by that much (`compared`).
-    After a reduction `cooldown` epochs are not counted.
+    initial: the first value.
+    factor: the factor of each reduction, in [0, 1).
+    patience: epochs without improvement that are tolerated.
+    threshold: fraction of the best measure that counts as an improvement.
+    cooldown: epochs after a reduction that are not counted.
+    least: the value is not reduced below this.
+    measure: name of the measure; None: the validation loss, or the training loss without validation rows.
+    tolerance: absolute gain that counts as an improvement, in place of `threshold` (`compared`).
 
     Source: PyTorch, ReduceLROnPlateau (threshold_mode "rel", eps 0), for measures of at least 0.
 
@@ -136,17 +152,22 @@ class ReduceOnPlateau(MetricSchedule, kind="plateau", also=("reduce_on_plateau",
             memory = memory._replace(waited=0, cooldown=memory.cooldown - 1)
         if memory.waited <= self.patience:
             return memory
-        # A start below `least` stays where it is.
+        # An initial value below `least` is kept.
         reduced = min(memory.value, max(memory.value * self.factor, self.least))
         return MetricScheduleState(reduced, memory.best, waited=0, cooldown=self.cooldown)
 
 
 @dataclass(frozen=True)
 class AfterPlateau(MetricSchedule, kind="when_settled"):
-    """`before`, until the measure has not become better for `patience` epochs; from then on `after`.
+    """`before` until the measure has not improved for `patience` epochs, then `after`.
 
-    Better is relative: by a share `threshold` of the best so far. Meant for a momentum that is small while the large
-    gradients of the start die away.
+    before: the value before the plateau.
+    after: the value after it.
+    patience: epochs without improvement that make a plateau.
+    threshold: fraction of the best measure that counts as an improvement.
+    measure: name of the measure.
+
+    Meant for a momentum that is small while the large gradients of the start die away.
 
     Source: Hinton 2010, A practical guide to training restricted Boltzmann machines, section 9.1.
 
@@ -175,33 +196,37 @@ class AfterPlateau(MetricSchedule, kind="when_settled"):
         return memory if memory.waited < self.patience else memory._replace(value=self.after)
 
 
-def metric_schedules(part: Any) -> tuple[MetricSchedule, ...]:
-    """All adaptive schedules inside a part, depth first in the order of the options.
+def metric_schedules(part: object) -> tuple[MetricSchedule, ...]:
+    """All metric schedules inside a part, depth first in the order of the options.
 
+    >>> from thalweg.parts.schedules import LinearWarmup
     >>> [inner.kind for inner in metric_schedules(LinearWarmup(ReduceOnPlateau(0.1), steps=5))]
     ['plateau']
     """
     if isinstance(part, MetricSchedule):
         return (part,)
     if isinstance(part, Part):
-        return metric_schedules(tuple(getattr(part, field.name) for field in options_of(type(part))))
-    return tuple(found for item in part for found in metric_schedules(item)) if isinstance(part, tuple) else ()
+        part = tuple(getattr(part, field.name) for field in options_of(type(part)))
+    return tuple(inner for item in part for inner in metric_schedules(item)) if isinstance(part, tuple) else ()
 
 
-def freeze(part: Any, values: Sequence[float]) -> Any:
-    """The same part with its adaptive schedules as constants of these values, in the order of `metric_schedules`.
+PartT = TypeVar("PartT", bound=Part)
 
+
+def freeze(part: PartT, values: Sequence[float]) -> PartT:
+    """The same part with its metric schedules as constants of these values, in the order of `metric_schedules`.
+
+    >>> from thalweg.parts.schedules import LinearWarmup
     >>> freeze(LinearWarmup(ReduceOnPlateau(0.1), steps=5), [0.05])
     LinearWarmup(then=Constant(value=0.05), steps=5.0)
     """
-    left = iter(values)
+    remaining = iter(values)
 
-    def constant(value: Any) -> Any:
+    def frozen(value: object) -> object:
         if isinstance(value, MetricSchedule):
-            return Constant(next(left))
+            return Constant(next(remaining))
         if isinstance(value, Part):
-            options = {field.name: constant(getattr(value, field.name)) for field in options_of(type(value))}
-            return type(value)(**options)
-        return tuple([constant(item) for item in value]) if isinstance(value, tuple) else value
+            return type(value)(**{field.name: frozen(getattr(value, field.name)) for field in options_of(type(value))})
+        return tuple([frozen(item) for item in value]) if isinstance(value, tuple) else value
 
-    return constant(part)
+    return cast(PartT, frozen(part))

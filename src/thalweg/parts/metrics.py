@@ -1,12 +1,13 @@
-"""How well a batch went: sums that add up over batches to the loss, the accuracy, R² and the mean absolute error."""
+"""Metrics: sums over batches from which loss, accuracy, R² and mean absolute error are computed."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias
 
 import numpy as np
+from typing_extensions import TypeVar
 
 from ..core.arrays import Array, namespace
 from .part import Number, Part
@@ -15,7 +16,7 @@ LARGER_IS_BETTER = frozenset({"accuracy", "r2"})
 
 
 class Right(NamedTuple):
-    """Sums over samples, each times its weight: the weights, the loss, and the samples that were told right."""
+    """Weighted sums over samples: of 1, of the loss, and of correct predictions."""
 
     weight: Array
     loss: Array
@@ -23,7 +24,7 @@ class Right(NamedTuple):
 
 
 class Residuals(NamedTuple):
-    """Sums over samples, each times its weight: the weights, the loss, and by output |y - t| and (y - t)², (K,)."""
+    """Weighted sums over samples: of 1, of the loss, and for each output of |y - t| and (y - t)², (K,)."""
 
     weight: Array
     loss: Array
@@ -35,31 +36,32 @@ MetricSums: TypeAlias = Right | Residuals
 """Sums of a metric over a batch."""
 
 
-class Metric(Part, ABC, family="score"):
-    """Sums of a batch (`tally`), inside of the step; what the sums over an epoch come to (`summary`), outside of it.
+T = TypeVar("T", bound=MetricSums, default=Any)
 
-    `measures` are the names that `summary` gives; those of LARGER_IS_BETTER grow as a network learns, others fall.
-    `of_answers` says that `tally` wants probabilities in the place of logits, where the loss is taken on logits.
-    """
+
+class Metric(Part, ABC, Generic[T], family="score"):
+    """Sums of a batch inside the step (`update`), and measures from the sums over an epoch (`compute`)."""
 
     measures: ClassVar[tuple[str, ...]]
+    """The names that `compute` gives; those in LARGER_IS_BETTER grow as a network learns, the others fall."""
     of_answers: ClassVar[bool] = False
+    """Whether `update` takes probabilities instead of logits, if the loss takes logits."""
 
     @abstractmethod
-    def update(self, outputs: Array, y: Array, weight: Array, loss: Array) -> MetricSums:
-        """The sums of one batch: outputs (n, K), y as the data set has it, weight (n,), loss the batch's mean."""
+    def update(self, outputs: Array, y: Array, weight: Array, loss: Array) -> T:
+        """The sums of a batch: outputs (n, K), y as in the data set, weight (n,), loss the mean of the batch."""
 
     @abstractmethod
-    def compute(self, total: Any) -> dict[str, np.ndarray]:
-        """Names and values of the measures from sums over batches; sums of many epochs, (epochs, ...), give as many."""
+    def compute(self, total: T) -> dict[str, np.ndarray]:
+        """The measures from sums over batches, by name. Sums of several epochs (epochs, ...) give values (epochs,)."""
 
 
 @dataclass(frozen=True)
-class ClassificationMetric(Metric, kind="classes"):
-    """loss, and accuracy = the weighted share of samples told right.
+class ClassificationMetric(Metric[Right], kind="classes"):
+    """loss, and accuracy = the weighted fraction of correct predictions.
 
-    A sample's class is its largest output; a single output, or each of several labels, says yes above `threshold`, and
-    a sample with several labels is right if all of them are (scikit-learn's `accuracy_score`).
+    The predicted class is the largest output. A single output, or each of several labels, predicts yes above
+    `threshold`; a sample with several labels is correct if all of them are (scikit-learn's `accuracy_score`).
 
     >>> scores = ClassificationMetric()
     >>> one = np.ones(2)
@@ -87,11 +89,13 @@ class ClassificationMetric(Metric, kind="classes"):
 
 
 @dataclass(frozen=True)
-class RegressionMetric(Metric, kind="residuals"):
-    """loss, mean absolute error in the target's own units, and R² = 1 - Σ(y - t)² / Σ(t - mean t)².
+class RegressionMetric(Metric[Residuals], kind="residuals"):
+    """loss, mean absolute error in the original units of the target, and R² = 1 - Σ(y - t)² / Σ(t - mean t)².
 
-    `variance` and `unit` are, by output, the variance of the targets as the network sees them, and how much of the
-    target's own unit one unit of the network is. Several outputs count alike, as in scikit-learn's `r2_score`.
+    variance: variance of the (scaled) targets of each output.
+    unit: original units of the target in one scaled unit, for each output.
+
+    R² is averaged over the outputs, as in scikit-learn's `r2_score`.
 
     >>> scores = RegressionMetric(variance=(1.0,), unit=(10.0,))
     >>> one = np.ones(2)
@@ -109,15 +113,16 @@ class RegressionMetric(Metric, kind="residuals"):
         xp = namespace(outputs)
         total = xp.sum(weight)
         error = outputs - (y[:, None] if y.ndim == 1 else y)
-        each = weight[:, None]
+        column = weight[:, None]
         return Residuals(
-            total, loss * total, xp.sum(each * xp.abs(error), axis=0), xp.sum(each * error * error, axis=0)
+            total, loss * total, xp.sum(column * xp.abs(error), axis=0), xp.sum(column * error * error, axis=0)
         )
 
     def compute(self, total: Residuals) -> dict[str, np.ndarray]:
         weight = np.asarray(total.weight)[..., None]
-        mean_square, variance = total.square / weight, np.asarray(self.variance)
-        # A constant target has no R²; scikit-learn reports 1 for a perfect answer and 0 for any other.
+        mean_square = total.square / weight
+        variance = np.asarray(self.variance)
+        # R² is undefined for a constant target; scikit-learn reports 1 for perfect predictions and 0 otherwise.
         perfect = np.where(mean_square == 0, 1.0, 0.0)
         r2 = np.where(variance > 0, 1 - mean_square / np.where(variance > 0, variance, 1), perfect)
         return {
@@ -128,7 +133,7 @@ class RegressionMetric(Metric, kind="residuals"):
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """How often each class (rows) was taken for each class (columns): counts (classes, classes), from numbers (n,).
+    """Counts of each true class (rows) predicted as each class (columns): (classes, classes), from numbers (n,).
 
     >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]

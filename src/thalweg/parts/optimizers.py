@@ -1,43 +1,43 @@
 """Optimizers: rules that turn gradients into updates. The new parameters are params + updates.
 
 g is the gradient, Δ the update, η the learning rate, t = 1, 2, ... the number of the update. Every rate may be a number
-or a schedule. Moments have the type of the parameters. All operations are by element.
+or a schedule. Moments have the structure of the parameters. All operations are elementwise.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeAlias, cast
 
-from ..core.arrays import Array, Tree, map_arrays, namespace
+from ..core.arrays import Array, Grads, Params, Scalar, Tree, TreeT, map_arrays, namespace
 from .part import FractionRate, NonNegative, Optimizer, Positive, Rate, at
 
 
-def _zeros(params: Tree) -> Tree:
+def _zeros(params: TreeT) -> TreeT:
     return map_arrays(lambda p: namespace(p).zeros_like(p), params)
 
 
-def _average(old: Tree, new: Tree, decay: Array) -> Tree:
+def _average(old: TreeT, new: Tree, decay: Scalar) -> TreeT:
     """decay * old + (1 - decay) * new."""
     return map_arrays(lambda a, b: decay * a + (1 - decay) * b, old, new)
 
 
-def _average_square(old: Tree, new: Tree, decay: Array) -> Tree:
+def _average_square(old: TreeT, new: Tree, decay: Scalar) -> TreeT:
     """decay * old + (1 - decay) * new²."""
     return map_arrays(lambda a, b: decay * a + (1 - decay) * (b * b), old, new)
 
 
-def _times(tree: Tree, factor: Array) -> Tree:
+def _times(tree: TreeT, factor: Scalar) -> TreeT:
     return map_arrays(lambda a: a * factor, tree)
 
 
-def _scaled(gradient: Tree, square: Tree, rate: Array, epsilon: float, correct: Array = 1.0) -> Tree:
+def _scaled(gradient: TreeT, square: Tree, rate: Scalar, epsilon: float, correct: Scalar = 1.0) -> TreeT:
     """-rate * g / (√(correct s) + ε)."""
     return map_arrays(lambda g, s: -rate * g / (namespace(s).sqrt(s * correct) + epsilon), gradient, square)
 
 
 @dataclass(frozen=True)
-class SGD(Optimizer, kind="sgd"):
+class SGD(Optimizer[tuple[()]], kind="sgd"):
     """Stochastic gradient descent: Δ = -η g.
 
     Source: Robbins and Monro 1951.
@@ -49,10 +49,10 @@ class SGD(Optimizer, kind="sgd"):
 
     learning_rate: Rate = 0.01
 
-    def init(self, params: Tree) -> Tree:
+    def init(self, params: Params) -> tuple[()]:
         return ()
 
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
+    def update(self, grads: TreeT, moments: tuple[()], params: Params, step: Scalar) -> tuple[TreeT, tuple[()]]:
         rate = at(self.learning_rate, step)
         return map_arrays(lambda g: -rate * g, grads), moments
 
@@ -75,7 +75,7 @@ class Velocity(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Momentum(Optimizer, kind="momentum"):
+class Momentum(Optimizer[Velocity], kind="momentum"):
     """v <- μ v - η g;  Δ = v.
 
     Source: Polyak 1964; Rumelhart, Hinton, Williams 1986.
@@ -91,12 +91,13 @@ class Momentum(Optimizer, kind="momentum"):
     learning_rate: Rate = 0.01
     momentum: FractionRate = 0.9
 
-    def init(self, params: Tree) -> Tree:
+    def init(self, params: Params) -> Velocity:
         return Velocity(_zeros(params))
 
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
-        mu, rate = at(self.momentum, step), at(self.learning_rate, step)
-        velocity = map_arrays(lambda v, g: mu * v - rate * g, moments.velocity, grads)
+    def update(self, grads: TreeT, moments: Velocity, params: Params, step: Scalar) -> tuple[TreeT, Velocity]:
+        mu = at(self.momentum, step)
+        rate = at(self.learning_rate, step)
+        velocity = map_arrays(lambda g, v: mu * v - rate * g, grads, moments.velocity)
         return velocity, Velocity(velocity)
 
 
@@ -114,8 +115,9 @@ class Nesterov(Momentum, kind="nesterov"):
     [-0.15]
     """
 
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
-        mu, rate = at(self.momentum, step), at(self.learning_rate, step)
+    def update(self, grads: TreeT, moments: Velocity, params: Params, step: Scalar) -> tuple[TreeT, Velocity]:
+        mu = at(self.momentum, step)
+        rate = at(self.learning_rate, step)
         velocity, moments = super().update(grads, moments, params, step)
         return map_arrays(lambda v, g: mu * v - rate * g, velocity, grads), moments
 
@@ -127,7 +129,7 @@ class SumOfSquares(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adagrad(Optimizer, kind="adagrad"):
+class Adagrad(Optimizer[SumOfSquares], kind="adagrad"):
     """s <- s + g²;  Δ = -η g / (√s + ε). s starts at 0.
 
     Source: Duchi, Hazan, Singer 2011.
@@ -141,10 +143,10 @@ class Adagrad(Optimizer, kind="adagrad"):
     learning_rate: Rate = 0.01
     epsilon: Positive = 1e-10
 
-    def init(self, params: Tree) -> Tree:
+    def init(self, params: Params) -> SumOfSquares:
         return SumOfSquares(_zeros(params))
 
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
+    def update(self, grads: TreeT, moments: SumOfSquares, params: Params, step: Scalar) -> tuple[TreeT, SumOfSquares]:
         total = map_arrays(lambda s, g: s + g * g, moments.total, grads)
         return _scaled(grads, total, at(self.learning_rate, step), self.epsilon), SumOfSquares(total)
 
@@ -156,7 +158,7 @@ class MeanSquare(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RMSProp(Optimizer, kind="rmsprop"):
+class RMSProp(Optimizer[MeanSquare], kind="rmsprop"):
     """s <- ρ s + (1-ρ) g²;  Δ = -η g / (√s + ε).
 
     Source: Tieleman and Hinton 2012, lecture 6.5.
@@ -171,10 +173,10 @@ class RMSProp(Optimizer, kind="rmsprop"):
     rho: FractionRate = 0.9
     epsilon: Positive = 1e-8
 
-    def init(self, params: Tree) -> Tree:
+    def init(self, params: Params) -> MeanSquare:
         return MeanSquare(_zeros(params))
 
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
+    def update(self, grads: TreeT, moments: MeanSquare, params: Params, step: Scalar) -> tuple[TreeT, MeanSquare]:
         square = _average_square(moments.square, grads, at(self.rho, step))
         return _scaled(grads, square, at(self.learning_rate, step), self.epsilon), MeanSquare(square)
 
@@ -187,7 +189,7 @@ class TwoMeanSquares(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adadelta(Optimizer, kind="adadelta"):
+class Adadelta(Optimizer[TwoMeanSquares], kind="adadelta"):
     """s <- ρ s + (1-ρ) g²;  d = g √(u + ε) / √(s + ε);  u <- ρ u + (1-ρ) d²;  Δ = -η d.
 
     Source: Zeiler 2012, algorithm 1 (η = 1 there).
@@ -202,11 +204,15 @@ class Adadelta(Optimizer, kind="adadelta"):
     rho: FractionRate = 0.95
     epsilon: Positive = 1e-6
 
-    def init(self, params: Tree) -> Tree:
+    def init(self, params: Params) -> TwoMeanSquares:
         return TwoMeanSquares(_zeros(params), _zeros(params))
 
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
-        rho, rate, epsilon = at(self.rho, step), at(self.learning_rate, step), self.epsilon
+    def update(
+        self, grads: TreeT, moments: TwoMeanSquares, params: Params, step: Scalar
+    ) -> tuple[TreeT, TwoMeanSquares]:
+        rho = at(self.rho, step)
+        rate = at(self.learning_rate, step)
+        epsilon = self.epsilon
         square = _average_square(moments.square, grads, rho)
 
         def scaled(g: Array, s: Array, u: Array) -> Array:
@@ -214,27 +220,43 @@ class Adadelta(Optimizer, kind="adadelta"):
             return g * xp.sqrt(u + epsilon) / xp.sqrt(s + epsilon)
 
         d = map_arrays(scaled, grads, square, moments.update)
-        return map_arrays(lambda d: -rate * d, d), TwoMeanSquares(square, _average_square(moments.update, d, rho))
+        new = TwoMeanSquares(square, _average_square(moments.update, d, rho))
+        return map_arrays(lambda d: -rate * d, d), new
 
 
 class TwoMoments(NamedTuple):
-    """The running means of gradients, m, and of their squares, v."""
+    """Running means of the gradients, m, and of their squares, v."""
 
     m: Tree
     v: Tree
 
 
-class Corrected(NamedTuple):
-    """What Adam's update is made of: m and v, each with the factor that takes off what its start at zero put on it.
+class ThreeMoments(NamedTuple):
+    """Adam's two moments, and the largest v so far."""
 
-    Δ = -η m̂ / (√v̂ + ε) with m̂ = correct_m m and v̂ = correct_v v. The update itself puts correct_m to the rate, which
-    is one number, and not to m, which is many.
+    m: Tree
+    v: Tree
+    largest: Tree
+
+
+AdamMoments: TypeAlias = TwoMoments | ThreeMoments
+
+
+class Corrected(NamedTuple):
+    """The parts of Adam's update Δ = -η m̂ / (√v̂ + ε) with m̂ = correct_m m and v̂ = correct_v v.
+
+    The update multiplies the rate by correct_m, which is one number, instead of m, which is many.
+
+    m: running mean of the gradients.
+    v: running mean of their squares.
+    correct_m: factor that corrects the bias of m towards its initial 0.
+    correct_v: the same for v.
     """
 
     m: Tree
     v: Tree
-    correct_m: Array
-    correct_v: Array
+    correct_m: Scalar
+    correct_v: Scalar
 
     @property
     def m_hat(self) -> Tree:
@@ -248,7 +270,7 @@ class Corrected(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adam(Optimizer, kind="adam"):
+class Adam(Optimizer[AdamMoments], kind="adam"):
     """m <- β₁ m + (1-β₁) g;  v <- β₂ v + (1-β₂) g²;  m̂ = m/(1-β₁ᵗ);  v̂ = v/(1-β₂ᵗ);  Δ = -η m̂ / (√v̂ + ε).
 
     Source: Kingma and Ba 2015, algorithm 1.
@@ -264,33 +286,34 @@ class Adam(Optimizer, kind="adam"):
     beta_2: FractionRate = 0.999
     epsilon: Positive = 1e-8
 
-    def init(self, params: Tree) -> Tree:
+    def init(self, params: Params) -> AdamMoments:
         return TwoMoments(_zeros(params), _zeros(params))
 
-    def _moments(self, grads: Tree, moments: Tree, step: Array) -> Tree:
+    def _moments(self, grads: Grads, moments: AdamMoments, step: Scalar) -> AdamMoments:
         m = _average(moments.m, grads, at(self.beta_1, step))
         return TwoMoments(m, _average_square(moments.v, grads, at(self.beta_2, step)))
 
-    def _corrections(self, step: Array) -> tuple[Array, Array]:
-        """1 / (1 - β₁ᵗ) and 1 / (1 - β₂ᵗ): what the start at zero takes from the averages."""
+    def _corrections(self, step: Scalar) -> tuple[Scalar, Scalar]:
+        """1 / (1 - β₁ᵗ) and 1 / (1 - β₂ᵗ): they correct the bias of the averages towards their initial 0."""
         return 1 / (1 - at(self.beta_1, step) ** (step + 1)), 1 / (1 - at(self.beta_2, step) ** (step + 1))
 
-    def corrected(self, grads: Tree, moments: Tree, step: Array) -> Corrected:
-        """What the update is made of, from moments that have taken in the gradients."""
+    def corrected(self, grads: Grads, moments: AdamMoments, step: Scalar) -> Corrected:
+        """The parts of the update, from moments that include the gradients."""
         return Corrected(moments.m, moments.v, *self._corrections(step))
 
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
+    def update(self, grads: TreeT, moments: AdamMoments, params: Params, step: Scalar) -> tuple[TreeT, AdamMoments]:
         new = self._moments(grads, moments, step)
-        found = self.corrected(grads, new, step)
-        rate = at(self.learning_rate, step) * found.correct_m
-        return _scaled(found.m, found.v, rate, self.epsilon, found.correct_v), new
+        corrected = self.corrected(grads, new, step)
+        rate = at(self.learning_rate, step) * corrected.correct_m
+        updates = _scaled(corrected.m, corrected.v, rate, self.epsilon, corrected.correct_v)
+        return cast(TreeT, updates), new
 
 
 @dataclass(frozen=True)
 class AdamHat(Adam, kind="adam_hat"):
-    """Adam with ε beside the v that is not corrected: Δ = -η √(1-β₂ᵗ)/(1-β₁ᵗ) m / (√v + ε).
+    """Adam with ε added to the uncorrected √v: Δ = -η √(1-β₂ᵗ)/(1-β₁ᵗ) m / (√v + ε).
 
-    As scikit-learn and Keras have it. It is Adam with ε / √(1-β₂ᵗ) in place of ε: the first steps are smaller where
+    The form of scikit-learn and Keras. It is Adam with ε / √(1-β₂ᵗ) in place of ε: the first steps are smaller if
     gradients are tiny.
 
     Source: Kingma and Ba 2015, the last lines of section 2, where this ε is written ε̂.
@@ -301,8 +324,8 @@ class AdamHat(Adam, kind="adam_hat"):
     [-0.002403]
     """
 
-    def _corrections(self, step: Array) -> tuple[Array, Array]:
-        """√(1-β₂ᵗ)/(1-β₁ᵗ) for m, and nothing for v."""
+    def _corrections(self, step: Scalar) -> tuple[Scalar, Scalar]:
+        """√(1-β₂ᵗ)/(1-β₁ᵗ) for m, and 1 for v."""
         correct_m, correct_v = super()._corrections(step)
         return correct_m / correct_v**0.5, 1.0
 
@@ -322,24 +345,16 @@ class AdamW(Adam, kind="adamw"):
     weight_decay: NonNegative = 0.01
     by_element: ClassVar[bool] = False
 
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
+    def update(self, grads: TreeT, moments: AdamMoments, params: Params, step: Scalar) -> tuple[TreeT, AdamMoments]:
         updates, moments = super().update(grads, moments, params, step)
         return self.decayed(updates, params, step, self.weight_decay), moments
-
-
-class ThreeMoments(NamedTuple):
-    """Adam's two moments, and the largest v so far."""
-
-    m: Tree
-    v: Tree
-    largest: Tree
 
 
 @dataclass(frozen=True)
 class AMSGrad(Adam, kind="amsgrad"):
     """Adam that divides by the largest v so far: s <- max(s, v);  Δ = -η m̂ / (√(s/(1-β₂ᵗ)) + ε).
 
-    Source: Reddi, Kale, Kumar 2018, algorithm 2, with Adam's bias corrections as PyTorch has them.
+    Source: Reddi, Kale, Kumar 2018, algorithm 2, with Adam's bias corrections as in PyTorch.
 
     >>> import numpy as np
     >>> rule, params = AMSGrad(0.01), (np.array([1.0]),)
@@ -347,15 +362,17 @@ class AMSGrad(Adam, kind="amsgrad"):
     [-0.01]
     """
 
-    def init(self, params: Tree) -> Tree:
+    def init(self, params: Params) -> AdamMoments:
         return ThreeMoments(_zeros(params), _zeros(params), _zeros(params))
 
-    def _moments(self, grads: Tree, moments: Tree, step: Array) -> Tree:
-        m, v = super()._moments(grads, moments, step)
-        return ThreeMoments(m, v, map_arrays(lambda s, v: namespace(v).maximum(s, v), moments.largest, v))
+    def _moments(self, grads: Grads, moments: AdamMoments, step: Scalar) -> AdamMoments:
+        assert isinstance(moments, ThreeMoments)
+        new = super()._moments(grads, moments, step)
+        return ThreeMoments(new.m, new.v, map_arrays(lambda s, v: namespace(v).maximum(s, v), moments.largest, new.v))
 
-    def corrected(self, grads: Tree, moments: Tree, step: Array) -> Corrected:
-        """The same with the largest v so far."""
+    def corrected(self, grads: Grads, moments: AdamMoments, step: Scalar) -> Corrected:
+        """The same with the largest v so far in place of v."""
+        assert isinstance(moments, ThreeMoments)
         return super().corrected(grads, moments, step)._replace(v=moments.largest)
 
 
@@ -371,10 +388,10 @@ class Nadam(Adam, kind="nadam"):
     [-0.01474]
     """
 
-    def corrected(self, grads: Tree, moments: Tree, step: Array) -> Corrected:
-        """The same with m̂ looked ahead, which needs no further factor."""
+    def corrected(self, grads: Grads, moments: AdamMoments, step: Scalar) -> Corrected:
+        """The same with Nesterov's m̂, which needs no further factor."""
         beta = at(self.beta_1, step)
-        now, correct_v = self._corrections(step)
-        ahead = 1 / (1 - beta ** (step + 2))
-        look = map_arrays(lambda m, g: beta * ahead * m + (1 - beta) * now * g, moments.m, grads)
-        return Corrected(look, moments.v, 1.0, correct_v)
+        correct_now, correct_v = self._corrections(step)
+        correct_next = 1 / (1 - beta ** (step + 2))
+        m_hat = map_arrays(lambda m, g: beta * correct_next * m + (1 - beta) * correct_now * g, moments.m, grads)
+        return Corrected(m_hat, moments.v, 1.0, correct_v)

@@ -1,14 +1,13 @@
-"""What every part of a network is: a frozen description by its hyper-parameters, checked when it is made.
+"""The base of all parts: a part is a frozen description by hyper-parameters, checked when it is made.
 
 A part is a frozen dataclass. It belongs to a family (layers, losses, optimizers, schedules, initializers, data sources)
-and has a kind, the name by which specs and the shell call it. Wherever a part of a family is wanted, four forms will
-do:
+and has a kind, its name in specs and in the shell. A part can be given in any of these forms:
 
     ReLU()                                      the part
     "relu", "dense 128"                         its kind, and its first options in order
     {"kind": "dropout", "rate": 0.2}            a table, as TOML writes it
 
-Parameters (weights) and running values live outside of the parts, in nested NamedTuples.
+Parameters (weights) and running statistics are kept outside the parts, in nested NamedTuples.
 """
 
 from __future__ import annotations
@@ -17,13 +16,24 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_type_hints
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Self, cast, get_type_hints
 
 import numpy as np
 from pydantic import Discriminator, Field, GetCoreSchemaHandler, Tag, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
+from typing_extensions import TypeVar
 
-from ..core.arrays import Array, Tree, map_weights, namespace
+from ..core.arrays import (
+    Array,
+    Cache,
+    LayerState,
+    Moments,
+    Params,
+    Scalar,
+    TreeT,
+    map_weights,
+    namespace,
+)
 from ..core.errors import InputError, Problem, nearest
 from ..core.noise import Noise
 
@@ -38,7 +48,8 @@ class Part:
     def __init_subclass__(cls, family: str = "", kind: str = "", also: tuple[str, ...] = ()) -> None:
         super().__init_subclass__()
         if family:
-            cls.family, cls.kinds = family, {}
+            cls.family = family
+            cls.kinds = {}
         if kind:
             cls.kind = kind
             for name in (kind, *also):
@@ -53,10 +64,10 @@ class Part:
             object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls, value: Any) -> Self:
+    def of(cls, value: object) -> Self:
         """The part that `value` describes: a part of this family, its name, its name with options, or a table.
 
-        Raises InputError with every problem found, each at its place.
+        Raises InputError with all problems at once, each with its place.
         """
         if isinstance(value, cls):
             return value
@@ -68,13 +79,14 @@ class Part:
             raise InputError(cls.family, f"needs a kind; {nearest('', cls.kinds)}")
         if not isinstance(name, str) or name not in cls.kinds:
             raise InputError(cls.family, f"unknown {cls.family} {name!r}; {nearest(str(name), cls.kinds)}")
-        if not issubclass(cls.kinds[name], cls):
+        chosen = cls.kinds[name]
+        if not issubclass(chosen, cls):
             raise InputError(cls.family, f"expected {cls.kind}, received {name}")
-        return _from_table(cls.kinds[name], table)
+        return _from_table(chosen, table)
 
     @classmethod
-    def as_table(cls, value: Any) -> dict[str, Any]:
-        """The table of a name with options: `adam 0.01` -> kind = adam, learning_rate = 0.01. Tables stay as they are.
+    def as_table(cls, value: object) -> dict[str, Any]:
+        """The table of a name with options: `adam 0.01` -> kind = adam, learning_rate = 0.01. A table is copied.
 
         Raises InputError for anything else, and for more options than the kind has.
         """
@@ -87,16 +99,16 @@ class Part:
                 return {"kind": name}
             names = [field.name for field in options_of(known)]
             if len(options) > len(names):
-                found = f"takes at most {len(names)} options ({', '.join(names)}), received {len(options)}"
-                raise InputError(name, found)
+                message = f"takes at most {len(names)} options ({', '.join(names)}), received {len(options)}"
+                raise InputError(name, message)
             return {"kind": name, **dict(zip(names, map(_number_or_word, options), strict=False))}
         if cls.family:
             raise InputError(cls.family, f"expected a name or a table with its kind, received {value!r}")
         raise InputError(cls.__name__, f"expected a table, received {value!r}")
 
-    def describe(self) -> dict[str, Any]:
-        """The table that makes this part again through `of`, in plain numbers, words, lists and tables."""
-        table: dict[str, Any] = {"kind": self.kind} if self.kind else {}
+    def describe(self) -> dict[str, object]:
+        """The table from which `of` makes this part again, in plain numbers, strings, lists and tables."""
+        table: dict[str, object] = {"kind": self.kind} if self.kind else {}
         for field in options_of(type(self)):
             value = getattr(self, field.name)
             if value is not None:
@@ -104,8 +116,11 @@ class Part:
         return table
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(cls.of)
+
+
+PartT = TypeVar("PartT", bound=Part)
 
 
 def options_of(cls: type[Part]) -> tuple[dataclasses.Field[Any], ...]:
@@ -113,17 +128,17 @@ def options_of(cls: type[Part]) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Part):
-        # A part that describes itself in its own way has no shorter form.
+        # A part with its own `describe` has no shorter form.
         return _brief(value) if value.kind and type(value).describe is Part.describe else value.describe()
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value
 
 
-def _brief(part: Part) -> Any:
-    """The shortest form: `dense 128` where the options given are numbers and the first ones, else a table of them."""
+def _brief(part: Part) -> object:
+    """The shortest form: `dense 128` if the options given are numbers and the first ones, else a table of them."""
     fields = options_of(type(part))
     given = {
         field.name: _plain(getattr(part, field.name)) for field in fields if getattr(part, field.name) != field.default
@@ -143,7 +158,7 @@ def _number_or_word(text: str) -> int | float | str:
     return text
 
 
-def _from_table(cls: type[Part], table: dict[str, Any]) -> Any:
+def _from_table(cls: type[PartT], table: Mapping[str, object]) -> PartT:
     fields = {field.name: field for field in options_of(cls) if field.init}
     label = cls.kind or cls.__name__
     problems = [
@@ -172,8 +187,8 @@ def _adapters(cls: type[Part]) -> dict[str, TypeAdapter[Any]]:
     return _ADAPTERS[cls]
 
 
-def _check(cls: type[Part], values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    checked: dict[str, Any] = {}
+def _check(cls: type[Part], values: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]:
+    checked: dict[str, object] = {}
     problems: list[Problem] = []
     for name, value in values.items():
         try:
@@ -186,20 +201,20 @@ def _check(cls: type[Part], values: Mapping[str, Any]) -> tuple[dict[str, Any], 
 
 
 def _problems(error: ValidationError, place: str) -> list[Problem]:
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for item in error.errors(include_url=False):
-        # Tags of a union are no part of what the user wrote; positions in a list are.
+        # The user wrote positions in a list, but not the tags of a union.
         where = place + "".join(f"[{step}]" for step in item["loc"] if isinstance(step, int))
         cause = item.get("ctx", {}).get("error")
         if isinstance(cause, InputError):
-            found += [problem.below(where) for problem in cause.problems]
+            problems += [problem.below(where) for problem in cause.problems]
         else:
             message = item["msg"].replace("Input should be", "expected").removeprefix("Value error, ")
-            found.append(Problem(where, f"{message}, received {item['input']!r}"))
-    return found
+            problems.append(Problem(where, f"{message}, received {item['input']!r}"))
+    return problems
 
 
-# Strict: a whole number is a number, and neither true nor "1" is one.
+# Strict: an integer is a number, but true and "1" are not.
 Count = Annotated[int, Field(ge=1, strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
@@ -208,26 +223,26 @@ Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
 
 
 class Initializer(Part, ABC, family="initializer"):
-    """Draws the start values of an array, always with NumPy and in float64, so that no engine changes them."""
+    """Draws the initial values of an array, always with NumPy in float64, so that they do not depend on the engine."""
 
     @abstractmethod
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Start values of that shape."""
+        """Initial values of that shape."""
 
 
 class Schedule(Part, ABC, family="schedule"):
-    """A number that changes with training: step -> value. Step 0 is the first update."""
+    """A number that changes during training: step -> value. Step 0 is the first update."""
 
     has_durations: ClassVar[bool] = True
-    """Whether fields that are texts or None are durations, to be counted in steps before the training."""
+    """Whether fields that are strings or None are durations, which are converted to steps before training."""
 
     @abstractmethod
-    def __call__(self, step: Array) -> Array:
+    def __call__(self, step: Scalar) -> Scalar:
         """The value for the update after `step` updates; `step` is a number or an array of any engine."""
 
 
-def number_or_other(value: Any) -> str:
-    """Which of two tags a value of either kind has: "number", or "other"."""
+def number_or_other(value: object) -> str:
+    """The tag of a value in a union of numbers and something else: "number" or "other"."""
     return "number" if isinstance(value, int | float) and not isinstance(value, bool) else "other"
 
 
@@ -241,16 +256,17 @@ FractionRate = Annotated[
 """A number of [0, 1), or a schedule."""
 
 
-def at(rate: Any, step: Array) -> Array:
-    """The value of a rate at a step: itself if it is a number, else what its schedule gives."""
+def at(rate: float | Schedule, step: Scalar) -> Scalar:
+    """The value of a rate at a step: the number itself, or the value of the schedule."""
     return rate(step) if callable(rate) else rate
 
 
 class ForwardContext(NamedTuple):
-    """How a forward pass is meant: `training` tells layers that behave differently then from when they predict.
+    """The circumstances of a forward pass.
 
-    `weight` (n,) are the weights of the samples (None: all 1), for layers that reckon over a whole batch; a row of
-    weight 0 is padding. `noise` is where layers that draw random numbers draw them from.
+    training: whether layers behave as in training, rather than as in prediction.
+    weight: weights of the samples (n,), for layers with statistics of a batch; 0 is padding. None: all 1.
+    noise: the source of random numbers; None: there is none.
     """
 
     training: bool
@@ -258,14 +274,17 @@ class ForwardContext(NamedTuple):
     noise: Noise | None = None
 
     def at(self, index: int) -> ForwardContext:
-        """The mode for the layer at that place of a stack, with noise of its own."""
+        """The context for the layer at that place of a stack, with separate noise."""
         return self if self.noise is None else ForwardContext(self.training, self.weight, self.noise.at(index))
 
 
 class InitContext(NamedTuple):
-    """What the start values of a layer are drawn with; `following` are the layers that come after it.
+    """The means to draw the initial values of a layer.
 
-    `weights` gives the initializer that suits the layers after the weights; it and `bias` fill what has no own.
+    rng: the random generator.
+    weights: gives the initializer for weights from the layers that follow them; for layers without their own.
+    bias: the initializer of biases, for layers without their own.
+    following: the layers after this one.
     """
 
     rng: np.random.Generator
@@ -274,8 +293,26 @@ class InitContext(NamedTuple):
     following: Sequence[Layer] = ()
 
 
+class LocalFactor(NamedTuple):
+    """An array that the backward pass of a layer multiplies with delta, under the symbol of the layer's docstring.
+
+    Attributes:
+        symbol: its name in the formulas, as `xhat`.
+        values: one row a sample, or one array for the whole batch.
+        meaning: what it is, in a few words; may be empty.
+        in_forward: whether the formula of the forward pass uses it too.
+        by_sample: whether it has one row a sample.
+    """
+
+    symbol: str
+    values: Array
+    meaning: str = ""
+    in_forward: bool = False
+    by_sample: bool = True
+
+
 class MeanField(NamedTuple):
-    """How a wide layer with random weights changes a signal, per unit.
+    """The effect of a wide layer with random weights on a signal, per unit.
 
     square: mean square of its outputs.
     factor: mean square of dL/d(inputs) divided by that of dL/d(outputs).
@@ -285,15 +322,30 @@ class MeanField(NamedTuple):
     factor: float
 
 
-class Layer(Part, ABC, family="layer"):
-    """One map from rows to rows, with the rule that carries dL/d(output) back to dL/d(input).
+P = TypeVar("P", bound=Params, default=Any)
+S = TypeVar("S", bound=LayerState, default=Any)
+C = TypeVar("C", bound=Cache, default=Any)
 
-    Shapes: x (n, width in), y (n, width out), one row a sample.
+
+class Layer(Part, ABC, Generic[P, S, C], family="layer"):
+    """A map from rows to rows, with the rule that carries dL/d(output) back to dL/d(input).
+
+    Shapes: x (n, width in), y (n, width out), one row for each sample.
+
+    Its parameters are of type P, its state of type S, and its cache of type C; `()` if it has none. `Layer` alone is
+    any layer: a stack hands each layer only the trees that this layer made.
+
+    The facts below describe the layer. Those that are properties may depend on its options, and cannot be read inside a
+    compiled step, where options are not numbers.
     """
 
+    input_symbol: ClassVar[str] = "x"
+    """The name of the input in the formulas of the docstring."""
+    output_symbol: ClassVar[str] = "y"
+    """The name of the output in the formulas of the docstring."""
     transparent: ClassVar[bool] = False
-    """Whether the layer only normalises, drops, disturbs or reshapes: the layer after it decides which initializer
-    suits the weights before it."""
+    """Whether the layer only normalises, drops, adds noise or reshapes, so that the layer after it decides which
+    initializer suits the weights before it."""
     has_weights: ClassVar[bool] = False
     """Whether the layer multiplies its input by a matrix that it learns: `weight_matrix`."""
     sums_to_one: ClassVar[bool] = False
@@ -340,23 +392,46 @@ class Layer(Part, ABC, family="layer"):
         """The fewest rows of a batch that the layer can be trained with."""
         return 1
 
-    def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[P, S, tuple[int, ...]]:
         """(params, state, shape of one output sample) for samples of `shape`."""
-        return (), (), shape
+        return cast(P, ()), cast(S, ()), shape
 
     @abstractmethod
-    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
-        """(y, the new state, the cache that `backward` needs)."""
+    def forward(self, params: P, state: S, x: Array, context: ForwardContext) -> tuple[Array, S, C]:
+        """(y, the new state, the cache for `backward`)."""
 
     @abstractmethod
-    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
+    def backward(self, params: P, cache: C, delta: Array) -> tuple[Array, P]:
         """(dL/dx, gradients in the type of `params`) from delta = dL/dy."""
 
-    def weight_matrix(self, params: Tree) -> Array | None:
+    def gradients(self, params: P, cache: C, delta: Array) -> P:
+        """The gradients without dL/dx, which the lowest layer does not need."""
+        return self.backward(params, cache, delta)[1]
+
+    def local_factors(self, params: P, cache: C, delta: Array) -> tuple[LocalFactor, ...]:
+        """The factors of `backward` besides delta = dL/dy and the parameters, for `thalweg explain`."""
+        return ()
+
+    @abstractmethod
+    def jvp(self, params: P, cache: C, direction: P, x_dot: Array) -> Array:
+        """y_dot = (∂y/∂params) direction + (∂y/∂x) x_dot: the derivative of y along a direction of params and x.
+
+        A layer with parameters also takes None for x_dot: x does not move.
+        """
+
+    @abstractmethod
+    def backward_jvp(self, params: P, cache: C, direction: P, x_dot: Array, delta: Array) -> tuple[Array | None, P]:
+        """The derivative of both results of `backward(params, cache, delta)` along that direction, with delta fixed.
+
+        `backward` is linear in delta: if delta moves too, this adds `backward(params, cache, delta_dot)`. A layer with
+        parameters also takes None for x_dot; dL/dx is not needed then, and its derivative is None.
+        """
+
+    def weight_matrix(self, params: P) -> Array | None:
         """The matrix W (fan_in, width) of a layer that `has_weights`; None for all other layers."""
         return None
 
-    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField | None:
+    def mean_field(self, draws: Sequence[P], square: float) -> MeanField | None:
         """The theory of a wide layer with random weights, for inputs of mean square `square`; None if there is none.
 
         `draws` are several independent draws of the layer's parameters.
@@ -365,30 +440,9 @@ class Layer(Part, ABC, family="layer"):
         """
         return None
 
-    def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
-        """The gradients alone, for the lowest layer, where nobody asks for dL/dx."""
-        return self.backward(params, cache, delta)[1]
-
-    @abstractmethod
-    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
-        """y' = (∂y/∂params) along + (∂y/∂x) dx: how y moves while the parameters move along `along` and x along dx.
-
-        dx is None where x stays; a layer without parameters is not asked then.
-        """
-
-    @abstractmethod
-    def backward_jvp(
-        self, params: Tree, cache: Tree, along: Tree, dx: Array | None, delta: Array
-    ) -> tuple[Array | None, Tree]:
-        """How both results of `backward(params, cache, delta)` move along that motion, while delta stays.
-
-        What a delta that moves too adds is `backward` of its own motion, for backward is linear in delta. Where dx is
-        None nobody asks for dL/dx, nor for its motion: it is None.
-        """
-
 
 def normalized_weights(weight: Array, total: Array | None = None) -> Array:
-    """What share of a weighted mean each sample has: w_i / Σ w, or w_i / `total`; 0 where that sum is 0.
+    """The weight of each sample in a weighted mean: w_i / Σ w, or w_i / `total`; 0 if that sum is 0.
 
     >>> normalized_weights(np.array([1.0, 0.0, 3.0])).tolist()
     [0.25, 0.0, 0.75]
@@ -399,7 +453,7 @@ def normalized_weights(weight: Array, total: Array | None = None) -> Array:
 
 
 class Loss(Part, ABC, family="loss"):
-    """A loss over a batch: its value and its delta = dL/d(outputs) from one function."""
+    """A loss over a batch: one function gives its value and its delta = dL/d(outputs)."""
 
     takes: ClassVar[Literal["values", "probabilities", "logits", "scores"]] = "values"
     """What the outputs are: numbers (regression), probabilities, logits, or scores of which only the sign or the order
@@ -411,68 +465,89 @@ class Loss(Part, ABC, family="loss"):
 
     @property
     def threshold(self) -> float:
-        """Where a single output, or each of several labels, changes from no to yes."""
+        """The decision threshold of a single output, or of each of several labels."""
         return 0.5
 
     @abstractmethod
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
-        """Loss of each sample (n,) and its derivative by the outputs (n, width), for targets of the outputs' shape."""
+        """Loss of each sample (n,) and its derivative by the outputs (n, width), for targets of the same shape."""
 
     @abstractmethod
-    def hvp(self, outputs: Array, targets: Array, along: Array) -> Array:
-        """How the derivative of `terms` moves while the outputs move along `along`: each sample's Hessian times it.
-
-        (n, width), as outputs and `along`.
-        """
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        """Each sample's Hessian by the outputs times a direction: (n, width), like `outputs` and `direction`."""
 
     def __call__(
         self, outputs: Array, targets: Array, weight: Array, total: Array | None = None
     ) -> tuple[Array, Array]:
-        """(L, dL/d outputs), L the mean of the samples' losses weighted by `weight` (n,); 0 if all weights are 0.
+        """(L, dL/d outputs) with L the weighted mean of the samples' losses; 0 if all weights are 0.
 
-        `total` is the sum of the weights of the whole batch where these samples are a piece of it: then the values of
-        the pieces add up to L, and their deltas are those of the whole.
+        Args:
+            outputs: outputs of the network (n, width).
+            targets: targets of the same shape.
+            weight: weights of the samples (n,).
+            total: sum of the weights of the whole batch, if these samples are a piece of it: then the values of the
+                pieces add up to L, and their deltas are those of the whole batch.
         """
         values, slopes = self.terms(outputs, targets)
-        share = normalized_weights(weight, total)
-        return namespace(outputs).sum(share * values), share[:, None] * slopes
+        weights = normalized_weights(weight, total)
+        return namespace(outputs).sum(weights * values), weights[:, None] * slopes
 
     def backward_jvp(
-        self, outputs: Array, targets: Array, weight: Array, along: Array, total: Array | None = None
+        self, outputs: Array, targets: Array, weight: Array, direction: Array, total: Array | None = None
     ) -> Array:
-        """How delta = dL/d(outputs) of a batch moves while the outputs move along `along`; arguments as in a call."""
-        return normalized_weights(weight, total)[:, None] * self.hvp(outputs, targets, along)
+        """The derivative of delta = dL/d(outputs) of a batch along a direction of the outputs; see `__call__`."""
+        return normalized_weights(weight, total)[:, None] * self.hvp(outputs, targets, direction)
 
     def probabilities(self, outputs: Array) -> Array:
-        """The outputs as probabilities, where the loss is taken on logits; else the outputs as they are."""
+        """The outputs as probabilities if the loss takes logits; else the outputs unchanged."""
         return outputs
 
+    @property
+    def decision_threshold(self) -> float:
+        """`threshold` as a probability if the loss takes logits: predictions above it mean yes."""
+        return float(self.probabilities(np.array([[self.threshold]]))[0, 0])
 
-class Optimizer(Part, ABC, family="optimizer"):
-    """A rule that turns gradients into updates; the new parameters are params + updates."""
+    def chosen_classes(self, predictions: np.ndarray) -> np.ndarray:
+        """The numbers (n,) of the most likely classes for predictions (n, K); for K = 1, 1 above the threshold.
 
-    learning_rate: Any
+        `predictions` are `probabilities` of the outputs.
+        """
+        if predictions.shape[1] == 1:
+            return (predictions[:, 0] > self.decision_threshold).astype(int)
+        return predictions.argmax(axis=1)
+
+
+M = TypeVar("M", bound=Moments, default=Any)
+
+
+class Optimizer(Part, ABC, Generic[M], family="optimizer"):
+    """A rule that turns gradients into updates; the new parameters are params + updates.
+
+    Its moments are of type M; `()` if it has none.
+    """
+
+    learning_rate: float | Schedule
     full_batch: ClassVar[bool] = False
     """Whether the rule is meant for the gradient over all training samples."""
     by_element: ClassVar[bool] = True
-    """Whether the update of a number depends on its own gradients alone, not on the parameters and what they are."""
+    """Whether the update of each number depends on its own gradients only, and not on the parameters."""
 
     @abstractmethod
-    def init(self, params: Tree) -> Tree:
+    def init(self, params: Params) -> M:
         """The moments before the first update."""
 
     @abstractmethod
-    def update(self, grads: Tree, moments: Tree, params: Tree, step: Array) -> tuple[Tree, Tree]:
+    def update(self, grads: TreeT, moments: M, params: Params, step: Scalar) -> tuple[TreeT, M]:
         """(updates, new moments) for the update after `step` updates."""
 
     def decayed(
-        self, updates: Tree, params: Tree, step: Array, weight_decay: float | None, biases: bool = False
-    ) -> Tree:
-        """Decoupled weight decay: Δ - η λ W for the weights, with `biases` for vectors too; None decays nothing.
+        self, updates: TreeT, params: Params, step: Scalar, weight_decay: float | None, biases: bool = False
+    ) -> TreeT:
+        """Decoupled weight decay: Δ - η λ W for the weights, with `biases` also for vectors; None: no decay.
 
         Source: Loshchilov and Hutter 2019, algorithm 2.
         """
         if weight_decay is None:
             return updates
-        share = at(self.learning_rate, step) * weight_decay
-        return map_weights(lambda u, p: u - share * p, updates, params, biases=biases)
+        decay = at(self.learning_rate, step) * weight_decay
+        return map_weights(lambda u, p: u - decay * p, updates, params, biases=biases)

@@ -1,4 +1,4 @@
-"""Sections of a spec that are parts of their own: training, checkpoints, stopping, probes."""
+"""Sections of a spec: training, checkpoints, stopping, probes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from .part import Count, Fraction, NonNegative, Number, Part, Positive
 class Stopping(Part):
     """When to stop before the last epoch, and with which weights: the [stopping] section of a spec.
 
-    measure: what is looked at after each epoch; validation_loss where there are validation rows, else loss. loss and
-    the scores are over the rows as the epoch met them, objective is the loss with its penalty; training_loss (and so
-    on) over all training rows at its end.
-    patience: stop when the measure has not improved for so many epochs; an improvement is one by more than the share
-    `threshold` of the best value; or, with a `tolerance`, by at least that much in one epoch (`schedules.compared`).
-    least_rate: while the learning rate is above it nothing stops for lack of patience, and the waiting begins anew: for
-    a rate that falls at the same plateaus. restore_best: end with the weights of the best epoch; None: if there is a
-    patience. target: stop when the measure reaches this value. seconds: stop after this time.
+    measure: the measure watched after each epoch; None: validation_loss with validation rows, else loss. `loss` and the
+    scores are over the rows during the epoch, `objective` is the loss with its penalty; `training_loss` (and so on) is
+    over all training rows at the end of the epoch.
+    patience: stop when the measure has not improved for this many epochs; None: never.
+    threshold: fraction of the best value that counts as an improvement.
+    restore_best: whether to end with the weights of the best epoch; None: if there is a patience.
+    target: stop when the measure reaches this value.
+    seconds: stop after this time.
+    tolerance: absolute gain in one epoch that counts as an improvement, in place of `threshold`
+    (`metric_schedules.compared`).
+    least_rate: patience counts only while the learning rate is at most this; above it, waiting starts again. For a rate
+    that falls at the same plateaus.
 
     Source: Prechelt 1998, Early stopping, but when?
 
@@ -52,11 +56,15 @@ BATCH_SIZE = 32
 class Training(Part):
     """How to train: the [training] section of a spec.
 
-    `precision` is float32 on the compiled engine and float64 on the eager one unless it is given. `batch_size = "full"`
-    takes all rows for each step; without it a batch has 32 rows, or what a linear unit learns from at a time.
-    `accumulate` batches make one update, by the gradient over all of them: a large batch in little memory. `clip`
-    bounds the gradients. `average` is the share that each update leaves of a running average of the parameters (0.999,
-    say); the average then answers in the place of the last parameters.
+    epochs: number of epochs.
+    batch_size: rows in a batch; "full": all rows; None: 32, or the batch of the linear unit's rule.
+    seed: seed of all random numbers.
+    engine: "compiled" (XLA) or "eager" (NumPy).
+    precision: None: float32 on the compiled engine, float64 on the eager one.
+    device: None: the default device of the engine.
+    accumulate: batches for each update, which uses the gradient over all of them: a large batch in little memory.
+    clip: bound of the gradients.
+    average: decay of a running average of the parameters (0.999, say), which then predicts in place of the last ones.
 
     >>> Training(epochs=3).engine
     'compiled'
@@ -75,10 +83,11 @@ class Training(Part):
 
 @dataclass(frozen=True)
 class Checkpoints(Part):
-    """When a training that has a folder saves what it needs to go on: the [checkpoints] section of a spec.
+    """When a training with a folder saves its state, from which it can be resumed: the [checkpoints] section of a spec.
 
-    After every `every` epochs, at each best epoch where the best weights are kept (`best`), and at the end; the last
-    `keep` of them stay.
+    every: epochs between two checkpoints; there is always one at the end.
+    keep: number of checkpoints kept, the last ones.
+    best: whether each best epoch is saved too, if the best weights are kept.
 
     >>> Checkpoints().every
     10
@@ -93,16 +102,17 @@ Precision = Literal["float32", "float64"]
 Device = Literal["cpu", "gpu"]
 EngineName = Literal["compiled", "eager"]
 
-_OBSERVATIONS, _RAREST = 64, 20
+_OBSERVATIONS = 64
+_RAREST = 20
 
 
 class Probes(Part, family="probes"):
-    """How much of a training is recorded beside its loss. No preset changes the training, not by a bit."""
+    """What is recorded of a training besides its loss. No preset changes the training by a single bit."""
 
 
 @dataclass(frozen=True)
 class Off(Probes, kind="off"):
-    """Nothing is looked at.
+    """Nothing is recorded.
 
     >>> Probes.of("off")
     Off()
@@ -113,8 +123,7 @@ class Off(Probes, kind="off"):
 class Light(Probes, kind="light"):
     """Outputs, deltas, gradients, weights and updates of each layer, before every `every`-th step.
 
-    Without `every` a training is looked at about 64 times: before every 20th step or less often, but at least 20 times
-    where it has as many steps.
+    Without `every` about 64 steps are recorded: every 20th step or fewer, but at least 20 of them if there are as many.
 
     >>> Probes.of("light 50").cadence(steps=10_000), Light().cadence(steps=2_345), Light().cadence(steps=100)
     (50, 36, 5)
@@ -123,15 +132,15 @@ class Light(Probes, kind="light"):
     every: Count | None = None
 
     def cadence(self, steps: int) -> int:
-        """How many steps lie between two looks, in a training of that many."""
+        """The number of steps from one record to the next, in a training of `steps` steps."""
         return self.every or max(1, steps // _OBSERVATIONS, min(_RAREST, steps // _RAREST))
 
 
 @dataclass(frozen=True)
 class Standard(Light, kind="standard"):
-    """What `light` records, histograms, effective ranks, directions, the noise of the gradient, the step lengths.
+    """All of `light`, histograms, effective ranks, directions, the noise of the gradient, the step lengths.
 
-    At the end of the training also the units that are dead on all training rows.
+    At the end of the training also the units that are dead for all training rows.
 
     >>> Probes.of("standard 10").every
     10
@@ -140,9 +149,9 @@ class Standard(Light, kind="standard"):
 
 @dataclass(frozen=True)
 class Full(Standard, kind="full"):
-    """What `standard` records, and at every fifth look the sharpness of the loss and the units dead on all rows.
+    """All of `standard`, and at every fifth record the sharpness of the loss and the units dead for all rows.
 
-    Sharpness: the largest eigenvalue and the trace of the Hessian, to be set beside 2 / learning rate.
+    Sharpness: the largest eigenvalue and the trace of the Hessian, to be compared with 2 / learning rate.
 
     >>> isinstance(Full(), Standard)
     True

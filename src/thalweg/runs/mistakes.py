@@ -102,7 +102,8 @@ def gray_png(gray: np.ndarray) -> bytes:
 def _gallery(data: ReportData, shown: np.ndarray) -> Gallery:
     assert data.samples is not None and data.image_shape is not None
     images = data.samples[shown].reshape(-1, *data.image_shape)
-    low, high = float(images.min()), float(images.max())
+    low = float(images.min())
+    high = float(images.max())
     gray = np.round((images - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
     columns, rows = _predictions(data, shown)
     pictures = []
@@ -133,7 +134,8 @@ def _predictions(data: ReportData, shown: np.ndarray) -> Predictions:
         return _errors(data.true, data.predicted, data.target_names, shown)
     names = data.target_names
     if data.task == "multilabel":
-        true, predicted = has_label(data.true), has_label(data.predicted)
+        true = has_label(data.true)
+        predicted = has_label(data.predicted)
         rows: list[tuple[object, ...]] = [(_labels(true[k], names), _labels(predicted[k], names)) for k in shown]
     else:
         rows = [(names[data.true[k]], names[data.predicted[k]]) for k in shown]
@@ -148,11 +150,13 @@ def _predictions(data: ReportData, shown: np.ndarray) -> Predictions:
 def _errors(true: np.ndarray, predicted: np.ndarray, names: Sequence[str], shown: np.ndarray) -> Predictions:
     """The target with the largest error of each shown sample."""
     size = np.nan_to_num(_errors_in_deviations(true, predicted), nan=np.inf)
-    true, predicted = values_by_target(true), values_by_target(predicted)
+    true = values_by_target(true)
+    predicted = values_by_target(predicted)
     rows: list[tuple[object, ...]] = []
     for k in shown:
         target = int(size[k].argmax())
-        value, prediction = float(true[k, target]), float(predicted[k, target])
+        value = float(true[k, target])
+        prediction = float(predicted[k, target])
         row = (value, prediction, prediction - value)
         rows.append((names[target], *row) if len(names) > 1 else row)
     columns = ("true", "predicted", "error")
@@ -165,7 +169,8 @@ def _labels(row: np.ndarray, names: Sequence[str]) -> str:
 
 def _errors_in_deviations(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Absolute errors (n, targets) in standard deviations of the true values of each target."""
-    true, predicted = values_by_target(true), values_by_target(predicted)
+    true = values_by_target(true)
+    predicted = values_by_target(predicted)
     deviation = true.std(axis=0)
     errors: np.ndarray = np.abs(predicted - true) / np.where(deviation > 0, deviation, 1.0)
     return errors

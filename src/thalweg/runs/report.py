@@ -292,7 +292,8 @@ def _by_class(true: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> 
 
 
 def _by_label(true: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> list[Block]:
-    there, found = has_label(true), has_label(predicted)
+    there = has_label(true)
+    found = has_label(predicted)
     table = _scores(names, (there & found).sum(axis=0), found.sum(axis=0), there.sum(axis=0), "label")
     return [Text(_PRECISION), table]
 
@@ -307,7 +308,8 @@ def _scores(names: Sequence[str], correct: np.ndarray, predicted: np.ndarray, sa
 
 
 def _by_value(true: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> list[Block]:
-    true, predicted = values_by_target(true), values_by_target(predicted)
+    true = values_by_target(true)
+    predicted = values_by_target(predicted)
     every = -(-len(true) // _MOST_POINTS)
     remarks = []
     if every > 1:
@@ -324,7 +326,8 @@ def _by_value(true: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> 
 def _inside(data: ReportData) -> list[Block]:
     """The units of the first hidden layer over the inputs, and the weights of the first layer as images."""
     blocks: list[Block] = []
-    shown, weights = data.input_map, data.weights
+    shown = data.input_map
+    weights = data.weights
     if shown and shown.units is not None:
         few = f"; the first {len(shown.units)} of {shown.all_units}" if len(shown.units) < shown.all_units else ""
         blocks.append(Text(f"Each unit of the first hidden layer over the plane of the inputs{few}."))

@@ -53,8 +53,7 @@ class Run(Paged):
     counts, for classes, how often each (row) was taken for each (column) in the last of these sets. `threshold` is
     where an answer changes from no to yes, where that was tuned; `remarks` say what was found out beside the measures.
     `per_epoch` is the number of updates in an epoch, `records` what the probes saw, as `observations` gives it in
-    arrays, `boundary_frames` what the network answered on a plane of its inputs through its training, where there is
-    such a plane.
+    arrays, `boundary_frames` what the network answered on a plane of its inputs through its training.
     """
 
     spec: CompleteSpec
@@ -139,14 +138,12 @@ class Run(Paged):
 
     def classes(self, outputs: np.ndarray) -> np.ndarray:
         """The numbers (n,) of the classes that outputs (n, K) stand for."""
-        if outputs.shape[1] == 1:
-            return (outputs[:, 0] > self.decision_threshold).astype(int)
-        return outputs.argmax(axis=1)
+        return self.loss.chosen_classes(outputs)
 
     @property
     def decision_threshold(self) -> float:
         """Where an answer changes from no to yes: the loss's threshold, as `predict_outputs` gives it."""
-        return float(self.loss.probabilities(np.array([[self.loss.threshold]]))[0, 0])
+        return self.loss.decision_threshold
 
     def save(self, folder: str | Path) -> Path:
         """Write the run's directory and return it. Raises InputError where it is not empty, or can not be written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -144,9 +144,17 @@ class EarlyStopping:
         return StopDecision(state, is_best, stop)
 
 
-def _value(record: dict[str, float], measure: str) -> float:
-    """The measure of an epoch; the objective is what training minimises: the loss and its penalty."""
-    return record["loss"] + record.get("penalty", 0.0) if measure == "objective" else record[measure]
+def objective(record: Mapping[str, float]) -> float:
+    """What training minimises: the loss of an epoch plus its penalty.
+
+    >>> objective({"loss": 0.5, "penalty": 0.25})
+    0.75
+    """
+    return record["loss"] + record.get("penalty", 0.0)
+
+
+def _value(record: Mapping[str, float], measure: str) -> float:
+    return objective(record) if measure == "objective" else record[measure]
 
 
 def _larger_is_better(measure: str) -> bool:

@@ -4,43 +4,45 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from page_blocks import blocks_of, check_about, failed, text_of
 
-from thalweg.learn.lessons.mnist import Mnist
-from thalweg.pages.blocks import Check, Text
+from thalweg.learn.catalogue import lesson as lesson_of
+from thalweg.learn.lessons.mnist import MnistLesson
+from thalweg.pages.blocks import Check
 
 
 @pytest.fixture(scope="module")
 def run():
-    return Mnist().in_short().run()
+    return lesson_of("mnist", quick=True).run()
 
 
-def test_every_claim_holds_in_the_quick_form():
-    claims = [block for block in Mnist().in_short().page().blocks if isinstance(block, Check)]
-    assert len(claims) == 3
-    assert all(claim.holds for claim in claims)
+def test_every_check_holds_in_the_quick_form():
+    page = lesson_of("mnist", quick=True).page()
+    assert len(blocks_of(page, Check)) == 3
+    assert not failed(page)
 
 
-def test_mnist_is_read_to_97_to_98_per_cent(mnist_folder):
-    blocks = Mnist().page().blocks
-    claims = {block.says: block for block in blocks if isinstance(block, Check)}
-    assert all(claim.holds for claim in claims.values())
-    assert "From 97 to 98 % of the test pictures are told right" in claims
+def test_the_accuracy_on_mnist_is_97_to_98_per_cent(mnist_folder):
+    page = MnistLesson().page()
+    assert not failed(page)
+    assert check_about(page, "From 97 to 98 %")
     # 784·256 + 256 + 256·128 + 128 + 128·10 + 10
-    assert any("235,146 weights" in block.text for block in blocks if isinstance(block, Text))
+    assert "235,146 weights" in text_of(page)
 
 
 def test_the_accuracy_is_that_of_a_forward_pass_by_hand(run):
-    a, test = run.split.test.x.astype(float), run.split.test.y
+    a = run.split.test.x.astype(float)
+    test = run.split.test.y
     dense = [layer for layer in run.params if layer]
     for layer in dense[:-1]:
         a = np.maximum(a @ np.asarray(layer.W) + np.asarray(layer.b), 0)
-    said = (a @ np.asarray(dense[-1].W) + np.asarray(dense[-1].b)).argmax(axis=1)
-    assert np.mean(said == test) == pytest.approx(run.measures["test"]["accuracy"], abs=0.003)
+    answers = (a @ np.asarray(dense[-1].W) + np.asarray(dense[-1].b)).argmax(axis=1)
+    assert np.mean(answers == test) == pytest.approx(run.measures["test"]["accuracy"], abs=0.003)
     confusion = np.zeros((10, 10), dtype=int)
-    np.add.at(confusion, (test, said), 1)
+    np.add.at(confusion, (test, answers), 1)
     assert np.abs(confusion - np.array(run.confusion)).sum() <= 2
 
 
-def test_without_training_enough_the_claim_does_not_hold_and_the_page_says_so():
-    blocks = Mnist(data="digits", hidden=(), epochs=1).page().blocks
-    assert [block.holds for block in blocks if isinstance(block, Check)] == [True, False, True]
+def test_without_enough_training_the_check_of_the_accuracy_fails():
+    page = MnistLesson(data="digits", hidden=(), epochs=1).page()
+    assert [check.holds for check in blocks_of(page, Check)] == [True, False, True]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from page_blocks import check_about, failed, table_of, text_of
 
 import thalweg
-from thalweg.learn.lessons.perceptron import AndPerceptron
+from thalweg.learn.lessons.perceptron import PerceptronLesson
 from thalweg.models.linear_units import Perceptron
-from thalweg.pages.blocks import Check, Table, Text
 
 CORNERS = [(0, 0), (0, 1), (1, 0), (1, 1)]
 GATES = {"and": [0, 0, 0, 1], "or": [0, 1, 1, 1], "xor": [0, 1, 1, 0]}
@@ -17,12 +17,15 @@ GATES = {"and": [0, 0, 0, 1], "or": [0, 1, 1, 1], "xor": [0, 1, 1, 0]}
 def by_hand(gate, epochs):
     """Weights after each sample, in whole numbers, and the mistakes of each epoch, until there is none."""
     w1 = w2 = b = 0
-    after, mistakes = [], []
+    after = []
+    mistakes = []
     for _ in range(epochs):
         wrong = 0
         for (x1, x2), t in zip(CORNERS, GATES[gate], strict=True):
             error = t - (1 if w1 * x1 + w2 * x2 + b > 0 else 0)
-            w1, w2, b = w1 + error * x1, w2 + error * x2, b + error
+            w1 += error * x1
+            w2 += error * x2
+            b += error
             wrong += error != 0
             after.append((w1, w2, b))
         mistakes.append(wrong)
@@ -39,28 +42,26 @@ def weights(step):
 @pytest.mark.parametrize("gate", GATES)
 def test_every_update_by_hand(gate):
     after, mistakes = by_hand(gate, 30)
-    steps = AndPerceptron().steps(gate)
+    steps = PerceptronLesson().steps(gate)
     assert [weights(step) for step in steps] == after
     assert len(steps) == 4 * len(mistakes)
 
 
 def test_and_is_learned_in_six_epochs_with_ten_mistakes():
-    lesson = AndPerceptron()
+    lesson = PerceptronLesson()
     assert by_hand("and", 30)[1] == [1, 3, 3, 2, 1, 0]
     assert weights(lesson.steps("and")[-1]) == (2, 1, -2)
-    text = next(block.text for block in lesson.page().blocks if isinstance(block, Text) and "mistakes in" in block.text)
-    assert text.startswith("10 mistakes in 6 epochs, 0 of them in the last.")
+    assert "10 mistakes in 6 epochs, 0 of them" in text_of(lesson.page())
 
 
-def test_the_unit_trained_in_the_usual_way_comes_to_the_same_weights():
+def test_the_unit_trained_by_train_reaches_the_same_weights():
     run = thalweg.train(Perceptron(), {"source": "and", "order": "time"}, engine="eager", epochs=30, progress=False)
     assert (*run.params[0].W[:, 0].tolist(), run.params[0].b.item()) == (2, 1, -2)
     assert len(run.history) == 6
 
 
-def test_the_table_tells_each_sample_with_its_answer():
-    blocks = AndPerceptron().page().blocks
-    rows = next(block.rows for block in blocks if isinstance(block, Table) and "from w = (0, 0)" in block.caption)
+def test_the_table_shows_each_sample_with_its_answer():
+    rows = table_of(PerceptronLesson().page(), "from w = (0, 0)").rows
     after, _ = by_hand("and", 30)
     assert [row[-3:] for row in rows] == after
     for epoch, x1, x2, z, y, t, error, *_ in rows:
@@ -70,36 +71,32 @@ def test_the_table_tells_each_sample_with_its_answer():
         assert error == t - y
 
 
-def test_xor_goes_round_from_the_third_epoch_on():
+def test_xor_repeats_from_the_third_epoch_on():
     after, mistakes = by_hand("xor", 30)
     assert after[7] == after[11] == after[-1]
     assert mistakes[2:] == [4] * 28
-    blocks = AndPerceptron().page().blocks
-    assert any(
-        "Before epoch 4 the weights are those from before epoch 3" in getattr(block, "text", "") for block in blocks
-    )
-    turn = next(block.rows for block in blocks if isinstance(block, Table) and block.caption == "One turn of the cycle")
-    assert [row[-3:] for row in turn] == after[8:12]
+    page = PerceptronLesson().page()
+    assert "Before epoch 4 the weights are the same as before epoch 3" in text_of(page)
+    assert [row[-3:] for row in table_of(page, "cycle").rows] == after[8:12]
 
 
 def test_the_bound_of_novikoff():
     # R² = 3; the line (1, 1, -1.5) has its nearest sample at |z| = 1/2: γ² = 1/4 / 4.25.
-    text = next(block.text for block in AndPerceptron().page().blocks if "Novikoff" in getattr(block, "text", ""))
-    assert f"(R/γ)² = {3 / (0.25 / 4.25):.4g}" in text
+    assert f"(R/γ)² = {3 / (0.25 / 4.25):.4g}" in text_of(PerceptronLesson().page())
 
 
 def test_the_rate_scales_the_weights_and_changes_no_answer():
     after, _ = by_hand("and", 30)
-    steps = AndPerceptron(learning_rate=0.25).steps("and")
+    steps = PerceptronLesson(learning_rate=0.25).steps("and")
     np.testing.assert_allclose([weights(step) for step in steps], np.array(after) * 0.25)
 
 
 @pytest.mark.parametrize("settings", [{}, {"gate": "or", "b": -0.5}, {"learning_rate": 0.1}])
-def test_the_claims_hold(settings):
-    assert all(block.holds for block in AndPerceptron(**settings).page().blocks if isinstance(block, Check))
+def test_the_checks_hold(settings):
+    assert not failed(PerceptronLesson(**settings).page())
 
 
-def test_a_line_that_does_not_do_it_is_told():
-    claims = {block.says: block.holds for block in AndPerceptron(b=-0.5).page().blocks if isinstance(block, Check)}
-    assert not claims["These weights tell all four rows of AND right"]
-    assert "There are no more mistakes than (R/γ)²" not in claims
+def test_a_line_that_does_not_separate_fails_its_check():
+    page = PerceptronLesson(b=-0.5).page()
+    assert not check_about(page, "four rows of AND").holds
+    assert "(R/γ)²" not in text_of(page)

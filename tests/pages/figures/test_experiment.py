@@ -141,7 +141,8 @@ def test_an_arm_far_beyond_the_others_does_not_stretch_the_axis():
 
 
 def test_a_loss_that_grows_without_end_leaves_its_chart():
-    calm, wild = np.array([[2.0, 1.0, 0.5]]), np.array([[3.0, 1e10, 1e30]])
+    calm = np.array([[2.0, 1.0, 0.5]])
+    wild = np.array([[3.0, 1e10, 1e30]])
     figure = figures.arm_curves({"calm": calm, "mild": calm, "wild": wild}, "loss", log=True)
     low, high = figure.layout.yaxis.range
     # From the least value to a hundred times what most begin with.
@@ -183,7 +184,8 @@ def test_words_say_which_side_is_better(higher, left, right):
 def test_a_remedy_stands_above_its_random_change():
     effects = {"rate <0.1>": np.array([0.1, 0.3]), "start": np.array([-0.2, 0.1]), "lost": np.array([NAN, NAN])}
     controls = {"start": np.array([-0.3, -0.1])}
-    intervals, others = {"rate <0.1>": (0.1, 0.3), "start": (-0.2, 0.1)}, {"start": (-0.3, -0.1)}
+    intervals = {"rate <0.1>": (0.1, 0.3), "start": (-0.2, 0.1)}
+    others = {"start": (-0.3, -0.1)}
     notes = {"rate <0.1>": "helps", "start": "no evidence"}
     given = effects, intervals, controls, others, "accuracy"
     figure = figures.paired_effects(*given, notes=notes, strong="rate <0.1>")
@@ -294,7 +296,8 @@ def test_a_line_runs_through_the_values_of_its_arm():
 
 def test_where_less_is_better_the_least_lies_on_top_in_the_same_colour():
     axes = {"rate": [1.0, 2.0]}
-    rising, falling = parallel(axes, [1.0, 2.0]), parallel(axes, [1.0, 2.0], higher_is_better=False)
+    rising = parallel(axes, [1.0, 2.0])
+    falling = parallel(axes, [1.0, 2.0], higher_is_better=False)
     assert numbers(lines(falling)[-1].y) == [0, 0]
     assert [line.line.color for line in lines(rising)] == [line.line.color for line in lines(falling)]
     bar = falling.data[-1].marker

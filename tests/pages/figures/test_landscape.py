@@ -7,7 +7,8 @@ import pytest
 
 from thalweg.pages.figures import loss_line, loss_plane
 
-X, Y = np.linspace(-1, 1, 5), np.linspace(0, 3, 4)
+X = np.linspace(-1, 1, 5)
+Y = np.linspace(0, 3, 4)
 BOWL = 1 + Y[:, None] ** 2 / 9 + X**2
 
 
@@ -39,14 +40,16 @@ def test_losses_that_have_no_logarithm_are_drawn_as_they_are(low):
 
 def test_what_is_not_finite_leaves_a_gap():
     losses = BOWL.copy()
-    losses[0, 0], losses[1, 1] = np.inf, np.nan
+    losses[0, 0] = np.inf
+    losses[1, 1] = np.nan
     gaps = np.isnan(loss_plane(X, Y, losses, 1.0, "Loss", ("a", "b")).data[0].z)
     assert np.argwhere(gaps).tolist() == [[0, 0], [1, 1]]
     loss_plane(X, Y, np.full_like(BOWL, np.nan), 1.0, "Loss", ("a", "b"))
 
 
 def test_the_path_runs_over_both_at_the_heights_of_the_plane():
-    path, below = np.array([[1.0, 3.0], [0.5, 1.0], [0.0, 0.0]]), np.array([1000.0, 10.0, 1.0])
+    path = np.array([[1.0, 3.0], [0.5, 1.0], [0.0, 0.0]])
+    below = np.array([1000.0, 10.0, 1.0])
     figure = loss_plane(X, Y, 10.0 ** (3 * BOWL), 1.0, "Loss", ("a", "b"), path, below)
     (flat,) = figure.select_traces({"type": "scatter", "name": "path of the training"})
     (start,) = figure.select_traces({"type": "scatter", "name": "its start"})

@@ -15,7 +15,8 @@ from thalweg.pages.figures import (
     weight_images,
 )
 
-X, Y = np.linspace(-1, 1, 21), np.linspace(-2, 2, 41)
+X = np.linspace(-1, 1, 21)
+Y = np.linspace(-2, 2, 41)
 LINE = X - 0.5 * Y[:, None]
 
 
@@ -96,7 +97,8 @@ def test_each_unit_has_its_map_and_zero_is_in_the_middle_of_both_signs():
 def test_weight_images_stand_in_their_order_on_a_scale_about_zero():
     pictures = np.random.default_rng(0).normal(size=(11, 10, 4))
     figure = weight_images(pictures, np.arange(11)[::-1])
-    mosaic, numbers = figure.data[0].z, figure.data[0].customdata
+    mosaic = figure.data[0].z
+    numbers = figure.data[0].customdata
     assert figure.data[0].zmid == 0
     for place, picture in enumerate(pictures):
         there = numbers == 11 - place

@@ -7,7 +7,8 @@ import pytest
 
 from thalweg.pages.figures import contours, plane, planes
 
-X, Y = np.linspace(-1, 1, 5), np.linspace(-2, 2, 9)
+X = np.linspace(-1, 1, 5)
+Y = np.linspace(-2, 2, 9)
 SQUARE = X**2 + Y[:, None] ** 2
 
 

@@ -69,7 +69,8 @@ def zones_of(figure) -> list[tuple[float, float]]:
 def test_the_ribbon_holds_delta_and_its_parts_of_the_dense_layers_alone():
     deltas = [[0.1, 9, 0.5, 9, 1.0], [0.0, 9, 1.0, 9, 4.0]]
     figure = gradient_ribbon(observed(by_layer={"delta_rms": deltas}), np.array([0.2, np.nan, 0.4, np.nan, 1.0]))
-    above, below = lines(figure, "y"), lines(figure, "y2")
+    above = lines(figure, "y")
+    below = lines(figure, "y2")
     assert list(above) == list(below) == ["1: dense 8", "3: dense 4", "5: dense 2"]
     # A delta of 0 has no place on the axis.
     np.testing.assert_allclose(above["1: dense 8"], [0.1, np.nan], rtol=1e-6)
@@ -135,7 +136,8 @@ def test_rebinned_histograms_keep_their_mass_and_agree_with_counting():
     coarse = np.linspace(-4, 4, 9)
     (laid,) = rebinned(shares[None] / 4000, np.array([-4.0]), np.array([4.0]), coarse)
     np.testing.assert_allclose(laid, np.histogram(samples, coarse)[0] / 4000, atol=1e-12)
-    low, high = np.array([-1.0, 0.25, np.nan]), np.array([3.0, 0.25, 1.0])
+    low = np.array([-1.0, 0.25, np.nan])
+    high = np.array([3.0, 0.25, 1.0])
     laid = rebinned(rng.dirichlet(np.ones(32), 3), low, high, np.linspace(-2, 5, 30))
     np.testing.assert_allclose(laid[:2].sum(axis=1), 1)
     # All numbers are 0.25: one bin holds them.
@@ -145,7 +147,9 @@ def test_rebinned_histograms_keep_their_mass_and_agree_with_counting():
 
 def test_outliers_do_not_press_a_histogram_flat():
     shares = np.zeros((2, 1, 32))
-    shares[:, :, 0], shares[0, :, 31], shares[1, :, 1] = 0.9999, 0.0001, 0.0001
+    shares[:, :, 0] = 0.9999
+    shares[0, :, 31] = 0.0001
+    shares[1, :, 1] = 0.0001
     record = {"output_histogram": shares, "output_low": [[0.0], [0.0]], "output_high": [[32e6], [32.0]]}
     figure = histograms_over_time(observed(by_layer=record, layers=("1: relu",)), "output")
     assert figure.data[0].y.max() < 2e6
@@ -154,7 +158,8 @@ def test_outliers_do_not_press_a_histogram_flat():
 def test_histograms_show_six_layers_at_most_with_the_first_and_the_last():
     layers = [f"{k}: {'dense 4' if k % 2 else 'tanh'}" for k in range(1, 24)]
     seen = everything(4, layers)
-    outputs, deltas = histogram_layers(seen, "output"), histogram_layers(seen, "delta")
+    outputs = histogram_layers(seen, "output")
+    deltas = histogram_layers(seen, "delta")
     assert len(outputs) == len(deltas) == 6
     assert [outputs[0], outputs[-1], deltas[0], deltas[-1]] == [1, 22, 0, 22]
     assert all(layers[k].endswith("tanh") for k in outputs[:-1])

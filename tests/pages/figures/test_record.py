@@ -107,7 +107,8 @@ def test_learning_rate_holds_the_history():
 
 
 def test_rate_range_holds_the_sweeps_their_mean_and_the_rate_chosen():
-    rates, smoothed = np.array([0.01, 0.1, 1.0, 10.0]), np.array([2.0, 1.0, 1.5])
+    rates = np.array([0.01, 0.1, 1.0, 10.0])
+    smoothed = np.array([2.0, 1.0, 1.5])
     losses = [np.array([2.1, 0.9, 1.4]), np.array([1.9, 1.1, 1.6, 9.0])]
     figure = figures.rate_range(rates, losses, smoothed, chosen=np.sqrt(0.001), blew_up=1.0)
     first, second, mean, chosen = figure.data
@@ -164,7 +165,8 @@ def test_names_are_escaped_and_shortened():
 
 
 def test_predictions_hold_the_values_and_the_diagonal():
-    true, predicted = np.array([1.0, 2.0, 4.0]), np.array([1.5, 0.5, 3.0])
+    true = np.array([1.0, 2.0, 4.0])
+    predicted = np.array([1.5, 0.5, 3.0])
     samples, diagonal = figures.predictions(true, predicted, "price", "EUR").data
     assert (numbers(samples.x), numbers(samples.y)) == (true.tolist(), predicted.tolist())
     assert numbers(diagonal.x) == numbers(diagonal.y) == [0.5, 4.0]
@@ -179,7 +181,8 @@ def test_units_stand_on_the_axes():
 
 def test_residuals_count_every_finite_error():
     rng = np.random.default_rng(0)
-    true, predicted = rng.normal(size=100), rng.normal(size=100)
+    true = rng.normal(size=100)
+    predicted = rng.normal(size=100)
     (bars,) = figures.residuals(true, predicted, "y").data
     error = predicted - true
     lower, upper = np.asarray(bars.customdata).T

@@ -18,8 +18,9 @@ from thalweg.parts.part import ForwardContext, InitContext, Layer
 
 every_block = pytest.mark.parametrize("entry", BLOCKS, ids=name_of)
 both_ways = pytest.mark.parametrize("training", [True, False], ids=["training", "prediction"])
-ROWS, FEATURES = 6, 4
-# The second row is padding, the third stands for two.
+ROWS = 6
+FEATURES = 4
+# The second row is padding, the third counts twice.
 WEIGHT = np.array([1.0, 0.0, 2.0, 1.0, 0.5, 1.0])
 
 
@@ -82,7 +83,8 @@ def _moved(tree, place: str, by: np.ndarray):
 
 
 def close(tree, expected, rtol: float = 1e-9, atol: float = 1e-12) -> None:
-    ours, theirs = dict(arrays_of(tree)), dict(arrays_of(expected))
+    ours = dict(arrays_of(tree))
+    theirs = dict(arrays_of(expected))
     assert ours.keys() == theirs.keys()
     for place, array in ours.items():
         np.testing.assert_allclose(array, theirs[place], rtol=rtol, atol=atol, err_msg=place)
@@ -324,7 +326,8 @@ def disturbed(part: Layer, x: np.ndarray, mode: ForwardContext) -> np.ndarray:
 
 def test_dropout_is_pytorchs_product_with_its_mask(on):
     torch = pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
-    part, (_, _, x, v) = layers.Dropout(0.4), case(layers.Dropout(0.4))
+    part = layers.Dropout(0.4)
+    (_, _, x, v) = case(layers.Dropout(0.4))
     mask = torch.tensor(disturbed(part, np.ones_like(x), mode_of(True)) > 0)
     argument = torch.tensor(x, requires_grad=True)
     # PyTorch's own draw is replaced by ours: what is kept is scaled by 1 / (1 - rate).
@@ -362,7 +365,8 @@ def test_noise_is_another_one_at_another_step_place_or_seed(part):
 
 
 def test_a_compiled_float32_step_drops_what_numpy_drops_in_float64():
-    part, x = layers.Dropout(0.3), np.ones((50, 40))
+    part = layers.Dropout(0.3)
+    x = np.ones((50, 40))
     single = jax.jit(
         lambda part, x, key: disturbed(part, x, ForwardContext(True, None, Noise(key, 3))), static_argnums=0
     )
@@ -435,7 +439,8 @@ def test_nested_blocks_are_made_again_from_their_tables():
 
 
 def test_layers_of_a_block_draw_each_their_own_numbers():
-    short, long = layers.Residual(["dense 4", "dense 4"]), layers.Residual(["dense 4", "dense 4", "relu", "dense 4"])
+    short = layers.Residual(["dense 4", "dense 4"])
+    long = layers.Residual(["dense 4", "dense 4", "relu", "dense 4"])
     draws = [InitContext(np.random.default_rng(0), lambda following: Normal(1.0), Zeros()) for _ in range(2)]
     (first, second), (again, same, *_) = (
         part.initialize(draw, (4,))[0].layers for part, draw in zip((short, long), draws, strict=True)
@@ -455,7 +460,8 @@ def test_noise_inside_of_a_block_differs_by_its_place():
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4), (5,)])
 def test_flatten_is_a_row_of_each_sample_and_back(shape, on):
-    part, x = layers.Flatten(), np.random.default_rng(0).normal(size=(3, *shape))
+    part = layers.Flatten()
+    x = np.random.default_rng(0).normal(size=(3, *shape))
     assert part.initialize(None, shape) == ((), (), (np.prod(shape),))
     v = np.random.default_rng(1).normal(size=(3, np.prod(shape)))
     y, _, (dx, _), _ = on(both(part, training=True), (), (), x, v, np.ones(3))

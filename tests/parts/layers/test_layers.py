@@ -64,7 +64,8 @@ def test_value_is_pytorchs(entry, on):
 def test_backward_is_pytorchs(entry, on):
     torch = pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
     rng = np.random.default_rng(1)
-    z, v = points(entry, rng, (5, 4)), rng.normal(size=(5, 4))
+    z = points(entry, rng, (5, 4))
+    v = rng.normal(size=(5, 4))
     argument = torch.tensor(z, requires_grad=True)
     output = entry.torch(torch, argument)
     expected = np.zeros_like(z)
@@ -80,7 +81,8 @@ def test_backward_is_the_finite_difference_of_forward(entry, on):
     @given(shapes, st.integers(0, 99))
     def holds(shape, seed):
         rng = np.random.default_rng(seed)
-        z, v = points(entry, rng, shape), rng.normal(size=shape)
+        z = points(entry, rng, shape)
+        v = rng.normal(size=shape)
         numeric = differences(lambda z: np.sum(v * value(entry.part, z)), z)
         np.testing.assert_allclose(on(lambda z, v: pull_back(entry.part, z, v), z, v), numeric, rtol=1e-6, atol=1e-7)
 
@@ -90,7 +92,8 @@ def test_backward_is_the_finite_difference_of_forward(entry, on):
 @every_layer
 def test_backward_is_jax_grad_of_forward(entry):
     rng = np.random.default_rng(2)
-    z, v = points(entry, rng, (4, 3)), rng.normal(size=(4, 3))
+    z = points(entry, rng, (4, 3))
+    v = rng.normal(size=(4, 3))
     with jax.enable_x64(True):
         expected = jax.grad(lambda z: (v * value(entry.part, z)).sum())(z)
     np.testing.assert_allclose(pull_back(entry.part, z, v), expected, rtol=1e-9, atol=1e-13)
@@ -355,6 +358,8 @@ def test_dense_refuses_samples_that_are_not_flat():
 @pytest.mark.parametrize("width", [1, 5, 9000])
 def test_products_written_out_are_matrix_products(on, terms, width):
     rng = np.random.default_rng(terms)
-    a, b, d = rng.normal(size=(4, terms)), rng.normal(size=(terms, width)), rng.normal(size=(4, width))
+    a = rng.normal(size=(4, terms))
+    b = rng.normal(size=(terms, width))
+    d = rng.normal(size=(4, width))
     np.testing.assert_allclose(on(product, a, b), a @ b, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(on(transposed_product, a, d), a.T @ d, rtol=1e-9, atol=1e-12)

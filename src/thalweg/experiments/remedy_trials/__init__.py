@@ -1,7 +1,8 @@
-"""The proof of remedies: paired trials of a spec unchanged, with each remedy, and with a random change instead."""
+"""Remedy trials: a spec unchanged, with each remedy, and with random changes instead, paired by seed."""
 
-from .result import ArmTried, Combination, Effect, Proof, Verdict
+from .effects import ArmScores, Combination, RemedyEffect, Verdict
+from .proof import Proof
+from .prove import check_bounds, prove
 from .score import Score
-from .search import check_bounds, prove
 
-__all__ = ["ArmTried", "Combination", "Effect", "Proof", "Score", "Verdict", "check_bounds", "prove"]
+__all__ = ["ArmScores", "Combination", "Proof", "RemedyEffect", "Score", "Verdict", "check_bounds", "prove"]

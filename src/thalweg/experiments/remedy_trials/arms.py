@@ -1,18 +1,19 @@
-"""The arms of a proof: a spec with some changes, checked against its rows, and what is set against it."""
+"""The arms of remedy trials: a spec with changes, checked against its data, and random changes of equal cost."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...core.errors import InputError
 from ...core.noise import generator
 from ...data import Arrays, Data, Split
 from ...doctor.findings import Remedy
+from ...pages.numbers import count_noun
 from ...spec.complete import completed
 from ...spec.differences import canonical_json
-from ...spec.edit import set_value
+from ...spec.edit import SpecTable, set_value
 from ...spec.spec import CompleteSpec, Spec
 from ...training.checkpoints import fingerprints
 from ...training.session import Session
@@ -20,32 +21,44 @@ from ..variation import Arm, Setting
 from .random_control import random_change
 from .score import measure_of
 
-# A random change may not fit the data, or need too many updates: another one is drawn, so often.
+# A random change may not suit the data or need too many updates: this many are drawn until one does.
 _DRAWS = 100
 
 
 class Candidate(NamedTuple):
-    """An arm with its whole spec, its rows (those of seed 0) with their fingerprints, and how many updates it plans."""
+    """An arm that can be tried.
+
+    Attributes:
+        arm: its settings.
+        spec: its completed spec.
+        split: its rows for seed 0.
+        row_fingerprints: the fingerprints of these rows.
+        updates: number of parameter updates that its training plans.
+    """
 
     arm: Arm
     spec: CompleteSpec
     split: Split
-    prints: Mapping[str, int]
+    row_fingerprints: Mapping[str, int]
     updates: int
 
     @property
-    def known_as(self) -> str:
-        """A text that two arms share where they are the same training."""
+    def identity(self) -> str:
+        """A text that is the same for arms with the same training."""
         return canonical_json(self.spec.describe())
 
-    def other_rows(self, other: Candidate) -> bool:
-        """Whether it chooses its rows otherwise."""
-        chosen, others = (_choice(each.spec.data) for each in (self, other))
-        return chosen != others
+    def selects_same_rows(self, other: Candidate) -> bool:
+        """Whether both arms have the same training and held-out rows."""
+        return _row_selection(self.spec.data) == _row_selection(other.spec.data)
 
 
-class Bench:
-    """Makes the arms of one spec; arms with the same data share its rows."""
+class ArmFactory:
+    """Makes the arms of a spec. Arms with the same data share the rows.
+
+    Attributes:
+        spec: the completed spec.
+        unchanged: the arm without changes.
+    """
 
     def __init__(self, spec: Spec, loading: Callable[[int, int], None] = lambda done, total: None) -> None:
         self._loading = loading
@@ -56,49 +69,59 @@ class Bench:
     def candidate(self, label: str, settings: Sequence[Setting]) -> Candidate:
         """The arm with these settings. Raises InputError where they make no spec that suits the data."""
         arm = Arm(label, tuple(settings))
-        table: dict[str, Any] = self.spec.describe()
+        table: SpecTable = {**self.spec.describe()}
         if isinstance(self.spec.data.source, Arrays):
-            # Rows in memory have no other description than themselves.
-            table["data"]["source"] = self.spec.data.source
+            # Rows in memory have no description that could be read back.
+            set_value(table, "data.source", self.spec.data.source)
         for path, value in arm.changes:
             set_value(table, path, value)
         spec = Spec.of(table)
-        split, prints = self._rows(spec.data)
-        if measure_of(split.train.task) != measure_of(self._rows(self.spec.data)[0].train.task):
-            raise InputError("data.task", f"is {split.train.task} then, whose score can not be set against the others")
+        split, row_fingerprints = self._rows(spec.data)
+        task = split.train.task
+        if measure_of(task) != measure_of(self._rows(self.spec.data)[0].train.task):
+            raise InputError("data.task", f"becomes {task}, whose score cannot be compared with that of the other arms")
         session = Session(completed(spec, split.train), split)
         session.check()
-        return Candidate(arm, session.spec, split, prints, session.batches.steps)
+        return Candidate(
+            arm=arm,
+            spec=session.spec,
+            split=split,
+            row_fingerprints=row_fingerprints,
+            updates=session.batches.steps,
+        )
 
     def control(self, candidate: Candidate, seed: int) -> Candidate | None:
         """A random change of as many settings that plans no more updates; None where none was found.
 
-        One that would need more of them trains for fewer epochs. The seed and the candidate's label decide it.
+        One that would need more updates is trained for fewer epochs. It depends on the seed and the candidate's label.
         """
         count = len({re.sub(r"\.\d+", "", path) for path, _ in candidate.arm.changes})
         for number in range(_DRAWS):
             rng = generator(seed, "random change", candidate.arm.label, number)
-            drawn = random_change(self.spec, self.unchanged.split, rng, count)
+            settings = random_change(self.spec, self.unchanged.split, rng, count)
             try:
-                found = self._shortened(self._drawn(drawn), candidate.updates)
+                control = self._limited(self._joined(settings), candidate.updates)
             except InputError:
                 continue
-            if found and found.known_as not in (candidate.known_as, self.unchanged.known_as):
-                return found
+            if control and control.identity not in (candidate.identity, self.unchanged.identity):
+                return control
         return None
 
-    def _drawn(self, settings: Sequence[Setting]) -> Candidate:
+    def _joined(self, settings: Sequence[Setting]) -> Candidate:
         return self.candidate(", ".join(setting.label for setting in settings), settings)
 
-    def _shortened(self, found: Candidate, most: int) -> Candidate | None:
-        """The same with as many epochs as so many updates allow; None where they allow none, or no more epochs."""
-        if found.updates <= most:
-            return found
-        epochs = found.spec.training.epochs * most // found.updates
-        if not epochs or "training.epochs" in dict(found.arm.changes):
+    def _limited(self, candidate: Candidate, updates: int) -> Candidate | None:
+        """The candidate with as many epochs as this number of updates allows.
+
+        None where it allows less than one epoch, or where the candidate changes the epochs itself.
+        """
+        if candidate.updates <= updates:
+            return candidate
+        epochs = candidate.spec.training.epochs * updates // candidate.updates
+        if not epochs or "training.epochs" in dict(candidate.arm.changes):
             return None
-        label = f"{epochs} epoch{'s' * (epochs != 1)}"
-        return self._drawn([*found.arm.settings, Setting(label, label, (("training.epochs", epochs),))])
+        label = count_noun(epochs, "epoch")
+        return self._joined([*candidate.arm.settings, Setting(label, label, (("training.epochs", epochs),))])
 
     def _rows(self, data: Data) -> tuple[Split, dict[str, int]]:
         key = canonical_json(data.describe())
@@ -108,13 +131,18 @@ class Bench:
         return self._loaded[key]
 
 
-def _choice(data: Data) -> dict[str, Any]:
-    """What decides which rows are learnt from and which are held out."""
+def _row_selection(data: Data) -> dict[str, object]:
+    """The options that decide which rows are trained on and which are held out."""
     return {name: value for name, value in data.describe().items() if name not in ("scale", "order", "memory")}
 
 
-class Merged(NamedTuple):
-    """A remedy beside others: what is left of its changes, and the places that it had to leave to the earlier ones."""
+class MergedRemedy(NamedTuple):
+    """What is left of a remedy that is added to other settings.
+
+    Attributes:
+        setting: the changes that are left.
+        given_up: places that an earlier setting has changed to another value.
+    """
 
     setting: Setting
     given_up: tuple[str, ...]
@@ -125,21 +153,21 @@ def setting_of(remedy: Remedy) -> Setting:
     return Setting(remedy.label, remedy.label, remedy.changes)
 
 
-def merged(settings: Sequence[Setting], remedy: Remedy) -> Merged:
-    """A remedy beside settings that stand already: of two that want one place, or a place inside of it, the first wins.
+def merged(settings: Sequence[Setting], remedy: Remedy) -> MergedRemedy:
+    """A remedy added to settings: where both change one place, or a place inside of it, the earlier setting wins.
 
     >>> first = setting_of(Remedy("adam", (("optimizer", "adam"),)))
-    >>> found = merged([first], Remedy("slower", (("optimizer.learning_rate", 1e-4), ("training.epochs", 50))))
-    >>> found.setting.changes, found.given_up
+    >>> result = merged([first], Remedy("slower", (("optimizer.learning_rate", 1e-4), ("training.epochs", 50))))
+    >>> result.setting.changes, result.given_up
     ((('training.epochs', 50),), ('optimizer.learning_rate',))
     """
-    there = dict(change for setting in settings for change in setting.changes)
-    taken = {path for path, _ in remedy.changes if any(_one_place(path, other) for other in there)}
+    present = dict(change for setting in settings for change in setting.changes)
+    taken = {path for path, _ in remedy.changes if any(_overlap(path, other) for other in present)}
     left = tuple((path, value) for path, value in remedy.changes if path not in taken)
-    given_up = tuple(path for path, value in remedy.changes if path in taken and there.get(path) != value)
-    return Merged(Setting(remedy.label, remedy.label, left), given_up)
+    given_up = tuple(path for path, value in remedy.changes if path in taken and present.get(path) != value)
+    return MergedRemedy(Setting(remedy.label, remedy.label, left), given_up)
 
 
-def _one_place(path: str, other: str) -> bool:
+def _overlap(path: str, other: str) -> bool:
     """Whether two paths are the same, or one lies inside of the other."""
     return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")

@@ -1,9 +1,10 @@
-"""Random changes of a spec, to set remedies against: what helps as well without any insight is no remedy."""
+"""Random changes of a spec as a control: a remedy that does no better than a random change shows no insight."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,22 +14,26 @@ from ...parts.part import at
 from ...spec.spec import CompleteSpec
 from ..variation import Setting
 
-RATE_FACTORS, EPOCH_FACTORS = (3.0, 30.0), (2.0, 5.0)
+RATE_FACTORS = (3.0, 30.0)
+EPOCH_FACTORS = (2.0, 5.0)
 BATCH_FACTORS = (1 / 8, 1 / 4, 1 / 2, 2, 4, 8)
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid")
 
 SPACE = (
-    "the rate times or divided by 3 to 30; another optimizer with its usual rate; another initializer; another"
-    " activation of the hidden layers; a batch size times or divided by 2, 4 or 8; scaling on or off; the epochs times"
-    " 2 to 5, where the remedy trains as long"
+    "the learning rate times or divided by 3 to 30; another optimizer with its default rate; another initializer;"
+    " another activation of the hidden layers; a batch size times or divided by 2, 4 or 8; scaling on or off; 2 to 5"
+    " times the epochs, where the remedy trains that long"
 )
 """What random changes are drawn from, in words."""
 
 
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "tanh", "sigmoid")
+"""The kinds of activations that hidden layers can have."""
+
+
 def random_change(spec: CompleteSpec, split: Split, rng: np.random.Generator, count: int) -> tuple[Setting, ...]:
-    """So many settings of a spec changed at random, each of another kind, or as many as there are kinds; see SPACE.
+    """`count` random changes of different kinds, or as many as there are kinds; see SPACE.
 
     >>> from thalweg.spec.spec import Spec
     >>> from thalweg.spec.complete import completed
@@ -39,51 +44,52 @@ def random_change(spec: CompleteSpec, split: Split, rng: np.random.Generator, co
     scaling {'data.scale': 'standard'}
     rate 0.0126 {'optimizer.learning_rate': 0.0126}
     """
-    kinds = rng.permutation(len(_KINDS))
-    found = (_KINDS[kind](spec, split, rng) for kind in kinds)
-    return tuple(setting for setting in found if setting)[:count]
+    order = rng.permutation(len(_CHANGES))
+    settings = (_CHANGES[place](spec, split, rng) for place in order)
+    return tuple(setting for setting in settings if setting)[:count]
 
 
-def _other(rng: np.random.Generator, names: tuple[str, ...], present: str) -> str:
-    others = [name for name in names if name != present]
+def _another(rng: np.random.Generator, kinds: Sequence[str], present: str) -> str:
+    others = [kind for kind in kinds if kind != present]
     return others[int(rng.integers(len(others)))]
 
 
 def _rate(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     low, high = RATE_FACTORS
-    # Every power of ten alike.
+    # Uniform in the logarithm.
     power = rng.uniform(math.log(low), math.log(high))
     factor = math.exp(power if rng.random() < 1 / 2 else -power)
-    # A schedule gives way to a number: where it begins.
+    # A schedule is replaced by a number, relative to its first rate.
     rate = float(f"{float(at(spec.optimizer.learning_rate, np.array(0))) * factor:.3g}")
     return _setting(f"rate {rate:g}", {"optimizer.learning_rate": rate}) if rate > 0 else None
 
 
 def _optimizer(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
-    name = _other(rng, OPTIMIZERS, spec.optimizer.kind)
-    return _setting(name, {"optimizer": name})
+    kind = _another(rng, OPTIMIZERS, spec.optimizer.kind)
+    return _setting(kind, {"optimizer": kind})
 
 
 def _initializer(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     present = spec.network.init.kind if spec.network.init else ""
-    name = _other(rng, INITIALIZERS, present)
-    return _setting(f"init {name}", {"network.init": name})
+    kind = _another(rng, INITIALIZERS, present)
+    return _setting(f"init {kind}", {"network.init": kind})
 
 
 def _activation(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     hidden = [(place, layer) for place, layer in enumerate(spec.network.layers[:-1]) if isinstance(layer, Activation)]
     if not hidden:
         return None
-    name = _other(rng, ACTIVATIONS, hidden[0][1].kind)
-    return _setting(f"hidden {name}", {f"network.layers.{place}": name for place, _ in hidden})
+    kind = _another(rng, ACTIVATIONS, hidden[0][1].kind)
+    return _setting(f"hidden {kind}", {f"network.layers.{place}": kind for place, _ in hidden})
 
 
 def _batch_size(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
-    rows, present = len(split.train), spec.training.batch_size
-    now = min(present, rows) if isinstance(present, int) else rows
-    size = round(now * BATCH_FACTORS[int(rng.integers(len(BATCH_FACTORS)))])
+    rows = len(split.train)
+    present = spec.training.batch_size
+    current = min(present, rows) if isinstance(present, int) else rows
+    size = round(current * BATCH_FACTORS[int(rng.integers(len(BATCH_FACTORS)))])
     size = min(max(size, 1), rows)
-    if size == now or spec.optimizer.full_batch:
+    if size == current or spec.optimizer.full_batch:
         return None
     return _setting(f"batch size {size}", {"training.batch_size": size})
 
@@ -95,7 +101,7 @@ def _scaling(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Sett
 
 
 def _epochs(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
-    # To be set against a training that is cut short would be no test.
+    # More epochs only: a remedy that beats a shortened training proves nothing.
     epochs = round(spec.training.epochs * rng.uniform(*EPOCH_FACTORS))
     return _setting(f"{epochs} epochs", {"training.epochs": epochs})
 
@@ -104,5 +110,5 @@ def _setting(label: str, changes: dict[str, object]) -> Setting:
     return Setting(label, label, tuple(changes.items()))
 
 
-_Kind = Callable[[CompleteSpec, Split, np.random.Generator], Setting | None]
-_KINDS: tuple[_Kind, ...] = (_rate, _optimizer, _initializer, _activation, _batch_size, _scaling, _epochs)
+_Change: TypeAlias = Callable[[CompleteSpec, Split, np.random.Generator], Setting | None]
+_CHANGES: tuple[_Change, ...] = (_rate, _optimizer, _initializer, _activation, _batch_size, _scaling, _epochs)

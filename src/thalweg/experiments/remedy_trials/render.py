@@ -1,333 +1,275 @@
-"""A proof told: what the trials support and what they do not, the chart and the tables that show it."""
+"""Text, tables and the chart of remedy trials."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from ...core.intervals import Difference
-from ...pages.blocks import Block, Chart, Heading, Suggestion, Table, Text
+from ...pages.blocks import Chart, Table
 from ...pages.figures import paired_effects
-from ...pages.numbers import is_share, measure_name
-from ...pages.page import Page
-from ...spec.toml import to_toml
-from ..comparison import ENOUGH_SEEDS
+from ...pages.numbers import count_noun, measure_name, measure_value
+from ..prose import (
+    capitalized,
+    difference_cell,
+    difference_in_words,
+    hinted,
+    listed,
+    mean_cell,
+    mean_in_words,
+    seed_warning,
+)
+from .effects import MARGIN, ArmScores, Combination, RemedyEffect
 from .random_control import SPACE
-from .result import MARGIN, ArmTried, Combination, Effect, Proof
-
-_Told = Callable[[Proof, float], str]
+from .score import Score
 
 
-def worksheet_of(proof: Proof) -> Page:
-    """The proof as a worksheet."""
-    blocks: list[Block] = [Heading("What the trials say"), *(Text(told) for told in _paragraphs(proof))]
-    blocks += [*charts_of(proof), _remedies_table(proof)]
-    if proof.combinations:
-        blocks += [Heading("Remedies together"), _combinations_table(proof)]
-    if proof.repair and proof.repaired:
-        changed = [(path, str(value)) for path, value in proof.repair.arm.changes]
-        blocks += [Heading("The repaired spec"), Table("What is changed", ("place", "new value"), changed)]
-        blocks.append(Suggestion("Ready to copy:", to_toml(proof.repaired)))
-        if proof.folder:
-            blocks.append(Suggestion("Train it:", f"thalweg train {proof.folder / 'repaired.toml'}"))
-    blocks += [Heading("How it was measured"), *(Text(told) for told in _method(proof))]
-    blocks += [_scores_table(proof)]
-    if proof.remarks:
-        blocks += [Heading("Remarks"), *(Text(remark) for remark in proof.remarks)]
-    settings = (
-        ("remedies", str(len(proof.effects))),
-        ("seeds", ", ".join(map(str, proof.seeds))),
-        ("score", f"{_words(proof)} on {proof.score.row_count:,} {proof.score.rows} rows"),
-        ("time", f"{proof.seconds:.0f} s"),
+class Outcome(NamedTuple):
+    """The outcome of a remedy trial.
+
+    Attributes:
+        score: what arms are scored by.
+        seeds: number of seeds that were asked for.
+        unchanged: the unchanged spec.
+        effects: the effect of each remedy.
+        combinations: the combinations that were tried.
+        chosen: labels of the remedies in the repaired spec.
+        repair: effect of the repaired spec; None where nothing helps.
+    """
+
+    score: Score
+    seeds: int
+    unchanged: ArmScores
+    effects: tuple[RemedyEffect, ...]
+    combinations: tuple[Combination, ...]
+    chosen: tuple[str, ...]
+    repair: RemedyEffect | None
+
+
+def evidence_paragraphs(outcome: Outcome) -> list[str]:
+    """What the trials support and what they do not, a paragraph for each subject."""
+    if not outcome.unchanged.tried:
+        return ["No trial of the unchanged spec has finished: there is no evidence."]
+    paragraphs = [[_unchanged(outcome)], _remedies(outcome), _repair(outcome), _limits(outcome)]
+    return [" ".join(sentences) for sentences in paragraphs if sentences]
+
+
+def _unchanged(outcome: Outcome) -> str:
+    score = outcome.score
+    arm = outcome.unchanged
+    sentence = (
+        f"Over {count_noun(arm.tried, 'seed')} the unchanged spec reaches {_mean(score, arm)}"
+        f" {measure_name(score.measure)} on the {score.rows} rows; the best constant answer reaches"
+        f" {measure_value(score.measure, score.constant)}"
     )
-    return dataclasses.replace(summary_of(proof), blocks=tuple(blocks), settings=settings)
+    return f"{sentence}, and {arm.diverged} of its trials diverged." if arm.diverged else f"{sentence}."
 
 
-def summary_of(proof: Proof) -> Page:
-    """The evidence and the remedies: what a terminal shows."""
-    if proof.repair and proof.repair.difference:
-        gain = _points(proof, proof.repair.difference.mean) + _unit(proof)
-        outcome = f"Repaired by {' + '.join(proof.chosen)}: {gain} {_words(proof)}."
+def _remedies(outcome: Outcome) -> list[str]:
+    """A sentence for each remedy; those that change no score share one."""
+    measure = outcome.score.measure
+    sentences = [_remedy(measure, effect) for effect in outcome.effects if not _changes_nothing(effect)]
+    without_change = [effect.arm.label for effect in outcome.effects if _changes_nothing(effect)]
+    if without_change:
+        verb = "have" if len(without_change) > 1 else "has"
+        sentences.append(
+            f"No score changes with {listed(without_change, 'or')}: there is no evidence that"
+            f" {'they' if len(without_change) > 1 else 'it'} {verb} any effect."
+        )
+    return sentences
+
+
+def _changes_nothing(effect: RemedyEffect) -> bool:
+    return effect.difference is not None and effect.difference.low == effect.difference.high == 0
+
+
+def _remedy(measure: str, effect: RemedyEffect) -> str:
+    label = f"`{effect.arm.label}`"
+    if effect.difference is None:
+        return f"{label} was not tried: {effect.arm.problem}." if effect.arm.problem else f"{label} was not tried."
+    by = difference_in_words(measure, effect.difference)
+    hint = f" (a hint from {effect.pairs} seeds)" if effect.hint else ""
+    if effect.verdict == "harms":
+        return f"{label} harms{hint}: {by}."
+    if effect.verdict == "helps":
+        return f"{label} helps{hint}: {by}{_beyond_control(measure, effect)}."
+    if math.isnan(effect.difference.low):
+        return f"{label}: {by}; one pair of seeds cannot show whether this is due to chance."
+    return f"There is no evidence that {label} has any effect: {by}."
+
+
+def _beyond_control(measure: str, effect: RemedyEffect) -> str:
+    """How a remedy that helps compares with its random change."""
+    if effect.control is None or effect.beyond_control is None:
+        return ""
+    control = f"a random change of equal cost (`{effect.control.label}`)"
+    if effect.against_control == "not told apart":
+        return f"; but {control} does about as well, so the gain may not come from this remedy"
+    by = difference_in_words(measure, effect.beyond_control)
+    return f", and does {effect.against_control} than {control}: {by}"
+
+
+def _repair(outcome: Outcome) -> list[str]:
+    effect = outcome.repair
+    if effect is None:
+        together = ", nor any combination" if outcome.combinations else ""
+        return [f"No single remedy was shown to help{together}: there is no repaired spec.", *_largest_gain(outcome)]
+    score = outcome.score
+    reached = _mean(score, effect.arm)
+    if len(outcome.chosen) > 1 and effect.difference:
+        by = difference_in_words(score.measure, effect.difference)
+        names = listed(outcome.chosen)
+        sentences = [f"Together {names} reach {reached}: {by}{_beyond_control(score.measure, effect)}."]
     else:
-        outcome = "No remedy was shown to help."
-    told, remarks = ([Text(text) for text in texts] for texts in (_paragraphs(proof), proof.remarks))
-    return Page("Remedies, tried", (*told, _remedies_table(proof), *remarks), outcome)
+        sentences = [f"The repaired spec has only `{outcome.chosen[0]}`: {reached}."]
+    arms = len(outcome.effects) + len(outcome.combinations)
+    if arms > 1:
+        sentences.append(f"It is the best of {arms} arms, partly by luck: on new rows it may gain less.")
+    return sentences
 
 
-def evidence_of(proof: Proof) -> list[str]:
-    """What the trials support and what they do not, sentence by sentence."""
-    return [sentence for paragraph in _sentences(proof) for sentence in paragraph]
-
-
-def charts_of(proof: Proof) -> list[Chart]:
-    """The effects of the remedies beside those of random changes; nothing where no trial has come to its end."""
-    effects = {effect.arm.label: effect for effect in proof.effects if effect.difference}
-    if not effects:
+def _largest_gain(outcome: Outcome) -> list[str]:
+    """The remedy that more seeds might show to help."""
+    gains = {effect.arm.label: effect.difference for effect in outcome.effects if effect.difference}
+    label = max(gains, key=lambda label: gains[label].mean, default=None)
+    if label is None or gains[label].mean < MARGIN:
         return []
-    if proof.repair and len(proof.chosen) > 1:
-        effects[proof.repair.arm.label] = proof.repair
-    with_control = {label: effect for label, effect in effects.items() if effect.control and effect.chance}
+    by = difference_in_words(outcome.score.measure, gains[label])
+    more = f"{2 * outcome.seeds} seeds instead of {outcome.seeds} may show that it is not due to chance"
+    return [f"The largest gain is that of `{label}`, {by}: {more}."]
+
+
+def _limits(outcome: Outcome) -> list[str]:
+    sentences = [warning] if (warning := seed_warning(outcome.unchanged.tried)) else []
+    if outcome.score.rows == "training":
+        sentences.append(
+            "There are too few validation rows to score: the score says how well the training rows are learned, and"
+            " nothing about unseen rows."
+        )
+    return sentences
+
+
+def method_paragraphs(score: Score) -> list[str]:
+    """How remedies are tried and judged."""
+    any_spec = "independent of the loss" if score.measure == "accuracy" else "independent of the scale of the targets"
+    constant = measure_value(score.measure, score.constant)
+    return [
+        "Every arm is trained with the same seeds, which decide split, initial weights and order: arms with the same"
+        f" seed are pairs. The score of an arm is its {measure_name(score.measure)} on the"
+        f" {count_noun(score.row_count, f'{score.rows} row')} at the end of training, {any_spec}. A trial that diverges"
+        f" or scores worse than the best constant answer ({constant}) counts as that answer.",
+        "A remedy helps where the 95 % interval of its paired difference from the unchanged spec lies above 0, and"
+        " harms where it lies below 0. Intervals are bootstrapped over the seeds.",
+        "A combination is tried with all seeds where two of them show a gain. A remedy is added where the interval of"
+        " its gain lies above 0, or where it harms no seed and gains at least 0.01. Of two remedies that change the"
+        " same place the earlier one is used.",
+        "A random change has as many changed settings as the remedy, and plans no more updates. It is drawn from:"
+        f" {SPACE}.",
+    ]
+
+
+def effects_chart(outcome: Outcome) -> Chart | None:
+    """The effects of remedies and of their random changes; None where no trial has finished."""
+    effects = {effect.arm.label: effect for effect in outcome.effects if effect.difference}
+    if not effects:
+        return None
+    if outcome.repair and len(outcome.chosen) > 1:
+        effects[outcome.repair.arm.label] = outcome.repair
+    controls = {label: effect.control for label, effect in effects.items() if effect.control}
     figure = paired_effects(
         {label: effect.arm.values - effect.unchanged.values for label, effect in effects.items()},
         {label: _ends(effect.difference) for label, effect in effects.items()},
-        {label: _control_values(effect) for label, effect in with_control.items()},
-        {label: _ends(effect.chance) for label, effect in with_control.items()},
-        proof.score.measure,
+        {
+            label: control.values - effects[label].unchanged.values
+            for label, control in controls.items()
+            if effects[label].control_difference
+        },
+        {label: _ends(effects[label].control_difference) for label in controls if effects[label].control_difference},
+        outcome.score.measure,
         notes={label: effect.verdict for label, effect in effects.items()},
-        strong=proof.repair.arm.label if proof.repair else None,
+        strong=outcome.repair.arm.label if outcome.repair else None,
     )
-    helps, nothing, harms = (
-        sum(effect.verdict == verdict for effect in proof.effects) for verdict in ("helps", "no evidence", "harms")
+    verdicts = [effect.verdict for effect in outcome.effects]
+    counts = (
+        f"Remedies that help: {verdicts.count('helps')}; without evidence: {verdicts.count('no evidence')};"
+        f" that harm: {verdicts.count('harms')}."
     )
-    caption = f"Remedies that help: {helps}; without evidence: {nothing}; that harm: {harms}."
-    return [Chart(figure, caption)]
-
-
-def _control_values(effect: Effect) -> np.ndarray:
-    assert effect.control
-    return effect.control.values - effect.unchanged.values
+    return Chart(figure, counts)
 
 
 def _ends(difference: Difference | None) -> tuple[float, float]:
     return (difference.low, difference.high) if difference else (math.nan, math.nan)
 
 
-# Sentences ------------------------------------------------------------------------------------------------------------
-
-
-def _paragraphs(proof: Proof) -> list[str]:
-    return [" ".join(sentences) for sentences in _sentences(proof) if sentences]
-
-
-def _sentences(proof: Proof) -> list[list[str]]:
-    if not proof.unchanged.tried:
-        return [["No trial of the unchanged spec has come to its end: nothing can be said."]]
-    return [[_outset(proof)], _remedies(proof), _repair(proof), _limits(proof)]
-
-
-def _outset(proof: Proof) -> str:
-    arm, seeds = proof.unchanged, _counted(proof.unchanged.tried, "seed", "seeds")
-    told = f"Over {seeds} the unchanged spec reaches {_reached(proof, arm)} {_words(proof)}"
-    told += f" on the {proof.score.rows} rows; the best constant answer reaches {_value(proof, proof.score.constant)}"
-    return f"{told}{f', and {arm.diverged} of them diverged' if arm.diverged else ''}."
-
-
-def _remedies(proof: Proof) -> list[str]:
-    """What is shown of each remedy; those that move nothing are told together."""
-    told = [_about(proof, effect) for effect in proof.effects if not _is_still(effect)]
-    still = [effect for effect in proof.effects if _is_still(effect)]
-    if still:
-        names, they = [f"`{effect.arm.label}`" for effect in still], "they do" if len(still) > 1 else "it does"
-        listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-        told.append(f"No seed changes with {listed}: there is no evidence that {they} anything.")
-    return told
-
-
-def _is_still(effect: Effect) -> bool:
-    return effect.difference is not None and effect.difference.low == effect.difference.high == 0
-
-
-def _about(proof: Proof, effect: Effect) -> str:
-    """What is shown of a remedy, and what is not."""
-    label, by = f"`{effect.arm.label}`", _by(proof, effect.difference)
-    if effect.verdict == "not tried":
-        return f"{label} was not tried{f': {effect.arm.problem}' if effect.arm.problem else ''}."
-    hint = f", by {effect.pairs} seeds" if effect.hint else ""
-    if effect.verdict == "harms":
-        return f"{label} harms{hint}: {by}."
-    if effect.verdict == "no evidence":
-        assert effect.difference
-        if math.isnan(effect.difference.low):
-            return f"{label}: {by}; one pair says nothing of chance."
-        return f"There is no evidence that {label} does anything: {by}."
-    return f"{label} helps{hint}: {by}{_beyond(proof, effect)}."
-
-
-def _beyond(proof: Proof, effect: Effect) -> str:
-    """How a change that helps does beside a random one."""
-    if effect.control is None or effect.beyond is None:
-        return ""
-    control = f"a random change of the same budget (`{effect.control.label}`)"
-    if effect.against_chance == "not told apart":
-        return f"; but {control} is not told from it, so that this gain is no proof of insight"
-    return f", and does {effect.against_chance} than {control}: {_by(proof, effect.beyond)}"
-
-
-def _repair(proof: Proof) -> list[str]:
-    effect = proof.repair
-    if effect is None:
-        tried = ", nor together" if proof.combinations else ""
-        nothing = f"No remedy was shown to help alone{tried}: there is no repaired spec."
-        return [nothing, *_most_promising(proof)]
-    sentences = []
-    if len(proof.chosen) > 1:
-        names = " and ".join(f"`{name}`" for name in proof.chosen)
-        sentences.append(f"Together {names} reach {_reached(proof, effect.arm)}: {_by(proof, effect.difference)}")
-        sentences[-1] += f"{_beyond(proof, effect)}."
-    else:
-        sentences.append(f"The repaired spec has `{proof.chosen[0]}` alone: {_reached(proof, effect.arm)}.")
-    arms = len(proof.effects) + len(proof.combinations)
-    if arms > 1:
-        sentences.append(f"It is the best of {arms} that were tried, partly by luck: on new rows it may gain less.")
-    return sentences
-
-
-def _most_promising(proof: Proof) -> list[str]:
-    """What more seeds might show, where these few show nothing."""
-    gains = {effect.arm.label: effect.difference for effect in proof.effects if effect.difference}
-    label = max(gains, key=lambda label: gains[label].mean, default=None)
-    if label is None or gains[label].mean < MARGIN:
-        return []
-    more = f"with {2 * len(proof.seeds)} seeds instead of {len(proof.seeds)} it may be told from chance"
-    return [f"The largest gain is that of `{label}`, {_by(proof, gains[label])}: {more}."]
-
-
-def _limits(proof: Proof) -> list[str]:
-    seeds = proof.unchanged.tried
-    sentences = []
-    if seeds < ENOUGH_SEEDS:
-        sentences.append(f"That is a hint, no proof: take {ENOUGH_SEEDS} seeds or more.")
-    elif seeds < 2 * ENOUGH_SEEDS:
-        sentences.append(
-            f"Intervals of {seeds} seeds are too narrow: they miss the true value in 10 to 16 of 100 cases, not in 5."
-        )
-    if proof.score.rows == "training":
-        sentences.append(
-            "There are too few validation rows to be scored on: this is how well the training rows are learnt, and says"
-            " nothing of unseen ones."
-        )
-    return sentences
-
-
-def _method(proof: Proof) -> list[str]:
-    score, words = proof.score, _words(proof)
-    why = "whatever loss it trains with" if score.measure == "accuracy" else "whichever way its targets are scaled"
-    return [
-        f"Every arm is trained with the same seeds, which decide split, initial weights and order, so that arms of"
-        f" the same seed are pairs. An arm is scored by its {words} on the {score.row_count:,} {score.rows} rows at the"
-        f" end, {why}. What diverged, and what answers worse than the best constant answer"
-        f" ({_value(proof, score.constant)}), counts as that answer.",
-        "A remedy helps where the 95 % interval of its paired difference to the unchanged spec lies above 0, and harms"
-        " where it lies below. Intervals are bootstrapped over the seeds.",
-        "Remedies together are tried with all seeds where two show a gain. One is added to others where the interval of"
-        " what it gains lies above 0, or where it harms no seed and gains a hundredth. Of two that change the same"
-        " place the earlier has it.",
-        "A random change has as many changed settings as the remedy and plans no more updates. It is drawn from:"
-        f" {SPACE}.",
-    ]
-
-
-# Tables ---------------------------------------------------------------------------------------------------------------
-
-
-def _remedies_table(proof: Proof) -> Table:
+def remedies_table(outcome: Outcome) -> Table:
+    """The verdict and the effect of each remedy, beside those of its random change."""
+    measure = outcome.score.measure
     rows = [
         (
             effect.arm.label,
-            f"hint: {effect.verdict}" if effect.hint else effect.verdict,
-            _mean_and_ends(proof, effect.difference),
+            hinted(effect.verdict, effect.pairs) if effect.verdict in ("helps", "harms") else effect.verdict,
+            difference_cell(measure, effect.difference),
             effect.control.label if effect.control else "–",
-            _mean_and_ends(proof, effect.chance),
-            effect.against_chance,
+            difference_cell(measure, effect.control_difference),
+            effect.against_control,
         )
-        for effect in proof.effects
+        for effect in outcome.effects
     ]
-    unit = ", points" if is_share(proof.score.measure) else ""
-    columns = ("remedy", "verdict", f"effect{unit}", "random change", f"its effect{unit}", "against it")
-    words = _words(proof)
-    return Table(f"{words[0].upper()}{words[1:]} minus that of the unchanged spec, with 95 % intervals", columns, rows)
+    columns = ("remedy", "verdict", "effect", "random change", "its effect", "remedy against it")
+    caption = f"{capitalized(measure_name(measure))} minus that of the unchanged spec, with 95 % intervals"
+    return Table(caption, columns, rows)
 
 
-def _combinations_table(proof: Proof) -> Table:
+def combinations_table(combinations: Sequence[Combination], measure: str) -> Table:
+    """The combinations in the order in which they were tried."""
     rows = [
         (
-            " + ".join(found.remedies),
-            _mean_and_ends(proof, found.effect.difference),
-            " + ".join(found.base) or "unchanged",
-            _mean_and_ends(proof, found.gain),
-            _kept(found),
+            " + ".join(combination.remedies),
+            difference_cell(measure, combination.effect.difference),
+            " + ".join(combination.base) or "unchanged",
+            difference_cell(measure, combination.gain),
+            _kept(combination),
         )
-        for found in proof.combinations
+        for combination in combinations
     ]
-    unit = ", points" if is_share(proof.score.measure) else ""
-    columns = ("together", f"effect{unit}", "the best before", f"gain over it{unit}", "kept")
+    columns = ("together", "effect", "the best before", "gain over it", "kept")
     return Table("In the order in which they were tried", columns, rows)
 
 
-def _kept(found: Combination) -> str:
-    return "not tried" if found.gain is None else "yes" if found.kept else "no"
+def _kept(combination: Combination) -> str:
+    if combination.gain is None:
+        return "not tried"
+    return "yes" if combination.kept else "no"
 
 
-def _scores_table(proof: Proof) -> Table:
-    """The score of every arm."""
-    arms: list[tuple[str, ArmTried]] = [("unchanged", proof.unchanged)]
-    for effect in proof.effects:
-        arms += [("remedy", effect.arm), *([("random", effect.control)] if effect.control else [])]
-    arms += [("together", found.effect.arm) for found in proof.combinations]
-    if proof.repair and proof.repair.control and len(proof.chosen) > 1:
-        arms.append(("random", proof.repair.control))
+def scores_table(outcome: Outcome) -> Table:
+    """The scores of every arm."""
+    arms = [("unchanged", outcome.unchanged)]
+    for effect in outcome.effects:
+        arms.append(("remedy", effect.arm))
+        if effect.control:
+            arms.append(("random", effect.control))
+    arms += [("together", combination.effect.arm) for combination in outcome.combinations]
+    if outcome.repair and outcome.repair.control and len(outcome.chosen) > 1:
+        arms.append(("random", outcome.repair.control))
+    measure = outcome.score.measure
     rows = [
         (
             arm.label,
             role,
-            _reached(proof, arm),
-            " ".join(_value(proof, value) for value in arm.values),
+            mean_cell(measure, arm.mean, arm.interval),
+            " ".join(measure_value(measure, value) for value in np.asarray(arm.values)),
             arm.diverged,
             arm.updates,
         )
         for role, arm in arms
     ]
-    columns = ("arm", "what it is", "mean", "by seed", "diverged", "updates")
-    words = _words(proof)
-    return Table(f"{words[0].upper()}{words[1:]} at the end", columns, rows)
+    columns = ("arm", "role", "mean", "by seed", "diverged", "updates")
+    return Table(f"{capitalized(measure_name(measure))} at the end of training", columns, rows)
 
 
-# Numbers --------------------------------------------------------------------------------------------------------------
-
-
-def _words(proof: Proof) -> str:
-    return measure_name(proof.score.measure)
-
-
-def _unit(proof: Proof) -> str:
-    return " percentage points of" if is_share(proof.score.measure) else ""
-
-
-def _value(proof: Proof, value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return f"{value:.1%}" if is_share(proof.score.measure) else f"{value:.3f}"
-
-
-def _points(proof: Proof, difference: float) -> str:
-    return f"{100 * difference:+.1f}" if is_share(proof.score.measure) else f"{difference:+.3f}"
-
-
-def _span(proof: Proof, low: float, high: float, told: _Told) -> str:
-    return "" if math.isnan(low) else f" ({told(proof, low).removesuffix('%')} to {told(proof, high)})"
-
-
-def _reached(proof: Proof, arm: ArmTried) -> str:
-    return _value(proof, arm.mean) + _span(proof, *arm.interval, _value)
-
-
-def _mean_and_ends(proof: Proof, difference: Difference | None) -> str:
-    if difference is None:
-        return "–"
-    return _points(proof, difference.mean) + _span(proof, difference.low, difference.high, _points)
-
-
-def _by(proof: Proof, difference: Difference | None) -> str:
-    """A difference with its interval, in a sentence."""
-    if difference is None:
-        return "no pairs"
-    unit = " percentage points" if is_share(proof.score.measure) else f" {_words(proof)}"
-    interval = _span(proof, difference.low, difference.high, _points).strip(" ()")
-    return f"{_points(proof, difference.mean)}{unit}{f' (95 % interval {interval})' if interval else ''}"
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
+def _mean(score: Score, arm: ArmScores) -> str:
+    return mean_in_words(score.measure, arm.mean, arm.interval)

@@ -1,34 +1,12 @@
-"""Exercises: the learner derives or computes, the engine knows the answer and what usual mistakes lead to."""
+"""Exercises: the learner derives or computes, and the engine checks the answer and recognises common mistakes.
 
-from .answers import Answer, Case, Mistake, Verdict
-from .batch_matrices import BatchMatrices
-from .exercise import Exercise, Question, Task
-from .identity_mse import IdentityMSE
-from .sigmoid_losses import SigmoidLosses
-from .stable_softmax import StableSoftmax
-from .two_layer_gradients import TwoLayerGradients
+Each module of this folder is one exercise. The exercise states its place in the order of teaching.
+"""
 
-EXERCISES: tuple[type[Exercise], ...] = (
-    IdentityMSE,
-    SigmoidLosses,
-    StableSoftmax,
-    BatchMatrices,
-    TwoLayerGradients,
+from ..discovery import kinds_in
+from ..exercise import Exercise
+
+EXERCISES: tuple[type[Exercise], ...] = tuple(
+    sorted((kind for kind in kinds_in(__name__) if issubclass(kind, Exercise)), key=lambda kind: kind.place)
 )
 """All exercises, in the order of teaching."""
-
-__all__ = [
-    "EXERCISES",
-    "Answer",
-    "BatchMatrices",
-    "Case",
-    "Exercise",
-    "IdentityMSE",
-    "Mistake",
-    "Question",
-    "SigmoidLosses",
-    "StableSoftmax",
-    "Task",
-    "TwoLayerGradients",
-    "Verdict",
-]

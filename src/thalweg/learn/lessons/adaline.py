@@ -1,4 +1,4 @@
-"""ADALINE: one step by hand, batch against online, and the rate at which it runs away."""
+"""ADALINE: one step by hand, batch against online, and the learning rate at which it diverges."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from ...core.arrays import Array
 from ...core.noise import generator
 from ...core.progress import ProgressMessage
 from ...engine.step import Batch
@@ -17,28 +18,42 @@ from ...models.linear_theory import safe_online_rate, safe_rate
 from ...models.linear_units import Adaline
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import curves
+from ...pages.numbers import inline, number
 from ...parts.layers import Affine
 from ...parts.part import Count, ForwardContext, Number, Positive
-from .lesson import Lesson
-from .walk import batch_of, one_by_one, rows_of, walk
+from ..affine import affine_at
+from ..lesson import Lesson
+from ..step_by_step import TrainingStep, load_rows, single_row_batches, training_steps, unweighted_batch
+
+_SHOWN_EPOCHS = (0, 1, 2, 5, 10, 20, 50, 100, 200)
+_RATE_FACTORS = (0.5, 0.9, 1.1, 1.2)
+_RATE_EPOCHS = 20
 
 
 @dataclass(frozen=True)
-class AdalineStep(Lesson, kind="adaline"):
+class AdalineLesson(Lesson, kind="adaline"):
     """The rule of Widrow and Hoff: a step on one sample by hand, then four samples one by one and all at once.
 
     Source: Widrow and Hoff 1960; Widrow and Stearns 1985, chapter 6.
 
-    >>> lesson = AdalineStep()
-    >>> step = next(walk(lesson.unit.network(2), lesson.unit.loss, lesson.unit.optimizer, [lesson.sample]))
+    Attributes:
+        x: The sample of the step by hand.
+        target: Its target.
+        learning_rate: The learning rate η.
+        gate: The four rows that are learned.
+        epochs: The number of epochs.
+        seed: Decides the order of the samples online.
+
+    >>> lesson = AdalineLesson()
+    >>> step = next(training_steps(lesson.unit.network(2), lesson.unit.loss, lesson.unit.optimizer, [lesson.sample]))
     >>> step.after.params[0].W.tolist(), step.after.params[0].b.tolist()
     ([[0.1], [0.1]], [0.1])
     """
 
     title = "ADALINE: the rule of least mean squares"
-    subject = (
-        "One step by hand; batch against online on the four rows of a gate; which rate is safe, and what lies above."
-    )
+    subject = "One step by hand; batch against online on the four rows of a gate; which learning rates are safe."
+    chapter = "One unit"
+    place = 2
 
     x: tuple[Number, Number] = (1.0, 1.0)
     target: Literal[0, 1] = 1
@@ -49,50 +64,60 @@ class AdalineStep(Lesson, kind="adaline"):
 
     @property
     def unit(self) -> Adaline:
-        """The unit that learns from zero."""
+        """The unit, which starts from zero weights."""
         return Adaline(self.learning_rate)
 
     @property
     def sample(self) -> Batch:
         """The sample of the step by hand."""
-        return batch_of(np.array([self.x]), np.array([self.target]))
+        return unweighted_batch(np.array([self.x]), np.array([self.target]))
 
     @property
     def rows(self) -> Batch:
         """The four rows of the gate."""
-        return rows_of(self.gate)
+        return load_rows(self.gate)
 
-    def way(self, rate: float, online: bool = False) -> list[Affine]:
-        """The weights before the first epoch and after each: one step on all rows, or one step on each in turn."""
-        unit, rows, steps = Adaline(rate), self.rows, 4 if online else 1
-        batches = self._one_by_one() if online else repeat(rows)
-        found = walk(unit.network(2), unit.loss, unit.optimizer, batches)
-        return [step.before.params[0] for step in islice(found, 0, steps * self.epochs + 1, steps)]
+    def weights_by_epoch(self, rate: float, online: bool = False) -> list[Affine]:
+        """The weights before the first epoch and after each.
 
-    def _one_by_one(self) -> Iterator[Batch]:
-        rows = one_by_one(self.rows)
+        An epoch is one step on all rows, or with `online` one step on each row in random order.
+        """
+        unit = Adaline(rate)
+        steps_per_epoch = 4 if online else 1
+        batches = self._shuffled_rows() if online else repeat(self.rows)
+        steps = training_steps(unit.network(2), unit.loss, unit.optimizer, batches)
+        return [
+            affine_at(step.before.params)
+            for step in islice(steps, 0, steps_per_epoch * self.epochs + 1, steps_per_epoch)
+        ]
+
+    def _shuffled_rows(self) -> Iterator[Batch]:
+        rows = single_row_batches(self.rows)
         for epoch in range(self.epochs + 1):
             yield from (rows[row] for row in generator(self.seed, "order", epoch).permutation(4))
 
-    def losses(self, way: list[Affine]) -> np.ndarray:
+    def losses(self, weights: list[Affine]) -> Array:
         """The loss over all rows for each of the weights."""
-        rows, (dense,), loss = self.rows, self.unit.network(2).layers, self.unit.loss
+        rows = self.rows
+        loss = self.unit.loss
+        (dense,) = self.unit.network(2).layers
         with np.errstate(all="ignore"):
-            z = (dense.forward(weights, (), rows.x, ForwardContext(training=False))[0] for weights in way)
+            z = (dense.forward(params, (), rows.x, ForwardContext(training=False))[0] for params in weights)
             return np.array([loss(outputs, rows.y[:, None], rows.weight)[0] for outputs in z])
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
-        """The page."""
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(
             "ADALINE learns from the net input itself, not from the answer yes or no. So every sample moves the "
-            "weights, a wrong one and a right one, by as much as its net input misses the target."
+            "weights, also one that is answered correctly, in proportion to the distance of its net input from the "
+            "target."
         )
         yield Formula("z = x w + b;   L = ½ (t - z)²\nw ← w + η (t - z) x;   b ← b + η (t - z)")
         yield from self._by_hand()
-        yield from self._compared()
+        yield from self._batch_and_online()
         yield from self._rates()
         yield Suggestion(
-            "a rate too large: the weights run away", "thalweg lesson adaline --set learning_rate=1.3 --set epochs=50"
+            "a learning rate that is too large: the weights diverge",
+            "thalweg lesson adaline --set learning_rate=1.3 --set epochs=50",
         )
         yield Suggestion("XOR: the best line answers ½ to everything", "thalweg lesson adaline --set gate=xor")
         yield Suggestion(
@@ -102,105 +127,128 @@ class AdalineStep(Lesson, kind="adaline"):
     def _by_hand(self) -> Iterator[Block]:
         yield Heading("One step by hand")
         unit = self.unit
-        first, second = islice(walk(unit.network(2), unit.loss, unit.optimizer, repeat(self.sample)), 2)
-        before, after = first.before.params[0], first.after.params[0]
-        z, error = first.trace.outputs[-1], -first.trace.deltas[-1]
-        updates = first.trace.updates[0]
-        yield Table(
-            f"x = ({self.x[0]:g}, {self.x[1]:g}), t = {self.target}, η = {self.learning_rate:g}",
-            ("quantity", "formula", "value"),
-            [
-                ("weights before", "w", _row(before.W)),
-                ("bias before", "b", _row(before.b)),
-                ("net input", "z = x w + b", _row(z)),
-                ("error", "t - z", _row(error)),
-                ("change of the weights", "η (t - z) x", _row(updates.W)),
-                ("change of the bias", "η (t - z)", _row(updates.b)),
-                ("weights after", "w", _row(after.W)),
-                ("bias after", "b", _row(after.b)),
-                ("net input after", "z", _row(second.trace.outputs[-1])),
-            ],
-        )
+        first, second = islice(training_steps(unit.network(2), unit.loss, unit.optimizer, repeat(self.sample)), 2)
+        yield _step_table(f"x = {inline(self.x)}, t = {self.target}, η = {number(self.learning_rate)}", first, second)
+        after = affine_at(first.after.params)
         yield Check("After the step w = (0.1, 0.1)", after.W[:, 0], [0.1, 0.1], 1e-12)
         yield Check("After the step b = 0.1", after.b.item(), 0.1, 1e-12)
-        left = -second.trace.deltas[-1].item()
-        factor = 1 - self.learning_rate * (1 + float(np.square(self.x).sum()))
+
+    def _batch_and_online(self) -> Iterator[Block]:
+        yield Heading("Batch against online")
+        weights = self.weights_by_epoch(self.learning_rate)
+        batch = self.losses(weights)
+        online = self.losses(self.weights_by_epoch(self.learning_rate, online=True))
+        yield Text(
+            f"Now the four rows of {self.gate.upper()}. With batch updates an epoch is one step, by the mean of the "
+            "four changes. Online it is four steps, each by the change for one sample, in an order that is drawn anew "
+            "for each epoch."
+        )
+        shown = sorted({*_SHOWN_EPOCHS, self.epochs} & set(range(self.epochs + 1)))
+        yield Table(
+            f"The loss over all four rows, η = {number(self.learning_rate)}",
+            ("epochs", "batch", "online"),
+            [(epoch, float(batch[epoch]), float(online[epoch])) for epoch in shown],
+        )
         yield Check(
-            "The error of this sample is now 1 - η (|x|² + 1) times what it was", left, factor * error.item(), 1e-12
+            "The first batch step is the mean of the changes for each sample",
+            weights[1].W,
+            self._mean_first_update(),
+            1e-12,
+        )
+        yield Check(
+            "After the first epoch the online loss is lower: four steps instead of one", bool(online[1] < batch[1])
+        )
+        yield Check("The batch loss never rises", bool(np.all(np.diff(batch) <= 1e-12)))
+        yield Check("The online loss sometimes rises", bool(np.any(np.diff(online) > 1e-6)))
+        yield Check("At the end the batch loss is lower", bool(batch[-1] < online[-1]))
+        yield from self._least_squares(weights[-1], batch, online)
+        yield Chart(
+            curves(
+                np.arange(self.epochs + 1),
+                {"batch": batch, "online": online},
+                "Loss over all four rows",
+                "epoch",
+                "loss",
+            ),
+            "The online loss falls faster and never settles; the batch loss falls to the least squares and stays "
+            "there.",
         )
 
-    def _compared(self) -> Iterator[Block]:
-        yield Heading("Batch against online")
-        batch, online = self.way(self.learning_rate), self.way(self.learning_rate, online=True)
-        by_batch, by_sample = self.losses(batch), self.losses(online)
+    def _mean_first_update(self) -> Array:
         unit = self.unit
+        firsts = [
+            next(training_steps(unit.network(2), unit.loss, unit.optimizer, [row]))
+            for row in single_row_batches(self.rows)
+        ]
+        return np.mean([affine_at(step.trace.updates).W for step in firsts], axis=0)
+
+    def _least_squares(self, weights: Affine, batch: Array, online: Array) -> Iterator[Block]:
+        """How far the final losses are from the least squares."""
+        slower = self.losses(self.weights_by_epoch(self.learning_rate / 2, online=True))
+        half = self.epochs // 2
+        excess, slower_excess = (float(loss[half:].mean() - batch.min()) for loss in (online, slower))
         yield Text(
-            f"Now the four rows of {self.gate.upper()}. By batch an epoch is one step, the mean of the four changes; "
-            "online it is four steps, each by the change for one sample, in an order that is drawn anew each time."
+            f"After {number(self.epochs)} epochs of batch updates w = {inline(weights.W[:, 0], 4)} and "
+            f"b = {number(weights.b[0])}, with a loss of {number(batch[-1])}. The loss cannot be 0, because no line "
+            "takes these four targets as its values. Online, each sample keeps pulling the weights in its own "
+            f"direction: over the second half of the epochs the loss is on average {number(excess, 2)} above the "
+            f"smallest batch loss, and with half the learning rate {number(slower_excess, 2)}."
         )
-        shown = sorted({0, 1, 2, 5, 10, 20, 50, 100, 200, self.epochs} & set(range(self.epochs + 1)))
-        yield Table(
-            f"The loss over all four rows, η = {self.learning_rate:g}",
-            ("epochs", "batch", "online"),
-            [(epoch, float(by_batch[epoch]), float(by_sample[epoch])) for epoch in shown],
-        )
-        firsts = [next(walk(unit.network(2), unit.loss, unit.optimizer, [row])) for row in one_by_one(self.rows)]
-        mean = np.mean([step.trace.updates[0].W for step in firsts], axis=0)
-        yield Check("The first step by batch is the mean of the changes for each sample", batch[1].W, mean, 1e-12)
+        yield Check("Online, a smaller learning rate stays closer to the least squares", slower_excess < excess)
         yield Check(
-            "After the first epoch online is lower: four steps instead of one", bool(by_sample[1] < by_batch[1])
-        )
-        yield Check("By batch the loss never rises", bool(np.all(np.diff(by_batch) <= 1e-12)))
-        yield Check("Online it does, now and then", bool(np.any(np.diff(by_sample) > 1e-6)))
-        yield Check("In the end batch is lower", bool(by_batch[-1] < by_sample[-1]))
-        late, slower = self.epochs // 2, self.losses(self.way(self.learning_rate / 2, online=True))
-        end, excess = batch[-1], [float(loss[late:].mean() - by_batch.min()) for loss in (by_sample, slower)]
-        yield Text(
-            f"After {self.epochs} epochs by batch w = ({end.W[0, 0]:.4g}, {end.W[1, 0]:.4g}) and b = {end.b[0]:.4g}, "
-            f"with a loss of {by_batch[-1]:.4g}. It can not be 0, for no line takes these four targets as its values. "
-            "Online each sample pulls the weights its own way for ever: over the second half of the epochs the loss is "
-            f"on average {excess[0]:.2g} above the least by batch, and at half of the rate {excess[1]:.2g}."
-        )
-        yield Check("Online a smaller rate stays closer to the least squares", excess[1] < excess[0])
-        least = [0.5, 0.5, -0.25]
-        yield Check("The least squares of AND are w = (½, ½), b = -¼", np.append(end.W, end.b), least, 1e-3)
-        series = {"batch": by_batch, "online": by_sample}
-        yield Chart(
-            curves(np.arange(self.epochs + 1), series, "Loss over all four rows", "epoch", "loss"),
-            "Online falls faster and does not come to rest; batch goes down to the least squares and stays.",
+            "The least squares of AND are w = (½, ½), b = -¼",
+            np.append(weights.W, weights.b),
+            [0.5, 0.5, -0.25],
+            1e-3,
         )
 
     def _rates(self) -> Iterator[Block]:
-        yield Heading("The rate that is safe")
+        yield Heading("The safe learning rate")
         x = self.rows.x
-        safe, single = safe_rate(x), safe_online_rate(x)
-        scaled = (x - x.mean(axis=0)) / x.std(axis=0)
-        yield Formula("R = mean of x xᵀ, each x with the bias's 1\nη < 2 / λ by batch, λ the largest eigenvalue of R")
+        safe = safe_rate(x)
+        standardised = (x - x.mean(axis=0)) / x.std(axis=0)
+        yield Formula("R = mean of x xᵀ, each x with a 1 for the bias\nbatch: η < 2 / λ, λ the largest eigenvalue of R")
         yield Text(
-            f"Here λ = {2 / safe:.4g}, and by batch rates below {safe:.4g} are safe. Online no single step overshoots "
-            f"below 2 / |x|² = {single:.4g}, x the longest sample with its 1. Standardised inputs, ADALINE's custom, "
-            f"move the limit by batch to {safe_rate(scaled):.4g}."
+            f"Here λ = {number(2 / safe)}, and batch learning rates below {number(safe)} are safe. Online, no single "
+            f"step overshoots if η < 2 / |x|² = {number(safe_online_rate(x))}, where x is the longest sample with its "
+            f"1. Standardised inputs, which are usual for ADALINE, move the batch limit to "
+            f"{number(safe_rate(standardised))}."
         )
-        shares = (0.5, 0.9, 1.1, 1.2)
-        found = {share: self.losses(self.way(share * safe)[:21]) for share in shares}
+        losses = {
+            factor: self.losses(self.weights_by_epoch(factor * safe)[: _RATE_EPOCHS + 1]) for factor in _RATE_FACTORS
+        }
+        epochs = len(losses[0.5]) - 1
         yield Table(
-            "By batch from zero",
-            ("rate", "rate / safe", "loss at first", "loss after 10 epochs", f"after {len(found[0.5]) - 1}"),
+            "Batch updates from zero",
+            ("rate", "rate / safe", "first loss", "loss after 10 epochs", f"after {epochs}"),
             [
-                (share * safe, share, *(float(loss[at]) for at in (0, min(10, self.epochs), -1)))
-                for share, loss in found.items()
+                (factor * safe, factor, *(float(loss[epoch]) for epoch in (0, min(10, self.epochs), -1)))
+                for factor, loss in losses.items()
             ],
         )
-        yield Check("At 0.9 of the safe rate the loss falls", bool(found[0.9][-1] < found[0.9][0]))
-        yield Check("At 1.1 of it the loss has grown", bool(found[1.1][-1] > found[1.1][0]))
-        series = {f"η = {share * safe:.3g}": loss for share, loss in found.items()}
+        yield Check("At 0.9 times the safe rate the loss falls", bool(losses[0.9][-1] < losses[0.9][0]))
+        yield Check("At 1.1 times the safe rate the loss grows", bool(losses[1.1][-1] > losses[1.1][0]))
+        series = {f"η = {number(factor * safe, 3)}": loss for factor, loss in losses.items()}
         yield Chart(
-            curves(np.arange(len(found[0.5])), series, "Loss by batch at four rates", "epoch", "loss", log=True),
+            curves(np.arange(epochs + 1), series, "Batch loss at four learning rates", "epoch", "loss", log=True),
             "Below the safe rate the loss falls; above it, it grows by the same factor in every epoch.",
         )
 
 
-def _row(values: np.ndarray) -> str:
-    return (
-        "(" + ", ".join(f"{value:.6g}" for value in values.ravel()) + ")" if values.size > 1 else f"{values.item():.6g}"
-    )
+def _step_table(caption: str, first: TrainingStep, second: TrainingStep) -> Table:
+    """All quantities of the first step, and the net input of the second."""
+    before = affine_at(first.before.params)
+    after = affine_at(first.after.params)
+    updates = affine_at(first.trace.updates)
+    rows = [
+        ("weights before", "w", before.W),
+        ("bias before", "b", before.b),
+        ("net input", "z = x w + b", first.trace.outputs[-1]),
+        ("error", "t - z", -first.trace.deltas[-1]),
+        ("change of the weights", "η (t - z) x", updates.W),
+        ("change of the bias", "η (t - z)", updates.b),
+        ("weights after", "w", after.W),
+        ("bias after", "b", after.b),
+        ("net input after", "z", second.trace.outputs[-1]),
+    ]
+    return Table(caption, ("quantity", "formula", "value"), [(name, how, inline(values)) for name, how, values in rows])

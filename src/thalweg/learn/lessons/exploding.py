@@ -1,11 +1,11 @@
-"""Exploding gradients: weights a little too large, many layers, and a bound on the norm that lets the network learn."""
+"""Exploding gradients: weights that are slightly too large in many layers, and clipping that lets the network learn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -18,33 +18,46 @@ from ...engine.step import Batch, forward_backward
 from ...models.network import Network
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import curves
+from ...pages.numbers import number, percent
 from ...parts.clipping import ClipGlobalNorm
 from ...parts.initializers import Normal
 from ...parts.layers import Dense, ReLU
 from ...parts.losses import SoftmaxCrossEntropy
 from ...parts.part import Count, ForwardContext, Positive
+from ...runs.run import Run
 from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from ...training.batch_plan import as_batch
-from .deltas import classes_of, watched
-from .lesson import Lesson
+from ..affine import affine_at
+from ..lesson import Lesson
+from ..recorded_training import RecordedTraining, classification_rows, record_training
 
-_ROWS, _FIRST = 256, 6
-_LEARNT = 0.6
+_ROWS = 256
+_FIRST_STEPS = 6
+_LEARNED = 0.6
 
 Depths = Annotated[tuple[Annotated[int, Field(ge=1, strict=True)], ...], Field(min_length=2)]
 
 
 @dataclass(frozen=True)
-class Exploding(Lesson, kind="exploding"):
-    """The gradient by depth for several sizes of the weights, and a training that ends at infinity unless clipped.
-
-    `deviations` are those of the weights before training, the last of them that of the network of `depth` hidden layers
-    that is trained; `limit` bounds the norm of its gradient.
+class ExplodingLesson(Lesson, kind="exploding"):
+    """The gradient by depth for several sizes of the weights, and a training that diverges unless it is clipped.
 
     Source: Pascanu, Mikolov, Bengio 2013, sections 2 and 3.2; He et al. 2015, section 2.2.
 
-    >>> lesson = Exploding()
+    Attributes:
+        depths: The numbers of hidden layers before training.
+        deviations: The standard deviations of the weights; the last one is that of the network that is trained.
+        draws: The number of initialisations; each figure before training is their geometric mean.
+        width: The number of units of each hidden layer.
+        depth: The number of hidden layers of the network that is trained.
+        learning_rate: The learning rate of gradient descent.
+        limit: The largest norm of the clipped gradient.
+        epochs: The number of epochs.
+        seed: Decides the weights and the order of the rows.
+        data: The rows of classes.
+
+    >>> lesson = ExplodingLesson()
     >>> bool(lesson.norm(0.25, depth=20) > 100 * lesson.norm(0.177, depth=20))
     True
     """
@@ -61,44 +74,50 @@ class Exploding(Lesson, kind="exploding"):
     data: Source = field(default_factory=lambda: Source.of("digits"))
 
     title = "Exploding gradients"
-    subject = "Weights that are a little too large, what many layers make of the gradient, and clipping."
-    quick: ClassVar[Mapping[str, Any]] = {"depths": (2, 10), "draws": 2, "epochs": 6}
+    subject = "Weights that are slightly too large, their effect on the gradient through many layers, and clipping."
+    chapter = "The flow of delta"
+    place = 2
+    quick: ClassVar[Mapping[str, object]] = {"depths": (2, 10), "draws": 2, "epochs": 6}
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(
-            "What multiplies delta in each layer may also lie above 1. Then the gradient grows with the depth, one step"
-            " of gradient descent throws the weights far away, and a few steps later the numbers are infinite."
+            "The factor that multiplies delta in each layer can also be above 1. Then the gradient grows with depth, "
+            "one step of gradient descent moves the weights far, and a few steps later the numbers are infinite."
         )
-        yield Formula("rms delta(l) / rms delta(l+1) ≈ √(n · σ² / 2)   (ReLU, n units, weights of deviation σ)")
+        yield Formula(
+            "rms delta(l) / rms delta(l+1) ≈ √(n · σ² / 2)   (ReLU, n units, weights of standard deviation σ)"
+        )
         yield from self._before_training()
-        yield from self._in_training()
+        yield from self._during_training()
         yield Suggestion(
-            "a rate ten times smaller, in place of clipping", "thalweg lesson exploding --set learning_rate=0.01"
+            "a learning rate ten times smaller instead of clipping", "thalweg lesson exploding --set learning_rate=0.01"
         )
         yield Suggestion(
-            "the deviation that suits the width", "thalweg lesson exploding --set deviations=[0.125,0.177]"
+            "the standard deviation that suits the width",
+            "thalweg lesson exploding --set deviations=[0.125,0.177]",
         )
-        yield Suggestion("a tighter bound", "thalweg lesson exploding --set limit=0.3")
+        yield Suggestion("a smaller limit", "thalweg lesson exploding --set limit=0.3")
 
     def norm(self, deviation: float, depth: int, seed: int = 0) -> float:
-        """|dL/dW(1)| of an untrained stack of ReLU layers on the first rows of the data."""
-        start = (network := self.network(deviation, depth)).initialize(seed, (self._rows.features,))
+        """|dL/dW(1)| of an untrained network of ReLU layers, for the first rows of the data."""
+        network = self.network(deviation, depth)
+        start = network.initialize(seed, (self._rows.features,))
         batch = Eager().place(Batch(*(array[:_ROWS] for array in as_batch(self._rows))))
-        mode = ForwardContext(True, batch.weight)
-        seen = forward_backward(network, SoftmaxCrossEntropy(), start.params, start.states, batch, mode)
-        return norm_of(seen.grads[0].W)
+        context = ForwardContext(True, batch.weight)
+        result = forward_backward(network, SoftmaxCrossEntropy(), start.params, start.states, batch, context)
+        return norm_of(affine_at(result.grads).W)
 
     @cached_property
     def _rows(self) -> Dataset:
-        return classes_of(self.data, self.seed)
+        return classification_rows(self.data, self.seed)
 
     @property
-    def bound(self) -> ClipGlobalNorm:
-        """What the gradient is clipped by."""
+    def clip(self) -> ClipGlobalNorm:
+        """The clipping of the gradient."""
         return ClipGlobalNorm(self.limit)
 
     def network(self, deviation: float, depth: int) -> Network:
-        """`depth` hidden layers of ReLU, and the outputs, with weights of that deviation."""
+        """`depth` hidden layers of ReLU, and the output layer, with weights of that standard deviation."""
         hidden = (Dense(self.width), ReLU()) * depth
         return Network((*hidden, Dense(self._rows.outputs)), Normal(deviation))
 
@@ -106,28 +125,31 @@ class Exploding(Lesson, kind="exploding"):
         yield Heading("Before training")
         yield ProgressMessage("gradients before training", 0.0)
         depths = sorted(self.depths)
-        norms = {deviation: [self._mean(deviation, depth) for depth in depths] for deviation in self.deviations}
-        predicted = {deviation: deviation * (self.width / 2) ** 0.5 for deviation in norms}
+        norms = {sigma: [self._mean(sigma, depth) for depth in depths] for sigma in self.deviations}
+        predicted = {sigma: sigma * (self.width / 2) ** 0.5 for sigma in norms}
         measured = {
-            deviation: (found[-1] / found[0]) ** (1 / (depths[-1] - depths[0])) for deviation, found in norms.items()
+            sigma: (by_depth[-1] / by_depth[0]) ** (1 / (depths[-1] - depths[0])) for sigma, by_depth in norms.items()
         }
         yield Table(
             f"|dL/dW(1)|, the norm of the first layer's gradient, by number of hidden layers ({self.width} ReLU units"
-            " each), and by how much one more layer multiplies it",
-            ["deviation σ", *(f"{depth} layers" for depth in depths), "measured", "√(n σ²/2)"],
-            [[sigma, *found, measured[sigma], predicted[sigma]] for sigma, found in norms.items()],
+            " each), and the factor for one more layer",
+            ["standard deviation σ", *(f"{depth} layers" for depth in depths), "measured", "√(n σ²/2)"],
+            [[sigma, *by_depth, measured[sigma], predicted[sigma]] for sigma, by_depth in norms.items()],
         )
         yield Chart(
             curves(
                 depths,
-                {f"σ = {sigma:g}, factor {predicted[sigma]:.2f}": found for sigma, found in norms.items()},
+                {
+                    f"σ = {number(sigma)}, factor {number(predicted[sigma], 3)}": by_depth
+                    for sigma, by_depth in norms.items()
+                },
                 "Gradient of the first layer before training",
                 "hidden layers",
                 "|dL/dW(1)|",
                 log=True,
             ),
-            "Straight lines on a logarithmic scale: a factor for each layer. Only where it is near 1 is the gradient of"
-            " the first layer in a deep network of the size that it has in a shallow one.",
+            "Straight lines on a logarithmic scale: the same factor for each layer. Only if the factor is near 1, the"
+            " gradient of the first layer is about as large in a deep network as in a shallow one.",
         )
         yield Check(
             "One more layer multiplies the gradient of the first layer by √(n σ²/2)",
@@ -141,55 +163,68 @@ class Exploding(Lesson, kind="exploding"):
         norms = [self.norm(deviation, depth, self.seed + draw) for draw in range(self.draws)]
         return float(np.exp(np.mean(np.log(norms))))
 
-    def _in_training(self) -> Iterator[Block | ProgressMessage]:
-        yield Heading("In training")
+    def _during_training(self) -> Iterator[Block | ProgressMessage]:
+        yield Heading("During training")
         yield ProgressMessage("training without and with clipping", 0.5)
-        clips = {"free": None, "clipped": self.bound}
-        starts = {name: watched(self.table(clip, 1), None).traces[:_FIRST] for name, clip in clips.items()}
-        whole = watched(self.table(self.bound, self.epochs))
-        norms = [norm_of(trace.grads) for trace in whole.traces]
-        losses = [float(trace.loss) for trace in whole.traces]
-        free = run_to_end(Spec.of(self.table(None, self.epochs)))
+        clipped = record_training(self.table(self.clip, self.epochs))
+        unclipped = run_to_end(Spec.of(self.table(None, self.epochs)))
         yield Text(
-            f"{self.depth} hidden layers with weights of deviation {self.deviations[-1]:g}, gradient descent at"
-            f" {self.learning_rate:g}, the same start and the same batches, once as it is and once with the gradient"
-            f" g shortened to g · {self.limit:g} / |g| where its norm |g| is above {self.limit:g}."
+            f"{self.depth} hidden layers with weights of standard deviation {number(self.deviations[-1])}, gradient"
+            f" descent with a learning rate of {number(self.learning_rate)}, the same start and the same batches: once"
+            f" without clipping, and once with the gradient g shortened to g · {number(self.limit)} / |g| if its norm"
+            f" |g| is above {number(self.limit)}."
         )
-        yield Table(
-            "The first steps: loss of the batch and norm of its whole gradient, before it is clipped",
+        yield self._first_steps_table()
+        yield self._clipped_chart(clipped)
+        yield Text(
+            f"The engine's message about the training without clipping: {unclipped.diverged or unclipped.outcome}."
+        )
+        yield from self._checks(clipped, unclipped)
+
+    def _first_steps_table(self) -> Table:
+        without, with_clip = (record_training(self.table(clip, 1), None).traces for clip in (None, self.clip))
+        # Without clipping the training may diverge within these steps, and then it has no further traces.
+        pairs = zip(without[:_FIRST_STEPS], with_clip[:_FIRST_STEPS], strict=False)
+        return Table(
+            "The first steps: loss of the batch and norm of its whole gradient before clipping",
             ["step", "loss", "|g|", "loss, clipped", "|g|, clipped"],
             [
-                [step, *(number for trace in pair for number in (float(trace.loss), norm_of(trace.grads)))]
-                for step, pair in enumerate(zip(starts["free"], starts["clipped"], strict=True), 1)
+                [step, *(value for trace in pair for value in (float(trace.loss), norm_of(trace.grads)))]
+                for step, pair in enumerate(pairs, 1)
             ],
         )
-        yield Chart(
+
+    def _clipped_chart(self, clipped: RecordedTraining) -> Chart:
+        norms = [norm_of(trace.grads) for trace in clipped.traces]
+        losses = [float(trace.loss) for trace in clipped.traces]
+        return Chart(
             curves(
-                whole.steps,
-                {
-                    "loss": losses,
-                    "|g| before it is clipped": norms,
-                    "the bound": [self.limit for _ in whole.traces],
-                },
+                clipped.steps,
+                {"loss": losses, "|g| before clipping": norms, "the limit": [self.limit for _ in norms]},
                 "The training with clipping",
                 "step",
                 "loss of the batch, norm of its gradient",
                 log=True,
             ),
-            f"From the first step to the last the loss of the batch goes from {losses[0]:.3g} to {losses[-1]:.3g}, and"
-            f" the norm of its gradient from {norms[0]:.3g} to {norms[-1]:.3g}; {self.limit:g} of it are let through.",
-        )
-        yield Text(f"What the engine says of the training without a bound: {free.diverged or free.outcome}.")
-        yield Check("Without a bound the training breaks off: a number became NaN or infinite", bool(free.diverged))
-        right = {"free": free.measures["test"]["accuracy"], "clipped": whole.score("accuracy")}
-        yield Check("With the bound every loss stays finite", bool(np.isfinite(losses).all()))
-        yield Check(
-            f"With the bound the network learns: after {self.epochs} epochs it tells {right['clipped']:.0%} of the test"
-            f" rows right, at least {_LEARNT:.0%} (without the bound {right['free']:.0%})",
-            right["clipped"] >= _LEARNT,
+            f"From the first step to the last the loss of the batch goes from {number(losses[0], 3)} to"
+            f" {number(losses[-1], 3)}, and the norm of its gradient from {number(norms[0], 3)} to"
+            f" {number(norms[-1], 3)}; the clipped gradient has a norm of at most {number(self.limit)}.",
         )
 
-    def table(self, clip: ClipGlobalNorm | None, epochs: int) -> dict[str, Any]:
+    def _checks(self, clipped: RecordedTraining, unclipped: Run) -> Iterator[Check]:
+        losses = [float(trace.loss) for trace in clipped.traces]
+        accuracy = clipped.score("accuracy")
+        yield Check(
+            "Without clipping the training stops early: a number became NaN or infinite", bool(unclipped.diverged)
+        )
+        yield Check("With clipping every loss stays finite", bool(np.isfinite(losses).all()))
+        yield Check(
+            f"With clipping the network learns: after {self.epochs} epochs its test accuracy is {percent(accuracy, 2)},"
+            f" at least {percent(_LEARNED)} (without clipping {percent(unclipped.measures['test']['accuracy'], 2)})",
+            accuracy >= _LEARNED,
+        )
+
+    def table(self, clip: ClipGlobalNorm | None, epochs: int) -> dict[str, object]:
         """The spec of the training, in NumPy and float64, with or without clipping."""
         network = self.network(self.deviations[-1], self.depth)
         return {

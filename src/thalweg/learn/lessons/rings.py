@@ -1,45 +1,59 @@
-"""Two rings: a network draws a closed curve between them, watched while it learns."""
+"""Two rings: a network learns a closed curve between them, shown during the training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from ...core.arrays import arrays_of
+from ...core.arrays import Array, arrays_of
 from ...core.progress import ProgressMessage
 from ...data import Dataset
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import learning_curves, planes
+from ...pages.numbers import number
 from ...parts.part import Count, Fraction, NonNegative, Positive
 from ...runs.run import Run
 from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from ...training.replay import replay
 from ...training.session import Session
-from .lesson import Lesson
+from ..lesson import Lesson
 
-_PLACES = 81
+_GRID_POINTS = 81
 _SHOWN = 400
-_AROUND = np.linspace(0, 2 * np.pi, 360, endpoint=False)
+_FRAMES = (0, 0.04, 0.1, 0.2, 0.4)
+_ANGLES = np.linspace(0, 2 * np.pi, 360, endpoint=False)
 
 
 @dataclass(frozen=True)
-class Rings(Lesson, kind="rings"):
-    """A disc inside of a ring: a 2-32-16-2 network with ReLU and softmax, and its boundary during the training.
+class RingsLesson(Lesson, kind="rings"):
+    """A disc inside a ring: a 2-32-16-2 network with ReLU and softmax, and its decision boundary during the training.
 
     Source: after the two-class problem of circles in Goodfellow, Bengio, Courville 2016, Deep Learning, figure 1.1.
 
-    >>> run = Rings(samples=200, epochs=30).run()
+    Attributes:
+        samples: The number of points.
+        noise: The standard deviation of the noise on the radius.
+        hidden: The numbers of units of the hidden layers.
+        learning_rate: The learning rate η.
+        momentum: The momentum μ.
+        epochs: The number of epochs.
+        batch_size: The number of rows in a batch.
+        seed: Decides the points, the weights and the order of the rows.
+
+    >>> run = RingsLesson(samples=200, epochs=30).run()
     >>> run.network.layers[-2].width, run.measures["test"]["accuracy"] > 0.95
     (2, True)
     """
 
     title = "Rings: a curve that closes"
-    subject = "A small network separates a disc from the ring around it; its boundary at several epochs."
-    quick: ClassVar[Mapping[str, Any]] = {"samples": 600, "epochs": 40}
+    subject = "A small network separates a disc from the ring around it; its decision boundary at several epochs."
+    chapter = "More than a line"
+    place = 3
+    quick: ClassVar[Mapping[str, object]] = {"samples": 600, "epochs": 40}
 
     samples: Count = 2000
     noise: NonNegative = 0.05
@@ -52,7 +66,7 @@ class Rings(Lesson, kind="rings"):
 
     @property
     def spec(self) -> Spec:
-        """The training, whole."""
+        """The spec of the training."""
         hidden = [layer for width in self.hidden for layer in (f"dense {width}", "relu")]
         return Spec.of(
             {
@@ -74,74 +88,90 @@ class Rings(Lesson, kind="rings"):
         )
 
     def run(self) -> Run:
-        """The trained network."""
+        """Train the network."""
         return run_to_end(self.spec)
 
-    def frames(self, run: Run, places: np.ndarray) -> dict[str, np.ndarray]:
-        """The probability of the ring at each place (n, 2), before the training, during it and after it."""
+    def frames(self, run: Run, points: Array) -> dict[str, Array]:
+        """The probability of the ring at points (n, 2), before the training, at several epochs, and at the end."""
         session = Session.load(self.spec)
         steps = session.batches.per_epoch
-        epochs = sorted({int(self.epochs * share) for share in (0, 0.04, 0.1, 0.2, 0.4)} | {self.epochs})
-        points = replay(session, [steps * epoch for epoch in epochs[:-1]]).states
-        states = [*(point.state for point in points), run.state]
+        epochs = sorted({int(self.epochs * fraction) for fraction in _FRAMES} | {self.epochs})
+        earlier = replay(session, [steps * epoch for epoch in epochs[:-1]]).states
+        states = [*(point.state for point in earlier), run.state]
         return {
-            f"epoch {epoch}" if epoch else "before training": session.predict(state, places)[:, 1]
+            f"epoch {epoch}" if epoch else "before training": session.predict(state, points)[:, 1]
             for epoch, state in zip(epochs, states, strict=True)
         }
 
-    def tell(self) -> Iterator[Block | ProgressMessage]:
-        """The page."""
+    def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield ProgressMessage(f"training for {self.epochs} epochs", 0.0)
         run = self.run()
         assert run.split
         widths = "-".join(str(width) for width in (2, *self.hidden, 2))
         weights = sum(array.size for _, array in arrays_of(run.params))
         yield Text(
-            "One class is a disc, the other a ring around it. No straight line parts them. Each ReLU unit of the first "
-            "hidden layer bends the plane along one line; the layers after it join the pieces to a curve that closes. "
-            f"The network is {widths} with {weights:,} weights and biases; {len(run.split.train):,} points train it."
+            "One class is a disc, the other a ring around it. No straight line separates them. Each ReLU unit of the "
+            "first hidden layer bends the plane along one line; the later layers join the pieces to a closed curve. "
+            f"The network is {widths} with {number(weights)} weights and biases, trained on "
+            f"{number(len(run.split.train))} points."
         )
         yield Formula(
             "h₁ = ReLU(x W₁ + b₁);   h₂ = ReLU(h₁ W₂ + b₂);   p = softmax(h₂ W₃ + b₃)"
             if len(self.hidden) == 2
             else "h ← ReLU(h W + b) for each hidden layer;   p = softmax(h W + b)"
         )
-        yield Heading("The boundary during the training")
+        yield Heading("The decision boundary during the training")
         yield ProgressMessage("drawing the boundary", 0.5)
-        yield self._pictures(run)
+        yield self._boundary_chart(run)
         yield Heading("Loss and accuracy")
         columns = ("rows", "loss", "accuracy")
         rows = [(name, scores["loss"], scores["accuracy"]) for name, scores in run.measures.items()]
-        yield Table(f"After {self.epochs} epochs; the test rows had no part in the training", columns, rows)
+        yield Table(f"After {self.epochs} epochs; the test rows were not used for training", columns, rows)
         for measure in ("loss", "accuracy"):
             yield Chart(learning_curves(run.history, measure), f"The {measure} by epoch.")
-        test, validation = run.measures["test"]["accuracy"], run.history[-1]["validation_accuracy"]
-        yield Check("More than 95 % of the test points are told right", test > 0.95)
-        yield Check("More than 95 % of the validation points are told right", validation > 0.95)
-        inner, outer = (run.predict_outputs(_circle(radius))[:, 1] > 0.5 for radius in (0.35, 0.9))
-        says = "The curve closes: all places 0.35 from the centre are taken for the disc, all 0.9 from it for the ring"
-        yield Check(says, bool(not inner.any() and outer.all()))
-        yield Suggestion("two ReLU units: two bends do not close a curve", "thalweg lesson rings --set hidden=[2]")
+        yield from self._checks(run)
+        yield Suggestion("two ReLU units: two bends cannot close a curve", "thalweg lesson rings --set hidden=[2]")
         yield Suggestion(
             "three units: three bends are enough", "thalweg lesson rings --set hidden=[3] --set epochs=300"
         )
         yield Suggestion("rings that overlap", "thalweg lesson rings --set noise=0.25")
-        yield Suggestion("a tenth of the rate", f"thalweg lesson rings --set learning_rate={self.learning_rate / 10:g}")
+        yield Suggestion(
+            "a tenth of the learning rate",
+            f"thalweg lesson rings --set learning_rate={self.learning_rate / 10:g}",
+        )
 
-    def _pictures(self, run: Run) -> Chart:
+    def _checks(self, run: Run) -> Iterator[Check]:
+        test = run.measures["test"]["accuracy"]
+        validation = run.history[-1]["validation_accuracy"]
+        yield Check("More than 95 % of the test points are classified correctly", test > 0.95)
+        yield Check("More than 95 % of the validation points are classified correctly", validation > 0.95)
+        inner, outer = (run.predict_outputs(_circle(radius))[:, 1] > 0.5 for radius in (0.35, 0.9))
+        yield Check(
+            "The curve closes: all points at radius 0.35 are classified as disc, all at radius 0.9 as ring",
+            bool(not inner.any() and outer.all()),
+        )
+
+    def _boundary_chart(self, run: Run) -> Chart:
         train = run.split.train if run.split else None
         assert isinstance(train, Dataset)
-        points, classes = train.x[:_SHOWN], train.y[:_SHOWN]
+        points = train.x[:_SHOWN]
         reach = 1.1 * float(np.abs(points).max())
-        side = np.linspace(-reach, reach, _PLACES)
-        grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
-        ring = {name: values.reshape(_PLACES, _PLACES) for name, values in self.frames(run, grid).items()}
-        names = run.preprocessing.target_names
+        axis = np.linspace(-reach, reach, _GRID_POINTS)
+        grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+        frames = {name: values.reshape(_GRID_POINTS, _GRID_POINTS) for name, values in self.frames(run, grid).items()}
         figure = planes(
-            side, side, ring, points, classes, names, "The boundary, epoch by epoch", ("x1", "x2"), levels=[0.5]
+            axis,
+            axis,
+            frames,
+            points,
+            train.y[:_SHOWN],
+            run.preprocessing.target_names,
+            "The decision boundary by epoch",
+            ("x1", "x2"),
+            levels=[0.5],
         )
-        return Chart(figure, "Where the network says disc (blue) and ring (orange), and some of the training points.")
+        return Chart(figure, "Where the network answers disc (blue) and ring (orange), and some training points.")
 
 
-def _circle(radius: float) -> np.ndarray:
-    return radius * np.stack([np.cos(_AROUND), np.sin(_AROUND)], axis=1)
+def _circle(radius: float) -> Array:
+    return radius * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)

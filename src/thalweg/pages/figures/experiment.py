@@ -25,7 +25,10 @@ from .theme import BLUE, ORANGE, SKY, TEMPLATE, VERMILION
 _GREY = "rgba(128, 132, 140, {})"
 # Mid tones that stand out on light and on dark ground: grey for the worst, blue for the best.
 _MERIT = ((0.0, "#a9a297"), (0.5, "#7f9fb0"), (1.0, "#0b74bd"))
-_LABEL_WIDTH, _LEGEND_WIDTH, _TICK_WIDTH, _WORD_WIDTH = 30, 56, 14, 18
+_LABEL_WIDTH = 30
+_LEGEND_WIDTH = 56
+_TICK_WIDTH = 14
+_WORD_WIDTH = 18
 _MOST_LINES = 3
 _LINE_HEIGHT = 17
 _MOST_NUMBERED = 12
@@ -175,7 +178,8 @@ def paired_differences(
     against = _lines(baseline, _LEGEND_WIDTH, most=_MOST_LINES)
     title = f"{name} minus that of the baseline:<br>{against}"
     figure.update_xaxes(title=title, range=ends, tickformat="~%" if is_share(measure) else None)
-    height, margin = figure.layout.height + 44, {"t": 104, "b": 68}
+    height = figure.layout.height + 44
+    margin = {"t": 104, "b": 68}
     # The legend stands above the words.
     legend = {"y": 1 + 24 / (height - sum(margin.values()))}
     figure.update_layout(title=f"{capital(name)} against the baseline", height=height, margin=margin, legend=legend)
@@ -206,7 +210,8 @@ def paired_effects(
     >>> figure.data[1].x.tolist(), figure.layout.yaxis.ticktext
     ([0.2], ('rate 0.1<br>helps',))
     """
-    figure, name = go.Figure(), in_words(measure)
+    figure = go.Figure()
+    name = in_words(measure)
     for title, found, its_intervals, place, look in (
         ("remedy", effects, intervals, -0.17, (BLUE, "circle")),
         ("random change in its place", controls, control_intervals, 0.19, (ORANGE, "diamond")),
@@ -304,7 +309,9 @@ def heat_map(
     """
     z = _finite(values)
     lost = np.zeros(z.shape, int) if diverged is None else np.asarray(diverged, dtype=int)
-    there, name, told = np.isfinite(z), in_words(measure), _number(measure)
+    there = np.isfinite(z)
+    name = in_words(measure)
+    told = _number(measure)
     partly = there & (lost > 0)
     low, high = _limits(z)
     spots = np.array(
@@ -384,7 +391,9 @@ def parallel_coordinates(
     [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
     """
     known = np.isfinite(_finite(measure))
-    values, name, told = _finite(measure)[known], in_words(measure_name), _number(measure_name)
+    values = _finite(measure)[known]
+    name = in_words(measure_name)
+    told = _number(measure_name)
     kept = {axis: [each for each, is_known in zip(axes[axis], known, strict=True) if is_known] for axis in axes}
     low, high = _limits(values)
     share = is_share(measure_name)
@@ -451,7 +460,8 @@ def _by_arm(
 
     `notes` stand under the labels; the `strong` one is bold.
     """
-    dots, ends = [_finite(each) for each in values.values()], [intervals.get(arm, _UNKNOWN) for arm in values]
+    dots = [_finite(each) for each in values.values()]
+    ends = [intervals.get(arm, _UNKNOWN) for arm in values]
     means = np.array([_summary(each[:, None]).mean[0] for each in dots])
     low, high = np.array(ends, dtype=float).reshape(-1, 2).T
     seeds = [
@@ -512,8 +522,10 @@ def _around_zero(figure: go.Figure, left: str, right: str) -> None:
 
 def _log_ends(means: Sequence[np.ndarray]) -> list[float] | None:
     """The ends of a logarithmic axis, in decades, where a curve goes far beyond where most begin; None: none does."""
-    first, values = np.array([mean[0] for mean in means if mean.size]), np.concatenate([*means, []])
-    values, first = values[values > 0], first[first > 0]
+    first = np.array([mean[0] for mean in means if mean.size])
+    values = np.concatenate([*means, []])
+    values = values[values > 0]
+    first = first[first > 0]
     if not first.size or values.max() < _FAR * np.median(first):
         return None
     low, high = np.log10([values.min(), _FAR * np.median(first)])
@@ -562,7 +574,8 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     first, third = np.quantile(known, [0.25, 0.75])
     reach = 3 * (third - first)
     near = known[(known >= first - reach) & (known <= third + reach)] if reach else known
-    low, high = float(near.min()), float(near.max())
+    low = float(near.min())
+    high = float(near.max())
     middle = 0.05 * abs(low) or 1.0
     return (low, high) if low < high else (low - middle, high + middle)
 
@@ -590,13 +603,15 @@ def _scale(values: Sequence[Any] | np.ndarray, log: bool, share: bool = False) -
         return _Scale(numbers, [], [])
     if log and (numbers > 0).all():
         logs = np.log10(numbers)
-        low, high = int(np.floor(logs.min())), int(np.ceil(logs.max()))
+        low = int(np.floor(logs.min()))
+        high = int(np.ceil(logs.max()))
         high = max(high, low + 1)
         powers = range(low, high + 1, -(-(high - low) // _FEW_TICKS))
         texts = [f"10<sup>{power}</sup>" for power in powers]
         return _Scale((logs - low) / (high - low), [(power - low) / (high - low) for power in powers], texts)
     ticks = _ticks(numbers)
-    low, high = min(numbers.min(), ticks.min()), max(numbers.max(), ticks.max())
+    low = min(numbers.min(), ticks.min())
+    high = max(numbers.max(), ticks.max())
     width = high - low or 1.0
     low -= 0.5 * (high == low)
     texts = [f"{100 * tick:.4g}%" if share else f"{tick:.4g}" for tick in ticks]

@@ -36,7 +36,8 @@ def curves(
     >>> curves([0, 1], {"loss": [0.7, 0.4]}, "Loss", "epoch", "loss").data[0].y.tolist()
     [0.7, 0.4]
     """
-    x, figure = np.asarray(x, dtype=float), go.Figure()
+    x = np.asarray(x, dtype=float)
+    figure = go.Figure()
     for number, (name, values) in enumerate(series.items()):
         colour, dash = _look(number)
         if bands and name in bands:

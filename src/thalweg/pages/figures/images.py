@@ -17,7 +17,9 @@ from ...core.errors import InputError, nearest
 from ...core.files import commit
 
 ImageFormat = Literal["png", "svg", "pdf"]
-_WIDTH, _HEIGHT, _PNG_SCALE = 900, 480, 2
+_WIDTH = 900
+_HEIGHT = 480
+_PNG_SCALE = 2
 # For each figure. A Chrome now and then starts and never says a word; kaleido would wait for it for ever.
 _SECONDS = 60.0
 

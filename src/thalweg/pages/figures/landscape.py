@@ -15,7 +15,10 @@ from .theme import TEMPLATE, VERMILION
 _WIDE = 10.0
 _MOST_TICKS = 8
 _BANDS = 20
-_DARK, _LIGHT, _MIDDLE, _GREY = "#26292e", "#ffffff", "#8a8d93", "rgba(128, 132, 140, 0.35)"
+_DARK = "#26292e"
+_LIGHT = "#ffffff"
+_MIDDLE = "#8a8d93"
+_GREY = "rgba(128, 132, 140, 0.35)"
 
 
 def loss_line(x: np.ndarray, losses: np.ndarray, centre: float, title: str, axis: str) -> go.Figure:

@@ -14,11 +14,14 @@ from .theme import BLUE, TEMPLATE, VERMILION
 
 _DIVERGING = [[0, BLUE], [0.5, "#e6e6e6"], [1, VERMILION]]
 # A ground that is the same on light and dark pages, so that one dark line stands out on both.
-_GROUNDS, _BORDER = ("#a5cde8", "#efbf9e", "#99d8c7", "#ebd6e4", "#f5d899", "#bbe1f6"), "#26292e"
+_GROUNDS = ("#a5cde8", "#efbf9e", "#99d8c7", "#ebd6e4", "#f5d899", "#bbe1f6")
+_BORDER = "#26292e"
 _SHADES = [[0, "#79b5dd"], [0.5, "#f4f4f4"], [1, "#e69e6e"]]
-_PANELS_IN_A_ROW, _PICTURES_IN_A_ROW = 4, 8
+_PANELS_IN_A_ROW = 4
+_PICTURES_IN_A_ROW = 8
 _MOST_BORDERS = 12
-_FRAME_MILLISECONDS, _CONTROL = 350, "rgba(128, 132, 140, 0.45)"
+_FRAME_MILLISECONDS = 350
+_CONTROL = "rgba(128, 132, 140, 0.45)"
 
 
 def boundary(
@@ -224,9 +227,11 @@ def weight_images(
     numbers = np.zeros(mosaic.shape, dtype=np.int32)
     figure = go.Figure()
     for place, (picture, unit) in enumerate(zip(pictures, units, strict=True)):
-        top, left = place // columns * (height + head), place % columns * (width + 1)
+        top = place // columns * (height + head)
+        left = place % columns * (width + 1)
         part = (slice(top, top + height), slice(left, left + width))
-        mosaic[part], numbers[part] = picture, int(unit) + 1
+        mosaic[part] = picture
+        numbers[part] = int(unit) + 1
         name = {"text": f"{int(unit) + 1}", "font": {"size": 11}, "showarrow": False, "yanchor": "bottom"}
         figure.add_annotation(x=left + (width - 1) / 2, y=top - 0.5, **name)
     figure.add_heatmap(
@@ -297,7 +302,8 @@ def _said(
 def _regions(
     x: np.ndarray, y: np.ndarray, outputs: np.ndarray, names: Sequence[str], hover: str, every: np.ndarray
 ) -> list[go.Heatmap | go.Contour]:
-    count, said = outputs.shape[-1], outputs.argmax(axis=-1).astype(np.uint8)
+    count = outputs.shape[-1]
+    said = outputs.argmax(axis=-1).astype(np.uint8)
     named = np.array([_plain(names[k]) if k < len(names) else f"class {k}" for k in range(count)])
     colours = [_GROUNDS[k % len(_GROUNDS)] for k in range(count)]
     steps = [[(k + side) / count, colour] for k, colour in enumerate(colours) for side in (0, 1)]

@@ -65,7 +65,8 @@ def charts_of(observations: Observations, expected: np.ndarray | None = None, ba
     """
     case = _Case(observations, expected, batch_size)
     few = case._replace(seen=_thinned(observations))
-    charts, left_out = [], []
+    charts = []
+    left_out = []
     missing: dict[str, list[str]] = {}
     for chart in _CHARTS:
         recorded = [name for name in chart.quantities if name in observations.whole | observations.by_layer]
@@ -139,7 +140,8 @@ def _delta(case: _Case) -> str:
         told += f"; theory predicts {_number(predicted[0])} for the start (dashed). "
     else:
         told += "; theory predicts the start of other layers only (dashed). "
-    small, large = _share_of_time(parts < vanishing), _share_of_time(parts > exploding)
+    small = _share_of_time(parts < vanishing)
+    large = _share_of_time(parts > exploding)
     if small:
         told += f"In {small} of the observations a layer gets less than {_number(vanishing)}: its delta vanishes. "
     if large:
@@ -171,7 +173,8 @@ def _which(case: _Case, quantity: str) -> str:
     there = np.flatnonzero(np.isfinite(case.seen[f"{quantity}_histogram"]).all(axis=2).any(axis=0))
     kind = "layers"
     if quantity == "delta":
-        there, kind = np.intersect1d(there, probes.carriers(case.seen.layers)), "layers with weights"
+        there = np.intersect1d(there, probes.carriers(case.seen.layers))
+        kind = "layers with weights"
     return f"Shown: {len(shown)} of {len(there)} {kind}."
 
 
@@ -203,7 +206,8 @@ def _ratios(case: _Case) -> str:
     ratios = case.seen["update_ratio"]
     known = ratios[np.isfinite(ratios) & (ratios > 0)]
     low, high = probes.HEALTHY
-    below, above = _percent(float(np.mean(known < low))), _percent(float(np.mean(known > high)))
+    below = _percent(float(np.mean(known < low)))
+    above = _percent(float(np.mean(known > high)))
     return (
         f"A step changes the weights of a layer by {_number(np.median(known))} of their size (median); {below} of "
         f"all are below the band, {above} above it. Far below, a layer hardly learns; far above, it forgets what it "
@@ -233,7 +237,8 @@ def _noise(case: _Case) -> str:
         part = _number(float(np.median(known)))
         return f"The square of the mean gradient is {part} times the variance of one sample's (median)."
     known = scale[np.isfinite(scale) & (scale > 0)]
-    first, last = _number(known[0]), _number(known[-1])
+    first = _number(known[0])
+    last = _number(known[-1])
     told = f"From a batch of about {first} at the start and {last} at the end, larger ones help little"
     if not case.batch_size:
         return f"{told}: there the mean of the gradient is as large as its noise."
@@ -259,7 +264,8 @@ def _lengths(case: _Case) -> str:
 
 def _curvature(case: _Case) -> str:
     seen = case.seen.at(np.isfinite(case.seen["largest_eigenvalue"]))
-    eigenvalue, edge = seen["largest_eigenvalue"], 2 / seen["learning_rate"]
+    eigenvalue = seen["largest_eigenvalue"]
+    edge = 2 / seen["learning_rate"]
     first, last = _first_and_last(eigenvalue)
     told = f"The largest eigenvalue goes from {_number(first)} to {_number(last)}"
     if np.isfinite(edge).any():
@@ -274,7 +280,8 @@ def _outputs(case: _Case) -> str:
     told = ""
     if (size := case.seen.by_layer.get("output_rms")) is not None and _anything(size, True):
         end = _last(size)
-        low, high = int(np.nanargmin(end)), int(np.nanargmax(end))
+        low = int(np.nanargmin(end))
+        high = int(np.nanargmax(end))
         told += f"At the end the rms of the outputs is between {_number(end[low])}, layer {_named(case, low)}, "
         told += f"and {_number(end[high])}, layer {_named(case, high)}. "
     if (rank := case.seen.by_layer.get("effective_rank")) is not None and _anything(rank, True):
@@ -287,7 +294,8 @@ def _outputs(case: _Case) -> str:
 
 def _norms(case: _Case) -> str:
     told = ""
-    weights, distance = case.seen.by_layer.get("weight_norm"), case.seen.by_layer.get("distance")
+    weights = case.seen.by_layer.get("weight_norm")
+    distance = case.seen.by_layer.get("distance")
     if weights is not None and distance is not None and _anything(weights, True):
         with np.errstate(all="ignore"):
             moved = _last(distance) / _first(weights)

@@ -13,7 +13,8 @@ from .theme import BLUE, GREEN, ORANGE, PURPLE, SKY, TEMPLATE, VERMILION
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-_BORDER, _GREY = "#7c7f85", "rgba(128, 132, 140, {})"
+_BORDER = "#7c7f85"
+_GREY = "rgba(128, 132, 140, {})"
 _BANDS = 16
 # A path that runs farther from the picture than so many of its widths is not drawn there.
 _FAR = 20
@@ -127,7 +128,8 @@ def contours(
     )
     figure = go.Figure(bands)
     for number, (name, path) in enumerate(paths.items()):
-        colour, (across, up) = _COLOURS[number % len(_COLOURS)], _drawable(x, y, np.asarray(path, dtype=float)).T
+        colour = _COLOURS[number % len(_COLOURS)]
+        (across, up) = _drawable(x, y, np.asarray(path, dtype=float)).T
         line = {"color": colour, "dash": _DASHES[number % len(_DASHES)], "width": 2.5}
         figure.add_scatter(x=across, y=up, mode="lines", name=name, line=line, hovertemplate=f"{name}<extra></extra>")
         mark = {"color": colour, "size": 9, "line": {"width": 1, "color": "white"}}
@@ -137,7 +139,8 @@ def contours(
         mark = {"size": 12, "color": "white", "line": {"width": 2.5, "color": _BORDER}}
         figure.add_scatter(x=start[:1], y=start[1:], mode="markers", marker=mark, showlegend=False, hoverinfo="skip")
     if minimum is not None:
-        stars, mark = np.atleast_2d(minimum), {"symbol": "star", "size": 14, "color": ORANGE}
+        stars = np.atleast_2d(minimum)
+        mark = {"symbol": "star", "size": 14, "color": ORANGE}
         mark["line"] = {"width": 1, "color": _BORDER}
         figure.add_scatter(x=stars[:, 0], y=stars[:, 1], mode="markers", marker=mark, name="minimum")
     figure.update_xaxes(title=axes[0], range=[x[0], x[-1]], showgrid=False)
@@ -213,7 +216,8 @@ def _shares(values: np.ndarray) -> np.ndarray:
 
 
 def _drawable(x: np.ndarray, y: np.ndarray, path: np.ndarray) -> np.ndarray:
-    low, high = np.array([x[0], y[0]]), np.array([x[-1], y[-1]])
+    low = np.array([x[0], y[0]])
+    high = np.array([x[-1], y[-1]])
     reach = _FAR * (high - low)
     with np.errstate(invalid="ignore"):
         near = np.all((path > low - reach) & (path < high + reach), axis=1, keepdims=True)

@@ -83,7 +83,8 @@ def zones(predicted: np.ndarray) -> tuple[float, float]:
     >>> zones(np.array([0.5, 1.0])), zones(np.array([1e-6, 1.0]))
     ((0.005, 100.0), (0.01, 100.0))
     """
-    low, high = float(np.nanmin(predicted)), float(np.nanmax(predicted))
+    low = float(np.nanmin(predicted))
+    high = float(np.nanmax(predicted))
     return (low / _FAR if low >= 1 / _FAR else 1 / _FAR), (high * _FAR if high <= _FAR else _FAR)
 
 
@@ -132,7 +133,8 @@ def histograms_over_time(observations: Observations, quantity: str) -> go.Figure
     (40, 1)
     """
     shares = observations[f"{quantity}_histogram"]
-    low, high = observations[f"{quantity}_low"], observations[f"{quantity}_high"]
+    low = observations[f"{quantity}_low"]
+    high = observations[f"{quantity}_high"]
     shown = histogram_layers(observations, quantity)
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
@@ -230,9 +232,13 @@ def _reach(shares: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[float
     their ranges (n, layers); the ends differ.
     """
     ends = low[..., None] + (high - low)[..., None] * np.linspace(0, 1, shares.shape[-1] + 1)
-    starts, stops, weights = ends[..., :-1].reshape(-1), ends[..., 1:].reshape(-1), shares.reshape(-1)
+    starts = ends[..., :-1].reshape(-1)
+    stops = ends[..., 1:].reshape(-1)
+    weights = shares.reshape(-1)
     known = np.isfinite(starts) & np.isfinite(stops) & (weights > 0)
-    starts, stops, weights = starts[known], stops[known], weights[known]
+    starts = starts[known]
+    stops = stops[known]
+    weights = weights[known]
     order = np.argsort(starts, kind="stable")
     below = np.cumsum(weights[order]) / weights.sum()
     bottom = starts[order][np.searchsorted(below, _OUTERMOST)]
@@ -315,8 +321,10 @@ def gradient_noise(observations: Observations, batch_size: int = 0) -> go.Figure
     `batch_size` is set beside the noise scale, the batch size at which noise and gradient are alike.
     Source: McCandlish et al. 2018, An empirical model of large-batch training, equation 2.9.
     """
-    ratios, scale = observations.by_layer.get("signal_to_noise"), observations.whole.get("noise_scale")
-    panels, shown = [], np.array([], dtype=int)
+    ratios = observations.by_layer.get("signal_to_noise")
+    scale = observations.whole.get("noise_scale")
+    panels = []
+    shown = np.array([], dtype=int)
     if ratios is not None and _seen(_positive(ratios)).size:
         whole = observations.whole.get("signal_to_noise")
         whole = whole if whole is None else _positive(whole)
@@ -360,7 +368,8 @@ def step_lengths(observations: Observations) -> go.Figure:
         figure.add_scatter(
             x=observations.steps, y=_small(middle), mode="lines", showlegend=False, line=line, hoverinfo="skip"
         )
-    low, high = min(-1.3, float(np.nanmin(shown)) - 0.1), max(1.5, float(np.nanmax(shown)) + 0.1)
+    low = min(-1.3, float(np.nanmin(shown)) - 0.1)
+    high = max(1.5, float(np.nanmax(shown)) + 0.1)
     _zone(figure, -1, 0, "undershoots", SKY, at="bottom", strength=0.1)
     _zone(figure, 0, 1, "overshoots", ORANGE, strength=0.12)
     _zone(figure, 1, high, "climbs", VERMILION, at="bottom", strength=0.12)
@@ -377,7 +386,8 @@ def sharpness(observations: Observations) -> go.Figure:
     """
     eigenvalue = observations["largest_eigenvalue"]
     observations = observations.at(np.isfinite(eigenvalue))
-    eigenvalue, trace = observations["largest_eigenvalue"], observations.whole.get("hessian_trace")
+    eigenvalue = observations["largest_eigenvalue"]
+    trace = observations.whole.get("hessian_trace")
     edge = 2 / observations["learning_rate"]
     figure = _empty(observations, "Sharpness", 1 if trace is None else 2, 400 if trace is None else 560)
     shared = {"mode": _mode(observations), "x": observations.steps, "row": 1, "col": 1, "marker": {"size": 5}}
@@ -452,14 +462,16 @@ def _panels(
     observations: Observations, title: str, panels: Sequence[Panel], shown: np.ndarray, height: int = 380
 ) -> go.Figure:
     """Panels over the same updates, one line for each of the layers shown, in the colours of their places."""
-    many, few = len(shown) > _MOST_NAMED_LINES, len(observations) <= _FEW
+    many = len(shown) > _MOST_NAMED_LINES
+    few = len(observations) <= _FEW
     figure = _empty(observations, title, len(panels), height)
     named: set[int] = set()
     for row, panel in enumerate(panels, 1):
         for place, layer in enumerate(shown):
             if panel.layers is None or not np.isfinite(panel.layers[:, layer]).any():
                 continue
-            name, y = _plain(observations.layers[layer]), _small(panel.layers[:, layer])
+            name = _plain(observations.layers[layer])
+            y = _small(panel.layers[:, layer])
             # A number between two gaps has no line.
             dotted = few or bool(np.isnan(y).any())
             figure.add_scatter(
@@ -532,7 +544,8 @@ def _name_by_bar(figure: go.Figure, names: Sequence[str]) -> None:
 def _ribbon(figure: go.Figure, steps: np.ndarray, deltas: np.ndarray) -> None:
     """Shade the room between the smallest and the largest of the layers; none where one of them has no place."""
     whole = np.isfinite(deltas).any(axis=1)
-    low, high = np.nanmin(deltas[whole], axis=1), np.nanmax(deltas[whole], axis=1)
+    low = np.nanmin(deltas[whole], axis=1)
+    high = np.nanmax(deltas[whole], axis=1)
     low = np.where(np.isfinite(deltas[whole]).all(axis=1), low, high)
     shared = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip", "row": 1, "col": 1}
     figure.add_scatter(x=steps[whole], y=_small(low), **shared)

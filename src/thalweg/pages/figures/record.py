@@ -15,7 +15,9 @@ from .theme import BLUE, GREEN, SKY, TEMPLATE, VERMILION
 History = Sequence[Mapping[str, float]]
 
 # Light enough for dark text at every value, on any page.
-_RIGHT, _WRONG, _ON_CELL = [[0, "#dcedf9"], [1, SKY]], [[0, "#fbe6d3"], [1, "#ee8a3c"]], "#16181c"
+_RIGHT = [[0, "#dcedf9"], [1, SKY]]
+_WRONG = [[0, "#fbe6d3"], [1, "#ee8a3c"]]
+_ON_CELL = "#16181c"
 _FEW_EPOCHS = 30
 _MOST_NAMED = 50
 _MOST_COUNTED = 20
@@ -99,7 +101,8 @@ def rate_range(
     """
     figure = go.Figure()
     for number, loss in enumerate(losses, 1):
-        line, text = {"color": SKY, "width": 1}, f"sweep {number}: %{{y:.3~g}}<extra></extra>"
+        line = {"color": SKY, "width": 1}
+        text = f"sweep {number}: %{{y:.3~g}}<extra></extra>"
         shown = {"name": "single sweeps", "showlegend": number == 1, "opacity": 0.55, "hovertemplate": text}
         figure.add_scatter(x=rates[: len(loss)], y=loss, mode="lines", line=line, legendgroup="sweeps", **shown)
     text = "rate %{x:.3~g}<br>mean loss %{y:.3~g}<extra></extra>"

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#1F83C6", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+BLUE = "#1F83C6"
+VERMILION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
 
-_INK, _GRID = "#7c7f85", "rgba(128, 132, 140, 0.25)"
+_INK = "#7c7f85"
+_GRID = "rgba(128, 132, 140, 0.25)"
 _AXIS = {
     "gridcolor": _GRID,
     "linecolor": _GRID,

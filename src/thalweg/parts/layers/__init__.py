@@ -1,58 +1,18 @@
-"""Layers: each with its forward pass and its derivative side by side."""
+"""Layers: each with its forward pass and its derivative side by side.
 
-from .activations import (
-    ELU,
-    GELU,
-    SELU,
-    Activation,
-    Exponential,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    Sign,
-    Softmax,
-    Softplus,
-    Step,
-    Swish,
-    Tanh,
+Every public class of the modules below is exported.
+"""
+
+from .activations import *  # noqa: F403
+from .dense import *  # noqa: F403
+from .dropout import *  # noqa: F403
+from .features import *  # noqa: F403
+from .norm import *  # noqa: F403
+from .residual import *  # noqa: F403
+from .shape import *  # noqa: F403
+
+__all__ = sorted(
+    name
+    for name, value in vars().items()
+    if isinstance(value, type) and value.__module__.startswith(__name__) and not name.startswith("_")
 )
-from .dense import Affine, Dense
-from .dropout import Dropout, GaussianNoise
-from .features import Centres, PolynomialFeatures, Products, Radial
-from .norm import BatchNorm, LayerNorm, RunningMoments, Scale
-from .residual import Branch, Residual
-from .shape import Flatten
-
-__all__ = [
-    "ELU",
-    "GELU",
-    "SELU",
-    "Activation",
-    "Affine",
-    "BatchNorm",
-    "Branch",
-    "Centres",
-    "Dense",
-    "Dropout",
-    "Exponential",
-    "Flatten",
-    "GaussianNoise",
-    "Identity",
-    "LayerNorm",
-    "LeakyReLU",
-    "PolynomialFeatures",
-    "Products",
-    "Radial",
-    "ReLU",
-    "Residual",
-    "RunningMoments",
-    "Scale",
-    "Sigmoid",
-    "Sign",
-    "Softmax",
-    "Softplus",
-    "Step",
-    "Swish",
-    "Tanh",
-]

@@ -1,4 +1,4 @@
-"""Activations, as layers of their own: y = f(z), and delta_z = delta_y * f'(z)."""
+"""Activations, each a layer by itself: y = f(z), and delta_z = delta_y * f'(z)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.arrays import Array, Tree, namespace
+from ...core.arrays import Array, namespace
 from ...core.functions import erf, sigmoid, softmax, softplus
 from ..initializers import HeNormal, LeCunNormal
-from ..part import ForwardContext, Initializer, Layer, MeanField, NonNegative, Number
+from ..part import ForwardContext, Initializer, LocalFactor, MeanField, NonNegative, Number
+from .base import ParameterFree
 
 # A grid over a standard normal number. A fine sum rather than a quadrature rule, because slopes jump; 0 is left out.
 _Z = np.linspace(-9, 9, 3600)
@@ -23,12 +24,14 @@ SELU_LAMBDA = 1.0507009873554804934193349852946
 SELU_ALPHA = 1.6732632423543772848170429916717
 
 
-class Activation(Layer):
-    """An activation that works on each number by itself. A subclass states `value`, and beside it `slope`, `curvature`.
+class Activation(ParameterFree[tuple[()], tuple[Array, Array]]):
+    """An elementwise activation. A subclass states `value` and, next to it, `derivative` and `second_derivative`.
 
-    Shapes: z and y (n, width). Backward: dL/dz = dL/dy * slope; while z moves along z', y moves along slope * z', and
-    dL/dz bends by dL/dy * curvature * z'.
+    Shapes: z and y (n, width). Backward: dL/dz = dL/dy f'(z).
+    Along z_dot: y_dot = f'(z) z_dot, and the derivative of dL/dz is dL/dy f''(z) z_dot.
     """
+
+    input_symbol = "z"
 
     @property
     @abstractmethod
@@ -38,7 +41,7 @@ class Activation(Layer):
     @abstractmethod
     def steepest_slope(self) -> float: ...
 
-    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField:
+    def mean_field(self, draws: Sequence[tuple[()]], square: float) -> MeanField:
         """E f(√s z)² and E f'(√s z)² over z ~ N(0, 1), s the mean square of the inputs.
 
         >>> [round(value, 3) for value in ReLU().mean_field([()], 2.0)]
@@ -54,24 +57,31 @@ class Activation(Layer):
 
     @abstractmethod
     def derivative(self, z: Array, y: Array) -> Array:
-        """f'(z); y = f(z) is given because many derivatives are shorter by it."""
+        """f'(z). y = f(z) is given because many derivatives are shorter in terms of it."""
 
     @abstractmethod
     def second_derivative(self, z: Array, y: Array) -> Array:
-        """f''(z); at a kink, where there is none, that of the side which `slope` takes."""
+        """f''(z); at a kink that of the side which `derivative` takes."""
 
-    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
+    def forward(
+        self, params: tuple[()], state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], tuple[Array, Array]]:
         y = self.value(x)
         return y, state, (x, y)
 
-    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
+    def backward(self, params: tuple[()], cache: tuple[Array, Array], delta: Array) -> tuple[Array, tuple[()]]:
         return delta * self.derivative(*cache), params
 
-    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
-        return dx * self.derivative(*cache)
+    def local_factors(self, params: tuple[()], cache: tuple[Array, Array], delta: Array) -> tuple[LocalFactor, ...]:
+        return (LocalFactor("f'(z)", self.derivative(*cache), "the slope of the activation"),)
 
-    def backward_jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array, delta: Array) -> tuple[Array, Tree]:
-        return delta * self.second_derivative(*cache) * dx, params
+    def jvp(self, params: tuple[()], cache: tuple[Array, Array], direction: tuple[()], x_dot: Array) -> Array:
+        return x_dot * self.derivative(*cache)
+
+    def backward_jvp(
+        self, params: tuple[()], cache: tuple[Array, Array], direction: tuple[()], x_dot: Array, delta: Array
+    ) -> tuple[Array, tuple[()]]:
+        return delta * self.second_derivative(*cache) * x_dot, params
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ class Identity(Activation, kind="identity", also=("linear",)):
 
 @dataclass(frozen=True)
 class Step(Activation, kind="step", also=("heaviside",)):
-    """Heaviside's step: y = 1 where z >= 0, else 0;  dy/dz = 0 (no gradient passes: what lies below does not learn).
+    """Heaviside's step: y = 1 where z >= 0, else 0;  dy/dz = 0 (no gradient passes: the layers below do not learn).
 
     Source: Rosenblatt 1958, The perceptron.
 
@@ -304,7 +314,7 @@ class SELU(Activation, kind="selu"):
 
     d²y/dz² = 0 where z > 0, else y + lambda alpha.
 
-    The two constants make mean 0 and variance 1 a fixed point of the layers, with LeCun's normal initialisation.
+    With these constants and LeCun's normal initialisation, mean 0 and variance 1 are a fixed point of the layers.
 
     Source: Klambauer et al. 2017, equation 2 and its footnote for the constants.
 
@@ -334,7 +344,7 @@ class SELU(Activation, kind="selu"):
 class GELU(Activation, kind="gelu"):
     """y = z Phi(z), Phi the normal distribution function;  dy/dz = Phi(z) + z phi(z), phi the normal density.
 
-    With `tanh=True` the approximation of the paper, which older networks were trained with:
+    With `tanh=True` it is the approximation of the paper, which older networks were trained with:
     y = z (1 + tanh u) / 2,  u = sqrt(2/pi) (z + 0.044715 z³);
     dy/dz = (1 + tanh u) / 2 + z (1 - tanh² u) / 2 * u',  u' = sqrt(2/pi) (1 + 3 * 0.044715 z²).
 
@@ -383,7 +393,8 @@ class GELU(Activation, kind="gelu"):
     def second_derivative(self, z: Array, y: Array) -> Array:
         xp = namespace(z)
         if self.tanh:
-            t, du = xp.tanh(self._u(z)), self._du(z)
+            t = xp.tanh(self._u(z))
+            du = self._du(z)
             return (1 - t * t) * (du + math.sqrt(2 / math.pi) * 3 * 0.044715 * z * z - z * t * du * du)
         return (2 - z * z) * xp.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
@@ -483,15 +494,15 @@ class Swish(Activation, kind="swish", also=("silu",)):
 
 
 @dataclass(frozen=True)
-class Softmax(Layer, kind="softmax"):
+class Softmax(ParameterFree[tuple[()], Array], kind="softmax"):
     """y_k = exp(z_k) / Σ_j exp(z_j) over the units of a sample.
 
     Backward with the full Jacobian dy_k/dz_j = y_k (1[k=j] - y_j):  dL/dz = y * (d - Σ_k d_k y_k), d = dL/dy.
 
-    While z moves along z', y moves along y' = y * (z' - Σ_k y_k z'_k), for the Jacobian is symmetric, and dL/dz bends
-    by y' * (d - Σ_k d_k y_k) - y * Σ_k d_k y'_k.
+    Along z_dot, since the Jacobian is symmetric: y_dot = y * (z_dot - Σ_k y_k z_dot_k), and the derivative of dL/dz is
+    y_dot * (d - Σ_k d_k y_k) - y * Σ_k d_k y_dot_k.
 
-    On one unit it is 1 whatever z, and lets no gradient pass.
+    On a single unit the output is always 1, and no gradient passes.
 
     Source: Bridle 1990; Goodfellow et al. 2016, equation 6.29.
 
@@ -502,24 +513,32 @@ class Softmax(Layer, kind="softmax"):
     [[0.659, 0.242, 0.099]]
     """
 
+    input_symbol = "z"
     sums_to_one = True
     output_range = (0.0, 1.0)
 
-    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
+    def forward(
+        self, params: tuple[()], state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
         y = softmax(x)
         return y, state, y
 
-    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
-        return cache * (delta - _across(delta * cache)), params
+    def backward(self, params: tuple[()], cache: Array, delta: Array) -> tuple[Array, tuple[()]]:
+        return cache * (delta - _row_sum(delta * cache)), params
 
-    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
-        return self.backward(params, cache, dx)[0]
+    def local_factors(self, params: tuple[()], cache: Array, delta: Array) -> tuple[LocalFactor, ...]:
+        return (LocalFactor("y", cache),)
 
-    def backward_jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array, delta: Array) -> tuple[Array, Tree]:
-        moved = self.jvp(params, cache, along, dx)
-        return moved * (delta - _across(delta * cache)) - cache * _across(delta * moved), params
+    def jvp(self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array) -> Array:
+        return self.backward(params, cache, x_dot)[0]
+
+    def backward_jvp(
+        self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array, delta: Array
+    ) -> tuple[Array, tuple[()]]:
+        y_dot = self.jvp(params, cache, direction, x_dot)
+        return y_dot * (delta - _row_sum(delta * cache)) - cache * _row_sum(delta * y_dot), params
 
 
-def _across(terms: Array) -> Array:
-    """Their sum over the units (n, 1)."""
+def _row_sum(terms: Array) -> Array:
+    """The sum over the units of each sample (n, 1)."""
     return namespace(terms).sum(terms, axis=-1, keepdims=True)

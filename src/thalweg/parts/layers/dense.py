@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.arrays import Array, Tree, namespace
-from ...core.errors import InputError
+from ...core.arrays import Array, namespace
 from ...core.functions import product, transposed_product
-from ..part import Count, ForwardContext, InitContext, Initializer, Layer, MeanField
+from ..part import Count, ForwardContext, InitContext, Initializer, Layer, LocalFactor, MeanField
+from .base import flat_width
 
 
 class Affine(NamedTuple):
@@ -22,18 +22,22 @@ class Affine(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Dense(Layer, kind="dense"):
+class Dense(Layer[Affine, tuple[()], Array], kind="dense"):
     """A fully connected layer: z = x W + b.
 
-    Shapes: x (n, fan_in), W (fan_in, width), b (width,), z (n, width). Textbooks that stack samples as columns write
+    Shapes: x (n, fan_in), W (fan_in, width), b (width,), z (n, width). Textbooks with samples in columns write
     Z = Wᵀ X + b for the same numbers.
 
     Backward, with d = dL/dz (n, width):  dL/dx = d Wᵀ,  dL/dW = xᵀ d,  dL/db = Σ d over the samples.
 
-    While W, b and x move along W', b' and x', z moves along x W' + b' + x' W; dL/dx bends by d W'ᵀ, dL/dW by x'ᵀ d, and
-    dL/db not at all.
+    Along W_dot, b_dot and x_dot: z_dot = x W_dot + b_dot + x_dot W. The derivative of dL/dx is d W_dotᵀ, that of dL/dW
+    is x_dotᵀ d, and that of dL/db is 0.
 
-    `init` and `bias_init` default to the network's; see `thalweg.network.default_initializer`.
+    width: number of units.
+    init: initializer of W; None: the network's, see `thalweg.default_initializer`.
+    bias_init: initializer of b; None: the network's.
+
+    Raises InputError for samples that are not flat.
 
     Source: Goodfellow, Bengio, Courville 2016, Deep Learning, algorithms 6.3 and 6.4.
 
@@ -52,28 +56,45 @@ class Dense(Layer, kind="dense"):
     width: Count
     init: Initializer | None = None
     bias_init: Initializer | None = None
+    output_symbol = "z"
 
-    def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
-        if len(shape) != 1:
-            raise InputError(f"dense {self.width}", f"expected flat samples, received samples of shape {shape}")
-        W = (self.init or draw.weights(draw.following))(draw.rng, (*shape, self.width))
-        b = (self.bias_init or draw.bias)(draw.rng, (self.width,))
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Affine, tuple[()], tuple[int, ...]]:
+        fan_in = flat_width(self, shape)
+        W = (self.init or context.weights(context.following))(context.rng, (fan_in, self.width))
+        b = (self.bias_init or context.bias)(context.rng, (self.width,))
         return Affine(W, b), (), (self.width,)
 
-    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
+    def forward(
+        self, params: Affine, state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
         return product(x, params.W) + params.b, state, x
 
-    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
+    def backward(self, params: Affine, cache: Array, delta: Array) -> tuple[Array, Affine]:
         return product(delta, params.W.T), self.gradients(params, cache, delta)
 
-    def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
+    def gradients(self, params: Affine, cache: Array, delta: Array) -> Affine:
         return Affine(transposed_product(cache, delta), namespace(delta).sum(delta, axis=0))
 
-    def weight_matrix(self, params: Tree) -> Array:
+    def local_factors(self, params: Affine, cache: Array, delta: Array) -> tuple[LocalFactor, ...]:
+        return (LocalFactor("x", cache),)
+
+    def jvp(self, params: Affine, cache: Array, direction: Affine, x_dot: Array | None) -> Array:
+        z_dot = product(cache, direction.W) + direction.b
+        return z_dot if x_dot is None else z_dot + product(x_dot, params.W)
+
+    def backward_jvp(
+        self, params: Affine, cache: Array, direction: Affine, x_dot: Array | None, delta: Array
+    ) -> tuple[Array | None, Affine]:
+        zeros = namespace(params.b).zeros_like
+        if x_dot is None:
+            return None, Affine(zeros(params.W), zeros(params.b))
+        return product(delta, direction.W.T), Affine(transposed_product(x_dot, delta), zeros(params.b))
+
+    def weight_matrix(self, params: Affine) -> Array:
         return params.W
 
-    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField:
-        """fan_in var(W) s + mean(b²), and width var(W), s the mean square of the inputs.
+    def mean_field(self, draws: Sequence[Affine], square: float) -> MeanField:
+        """fan_in var(W) s + mean(b²), and width var(W), with s the mean square of the inputs.
 
         Source: He et al. 2015, section 2.2.
         """
@@ -81,15 +102,3 @@ class Dense(Layer, kind="dense"):
         bias = float(np.mean([np.square(params.b) for params in draws]))
         fan_in, width = draws[0].W.shape
         return MeanField(fan_in * weight * square + bias, width * weight)
-
-    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
-        moved = product(cache, along.W) + along.b
-        return moved if dx is None else moved + product(dx, params.W)
-
-    def backward_jvp(
-        self, params: Tree, cache: Tree, along: Tree, dx: Array | None, delta: Array
-    ) -> tuple[Array | None, Tree]:
-        zeros = namespace(params.b).zeros_like
-        if dx is None:
-            return None, Affine(zeros(params.W), zeros(params.b))
-        return product(delta, along.W.T), Affine(transposed_product(dx, delta), zeros(params.b))

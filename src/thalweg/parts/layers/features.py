@@ -1,4 +1,4 @@
-"""Feature maps: fixed functions of the inputs, in front of a linear unit that could not tell the classes apart else."""
+"""Feature maps: fixed functions of the inputs, so that a linear unit can separate more classes."""
 
 from __future__ import annotations
 
@@ -11,80 +11,85 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from ...core.arrays import Array, Tree, namespace
+from ...core.arrays import Array, namespace
 from ...core.errors import InputError
-from ..part import Count, ForwardContext, InitContext, Initializer, Layer, Positive
+from ..part import Count, ForwardContext, InitContext, Initializer, Positive
+from .base import ParameterFree, flat_width
 
 _MOST_FEATURES = 100_000
 
 
-class Monomials(Layer):
-    """Products of inputs. A subclass says of which: each a tuple of the numbers of its factors.
+class Monomials(ParameterFree[tuple[()], Array]):
+    """Products of inputs. A subclass states the factors of each product.
 
     Shapes: x (n, d), y (n, products). Backward: dL/dx_j = Σ over the products and their factors x_j of dL/dy times the
-    other factors. While x moves along x', a product moves along Σ over its factors of x' there times the others; so do
-    the other factors, by which dL/dx bends.
+    other factors. Along x_dot, the derivative of a product is the sum over its factors of x_dot there times the other
+    factors; the derivative of dL/dx follows by applying this rule to the other factors.
     """
 
     @abstractmethod
     def products(self, width: int) -> Iterable[tuple[int, ...]]:
-        """The factors of each product, for samples of that width."""
+        """The factors of each product, as columns of samples of that width."""
 
     def _factors(self, width: int) -> np.ndarray:
-        """(products, most factors): the column of each factor; `width` is a column of ones, that fills up."""
+        """(products, most factors): the column of each factor, padded with `width`, a column of ones."""
         products = list(itertools.islice(self.products(width), _MOST_FEATURES + 1))
         if len(products) > _MOST_FEATURES:
-            raise InputError(self.kind, f"makes more than {_MOST_FEATURES:,} features of {width} inputs; take fewer")
+            raise InputError(self.kind, f"makes more than {_MOST_FEATURES:,} features of {width} inputs; use fewer")
         most = max(map(len, products))
         return np.array([(*product, *[width] * (most - len(product))) for product in products])
 
-    def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
-        return (), (), (len(self._factors(_width(self, shape))),)
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[tuple[()], tuple[()], tuple[int, ...]]:
+        return (), (), (len(self._factors(flat_width(self, shape))),)
 
-    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
-        return namespace(x).prod(self._taken(x), axis=-1), state, x
+    def forward(
+        self, params: tuple[()], state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
+        return namespace(x).prod(self._gathered(x), axis=-1), state, x
 
-    def _taken(self, x: Array, beside: float = 1.0) -> Array:
-        """(n, products, factors): the factors of each product, filled up with `beside`."""
+    def _gathered(self, x: Array, padding: float = 1.0) -> Array:
+        """(n, products, factors): the factors of each product."""
         xp = namespace(x)
-        return xp.concat([x, xp.full_like(x[:, :1], beside)], axis=1)[:, self._factors(x.shape[1])]
+        return xp.concat([x, xp.full_like(x[:, :1], padding)], axis=1)[:, self._factors(x.shape[1])]
 
     def _scattered(self, x: Array, delta: Array, others: Iterable[Array]) -> Array:
-        """Σ over the places of delta * others[place], each brought to the column of the factor at that place."""
-        xp, factors, dx = namespace(x), self._factors(x.shape[1]), namespace(x).zeros_like(x)
+        """Σ over the places k of delta * others[k], added to the column of the factor at place k."""
+        xp = namespace(x)
+        factors = self._factors(x.shape[1])
+        dx = xp.zeros_like(x)
         for place, other in enumerate(others):
             chosen = xp.asarray(factors[:, place, None] == np.arange(x.shape[1]), dtype=x.dtype)
             dx = dx + (delta * other) @ chosen
         return dx
 
-    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
-        taken = self._taken(cache)
-        others = (_without(taken, place) for place in range(taken.shape[-1]))
+    def backward(self, params: tuple[()], cache: Array, delta: Array) -> tuple[Array, tuple[()]]:
+        factors = self._gathered(cache)
+        others = (_without(factors, place) for place in range(factors.shape[-1]))
         return self._scattered(cache, delta, others), params
 
-    def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
-        return params
+    def jvp(self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array) -> Array:
+        return _product_rule(self._gathered(cache), self._gathered(x_dot, padding=0.0))
 
-    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
-        return _product_rule(self._taken(cache), self._taken(dx, beside=0.0))
-
-    def backward_jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array, delta: Array) -> tuple[Array, Tree]:
-        taken, moves = self._taken(cache), self._taken(dx, beside=0.0)
-        others = (_product_rule(taken, moves, place) for place in range(taken.shape[-1]))
+    def backward_jvp(
+        self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array, delta: Array
+    ) -> tuple[Array, tuple[()]]:
+        factors = self._gathered(cache)
+        factor_dots = self._gathered(x_dot, padding=0.0)
+        others = (_product_rule(factors, factor_dots, place) for place in range(factors.shape[-1]))
         return self._scattered(cache, delta, others), params
 
 
-def _without(taken: Array, *places: int) -> Array:
-    """The products (n, products) of the factors at all places but these."""
-    kept = ~np.isin(np.arange(taken.shape[-1]), places)
-    return namespace(taken).prod(taken[:, :, kept], axis=-1)
+def _without(factors: Array, *places: int) -> Array:
+    """The products (n, products) of the factors at all places except these."""
+    kept = ~np.isin(np.arange(factors.shape[-1]), places)
+    return namespace(factors).prod(factors[:, :, kept], axis=-1)
 
 
-def _product_rule(taken: Array, moves: Array, *places: int) -> Array:
-    """How the products of the factors at all places but these move while each factor moves along `moves`."""
-    kept = [place for place in range(taken.shape[-1]) if place not in places]
-    terms = (moves[:, :, place] * _without(taken, *places, place) for place in kept)
-    return sum(terms, namespace(taken).zeros_like(taken[:, :, 0]))
+def _product_rule(factors: Array, factor_dots: Array, *places: int) -> Array:
+    """The derivative of the products of the factors at all places except these, along `factor_dots`."""
+    kept = [place for place in range(factors.shape[-1]) if place not in places]
+    terms = (factor_dots[:, :, place] * _without(factors, *places, place) for place in kept)
+    return sum(terms, namespace(factors).zeros_like(factors[:, :, 0]))
 
 
 @dataclass(frozen=True)
@@ -120,22 +125,26 @@ class PolynomialFeatures(Monomials, kind="polynomial"):
 
 
 class Centres(NamedTuple):
-    """The centres of radial features, which do not learn: (units, d)."""
+    """Fixed centres of radial features: c (units, d)."""
 
     c: Array
 
 
 @dataclass(frozen=True)
-class Radial(Layer, kind="radial"):
+class Radial(ParameterFree[Centres, tuple[Array, Array]], kind="radial"):
     """Closeness to fixed centres: y_k = exp(-|x - c_k|² / (2 width²));  dy_k/dx = y_k (c_k - x) / width².
 
-    Shapes: x (n, d), c (units, d), y (n, units). The `centres` are drawn once and do not learn: from the standard
-    normal distribution, as suits standardised inputs; `{ kind = "given", values = [[0, 1], [1, 0]] }` writes them out.
+    Shapes: x (n, d), c (units, d), y (n, units).
 
     Backward: dL/dx = Σ_k dL/dy_k y_k (c_k - x) / width².
 
-    While x moves along x', y_k moves along y'_k = y_k (c_k - x)·x' / width², and dL/dx bends by
-    Σ_k dL/dy_k (y'_k (c_k - x) - y_k x') / width².
+    Along x_dot: y_dot_k = y_k (c_k - x)·x_dot / width², and the derivative of dL/dx is
+    Σ_k dL/dy_k (y_dot_k (c_k - x) - y_k x_dot) / width².
+
+    units: number of centres.
+    width: distance at which a feature has fallen to exp(-1/2).
+    centres: initializer of the centres, which are drawn once and do not learn; None: the standard normal distribution,
+    which suits standardised inputs. `{ kind = "given", values = [[0, 1], [1, 0]] }` states them.
 
     Source: Broomhead and Lowe 1988.
 
@@ -149,36 +158,31 @@ class Radial(Layer, kind="radial"):
     width: Positive = 1.0
     centres: Initializer | None = None
 
-    def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
-        size = (self.units, _width(self, shape))
-        c = self.centres(draw.rng, size) if self.centres else draw.rng.standard_normal(size)
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[tuple[()], Centres, tuple[int, ...]]:
+        size = (self.units, flat_width(self, shape))
+        c = self.centres(context.rng, size) if self.centres else context.rng.standard_normal(size)
         return (), Centres(c), (self.units,)
 
-    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
+    def forward(
+        self, params: tuple[()], state: Centres, x: Array, context: ForwardContext
+    ) -> tuple[Array, Centres, tuple[Array, Array]]:
         xp = namespace(x)
-        away = x[:, None, :] - state.c
-        y = xp.exp(-xp.sum(away * away, axis=-1) / (2 * self.width**2))
-        return y, state, (away, y)
+        offsets = x[:, None, :] - state.c
+        y = xp.exp(-xp.sum(offsets * offsets, axis=-1) / (2 * self.width**2))
+        return y, state, (offsets, y)
 
-    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
-        away, y = cache
-        return -namespace(delta).sum((delta * y)[:, :, None] * away, axis=1) / self.width**2, params
+    def backward(self, params: tuple[()], cache: tuple[Array, Array], delta: Array) -> tuple[Array, tuple[()]]:
+        offsets, y = cache
+        return -namespace(delta).sum((delta * y)[:, :, None] * offsets, axis=1) / self.width**2, params
 
-    def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
-        return params
+    def jvp(self, params: tuple[()], cache: tuple[Array, Array], direction: tuple[()], x_dot: Array) -> Array:
+        offsets, y = cache
+        return -y * namespace(x_dot).sum(offsets * x_dot[:, None, :], axis=-1) / self.width**2
 
-    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
-        away, y = cache
-        return -y * namespace(dx).sum(away * dx[:, None, :], axis=-1) / self.width**2
-
-    def backward_jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array, delta: Array) -> tuple[Array, Tree]:
-        away, y = cache
-        moved = self.jvp(params, cache, along, dx)
-        terms = (delta * moved)[:, :, None] * away + (delta * y)[:, :, None] * dx[:, None, :]
+    def backward_jvp(
+        self, params: tuple[()], cache: tuple[Array, Array], direction: tuple[()], x_dot: Array, delta: Array
+    ) -> tuple[Array, tuple[()]]:
+        offsets, y = cache
+        y_dot = self.jvp(params, cache, direction, x_dot)
+        terms = (delta * y_dot)[:, :, None] * offsets + (delta * y)[:, :, None] * x_dot[:, None, :]
         return -namespace(delta).sum(terms, axis=1) / self.width**2, params
-
-
-def _width(layer: Layer, shape: tuple[int, ...]) -> int:
-    if len(shape) != 1:
-        raise InputError(layer.kind, f"expected flat samples, received samples of shape {shape}")
-    return shape[0]

@@ -1,4 +1,4 @@
-"""Layers that bring their input to mean 0 and variance 1: over the batch, or over the features of each sample."""
+"""Layers that normalise their input to mean 0 and variance 1: over the batch, or over the features of each sample."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.arrays import Array, Tree, namespace
+from ...core.arrays import Array, namespace
 from ...core.errors import InputError
-from ..part import ForwardContext, Fraction, InitContext, Layer, MeanField, Positive, normalized_weights
+from ..part import ForwardContext, Fraction, InitContext, Layer, LocalFactor, MeanField, Positive, normalized_weights
+from .base import flat_width
 
 
 class Scale(NamedTuple):
@@ -21,43 +22,47 @@ class Scale(NamedTuple):
 
 
 class RunningMoments(NamedTuple):
-    """What batch normalisation keeps of past batches for prediction: mean and variance (width,)."""
+    """Running statistics of batch normalisation, used in prediction: mean and variance (width,)."""
 
     mean: Array
     variance: Array
 
 
 class _Cache(NamedTuple):
-    """Normalised input (n, width), 1 / deviation, and what share each number had in its mean: 0 for a constant mean."""
+    """Numbers of the forward pass.
+
+    xhat: normalised input (n, width).
+    scale: 1 / standard deviation (width,).
+    weights: weight of each row in the mean (n, 1); 0 in prediction, where the mean is constant.
+    """
 
     xhat: Array
     scale: Array
-    share: Array
+    weights: Array
 
 
 def _mean_field(square: float) -> MeanField | None:
-    """1 and 1/s, s the mean square of the inputs; None for inputs of 0, which have no scale."""
+    """1 and 1/s, with s the mean square of the inputs; None for inputs that are all 0."""
     return MeanField(1.0, 1 / square) if square else None
 
 
 def _unit_scale(layer: Layer, shape: tuple[int, ...]) -> Scale:
-    if len(shape) != 1:
-        raise InputError(layer.kind, f"expected flat samples, received samples of shape {shape}; put flatten before it")
-    return Scale(np.ones(shape), np.zeros(shape))
+    width = flat_width(layer, shape)
+    return Scale(np.ones(width), np.zeros(width))
 
 
 @dataclass(frozen=True)
-class BatchNorm(Layer, kind="batch_norm", also=("batchnorm",)):
-    """Every feature to mean 0 and variance 1 over the batch, then to a learned scale and place.
+class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("batchnorm",)):
+    """Every feature to mean 0 and variance 1 over the batch, then to a learned scale and offset.
 
-    With the share p_i = w_i / Σ w of a row of weight w_i (padding has none, a row of weight 2 stands for two rows):
+    With p_i = w_i / Σ w for a row of weight w_i (0 for padding, 2 for a row that counts twice):
 
         mu = Σ p_i x_i,  v = Σ p_i (x_i - mu)²,  s = 1 / sqrt(v + epsilon),  xhat = (x - mu) s,  y = gamma xhat + beta
 
-    Prediction takes the running mu and v: running <- momentum running + (1 - momentum) batch after each batch, the
-    variance biased in both places. A batch without weight leaves them as they are.
+    Prediction uses the running mu and v: running <- momentum running + (1 - momentum) batch after each batch, with the
+    biased variance in both. A batch of total weight 0 leaves them unchanged.
 
-    Backward, with d = dL/dy:  dL/dbeta = Σ d,  dL/dgamma = Σ d xhat.  For dL/dx, mu and v move with x: dmu/dx_j = p_j,
+    Backward, with d = dL/dy:  dL/dbeta = Σ d,  dL/dgamma = Σ d xhat.  For dL/dx, mu and v depend on x: dmu/dx_j = p_j,
     dv/dx_j = 2 p_j (x_j - mu), because Σ p_i (x_i - mu) = 0, and so
 
         dxhat_i/dx_j = s (1[i = j] - p_j - p_j xhat_i xhat_j),
@@ -65,17 +70,21 @@ class BatchNorm(Layer, kind="batch_norm", also=("batchnorm",)):
 
     In prediction mu and v are constants: the same with p = 0.
 
-    While gamma, beta and x move along gamma', beta' and x', xhat moves along dxhat/dx x', and s along s':
+    Along gamma_dot, beta_dot and x_dot:
 
-        c = Σ p_i xhat_i x'_i,  xhat' = s (x' - Σ p_i x'_i - xhat c),  s' = -s² c,
-        y' = gamma' xhat + gamma xhat' + beta'.
+        c = Σ p_i xhat_i x_dot_i,  xhat_dot = s (x_dot - Σ p_i x_dot_i - xhat c),  s_dot = -s² c,
+        y_dot = gamma_dot xhat + gamma xhat_dot + beta_dot.
 
-    So dL/dgamma bends by Σ d xhat', dL/dbeta not at all, and dL/dx by
+    The derivative of dL/dgamma is Σ d xhat_dot, that of dL/dbeta is 0, and that of dL/dx is
 
-        (gamma' s + gamma s') (d - p (dL/dbeta + xhat dL/dgamma)) - gamma s p (xhat' dL/dgamma + xhat Σ d xhat').
+        (gamma_dot s + gamma s_dot) (d - p (dL/dbeta + xhat dL/dgamma))
+        - gamma s p (xhat_dot dL/dgamma + xhat Σ d xhat_dot).
 
     Shapes: x, xhat, y (n, width); gamma, beta, mu, v (width,). Raises InputError for samples that are not flat, and in
     training for a batch of one row: it is its own mean, and every output would be beta.
+
+    momentum: weight of the old running values, in [0, 1).
+    epsilon: added to the variance.
 
     Source: Ioffe and Szegedy 2015, Batch normalization, algorithm 1 and section 3.
 
@@ -93,62 +102,69 @@ class BatchNorm(Layer, kind="batch_norm", also=("batchnorm",)):
 
     @property
     def least_batch(self) -> int:
-        """Two: the variance of one row is 0."""
+        """2, because the variance of one row is 0."""
         return 2
 
-    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField | None:
-        return _mean_field(square)
-
-    def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Scale, RunningMoments, tuple[int, ...]]:
         return _unit_scale(self, shape), RunningMoments(np.zeros(shape), np.ones(shape)), shape
 
-    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
-        if mode.training:
-            share = self._shares(x, mode)
-            moments = _moments(x, share)
-            # The shares sum to 1, or to 0 where no row has weight.
-            news = (1 - self.momentum) * namespace(x).sum(share)
-            new_state = RunningMoments(*(old + news * (new - old) for old, new in zip(state, moments, strict=True)))
+    def forward(
+        self, params: Scale, state: RunningMoments, x: Array, context: ForwardContext
+    ) -> tuple[Array, RunningMoments, _Cache]:
+        if context.training:
+            weights = self._row_weights(x, context)
+            moments = _moments(x, weights)
+            # The weights sum to 1, or to 0 if no row has weight.
+            rate = (1 - self.momentum) * namespace(x).sum(weights)
+            new_state = RunningMoments(*(old + rate * (new - old) for old, new in zip(state, moments, strict=True)))
         else:
-            share, moments, new_state = namespace(x).zeros_like(x[:, :1]), state, state
+            weights = namespace(x).zeros_like(x[:, :1])
+            moments = new_state = state
         scale = 1 / namespace(x).sqrt(moments.variance + self.epsilon)
         xhat = (x - moments.mean) * scale
-        return params.gamma * xhat + params.beta, new_state, _Cache(xhat, scale, share)
+        return params.gamma * xhat + params.beta, new_state, _Cache(xhat, scale, weights)
 
-    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
+    def backward(self, params: Scale, cache: _Cache, delta: Array) -> tuple[Array, Scale]:
         grads = self.gradients(params, cache, delta)
-        pull = cache.share * (grads.beta + cache.xhat * grads.gamma)
+        pull = cache.weights * (grads.beta + cache.xhat * grads.gamma)
         return params.gamma * cache.scale * (delta - pull), grads
 
-    def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
+    def gradients(self, params: Scale, cache: _Cache, delta: Array) -> Scale:
         return _gradients(cache.xhat, delta)
 
-    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
-        moved = along.gamma * cache.xhat + along.beta
-        return moved if dx is None else moved + params.gamma * self._motion(cache, dx)[0]
+    def local_factors(self, params: Scale, cache: _Cache, delta: Array) -> tuple[LocalFactor, ...]:
+        return (
+            LocalFactor("xhat", cache.xhat, in_forward=True),
+            LocalFactor("s", cache.scale, "1 / deviation", in_forward=True, by_sample=False),
+        )
 
-    def _motion(self, cache: Tree, dx: Array) -> tuple[Array, Array]:
-        """xhat' and s'."""
-        xp = namespace(dx)
-        xhat, scale, share = cache
-        c = xp.sum(share * xhat * dx, axis=0)
-        return scale * (dx - xp.sum(share * dx, axis=0) - xhat * c), -(scale**2) * c
+    def jvp(self, params: Scale, cache: _Cache, direction: Scale, x_dot: Array | None) -> Array:
+        y_dot = direction.gamma * cache.xhat + direction.beta
+        return y_dot if x_dot is None else y_dot + params.gamma * self._dots(cache, x_dot)[0]
+
+    def _dots(self, cache: _Cache, x_dot: Array) -> tuple[Array, Array]:
+        """xhat_dot and s_dot."""
+        xp = namespace(x_dot)
+        xhat, scale, weights = cache
+        c = xp.sum(weights * xhat * x_dot, axis=0)
+        return scale * (x_dot - xp.sum(weights * x_dot, axis=0) - xhat * c), -(scale**2) * c
 
     def backward_jvp(
-        self, params: Tree, cache: Tree, along: Tree, dx: Array | None, delta: Array
-    ) -> tuple[Array | None, Tree]:
-        if dx is None:
-            return None, _no_gradients(params)
-        xhat, scale, share = cache
-        moved, bent_scale = self._motion(cache, dx)
-        grads, bent = _gradients(xhat, delta), _bent_gradients(moved, delta)
-        pull = share * (grads.beta + xhat * grads.gamma)
-        bent_pull = share * (moved * grads.gamma + xhat * bent.gamma)
-        bent_factor = along.gamma * scale + params.gamma * bent_scale
-        return bent_factor * (delta - pull) - params.gamma * scale * bent_pull, bent
+        self, params: Scale, cache: _Cache, direction: Scale, x_dot: Array | None, delta: Array
+    ) -> tuple[Array | None, Scale]:
+        if x_dot is None:
+            return None, _zeros_like(params)
+        xhat, scale, weights = cache
+        xhat_dot, scale_dot = self._dots(cache, x_dot)
+        grads = _gradients(xhat, delta)
+        grad_dots = _gradient_dots(xhat_dot, delta)
+        pull = weights * (grads.beta + xhat * grads.gamma)
+        pull_dot = weights * (xhat_dot * grads.gamma + xhat * grad_dots.gamma)
+        factor_dot = direction.gamma * scale + params.gamma * scale_dot
+        return factor_dot * (delta - pull) - params.gamma * scale * pull_dot, grad_dots
 
-    def _shares(self, x: Array, mode: ForwardContext) -> Array:
-        """The share (n, 1) of each row in the mean over the batch."""
+    def _row_weights(self, x: Array, context: ForwardContext) -> Array:
+        """The weight (n, 1) of each row in the mean over the batch."""
         if x.shape[0] < self.least_batch:
             raise InputError(
                 self.kind,
@@ -156,19 +172,22 @@ class BatchNorm(Layer, kind="batch_norm", also=("batchnorm",)):
                 " would be beta; choose a larger batch size, or layer_norm",
             )
         xp = namespace(x)
-        return normalized_weights(xp.ones_like(x[:, 0]) if mode.weight is None else mode.weight)[:, None]
+        return normalized_weights(xp.ones_like(x[:, 0]) if context.weight is None else context.weight)[:, None]
+
+    def mean_field(self, draws: Sequence[Scale], square: float) -> MeanField | None:
+        return _mean_field(square)
 
 
-def _moments(x: Array, share: Array) -> RunningMoments:
-    """Mean and variance over the rows; the mean is taken off before the square, which a large one would swallow."""
+def _moments(x: Array, weights: Array) -> RunningMoments:
+    """Mean and variance over the rows. The mean is subtracted before squaring, so that a large mean costs no digits."""
     xp = namespace(x)
-    mean = xp.sum(share * x, axis=0)
-    return RunningMoments(mean, xp.sum(share * (x - mean) ** 2, axis=0))
+    mean = xp.sum(weights * x, axis=0)
+    return RunningMoments(mean, xp.sum(weights * (x - mean) ** 2, axis=0))
 
 
 @dataclass(frozen=True)
-class LayerNorm(Layer, kind="layer_norm", also=("layernorm",)):
-    """Every sample to mean 0 and variance 1 over its features, then to a learned scale and place.
+class LayerNorm(Layer[Scale, tuple[()], tuple[Array, Array]], kind="layer_norm", also=("layernorm",)):
+    """Every sample to mean 0 and variance 1 over its features, then to a learned scale and offset.
 
         mu = Σ_k x_k / width,  v = Σ_k (x_k - mu)² / width,  s = 1 / sqrt(v + epsilon),  xhat = (x - mu) s,
         y = gamma xhat + beta,  the same in training and in prediction.
@@ -177,16 +196,19 @@ class LayerNorm(Layer, kind="layer_norm", also=("layernorm",)):
 
         dL/dbeta = Σ d and dL/dgamma = Σ d xhat over the samples,  dL/dx = s (g - mean g - xhat mean(g xhat)).
 
-    While gamma, beta and x move along gamma', beta' and x',
+    Along gamma_dot, beta_dot and x_dot:
 
-        c = mean(xhat x'),  xhat' = s (x' - mean x' - xhat c),  s' = -s² c,  g' = gamma' d,
-        y' = gamma' xhat + gamma xhat' + beta';
+        c = mean(xhat x_dot),  xhat_dot = s (x_dot - mean x_dot - xhat c),  s_dot = -s² c,  g_dot = gamma_dot d,
+        y_dot = gamma_dot xhat + gamma xhat_dot + beta_dot.
 
-    dL/dgamma bends by Σ d xhat', dL/dbeta not at all, and dL/dx by
+    The derivative of dL/dgamma is Σ d xhat_dot, that of dL/dbeta is 0, and that of dL/dx is
 
-        s' (g - mean g - xhat mean(g xhat)) + s (g' - mean g' - xhat' mean(g xhat) - xhat mean(g' xhat + g xhat')).
+        s_dot (g - mean g - xhat mean(g xhat))
+        + s (g_dot - mean g_dot - xhat_dot mean(g xhat) - xhat mean(g_dot xhat + g xhat_dot)).
 
     Shapes: x, xhat, y (n, width); gamma, beta (width,); mu, v (n, 1). Raises InputError for samples that are not flat.
+
+    epsilon: added to the variance.
 
     Source: Ba, Kiros, Hinton 2016, Layer normalization, equation 4.
 
@@ -199,48 +221,58 @@ class LayerNorm(Layer, kind="layer_norm", also=("layernorm",)):
 
     epsilon: Positive = 1e-5
 
-    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField | None:
-        return _mean_field(square)
-
-    def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Scale, tuple[()], tuple[int, ...]]:
         return _unit_scale(self, shape), (), shape
 
-    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
+    def forward(
+        self, params: Scale, state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], tuple[Array, Array]]:
         centred = x - _mean(x)
         scale = 1 / namespace(x).sqrt(_mean(centred**2) + self.epsilon)
         xhat = centred * scale
         return params.gamma * xhat + params.beta, state, (xhat, scale)
 
-    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
+    def backward(self, params: Scale, cache: tuple[Array, Array], delta: Array) -> tuple[Array, Scale]:
         xhat, scale = cache
         g = params.gamma * delta
         pull = _mean(g) + xhat * _mean(g * xhat)
         return scale * (g - pull), self.gradients(params, cache, delta)
 
-    def gradients(self, params: Tree, cache: Tree, delta: Array) -> Tree:
+    def gradients(self, params: Scale, cache: tuple[Array, Array], delta: Array) -> Scale:
         return _gradients(cache[0], delta)
 
-    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
-        moved = along.gamma * cache[0] + along.beta
-        return moved if dx is None else moved + params.gamma * self._motion(cache, dx)[0]
-
-    def _motion(self, cache: Tree, dx: Array) -> tuple[Array, Array]:
-        """xhat' and s'."""
+    def local_factors(self, params: Scale, cache: tuple[Array, Array], delta: Array) -> tuple[LocalFactor, ...]:
         xhat, scale = cache
-        c = _mean(xhat * dx)
-        return scale * (dx - _mean(dx) - xhat * c), -(scale**2) * c
+        return (
+            LocalFactor("xhat", xhat, in_forward=True),
+            LocalFactor("s", scale, "1 / deviation", in_forward=True),
+        )
+
+    def jvp(self, params: Scale, cache: tuple[Array, Array], direction: Scale, x_dot: Array | None) -> Array:
+        y_dot = direction.gamma * cache[0] + direction.beta
+        return y_dot if x_dot is None else y_dot + params.gamma * self._dots(cache, x_dot)[0]
+
+    def _dots(self, cache: tuple[Array, Array], x_dot: Array) -> tuple[Array, Array]:
+        """xhat_dot and s_dot."""
+        xhat, scale = cache
+        c = _mean(xhat * x_dot)
+        return scale * (x_dot - _mean(x_dot) - xhat * c), -(scale**2) * c
 
     def backward_jvp(
-        self, params: Tree, cache: Tree, along: Tree, dx: Array | None, delta: Array
-    ) -> tuple[Array | None, Tree]:
-        if dx is None:
-            return None, _no_gradients(params)
+        self, params: Scale, cache: tuple[Array, Array], direction: Scale, x_dot: Array | None, delta: Array
+    ) -> tuple[Array | None, Scale]:
+        if x_dot is None:
+            return None, _zeros_like(params)
         xhat, scale = cache
-        moved, bent_scale = self._motion(cache, dx)
-        g, bent_g = params.gamma * delta, along.gamma * delta
+        xhat_dot, scale_dot = self._dots(cache, x_dot)
+        g = params.gamma * delta
+        g_dot = direction.gamma * delta
         pull = _mean(g) + xhat * _mean(g * xhat)
-        bent_pull = _mean(bent_g) + moved * _mean(g * xhat) + xhat * _mean(bent_g * xhat + g * moved)
-        return bent_scale * (g - pull) + scale * (bent_g - bent_pull), _bent_gradients(moved, delta)
+        pull_dot = _mean(g_dot) + xhat_dot * _mean(g * xhat) + xhat * _mean(g_dot * xhat + g * xhat_dot)
+        return scale_dot * (g - pull) + scale * (g_dot - pull_dot), _gradient_dots(xhat_dot, delta)
+
+    def mean_field(self, draws: Sequence[Scale], square: float) -> MeanField | None:
+        return _mean_field(square)
 
 
 def _mean(x: Array) -> Array:
@@ -253,11 +285,11 @@ def _gradients(xhat: Array, delta: Array) -> Scale:
     return Scale(xp.sum(delta * xhat, axis=0), xp.sum(delta, axis=0))
 
 
-def _bent_gradients(moved: Array, delta: Array) -> Scale:
-    """How the gradients move while xhat moves along `moved`."""
-    bent = namespace(delta).sum(delta * moved, axis=0)
-    return Scale(bent, namespace(bent).zeros_like(bent))
+def _gradient_dots(xhat_dot: Array, delta: Array) -> Scale:
+    """The derivative of the gradients along xhat_dot."""
+    gamma = namespace(delta).sum(delta * xhat_dot, axis=0)
+    return Scale(gamma, namespace(gamma).zeros_like(gamma))
 
 
-def _no_gradients(params: Scale) -> Scale:
+def _zeros_like(params: Scale) -> Scale:
     return Scale(*(namespace(array).zeros_like(array) for array in params))

@@ -1,40 +1,48 @@
-"""A block of layers with a way around it."""
+"""A block of layers with a shortcut around it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ...core.arrays import Array, Tree, namespace
+from ...core.arrays import Array, Cache, LayerState, Params, namespace
 from ...core.errors import InputError, Problem
 from ...core.functions import product, transposed_product
-from ..part import ForwardContext, InitContext, Layer, MeanField
+from ..part import ForwardContext, InitContext, Layer, LocalFactor, MeanField
 from . import stack
 
 
 class Branch(NamedTuple):
-    """Parameters of a residual block, and their gradients: of its layers, and P (in, out) of the way around, or ()."""
+    """Parameters of a residual block, and their gradients.
 
-    layers: tuple[Tree, ...]
+    layers: parameters of its layers.
+    projection: P (in, out) of the shortcut, or ().
+    """
+
+    layers: tuple[Params, ...]
     projection: Array | tuple[()]
 
 
+_States: TypeAlias = tuple[LayerState, ...]
+_Caches: TypeAlias = tuple[tuple[Cache, ...], Array]
+
+
 @dataclass(frozen=True)
-class Residual(Layer, kind="residual"):
-    """Layers f with a way around them: y = f(x) + x, or y = f(x) + x P with learned weights P where the widths differ.
+class Residual(Layer[Branch, _States, _Caches], kind="residual"):
+    """Layers f with a shortcut: y = f(x) + x, or y = f(x) + x P with learned weights P where the widths differ.
 
     Backward, with d = dL/dy:  dL/dx = (df/dx)ᵀ d + d, or + d Pᵀ;  dL/dP = xᵀ d. The second term carries d past f
-    undiminished: what lies below learns also where f passes little.
+    undiminished: the layers below learn even if f passes little.
 
-    While x moves along x', y moves along f' + x', or + x P' + x' P; dL/dx bends by what f bends, and d P'ᵀ; dL/dP by
-    x'ᵀ d.
+    Along x_dot and P_dot: y_dot = f_dot + x_dot, or + x P_dot + x_dot P. The derivative of dL/dx is that of f's part
+    plus d P_dotᵀ, and that of dL/dP is x_dotᵀ d.
 
-    Shapes: x (n, in), y (n, out), P (in, out), drawn as the weights of the last layer of f are. Raises InputError for a
-    block without layers, and where shapes differ that are not flat.
+    Shapes: x (n, in), y (n, out), P (in, out), drawn like the weights of the last layer of f. Raises InputError for a
+    block without layers, and for shapes that differ and are not flat.
 
     Source: He, Zhang, Ren, Sun 2016, Deep residual learning for image recognition, equations 1 and 2 (option B).
 
@@ -55,33 +63,18 @@ class Residual(Layer, kind="residual"):
     def inner(self) -> tuple[Layer, ...]:
         return self.layers
 
-    def mean_field(self, draws: Sequence[Branch], square: float) -> MeanField | None:
-        """The sum of what the layers give and of what the way around gives, for outputs and for deltas."""
-        inside = stack.mean_field(self.layers, [params.layers for params in draws], square)
-        if inside is None:
-            return None
-        around = MeanField(square, 1.0)
-        if not isinstance(draws[0].projection, tuple):
-            weight = float(np.mean([np.square(params.projection) for params in draws]))
-            fan_in, width = draws[0].projection.shape
-            around = MeanField(fan_in * weight * square, width * weight)
-        return MeanField(
-            square=around.square + inside[-1].square,
-            factor=around.factor + math.prod(step.factor for step in inside),
-        )
-
     @property
     def least_batch(self) -> int:
-        """What the most demanding of its layers needs."""
+        """The largest of what its layers need."""
         return max(layer.least_batch for layer in self.layers)
 
-    def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
-        draws = (draw._replace(rng=rng) for rng in draw.rng.spawn(len(self.layers)))
-        start = stack.initialize(self.layers, draws, shape)
-        projection = self._projection(draw, shape, start.shapes[-1])
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Branch, _States, tuple[int, ...]]:
+        contexts = (context._replace(rng=rng) for rng in context.rng.spawn(len(self.layers)))
+        start = stack.initialize(self.layers, contexts, shape)
+        projection = self._projection(context, shape, start.shapes[-1])
         return Branch(start.params, projection), start.states, start.shapes[-1]
 
-    def _projection(self, draw: InitContext, shape: tuple[int, ...], out: tuple[int, ...]) -> Any:
+    def _projection(self, context: InitContext, shape: tuple[int, ...], out: tuple[int, ...]) -> Array | tuple[()]:
         if shape == out:
             return ()
         if len(shape) != 1 or len(out) != 1:
@@ -90,36 +83,64 @@ class Residual(Layer, kind="residual"):
                 f"expected layers that keep the shape of their samples, or flat samples, received {shape} before and"
                 f" {out} after the layers; put flatten before the block",
             )
-        return draw.weights(draw.following)(draw.rng, (*shape, *out))
+        return context.weights(context.following)(context.rng, (*shape, *out))
 
-    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
-        outputs, states, caches = stack.forward(self.layers, params.layers, state, x, mode)
-        around = x if isinstance(params.projection, tuple) else product(x, params.projection)
-        return outputs[-1] + around, states, (caches, x)
+    def forward(
+        self, params: Branch, state: _States, x: Array, context: ForwardContext
+    ) -> tuple[Array, _States, _Caches]:
+        outputs, states, caches = stack.forward(self.layers, params.layers, state, x, context)
+        shortcut = x if isinstance(params.projection, tuple) else product(x, params.projection)
+        return outputs[-1] + shortcut, states, (caches, x)
 
-    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
-        dx, layers = stack.backward(self.layers, params.layers, cache[0], delta)
+    def backward(self, params: Branch, cache: _Caches, delta: Array) -> tuple[Array, Branch]:
+        caches, x = cache
+        dx, grads = stack.backward(self.layers, params.layers, caches, delta)
         if isinstance(params.projection, tuple):
-            return dx + delta, Branch(layers, ())
-        return dx + product(delta, params.projection.T), Branch(layers, transposed_product(cache[1], delta))
+            return dx + delta, Branch(grads, ())
+        return dx + product(delta, params.projection.T), Branch(grads, transposed_product(x, delta))
 
-    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array | None) -> Array:
-        moved = [stack.jvp(self.layers, params.layers, cache[0], along.layers, dx)[-1], dx]
-        if not isinstance(params.projection, tuple):
-            moved[1:] = [product(cache[1], along.projection), None if dx is None else product(dx, params.projection)]
-        first, *others = (move for move in moved if move is not None)
+    def local_factors(self, params: Branch, cache: _Caches, delta: Array) -> tuple[LocalFactor, ...]:
+        passed = stack.backward(self.layers, params.layers, cache[0], delta)[0]
+        return (LocalFactor("(df/dx)ᵀ d", passed, "what passes through the layers; the rest goes around them"),)
+
+    def jvp(self, params: Branch, cache: _Caches, direction: Branch, x_dot: Array | None) -> Array:
+        caches, x = cache
+        f_dot = stack.jvp(self.layers, params.layers, caches, direction.layers, x_dot)[-1]
+        if isinstance(params.projection, tuple) or isinstance(direction.projection, tuple):
+            terms = [f_dot, x_dot]
+        else:
+            past_dot = None if x_dot is None else product(x_dot, params.projection)
+            terms = [f_dot, product(x, direction.projection), past_dot]
+        first, *others = (term for term in terms if term is not None)
         return sum(others, first)
 
     def backward_jvp(
-        self, params: Tree, cache: Tree, along: Tree, dx: Array | None, delta: Array
-    ) -> tuple[Array | None, Tree]:
+        self, params: Branch, cache: _Caches, direction: Branch, x_dot: Array | None, delta: Array
+    ) -> tuple[Array | None, Branch]:
         inside = self.layers, params.layers, cache[0]
-        moves = (dx, *stack.jvp(*inside, along.layers, dx)[:-1])
+        zeros = namespace(delta).zeros_like
+        input_dots = (x_dot, *stack.jvp(*inside, direction.layers, x_dot)[:-1])
         deltas, _ = stack.gradients(*inside, delta)
-        # At the end of the block delta stays.
-        turn, layers = stack.backward_jvp(*inside, along.layers, moves, deltas, namespace(delta).zeros_like(delta))
-        if isinstance(params.projection, tuple):
-            return turn, Branch(layers, ())
-        if dx is None:
-            return None, Branch(layers, namespace(delta).zeros_like(params.projection))
-        return turn + product(delta, along.projection.T), Branch(layers, transposed_product(dx, delta))
+        # At the end of the block delta is fixed.
+        dx_dot, grad_dots = stack.backward_jvp(*inside, direction.layers, input_dots, deltas, zeros(delta))
+        if isinstance(params.projection, tuple) or isinstance(direction.projection, tuple):
+            return dx_dot, Branch(grad_dots, ())
+        if x_dot is None or dx_dot is None:
+            return None, Branch(grad_dots, zeros(params.projection))
+        return dx_dot + product(delta, direction.projection.T), Branch(grad_dots, transposed_product(x_dot, delta))
+
+    def mean_field(self, draws: Sequence[Branch], square: float) -> MeanField | None:
+        """The sum over the layers and the shortcut, for outputs and for deltas."""
+        inside = stack.mean_field(self.layers, [params.layers for params in draws], square)
+        if inside is None:
+            return None
+        shortcut = MeanField(square, 1.0)
+        projections = [params.projection for params in draws if not isinstance(params.projection, tuple)]
+        if projections:
+            weight = float(np.mean([np.square(projection) for projection in projections]))
+            fan_in, width = projections[0].shape
+            shortcut = MeanField(fan_in * weight * square, width * weight)
+        return MeanField(
+            square=shortcut.square + inside[-1].square,
+            factor=shortcut.factor + math.prod(step.factor for step in inside),
+        )

@@ -1,4 +1,4 @@
-"""Layers that change the shape of a sample and none of its numbers."""
+"""Layers that change the shape of a sample but none of its numbers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...core.arrays import Array, Tree, namespace
+from ...core.arrays import Array, namespace
 from ..part import ForwardContext, InitContext, MeanField
-from .straight import ParameterFreeLinear
+from .base import ParameterFreeLinear
 
 
 @dataclass(frozen=True)
-class Flatten(ParameterFreeLinear, kind="flatten"):
-    """A sample of any shape as one row, the last axis running fastest; a flat sample stays as it is.
+class Flatten(ParameterFreeLinear[Array], kind="flatten"):
+    """A sample of any shape as one row, the last axis fastest; a flat sample stays as it is.
 
     Shapes: x (n, *shape), y (n, product of the shape).
 
@@ -26,17 +26,22 @@ class Flatten(ParameterFreeLinear, kind="flatten"):
 
     transparent = True
 
-    def mean_field(self, draws: Sequence[Tree], square: float) -> MeanField:
-        return MeanField(square, 1.0)
-
-    def initialize(self, draw: InitContext, shape: tuple[int, ...]) -> tuple[Tree, Tree, tuple[int, ...]]:
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[tuple[()], tuple[()], tuple[int, ...]]:
         return (), (), (math.prod(shape),)
 
-    def forward(self, params: Tree, state: Tree, x: Array, mode: ForwardContext) -> tuple[Array, Tree, Tree]:
-        return namespace(x).reshape(x, (x.shape[0], math.prod(x.shape[1:]))), state, x
+    def forward(
+        self, params: tuple[()], state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
+        return self._flat(x), state, x
 
-    def backward(self, params: Tree, cache: Tree, delta: Array) -> tuple[Array, Tree]:
+    def backward(self, params: tuple[()], cache: Array, delta: Array) -> tuple[Array, tuple[()]]:
         return namespace(delta).reshape(delta, cache.shape), params
 
-    def jvp(self, params: Tree, cache: Tree, along: Tree, dx: Array) -> Array:
-        return self.forward(params, (), dx, ForwardContext(training=False))[0]
+    def jvp(self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array) -> Array:
+        return self._flat(x_dot)
+
+    def _flat(self, x: Array) -> Array:
+        return namespace(x).reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+    def mean_field(self, draws: Sequence[tuple[()]], square: float) -> MeanField:
+        return MeanField(square, 1.0)

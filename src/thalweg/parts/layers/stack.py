@@ -1,58 +1,75 @@
-"""Layers one after another: what a network and a residual block have in common."""
+"""Layers one after another: the common part of a network and a residual block.
+
+In all functions, `params`, `caches`, ... have one entry for each layer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ...core.arrays import Array, Tree, arrays_of, map_arrays
+from ...core.arrays import Array, Cache, Grads, LayerState, Params, arrays_of, map_arrays
 from ..part import ForwardContext, InitContext, Layer, MeanField
 
 
 class Start(NamedTuple):
-    """Parameters and states of every layer before training, and the shape of one sample after each layer."""
+    """Initial values of a stack.
 
-    params: tuple[Tree, ...]
-    states: tuple[Tree, ...]
+    params: parameters of each layer.
+    states: state of each layer.
+    shapes: shape of one sample after each layer.
+    """
+
+    params: tuple[Params, ...]
+    states: tuple[LayerState, ...]
     shapes: tuple[tuple[int, ...], ...]
 
 
 class Forward(NamedTuple):
-    """What a forward pass leaves: outputs of every layer, their new states, and what the way back needs."""
+    """Results of a forward pass.
+
+    outputs: output of each layer.
+    states: new state of each layer.
+    caches: numbers of each layer for the backward pass.
+    """
 
     outputs: tuple[Array, ...]
-    states: tuple[Tree, ...]
-    caches: tuple[Tree, ...]
+    states: tuple[LayerState, ...]
+    caches: tuple[Cache, ...]
 
 
-def initialize(layers: Sequence[Layer], draws: Iterable[InitContext], shape: tuple[int, ...]) -> Start:
-    """Start values for samples of `shape`, each layer's by its own draw; `following` counts from the last layer on."""
-    params, states, shapes = [], [], []
-    for index, (layer, draw) in enumerate(zip(layers, draws, strict=True)):
-        following = (*layers[index + 1 :], *draw.following)
-        own_params, own_state, shape = layer.initialize(draw._replace(following=following), shape)
-        params.append(own_params)
-        states.append(own_state)
+def initialize(layers: Sequence[Layer], contexts: Iterable[InitContext], shape: tuple[int, ...]) -> Start:
+    """Initial values for samples of `shape`, each layer's from its own context. `following` starts after the stack."""
+    params: list[Params] = []
+    states: list[LayerState] = []
+    shapes: list[tuple[int, ...]] = []
+    for index, (layer, context) in enumerate(zip(layers, contexts, strict=True)):
+        following = (*layers[index + 1 :], *context.following)
+        layer_params, layer_state, shape = layer.initialize(context._replace(following=following), shape)
+        params.append(layer_params)
+        states.append(layer_state)
         shapes.append(shape)
     return Start(tuple(params), tuple(states), tuple(shapes))
 
 
 def forward(
-    layers: Sequence[Layer], params: Sequence[Tree], states: Sequence[Tree], x: Array, mode: ForwardContext
+    layers: Sequence[Layer], params: Sequence[Params], states: Sequence[LayerState], x: Array, context: ForwardContext
 ) -> Forward:
     """Run x (n, features) through all layers."""
-    outputs, new_states, caches = [], [], []
-    for index, (layer, own_params, own_state) in enumerate(zip(layers, params, states, strict=True)):
-        x, own_state, cache = layer.forward(own_params, own_state, x, mode.at(index))
+    outputs: list[Array] = []
+    new_states: list[LayerState] = []
+    caches: list[Cache] = []
+    for index, (layer, layer_params, layer_state) in enumerate(zip(layers, params, states, strict=True)):
+        x, new_state, cache = layer.forward(layer_params, layer_state, x, context.at(index))
         outputs.append(x)
-        new_states.append(own_state)
+        new_states.append(new_state)
         caches.append(cache)
     return Forward(tuple(outputs), tuple(new_states), tuple(caches))
 
 
 def backward(
-    layers: Sequence[Layer], params: Sequence[Tree], caches: Sequence[Tree], delta: Array
-) -> tuple[Array, tuple[Tree, ...]]:
+    layers: Sequence[Layer], params: Sequence[Params], caches: Sequence[Cache], delta: Array
+) -> tuple[Array, tuple[Grads, ...]]:
     """(dL/dx, grads) from delta = dL/d(last output)."""
     deltas, grads = _above_the_lowest(layers, params, caches, delta)
     dx, lowest = layers[0].backward(params[0], caches[0], deltas[0])
@@ -60,18 +77,19 @@ def backward(
 
 
 def gradients(
-    layers: Sequence[Layer], params: Sequence[Tree], caches: Sequence[Tree], delta: Array
-) -> tuple[tuple[Array, ...], tuple[Tree, ...]]:
-    """(deltas, grads) of every layer, where nobody asks for dL/dx; deltas[i] is dL/d(outputs[i])."""
+    layers: Sequence[Layer], params: Sequence[Params], caches: Sequence[Cache], delta: Array
+) -> tuple[tuple[Array, ...], tuple[Grads, ...]]:
+    """(deltas, grads) of every layer, without dL/dx; deltas[i] is dL/d(outputs[i])."""
     deltas, grads = _above_the_lowest(layers, params, caches, delta)
     return deltas, (layers[0].gradients(params[0], caches[0], deltas[0]), *grads)
 
 
 def _above_the_lowest(
-    layers: Sequence[Layer], params: Sequence[Tree], caches: Sequence[Tree], delta: Array
-) -> tuple[tuple[Array, ...], tuple[Tree, ...]]:
+    layers: Sequence[Layer], params: Sequence[Params], caches: Sequence[Cache], delta: Array
+) -> tuple[tuple[Array, ...], tuple[Grads, ...]]:
     """(deltas of every layer, grads of all but the lowest) by the chain rule: delta(i-1) = (dy_i/dx_i)ᵀ delta(i)."""
-    deltas, grads = [delta], []
+    deltas = [delta]
+    grads: list[Grads] = []
     for index in reversed(range(1, len(layers))):
         delta, gradient = layers[index].backward(params[index], caches[index], delta)
         deltas.append(delta)
@@ -80,57 +98,79 @@ def _above_the_lowest(
 
 
 def jvp(
-    layers: Sequence[Layer], params: Sequence[Tree], caches: Sequence[Tree], along: Sequence[Tree], dx: Array | None
+    layers: Sequence[Layer],
+    params: Sequence[Params],
+    caches: Sequence[Cache],
+    direction: Sequence[Params],
+    x_dot: Array | None,
 ) -> tuple[Array | None, ...]:
-    """How every layer's output moves while the parameters move along `along` and x along dx (None: x stays).
+    """The derivative of every layer's output along a direction of the parameters and x_dot of the input.
 
-    The lowest layers may have no parameters and an input that stays: so do their outputs, and stand as None.
+    An entry is None if that output does not move: the lowest layers have no parameters, and x_dot is None.
     """
-    moves = []
-    for layer, own, cache, way in zip(layers, params, caches, along, strict=True):
-        if not _stays(way, dx):
-            dx = layer.jvp(own, cache, way, dx)
-        moves.append(dx)
-    return tuple(moves)
+    # Only layers with parameters get an x_dot of None, and these take it.
+    output_dots: list[Array | None] = []
+    for layer, layer_params, cache, layer_direction in zip(layers, params, caches, direction, strict=True):
+        if _moves(layer_direction, x_dot):
+            x_dot = layer.jvp(layer_params, cache, layer_direction, x_dot)  # type: ignore[arg-type]
+        output_dots.append(x_dot)
+    return tuple(output_dots)
 
 
 def backward_jvp(
     layers: Sequence[Layer],
-    params: Sequence[Tree],
-    caches: Sequence[Tree],
-    along: Sequence[Tree],
-    moves: Sequence[Array | None],
+    params: Sequence[Params],
+    caches: Sequence[Cache],
+    direction: Sequence[Params],
+    input_dots: Sequence[Array | None],
     deltas: Sequence[Array],
-    turn: Array,
-) -> tuple[Array | None, tuple[Tree, ...]]:
-    """How (dL/dx, grads) move along that motion, while the delta of the last output moves along `turn`.
+    delta_dot: Array,
+) -> tuple[Array | None, tuple[Grads, ...]]:
+    """The derivative of (dL/dx, grads) along a direction of the parameters. That of dL/dx is None if x does not move.
 
-    moves[i] is how the input of layer i moves, and deltas[i] is dL/d(outputs[i]). By the product rule every layer adds
-    its own bend to what it makes of the motion of delta. Where an input stays nobody asks for dL/d(input) nor for its
-    motion: it is None.
+    By the product rule each layer adds its own `Layer.backward_jvp` to its backward pass of delta_dot.
+
+    Args:
+        layers: the layers.
+        params: their parameters.
+        caches: their caches of the forward pass.
+        direction: the direction, in the type of `params`.
+        input_dots: derivative of the input of each layer; None if it does not move.
+        deltas: dL/d(output) of each layer.
+        delta_dot: derivative of the delta of the last output.
     """
-    grads: list[Tree] = []
+    grad_dots: list[Grads] = []
     for index in reversed(range(len(layers))):
-        if _stays(along[index], moves[index]):
-            # No layer from here on down has parameters: their gradients are empty, as their motion is.
-            return None, (*along[: index + 1], *reversed(grads))
-        layer, own, cache = layers[index], params[index], caches[index]
-        bent_dx, bent = layer.backward_jvp(own, cache, along[index], moves[index], deltas[index])
-        if moves[index] is None:
-            turn, turned = None, layer.gradients(own, cache, turn)
-        else:
-            turned_dx, turned = layer.backward(own, cache, turn)
-            turn = turned_dx + bent_dx
-        grads.append(map_arrays(lambda a, b: a + b, turned, bent))
-    return turn, tuple(reversed(grads))
+        if not _moves(direction[index], input_dots[index]):
+            # No layer from here down has parameters: their gradients are empty, and so are the derivatives.
+            return None, (*direction[: index + 1], *reversed(grad_dots))
+        layer = layers[index]
+        layer_params = params[index]
+        cache = caches[index]
+        own_dx_dot, own = layer.backward_jvp(
+            layer_params,
+            cache,
+            direction[index],
+            input_dots[index],  # type: ignore[arg-type]
+            deltas[index],
+        )
+        if own_dx_dot is None:
+            inherited = layer.gradients(layer_params, cache, delta_dot)
+            grad_dots.append(map_arrays(lambda a, b: a + b, inherited, own))
+            # The layers below have no parameters.
+            return None, (*direction[:index], *reversed(grad_dots))
+        dx_dot, inherited = layer.backward(layer_params, cache, delta_dot)
+        delta_dot = dx_dot + own_dx_dot
+        grad_dots.append(map_arrays(lambda a, b: a + b, inherited, own))
+    return delta_dot, tuple(reversed(grad_dots))
 
 
-def _stays(along: Tree, dx: Array | None) -> bool:
-    """Whether a layer's output stays: its input does, and it has no parameters."""
-    return dx is None and next(arrays_of(along), None) is None
+def _moves(direction: Params, x_dot: Array | None) -> bool:
+    """Whether the output of a layer moves: its input moves, or it has parameters."""
+    return x_dot is not None or next(arrays_of(direction), None) is not None
 
 
-def mean_field(layers: Sequence[Layer], draws: Sequence[Sequence[Tree]], square: float) -> list[MeanField] | None:
+def mean_field(layers: Sequence[Layer], draws: Sequence[Sequence[Params]], square: float) -> list[MeanField] | None:
     """The mean-field theory of each layer in turn, for inputs of mean square `square`; None if one layer has none.
 
     `draws` are several independent draws of the parameters of all layers.

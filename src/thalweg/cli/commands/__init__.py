@@ -1,0 +1,1 @@
+"""The subcommands of `thalweg`, one file each."""

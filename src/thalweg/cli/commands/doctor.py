@@ -1,0 +1,259 @@
+"""`thalweg doctor`: find out why a network does not learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, SpecOrRun, Target
+from ..output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
+from ..registry import command
+from ..source import Source, source_of
+
+if TYPE_CHECKING:
+    from ...doctor.diagnosis import Diagnosis
+    from ...experiments.remedy_trials.proof import Proof
+    from ...pages.page import Page
+    from ...runs.run import Run
+    from ...spec.spec import Spec
+
+KeptRun = Annotated[
+    Path | None,
+    typer.Option("--out", help="Keep what is trained here as a run in this folder.", show_default=False),
+]
+DiagnosisFile = Annotated[
+    Path | None, typer.Option("--page", help="Write to this file; its suffix sets the form: .html, .md, .json, .txt.")
+]
+Prove = Annotated[bool, typer.Option("--prove", help="Try the remedies in paired trials, and write the repaired spec.")]
+TrialSeeds = Annotated[int | None, typer.Option("--seeds", help="With --prove: seeds of each trial [default: 5].")]
+Minutes = Annotated[float | None, typer.Option("--minutes", help="With --prove: time limit for all trials.")]
+Jobs = Annotated[int | None, typer.Option("--jobs", help="With --prove: processes [default: one for each core].")]
+
+
+@command(position=60)
+def doctor(
+    spec: SpecOrRun = None,
+    settings: Settings = None,
+    data: DataFile = None,
+    target: Target = None,
+    data_dir: DataDir = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    engine: EngineName = None,
+    device: DeviceName = None,
+    out: KeptRun = None,
+    page: DiagnosisFile = None,
+    prove: Prove = False,
+    seeds: TrialSeeds = None,
+    minutes: Minutes = None,
+    jobs: Jobs = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say why a network does not learn, and what to do about it.
+
+    Each finding comes with its evidence. A spec is trained first; a run is examined as it is. The exit code is 0 for a
+    healthy network, and 1 if something keeps it from learning. With --prove, each remedy is trained with several seeds
+    and compared with the unchanged network and with a random change; what helps goes into NAME-repaired.toml.
+
+    \b
+    thalweg doctor deep-plain
+    thalweg doctor deep-plain --prove --seeds 3 --minutes 10
+    thalweg doctor examples/rings.toml --set optimizer.learning_rate=10
+    thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
+    """
+    output = _Output(page, json)
+    trials = _TrialOptions(prove, seeds, minutes, jobs)
+    trials.check()
+    source = source_of(
+        "doctor",
+        spec,
+        settings=settings,
+        data=data,
+        target=target,
+        data_dir=data_dir,
+        epochs=epochs,
+        seed=seed,
+        engine=engine,
+        device=device,
+    )
+    run = _run_of(source, out, prove, quiet)
+    diagnosis = run.diagnose()
+    name = _name_of(source, run)
+    output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis)))
+    if prove and diagnosis.healthy:
+        print("thalweg: the network is healthy, so there is nothing to prove", file=sys.stderr)
+    elif prove:
+        proof = _prove(run, diagnosis, trials, out, quiet)
+        output.add_proof(proof, _write_repaired(proof, Path(name).stem))
+    output.finish()
+    if not diagnosis.healthy:
+        sys.exit(EXIT_WRONG)
+
+
+@dataclasses.dataclass(frozen=True)
+class _TrialOptions:
+    """The option --prove, and the options that need it."""
+
+    prove: bool
+    seeds: int | None
+    minutes: float | None
+    jobs: int | None
+
+    def check(self) -> None:
+        """Raise InputError for options that do not fit, before anything is trained."""
+        from ...core.errors import InputError
+        from ...experiments.remedy_trials.prove import check_bounds
+
+        options = {"--seeds": self.seeds, "--minutes": self.minutes, "--jobs": self.jobs}
+        given = [name for name, value in options.items() if value is not None]
+        if given and not self.prove:
+            raise InputError("doctor", f"takes {', '.join(given)} only together with --prove")
+        check_bounds(self.seeds, self.minutes, self.jobs)
+
+
+class _Output:
+    """Prints the results as soon as they are there, or collects them for a file or for JSON."""
+
+    def __init__(self, file: Path | None, json: bool) -> None:
+        from ...pages.page import form_of
+
+        self._file = file
+        self._form = form_of(file)
+        self._json = json
+        self._pages: list[Page] = []
+        self._result: dict[str, object] = {}
+
+    @property
+    def _prints(self) -> bool:
+        return not self._json and self._file is None
+
+    def add_diagnosis(self, run: Run, diagnosis: Diagnosis, page: Page) -> None:
+        self._pages.append(page)
+        self._result |= {"folder": run.folder and str(run.folder), **diagnosis.describe()}
+        if self._prints:
+            page.show()
+
+    def add_proof(self, proof: Proof, repaired: Path | None) -> None:
+        self._pages.append(proof.page())
+        self._result |= {"proof": proof.describe(), "repaired": repaired and str(repaired)}
+        if self._prints:
+            print()
+            proof.summary().show()
+        if repaired and not self._json:
+            print(f"repaired spec: {repaired}")
+
+    def finish(self) -> None:
+        """Write the file, and print JSON or the path of the file."""
+        from ...core.files import commit
+
+        if self._file is not None:
+            blocks = tuple(block for page in self._pages for block in page.blocks)
+            page = dataclasses.replace(self._pages[0], blocks=blocks)
+            commit(self._file, page.render(self._form).encode())
+        if self._json:
+            print_json(self._result)
+        elif self._file is not None:
+            print(self._file)
+
+
+def _run_of(source: Source, out: Path | None, prove: bool, quiet: bool) -> Run:
+    """The run to examine: loaded from a folder, or trained with probes and kept in the folder `out`, if given."""
+    from ...core.errors import InputError
+    from ...core.progress import loading
+    from ...runs.display import shown
+    from ...runs.load import load
+    from ...runs.train import run_session
+    from ...training.session import Session
+
+    spec = source.spec_or_run()
+    if isinstance(spec, str):
+        if out is not None and not prove:
+            raise InputError("doctor", f"examines a run as it is, so --out {out} does not apply")
+        return load(spec)
+    with shown(quiet) as display:
+        run = run_session(Session.load(_with_probes(spec), loading(quiet)), out, [display])
+    if run.interrupted:
+        print(f"thalweg: {run.outcome} There is no diagnosis of an interrupted training.", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    return run
+
+
+def _with_probes(spec: Spec) -> Spec:
+    """The spec with at least the standard probes, at the steps that it asks for."""
+    from ...parts.settings import Light, Standard
+
+    if isinstance(spec.probes, Standard):
+        return spec
+    every = spec.probes.every if isinstance(spec.probes, Light) else None
+    return dataclasses.replace(spec, probes=Standard(every))
+
+
+def _name_of(source: Source, run: Run) -> str:
+    from ...spec.spec import data_name
+
+    return Path(source.argument).name if source.argument else data_name(run.spec)
+
+
+def _train_command(source: Source, diagnosis: Diagnosis) -> str:
+    """The command that trains what was examined; the page adds the remedies to it.
+
+    Empty if a remedy cannot be added: remedies change the completed spec, and may name a place that is not in the given
+    spec.
+    """
+    from ...core.errors import InputError
+
+    trained = str(Path(source.run_folder) / "spec.toml") if source.run_folder else source.argument
+    settings = [*_settings(source.changes), *source.settings]
+    try:
+        for remedy in diagnosis.remedies:
+            source_of("train", trained, data=source.data, settings=[*settings, *_settings(remedy.changes)]).spec()
+    except InputError:
+        return ""
+    words = ["thalweg", "train", *([trained] if trained else [])]
+    return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
+
+
+def _settings(changes: Sequence[tuple[str, object]]) -> list[str]:
+    from ...spec.values import shell_text
+
+    return [f"{place}={shell_text(value)}" for place, value in changes]
+
+
+def _prove(run: Run, diagnosis: Diagnosis, trials: _TrialOptions, out: Path | None, quiet: bool) -> Proof:
+    """Try the remedies of a run; the trials are kept in the folder `out`, or in `out`/proof if the run is there."""
+    from ...core.progress import loading, working
+    from ...experiments.remedy_trials.prove import prove
+
+    with working(quiet) as watch:
+        return prove(
+            run.spec,
+            diagnosis.remedies,
+            seeds=5 if trials.seeds is None else trials.seeds,
+            seed=run.spec.training.seed,
+            jobs=trials.jobs,
+            minutes=trials.minutes,
+            folder=out / "proof" if out and run.folder == out else out,
+            watch=watch,
+            loading=loading(quiet),
+        )
+
+
+def _write_repaired(proof: Proof, name: str) -> Path | None:
+    """Write the repaired spec to a new file in the current folder; None if no remedy helps."""
+    from ...core.files import commit
+    from ...spec.toml import to_toml
+
+    if proof.repaired is None:
+        return None
+    names = (f"{name}-repaired{f'-{number}' if number > 1 else ''}.toml" for number in itertools.count(1))
+    path = next(Path(name) for name in names if not Path(name).exists())
+    commit(path, to_toml(proof.repaired).encode())
+    return path

@@ -1,0 +1,34 @@
+"""`thalweg predict`: predict the rows of a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..options import RunFolder
+from ..registry import command
+
+
+@command(position=30)
+def predict(
+    run: RunFolder,
+    file: Annotated[
+        Path, typer.Argument(help="A CSV, TSV or Parquet file with the columns that the run was trained on.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Write to this CSV file instead of stdout.")] = None,
+) -> None:
+    """Predict the rows of a file with a trained network, and print CSV."""
+    from ...core.files import commit
+    from ...data import read_table
+    from ...runs.load import load
+    from ...runs.predict import prediction_table
+
+    content = prediction_table(load(run), read_table(file)).write_csv().encode()
+    if out is None:
+        sys.stdout.write(content.decode())
+    else:
+        commit(out, content)
+        print(out)

@@ -1,0 +1,45 @@
+"""`thalweg runs`: list the runs of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..options import Json
+from ..output import print_json
+from ..registry import command
+
+
+@command(position=40)
+def runs(
+    folder: Annotated[Path, typer.Argument(help="The folder that contains the runs.")] = Path("runs"),
+    json: Json = False,
+) -> None:
+    """List the runs of a folder."""
+    from ...core.errors import InputError
+    from ...runs.run_folder import list_runs
+
+    if not folder.is_dir():
+        raise InputError(str(folder), "not a folder of runs; `thalweg train digits` makes the first run in runs/")
+    rows = list_runs(folder)
+    if json:
+        print_json([row._asdict() for row in rows])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from ...pages.numbers import measure_value
+
+    table = Table(title=f"{len(rows)} runs in {folder}", title_justify="left")
+    for column in ("run", "data", "network", "epochs", "result", "outcome"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        result = ""
+        if row.measures:
+            part, measures = next(reversed(row.measures.items()))
+            values = (f"{name.replace('_', ' ')} {measure_value(name, value)}" for name, value in measures.items())
+            result = f"{part}: {', '.join(values)}"
+        table.add_row(row.name, row.data, row.network, str(row.epochs), result, row.outcome)
+    Console().print(table)

@@ -1,0 +1,178 @@
+"""Charts of a comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from ..pages.blocks import Chart
+from ..pages.figures import arm_curves, arm_measures, heat_map, paired_differences, parallel_coordinates
+from ..pages.numbers import count_noun, interval, measure_name
+from .experiment import Experiment
+from .ranking import ArmResult, Ranking, larger_is_better
+from .results import TrialResult
+from .variation import LogUniform
+
+# Curves of more arms than this cannot be distinguished: only the best ones and the baseline are drawn.
+_MOST_CURVES = 8
+# Arms that a chart by arm has room for.
+_MOST_ARMS = 30
+# An axis of positive numbers that spans more than this many powers of ten is logarithmic.
+_LINEAR_DECADES = 1.5
+
+ResultsByArm: TypeAlias = Mapping[str, Sequence[TrialResult | None]]
+"""The results of each arm by seed, None where a trial could not run."""
+
+
+def charts_of(experiment: Experiment, ranking: Ranking, results: ResultsByArm) -> list[Chart]:
+    """The charts that suit the experiment; none where no trial has finished."""
+    if not any(np.isfinite(arm.values).any() for arm in ranking.arms):
+        return []
+    return [
+        *_heat_map(experiment, ranking),
+        *_parallel_coordinates(experiment, ranking),
+        _measures(ranking),
+        *_differences(ranking),
+        *_curves(ranking, results),
+    ]
+
+
+def _measures(ranking: Ranking) -> Chart:
+    shown = _shown(ranking)
+    figure = arm_measures(
+        {arm.label: arm.values for arm in shown},
+        {arm.label: arm.interval for arm in shown},
+        ranking.measure,
+        best=ranking.best.label,
+        diverged={arm.label: arm.diverged for arm in shown if arm.diverged},
+    )
+    means = [arm.mean for arm in ranking.arms if math.isfinite(arm.mean)]
+    ends = interval(ranking.measure, min(means), max(means))
+    return Chart(figure, f"The means of the arms range from {ends}{_selection(ranking)}. Each dot is one seed.")
+
+
+def _differences(ranking: Ranking) -> list[Chart]:
+    compared = [arm for arm in ranking.arms if arm.difference is not None]
+    if not compared:
+        return []
+    base = next(arm for arm in ranking.arms if arm.label == ranking.baseline)
+    differences = {arm.label: arm.difference for arm in _shown(ranking) if arm.difference is not None}
+    values = {arm.label: arm.values - base.values for arm in ranking.arms}
+    figure = paired_differences(
+        {label: values[label] for label in differences},
+        {label: (found.low, found.high) for label, found in differences.items()},
+        ranking.measure,
+        base.label,
+        higher_is_better=larger_is_better(ranking.measure),
+    )
+    if ranking.seeds == 1:
+        return [Chart(figure, f"Each arm and the baseline make one pair{_selection(ranking)}.")]
+    better, unclear, worse = (sum(arm.better is verdict for arm in compared) for verdict in (True, None, False))
+    counts = f"better than the baseline: {better}, worse: {worse}, no difference shown: {unclear}"
+    return [Chart(figure, f"Of {count_noun(len(compared), 'arm')} {counts}{_selection(ranking)}.")]
+
+
+def _shown(ranking: Ranking) -> list[ArmResult]:
+    """The arms that a chart has room for: the best ones and the baseline, in the order of the experiment."""
+    labels = {arm.label for arm in ranking.ranked[:_MOST_ARMS]} | {ranking.baseline}
+    return [arm for arm in ranking.arms if arm.label in labels]
+
+
+def _selection(ranking: Ranking) -> str:
+    if len(ranking.arms) <= _MOST_ARMS:
+        return ""
+    return f"; the chart shows the best {_MOST_ARMS} and the baseline"
+
+
+def _curves(ranking: Ranking, results: ResultsByArm) -> list[Chart]:
+    finished = [arm.label for arm in ranking.ranked if math.isfinite(arm.mean)]
+    best = finished[:_MOST_CURVES]
+    shown = {*best, ranking.baseline}
+    arms = len(ranking.arms)
+    selection = "" if len(shown) == arms else f", for the best {len(best)} of {arms} arms and the baseline"
+    charts = []
+    for measure in dict.fromkeys((ranking.measure, "loss")):
+        curves = {arm.label: _histories(results[arm.label], measure) for arm in ranking.arms if arm.label in shown}
+        curves = {label: curve for label, curve in curves.items() if np.isfinite(curve).any()}
+        if not curves:
+            continue
+        log = _spans_decades(np.concatenate([curve.ravel() for curve in curves.values()]))
+        rows = "validation rows" if measure.startswith("validation") else "training rows as they were processed"
+        over = f"{measure_name(measure)} over the {rows}, after each epoch{selection}"
+        caption = (
+            f"The {over}."
+            if ranking.seeds == 1
+            else f"The mean over the seeds of the {over}; the band is one standard deviation."
+        )
+        charts.append(Chart(arm_curves(curves, measure, log=log), caption))
+    return charts
+
+
+def _histories(results: Sequence[TrialResult | None], measure: str) -> np.ndarray:
+    """The measure after each epoch: (seeds, epochs), NaN where a trial has no such epoch."""
+    longest = max((len(result.history) for result in results if result), default=0)
+    curves = np.full((len(results), longest), np.nan)
+    for curve, result in zip(curves, results, strict=True):
+        if result:
+            curve[: len(result.history)] = [record.get(measure, math.nan) for record in result.history]
+    return curves
+
+
+def _spans_decades(values: np.ndarray) -> bool:
+    values = values[np.isfinite(values)]
+    return bool(values.size and values.min() > 0 and math.log10(values.max() / values.min()) > _LINEAR_DECADES)
+
+
+def _heat_map(experiment: Experiment, ranking: Ranking) -> list[Chart]:
+    """The measure over two axes, where each combination of them was tried."""
+    axes = experiment.axes
+    if len(axes) != 2 or not all(axis.settings for axis in axes):
+        return []
+    rows, columns = ([setting.label for setting in axis.settings] for axis in axes)
+    values = np.full((len(rows), len(columns)), np.nan)
+    diverged = np.full((len(rows), len(columns)), np.nan)
+    for arm, result in zip(experiment.arms, ranking.arms, strict=True):
+        cell = tuple(axis.settings.index(setting) for axis, setting in zip(axes, arm.settings, strict=True))
+        values[cell] = result.mean
+        diverged[cell] = result.diverged
+    if np.isnan(diverged).any():
+        return []
+    figure = heat_map(
+        values,
+        rows,
+        columns,
+        axes[0].name,
+        axes[1].name,
+        ranking.measure,
+        higher_is_better=larger_is_better(ranking.measure),
+        diverged=diverged > 0,
+    )
+    measure = measure_name(ranking.measure)
+    return [Chart(figure, f"Each cell is the mean {measure} over the seeds; the best arm is {ranking.best.label}.")]
+
+
+def _parallel_coordinates(experiment: Experiment, ranking: Ranking) -> list[Chart]:
+    """The measure over three or more axes, or over axes that values were drawn from."""
+    axes = experiment.axes
+    if len(axes) < 3 and not any(axis.range for axis in axes):
+        return []
+    values = {axis.name: [arm.settings[place].value for arm in experiment.arms] for place, axis in enumerate(axes)}
+    # A range has the scale that values were drawn on.
+    log_axes = [
+        axis.name
+        for axis in axes
+        if not isinstance(values[axis.name][0], str)
+        and (isinstance(axis.range, LogUniform) if axis.range else _spans_decades(np.array(values[axis.name], float)))
+    ]
+    figure = parallel_coordinates(
+        values,
+        ranking.measure,
+        np.array([arm.mean for arm in ranking.arms]),
+        log_axes=log_axes,
+        higher_is_better=larger_is_better(ranking.measure),
+    )
+    measure = measure_name(ranking.measure)
+    return [Chart(figure, f"Each line is an arm: its value on every axis, and at the end its mean {measure}.")]

@@ -1,0 +1,111 @@
+"""Try the remedies of a spec in paired trials, and repair the spec."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from ...core.errors import InputError
+from ...core.progress import ProgressMessage
+from ...doctor.findings import Remedy
+from ...spec.spec import Spec
+from ..results import locked_folder
+from .arms import ArmFactory
+from .proof import Proof
+from .search import Search
+from .trials import TrialLog
+
+
+def prove(
+    spec: Spec,
+    remedies: Sequence[Remedy],
+    *,
+    seeds: int = 5,
+    seed: int = 0,
+    jobs: int | None = None,
+    minutes: float | None = None,
+    folder: str | Path | None = None,
+    watch: Callable[[ProgressMessage], None] = lambda now: None,
+    loading: Callable[[int, int], None] = lambda done, total: None,
+) -> Proof:
+    """Try remedies in trials paired by seed, and repair the spec by those that help.
+
+    The unchanged spec and each remedy are tried first, together with a random change of as many settings and no more
+    updates for each remedy. Then remedies are combined: starting from the best one that helps, each of the others is
+    added in their order and kept where it improves the result. Where no single remedy helps, the first two are tried
+    together, then the first three, and so on. Arms that gain with two seeds are tried with all seeds before others.
+
+    Args:
+        spec: the spec.
+        remedies: the remedies, the most likely first; they change places of the completed spec, as in `Run.spec`. Of
+            two remedies that change the same place the earlier one is used.
+        seeds: number of seeds of each arm.
+        seed: the first seed; the others are seed + 1, seed + 2, ...
+        jobs: number of processes. None: one for each core, where there is enough to do; 1: this process.
+        minutes: the time after which no trial is waited for; the proof then covers what has finished.
+        folder: keeps the trials and the proof (`Proof.save`); trials that it holds are not run again.
+        watch: is called with the progress.
+        loading: is called with the number of rows prepared and their total, while data are loaded.
+
+    Raises:
+        InputError: the spec does not suit its data, or an argument is invalid.
+        KeyboardInterrupt: at Ctrl-C; the same call with the same folder continues.
+
+    >>> spec = Spec.of({"data": "xor", "network": ["dense 4", "tanh", "dense 2"], "optimizer": "adam 1e-6",
+    ...                 "training": {"epochs": 100, "engine": "eager"}})
+    >>> proof = prove(spec, [Remedy("rate 0.1", (("optimizer.learning_rate", 0.1),))], seeds=3, jobs=1)
+    >>> proof.effects[0].verdict, proof.repaired.optimizer
+    ('helps', Adam(learning_rate=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-08))
+    """
+    _check(remedies)
+    check_bounds(seeds, minutes, jobs)
+    began = time.monotonic()
+    factory = ArmFactory(spec, loading)
+    until = math.inf if minutes is None else began + 60 * minutes
+    path = Path(folder) if folder is not None else None
+    log = TrialLog(range(seed, seed + seeds), jobs, path, until, watch)
+    with locked_folder(path) if path else nullcontext():
+        proof = _proof(Search(factory, log), remedies, began, path)
+        if path:
+            watch(ProgressMessage("writing the report"))
+            proof.save(path)
+    return proof
+
+
+def _proof(search: Search, remedies: Sequence[Remedy], began: float, folder: Path | None) -> Proof:
+    repair = search.run(remedies)
+    return Proof(
+        spec=search.factory.spec,
+        score=search.score,
+        seeds=search.log.seeds,
+        unchanged=search.unchanged,
+        effects=search.effects,
+        combinations=tuple(repair.combinations),
+        chosen=repair.best.names if repair.best else (),
+        repair=repair.effect,
+        repaired=repair.best.candidate.spec if repair.best else None,
+        remarks=search.remarks,
+        seconds=time.monotonic() - began,
+        folder=folder,
+    )
+
+
+def _check(remedies: Sequence[Remedy]) -> None:
+    if not remedies:
+        raise InputError("remedies", "expected at least one remedy, received none")
+    labels = Counter(remedy.label for remedy in remedies)
+    if repeated := [label for label, count in labels.items() if count > 1]:
+        raise InputError("remedies", f"expected a different label for each remedy, received {repeated[0]!r} twice")
+
+
+def check_bounds(seeds: int | None, minutes: float | None, jobs: int | None) -> None:
+    """Raise InputError for an invalid number of seeds, minutes or processes; None is valid."""
+    for name, value in (("seeds", seeds), ("jobs", jobs)):
+        if value is not None and value < 1:
+            raise InputError(name, f"expected a whole number of at least 1, received {value}")
+    if minutes is not None and not minutes > 0:
+        raise InputError("minutes", f"expected a number above 0, received {minutes}")
