@@ -89,7 +89,8 @@ def test_gains_compare_with_the_nearest_textbook_start():
 
 
 def test_what_is_attainable_by_heart_and_by_a_forest():
-    x, y = [[0.0], [0.0], [1.0], [2.0]], [0, 1, 1, 1]
+    x = [[0.0], [0.0], [1.0], [2.0]]
+    y = [0, 1, 1, 1]
     run = train(["dense 2", "softmax"], rows(x, y), epochs=1, engine="eager", progress=False)
     learned = run.diagnose().learned
     assert (learned.constant, learned.attainable) == (0.75, 0.75)
@@ -166,7 +167,7 @@ def test_columns_that_say_nothing_or_say_it_twice():
 def test_units_that_start_as_copies():
     network = {"layers": GOOD, "init": "zeros"}
     assert "init-symmetric" in codes(case_of(network, rows(POINTS, CLASSES)), "severe")
-    # A layer of its own has nothing to break.
+    # A single layer has no symmetry to break.
     assert "init-symmetric" not in codes(case_of({"layers": ["dense 3", "softmax"], "init": "zeros"}, "iris"))
 
 
@@ -291,9 +292,9 @@ def test_a_penalty_that_takes_the_weights():
     ("count", "best", "last", "severity"),
     [
         (1000, 0.90, 0.60, "warning"),
-        # Surely worse, and by so little that nobody minds.
+        # Certainly worse, but by too little to matter.
         (1000, 0.99, 0.96, "note"),
-        # As much worse as 30 rows may be by chance.
+        # Chance alone may lose this much on 30 rows.
         (30, 0.70, 0.60, "note"),
     ],
 )

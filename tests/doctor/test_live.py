@@ -1,4 +1,4 @@
-"""What is told of a training while it runs: that nothing moves any more, once; and nothing of networks that learn."""
+"""Findings while a training runs: signs that nothing moves, each once, and nothing for networks that learn."""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ RATE = finding(
     "optimizer.learning_rate",
     (Remedy("a tenth of the rate", (("optimizer.learning_rate", 0.01), ("training.clip", "global_norm 1.0"))),),
 )
-DEAD, JUMPS, SCALE = finding("dying-relu"), finding("oscillating-loss"), finding("missing-input-scaling")
+DEAD = finding("dying-relu")
+JUMPS = finding("oscillating-loss")
+SCALE = finding("missing-input-scaling")
 NOTE = finding("imbalance", "note")
 ILL = Diagnosis(
     Learned("accuracy", 0.52, 0.5, 0.99),

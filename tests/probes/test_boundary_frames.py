@@ -1,4 +1,4 @@
-"""Frames of a training: what each shows is what the network answers then, and nobody's training is changed by them."""
+"""Boundary frames: each shows the outputs of the network at its step, and recording them changes no training."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ def test_the_map_of_two_inputs_is_what_the_run_predicts_in_the_units_of_the_data
     np.testing.assert_allclose(seen.outputs.reshape(-1, 2), run.predict_outputs(grid(seen)), atol=1e-4)
     np.testing.assert_allclose(seen.points, account.samples, rtol=1e-5)
     np.testing.assert_array_equal(seen.true, account.true)
-    low, high = seen.points.min(axis=0), seen.points.max(axis=0)
+    low = seen.points.min(axis=0)
+    high = seen.points.max(axis=0)
     assert ((low > [seen.x[0], seen.y[0]]) & (high < [seen.x[-1], seen.y[-1]])).all()
     assert seen.explained == ()
 
@@ -54,7 +55,8 @@ def test_xor_by_hand_says_yes_between_two_lines():
     params = (first, (), Affine(np.array([[1.0], [-2.0]]), np.array([-0.5])))
     run = dataclasses.replace(run, state=run.state._replace(params=params))
     account = report_data_of(run)
-    seen, s = account.input_map, account.input_map.x + account.input_map.y[:, None]
+    seen = account.input_map
+    s = account.input_map.x + account.input_map.y[:, None]
     sure = np.minimum(np.abs(s - 0.5), np.abs(s - 1.5)) > 1e-5
     yes = seen.outputs[..., 0] > account.threshold
     np.testing.assert_array_equal(yes[sure], ((s > 0.5) & (s < 1.5))[sure])
@@ -76,19 +78,23 @@ def test_principal_axes_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 5)) @ np.diag([5.0, 0.1, 2.0, 1.0, 0.5]) + 3.0
     fitted, _ = Preprocessing.fit(x, np.arange(300) % 2, "classification", "none")
-    plane, pca = plane_of(fitted, fitted.dataset(x, np.arange(300) % 2)), PCA(2).fit(x)
-    places, expected = plane.places(x), pca.transform(x)
+    plane = plane_of(fitted, fitted.dataset(x, np.arange(300) % 2))
+    pca = PCA(2).fit(x)
+    places = plane.places(x)
+    expected = pca.transform(x)
     np.testing.assert_allclose(np.abs(places), np.abs(expected), atol=1e-5)
     np.testing.assert_allclose(plane.explained, pca.explained_variance_ratio_, rtol=1e-6)
     # Places of the plane lie on it.
-    s, t = np.array([-1.0, 2.0]), np.array([0.5])
+    s = np.array([-1.0, 2.0])
+    t = np.array([0.5])
     np.testing.assert_allclose(plane.places(plane.inputs(s, t)), [[-1.0, 0.5], [2.0, 0.5]], atol=1e-5)
 
 
 def test_the_map_on_principal_axes_is_what_the_network_answers_there():
     run = trained(["dense 6", "relu", "dense 3", "softmax"], "iris")
     account = report_data_of(run)
-    seen, plane = account.input_map, plane_of(run.preprocessing, run.split.train)
+    seen = account.input_map
+    plane = plane_of(run.preprocessing, run.split.train)
     inputs = plane.inputs(seen.x, seen.y)
     np.testing.assert_allclose(seen.outputs.reshape(-1, 3), run.outputs_of(inputs), atol=1e-6)
     assert seen.explained[0] > seen.explained[1]
@@ -126,7 +132,8 @@ def test_weights_of_another_width_than_the_picture_are_none():
 
 
 RNG = np.random.default_rng(1)
-WIDE, LABELS = RNG.normal(size=(60, 101)), RNG.integers(0, 2, (60, 3))
+WIDE = RNG.normal(size=(60, 101))
+LABELS = RNG.integers(0, 2, (60, 3))
 
 
 @pytest.mark.parametrize(

@@ -363,7 +363,8 @@ SIGMOID = {
 }
 _SQUARES = (0.005**2 + 0.25**2) / 2
 # dV = (-3/4 0.005 + 1/4 1/4, -0.99 0.005 + 0.01 1/4), dc = 0.245;  dW = (-0.001875 - 0.09375) L, db = 0.091875 L.
-_BELOW, _ABOVE = _L * sqrt(0.095625**2 + 0.091875**2), sqrt(0.05875**2 + 0.00245**2 + 0.245**2)
+_BELOW = _L * sqrt(0.095625**2 + 0.091875**2)
+_ABOVE = sqrt(0.05875**2 + 0.00245**2 + 0.245**2)
 SIGMOID_0 = {
     "step": 0,
     "whole": {
@@ -505,7 +506,8 @@ def samples_gradients(torch, plan, params, batch):
                 x = getattr(torch, layer.kind)(x)
         return torch.nn.functional.cross_entropy(x, y)
 
-    x, y = torch.tensor(batch.x), torch.tensor(batch.y)
+    x = torch.tensor(batch.x)
+    y = torch.tensor(batch.y)
     each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(weights, x, y)
     n = len(batch.x)
     return [np.concatenate([part.numpy().reshape(n, -1) for part in own], axis=1) for own in each if own]
@@ -534,9 +536,12 @@ def test_noise_scale_needs_no_more_rows_than_it_says():
     torch = pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
     whole = Batch(*(array[:400] for array in batch_of(400, 4)))._replace(weight=np.ones(400))
     (own,) = samples_gradients(torch, plan, state.params, whole)
-    trace, true = own.var(axis=0).sum(), np.square(own.mean(axis=0)).sum()
-    rng, size = np.random.default_rng(0), 20
-    signals, noises = [], []
+    trace = own.var(axis=0).sum()
+    true = np.square(own.mean(axis=0)).sum()
+    rng = np.random.default_rng(0)
+    size = 20
+    signals = []
+    noises = []
     for _ in range(600):
         chosen = rng.integers(400, size=size)
         batch = Batch(*(array[chosen] for array in whole))
@@ -554,7 +559,8 @@ def test_noise_scale_needs_no_more_rows_than_it_says():
 
 def test_losses_deltas_and_gradients_are_those_of_pytorch(case):
     plan, state, batch, _ = case
-    found, twin = look(plan, Standard(), state, batch), Twin(plan.network, state.params)
+    found = look(plan, Standard(), state, batch)
+    twin = Twin(plan.network, state.params)
     assert found["whole"]["loss"] == pytest.approx(twin.survey(batch))
     norms = [np.sqrt(sum(np.sum(g * g) for g in twin.grads[i : i + 2])) for i in (0, 2, 4)]
     np.testing.assert_allclose(found["layers"]["gradient_norm"][DENSE], norms)
@@ -626,7 +632,8 @@ def test_gradient_cosine_is_that_of_the_next_gradient(case):
 def test_outputs_are_those_of_numpy(case):
     plan, state, batch, _ = case
     found = look(plan, Standard(), state, batch)["layers"]
-    p, real = batch.weight / batch.weight.sum(), batch.weight > 0
+    p = batch.weight / batch.weight.sum()
+    real = batch.weight > 0
     (W, b), _, (V, c), *_ = state.params
     a = np.tanh(batch.x @ W + b)
     z = a @ V + c
@@ -647,7 +654,8 @@ def test_outputs_are_those_of_numpy(case):
 
 def test_deltas_histogram_is_that_of_numpy(case):
     plan, state, batch, _ = case
-    found, twin = look(plan, Standard(), state, batch)["layers"], Twin(plan.network, state.params)
+    found = look(plan, Standard(), state, batch)["layers"]
+    twin = Twin(plan.network, state.params)
     twin.survey(batch)
     for index, delta in enumerate(twin.deltas):
         counts, edges = np.histogram(np.log10(np.abs(delta[batch.weight > 0])), bins=32)
@@ -677,7 +685,8 @@ def test_curvature_is_that_of_pytorchs_hessian(hidden, exact):
     """Of all rows at the start, with l2 on the weights: exact for 26 parameters, near to it for 66."""
     torch = pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(30, 4)), rng.integers(2, size=30)
+    x = rng.normal(size=(30, 4))
+    y = rng.integers(2, size=30)
     rows = list(zip(x, y, np.ones(30), strict=True))
     layers = [f"dense {hidden}", "tanh", "dense 2" if exact else "dense 3", "softmax"]
     if not exact:
@@ -686,7 +695,8 @@ def test_curvature_is_that_of_pytorchs_hessian(hidden, exact):
         "eager", rows, layers, "cross_entropy", 0.1, "full", batch_size=30, regularization={"l2": 0.1}
     )
     start = [array for _, array in arrays_of(Network(layers).initialize(0, (4,)).params)]
-    inputs, classes = torch.tensor(x), torch.tensor(np.array([row[1] for row in rows]))
+    inputs = torch.tensor(x)
+    classes = torch.tensor(np.array([row[1] for row in rows]))
 
     def objective(*weights):
         W, b, V, c = weights
@@ -732,7 +742,8 @@ def test_softmax_saturates_where_it_is_sure():
 )
 def test_gradients_are_those_of_the_loss_alone_and_updates_those_that_are_made(options, case):
     _, _, batch, following = case
-    plain, plan = plan_of(*SMOOTH), plan_of(*SMOOTH, **options)
+    plain = plan_of(*SMOOTH)
+    plan = plan_of(*SMOOTH, **options)
     state = state_of(plan, 4)
     if plan.average is not None:
         state = state._replace(average=state.params)

@@ -30,10 +30,12 @@ def test_a_heavier_row_counts_as_often_as_it_weighs(on):
     share = np.array([3, 1, 2, 0]) / 6
     for measure in (q.moments, q.effective_rank, q.estimate):
         one, other = (values[:, 0], repeated[:, 0]) if measure is q.estimate else (values, repeated)
-        found, expected = on(measure, one, share), on(measure, other, np.full(6, 1 / 6))
+        found = on(measure, one, share)
+        expected = on(measure, other, np.full(6, 1 / 6))
         if measure is q.estimate:
             # The variance of a mean is that of the rows that there are.
-            found, expected = found[:1], expected[:1]
+            found = found[:1]
+            expected = expected[:1]
         np.testing.assert_allclose(found, expected)
 
 
@@ -111,7 +113,8 @@ def test_products_over_a_tree_are_those_of_one_long_vector(on):
 
 def test_gradient_variance_is_that_of_the_samples_gradients_written_out(on):
     rng = np.random.default_rng(0)
-    x, delta = rng.normal(size=(50, 4)), rng.normal(size=(50, 3))
+    x = rng.normal(size=(50, 4))
+    delta = rng.normal(size=(50, 3))
     _, share = drawn()
     delta = np.where(share[:, None] > 0, delta, 0)
     used = share > 0
@@ -123,7 +126,8 @@ def test_gradient_variance_is_that_of_the_samples_gradients_written_out(on):
 
 
 def test_gradient_variance_of_equal_samples_is_zero_and_never_less(on):
-    x, delta = np.full((50, 3), 0.1), np.full((50, 2), 0.3) / 50
+    x = np.full((50, 3), 0.1)
+    delta = np.full((50, 2), 0.3) / 50
     mean = np.concatenate([np.outer(x[0], delta[0] * 50).ravel(), delta[0] * 50])
     found = on(q.gradient_variance, x, delta, EVEN, mean @ mean)
     assert 0 <= found < 1e-15
@@ -157,7 +161,8 @@ def test_the_most_likely_parabola_is_the_least_squares_fit(on):
     # Unknown a, b, c; rows say f(0), f'(0), f(1), f'(1).
     rows = np.array([[0, 0, 1], [0, 1, 0], [0.5, 1, 1], [1, 1, 0]])
     for _ in range(10):
-        values, variances = rng.normal(size=4), rng.uniform(0.1, 2, 4)
+        values = rng.normal(size=4)
+        variances = rng.uniform(0.1, 2, 4)
         scale = 1 / np.sqrt(variances)
         a, b, _ = np.linalg.lstsq(rows * scale[:, None], values * scale, rcond=None)[0]
         ends = [q.Estimate(np.array(v), np.array(s)) for v, s in zip(values, variances, strict=True)]

@@ -87,7 +87,8 @@ def bare(case, engine):
 
 def assert_same_run(found, expected):
     """The same bytes in the state that answers, and the same records of the epochs."""
-    arrays, others = dict(arrays_of(found.state)), dict(arrays_of(expected.state))
+    arrays = dict(arrays_of(found.state))
+    others = dict(arrays_of(expected.state))
     assert arrays.keys() == others.keys()
     for place, array in arrays.items():
         assert np.asarray(array).tobytes() == np.asarray(others[place]).tobytes(), place
@@ -176,7 +177,8 @@ def test_due_is_the_first_multiple_of_the_cadence_that_is_not_past(every, step):
 
 def test_the_end_is_recorded_and_what_is_rare_at_every_fifth_look():
     run = run_spec(spec_of(PLAIN, probes="full 2", epochs=3))
-    looks, end = run.records[:-1], run.records[-1]
+    looks = run.records[:-1]
+    end = run.records[-1]
     assert end["step"] == 3 * run.per_epoch
     assert (end["whole"], list(end["layers"])) == ({}, ["dead_over_set"])
     for number, record in enumerate(looks):
@@ -218,7 +220,8 @@ def test_units_dead_over_the_set_are_those_of_numpy(engine):
         "training": {"epochs": 1, "batch_size": 1000},
     }
     run = run_spec(spec_of(sections, engine, "full 1"))
-    W, b = np.array(weights["values"]), np.array(bias["values"])
+    W = np.array(weights["values"])
+    b = np.array(bias["values"])
     dead = [float(np.mean((x[rows] @ W + b <= 0).all(axis=0))) for rows in (slice(0, 1000), slice(None))]
     assert dead == [0.75, 0.25]
     assert run.records[0]["layers"]["dead"] == [None, dead[0], None, None]

@@ -36,7 +36,8 @@ def attainable_score(x: np.ndarray, y: np.ndarray, task: Task) -> float:
     from sklearn.model_selection import KFold, cross_val_predict
 
     rows = slice(0, max(_LEAST_FOREST_ROWS, _FOREST_NUMBERS // x.shape[1]))
-    x, y = x[rows], y[rows]
+    x = x[rows]
+    y = y[rows]
     forest = (RandomForestRegressor if task == "regression" else RandomForestClassifier)(_TREES, random_state=0)
     targets = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
     predicted = cross_val_predict(forest, x, targets, cv=KFold(3, shuffle=True, random_state=0))

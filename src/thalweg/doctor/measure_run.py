@@ -20,6 +20,7 @@ from ..parts.layers.stack import Start
 from ..parts.optimizers import SGD, Momentum
 from ..parts.part import Layer, normalized_weights
 from ..probes import quantities as q
+from ..probes.layer_step import saturation, slope
 from ..probes.records import Observations
 from ..spec.spec import CompleteSpec
 from . import short_trials
@@ -358,9 +359,9 @@ class _Source:
         inputs = (trace.batch.x, *trace.outputs[:-1])
         # The output activation has its own checks.
         acting = [index for index, layer in enumerate(self._network.layers[:-1]) if is_activation(layer)]
-        slopes = [q.slope(self._network.layers[index], inputs[index], trace.outputs[index]) for index in acting]
+        slopes = [slope(self._network.layers[index], inputs[index], trace.outputs[index]) for index in acting]
         saturated = [
-            q.saturation(self._network.layers[index], inputs[index], trace.outputs[index], weights) for index in acting
+            saturation(self._network.layers[index], inputs[index], trace.outputs[index], weights) for index in acting
         ]
         last = trace.outputs[-1]
         squashed = self.output.output_range == (0.0, 1.0)
@@ -372,7 +373,7 @@ class _Source:
             activations=tuple(self.layers[index].place for index in acting),
             hidden=tuple(self.layers[index].hidden for index in acting),
             units=tuple(int(np.shape(trace.outputs[index])[-1]) for index in acting),
-            dead=np.array([q.dead(slope, weights) for slope in slopes if slope is not None]),
+            dead=np.array([q.dead(values, weights) for values in slopes if values is not None]),
             saturated=np.array([0.0 if share is None else float(share) for share in saturated]),
             spread=float(np.sqrt(np.mean(np.var(last, axis=0)))),
             level=rms(self._spec.loss.probabilities(last) if squashed else last),

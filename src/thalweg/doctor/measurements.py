@@ -91,6 +91,7 @@ class Memorization(NamedTuple):
     """The result of training the network on a few rows alone."""
 
     rows: int
+    """Number of rows."""
     steps: int
     """Number of steps of Adam."""
     rate: float

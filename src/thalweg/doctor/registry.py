@@ -146,7 +146,7 @@ def ordered_codes() -> tuple[str, ...]:
 def explanation_graph() -> dict[str, frozenset[str]]:
     """For each code the codes that it explains directly.
 
-    A group stands for those of its members that have a higher rank than the code that explains them.
+    A group means those of its members that have a higher rank than the code that explains them.
     """
     graph: dict[str, set[str]] = {}
     for name, code in CODES.items():

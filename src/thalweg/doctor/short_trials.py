@@ -37,7 +37,9 @@ class Beginning(NamedTuple):
     """A network at its start, with rows to try it on."""
 
     network: Network
+    """The network."""
     loss: Loss
+    """The loss of the training."""
     start: Start
     """Initial parameters and states of the layers."""
     train: Dataset

@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from ..core.files import Json
+from ..core.files import Json, JsonObject
 from ..data import Task
 from ..models.network import default_initializer
 from ..parts.layers import Activation, Dense
@@ -26,7 +27,9 @@ class SpecRemedies:
     """Makes remedies that change a spec."""
 
     spec: CompleteSpec
+    """The spec."""
     task: Task
+    """Its task."""
     outputs: int
     """Number of outputs of the network."""
     hidden: frozenset[int]
@@ -45,8 +48,7 @@ class SpecRemedies:
         last = len(self._layers) - 1
         changes = self._changed(lambda index, layer: Layer.of(kind) if index == last else layer)
         if not (isinstance(self._layers[-1], Activation) or self._layers[-1].sums_to_one):
-            network = self.spec.network.describe()
-            changes = (("network", {**network, "layers": [*network["layers"], kind]}),)
+            changes = (("network", self._network([*self._described_layers, kind])),)
         if loss != self.spec.loss.kind:
             changes += (("loss", loss),)
         return Remedy(f"{kind} as the output, with {loss.replace('_', ' ')}", changes)
@@ -68,12 +70,11 @@ class SpecRemedies:
 
     def batch_norm(self) -> Remedy:
         """Batch normalization before each hidden activation."""
-        described = self.spec.network.describe()
         layers: list[Json] = []
-        for index, layer in enumerate(described["layers"]):
+        for index, layer in enumerate(self._described_layers):
             layers += ["batch_norm", layer] if index in self.hidden else [layer]
         label = "batch normalisation before each hidden activation"
-        return Remedy(label, (("network", {**described, "layers": layers}),))
+        return Remedy(label, (("network", self._network(layers)),))
 
     def scale(self) -> Remedy:
         """Standardized inputs; in a regression also standardized targets."""
@@ -120,6 +121,15 @@ class SpecRemedies:
     def _layers(self) -> tuple[Layer, ...]:
         return self.spec.network.layers
 
+    @property
+    def _described_layers(self) -> list[Json]:
+        """The layers as a spec describes them."""
+        return cast("list[Json]", self.spec.network.describe()["layers"])
+
+    def _network(self, layers: list[Json]) -> Json:
+        """The network with other layers."""
+        return cast("JsonObject", self.spec.network.describe()) | {"layers": layers}
+
     def _suited(self) -> tuple[str, str]:
         """The output activation and the loss that suit the task."""
         if self.task == "regression":
@@ -132,11 +142,13 @@ class SpecRemedies:
     def _changed(self, change: Callable[[int, Layer], Layer]) -> _Changes:
         """A change of layers, each at its own path, so that it can be combined with changes of other layers."""
         changed = ((index, layer, change(index, layer)) for index, layer in enumerate(self._layers))
-        return tuple((f"network.layers.{index}", new.describe()) for index, layer, new in changed if new != layer)
+        return tuple(
+            (f"network.layers.{index}", cast("Json", new.describe())) for index, layer, new in changed if new != layer
+        )
 
 
 def _initialized(layer: Layer, following: Sequence[Layer]) -> Layer:
     """A layer with weights whose initializer suits the layers above it."""
-    if not isinstance(layer, Dense):
+    if not layer.has_weights:
         return layer
-    return dataclasses.replace(layer, init=default_initializer(following), bias_init=None)
+    return dataclasses.replace(cast("Dense", layer), init=default_initializer(following), bias_init=None)

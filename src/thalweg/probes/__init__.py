@@ -1,4 +1,4 @@
-"""Probes: pure functions of a `Trace`, worked out beside the step, that can not disturb training."""
+"""Probes: measurements of single steps of a training, which cannot change it."""
 
 from ..parts.metrics import (
     LARGER_IS_BETTER,

@@ -117,7 +117,8 @@ class BoundaryCallback(Callback):
 
     def on_train_end(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
         """Record the state after `step` steps."""
-        x, y = self.frames.x, self.frames.y
+        x = self.frames.x
+        y = self.frames.y
         if not self._grid:
             places = self.frames.plane.inputs(x, y)
             full = np.concatenate([places, np.zeros((-len(places) % _ROWS, places.shape[1]), places.dtype)])

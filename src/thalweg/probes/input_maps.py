@@ -308,6 +308,7 @@ def grid_around(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]
 
 def _around(values: np.ndarray, count: int) -> np.ndarray:
     """Places that span the values with a margin."""
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     margin = _MARGIN * (high - low) or 1.0
     return np.linspace(low - margin, high + margin, count)

@@ -7,12 +7,29 @@ from typing import NamedTuple, cast
 
 from ..core.arrays import Array, Grads, LayerState, Params, Tree, Updates, map_arrays, namespace
 from ..engine.step import Plan, State, Trace, pieces
-from ..parts.layers import Branch, stack
+from ..parts.layers import Activation, Branch, stack
 from ..parts.part import ForwardContext, Layer
 from . import quantities as q
 
 _Contexts = Sequence[tuple[slice, ForwardContext]]
 """The rows that were processed together, with their context."""
+
+
+def slope(layer: Layer, z: Array, y: Array) -> Array | None:
+    """f'(z) of an elementwise activation; None for other layers and for the identity."""
+    return layer.derivative(z, y) if isinstance(layer, Activation) and not layer.is_identity else None
+
+
+def saturation(layer: Layer, z: Array, y: Array, weights: Array) -> Array | None:
+    """The fraction of saturated outputs of a layer that saturates or whose outputs sum to 1; None for other layers.
+
+    The slope of a softmax is that of an output by its own logit, y (1 - y).
+    """
+    if layer.sums_to_one:
+        return q.saturated_probabilities(y, weights)
+    if layer.saturates and isinstance(layer, Activation):
+        return q.saturated(layer.derivative(z, y), layer.steepest_slope, weights)
+    return None
 
 
 class LayerStep(NamedTuple):
@@ -40,7 +57,7 @@ class LayerStep(NamedTuple):
     @property
     def slope(self) -> Array | None:
         """f'(z) of an elementwise activation; None for other layers."""
-        return q.slope(self.layer, self.x, self.y)
+        return slope(self.layer, self.x, self.y)
 
 
 def layer_steps(plan: Plan, state: State, start: Params, trace: Trace) -> list[LayerStep]:

@@ -17,7 +17,7 @@ from ..parts.layers import Activation, Affine
 from ..parts.part import normalized_weights
 from ..parts.settings import Light, Standard
 from . import quantities as q
-from .layer_step import LayerStep, each_layer, evaluated, layer_steps
+from .layer_step import LayerStep, each_layer, evaluated, layer_steps, saturation, slope
 from .registry import PRESETS, PROBES, Recorded, describe_probe, probe
 
 Observed = dict[str, dict[str, Array]]
@@ -29,6 +29,7 @@ class ObservedStep:
     """A step with its layers, and the step after it."""
 
     plan: Plan
+    """The plan of the training."""
     state: State
     """The state before the step."""
     after: State
@@ -108,7 +109,7 @@ def alive(plan: Plan, state: State, data: Batch, rows: Array) -> tuple[Array | t
     batch = batch_at(data, rows, 0)
     weights = normalized_weights(batch.weight)
     layers = evaluated(plan.network.layers, state.params, state.layers, batch.x)
-    slopes = (q.slope(layer, x, y) for layer, x, y in layers)
+    slopes = (slope(layer, x, y) for layer, x, y in layers)
     return tuple(() if slope is None else q.alive(slope, weights) for slope in slopes)
 
 
@@ -261,7 +262,7 @@ def _saturated(step: ObservedStep) -> Recorded:
     def saturated(layer: LayerStep) -> Array | None:
         if layer.outputs is not layer.y:
             return q.saturated_probabilities(layer.outputs, step.weights)
-        return q.saturation(layer.layer, layer.x, layer.y, step.weights)
+        return saturation(layer.layer, layer.x, layer.y, step.weights)
 
     return Recorded(layers={"saturated": step.by_layer(saturated)})
 

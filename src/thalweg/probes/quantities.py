@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 from ..core.arrays import Array, Tree, arrays_of, namespace
-from ..parts.layers import Activation
-from ..parts.part import Layer
 
 BINS = 32
 # Of more numbers than this, a histogram counts every second, third, ... row.
@@ -88,23 +86,6 @@ def dead(slopes: Array, weights: Array) -> Array:
     0.5
     """
     return 1 - namespace(slopes).mean(namespace(slopes).astype(alive(slopes, weights), weights.dtype))
-
-
-def slope(layer: Layer, z: Array, y: Array) -> Array | None:
-    """f'(z) of an elementwise activation; None for other layers and for the identity."""
-    return layer.derivative(z, y) if isinstance(layer, Activation) and not layer.is_identity else None
-
-
-def saturation(layer: Layer, z: Array, y: Array, weights: Array) -> Array | None:
-    """The fraction of saturated outputs of a layer that saturates or whose outputs sum to 1; None for other layers.
-
-    The slope of a softmax is that of an output by its own logit, y (1 - y).
-    """
-    if layer.sums_to_one:
-        return saturated_probabilities(y, weights)
-    if layer.saturates and isinstance(layer, Activation):
-        return saturated(layer.derivative(z, y), layer.steepest_slope, weights)
-    return None
 
 
 def saturated_probabilities(p: Array, weights: Array) -> Array:

@@ -87,7 +87,7 @@ class ProbeCallback(Callback):
 
     @property
     def records(self) -> list[Record]:
-        """The records so far, in numbers of six digits; None stands for NaN and infinity.
+        """The records so far, in numbers of six digits; None replaces NaN and infinity.
 
         They end with the first record whose loss is not a number.
         """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Record(TypedDict):
-    """One observation, a line of probes.jsonl; None stands for NaN and infinity."""
+    """One observation, a line of probes.jsonl; None replaces NaN and infinity."""
 
     step: int
     """Number of updates before it."""

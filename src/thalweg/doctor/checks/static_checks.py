@@ -174,7 +174,7 @@ def encoding(m: Measurements) -> Iterator[Finding]:
             value=1.0,
             measured=f"each row has exactly one of {m.outputs} labels",
             normal="one column of whole numbers or names for exclusive classes",
-            sentence="Each class is a column of its own, so the network learns as if a row could have several or none.",
+            sentence="Each class is a separate column, so the network learns as if a row could have several or none.",
         )
 
 
