@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike
 from plotly.colors import sample_colorscale
 
 from ..numbers import difference, interval, is_share, measure_value, number, percent
@@ -599,7 +600,7 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     return (low, high) if low < high else (low - middle, high + middle)
 
 
-def _bar(values: np.ndarray, name: str, higher_is_better: bool, share: bool) -> dict[str, Any]:
+def _bar(values: np.ndarray, name: str, higher_is_better: bool, share: bool) -> dict[str, object]:
     low, high = _limits(values)
     # NaN is neither above nor below.
     beyond = int(((values < low) | (values > high)).sum())
@@ -646,7 +647,7 @@ def _ticks(numbers: np.ndarray) -> np.ndarray:
     return round_ticks(own[0], own[-1], _FEW_TICKS)
 
 
-def _finite(values: Any) -> np.ndarray:
+def _finite(values: ArrayLike) -> np.ndarray:
     found = np.asarray(values, dtype=float)
     return np.where(np.isfinite(found), found, np.nan)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from .axes import log_axis, log_ticks
@@ -21,12 +21,12 @@ _MOST_PANELS_IN_A_ROW = 2
 
 def curves(
     x: Sequence[float] | np.ndarray,
-    series: Mapping[str, Any],
+    series: Mapping[str, ArrayLike],
     title: str,
     x_title: str,
     y_title: str,
     log: bool = False,
-    bands: Mapping[str, tuple[Any, Any]] | None = None,
+    bands: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
 ) -> go.Figure:
     """Several quantities over x, each {name: y (n,)} with a colour and a dash of its own.
 
@@ -62,7 +62,7 @@ def curves(
 
 
 def delta_by_layer(
-    deltas: Mapping[str, Any], layers: Sequence[int | str], title: str, steps: Sequence[int] | None = None
+    deltas: Mapping[str, ArrayLike], layers: Sequence[int | str], title: str, steps: Sequence[int] | None = None
 ) -> go.Figure:
     """The root mean square of delta by layer, on a logarithmic scale; `layers` numbers or names them from the input on.
 
@@ -123,7 +123,7 @@ def _counted(x: np.ndarray) -> bool:
     return bool(x.size and np.isfinite(x).all() and (x == np.round(x)).all() and np.ptp(x) <= _MOST_TICKS)
 
 
-def _shown(values: Any, log: bool) -> np.ndarray:
+def _shown(values: ArrayLike, log: bool) -> np.ndarray:
     y = np.asarray(values, dtype=float)
     return np.where(np.isfinite(y) & ((y > 0) | (not log)), y, np.nan)
 
@@ -141,7 +141,7 @@ def _ticks_of_logs(logs: Mapping[str, np.ndarray]) -> dict[str, object]:
     return {"tickmode": "array", "tickvals": np.log10(ticks).tolist(), "ticktext": texts}
 
 
-def _named_places(layers: Sequence[int | str]) -> dict[str, Any]:
+def _named_places(layers: Sequence[int | str]) -> dict[str, object]:
     """Ticks at every layer, or where there are many at about ten of them."""
     places = range(0, len(layers), -(-len(layers) // 12))
     return {"tickmode": "array", "tickvals": list(places), "ticktext": [str(layers[place]) for place in places]}

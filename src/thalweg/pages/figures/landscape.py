@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from .axes import log_ticks
@@ -69,7 +68,7 @@ def loss_plane(
     figure.add_trace(go.Contour(**seen, zmin=low, zmax=high, contours=bands, line=thin, showscale=False), 1, 1)
     bar = {"title": "loss", "len": 0.9, "thickness": 14, **ticks}
     figure.add_trace(go.Surface(**seen, cmin=low, cmax=high, colorbar=bar), 1, 2)
-    if path is not None:
+    if path is not None and path_losses is not None:
         _add_path(figure, np.asarray(path, dtype=float), _heights(path_losses, log))
     figure.add_trace(go.Scatter(x=[0], y=[0], **_network()), 1, 1)
     peak = {"size": 5, "color": _LIGHT, "line": {"width": 1, "color": _DARK}}
@@ -92,7 +91,7 @@ def loss_plane(
     )
 
 
-def _network() -> dict[str, Any]:
+def _network() -> dict[str, object]:
     mark = {"symbol": "star", "size": 13, "color": _LIGHT, "line": {"width": 1.5, "color": _DARK}}
     return {"mode": "markers", "name": "trained network", "marker": mark, "hoverinfo": "skip"}
 
@@ -114,7 +113,7 @@ def _wide(losses: np.ndarray) -> bool:
     return bool(known.size and known.min() > 0 and known.max() > _WIDE * known.min())
 
 
-def _heights(losses: Any, log: bool) -> np.ndarray:
+def _heights(losses: ArrayLike, log: bool) -> np.ndarray:
     """The losses, or their logarithms to base 10; NaN where there is none."""
     values = np.asarray(losses, dtype=float)
     values = np.where(np.isfinite(values) & ((values > 0) | (not log)), values, np.nan)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -575,7 +575,7 @@ def _zone(
     _name(figure, name, high if at == "top" else low, row, log, yanchor=at, xanchor="left", x=0.01)
 
 
-def _name(figure: go.Figure, name: str, y: float, row: int, log: bool, **place: Any) -> None:
+def _name(figure: go.Figure, name: str, y: float, row: int, log: bool, **place: object) -> None:
     # Plotly wants the place of a word on a logarithmic axis as a logarithm, that of a shape as it is.
     y = float(np.log10(y)) if log else y
     place |= {"xref": "x domain", "y": y, "row": row, "col": 1, "showarrow": False, "font": {"size": 12}}
