@@ -12,14 +12,6 @@ from hypothesis import strategies as st
 from parts_table import SCHEDULE_STEPS, SCHEDULES, name_of
 
 from thalweg.core.errors import InputError
-from thalweg.parts.metric_schedules import (
-    AfterPlateau,
-    MetricScheduleState,
-    ReduceOnPlateau,
-    freeze,
-    improved,
-    metric_schedules,
-)
 from thalweg.parts.optimizers import SGD, Momentum
 from thalweg.parts.schedules import (
     Constant,
@@ -35,6 +27,14 @@ from thalweg.parts.schedules import (
     Triangular,
     WarmRestarts,
     in_steps,
+)
+from thalweg.parts.schedules.metric_schedules import (
+    AfterPlateau,
+    MetricScheduleState,
+    ReduceOnPlateau,
+    freeze,
+    improved,
+    metric_schedules,
 )
 
 every_schedule = pytest.mark.parametrize("entry", SCHEDULES, ids=name_of)

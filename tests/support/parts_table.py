@@ -16,9 +16,9 @@ import numpy as np
 from thalweg import clipping, layers, losses, optimizers, schedules
 from thalweg import initializers as init
 from thalweg.data import Order, orders
-from thalweg.parts import metric_schedules
 from thalweg.parts.clipping import Clipping
 from thalweg.parts.part import Initializer, Layer, Loss, Optimizer, Schedule
+from thalweg.parts.schedules import metric_schedules
 
 
 def name_of(entry: Any) -> str:

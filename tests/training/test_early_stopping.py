@@ -7,10 +7,10 @@ import math
 import pytest
 
 from thalweg.core.errors import InputError
-from thalweg.parts.metric_schedules import AfterPlateau, ReduceOnPlateau
 from thalweg.parts.optimizers import SGD, Momentum
 from thalweg.parts.part import Optimizer
 from thalweg.parts.schedules import Constant, LinearWarmup
+from thalweg.parts.schedules.metric_schedules import AfterPlateau, ReduceOnPlateau
 from thalweg.parts.settings import Stopping
 from thalweg.training.early_stopping import EarlyStopping
 

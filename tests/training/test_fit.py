@@ -16,10 +16,10 @@ from thalweg.engine.engine import make_engine
 from thalweg.engine.step import Plan
 from thalweg.models.network import Network
 from thalweg.parts.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
-from thalweg.parts.metric_schedules import AfterPlateau, ReduceOnPlateau
 from thalweg.parts.optimizers import SGD, Adam, GradientDescent, Momentum
 from thalweg.parts.regularization import Regularization
 from thalweg.parts.schedules import Cosine, LinearScaling, StepDecay
+from thalweg.parts.schedules.metric_schedules import AfterPlateau, ReduceOnPlateau
 from thalweg.parts.settings import Stopping, Training
 from thalweg.training.batch_plan import as_batch, in_batches
 from thalweg.training.checkpoints import Checkpoint

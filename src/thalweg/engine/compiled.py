@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +65,7 @@ def _known(value: Value) -> Value:
         cls = type(value)
         if cls not in _registered:
             _registered.add(cls)
-            jax.tree_util.register_pytree_node(cls, _flatten, lambda names, leaves: _unflatten(cls, names, leaves))
+            jax.tree_util.register_pytree_node(cls, _flatten, functools.partial(_unflatten, cls))  # type: ignore[arg-type]
         for field in options_of(cls):
             _known(getattr(value, field.name))
     elif isinstance(value, tuple):
@@ -100,7 +100,7 @@ def _packing(state: State) -> tuple[Callable[[State], State], Callable[[State], 
         packed: Tree = ravel_pytree(tree)[0]  # type: ignore[assignment]
         return packed
 
-    return lambda state: changed(state, raveled), lambda state: changed(state, unravel)
+    return lambda state: changed(state, raveled), lambda state: changed(state, cast(Callable[[Tree], Tree], unravel))
 
 
 def _looped(
@@ -146,7 +146,8 @@ def _jitted(function: Callable[Args, Result]) -> Callable[Args, Result]:
 
 @jax.jit
 def _finite(tree: Tree) -> Array:
-    return jnp.all(jnp.array([jnp.isfinite(array).all() for array in jax.tree.leaves(tree)]))
+    flags = jnp.array([jnp.isfinite(array).all() for array in jax.tree.leaves(tree)])
+    return cast(Array, jnp.all(flags))
 
 
 def _keep_compiled_programs() -> None:

@@ -110,7 +110,9 @@ class Eager:
                 state, of_step = step(state, batch_at(data, rows, index))
                 metrics.append(of_step)
         if joins:
-            state = state._replace(moments=_map_moments(lambda tree: from_vector(tree[0], params), state.moments))
+            state = state._replace(
+                moments=_map_moments(lambda tree: from_vector(leaves(tree)[0], params), state.moments)
+            )
         return state, stack(metrics)
 
     def call(self, function: Callable[Args, Result], *args: Args.args, **options: Args.kwargs) -> Result:

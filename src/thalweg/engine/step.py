@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
-from ..core.arrays import Array, Grads, LayerState, Moments, Params, Scalar, Updates, map_arrays, namespace
+from ..core.arrays import Array, Grads, LayerState, Moments, Params, Updates, map_arrays, namespace
 from ..core.noise import Noise, noise_key
 from ..models.network import Network
 from ..parts.clipping import Clipping
@@ -64,11 +64,11 @@ class Trace(NamedTuple):
     """Gradient of the loss."""
     updates: tuple[Updates, ...]
     """What the step adds to the parameters."""
-    learning_rate: Scalar
+    learning_rate: Array
     """The rate of the step."""
-    clipped: Scalar | tuple[()]
+    clipped: Array | tuple[()]
     """1 where clipping changed the gradient, else 0; `()` without clipping."""
-    penalty: Scalar | tuple[()]
+    penalty: Array | tuple[()]
     """What L1 and L2 add to the loss; `()` without a penalty."""
 
 
@@ -79,9 +79,9 @@ class StepMetrics(NamedTuple):
     """The rate of the step."""
     sums: MetricSums
     """Sums of the metric over the batch."""
-    clipped: Scalar | tuple[()]
+    clipped: Array | tuple[()]
     """As in `Trace`."""
-    penalty: Scalar | tuple[()]
+    penalty: Array | tuple[()]
     """As in `Trace`."""
 
 
@@ -244,9 +244,10 @@ def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
         time = xp.astype(state.step, batch.x.dtype)
         total = xp.sum(batch.weight)
         grads = regularization.gradients(passes.grads, state.params, total)
-        clipped: Scalar | tuple[()] = ()
+        clipped: Array | tuple[()] = ()
         if plan.clip:
-            grads, clipped = plan.clip(grads)
+            grads, acted = plan.clip(grads)
+            clipped = cast(Array, acted)
         updates, moments = optimizer.update(grads, state.moments, state.params, time)
         decay = regularization.weight_decay
         updates = optimizer.decayed(updates, state.params, time, decay, regularization.biases)
@@ -264,9 +265,9 @@ def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
             deltas=passes.deltas,
             grads=passes.grads,
             updates=updates,
-            learning_rate=at(optimizer.learning_rate, time),
+            learning_rate=cast(Array, at(optimizer.learning_rate, time)),
             clipped=clipped,
-            penalty=regularization.penalty(state.params, total) if regularization.penalizes else (),
+            penalty=cast(Array, regularization.penalty(state.params, total)) if regularization.penalizes else (),
         )
         state = State(
             params=params,

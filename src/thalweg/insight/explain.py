@@ -14,9 +14,9 @@ from ..pages.numbers import count_noun
 from ..pages.page import Page
 from ..parts.layers import Activation
 from ..parts.losses import as_targets
-from ..parts.metric_schedules import metric_schedules
-from ..parts.optimizers import Adam
+from ..parts.optimizers import Adam, adam_moments
 from ..parts.part import at, options_of
+from ..parts.schedules.metric_schedules import metric_schedules
 from ..parts.settings import Stopping
 from ..spec.spec import Spec, data_name
 from ..training.replay import trace_step
@@ -247,7 +247,7 @@ def _optimizer(traced: TracedStep) -> Iterator[Block]:
     yield Formula(formulas(type(optimizer)).forward)
     settings = [[field.name, at(getattr(optimizer, field.name), step)] for field in options_of(type(optimizer))]
     if isinstance(optimizer, Adam):
-        corrected = optimizer.corrected(traced.used_gradients, traced.end.moments, step)
+        corrected = optimizer.corrected(traced.used_gradients, adam_moments(traced.end.moments), step)
         settings += [["factor of m in m̂", corrected.correct_m], ["factor of v in v̂", corrected.correct_v]]
     yield Table("Settings at this step", ["", "value"], [["t", int(step) + 1], *settings])
     if regularization.weight_decay is not None:
@@ -285,7 +285,7 @@ def _update_quantities(traced: TracedStep) -> dict[str, Tree]:
         quantities[f"{name} before"] = getattr(state.moments, name)
         quantities[f"{name} after"] = getattr(traced.end.moments, name)
     if isinstance(optimizer, Adam):
-        corrected = optimizer.corrected(grads, traced.end.moments, step)
+        corrected = optimizer.corrected(grads, adam_moments(traced.end.moments), step)
         quantities |= {"m̂": corrected.m_hat, "v̂": corrected.v_hat}
     if regularization.weight_decay is not None or regularization.max_norm is not None:
         quantities["Δ of the rule"] = optimizer.update(grads, state.moments, state.params, step)[0]

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.arrays import Array, Grads, Moments, map_arrays
+from ..core.arrays import Array, Grads, Moments, Scalar, map_arrays
 from ..core.noise import Noise
 from ..engine.engine import Engine
 from ..parts.part import Optimizer
 from .test_functions import Landscape, Point
 
-Clip = Callable[[Grads], tuple[Grads, Array]]
+Clip = Callable[[tuple[Grads, ...]], tuple[tuple[Grads, ...], Scalar]]
 """A rule that limits gradients: (limited gradients, whether it acted)."""
 
 

@@ -10,7 +10,7 @@ from ..core.errors import InputError
 from ..core.progress import Watch
 from ..data import Split
 from ..engine.step import State, inference_state
-from ..parts.metric_schedules import metric_schedules
+from ..parts.schedules.metric_schedules import metric_schedules
 from ..runs.run import Run
 from ..training.callbacks import ProgressMessages
 from ..training.replay import replay, trace_step

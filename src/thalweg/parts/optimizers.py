@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, TypeAlias, cast
 
-from ..core.arrays import Array, Grads, Params, Scalar, Tree, TreeT, map_arrays, namespace
+from ..core.arrays import Array, Grads, Moments, Params, Scalar, Tree, TreeT, map_arrays, namespace
 from .part import FractionRate, NonNegative, Optimizer, Positive, Rate, at
 
 
@@ -240,6 +240,12 @@ class ThreeMoments(NamedTuple):
 
 
 AdamMoments: TypeAlias = TwoMoments | ThreeMoments
+
+
+def adam_moments(moments: Moments) -> AdamMoments:
+    """The moments of an `Adam` rule, which a training holds as any optimizer's."""
+    assert isinstance(moments, AdamMoments | ThreeMoments)
+    return moments
 
 
 class Corrected(NamedTuple):

@@ -35,6 +35,7 @@ from ..core.arrays import (
     namespace,
 )
 from ..core.errors import InputError, Problem, nearest
+from ..core.files import Json, JsonObject
 from ..core.noise import Noise
 
 
@@ -106,9 +107,9 @@ class Part:
             raise InputError(cls.family, f"expected a name or a table with its kind, received {value!r}")
         raise InputError(cls.__name__, f"expected a table, received {value!r}")
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> JsonObject:
         """The table from which `of` makes this part again, in plain numbers, strings, lists and tables."""
-        table: dict[str, object] = {"kind": self.kind} if self.kind else {}
+        table: JsonObject = {"kind": self.kind} if self.kind else {}
         for field in options_of(type(self)):
             value = getattr(self, field.name)
             if value is not None:
@@ -128,16 +129,16 @@ def options_of(cls: type[Part]) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
 
 
-def _plain(value: object) -> object:
+def _plain(value: object) -> Json:
     if isinstance(value, Part):
         # A part with its own `describe` has no shorter form.
         return _brief(value) if value.kind and type(value).describe is Part.describe else value.describe()
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    return value
+    return cast(Json, value)
 
 
-def _brief(part: Part) -> object:
+def _brief(part: Part) -> Json:
     """The shortest form: `dense 128` if the options given are numbers and the first ones, else a table of them."""
     fields = options_of(type(part))
     given = {

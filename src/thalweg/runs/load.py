@@ -14,6 +14,7 @@ from ..core.noise import noise_key
 from ..data import Preprocessing
 from ..engine.step import State, inference_state
 from ..probes.boundary_frames import BoundaryFrames
+from ..probes.records import Record
 from ..spec.spec import CompleteSpec
 from ..spec.toml import read_spec
 from ..training.saved_state import load_state, read_manifest
@@ -56,7 +57,7 @@ def load(folder: str | Path) -> Run:
         spec=spec,
         state=load_state(path / STATE, template),
         history=read_records(path / "metrics.jsonl"),
-        records=tuple(read_records(path / "probes.jsonl")),
+        records=tuple(cast(list[Record], read_records(path / "probes.jsonl"))),
         boundary_frames=BoundaryFrames.load(path),
         preprocessing=preprocessing,
         folder=path,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..core.errors import InputError, Problem
 from ..core.files import remove
 from ..core.progress import loading
-from ..parts.metric_schedules import metric_schedules
+from ..parts.schedules.metric_schedules import metric_schedules
 from ..probes.boundary_frames import FRAMES, BoundaryFrames
+from ..probes.records import Record
 from ..spec.differences import differences
 from ..spec.spec import CompleteSpec
 from ..training.callbacks import Callback
@@ -140,7 +141,7 @@ def _resumed_builder(session: Session, folder: Path, step: int) -> RunBuilder:
         STATE,
     ):
         remove(folder / name)
-    return RunBuilder(session, records=records, frames=frames.before(step) if frames else None)
+    return RunBuilder(session, records=cast(list[Record], records), frames=frames.before(step) if frames else None)
 
 
 def _still_valid(checkpoint: Checkpoint, spec: CompleteSpec, changes: Sequence[str]) -> Checkpoint:

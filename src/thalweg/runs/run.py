@@ -224,7 +224,7 @@ class Run(Paged):
 
     def _repr_html_(self) -> str:
         try:
-            health = (Text(self.diagnose().verdict),)
+            health: tuple[Text, ...] = (Text(self.diagnose().verdict),)
         except InputError:
             # The rows are gone.
             health = ()

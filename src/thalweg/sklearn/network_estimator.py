@@ -29,10 +29,10 @@ from ..engine.engine import Engine
 from ..engine.step import Plan, State, loss_and_gradient, predict
 from ..models.network import Network
 from ..parts.layers import Affine
-from ..parts.metric_schedules import metric_schedules
 from ..parts.optimizers import SGD
 from ..parts.part import Loss, Optimizer
 from ..parts.schedules import in_steps
+from ..parts.schedules.metric_schedules import metric_schedules
 from ..parts.settings import Light, Training
 from ..runs.display import shown
 from ..runs.recording import RunBuilder

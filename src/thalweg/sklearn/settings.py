@@ -18,7 +18,6 @@ from ..parts.clipping import Clipping
 from ..parts.initializers import Uniform
 from ..parts.layers import Dense
 from ..parts.losses import BinaryCrossEntropy, CrossEntropy, HalfMeanSquaredError, SoftmaxCrossEntropy
-from ..parts.metric_schedules import ReduceOnPlateau
 from ..parts.optimizers import AdamHat, Momentum, Nesterov
 from ..parts.part import (
     Count,
@@ -35,6 +34,7 @@ from ..parts.part import (
 )
 from ..parts.regularization import Regularization
 from ..parts.schedules import InverseScaling
+from ..parts.schedules.metric_schedules import ReduceOnPlateau
 from ..parts.settings import Device, EngineName, Precision, Probes, Stopping
 from ..spec.complete import default_loss
 

@@ -16,7 +16,7 @@ from ..core.errors import InputError
 from ..core.files import JsonObject, remove
 from ..data import RowSource, Split
 from ..engine.step import State, inference_state
-from ..parts.metric_schedules import MetricScheduleState
+from ..parts.schedules.metric_schedules import MetricScheduleState
 from .callbacks import Record
 from .early_stopping import EarlyStoppingState
 from .saved_state import arranged, read_arrays, read_manifest, save_state

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ..core.errors import InputError, Problem, nearest
-from ..parts.metric_schedules import MetricSchedule, MetricScheduleState, compared, freeze, metric_schedules
 from ..parts.metrics import LARGER_IS_BETTER
 from ..parts.part import Optimizer
+from ..parts.schedules.metric_schedules import MetricSchedule, MetricScheduleState, compared, freeze, metric_schedules
 from ..parts.settings import Stopping
 
 

@@ -15,8 +15,8 @@ from ..engine.engine import Engine, make_engine
 from ..engine.step import Plan, State
 from ..models.linear_units import tunes
 from ..models.network import Network
-from ..parts.metric_schedules import metric_schedules
 from ..parts.schedules import in_steps
+from ..parts.schedules.metric_schedules import metric_schedules
 from ..parts.settings import BATCH_SIZE, Stopping, Training
 from ..spec.complete import completed
 from ..spec.spec import CompleteSpec, Spec

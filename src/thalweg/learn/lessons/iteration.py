@@ -18,7 +18,7 @@ from ...pages.blocks import ArrayBlock, Block, Chart, Check, Formula, Heading, S
 from ...pages.figures import TEMPLATE, delta_by_layer
 from ...pages.numbers import number, percent
 from ...parts.losses import as_targets
-from ...parts.optimizers import Adam
+from ...parts.optimizers import Adam, adam_moments
 from ...parts.part import Count, ForwardContext, Positive
 from ...spec.spec import Spec
 from ...training.replay import replay, trace_step
@@ -216,7 +216,7 @@ def _moments_table(step: IterationStep) -> Table:
     """The RMS of all arrays that the update is computed from."""
     optimizer = step.plan.optimizer
     assert isinstance(optimizer, Adam)
-    corrected = optimizer.corrected(step.trace.grads, step.after.moments, step.before.step)
+    corrected = optimizer.corrected(step.trace.grads, adam_moments(step.after.moments), step.before.step)
     trees = (
         step.before.params,
         step.trace.grads,

@@ -15,10 +15,10 @@ from ...core.progress import ProgressMessage
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import curves
 from ...pages.numbers import number
-from ...parts.metric_schedules import ReduceOnPlateau
 from ...parts.optimizers import SGD, Momentum
 from ...parts.part import Count, Fraction, NonNegative, Optimizer, Positive
 from ...parts.schedules import StepDecay
+from ...parts.schedules.metric_schedules import ReduceOnPlateau
 from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from ..lesson import Lesson

@@ -20,7 +20,7 @@ from ...pages.numbers import inline, number
 from ...parts.initializers import Given, Zeros
 from ...parts.layers import Dense
 from ...parts.losses import SoftmaxCrossEntropy
-from ...parts.optimizers import Adam
+from ...parts.optimizers import Adam, adam_moments
 from ...parts.part import Count, Number, Positive
 from ..affine import affine_at
 from ..lesson import Lesson
@@ -216,7 +216,7 @@ class SoftmaxAdamLesson(Lesson, kind="softmax-adam"):
 
     def _quantities(self, step: TrainingStep) -> AdamQuantities:
         grads = step.trace.grads
-        corrected = self.optimizer.corrected(grads, step.after.moments, step.before.step)
+        corrected = self.optimizer.corrected(grads, adam_moments(step.after.moments), step.before.step)
         trees = (grads, corrected.m, corrected.v, corrected.m_hat, corrected.v_hat, step.trace.updates)
         return AdamQuantities(*(affine_at(tree).b for tree in trees))
 

@@ -10,9 +10,9 @@ from typing import Annotated, ClassVar, NamedTuple, TypeVar, cast
 
 from pydantic import Field
 
-from ..core.arrays import Scalar
-from .part import Count, Fraction, NonNegative, Part, Schedule, options_of
-from .schedules import Constant
+from ...core.arrays import Scalar
+from ..part import Count, Fraction, NonNegative, Part, Schedule, options_of
+from .step_schedules import Constant
 
 
 class MetricScheduleState(NamedTuple):
@@ -210,10 +210,10 @@ def metric_schedules(part: object) -> tuple[MetricSchedule, ...]:
     return tuple(inner for item in part for inner in metric_schedules(item)) if isinstance(part, tuple) else ()
 
 
-PartT = TypeVar("PartT", bound=Part)
+_PartT = TypeVar("_PartT", bound=Part)
 
 
-def freeze(part: PartT, values: Sequence[float]) -> PartT:
+def freeze(part: _PartT, values: Sequence[float]) -> _PartT:
     """The same part with its metric schedules as constants of these values, in the order of `metric_schedules`.
 
     >>> from thalweg.parts.schedules import LinearWarmup
@@ -229,4 +229,4 @@ def freeze(part: PartT, values: Sequence[float]) -> PartT:
             return type(value)(**{field.name: frozen(getattr(value, field.name)) for field in options_of(type(value))})
         return tuple([frozen(item) for item in value]) if isinstance(value, tuple) else value
 
-    return cast(PartT, frozen(part))
+    return cast(_PartT, frozen(part))

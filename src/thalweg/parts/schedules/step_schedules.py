@@ -16,9 +16,9 @@ from typing import Annotated, TypeVar, cast
 
 from pydantic import Discriminator, Field, PlainValidator, Tag
 
-from ..core.arrays import Scalar, namespace
-from ..core.errors import InputError
-from .part import NonNegative, Part, Positive, Rate, Schedule, at, number_or_other, options_of
+from ...core.arrays import Scalar, namespace
+from ...core.errors import InputError
+from ..part import NonNegative, Part, Positive, Rate, Schedule, at, number_or_other, options_of
 
 _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(steps?|epochs?|%)?\s*")
 
@@ -37,10 +37,10 @@ Warmup = Annotated[Annotated[NonNegative, Tag("number")] | _Text, Discriminator(
 """A duration that may be 0."""
 
 
-PartT = TypeVar("PartT", bound=Part)
+_PartT = TypeVar("_PartT", bound=Part)
 
 
-def in_steps(part: PartT, steps_per_epoch: int, total_steps: float, batch_size: int) -> PartT:
+def in_steps(part: _PartT, steps_per_epoch: int, total_steps: float, batch_size: int) -> _PartT:
     """The same optimizer or schedule with every duration as a number of steps.
 
     A missing duration becomes the whole training, and a missing batch size the one given.
@@ -51,7 +51,7 @@ def in_steps(part: PartT, steps_per_epoch: int, total_steps: float, batch_size: 
     if isinstance(part, Schedule) and not part.has_durations:
         return part
     if isinstance(part, Joined):
-        return cast(PartT, _joined_in_steps(part, steps_per_epoch, total_steps, batch_size))
+        return cast(_PartT, _joined_in_steps(part, steps_per_epoch, total_steps, batch_size))
     changed: dict[str, object] = {}
     if isinstance(part, LinearScaling) and part.batch_size is None:
         changed["batch_size"] = batch_size
