@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from ..core.files import Json, JsonObject
+from ..core.files import Json
 from ..data import Task
 from ..models.network import default_initializer
 from ..parts.layers import Activation, Dense
@@ -128,7 +128,7 @@ class SpecRemedies:
 
     def _network(self, layers: list[Json]) -> Json:
         """The network with other layers."""
-        return cast("JsonObject", self.spec.network.describe()) | {"layers": layers}
+        return self.spec.network.describe() | {"layers": layers}
 
     def _suited(self) -> tuple[str, str]:
         """The output activation and the loss that suit the task."""
