@@ -75,9 +75,9 @@ def test_a_formula_that_is_equal_is_right(text):
         ("-2*x", "the sign is reversed"),
         ("x", "the answer is 2 times too small"),
         ("2*abs(x)", "right at 3 of 4 points; not at x = -0.5"),
-        ("2*x + (x > 500)", "right at 3 of 4 points; not at x = 1000."),
-        ("2*x + 0/(x - 1)", "right at 3 of 4 points; not at x = 1., where it gives NaN or infinity"),
-        ("log(exp(2*x))", "right at 3 of 4 points; not at x = 1000., where it gives NaN or infinity"),
+        ("2*x + (x > 500)", "right at 3 of 4 points; not at x = 1,000"),
+        ("2*x + 0/(x - 1)", "right at 3 of 4 points; not at x = 1, where it gives NaN or infinity"),
+        ("log(exp(2*x))", "right at 3 of 4 points; not at x = 1,000, where it gives NaN or infinity"),
         ("[x, x]", "the shape is wrong: expected a single number, received shape (2,)"),
     ],
 )

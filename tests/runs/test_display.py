@@ -16,7 +16,7 @@ def progress(step=50, speed=10.0, **record):
 
 
 def test_a_line_tells_measures_rate_and_speed():
-    assert in_words(progress(accuracy=0.5)) == "loss 0.25  accuracy 0.5  rate 0.01  320 samples/s"
+    assert in_words(progress(accuracy=0.5)) == "loss 0.25  accuracy 50\u202f%  rate 0.01  320 samples/s"
 
 
 def test_held_out_measures_are_marked_and_their_loss_is_left_to_the_report():

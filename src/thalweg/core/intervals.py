@@ -56,9 +56,6 @@ class Difference(NamedTuple):
     low: float
     high: float
 
-    def __str__(self) -> str:
-        return f"{self.mean:+.3g} ({self.low:+.3g} to {self.high:+.3g})"
-
     @property
     def verdict(self) -> str:
         """The direction of the difference in words: "lower", "higher" or "no clear difference"."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..pages.numbers import number, percent
 from . import checks  # noqa: F401 - registers all checks
 from .causes import causes, ranked
 from .diagnosis import Diagnosis
@@ -13,13 +14,14 @@ from .registry import CHECKS
 
 # Quantities that support health where they are in their normal range.
 _SUPPORT = {
-    "flow": "at the start the gradient of the first hidden layer is {:.2g} times that of the last",
-    "flow_at_end": "at the end it is {:.2g} times that of the last",
-    "alive_at_end": "at the end {:.0f} units pass a gradient, in the hidden layer with the fewest",
-    "saturated_at_end": "at the end {:.0%} of the outputs are saturated, in the hidden layer with the most",
-    "moved": "the weights moved by {:.2g} of their size, in the layer that moved most",
-    "spread": "the outputs vary by {:.2g} of their size between rows",
+    "flow": "at the start the gradient of the first hidden layer is {} times that of the last",
+    "flow_at_end": "at the end it is {} times that of the last",
+    "alive_at_end": "at the end {} units pass a gradient, in the hidden layer with the fewest",
+    "saturated_at_end": "at the end {} of the outputs are saturated, in the hidden layer with the most",
+    "moved": "the weights moved by {} of their size, in the layer that moved most",
+    "spread": "the outputs vary by {} of their size between rows",
 }
+_SHARES = frozenset({"saturated_at_end"})
 
 
 def diagnose(measurements: Measurements) -> Diagnosis:
@@ -46,10 +48,11 @@ def diagnose(measurements: Measurements) -> Diagnosis:
 def _evidence(m: Measurements) -> Iterator[str]:
     """The measurements in their normal range, in words."""
     if len(m.losses):
-        baseline = f"; the best constant output has {m.constant_loss:.3g}" if m.constant_loss > 0 else ""
-        yield f"the loss went from {m.start.loss:.3g} at the start to {m.losses[-1]:.3g}{baseline}"
+        baseline = f"; the best constant output has {number(m.constant_loss, 3)}" if m.constant_loss > 0 else ""
+        yield f"the loss went from {number(m.start.loss, 3)} at the start to {number(m.losses[-1], 3)}{baseline}"
     for quantity, words in _SUPPORT.items():
         value = float(getattr(m, quantity))
         usual = normal(quantity)
         if usual.low <= value <= usual.high:
-            yield f"{words.format(value)} ({usual.in_words()})"
+            text = percent(value, 2) if quantity in _SHARES else number(value, 2)
+            yield f"{words.format(text)} ({usual.in_words()})"

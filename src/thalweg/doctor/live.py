@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from ..core.files import Json
+from ..pages.numbers import number
 from ..probes.records import Record
 from . import checks  # noqa: F401 - registers all checks
 from .findings import Finding
@@ -130,7 +131,7 @@ class LiveChecks:
                 place=", ".join(layer.place for layer in dead),
                 value=1.0,
                 measured=f"all units dead in each of the last {len(records)} observed steps, since step "
-                f"{records[0]['step']:,}",
+                f"{number(records[0]['step'])}",
                 normal="units of each layer pass a gradient for some rows",
                 sentence=f"{subject} no gradient for any row: the layers below cannot learn any more.",
             )
@@ -147,7 +148,7 @@ class LiveChecks:
                 place="all layers",
                 value=0.0,
                 measured=f"a gradient of exactly 0 in each of the last {len(records)} observed steps, since step "
-                f"{records[0]['step']:,}",
+                f"{number(records[0]['step'])}",
                 normal="a gradient other than 0 as long as outputs are wrong",
                 sentence="No weight gets a gradient, although the outputs are no better than constant: nothing moves.",
             )
@@ -166,8 +167,9 @@ class LiveChecks:
                 severity="severe",
                 place="the loss",
                 value=growth,
-                measured=f"a loss of {last['loss']:.3g} in epoch {last['epoch']}, {growth:,.0f} times its start",
-                normal=f"a loss of the order of its start, {start:.3g}, or below",
+                measured=f"a loss of {number(last['loss'], 3)} in epoch {number(last['epoch'])}, "
+                f"{number(growth, 3)} times its start",
+                normal=f"a loss of the order of its start, {number(start, 3)}, or below",
                 sentence="The loss is out of range: the steps carry the weights further and further away.",
             )
 
@@ -185,7 +187,7 @@ class LiveChecks:
                 severity="severe",
                 place="the loss",
                 value=float(count),
-                measured=f"a loss of {losses[-1]:.6g} in each of the last {count} epochs",
+                measured=f"a loss of {number(losses[-1], 6)} in each of the last {count} epochs",
                 normal="a loss that changes with the weights",
                 sentence="The loss does not change at all: the training moves nothing that the outputs depend on.",
             )

@@ -11,6 +11,8 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
+from ..pages.numbers import number
+
 # One in two hundred healthy runs lies below the lower limit, and one in two hundred above the upper one.
 _LOW = "0.5"
 _HIGH = "99.5"
@@ -34,7 +36,7 @@ class Normal(NamedTuple):
 
     def in_words(self) -> str:
         """The range in words."""
-        return f"{self.low:.3g} to {self.high:.3g} in 99 % of healthy runs"
+        return f"{number(self.low, 3)} to {number(self.high, 3)} in 99 % of healthy runs"
 
 
 def normal(quantity: str) -> Normal:

@@ -13,6 +13,7 @@ from typing import cast
 from ..core.files import Json
 from ..data import Task
 from ..models.network import default_initializer
+from ..pages.numbers import count_noun
 from ..parts.layers import Activation, Dense
 from ..parts.part import Layer
 from ..spec.spec import CompleteSpec
@@ -93,7 +94,7 @@ class SpecRemedies:
     def longer(self, factor: int) -> Remedy:
         """`factor` times as many epochs."""
         epochs = self.spec.training.epochs * factor
-        return Remedy(f"{epochs:,} epochs", (("training.epochs", epochs),))
+        return Remedy(count_noun(epochs, "epoch"), (("training.epochs", epochs),))
 
     def batch(self, size: int) -> Remedy:
         """Another batch size."""

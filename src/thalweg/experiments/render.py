@@ -51,7 +51,8 @@ def evidence(ranking: Ranking) -> str:
         sentences.append(warning)
     if len(ranking.arms) >= _MANY_ARMS:
         sentences.append(
-            f"The best of {len(ranking.arms)} arms is the best partly by luck: expect a little less on new rows."
+            f"The best of {count_noun(len(ranking.arms), 'arm')} is the best partly by luck: expect a little less"
+            " on new rows."
         )
     if diverged := [arm.label for arm in ranking.arms if arm.diverged]:
         sentences.append(f"Trials of {listed(diverged)} diverged or could not run.")
@@ -116,7 +117,7 @@ def arms_table(ranking: Ranking, most: int) -> Table:
         diverged = f"{arm.diverged} of {len(arm.values)}" if arm.diverged else "–"
         rows.append((*row, diverged) if any_diverged else row)
     columns = ("arm", "mean", "minus baseline", "evidence")
-    part = "" if len(shown) == len(ranking.arms) else f" ({len(shown)} of {len(ranking.arms)} arms)"
+    part = "" if len(shown) == len(ranking.arms) else f" ({len(shown)} of {count_noun(len(ranking.arms), 'arm')})"
     intervals = "" if ranking.seeds == 1 else ", with 95 % intervals"
     measure = capitalized(measure_name(ranking.measure))
     caption = f"{measure} at the end of training, by arm{intervals}; best first{part}"

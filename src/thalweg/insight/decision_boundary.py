@@ -14,7 +14,7 @@ from ..core.progress import ProgressMessage, Watch, ignore_progress
 from ..data import Dataset, Preprocessing, Split
 from ..models.summary import network_in_words
 from ..pages.blocks import Block, Chart, Heading, Table, Text
-from ..pages.numbers import count_noun, measure_name, percent
+from ..pages.numbers import count_noun, measure_name, number, percent
 from ..pages.page import Page, Paged
 from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
 from ..probes.input_maps import InputMap, InputPlane, map_of, plane_of, principal_plane, slice_of
@@ -109,7 +109,7 @@ class DecisionBoundary(Paged):
             title=f"Predictions over the inputs: {data_name(spec)}",
             blocks=(*self._plane(), *self._quality(), *self._slice()),
             summary=f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
-            settings=(("plane", " and ".join(self.input_map.axes)), ("training rows", f"{self.rows:,}")),
+            settings=(("plane", " and ".join(self.input_map.axes)), ("training rows", number(self.rows))),
         )
 
     def _plane(self) -> Iterator[Block]:
@@ -142,7 +142,7 @@ class DecisionBoundary(Paged):
         steps = self.frames.steps
         return (
             f"The prediction at each point of the plane at {count_noun(len(steps), 'step')} of the training, from step"
-            f" {steps[0]:,} to step {steps[-1]:,}, and the training rows. The last step is shown first."
+            f" {number(steps[0])} to step {number(steps[-1])}, and the training rows. The last step is shown first."
         )
 
     def _quality(self) -> Iterator[Block]:
@@ -242,7 +242,9 @@ def _plane_for(
         fix = "name two inputs (features) for a slice"
         raise InputError("boundary", f"does not apply to a regression with {count} inputs; {fix}")
     if count > _MOST_INPUTS:
-        raise InputError("boundary", f"does not compute principal axes of {count:,} inputs; name two inputs (features)")
+        raise InputError(
+            "boundary", f"does not compute principal axes of {number(count)} inputs; name two inputs (features)"
+        )
     plane = plane_of(preprocessing, split.train) or principal_plane(split.train)
     if plane is None:
         raise InputError("boundary", "all training rows lie on one line, which is no plane; name two inputs (features)")

@@ -10,7 +10,7 @@ from ..core.arrays import Array, Tree, arrays_of, rms
 from ..core.progress import ProgressMessage, Watch, ignore_progress
 from ..models.summary import layer_in_words, network_in_words
 from ..pages.blocks import ArrayBlock, Block, Check, Formula, Heading, Table, Text
-from ..pages.numbers import count_noun
+from ..pages.numbers import count_noun, number
 from ..pages.page import Page
 from ..parts.layers import Activation
 from ..parts.losses import as_targets
@@ -319,7 +319,8 @@ def _check(traced: TracedStep, watch: Watch) -> Iterator[Block]:
     drawn = f" In each larger array, {result.drawn} randomly chosen entries are compared." if result.drawn else ""
     yield Text(
         f"Differences of {loss} over the same batch, with the same masks, noise and batch statistics. The relative"
-        f" error is the error divided by the largest gradient of the array, or by {result.least:.1g} if that is larger:"
+        f" error is the error divided by the largest gradient of the array, or by {number(result.least, 1)} if that is"
+        " larger:"
         f" smaller gradients cannot be distinguished from rounding.{drawn}"
     )
     if kinks := sum(array.kinks for array in result.arrays):
@@ -345,7 +346,7 @@ def _shown_layers(traced: TracedStep) -> list[int]:
 def _omitted_layers(traced: TracedStep) -> Iterator[Block]:
     omitted = len(traced.layers) - len(_shown_layers(traced))
     if omitted:
-        yield Text(f"{omitted} layers between are omitted; the table of all layers includes them.")
+        yield Text(f"Omitted here: {count_noun(omitted, 'layer')} between; the table of all layers includes them.")
 
 
 def _layer_name(traced: TracedStep, index: int) -> str:

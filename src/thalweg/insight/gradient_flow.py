@@ -134,7 +134,7 @@ class GradientFlow(Paged):
         deltas = _geometric_mean(self.deltas)
         columns = (_geometric_mean(self.outputs), self.predicted_outputs, deltas, self.predicted_deltas)
         rows: list[list[str | float]] = [
-            [name, *(float(f"{column[k]:.3g}") for column in columns)] for k, name in enumerate(self.layer_names)
+            [name, *(float(column[k]) for column in columns)] for k, name in enumerate(self.layer_names)
         ]
         if len(rows) > _MOST_TABLE_ROWS:
             half = _MOST_TABLE_ROWS // 2
@@ -153,7 +153,7 @@ class GradientFlow(Paged):
         yield Table(
             "Delta of the first layer divided by that of the last, if all dense layers used the initializer",
             ["initializer", "ratio of delta"],
-            [[name, float(f"{ratio:.3g}")] for name, ratio in self.alternatives.items()],
+            [[name, float(ratio)] for name, ratio in self.alternatives.items()],
         )
 
 

@@ -13,6 +13,7 @@ from ..core.progress import ProgressMessage, Watch
 from ..data import Dataset
 from ..engine.engine import Engine
 from ..engine.step import Batch, Plan, State, inference_state, measure
+from ..pages.numbers import number
 from ..parts.optimizers import SGD
 from ..runs.run import Run
 from ..training.batch_plan import as_batch
@@ -129,7 +130,9 @@ class LossSurface:
         chunk = max(1, _ROWS_AT_ONCE // len(self.data))
         parts = []
         for start in range(0, len(points), chunk):
-            self.watch(ProgressMessage(f"loss at point {start + 1:,} of {len(points):,}", start / len(points)))
+            self.watch(
+                ProgressMessage(f"loss at point {number(start + 1)} of {number(len(points))}", start / len(points))
+            )
             stop = min(start + chunk, len(points))
             _, losses = engine.loop(loss_at, (), start, stop, chunk, plan, *placed)
             parts.append(engine.fetch(losses)[: stop - start])

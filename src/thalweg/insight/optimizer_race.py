@@ -130,7 +130,7 @@ class Arena(Paged):
             "The minimum of this formula is not known. It is replaced by the lowest point that a search on finer and"
             " finer grids found within the bounds; the optimizers are not used for this search."
         )
-        yield ArrayBlock("lowest point", point, remark=f"height {self.lowest:.6g}")
+        yield ArrayBlock("lowest point", point, remark=f"height {number(self.lowest, 6)}")
         results = [result for one in self.contenders for result in (one.default, one.tuned)]
         lowest_end = min(result.final_heights.min() for result in results)
         if lowest_end < -self.distance:
@@ -304,7 +304,9 @@ def _check(
         if count < 1:
             raise InputError(name, f"expected at least 1, received {count}")
     if starts * (steps + 1) > _MOST_STEPS:
-        raise InputError("starts", f"expected at most {_MOST_STEPS:,} starts times steps, received {starts * steps:,}")
+        raise InputError(
+            "starts", f"expected at most {number(_MOST_STEPS)} starts times steps, received {number(starts * steps)}"
+        )
     if deviation is not None and not 0 <= deviation < math.inf:
         raise InputError("noise", f"expected a standard deviation of at least 0, received {deviation}")
     if distance is not None and not 0 < distance < math.inf:
@@ -355,7 +357,7 @@ def _path_until_arrival(result: RaceResult) -> np.ndarray:
 
 
 def _step_count(count: float) -> str:
-    return "never" if np.isinf(count) else f"{count:.0f}"
+    return "never" if np.isinf(count) else number(round(count))
 
 
 def _hyper_parameters(optimizer: Optimizer) -> dict[str, str]:

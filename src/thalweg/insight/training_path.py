@@ -10,6 +10,7 @@ from ..core.errors import InputError
 from ..core.progress import Watch
 from ..data import Split
 from ..engine.step import State, inference_state
+from ..pages.numbers import number
 from ..parts.schedules.metric_schedules import metric_schedules
 from ..runs.run import Run
 from ..training.callbacks import ProgressMessages
@@ -59,6 +60,7 @@ def _check_end(run: Run, start: State, end: State) -> None:
     if not error <= _SAME_END * length:
         raise InputError(
             "path",
-            f"the repeated training ends {error:.3g} away from the end of the run, {length:.3g} from the start: its"
+            f"the repeated training ends {number(error, 3)} away from the end of the run, "
+            f"{number(length, 3)} from the start: its"
             " spec or its data have changed, or this machine rounds differently; use a plane",
         )

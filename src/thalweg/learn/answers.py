@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..core.arrays import Array
 from ..core.expressions import Expression
+from ..pages.numbers import inline, number
 
 
 class AnswerPoint(NamedTuple):
@@ -140,7 +141,7 @@ class ExpectedAnswer:
         return f"right in {int(close.sum())} of {close.size} numbers; the first wrong one is at {words}"
 
     def _where(self, point: AnswerPoint) -> str:
-        return ", ".join(f"{name} = {_brief(point.values[name])}" for name in self.names)
+        return ", ".join(f"{name} = {inline(point.values[name], 3)}" for name in self.names)
 
 
 def numeric_answer(
@@ -196,14 +197,8 @@ def _factor(given: Sequence[Array], right: Sequence[Array]) -> float | None:
 def _times(factor: float) -> str:
     sign = " with the sign reversed" if factor < 0 else ""
     size = abs(factor)
-    return (f"{size:.3g} times too large" if size > 1 else f"{1 / size:.3g} times too small") + sign
+    return (f"{number(size, 3)} times too large" if size > 1 else f"{number(1 / size, 3)} times too small") + sign
 
 
 def _shape(x: Array) -> str:
     return f"shape {np.shape(x)}" if np.shape(x) else "a single number"
-
-
-def _brief(value: ArrayLike) -> str:
-    if np.size(value) > 4:
-        return f"an array of shape {np.shape(value)}"
-    return np.array2string(np.asarray(value), precision=3, separator=", ").replace("\n", "")

@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..core.progress import LINE_SECONDS, print_line
+from ..pages.numbers import measure_value, number
 from ..training.callbacks import Callback, Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.text import Text as RichText
+
+_SHORT_NAMES = {"mean_absolute_error": "MAE", "learning_rate": "rate"}
 
 
 @contextmanager
@@ -31,27 +34,24 @@ def shown(quiet: bool = False) -> Iterator[Callback]:
 
 def in_words(progress: Progress) -> str:
     """Loss, measures, rate and speed in one line."""
-    parts = [f"{name} {value:.4g}" for name, value in _measures(progress).items()]
+    parts = [f"{_short_name(name)} {measure_value(name, value)}" for name, value in _measures(progress).items()]
     if math.isfinite(progress.steps_per_second):
-        parts.append(f"{_thousands(progress.samples_per_second)} samples/s")
+        parts.append(f"{number(progress.samples_per_second, 3)} samples/s")
     return "  ".join(parts)
 
 
 def _measures(progress: Progress) -> dict[str, float]:
-    short = {"mean_absolute_error": "MAE", "learning_rate": "rate"}
-    found = {}
-    for name, value in progress.record.items():
-        if name in ("epoch", "step") or name == "validation_loss":
-            continue
-        prefix = "val " if name.startswith("validation_") else ""
-        measure = name.removeprefix("validation_")
-        found[prefix + short.get(measure, measure)] = value
-    found["rate"] = found.pop("rate")
-    return found
+    """The measures that are shown, and the learning rate at the end."""
+    left_out = ("epoch", "step", "validation_loss", "learning_rate")
+    measures = {name: value for name, value in progress.record.items() if name not in left_out}
+    return {**measures, "learning_rate": progress.record["learning_rate"]}
 
 
-def _thousands(value: float) -> str:
-    return f"{value / 1000:,.0f}k" if value >= 10_000 else f"{value:,.0f}"
+def _short_name(name: str) -> str:
+    """`validation_mean_absolute_error` -> `val MAE`."""
+    measure = name.removeprefix("validation_")
+    prefix = "" if measure == name else "val "
+    return prefix + _SHORT_NAMES.get(measure, measure)
 
 
 def _left(progress: Progress) -> str:

@@ -62,7 +62,7 @@ def mistake_blocks(data: ReportData) -> list[Block]:
     else:
         heading = "Mistakes"
         order = "" if data.confidence is None else ", the most confident first"
-        words = f"{worst.size:,} of {samples} of the {data.held_out} set are predicted wrong{order}."
+        words = f"{number(worst.size)} of {samples} of the {data.held_out} set are predicted wrong{order}."
     has_images = data.samples is not None and data.image_shape is not None
     shown = worst[: _MOST_PICTURES if has_images else _MOST_ROWS]
     if len(shown) < len(worst) and data.task != "regression":

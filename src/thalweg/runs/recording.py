@@ -19,6 +19,7 @@ from ..doctor.measure_run import measurements_of, probed_layers
 from ..engine.step import State
 from ..models.linear_theory import best_threshold
 from ..models.linear_units import LinearTraining, linear_training, tunes, with_threshold
+from ..pages.numbers import count_noun, number, percent
 from ..parts.metrics import confusion_matrix
 from ..parts.settings import Light
 from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
@@ -88,7 +89,7 @@ class RunBuilder:
         linear = linear_training_of(session)
         remarks = linear.after(measures["training"], bool(fitted.diverged)) if linear else []
         if threshold is not None:
-            remarks.append(f"Decision threshold {threshold:.6g}, tuned on the validation rows.")
+            remarks.append(f"Decision threshold {number(threshold, 6)}, tuned on the validation rows.")
         run = Run(
             spec=spec,
             state=fitted.state,
@@ -208,14 +209,14 @@ def _outcome(session: Session, fitted: Fit, seconds: float) -> str:
     if fitted.diverged:
         return f"Diverged: {fitted.diverged}."
     if fitted.interrupted:
-        return f"Stopped {fitted.stopped} after {done} of {epochs} epochs."
+        return f"Stopped {fitted.stopped} after {number(done)} of {count_noun(epochs, 'epoch')}."
     restored = ""
     best_epoch = fitted.early_stopping.best_epoch
     if session.spec.stopping.keeps_best and best_epoch < done:
         restored = f" The weights are those of epoch {best_epoch}, the best."
     if fitted.stopped:
-        return f"Stopped after {done} of {epochs} epochs: {fitted.stopped}.{restored}"
-    return f"Trained {epochs} {'epoch' if epochs == 1 else 'epochs'} in {seconds:.1f} s.{restored}"
+        return f"Stopped after {number(done)} of {count_noun(epochs, 'epoch')}: {fitted.stopped}.{restored}"
+    return f"Trained {count_noun(epochs, 'epoch')} in {number(seconds, 3)} s.{restored}"
 
 
 def _facts(session: Session, fitted: Fit, seconds: float) -> dict[str, str]:
@@ -223,16 +224,16 @@ def _facts(session: Session, fitted: Fit, seconds: float) -> dict[str, str]:
     training = session.spec.training
     engine = session.engine
     facts = {
-        "samples": ", ".join(f"{len(rows):,} {name}" for name, rows in session.split.sets.items()),
+        "samples": ", ".join(f"{number(len(rows))} {name}" for name, rows in session.split.sets.items()),
         "task": session.split.train.task,
-        "parameters": f"{sum(np.size(array) for _, array in arrays_of(fitted.state.params)):,}",
-        "updates": f"{int(fitted.state.step):,}",
-        "time": f"{seconds:.2f} s",
+        "parameters": number(sum(np.size(array) for _, array in arrays_of(fitted.state.params))),
+        "updates": number(int(fitted.state.step)),
+        "time": f"{number(seconds, 3)} s",
         "engine": f"{training.engine}, {engine.precision}, {engine.platform}",
         "seed": str(training.seed),
         "finished": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z"),
         "thalweg": f"{metadata.version('thalweg')} on Python {platform.python_version()}",
     }
     if clipped := [record["clipped"] for record in fitted.history if "clipped" in record]:
-        facts["clipping"] = f"acted in {np.mean(clipped):.1%} of the updates"
+        facts["clipping"] = f"acted in {percent(float(np.mean(clipped)), 3)} of the updates"
     return facts

@@ -127,10 +127,12 @@ def _count_finished(folder: Path) -> int:
 
 
 def _report_failures(comparison: Comparison) -> None:
+    from ...pages.numbers import count_noun
+
     key, failure = next(iter(comparison.failed.items()))
     trial = next(trial for trial in comparison.trials if trial.key == key)
     print(
-        f"thalweg: {len(comparison.failed)} of {len(comparison.trials)} trials could not run."
+        f"thalweg: {len(comparison.failed)} of {count_noun(len(comparison.trials), 'trial')} could not run."
         f" The first one is {trial.arm.label}, seed {trial.seed}: {failure}",
         file=sys.stderr,
     )
@@ -173,7 +175,10 @@ def _list_arms(chosen: Experiment, trials: Sequence[Trial], json: bool) -> None:
     if json:
         print_json({"arms": labels, "seeds": list(chosen.seeds.numbers), "trials": len(trials)})
         return
-    print(f"{len(labels)} arms, {chosen.seeds.count} seeds each: {len(trials)} trials, all checked")
+    from ...pages.numbers import count_noun
+
+    arms = count_noun(len(labels), "arm")
+    print(f"{arms}, {count_noun(chosen.seeds.count, 'seed')} each: {count_noun(len(trials), 'trial')}, all checked")
     for label in labels:
         print(f"  {label}")
 

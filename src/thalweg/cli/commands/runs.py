@@ -30,16 +30,16 @@ def runs(
     from rich.console import Console
     from rich.table import Table
 
-    from ...pages.numbers import measure_value
+    from ...pages.numbers import count_noun, measure_name, measure_value
 
-    table = Table(title=f"{len(rows)} runs in {folder}", title_justify="left")
+    table = Table(title=f"{count_noun(len(rows), 'run')} in {folder}", title_justify="left")
     for column in ("run", "data", "network", "epochs", "result", "outcome"):
         table.add_column(column, overflow="fold")
     for row in rows:
         result = ""
         if row.measures:
             part, measures = next(reversed(row.measures.items()))
-            values = (f"{name.replace('_', ' ')} {measure_value(name, value)}" for name, value in measures.items())
+            values = (f"{measure_name(name)} {measure_value(name, value)}" for name, value in measures.items())
             result = f"{part}: {', '.join(values)}"
         table.add_row(row.name, row.data, row.network, str(row.epochs), result, row.outcome)
     Console().print(table)

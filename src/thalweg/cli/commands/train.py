@@ -170,13 +170,13 @@ def _print_measures(run: Run) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ...pages.numbers import measure_value
+    from ...pages.numbers import measure_name, measure_value
 
     table = Table(title=run.outcome, title_justify="left", title_style="bold")
     table.add_column("set")
     names = list(next(iter(run.measures.values())))
     for name in names:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(measure_name(name), justify="right")
     for part, measures in run.measures.items():
         table.add_row(part, *(measure_value(name, measures[name]) for name in names))
     console = Console(soft_wrap=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...pages.numbers import count_noun, number, percent
 from ..findings import Finding
 from ..measurements import Measurements
 from ..normal import normal
@@ -36,7 +37,7 @@ def wrong_gradient(m: Measurements) -> Iterator[Finding]:
             severity="severe",
             place=wrong.place,
             value=wrong.error,
-            measured=f"the gradient differs by {wrong.error:.1%} from finite differences of the loss",
+            measured=f"the gradient differs by {percent(wrong.error, 3)} from finite differences of the loss",
             normal="less than 0.1 %",
             sentence="This layer, one above it, or the loss passes back a gradient that is not that of its outputs.",
         )
@@ -60,7 +61,8 @@ def small_weights(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(certain=m.weights_small < least**2),
         place=place,
         value=m.weights_small,
-        measured=f"weights {m.gains[place]:.2g} times the smallest textbook initialization; {m.weights_small:.2g} of "
+        measured=f"weights {number(m.gains[place], 2)} times the smallest textbook initialization; "
+        f"{number(m.weights_small, 2)} of "
         "the signal is left after all layers",
         normal=_USUAL_WEIGHTS,
         sentence="Each layer shrinks the signal, and the gradient on its way back, so the first steps hardly move it.",
@@ -86,7 +88,7 @@ def large_weights(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(certain=m.weights_large > most**2),
         place=place,
         value=m.weights_large,
-        measured=f"weights {m.gains[place]:.2g} times the largest textbook initialization",
+        measured=f"weights {number(m.gains[place], 2)} times the largest textbook initialization",
         normal=_USUAL_WEIGHTS,
         sentence="The units start saturated, or the signal grows from layer to layer.",
         remedies=(m.remedies.init(),),
@@ -116,12 +118,14 @@ def exploding_start(m: Measurements) -> Iterator[Finding]:
         return
     if sum(map(explodes, m.standardized_starts)) <= len(m.standardized_starts) / 2:
         return
-    growth = f"outputs that grow by a factor of {start.growth:.3g}" if start.finite else "numbers that are not finite"
+    growth = (
+        f"outputs that grow by a factor of {number(start.growth, 3)}" if start.finite else "numbers that are not finite"
+    )
     yield exploding_start.finding(
         severity=m.severity(certain=True),
         place=start.dense[-1],
         value=start.growth,
-        measured=f"{growth} over {len(start.dense)} layers",
+        measured=f"{growth} over {count_noun(len(start.dense), 'layer')}",
         normal=f"about the same size in all layers ({normal('growth').in_words()})",
         sentence="The signal, or its gradient on the way back, grows from layer to layer until the numbers overflow.",
         remedies=against_growth(m),
@@ -146,8 +150,8 @@ def vanishing_start(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(certain=True),
         place=start.dense[0],
         value=start.flow,
-        measured=f"the gradient of the first layer is {start.flow:.2g} times that of the last hidden layer "
-        f"({len(start.dense)} layers)",
+        measured=f"the gradient of the first layer is {number(start.flow, 2)} times that of the last hidden layer "
+        f"({count_noun(len(start.dense), 'layer')})",
         normal=f"about the same in all layers ({normal('flow').in_words()})",
         sentence="Each layer shrinks the gradient on its way back, so the first layers hardly learn.",
         remedies=against_vanishing(m),
@@ -171,7 +175,7 @@ def dead_units_at_start(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(certain=m.alive_at_start == 0),
         place=min(m.start.alive, key=lambda name: m.start.alive[name]),
         value=m.alive_at_start,
-        measured=f"{m.alive_at_start:.0f} of its units pass a gradient for some row before the first step",
+        measured=f"{number(m.alive_at_start, 3)} of its units pass a gradient for some row before the first step",
         normal=f"more than {ALIVE} ({normal('alive_at_start').in_words()})",
         sentence=dead_in_words(m.alive_at_start),
         remedies=against_death(m),
@@ -202,7 +206,7 @@ def saturated_at_start(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(),
         place=m.start.activations[int(m.start.saturated.argmax())],
         value=m.saturated_at_start,
-        measured=f"{m.saturated_at_start:.0%} of its outputs are where the slope is below 5 % of the steepest",
+        measured=f"{percent(m.saturated_at_start, 2)} of its outputs are where the slope is below 5 % of the steepest",
         normal=f"fewer ({normal('saturated_at_start').in_words()})",
         sentence="Units at their limits pass hardly any gradient.",
         remedies=(m.remedies.scale(), m.remedies.init()),
@@ -225,8 +229,9 @@ def first_loss(m: Measurements) -> Iterator[Finding]:
         severity="note",
         place="loss",
         value=m.first_loss,
-        measured=f"a loss of {m.start.loss:.3g}",
-        normal=f"about {m.constant_loss:.3g}, that of the best constant output ({normal('first_loss').in_words()} "
+        measured=f"a loss of {number(m.start.loss, 3)}",
+        normal=f"about {number(m.constant_loss, 3)}, that of the best constant output "
+        f"({normal('first_loss').in_words()} "
         "times that)",
         sentence="The network starts with outputs that are confident and wrong; the first steps only undo them.",
         remedies=(m.remedies.scale(), m.remedies.init()),
@@ -251,9 +256,10 @@ def sharpness(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(certain=m.sharpness > 10 * most),
         place="optimizer.learning_rate",
         value=m.sharpness,
-        measured=f"the learning rate of {m.learning_rate:g} is {m.sharpness:.3g} times the largest rate that is stable "
+        measured=f"the learning rate of {number(m.learning_rate)} is {number(m.sharpness, 3)} times the largest rate "
+        "that is stable "
         "along the steepest curvature",
-        normal=f"below {most:.2g}: above 1 a step along the steepest direction ends higher than it started",
+        normal=f"below {number(most, 2)}: above 1 a step along the steepest direction ends higher than it started",
         sentence="The first steps overshoot until they reach a flat region, where units may be dead.",
         remedies=(m.remedies.rate(max(1 / m.sharpness, 1e-6)), m.remedies.adam()),
     )
@@ -277,8 +283,9 @@ def memory(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(),
         place="network",
         value=trial.last / trial.first if trial.first else float("nan"),
-        measured=f"the loss of {trial.rows} rows goes from {trial.first:.3g} to {trial.last:.3g} in {trial.steps} "
-        f"steps of Adam at {trial.rate:g}",
+        measured=f"the loss of {count_noun(trial.rows, 'row')} goes from {number(trial.first, 3)} "
+        f"to {number(trial.last, 3)} in {trial.steps} "
+        f"steps of Adam at {number(trial.rate)}",
         normal="less than half of its start: a network can memorize a few rows",
         sentence="Not even a few rows can be learned: the cause is the network, the loss or the scale of the numbers, "
         "not the steps.",

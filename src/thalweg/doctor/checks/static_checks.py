@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...pages.numbers import count_noun, measure_name, measure_value, number, percent
 from ..findings import Finding
 from ..measurements import LEAST_GAP, Measurements
 from ..normal import normal
@@ -72,7 +73,7 @@ def _softmax_of_labels(m: Measurements) -> Finding | None:
         severity="severe" if not m.learns else "warning" if several > _SEVERAL else "note",
         place=m.output.place,
         value=several,
-        measured=f"{m.output.kind}, and {several:.0%} of the rows do not have exactly one label",
+        measured=f"{m.output.kind}, and {percent(several, 2)} of the rows do not have exactly one label",
         normal="a sigmoid for each of the independent labels: the outputs of a softmax share a sum of 1",
         sentence="The labels are independent of each other, but one output of a softmax grows only as others shrink.",
         remedies=(m.remedies.output(),),
@@ -87,7 +88,7 @@ def _not_probabilities(m: Measurements) -> Finding | None:
         severity=m.severity(certain=True),
         place=m.output.place,
         value=float("nan"),
-        measured=f"{m.output.kind} before {_in_words(m.loss)}, which takes probabilities",
+        measured=f"{m.output.kind} before {measure_name(m.loss)}, which takes probabilities",
         normal=f"{m.remedies.suited_output}, whose outputs lie between 0 and 1",
         sentence="The loss takes probabilities. Outputs outside of 0 to 1 are clipped and pass no gradient.",
         remedies=(m.remedies.output(),),
@@ -102,7 +103,7 @@ def _activated_logits(m: Measurements) -> Finding | None:
         severity=m.severity(),
         place=m.output.place,
         value=float("nan"),
-        measured=f"{m.output.kind} before {_in_words(m.loss)}, which takes logits",
+        measured=f"{m.output.kind} before {measure_name(m.loss)}, which takes logits",
         normal="no activation before a loss that applies its own",
         sentence="The loss applies its own activation, so the outputs are activated twice or cannot be negative.",
         remedies=(m.remedies.output(),),
@@ -118,7 +119,8 @@ def _unreachable_targets(m: Measurements) -> Finding | None:
         severity=m.severity(certain=outside > _SEVERAL),
         place=m.output.place,
         value=outside,
-        measured=f"{outside:.0%} of the targets lie outside the range of {m.output.kind} ({low:g} to {high:g})",
+        measured=f"{percent(outside, 2)} of the targets lie outside the range of {m.output.kind} "
+        f"({number(low)} to {number(high)})",
         normal="an output that reaches all targets: linear for numbers",
         sentence="The output cannot reach these targets, whatever the weights are.",
         remedies=(m.remedies.output(),),
@@ -152,10 +154,6 @@ def _independent_classes(m: Measurements) -> Finding | None:
         sentence="Each class is predicted on its own; a softmax makes the classes compete.",
         remedies=(m.remedies.output(),),
     )
-
-
-def _in_words(kind: str) -> str:
-    return kind.replace("_", " ")
 
 
 @check(
@@ -196,7 +194,7 @@ def loss(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(),
         place="loss",
         value=float("nan"),
-        measured=f"{_in_words(m.loss)} for classes",
+        measured=f"{measure_name(m.loss)} for classes",
         normal="cross-entropy, whose gradient at the logits is output minus target",
         sentence=absolute if m.loss == "mean_absolute_error" else squared,
         remedies=(m.remedies.output(),),
@@ -245,9 +243,10 @@ def input_scale(m: Measurements) -> Iterator[Finding]:
         return
     sizes = m.column_sizes[m.column_deviations > 0]
     largest = m.column_names[int(np.argmax(m.column_sizes))]
-    signs = [f"inputs of up to {m.input_size:.3g} (root mean square of {largest})"]
-    signs += [f"{m.input_offset:.3g} times as far from 0 as they vary"] if far else []
-    signs += [f"columns of {sizes.min():.2g} to {sizes.max():.2g}"] if sizes.max() > usual.high * sizes.min() else []
+    signs = [f"inputs of up to {number(m.input_size, 3)} (root mean square of {largest})"]
+    signs += [f"{number(m.input_offset, 3)} times as far from 0 as they vary"] if far else []
+    if sizes.max() > usual.high * sizes.min():
+        signs.append(f"columns of {number(sizes.min(), 2)} to {number(sizes.max(), 2)}")
     yield input_scale.finding(
         severity=m.severity(certain=m.input_size > usual.high**2 or m.input_offset > near**2 or small),
         place="data.scale",
@@ -277,8 +276,8 @@ def target_scale(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(certain=m.target_size > usual.high**2),
         place="data.scale",
         value=m.target_size,
-        measured=f"targets of {m.target_size:.3g} (root mean square) with a standard deviation of "
-        f"{m.target_deviation:.3g}",
+        measured=f"targets of {number(m.target_size, 3)} (root mean square) with a standard deviation of "
+        f"{number(m.target_deviation, 3)}",
         normal="about 1: outputs are about 1 at the start, and the gradient is proportional to the error",
         sentence="Errors as large as these targets make the steps too long, or take more steps of bounded size than "
         "the training has.",
@@ -323,7 +322,7 @@ def duplicate_columns(m: Measurements) -> Iterator[Finding]:
             severity="note",
             place="data",
             value=float(m.duplicate_columns),
-            measured=f"{m.duplicate_columns} columns are copies of others",
+            measured=f"columns that are copies of others: {number(m.duplicate_columns)}",
             normal="none: a repeated column counts twice",
             sentence="Repeated columns weigh more than others and add no information.",
         )
@@ -344,7 +343,7 @@ def shared_rows(m: Measurements) -> Iterator[Finding]:
             severity="warning",
             place="data.validation",
             value=m.shared_rows,
-            measured=f"{m.shared_rows:.0%} of the validation rows are also training rows",
+            measured=f"{percent(m.shared_rows, 2)} of the validation rows are also training rows",
             normal="hardly any: a score on training rows says nothing about new rows",
             sentence="The validation score includes memorized rows and is too optimistic.",
         )
@@ -365,9 +364,10 @@ def imbalance(m: Measurements) -> Iterator[Finding]:
             severity=m.severity(),
             place="data",
             value=m.majority,
-            measured=f"{m.majority:.1%} of the rows belong to one class",
+            measured=f"{percent(m.majority, 3)} of the rows belong to one class",
             normal='classes that occur often enough; otherwise weights, or data.order = "balanced"',
-            sentence=f"Predicting that class for all rows has accuracy {m.majority:.1%}, so the accuracy says little.",
+            sentence=f"Predicting that class for all rows has accuracy {percent(m.majority, 3)}, so the accuracy says "
+            "little.",
         )
 
 
@@ -388,7 +388,8 @@ def sorted_rows(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(certain=True),
         place="data.order",
         value=order.changes / max(order.expected, 1),
-        measured=f"the class changes {order.changes} times along the rows, and {order.expected:.0f} times in random "
+        measured=f"the class changes {order.changes} times along the rows, and {number(order.expected, 3)} times "
+        "in random "
         "order",
         normal="rows that are shuffled in each epoch, so that each batch is like all rows",
         sentence="The rows come sorted by class: the steps on one class undo what the steps on the one before learned.",
@@ -436,7 +437,7 @@ def dropout(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(),
         place=strongest.place,
         value=strongest.drop_rate,
-        measured=f"{strongest.drop_rate:.0%} of the units are dropped in each step",
+        measured=f"{percent(strongest.drop_rate, 2)} of the units are dropped in each step",
         normal="0.2 to 0.5",
         sentence="The units that remain in a step are too few to distinguish the rows.",
         remedies=(m.remedies.dropout(0.2),),
@@ -457,7 +458,7 @@ def batch_size(m: Measurements) -> Iterator[Finding]:
             severity="note",
             place="training.batch_size",
             value=float(m.batch_size),
-            measured=f"a batch size of {m.batch_size} for {m.rows} rows",
+            measured=f"a batch size of {m.batch_size} for {count_noun(m.rows, 'row')}",
             normal="a batch size below the number of rows",
             sentence="Each batch holds all rows, so there is one update per epoch.",
             remedies=(m.remedies.batch(32),),
@@ -481,8 +482,9 @@ def signal(m: Measurements) -> Iterator[Finding]:
         severity="severe",
         place="data",
         value=learned.attainable - learned.constant,
-        measured=f"a random forest reaches {learned.attainable:.3g} on unseen rows, the best constant output "
-        f"{learned.constant:.3g} ({learned.measure})",
+        measured=f"a random forest reaches {measure_value(learned.measure, learned.attainable, digits=3)} on unseen "
+        "rows, the best constant output "
+        f"{measure_value(learned.measure, learned.constant, digits=3)} ({measure_name(learned.measure)})",
         normal="a gap between the two: inputs that are related to the targets",
         sentence="Nothing in these inputs was found to predict the targets: more training only memorizes noise.",
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...pages.numbers import measure_name, measure_value, number, percent
 from ..findings import Finding
 from ..measurements import LEAST_GAP, Measurements
 from ..normal import normal
@@ -48,10 +49,13 @@ def long_steps(m: Measurements) -> Iterator[Finding]:
     if m.worst_loss > max(normal("worst_loss").high, _WORSE * m.first_loss):
         worst = m.worst_loss * m.constant_loss
         signs.append(
-            f"a loss of up to {worst:.3g} after the first epoch; the best constant output has {m.constant_loss:.3g}"
+            f"a loss of up to {number(worst, 3)} after the first epoch; the best constant output has "
+            f"{number(m.constant_loss, 3)}"
         )
     if m.first_step > normal("first_step").high:
-        signs.append(f"one of the first steps changes a layer by {m.first_step:.2g} times the size of its weights")
+        signs.append(
+            f"one of the first steps changes a layer by {number(m.first_step, 2)} times the size of its weights"
+        )
     if m.diverged and not explodes(m.start):
         signs.append("numbers that are no longer finite, after a start in the normal range")
     if not signs:
@@ -82,7 +86,7 @@ def step_too_long(m: Measurements) -> Iterator[Finding]:
             severity=m.severity(),
             place="optimizer.learning_rate",
             value=m.step_length,
-            measured=f"half of the steps end at {m.step_length:.2g} or more beyond the lowest point along them",
+            measured=f"half of the steps end at {number(m.step_length, 2)} or more beyond the lowest point along them",
             normal=_usual_length(),
             sentence="The steps go too far along their own direction.",
             remedies=(m.remedies.rate(0.1), m.remedies.adam()),
@@ -104,7 +108,8 @@ def step_too_short(m: Measurements) -> Iterator[Finding]:
             severity=m.severity(),
             place="optimizer.learning_rate",
             value=m.step_length,
-            measured=f"half of the steps leave {-m.step_length:.3g} or more of the way to the lowest point along them",
+            measured=f"half of the steps leave {number(-m.step_length, 3)} or more of the way to the lowest point "
+            "along them",
             normal=_usual_length(),
             sentence="The steps end long before the loss stops falling along them.",
             remedies=(m.remedies.rate(10), m.remedies.adam()),
@@ -132,7 +137,7 @@ def noisy_gradient(m: Measurements) -> Iterator[Finding]:
             severity=m.severity(),
             place="training.batch_size",
             value=m.noise,
-            measured=f"the variance of a batch gradient is {m.noise:.3g} times the squared gradient",
+            measured=f"the variance of a batch gradient is {number(m.noise, 3)} times the squared gradient",
             normal=f"less ({usual.in_words()})",
             sentence="The rows of a batch pull in different directions, so the gradient is mostly chance.",
             remedies=larger_batch(m),
@@ -157,7 +162,7 @@ def oscillating_loss(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(),
         place="training",
         value=m.jump,
-        measured=f"in the second half the loss changes by {m.jump:.0%} of its total fall from epoch to epoch",
+        measured=f"in the second half the loss changes by {percent(m.jump, 2)} of its total fall from epoch to epoch",
         normal=f"less ({usual.in_words()})",
         sentence="The loss jumps instead of settling: the steps are too long for the noise of their batches.",
         remedies=(m.remedies.rate(0.1), *larger_batch(m), m.remedies.adam()),
@@ -175,8 +180,8 @@ def dead_units(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(certain=m.alive_at_end == 0),
         place=place,
         value=m.alive_at_end,
-        measured=f"{m.alive_at_end:.0f} of its units pass a gradient for some row at the end; "
-        f"{m.start.alive[place]:.0f} did at the start",
+        measured=f"{number(m.alive_at_end, 3)} of its units pass a gradient for some row at the end; "
+        f"{number(m.start.alive[place], 3)} did at the start",
         normal=f"more than {ALIVE} ({normal('alive_at_end').in_words()})",
         sentence=dead_in_words(m.alive_at_end),
         remedies=(*against_death(m), m.remedies.rate(0.1)),
@@ -194,7 +199,8 @@ def saturated_units(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(),
         place=max(saturated, key=lambda name: saturated[name]),
         value=m.saturated_at_end,
-        measured=f"{m.saturated_at_end:.0%} of its outputs at the end are where the slope is below 5 % of the steepest",
+        measured=f"{percent(m.saturated_at_end, 2)} of its outputs at the end are where the slope is below 5 % of "
+        "the steepest",
         normal=f"fewer ({usual.in_words()})",
         sentence="Units at their limits pass hardly any gradient.",
         remedies=(m.remedies.scale(), m.remedies.rate(0.1)),
@@ -210,8 +216,9 @@ def vanishing_gradient(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(),
         place=m.end.dense[0],
         value=m.flow_at_end,
-        measured=f"at the end the gradient of the first layer is {m.flow_at_end:.2g} times that of the last hidden "
-        f"layer; {m.flow:.2g} times at the start",
+        measured=f"at the end the gradient of the first layer is {number(m.flow_at_end, 2)} times that of the last "
+        "hidden "
+        f"layer; {number(m.flow, 2)} times at the start",
         normal=f"more ({normal('flow_at_end').in_words()})",
         sentence="The first layers have stopped learning.",
         remedies=against_vanishing(m),
@@ -232,8 +239,8 @@ def short_training(m: Measurements) -> Iterator[Finding]:
         return
     falls = m.falling > normal("falling").high
     few = m.updates < normal("updates").far().low
-    signs = [f"{m.falling:.0%} of the total fall of the loss came in the last quarter"] if falls else []
-    signs += [f"{m.updates:.0f} updates in total"] if few else []
+    signs = [f"{percent(m.falling, 2)} of the total fall of the loss came in the last quarter"] if falls else []
+    signs += [f"{number(m.updates)} updates in total"] if few else []
     if signs:
         longer = (m.remedies.longer(10), *((m.remedies.longer(100),) if m.updates < 10_000 else ()))
         yield short_training.finding(
@@ -264,7 +271,8 @@ def still_weights(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(),
         place="optimizer.learning_rate",
         value=m.moved,
-        measured=f"the weights of each layer moved by at most {m.moved:.1%} of their size in {m.updates:,.0f} updates",
+        measured=f"the weights of each layer moved by at most {percent(m.moved, 3)} of their size in "
+        f"{number(m.updates)} updates",
         normal=f"more ({usual.in_words()})",
         sentence="The steps are too short for this number of updates.",
         remedies=(m.remedies.rate(10), m.remedies.rate(100), m.remedies.adam()),
@@ -287,7 +295,7 @@ def decayed_rate(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(certain=True),
         place="optimizer.learning_rate",
         value=m.late_rate,
-        measured=f"after a quarter of the training the learning rate is {m.late_rate:.1g} of its largest value",
+        measured=f"after a quarter of the training the learning rate is {number(m.late_rate, 1)} of its largest value",
         normal="a rate that lasts for most of the training",
         sentence="The schedule ends the training early: the remaining rate moves nothing.",
         remedies=(m.remedies.rate(1.0), m.remedies.adam()),
@@ -307,7 +315,7 @@ def strong_penalty(m: Measurements) -> Iterator[Finding]:
     shrunk = m.decays and m.moved < _HARDLY_MOVED and m.weights_left < _WEIGHTS_GONE
     if not m.penalty > normal("penalty").far().high and not shrunk:
         return
-    heavy = f"the penalty on the weights is {m.penalty:.3g} times the loss of the best constant output"
+    heavy = f"the penalty on the weights is {number(m.penalty, 3)} times the loss of the best constant output"
     yield strong_penalty.finding(
         severity=m.severity(),
         place="regularization",
@@ -335,7 +343,7 @@ def constant_output(m: Measurements) -> Iterator[Finding]:
         severity=m.severity(),
         place="network",
         value=m.spread,
-        measured=f"the outputs vary by {m.spread:.2g} of their size between rows",
+        measured=f"the outputs vary by {number(m.spread, 2)} of their size between rows",
         normal=f"more ({usual.in_words()})",
         sentence="The network has the same output for all rows.",
     )
@@ -399,7 +407,7 @@ def shifted_rows(m: Measurements) -> Iterator[Finding]:
             severity="warning" if worse else "note",
             place="data.split",
             value=shift.deviations,
-            measured=f"the mean of {shift.column} differs by {shift.deviations:.2g} standard deviations in the "
+            measured=f"the mean of {shift.column} differs by {number(shift.deviations, 2)} standard deviations in the "
             "validation rows",
             normal="the same distribution in both sets, except for chance",
             sentence=sentence,
@@ -409,7 +417,7 @@ def shifted_rows(m: Measurements) -> Iterator[Finding]:
             severity="warning",
             place="data.split",
             value=float(m.missing_classes),
-            measured=f"{m.missing_classes} classes of the validation rows occur in no training row",
+            measured=f"classes of the validation rows that occur in no training row: {number(m.missing_classes)}",
             normal="the same classes in both sets",
             sentence=sentence,
         )
@@ -427,13 +435,15 @@ def plateau(m: Measurements) -> Iterator[Finding]:
     learned = m.learned
     if learned is None or m.learns or learned.attainable - learned.constant < LEAST_GAP:
         return
+    score = measure_value(learned.measure, learned.score, digits=3)
     yield plateau.finding(
         severity="warning",
         place="training",
         value=learned.share,
-        measured="the training diverged" if m.diverged else f"{learned.score:.3g} ({learned.measure})",
-        normal=f"{learned.attainable:.3g} is attainable on these rows; the best constant output has "
-        f"{learned.constant:.3g}",
+        measured="the training diverged" if m.diverged else f"{score} ({measure_name(learned.measure)})",
+        normal=f"{measure_value(learned.measure, learned.attainable, digits=3)} is attainable on these rows; "
+        "the best constant output has "
+        f"{measure_value(learned.measure, learned.constant, digits=3)}",
         sentence="The network did not learn what can be learned here.",
         remedies=(m.remedies.rate(10), m.remedies.rate(0.1), m.remedies.longer(10), m.remedies.adam()),
     )

@@ -117,7 +117,7 @@ class Proof(Paged):
             ("remedies", str(len(self.effects))),
             ("seeds", ", ".join(map(str, self.seeds))),
             ("score", f"{measure_name(self.score.measure)} on {rows}"),
-            ("time", f"{self.seconds:.0f} s"),
+            ("time", f"{number(round(self.seconds))} s"),
         )
 
     @property

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ...data import Split
+from ...pages.numbers import count_noun
 from ...parts.layers import Activation
 from ...parts.part import at
 from ...spec.spec import CompleteSpec
@@ -103,7 +104,7 @@ def _scaling(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Sett
 def _epochs(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     # More epochs only: a remedy that beats a shortened training proves nothing.
     epochs = round(spec.training.epochs * rng.uniform(*EPOCH_FACTORS))
-    return _setting(f"{epochs} epochs", {"training.epochs": epochs})
+    return _setting(count_noun(epochs, "epoch"), {"training.epochs": epochs})
 
 
 def _setting(label: str, changes: dict[str, object]) -> Setting:

@@ -91,7 +91,7 @@ def _remedy(measure: str, effect: RemedyEffect) -> str:
     if effect.difference is None:
         return f"{label} was not tried: {effect.arm.problem}." if effect.arm.problem else f"{label} was not tried."
     by = difference_in_words(measure, effect.difference)
-    hint = f" (a hint from {effect.pairs} seeds)" if effect.hint else ""
+    hint = f" (a hint from {count_noun(effect.pairs, 'seed')})" if effect.hint else ""
     if effect.verdict == "harms":
         return f"{label} harms{hint}: {by}."
     if effect.verdict == "helps":
@@ -127,7 +127,7 @@ def _repair(outcome: Outcome) -> list[str]:
         sentences = [f"The repaired spec has only `{outcome.chosen[0]}`: {reached}."]
     arms = len(outcome.effects) + len(outcome.combinations)
     if arms > 1:
-        sentences.append(f"It is the best of {arms} arms, partly by luck: on new rows it may gain less.")
+        sentences.append(f"It is the best of {count_noun(arms, 'arm')}, partly by luck: on new rows it may gain less.")
     return sentences
 
 
@@ -138,7 +138,7 @@ def _largest_gain(outcome: Outcome) -> list[str]:
     if label is None or gains[label].mean < MARGIN:
         return []
     by = difference_in_words(outcome.score.measure, gains[label])
-    more = f"{2 * outcome.seeds} seeds instead of {outcome.seeds} may show that it is not due to chance"
+    more = f"{count_noun(2 * outcome.seeds, 'seed')} instead of {outcome.seeds} may show that it is not due to chance"
     return [f"The largest gain is that of `{label}`, {by}: {more}."]
 
 

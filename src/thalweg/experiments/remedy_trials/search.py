@@ -12,6 +12,7 @@ import numpy as np
 from ...core.errors import InputError
 from ...core.intervals import Difference
 from ...doctor.findings import Remedy
+from ...pages.numbers import count_noun
 from ..paired import paired_difference
 from ..variation import Setting
 from .arms import ArmFactory, Candidate, merged, setting_of
@@ -129,7 +130,7 @@ class Search:
         """What could not be tried, and why."""
         remarks = list(dict.fromkeys(self._remarks))
         if not_run := self.log.not_run:
-            remarks.insert(0, f"Time is up: {not_run} of {len(self.log.requested)} trials were not run.")
+            remarks.insert(0, f"Time is up: {not_run} of {count_noun(len(self.log.requested), 'trial')} were not run.")
         if self._not_combined:
             names = ", ".join(dict.fromkeys(self._not_combined))
             remarks.append(f"Not combined with others, because they change the same places: {names}.")

@@ -14,7 +14,7 @@ from ...core.progress import ProgressMessage
 from ...data import Dataset, Source
 from ...pages.blocks import Block, Chart, Check, Formula, Suggestion, Table, Text
 from ...pages.figures import curves
-from ...pages.numbers import number, percent
+from ...pages.numbers import Share, number, percent
 from ...parts.layers import LeakyReLU, ReLU
 from ...parts.part import Count, ForwardContext, Layer, Number, Positive
 from ..affine import affine_at
@@ -105,7 +105,7 @@ class DeadReLULesson(Lesson, kind="dead-relu"):
             f"{self.width} hidden units, the same initial weights, {self.epochs} epochs of gradient descent",
             ["units", "rate", "bias", "inactive at first", "inactive at last", "test accuracy"],
             [
-                [name, rate, bias, int(inactive[name][0].sum()), int(inactive[name][-1].sum()), accuracy[name]]
+                [name, rate, bias, int(inactive[name][0].sum()), int(inactive[name][-1].sum()), Share(accuracy[name])]
                 for name, (_, rate, bias) in self.settings.items()
             ],
         )

@@ -13,10 +13,11 @@ from ...core.arrays import Array
 from ...core.intervals import Difference, difference
 from ...core.progress import ProgressMessage
 from ...data import Data, Dataset
+from ...experiments.prose import difference_cell
 from ...models.network import Network
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import curves
-from ...pages.numbers import number
+from ...pages.numbers import Share, number
 from ...parts.part import Count, ForwardContext, Positive
 from ...runs.run import Run
 from ...runs.train import run_to_end
@@ -173,7 +174,7 @@ class InitialisationLesson(Lesson, kind="initialisation"):
         yield Table(
             f"Means of {self.seeds} seeds after {self.epochs} epochs",
             ("hidden layers", "activation", "weights", "training loss", "test accuracy"),
-            [(*arm, float(np.mean(losses[arm])), float(np.mean(accuracies[arm]))) for arm in runs],
+            [(*arm, float(np.mean(losses[arm])), Share(np.mean(accuracies[arm]))) for arm in runs],
         )
         loss = _he_minus_glorot(losses)
         accuracy = _he_minus_glorot(accuracies)
@@ -181,7 +182,13 @@ class InitialisationLesson(Lesson, kind="initialisation"):
             "He minus Glorot, and the 95 % interval",
             ("hidden layers", "activation", "training loss", "", "test accuracy", ""),
             [
-                (*pair, str(loss[pair]), loss[pair].verdict, str(accuracy[pair]), accuracy[pair].verdict)
+                (
+                    *pair,
+                    difference_cell("loss", loss[pair]),
+                    loss[pair].verdict,
+                    difference_cell("accuracy", accuracy[pair]),
+                    accuracy[pair].verdict,
+                )
                 for pair in loss
             ],
         )

@@ -13,7 +13,7 @@ from ...core.arrays import arrays_of
 from ...core.progress import ProgressMessage
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import confusion, learning_curves
-from ...pages.numbers import number
+from ...pages.numbers import Share, number
 from ...parts.part import Count, Positive
 from ...runs.run import Run
 from ...runs.train import run_to_end
@@ -84,7 +84,7 @@ class MnistLesson(Lesson, kind="mnist"):
         yield from self._network(run, len(run.split.train))
         yield Heading("The training")
         yield Chart(learning_curves(run.history, "loss"), "The loss by epoch.")
-        rows = [(name, scores["loss"], scores["accuracy"]) for name, scores in run.measures.items()]
+        rows = [(name, scores["loss"], Share(scores["accuracy"])) for name, scores in run.measures.items()]
         yield Table(f"After {self.epochs} epochs", ("rows", "loss", "accuracy"), rows)
         low, high = _EXPECTED_ACCURACY[self.data]
         yield Check(

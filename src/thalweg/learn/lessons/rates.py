@@ -12,6 +12,7 @@ from pydantic import Field
 from ...core.arrays import Array
 from ...core.intervals import difference
 from ...core.progress import ProgressMessage
+from ...experiments.prose import difference_cell
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import curves
 from ...pages.numbers import number
@@ -183,7 +184,7 @@ class RatesLesson(Lesson, kind="rates"):
         yield Table(
             "Differences of the training loss",
             ("difference", "after epochs", "mean and interval", ""),
-            [(name, epochs, str(change), change.verdict) for name, epochs, change in rows],
+            [(name, epochs, difference_cell("loss", change), change.verdict) for name, epochs, change in rows],
         )
         yield Check("Momentum ends with a lower loss than no momentum", gain.verdict, "lower")
         yield Check(

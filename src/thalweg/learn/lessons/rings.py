@@ -13,7 +13,7 @@ from ...core.progress import ProgressMessage
 from ...data import Dataset
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import learning_curves, planes
-from ...pages.numbers import number
+from ...pages.numbers import Share, number
 from ...parts.part import Count, Fraction, NonNegative, Positive
 from ...runs.run import Run
 from ...runs.train import run_to_end
@@ -125,7 +125,7 @@ class RingsLesson(Lesson, kind="rings"):
         yield self._boundary_chart(run)
         yield Heading("Loss and accuracy")
         columns = ("rows", "loss", "accuracy")
-        rows = [(name, scores["loss"], scores["accuracy"]) for name, scores in run.measures.items()]
+        rows = [(name, scores["loss"], Share(scores["accuracy"])) for name, scores in run.measures.items()]
         yield Table(f"After {self.epochs} epochs; the test rows were not used for training", columns, rows)
         for measure in ("loss", "accuracy"):
             yield Chart(learning_curves(run.history, measure), f"The {measure} by epoch.")

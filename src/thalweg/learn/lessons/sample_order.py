@@ -14,9 +14,10 @@ from ...core.intervals import difference
 from ...core.progress import ProgressMessage
 from ...data import Data, InTime, Source
 from ...data.orders import KeyFunction
+from ...experiments.prose import difference_cell
 from ...pages.blocks import Block, Chart, Check, Heading, Suggestion, Table, Text
 from ...pages.figures import curves
-from ...pages.numbers import number
+from ...pages.numbers import measured, number
 from ...parts.part import Count, Positive
 from ...runs.run import Run
 from ...runs.train import run_to_end
@@ -106,7 +107,7 @@ class SampleOrderLesson(Lesson, kind="sample-order"):
         yield Table(
             f"Means of {self.seeds} seeds after {self.epochs} epochs",
             ("order", "training loss", "validation loss", "validation accuracy"),
-            [(name, *(float(values[name][:, -1].mean()) for values in records.values())) for name in runs],
+            [(name, *(measured(key, values[name][:, -1].mean()) for key, values in records.items())) for name in runs],
         )
         yield from self._differences(records)
         yield from self._answers(runs[_SORTED])
@@ -124,9 +125,13 @@ class SampleOrderLesson(Lesson, kind="sample-order"):
         once = difference(accuracy[_ONCE], accuracy[_SHUFFLED])
         wider = difference(gap[_SORTED], gap[_SHUFFLED])
         rows = [
-            (f"accuracy, {_SORTED} - {_SHUFFLED}", str(worse), worse.verdict),
-            (f"accuracy, {_ONCE} - {_SHUFFLED}", str(once), once.verdict),
-            (f"validation loss minus training loss, {_SORTED} - {_SHUFFLED}", str(wider), wider.verdict),
+            (f"accuracy, {_SORTED} - {_SHUFFLED}", difference_cell("accuracy", worse), worse.verdict),
+            (f"accuracy, {_ONCE} - {_SHUFFLED}", difference_cell("accuracy", once), once.verdict),
+            (
+                f"validation loss minus training loss, {_SORTED} - {_SHUFFLED}",
+                difference_cell("loss", wider),
+                wider.verdict,
+            ),
         ]
         yield Table("Differences, paired by seed", ("difference", "mean and 95 % interval", ""), rows)
         yield Text(
