@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= 2
 
-.PHONY: demo test test-slow lint bench clinic clinic-healthy clinic-injected clinic-learns docs torch clean
+.PHONY: demo test test-slow lint bench clinic clinic-healthy clinic-injected clinic-learns docs tables torch clean
 
 demo: $(VENV)/.installed
 	$(BIN)/thalweg train digits
@@ -44,6 +44,13 @@ clinic-injected: $(VENV)/.installed
 # Diagnose all these runs, and write the scorecard.
 clinic: $(VENV)/.installed
 	$(BIN)/python clinic/scorecard.py
+
+# The tables in docs/ that are generated from the code.
+tables: $(VENV)/.dev
+	$(BIN)/python docs/write_layout.py
+	$(BIN)/python docs/write_parts.py
+	$(BIN)/python docs/write_tables.py
+	$(BIN)/python docs/write_learning.py
 
 docs: $(VENV)/.dev
 	$(BIN)/pdoc --docformat google --output-directory site thalweg

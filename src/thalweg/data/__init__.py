@@ -12,7 +12,7 @@ from .idx import read_idx
 from .loading import Data, Split, infer_task
 from .mnist import Mnist
 from .orders import Balanced, Buckets, Curriculum, EpochIndex, Fixed, InTime, Order, Shuffled, Stratified
-from .preprocessing import Preprocessing
+from .preprocessing import Preprocessing, RawRows
 from .source import Source
 from .streaming import RowSource, StreamedDataset
 from .tables import Column, read_table
@@ -45,6 +45,7 @@ __all__ = [
     "Order",
     "Plane",
     "Preprocessing",
+    "RawRows",
     "Rings",
     "RowSource",
     "Samples",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 # This many rows are scaled at once, so that they stay in the processor's cache.
 _ROWS = 4096
+
+
+RawRows: TypeAlias = "ArrayLike | Frame | Iterable[Mapping[str, object]]"
+"""Rows as a user has them: an array, a list of rows, a table, dictionaries."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Preprocessing:
         """
         return np.array(self.target_span) if self.task == "regression" else 1.0
 
-    def inputs(self, raw: ArrayLike | Frame | Iterable[Mapping[str, object]]) -> np.ndarray:
+    def inputs(self, raw: RawRows) -> np.ndarray:
         """Raw rows as float32 (n, features).
 
         Args:
@@ -211,7 +215,7 @@ class Preprocessing:
 
     def dataset(
         self,
-        x: ArrayLike | Frame | Iterable[Mapping[str, object]],
+        x: RawRows,
         y: ArrayLike,
         weight: np.ndarray | None = None,
     ) -> Dataset:

@@ -13,7 +13,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from ..core.files import Json, JsonObject
-from .blocks import ArrayBlock, Block, Chart, Check, Gallery, LinkList, Settings, SideBySide
+from .blocks import ArrayBlock, Block, Chart, Check, Gallery, LinkList, Settings, SideBySide, Suggestion
 from .numbers import statistics
 
 _MOST_NUMBERS = 1000
@@ -60,9 +60,14 @@ def _rendered(block: Block) -> JsonObject:
             return kind | _fields(block)
 
 
+# Programs read these words, so they outlive the names of the classes.
+_KINDS: dict[type[Block], str] = {ArrayBlock: "numbers", Check: "claim", Suggestion: "try"}
+
+
 def _kind(block: Block) -> str:
-    """The name of the class in lower case: `ArrayBlock` -> `array`, `SideBySide` -> `side-by-side`."""
-    return re.sub(r"(?<=.)([A-Z])", r"-\1", type(block).__name__.removesuffix("Block")).lower()
+    """The word for a block: of most the name of the class, `SideBySide` -> `side-by-side`."""
+    name = type(block).__name__.removesuffix("Block")
+    return _KINDS.get(type(block)) or re.sub(r"(?<=.)([A-Z])", r"-\1", name).lower()
 
 
 def _fields(block: Block) -> JsonObject:

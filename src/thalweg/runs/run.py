@@ -7,14 +7,15 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ..core.arrays import arrays_of
+from ..core.arrays import Params, arrays_of
 from ..core.errors import InputError
 from ..core.files import commit
-from ..data import Preprocessing, Split, Task
+from ..data import Preprocessing, RawRows, Split, Task
 from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
 from ..doctor.measure_run import TrainingRecord, measurements_of
@@ -27,7 +28,6 @@ from ..models.network import Network
 from ..models.summary import layer_in_words, numbered_layers
 from ..pages.blocks import Text
 from ..pages.page import Page, Paged
-from ..parts.layers import Dense, Residual
 from ..parts.part import Loss
 from ..probes.boundary_frames import BoundaryFrames
 from ..probes.input_maps import curve_of, hidden_outputs, map_of, plane_of, weight_images
@@ -35,46 +35,61 @@ from ..probes.records import Observations, Record
 from ..spec.spec import CompleteSpec, data_name
 from ..spec.toml import to_toml
 from ..training.evaluate import evaluate, predict_batches
+from ..training.inspect import inspect
 from ..training.saved_state import save_state
 from ..training.session import engine_for
 from .report import card, report_page, training_charts
 from .report_data import ReportData
 from .run_folder import RESULT, json_line, make_folder, write_spec
 
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
 STATE = Path("checkpoints") / "final.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
 class Run(Paged):
-    """A trained network with its record.
-
-    `history` has one record an epoch, `measures` the loss and the scores at the end by set ("training", "validation",
-    "test"); `state.params` are the weights, one entry a layer. `seconds` is how long the training took. `confusion`
-    counts, for classes, how often each (row) was taken for each (column) in the last of these sets. `threshold` is
-    where an answer changes from no to yes, where that was tuned; `remarks` say what was found out beside the measures.
-    `per_epoch` is the number of updates in an epoch, `records` what the probes saw, as `observations` gives it in
-    arrays, `boundary_frames` what the network answered on a plane of its inputs through its training.
-    """
+    """A trained network with its record: use it, save it, examine it."""
 
     spec: CompleteSpec
+    """Everything that decided the training."""
     state: State
+    """The state that predicts; `state.params` are the weights, an entry for each layer."""
     history: list[dict[str, float]]
+    """One record for each epoch."""
     measures: dict[str, dict[str, float]]
+    """The loss and the metric at the end, by set: "training", "validation", "test"."""
     preprocessing: Preprocessing
+    """How rows are scaled and encoded, and outputs turned back."""
     outcome: str
+    """How the training ended, in a sentence."""
     seconds: float
+    """How long it took."""
     facts: dict[str, str]
+    """What the report lists of the training."""
     confusion: list[list[int]] | None = None
+    """For classes: counts by true class (row) and predicted class (column) in the last of the sets."""
     notes: tuple[str, ...] = ()
+    """Notes on the rows."""
     interrupted: bool = False
+    """Whether a signal ended the training, so that it can be resumed."""
     diverged: str = ""
+    """The number that became NaN or infinite first; "" where none did."""
     threshold: float | None = None
+    """The decision threshold, where it was tuned."""
     remarks: tuple[str, ...] = ()
+    """What was found besides the measures."""
     per_epoch: int = 1
+    """Updates in an epoch."""
     records: tuple[Record, ...] = ()
+    """What the probes recorded; `observations` has it in arrays."""
     boundary_frames: BoundaryFrames | None = field(default=None, repr=False)
+    """The outputs on a plane of the inputs during training, where there is such a plane."""
     folder: Path | None = None
+    """The folder of the run, where it has one."""
     split: Split | None = field(default=None, repr=False)
+    """The rows; None for a run that was loaded."""
 
     @property
     def network(self) -> Network:
@@ -85,8 +100,8 @@ class Run(Paged):
         return with_threshold(self.spec.loss, self.threshold)
 
     @property
-    def params(self) -> Any:
-        """The weights: for each layer its own NamedTuple of arrays."""
+    def params(self) -> tuple[Params, ...]:
+        """The weights, a NamedTuple of arrays for each layer."""
         return self.state.params
 
     @property
@@ -95,7 +110,7 @@ class Run(Paged):
 
     @property
     def observations(self) -> Observations:
-        """What the probes saw: by step, and by layer; empty where they were off.
+        """What the probes recorded, by step and by layer; empty where they were off.
 
         >>> from thalweg import train
         >>> run = train(["dense 2", "tanh", "dense 2"], "xor", epochs=40, engine="eager", progress=False)
@@ -104,11 +119,18 @@ class Run(Paged):
         """
         return Observations.of(self.records, numbered_layers(self.network), self.per_epoch)
 
-    def predict(self, x: Any) -> np.ndarray:
-        """Answers for raw rows (n, features): classes by their names, labels as 0 and 1, or values in their own units.
+    def predict(self, x: RawRows) -> np.ndarray:
+        """Predictions for raw rows.
 
-        Of shape (n,), or (n, K) for several labels or targets. x is scaled and encoded as the training rows were.
-        Raises InputError where its columns do not fit.
+        Args:
+            x: rows (n, features), which are scaled and encoded as the training rows were.
+
+        Returns:
+            Names of classes, labels as 0 and 1, or values in units of the target: (n,), or (n, K) for several labels or
+            targets.
+
+        Raises:
+            InputError: the columns do not fit.
         """
         outputs = self.predict_outputs(x)
         if self.task == "classification":
@@ -118,35 +140,35 @@ class Run(Paged):
         values = self.preprocessing.values(outputs)
         return values[:, 0] if values.shape[1] == 1 else values
 
-    def predict_outputs(self, x: Any) -> np.ndarray:
-        """What the network answers for raw rows: (n, K) probabilities after a cross-entropy, else its plain outputs."""
+    def predict_outputs(self, x: RawRows) -> np.ndarray:
+        """The outputs for raw rows: (n, K) probabilities after a cross-entropy, else plain outputs."""
         return self.outputs_of(self.preprocessing.inputs(x))
 
-    def evaluate(self, x: Any, y: Any) -> dict[str, float]:
-        """The loss and the scores for raw rows and their targets."""
-        data, unit = self.preprocessing.dataset(x, y), self.preprocessing.target_unit
-        return evaluate(self.network, self.loss, self.state, data, self._engine, unit)
+    def evaluate(self, x: RawRows, y: ArrayLike) -> dict[str, float]:
+        """The loss and the metric for raw rows and their targets."""
+        data = self.preprocessing.dataset(x, y)
+        return evaluate(self.network, self.loss, self.state, data, self._engine, self.preprocessing.target_unit)
 
     @property
     def _engine(self) -> Engine:
-        """The engine of the training, on whatever device there is: a run may be used on another machine."""
+        """The engine of the training, on any device: a run may be used on another machine."""
         return engine_for(self.spec.training, anywhere=True)
 
     def outputs_of(self, x: np.ndarray) -> np.ndarray:
-        """What the network answers for prepared rows (n, inputs): (n, K)."""
+        """The outputs (n, K) for prepared rows (n, inputs)."""
         return predict_batches(self.network, self.loss, self.state, x, self._engine)
 
     def classes(self, outputs: np.ndarray) -> np.ndarray:
-        """The numbers (n,) of the classes that outputs (n, K) stand for."""
+        """The index (n,) of the class of each row of outputs (n, K)."""
         return self.loss.chosen_classes(outputs)
 
     @property
     def decision_threshold(self) -> float:
-        """Where an answer changes from no to yes: the loss's threshold, as `predict_outputs` gives it."""
+        """The output above which a label, or the second of two classes, is predicted."""
         return self.loss.decision_threshold
 
     def save(self, folder: str | Path) -> Path:
-        """Write the run's directory and return it. Raises InputError where it is not empty, or can not be written."""
+        """Write the folder of the run and return it. Raises InputError where it is not empty, or cannot be written."""
         path = make_folder(Path(folder))
         write_spec(path, self.spec)
         self.write(path)
@@ -154,7 +176,7 @@ class Run(Paged):
         return path
 
     def write(self, folder: Path) -> None:
-        """Write what it recorded: all files but the spec, which is there since before the training, and the report."""
+        """Write all files but the report and the spec, which is written before the training."""
         commit(folder / "metrics.jsonl", b"".join(json_line(record) for record in self.history))
         if self.records:
             commit(folder / "probes.jsonl", b"".join(map(json_line, self.records)))
@@ -171,14 +193,12 @@ class Run(Paged):
     def page(self) -> Page:
         """The report as a page.
 
-        Loads the data again if the run came from a folder. If they are gone, the page says so and shows the record.
+        The rows of a run from a folder are loaded again; where they are gone, the page says so and shows the record.
         """
         return report_page(report_data_of(self))
 
-    def inspect(self, x: Any, y: Any, weight: Any = None) -> Trace:
-        """Every number of one training step on raw rows and their targets, in float64; see `inspection.inspect`."""
-        from ..training.inspect import inspect
-
+    def inspect(self, x: RawRows, y: ArrayLike, weight: ArrayLike | None = None) -> Trace:
+        """Every number of one training step on raw rows and their targets, in float64; see `thalweg.inspect`."""
         data = self.preprocessing.dataset(x, y, weight)
         state = self.state
         return inspect(
@@ -186,9 +206,9 @@ class Run(Paged):
         )
 
     def diagnose(self) -> Diagnosis:
-        """Why it did not learn, or what speaks for its health. Loads the data again if the run came from a folder.
+        """Why the network did not learn, or the evidence that it is healthy.
 
-        Raises InputError where they are gone.
+        The rows of a run from a folder are loaded again. Raises InputError where they are gone.
 
         >>> from thalweg import train
         >>> run = train(["dense 8", "tanh", "dense 1", "softmax"], "xor", epochs=200, engine="eager", progress=False)
@@ -203,7 +223,7 @@ class Run(Paged):
 
     @property
     def measurements(self) -> Measurements:
-        """What the doctor measures. Loads the data again if the run came from a folder."""
+        """What the doctor measures. The rows of a run from a folder are loaded again."""
         split = self.split or self.spec.data.load(self.spec.training.seed)
         record = TrainingRecord(
             params=self.params,
@@ -215,10 +235,10 @@ class Run(Paged):
         )
         return measurements_of(self.spec, split, self.per_epoch, record)
 
-    def figures(self) -> list[Any]:
-        """The charts of the report as plotly figures: curves, answers over the inputs, what is inside of the network.
+    def figures(self) -> list[Figure]:
+        """The charts of the report as plotly figures: curves, outputs over the inputs, the inside of the network.
 
-        Loads the data again if the run came from a folder; where they are gone, what was recorded is left.
+        The rows of a run from a folder are loaded again; where they are gone, the charts of the record are left.
         """
         return self.page().figures()
 
@@ -240,13 +260,13 @@ class Run(Paged):
 
 
 def report_data_of(run: Run) -> ReportData:
-    """What the report tells of a run; where its rows can not be had any more, what was recorded."""
+    """The data of the report of a run; where its rows are gone, what was recorded."""
     shapes = run.network.initialize(0, (run.preprocessing.features,))
     layers = tuple(
         (layer_in_words(layer), str(shape), sum(np.size(array) for _, array in arrays_of(params)))
         for layer, shape, params in zip(run.network.layers, shapes.shapes, shapes.params, strict=True)
     )
-    account = ReportData(
+    data = ReportData(
         title=_title(run),
         outcome=" ".join([run.outcome, *run.remarks]),
         facts=tuple(run.facts.items()),
@@ -268,34 +288,37 @@ def report_data_of(run: Run) -> ReportData:
         run = run if run.split else dataclasses.replace(run, split=run.spec.data.load(run.spec.training.seed))
     except InputError as error:
         missing = (
-            f"The doctor could not look at this run, nor the report at its answers, for want of its rows: {error}."
+            f"The rows of this run are gone, so the doctor and the charts of its predictions are missing: {error}."
         )
-        return dataclasses.replace(account, health=(Text(missing),))
-    return _with_rows(account, run)
+        return dataclasses.replace(data, health=(Text(missing),))
+    return _with_rows(data, run)
 
 
-def _with_rows(account: ReportData, run: Run) -> ReportData:
-    """The account with what the rows tell: the doctor's findings, the answers, what is inside of the network."""
+def _with_rows(report: ReportData, run: Run) -> ReportData:
+    """The report data with what needs the rows: the findings, the predictions, the inside of the network."""
     split = run.split
     assert split
     plane = plane_of(run.preprocessing, split.train)
     name, rows = list(split.sets.items())[-1]
-    # Of rows that stream from the disk, the report looks at as many as fit into memory.
+    # Of rows that are streamed, the report shows those that fit into memory.
     data = next(rows.parts())
     outputs = run.outputs_of(data.x)
     confidence = None
     if run.task == "classification":
-        true, predicted = data.y, run.classes(outputs)
+        true = data.y
+        predicted = run.classes(outputs)
         if outputs.min() >= 0 and outputs.max() <= 1:
             single = outputs.shape[1] == 1
             confidence = np.maximum(outputs, 1 - outputs)[:, 0] if single else outputs.max(axis=1)
     elif run.task == "multilabel":
-        true, predicted = data.y, (outputs > run.decision_threshold).astype(int)
+        true = data.y
+        predicted = (outputs > run.decision_threshold).astype(int)
     else:
-        true, predicted = run.preprocessing.values(data.y), run.preprocessing.values(outputs)
+        true = run.preprocessing.values(data.y)
+        predicted = run.preprocessing.values(outputs)
     hidden = hidden_outputs(run.network, run.params, run.state.layers)
     return dataclasses.replace(
-        account,
+        report,
         health=run.diagnose().health_blocks(),
         true=true,
         predicted=predicted,
@@ -311,8 +334,8 @@ def _with_rows(account: ReportData, run: Run) -> ReportData:
 
 
 def _expected(run: Run) -> np.ndarray | None:
-    """The part of the last layer's delta that theory expects at each dense layer or block before training; else NaN."""
-    stages = [index for index, layer in enumerate(run.network.layers) if isinstance(layer, Dense | Residual)]
+    """The fraction of the last delta that theory expects at each weighted layer before training; NaN elsewhere."""
+    stages = [index for index, layer in enumerate(run.network.layers) if layer.has_weights or layer.inner]
     inputs = run.observations.whole.get("input_rms")
     if inputs is None or not stages:
         return None
@@ -324,7 +347,7 @@ def _expected(run: Run) -> np.ndarray | None:
 
 
 def _in_units(run: Run) -> BoundaryFrames | None:
-    """The film of a run with answers in the target's own units."""
+    """The frames of the boundary with outputs in units of the target."""
     if run.boundary_frames is None or run.task != "regression":
         return run.boundary_frames
     outputs = run.boundary_frames.outputs
@@ -334,8 +357,9 @@ def _in_units(run: Run) -> BoundaryFrames | None:
 
 
 def _batch_size(run: Run, split: Split) -> int:
-    """The rows of an update."""
-    size, rows = run.spec.training.batch_size, len(split.train)
+    """Rows of an update."""
+    size = run.spec.training.batch_size
+    rows = len(split.train)
     return min(rows, size * run.spec.training.accumulate) if isinstance(size, int) else rows
 
 
