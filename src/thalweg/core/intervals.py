@@ -67,8 +67,8 @@ def difference(changed: Values, base: Values) -> Difference:
 
     Needs n of at least 2.
 
-    >>> print(difference([1.0, 2.0, 3.0], [1.5, 2.6, 3.4]))
-    -0.5 (-0.748 to -0.252)
+    >>> [round(value, 3) for value in difference([1.0, 2.0, 3.0], [1.5, 2.6, 3.4])]
+    [-0.5, -0.748, -0.252]
     """
     from scipy.special import stdtrit
 
