@@ -15,7 +15,7 @@ import typer
 from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, SpecOrRun, Target
 from ..output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
 from ..registry import command
-from ..source import source_of
+from ..source import GivenSource, source_of
 
 if TYPE_CHECKING:
     from ...doctor.diagnosis import Diagnosis

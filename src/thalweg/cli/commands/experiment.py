@@ -13,7 +13,7 @@ import typer
 from ..options import DataDir, DataFile, Json, Quiet, Settings, Target
 from ..output import EXIT_INPUT, print_json
 from ..registry import command
-from ..source import source_of
+from ..source import GivenSource, source_of
 
 if TYPE_CHECKING:
     from ...experiments.comparison import Comparison

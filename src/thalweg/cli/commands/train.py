@@ -24,7 +24,7 @@ from ..options import (
 )
 from ..output import EXIT_DIVERGED, EXIT_INTERRUPTED, print_json
 from ..registry import command
-from ..source import source_of
+from ..source import GivenSource, source_of
 
 if TYPE_CHECKING:
     from rich.table import Table
