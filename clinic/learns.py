@@ -231,7 +231,7 @@ def read_verdicts(file: Path = RESULTS) -> list[Verdict]:
 
 
 def seeds_of(spec: CompleteSpec, rows: int) -> int:
-    """The number of seeds that a training on so many rows is repeated with."""
+    """Number of seeds for a training on a data set of that size."""
     size = spec.training.batch_size
     updates = spec.training.epochs * (-(-rows // size) if isinstance(size, int) else 1)
     return FEWER_SEEDS if updates > MANY_UPDATES else SEEDS

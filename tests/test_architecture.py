@@ -82,7 +82,7 @@ def test_imports_are_found_in_all_their_forms():
     assert {"jax", "jax.numpy", "thalweg.core.arrays"} <= imported(ROOT / "engine" / "compiled.py")
     # Inside of a function, of a package and of a module itself.
     assert "engine.eager" in IMPORTS["engine.engine"]
-    assert "parts.layers.__init__" in IMPORTS["models.network"]
+    assert "parts.layers.__init__" in IMPORTS["engine.step"]
     assert "engine.hessian" in IMPORTS["probes.curvature"]
 
 

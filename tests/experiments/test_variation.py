@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.core.errors import InputError
-from thalweg.experiments.variation import Integers, LogUniform, Uniform, variation_of
+from thalweg.experiments.variation import Integers, LogUniformRange, UniformRange, variation_of
 
 RATE = "optimizer.learning_rate"
 LOG = {"kind": "log_uniform", "low": 1e-4, "high": 1.0}
@@ -161,8 +161,8 @@ def test_another_seed_draws_other_arms():
 @pytest.mark.parametrize(
     ("part", "cumulative"),
     [
-        (Uniform(-2.0, 3.0), lambda x: (x + 2) / 5),
-        (LogUniform(1e-4, 10.0), lambda x: (np.log10(x) + 4) / 5),
+        (UniformRange(-2.0, 3.0), lambda x: (x + 2) / 5),
+        (LogUniformRange(1e-4, 10.0), lambda x: (np.log10(x) + 4) / 5),
         (Integers(3, 7), lambda x: (x - 2) / 5),
     ],
 )

@@ -247,7 +247,7 @@ def test_streamed_rows_are_all_asked_whether_a_unit_is_dead():
 
 
 def press(step):
-    """A watch that presses Ctrl-C, once, when so many steps are done."""
+    """A watch that presses Ctrl-C, once, after a number of steps."""
     pressed = []
 
     def watch(progress):

@@ -215,7 +215,7 @@ main()
 
 
 def limited(size, *words):
-    """The shell in a process whose files can not grow beyond `size` bytes."""
+    """The shell in a process whose files cannot grow beyond `size` bytes."""
     command = [sys.executable, "-c", LIMITED, str(size), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True)
 
@@ -275,7 +275,7 @@ def test_a_folder_that_is_read_only_is_told(readable, write_protected):
     with write_protected(readable):
         with pytest.raises(InputError, match="Permission denied"):
             resume_run(readable / "run", ["training.epochs=4"], accept_changes=True)
-        with pytest.raises(InputError, match="can not be used"):
+        with pytest.raises(InputError, match="cannot be used"):
             run_spec(spec_of(epochs=2), folder=readable / "other")
     assert {path: path.read_bytes() for path in readable.rglob("*") if path.is_file()} == before
 
@@ -304,7 +304,7 @@ def test_records_that_can_not_be_read_are_told(tmp_path):
     path = tmp_path / "one" / "metrics.jsonl"
     path.unlink()
     path.mkdir()
-    with pytest.raises(InputError, match=r"metrics.jsonl: can not be read: Is a directory"):
+    with pytest.raises(InputError, match=r"metrics.jsonl: cannot be read: Is a directory"):
         read_records(path)
     (row,) = list_runs(tmp_path)
-    assert "can not be read" in row.outcome
+    assert "cannot be read" in row.outcome

@@ -18,7 +18,6 @@ from thalweg import initializers as init
 from thalweg.data import Order, orders
 from thalweg.parts.clipping import Clipping
 from thalweg.parts.part import Initializer, Layer, Loss, Optimizer, Schedule
-from thalweg.parts.schedules import metric_schedules
 
 
 def name_of(entry: Any) -> str:
@@ -464,8 +463,8 @@ SCHEDULES = [
         _formula(lambda t: 0.2),
     ),
     # Without an epoch's measure they stay where they start.
-    ScheduleEntry(metric_schedules.ReduceOnPlateau(0.3, factor=0.5, patience=0), _formula(lambda t: 0.3)),
-    ScheduleEntry(metric_schedules.AfterPlateau(0.5, 0.9, patience=1), _formula(lambda t: 0.5)),
+    ScheduleEntry(schedules.ReduceOnPlateau(0.3, factor=0.5, patience=0), _formula(lambda t: 0.3)),
+    ScheduleEntry(schedules.AfterPlateau(0.5, 0.9, patience=1), _formula(lambda t: 0.5)),
     ScheduleEntry(
         schedules.CosineWarmup(2.0, steps=9), _formula(lambda t: 2 * math.sin(math.pi / 2 * min((t + 1) / 10, 1)) ** 2)
     ),

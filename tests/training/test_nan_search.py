@@ -63,7 +63,7 @@ def gradient():
 
 def parameter():
     # From step 23 on the rate is 1e30: weight and bias of layer 1 move by -1e40, whereupon the unit is dead, and the
-    # loss is finite for ever.
+    # loss stays finite.
     lower = Dense(1, init=Zeros(), bias_init=Filled(1e-35))
     network = Network((lower, ReLU(), Dense(1, init=Given(((1e10,),)))))
     rate = Joined((Constant(0.0), Constant(1e30)), (22,))

@@ -56,5 +56,5 @@ def test_another_networks_state_is_refused(saved):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match="can not be read"):
+    with pytest.raises(InputError, match="cannot be read"):
         load_state(tmp_path / "none.safetensors", STATE)

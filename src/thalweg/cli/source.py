@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Source:
+class GivenSource:
     """The arguments of a command that describe a spec or a run."""
 
     command: str
@@ -93,7 +93,7 @@ def source_of(
     seed: int | None = None,
     engine: str | None = None,
     device: str | None = None,
-) -> Source:
+) -> GivenSource:
     """The source that a command's argument and options describe; an option that is None changes nothing."""
     options: dict[str, object] = {
         "data.source": str(Path(data).resolve()) if data and Path(data).exists() else data,
@@ -105,4 +105,4 @@ def source_of(
         "training.device": device,
     }
     changes = [(place, value) for place, value in options.items() if value is not None]
-    return Source(command, argument, data, changes, settings or [])
+    return GivenSource(command, argument, data, changes, settings or [])

@@ -217,14 +217,14 @@ class Preprocessing:
         self,
         x: RawRows,
         y: ArrayLike,
-        weight: np.ndarray | None = None,
+        weight: ArrayLike | None = None,
     ) -> Dataset:
         """Raw rows and their targets as a data set for the network."""
         return Dataset(
             x=self.inputs(x),
             y=self.targets(y),
             task=self.task,
-            weight=weight,
+            weight=None if weight is None else np.asarray(weight),
             target_names=self.target_names,
             image_shape=self.image_shape,
         )

@@ -19,34 +19,34 @@ _HIGH = "99.5"
 _FAR = 3.0
 
 
-class Normal(NamedTuple):
+class NormalRange(NamedTuple):
     """The range of a quantity that holds 99 % of the healthy runs.
 
-    >>> Normal(0.5, 2.0).in_words()
+    >>> NormalRange(0.5, 2.0).in_words()
     '0.5 to 2 in 99 % of healthy runs'
     """
 
     low: float
     high: float
 
-    def far(self) -> Normal:
+    def far(self) -> NormalRange:
         """The range widened by a factor of 3 on both sides, for quantities that the healthy runs hardly vary, such as
         the scale of the inputs."""
-        return Normal(self.low / _FAR, self.high * _FAR)
+        return NormalRange(self.low / _FAR, self.high * _FAR)
 
     def in_words(self) -> str:
         """The range in words."""
         return f"{number(self.low, 3)} to {number(self.high, 3)} in 99 % of healthy runs"
 
 
-def normal(quantity: str) -> Normal:
+def normal(quantity: str) -> NormalRange:
     """The normal range of one of the quantities of `Measurements`.
 
     >>> normal("alive_at_end").low > 1
     True
     """
     quantiles = _quantiles()[quantity]
-    return Normal(quantiles[_LOW], quantiles[_HIGH])
+    return NormalRange(quantiles[_LOW], quantiles[_HIGH])
 
 
 @cache

@@ -40,7 +40,7 @@ class Code(NamedTuple):
     """Further codes that explain this code."""
 
 
-class Check:
+class RegisteredCheck:
     """A registered check: a function from measurements to findings of one code."""
 
     def __init__(self, function: _Function, code: str, stage: Stage) -> None:
@@ -82,7 +82,7 @@ class Check:
 
 CODES: dict[str, Code] = {}
 """All codes by name, in the order of registration; `ordered_codes` sorts them by rank."""
-CHECKS: list[Check] = []
+CHECKS: list[RegisteredCheck] = []
 """All checks in the order in which they run."""
 
 
@@ -96,7 +96,7 @@ def check(
     group: Group = "",
     explains: Iterable[str] = (),
     explained_by: Iterable[str] = (),
-) -> Callable[[_Function], Check]:
+) -> Callable[[_Function], RegisteredCheck]:
     """Register a check.
 
     The first check of a code registers the code with `rank` and `meaning`; further checks of the same code give only
@@ -130,8 +130,8 @@ def check(
     elif code not in CODES:
         raise ValueError(f"code {code!r} is not registered: pass rank and meaning")
 
-    def register(function: _Function) -> Check:
-        registered = Check(function, code, stage)
+    def register(function: _Function) -> RegisteredCheck:
+        registered = RegisteredCheck(function, code, stage)
         CHECKS.append(registered)
         return registered
 

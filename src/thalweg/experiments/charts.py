@@ -14,7 +14,7 @@ from ..pages.numbers import count_noun, interval, measure_name
 from .experiment import Experiment
 from .ranking import ArmResult, Ranking, larger_is_better
 from .results import TrialResult
-from .variation import LogUniform
+from .variation import LogUniformRange
 
 # Curves of more arms than this cannot be distinguished: only the best ones and the baseline are drawn.
 _MOST_CURVES = 8
@@ -165,7 +165,11 @@ def _parallel_coordinates(experiment: Experiment, ranking: Ranking) -> list[Char
         axis.name
         for axis in axes
         if not isinstance(values[axis.name][0], str)
-        and (isinstance(axis.range, LogUniform) if axis.range else _spans_decades(np.array(values[axis.name], float)))
+        and (
+            isinstance(axis.range, LogUniformRange)
+            if axis.range
+            else _spans_decades(np.array(values[axis.name], float))
+        )
     ]
     figure = parallel_coordinates(
         values,

@@ -45,10 +45,10 @@ class Range(Part, ABC, family="range"):
 
 
 @dataclass(frozen=True)
-class Uniform(Range, kind="uniform"):
+class UniformRange(Range, kind="uniform"):
     """Uniform distribution on [low, high].
 
-    >>> round(Uniform(0.0, 0.9).draw(np.random.default_rng(0)), 4)
+    >>> round(UniformRange(0.0, 0.9).draw(np.random.default_rng(0)), 4)
     0.5733
     """
 
@@ -60,12 +60,12 @@ class Uniform(Range, kind="uniform"):
 
 
 @dataclass(frozen=True)
-class LogUniform(Range, kind="log_uniform"):
+class LogUniformRange(Range, kind="log_uniform"):
     """exp(u) with u uniform on [ln low, ln high]: every power of ten is equally likely. Suited to learning rates.
 
     Source: Bergstra and Bengio 2012, Random search for hyper-parameter optimization.
 
-    >>> round(LogUniform(1e-4, 1.0).draw(np.random.default_rng(0)), 4)
+    >>> round(LogUniformRange(1e-4, 1.0).draw(np.random.default_rng(0)), 4)
     0.0353
     """
 

@@ -16,8 +16,7 @@ import numpy as np
 
 from ..data import Dataset, StreamedDataset
 from ..parts.initializers import Zeros
-from ..parts.layers import Dense, Radial
-from ..parts.layers.features import Monomials
+from ..parts.layers import Dense
 from ..parts.losses import Labels, LeastMeanSquares, PerceptronLoss, as_targets
 from ..parts.optimizers import SGD
 from ..parts.part import Count, ForwardContext, Initializer, Layer, Loss, Number, Optimizer, Part, Rate, at
@@ -228,14 +227,14 @@ def linear_training(
     """The training of a linear unit; None for other networks. Of streamed rows only the first part is used."""
     *below, last = network.layers
     by_rule = isinstance(loss, PerceptronLoss | LeastMeanSquares) and isinstance(optimizer, SGD)
-    if not by_rule or not isinstance(last, Dense) or not all(isinstance(layer, Monomials | Radial) for layer in below):
+    if not by_rule or not last.has_weights or not all(layer.is_feature_map for layer in below):
         return None
     part = next(data.parts())
     start = network.initialize(seed, (data.features,))
     outputs = network.forward(start.params, start.states, part.x, ForwardContext(training=False)).outputs
     return LinearTraining(
         loss=loss,
-        outputs=last.width,
+        outputs=outputs[-1].shape[-1],
         rate=float(at(optimizer.learning_rate, np.array(0))),
         by_batch=batch_size == "full",
         pocket=stopping.keeps_best,

@@ -347,6 +347,8 @@ class Layer(Part, ABC, Generic[P, S, C], family="layer"):
     transparent: ClassVar[bool] = False
     """Whether the layer only normalises, drops, adds noise or reshapes, so that the layer after it decides which
     initializer suits the weights before it."""
+    is_feature_map: ClassVar[bool] = False
+    """Whether the layer is a fixed map of the inputs, such as a linear unit has below its weights."""
     has_weights: ClassVar[bool] = False
     """Whether the layer multiplies its input by a matrix that it learns: `weight_matrix`."""
     sums_to_one: ClassVar[bool] = False

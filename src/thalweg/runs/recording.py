@@ -26,7 +26,7 @@ from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
 from ..probes.recorder import ProbeCallback
 from ..probes.records import Record
 from ..training.callbacks import Callback, Progress
-from ..training.checkpoints import Checkpoint, Facts, fingerprints, save_checkpoint
+from ..training.checkpoints import Checkpoint, CheckpointFacts, fingerprints, save_checkpoint
 from ..training.evaluate import evaluate
 from ..training.fit import Fit
 from ..training.session import Session
@@ -131,7 +131,7 @@ class FolderRecorder(Callback):
         self.builder = builder
         self.folder = folder
         self.settings = session.spec.checkpoints
-        self.facts = Facts(
+        self.facts = CheckpointFacts(
             spec=session.spec.describe(),
             rows=fingerprints(session.split),
             preprocessing=session.split.preprocessing.describe(),

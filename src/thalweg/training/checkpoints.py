@@ -46,7 +46,7 @@ class Checkpoint(NamedTuple):
         return int(self.state.step) - self.before
 
 
-class Facts(TypedDict):
+class CheckpointFacts(TypedDict):
     """What the manifest of a checkpoint says of the training."""
 
     spec: JsonObject
@@ -77,7 +77,7 @@ def fingerprints(split: Split) -> dict[str, int]:
     return {name: fingerprint(rows) for name, rows in split.sets.items()}
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, facts: Facts, keep: int) -> None:
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, facts: CheckpointFacts, keep: int) -> None:
     """Write a checkpoint into the folder of a run, and remove all but the last `keep` there.
 
     Args:
@@ -104,13 +104,13 @@ def _saved(folder: Path) -> list[Path]:
     return [path.with_suffix(".safetensors") for path in manifests]
 
 
-def newest(folder: Path) -> tuple[Path, Facts]:
+def newest(folder: Path) -> tuple[Path, CheckpointFacts]:
     """The newest checkpoint that is whole, and its manifest. Raises InputError where there is none."""
     faults = []
     for path in _saved(folder):
         try:
             read_arrays(path)
-            return path, cast(Facts, read_manifest(path))
+            return path, cast(CheckpointFacts, read_manifest(path))
         except InputError as error:
             faults.append(str(error))
     raise InputError(str(folder), "; ".join(["no checkpoint to resume from", *faults]))

@@ -15,7 +15,7 @@ import typer
 from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, SpecOrRun, Target
 from ..output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
 from ..registry import command
-from ..source import Source, source_of
+from ..source import GivenSource, source_of
 
 if TYPE_CHECKING:
     from ...doctor.diagnosis import Diagnosis
@@ -164,7 +164,7 @@ class _Output:
             print(self._file)
 
 
-def _run_of(source: Source, out: Path | None, prove: bool, quiet: bool) -> Run:
+def _run_of(source: GivenSource, out: Path | None, prove: bool, quiet: bool) -> Run:
     """The run to examine: loaded from a folder, or trained with probes and kept in the folder `out`, if given."""
     from ...core.errors import InputError
     from ...core.progress import loading
@@ -196,13 +196,13 @@ def _with_probes(spec: Spec) -> Spec:
     return dataclasses.replace(spec, probes=Standard(every))
 
 
-def _name_of(source: Source, run: Run) -> str:
+def _name_of(source: GivenSource, run: Run) -> str:
     from ...spec.spec import data_name
 
     return Path(source.argument).name if source.argument else data_name(run.spec)
 
 
-def _train_command(source: Source, diagnosis: Diagnosis) -> str:
+def _train_command(source: GivenSource, diagnosis: Diagnosis) -> str:
     """The command that trains what was examined; the page adds the remedies to it.
 
     Empty if a remedy cannot be added: remedies change the completed spec, and may name a place that is not in the given

@@ -13,7 +13,7 @@ import typer
 from ..options import DataDir, DataFile, Json, Quiet, Settings, Target
 from ..output import EXIT_INPUT, print_json
 from ..registry import command
-from ..source import Source, source_of
+from ..source import GivenSource, source_of
 
 if TYPE_CHECKING:
     from ...experiments.comparison import Comparison
@@ -81,7 +81,7 @@ def experiment(
         sys.exit(EXIT_INPUT)
 
 
-def _experiment_of(source: Source, spec: str, seeds: int | None) -> Experiment:
+def _experiment_of(source: GivenSource, spec: str, seeds: int | None) -> Experiment:
     from ...experiments.experiment import Experiment
     from ...experiments.shipped import read_experiment
     from ...spec.edit import assign, set_value

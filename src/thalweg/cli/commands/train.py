@@ -24,7 +24,7 @@ from ..options import (
 )
 from ..output import EXIT_DIVERGED, EXIT_INTERRUPTED, print_json
 from ..registry import command
-from ..source import Source, source_of
+from ..source import GivenSource, source_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -92,7 +92,7 @@ def train(
     _show_result(run, json)
 
 
-def _train(source: Source, out: Path | None, json: bool, quiet: bool) -> Run:
+def _train(source: GivenSource, out: Path | None, json: bool, quiet: bool) -> Run:
     from ...core.progress import loading
     from ...runs.display import shown
     from ...runs.run_folder import new_folder
@@ -106,7 +106,7 @@ def _train(source: Source, out: Path | None, json: bool, quiet: bool) -> Run:
         return run_session(session, folder, [display], None if quiet else warn, on_session=_print_start(json or quiet))
 
 
-def _resume(folder: Path, source: Source, accept_changes: bool, json: bool, quiet: bool) -> Run:
+def _resume(folder: Path, source: GivenSource, accept_changes: bool, json: bool, quiet: bool) -> Run:
     from ...core.progress import loading
     from ...runs.display import shown
     from ...runs.resume import resume_run

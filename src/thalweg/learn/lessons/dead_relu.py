@@ -30,7 +30,7 @@ _NEGATIVE_BIAS = "ReLU, negative bias"
 _LEAKY = "leaky ReLU, negative bias"
 
 
-class Setting(NamedTuple):
+class ReluSetting(NamedTuple):
     """How one of the networks is trained."""
 
     activation: Layer
@@ -79,13 +79,13 @@ class DeadReLULesson(Lesson, kind="dead-relu"):
     quick: ClassVar[Mapping[str, object]] = {"epochs": 6}
 
     @property
-    def settings(self) -> dict[str, Setting]:
+    def settings(self) -> dict[str, ReluSetting]:
         """The networks that are compared, by their names."""
         return {
-            _USUAL: Setting(ReLU(), self.learning_rate, 0.0),
-            _LARGE_RATE: Setting(ReLU(), self.large_rate, 0.0),
-            _NEGATIVE_BIAS: Setting(ReLU(), self.learning_rate, self.bias),
-            _LEAKY: Setting(LeakyReLU(self.alpha), self.learning_rate, self.bias),
+            _USUAL: ReluSetting(ReLU(), self.learning_rate, 0.0),
+            _LARGE_RATE: ReluSetting(ReLU(), self.large_rate, 0.0),
+            _NEGATIVE_BIAS: ReluSetting(ReLU(), self.learning_rate, self.bias),
+            _LEAKY: ReluSetting(LeakyReLU(self.alpha), self.learning_rate, self.bias),
         }
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:

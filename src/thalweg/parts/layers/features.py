@@ -6,7 +6,7 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -26,6 +26,8 @@ class Monomials(ParameterFree[tuple[()], Array]):
     other factors. Along x_dot, the derivative of a product is the sum over its factors of x_dot there times the other
     factors; the derivative of dL/dx follows by applying this rule to the other factors.
     """
+
+    is_feature_map: ClassVar[bool] = True
 
     @abstractmethod
     def products(self, width: int) -> Iterable[tuple[int, ...]]:
@@ -153,6 +155,8 @@ class Radial(ParameterFree[Centres, tuple[Array, Array]], kind="radial"):
     >>> Radial(2).forward((), centres, at, ForwardContext(training=True))[0].round(4).tolist()
     [[1.0, 0.6065]]
     """
+
+    is_feature_map: ClassVar[bool] = True
 
     units: Count
     width: Positive = 1.0
