@@ -242,7 +242,7 @@ def test_three_axes_and_random_arms_are_parallel_axes():
     words = [note.text for note in chart.layout.annotations]
     # The rates in powers of ten, as they are drawn; the measure in percent.
     assert "10<sup>-3</sup>" in words
-    assert "40%" in words
+    assert "40\u202f%" in words
     three = {**GRID, "training.epochs": [1, 2]}
     labels = [arm.label for arm in Experiment.of({**BASE, "vary": three}).arms]
     found = comparison({label: [0.05 * k] * 2 for k, label in enumerate(labels)}, vary=three)

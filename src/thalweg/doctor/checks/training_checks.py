@@ -369,8 +369,8 @@ def overfitting(m: Measurements) -> Iterator[Finding]:
         severity="warning" if _score_fell(m, best) else "note",
         place="training.epochs",
         value=worse,
-        measured=f"the validation loss is {worse:.2f} times that of epoch {best + 1}, while the training loss kept "
-        "falling",
+        measured=f"the validation loss is {number(worse, 3)} times that of epoch {best + 1}, while the training loss "
+        "kept falling",
         normal="a validation loss that stays at its lowest value",
         sentence="The network memorizes its training rows and gets worse on others.",
         remedies=(m.remedies.best_epoch(),),
