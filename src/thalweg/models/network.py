@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,6 +50,15 @@ class Network(Part):
     layers: tuple[Layer, ...]
     init: Initializer | None = None
     bias_init: Initializer | None = None
+
+    if TYPE_CHECKING:  # `Part` reads text and tables as parts, which the fields' types do not say.
+
+        def __init__(
+            self,
+            layers: Sequence[Layer | str | Mapping[str, Any]],
+            init: Initializer | str | None = None,
+            bias_init: Initializer | str | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         super().__post_init__()
