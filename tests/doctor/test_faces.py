@@ -135,7 +135,7 @@ def test_what_is_told_stands_above_the_bar(tmp_path):
     with subprocess.Popen([sys.executable, "-m", "thalweg", *map(str, words)], stdout=its, stderr=its):
         os.close(its)
         said = b""
-        # Reading from a terminal that its last user has left fails, which is how its end is told.
+        # Reading from a terminal that its last user has left fails, which is how its end shows.
         with contextlib.suppress(OSError):
             while chunk := os.read(ours, 4096):
                 said += chunk
@@ -173,7 +173,7 @@ def test_of_a_run_whose_rows_are_gone_the_report_says_what_was_not_looked_at(she
     done = shell("report", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "could not look at this run" in page
+    assert "The rows of this run are gone" in page
     assert "rows.csv" in page
     assert "<h2>Training</h2>" in page
     assert "Answers on" not in page

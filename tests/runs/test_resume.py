@@ -217,7 +217,7 @@ def test_a_changed_spec_is_refused_and_nothing_is_touched(setting, said, tmp_pat
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("network.layers.1=dense 7", "other arrays"),
+        ("network.layers.1=dense 7", "arrays of the network"),
         ("training.batch_size=7", "updates an epoch"),
         ("training.accumulate=1", "updates an epoch"),
         ("optimizer.kind=nowhere", "nowhere"),
@@ -278,7 +278,7 @@ def test_arrays_in_memory_are_given_again(tmp_path):
     spec = Spec.of({"data": (x, y), **choices})
     run_spec(spec, folder=tmp_path / "whole")
     before = interrupted(tmp_path / "run", spec)
-    with pytest.raises(InputError, match="were in memory"):
+    with pytest.raises(InputError, match="arrays in memory"):
         thalweg.resume(tmp_path / "run", progress=False)
     other = x.copy()
     other[5, 1] += 1e-9
@@ -309,7 +309,7 @@ def test_a_changed_measure_forgets_the_best_epoch(tmp_path):
 def test_what_is_no_unfinished_run_is_told(eager, tmp_path):
     with pytest.raises(InputError, match="complete: Trained 8 epochs"):
         thalweg.resume(eager, progress=False)
-    with pytest.raises(InputError, match="is no run"):
+    with pytest.raises(InputError, match="not a run folder"):
         thalweg.resume(tmp_path, progress=False)
     saved = thalweg.train(["dense 2", "softmax"], "rings 50", epochs=1, engine="eager", progress=False)
     with pytest.raises(InputError, match="has no checkpoint to go on from"):

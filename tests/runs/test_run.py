@@ -205,7 +205,7 @@ def test_a_run_shows_itself_in_a_notebook(rings):
         rings._ipython_display_()
     table, *_, chart = shown.outputs
     assert "accuracy" in table.data["text/html"]
-    assert f"{rings.measures['test']['accuracy'] * 100:.1f}" in table.data["text/html"]
+    assert f"{rings.measures['test']['accuracy'] * 100:.4g}" in table.data["text/html"]
     curve = chart.data["application/vnd.plotly.v1+json"]["data"][0]
     assert curve["name"] == "training"
 

@@ -51,7 +51,7 @@ def test_a_damaged_or_foreign_manifest_is_refused(saved):
 
 
 def test_another_networks_state_is_refused(saved):
-    with pytest.raises(InputError, match="other arrays"):
+    with pytest.raises(InputError, match="arrays of the network"):
         load_state(saved, ((Affine(np.zeros((2, 4)), np.zeros(4)), ()), np.array(0)))
 
 
