@@ -1,4 +1,4 @@
-"""Logarithmic axes: few ticks, each with its decade."""
+"""Ticks of logarithmic and linear axes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from thalweg.pages.figures.axes import log_axis, log_ticks, round_ticks, spans_decades
 
 
-def read(text: str) -> float:
+def value_of(text: str) -> float:
     power = re.fullmatch(r"10<sup>(-?\d+)</sup>", text)
     return 10.0 ** int(power[1]) if power else float(text.replace(",", ""))
 
 
 @given(st.floats(-12, 12), st.floats(0, 15))
-def test_every_tick_says_its_value(low, decades):
+def test_labels_are_the_values_of_the_ticks(low, decades):
     ticks, texts = log_ticks(10.0 ** np.array([low, low + decades]))
-    assert [read(text) for text in texts] == pytest.approx(ticks, rel=1e-3)
+    assert [value_of(text) for text in texts] == pytest.approx(ticks, rel=1e-3)
 
 
 @given(st.floats(-12, 12), st.floats(0, 15))
@@ -30,7 +30,7 @@ def test_there_are_two_to_nine_ticks(low, decades):
     assert len(set(ticks)) == len(ticks)
 
 
-def test_values_without_a_logarithm_do_not_count():
+def test_values_without_a_logarithm_are_ignored():
     assert log_axis([0.0, -1.0, np.nan, np.inf, 1e-3, 10.0]) == log_axis([1e-3, 10.0])
     assert log_ticks([np.nan]) == ([], [])
 
@@ -41,5 +41,5 @@ def test_round_ticks_are_multiples_of_1_2_or_5():
 
 
 @pytest.mark.parametrize(("values", "spans"), [([1, 40], True), ([1, 30], False), ([0, 40], False), ([], False)])
-def test_one_and_a_half_decades_of_positive_values(values, spans):
+def test_spans_decades_needs_positive_values_over_one_and_a_half_decades(values, spans):
     assert spans_decades(np.array(values)) is spans

@@ -1,4 +1,4 @@
-"""Curves and maps of delta: the traces hold the given numbers, and what can not be drawn leaves a gap."""
+"""Curves and maps of delta: the traces have the given numbers, and values that cannot be drawn are gaps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from thalweg.pages.figures import curves, delta_by_layer
 
 
-def test_curves_hold_the_given_numbers():
+def test_curves_have_the_given_numbers():
     first, second = curves([0, 10, 20], {"a": [3, 2, 1], "b": np.array([4.0, 5.0, 6.0])}, "T", "step", "loss").data
     assert (first.name, first.x.tolist(), first.y.tolist()) == ("a", [0, 10, 20], [3, 2, 1])
     assert (second.name, second.x.tolist(), second.y.tolist()) == ("b", [0, 10, 20], [4, 5, 6])
@@ -18,7 +18,7 @@ def test_no_two_of_many_curves_look_alike():
     figure = curves([0, 1], {str(number): [number, 1] for number in range(36)}, "T", "x", "y")
     looks = [(line.line.color, line.line.dash) for line in figure.data]
     assert len(set(looks)) == 36
-    # Few curves are told apart by either.
+    # The first six curves differ both in colour and in dash.
     assert len({colour for colour, _ in looks[:6]}) == len({dash for _, dash in looks[:6]}) == 6
 
 
@@ -28,7 +28,7 @@ def test_a_shorter_curve_ends_early():
 
 
 @pytest.mark.parametrize(("log", "gaps"), [(False, [False, False, True, True]), (True, [True, True, True, True])])
-def test_what_has_no_place_on_the_axis_is_a_gap(log, gaps):
+def test_values_that_an_axis_cannot_show_are_gaps(log, gaps):
     (line,) = curves([0, 1, 2, 3], {"a": [0.0, -1.0, np.nan, np.inf]}, "T", "x", "y", log=log).data
     assert np.isnan(line.y).tolist() == gaps
 
@@ -41,14 +41,14 @@ def test_a_band_spans_from_low_to_high_in_the_colour_of_its_curve():
     assert high.fillcolor.startswith(f"rgba({red}, {green}, {blue},")
 
 
-def test_delta_by_layer_is_one_curve_a_name_on_a_logarithmic_axis():
+def test_delta_by_layer_is_one_curve_per_name_on_a_logarithmic_axis():
     figure = delta_by_layer({"tanh": [0.01, 0.1, 1.0], "relu": [1, 1, 1]}, ["one", "two", "three"], "T")
     assert [line.y.tolist() for line in figure.data] == [[0.01, 0.1, 1.0], [1, 1, 1]]
     assert figure.layout.yaxis.type == "log"
     assert figure.layout.xaxis.ticktext == ("one", "two", "three")
 
 
-def test_a_map_has_layers_upwards_and_steps_to_the_right_on_one_scale():
+def test_a_map_has_layers_over_steps_on_one_scale():
     deltas = {name: [[1e-3, 1e-2], [1e-1, 1.0], [0.0, 10.0]] for name in ("a", "b", "c")}
     figure = delta_by_layer(deltas, [1, 2], "T", steps=[0, 5, 50])
     assert len(figure.data) == 3

@@ -1,4 +1,4 @@
-"""Images of figures: real files by a real browser, whole, on white ground; what is missing is told with its fix."""
+"""Images of figures: files drawn by a real browser on a white background, and errors with their fixes."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ HISTORY = [{"epoch": 1, "learning_rate": 0.1}, {"epoch": 2, "learning_rate": 0.2
 @pytest.fixture
 def drawing():
     if BROWSER is None:
-        pytest.skip("LEFT OUT: no Chromium on this machine to draw images with")
-    pytest.importorskip("kaleido", reason="LEFT OUT: no kaleido on this machine to draw images with")
+        pytest.skip("LEFT OUT: Chromium is missing")
+    pytest.importorskip("kaleido", reason="LEFT OUT: kaleido is missing")
 
 
-def film():
+def animation():
     x = np.linspace(0, 1, 5)
     return boundary_frames([0, 3], x, x, np.stack([x + 0 * x[:, None], x * x[:, None]])[..., None])
 
 
 @pytest.mark.usefixtures("drawing")
-def test_a_png_has_two_dots_a_unit_and_no_two_figures_share_a_file(tmp_path):
-    files = save_images([film(), learning_rate(HISTORY), learning_rate(HISTORY)], tmp_path / "images")
+def test_a_png_has_two_pixels_per_unit_and_figures_have_files_of_their_own(tmp_path):
+    files = save_images([animation(), learning_rate(HISTORY), learning_rate(HISTORY)], tmp_path / "images")
     names = ["decision-boundary-through-the-training.png", "learning-rate.png", "learning-rate-2.png"]
     assert [file.name for file in files] == names
     assert sorted(file.name for file in (tmp_path / "images").iterdir()) == sorted(names)
     content = files[0].read_bytes()
     assert content.startswith(b"\x89PNG")
-    # The slider below the chart is left out, and the margin is that of any chart again.
-    layout = film().layout
+    # The slider below the chart is removed, and the margin is the default one.
+    layout = animation().layout
     height = layout.height - layout.margin.b + learning_rate(HISTORY).layout.template.layout.margin.b
     assert struct.unpack(">II", content[16:24]) == (1800, 2 * height)
 
 
 @pytest.mark.usefixtures("drawing")
-def test_an_svg_has_the_numbers_of_the_chart_on_white(tmp_path):
+def test_an_svg_is_on_white_without_a_slider(tmp_path):
     (file,) = save_images([learning_rate(HISTORY)], tmp_path, "svg")
     text = file.read_text()
     assert "Learning rate" in text
     assert "fill: rgb(255, 255, 255)" in text
-    assert "slider" not in save_images([film()], tmp_path, "svg")[0].read_text()
+    assert "slider" not in save_images([animation()], tmp_path, "svg")[0].read_text()
 
 
 @pytest.mark.usefixtures("drawing")
-def test_a_chrome_that_never_answers_is_not_waited_for(tmp_path, monkeypatch):
-    mute = tmp_path / "mute"
-    mute.write_text("#!/bin/sh\nexec sleep 300\n")
-    mute.chmod(0o755)
-    monkeypatch.setenv("BROWSER_PATH", str(mute))
+def test_a_chrome_that_never_answers_is_an_error(tmp_path, monkeypatch):
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexec sleep 300\n")
+    silent.chmod(0o755)
+    monkeypatch.setenv("BROWSER_PATH", str(silent))
     monkeypatch.setattr("thalweg.pages.figures.images._SECONDS", 2.0)
     with pytest.raises(InputError, match="Chrome"):
         save_images([go.Figure()], tmp_path / "images")
@@ -65,19 +65,19 @@ def test_a_chrome_that_never_answers_is_not_waited_for(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("drawing")
-def test_without_chrome_it_says_so_and_leaves_no_file(tmp_path, monkeypatch):
+def test_a_missing_chrome_is_an_error_and_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="Chrome"):
         save_images([go.Figure()], tmp_path / "images")
     assert not (tmp_path / "images").exists()
 
 
-def test_without_kaleido_it_says_how_to_get_it(tmp_path, monkeypatch):
+def test_a_missing_kaleido_is_an_error_with_the_command_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kaleido.errors", None)
     with pytest.raises(InputError, match=r"pip install 'thalweg\[image\]'"):
         save_images([go.Figure()], tmp_path)
 
 
-def test_another_format_is_refused(tmp_path):
+def test_an_unknown_format_is_an_error(tmp_path):
     with pytest.raises(InputError, match="'jpg'"):
         save_images([], tmp_path, "jpg")

@@ -1,4 +1,4 @@
-"""Figures of the loss around a network show the numbers that they are given, on a scale that suits them."""
+"""Figures of the loss around a network: given numbers on a linear or logarithmic scale."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Y = np.linspace(0, 3, 4)
 BOWL = 1 + Y[:, None] ** 2 / 9 + X**2
 
 
-def test_contours_and_surface_hold_the_same_heights_and_colours():
+def test_contours_and_surface_have_the_same_heights_and_colours():
     contour, surface, *_ = loss_plane(X, Y, BOWL, 1.0, "Loss", ("a", "b")).data
     for trace in (contour, surface):
         np.testing.assert_array_equal(trace.z, BOWL)
@@ -21,7 +21,7 @@ def test_contours_and_surface_hold_the_same_heights_and_colours():
     assert (contour.zmin, contour.zmax) == (surface.cmin, surface.cmax) == (BOWL.min(), BOWL.max())
 
 
-def test_losses_of_several_decades_are_drawn_by_their_logarithms():
+def test_losses_over_several_decades_are_logarithmic():
     losses = 10.0 ** (3 * BOWL)
     figure = loss_plane(X, Y, losses, 1.0, "Loss", ("a", "b"))
     np.testing.assert_allclose(figure.data[0].z, 3 * BOWL)
@@ -33,12 +33,12 @@ def test_losses_of_several_decades_are_drawn_by_their_logarithms():
 
 
 @pytest.mark.parametrize("low", [0.0, -1.0])
-def test_losses_that_have_no_logarithm_are_drawn_as_they_are(low):
+def test_losses_without_a_logarithm_are_linear(low):
     losses = np.where(BOWL > 1, 1e3 * BOWL, low)
     np.testing.assert_array_equal(loss_plane(X, Y, losses, low, "Loss", ("a", "b")).data[0].z, losses)
 
 
-def test_what_is_not_finite_leaves_a_gap():
+def test_losses_that_are_not_finite_are_gaps():
     losses = BOWL.copy()
     losses[0, 0] = np.inf
     losses[1, 1] = np.nan
@@ -47,19 +47,19 @@ def test_what_is_not_finite_leaves_a_gap():
     loss_plane(X, Y, np.full_like(BOWL, np.nan), 1.0, "Loss", ("a", "b"))
 
 
-def test_the_path_runs_over_both_at_the_heights_of_the_plane():
+def test_the_path_is_on_both_at_the_heights_of_the_plane():
     path = np.array([[1.0, 3.0], [0.5, 1.0], [0.0, 0.0]])
     below = np.array([1000.0, 10.0, 1.0])
     figure = loss_plane(X, Y, 10.0 ** (3 * BOWL), 1.0, "Loss", ("a", "b"), path, below)
     (flat,) = figure.select_traces({"type": "scatter", "name": "path of the training"})
-    (start,) = figure.select_traces({"type": "scatter", "name": "its start"})
+    (start,) = figure.select_traces({"type": "scatter", "name": "start of the path"})
     (raised,) = figure.select_traces({"type": "scatter3d", "name": "path of the training"})
     np.testing.assert_array_equal(np.stack([flat.x, flat.y], axis=1), path)
     assert (start.x.tolist(), start.y.tolist()) == ([1.0], [3.0])
     np.testing.assert_allclose(raised.z, [3.0, 1.0, 0.0])
 
 
-def test_a_line_is_logarithmic_where_the_losses_span_more_than_a_decade():
+def test_a_line_is_logarithmic_if_the_losses_span_more_than_a_decade():
     assert loss_line(X, 1 + X**2, 1.0, "Loss", "distance").layout.yaxis.type is None
     figure = loss_line(X, 1 + 100 * X**2, 1.0, "Loss", "distance")
     assert figure.layout.yaxis.type == "log"

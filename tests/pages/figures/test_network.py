@@ -1,4 +1,4 @@
-"""Figures of a trained network: regions, borders, surfaces, units and weights hold the numbers that they were given."""
+"""Figures of a trained network: regions, borders, surfaces, units and weights have the given numbers."""
 
 from __future__ import annotations
 
@@ -41,14 +41,12 @@ def test_the_border_of_two_classes_is_where_w_x_plus_b_is_zero(outputs, threshol
     np.testing.assert_array_equal(ground.z, line.z)
 
 
-def test_the_shades_of_probabilities_run_from_0_to_1_and_others_are_even_about_the_border():
-    assert (boundary(X, Y, sigmoid(LINE)[..., None]).data[0].zmin, boundary(X, Y, LINE[..., None]).data[0].zmid) == (
-        0,
-        0.5,
-    )
+def test_shades_are_0_to_1_for_probabilities_and_centred_otherwise():
+    assert boundary(X, Y, sigmoid(LINE)[..., None]).data[0].zmin == 0
+    assert boundary(X, Y, LINE[..., None]).data[0].zmid == 0.5
 
 
-def test_regions_of_more_classes_are_the_largest_outputs_and_borders_stand_between_them():
+def test_regions_are_the_largest_outputs_with_borders_between_them():
     outputs = np.random.default_rng(0).normal(size=(41, 21, 4))
     ground, *lines = boundary(X, Y, outputs, names=("a", "b", "c", "d")).data
     np.testing.assert_array_equal(ground.z, outputs.argmax(axis=-1))
@@ -57,13 +55,13 @@ def test_regions_of_more_classes_are_the_largest_outputs_and_borders_stand_betwe
         np.testing.assert_array_equal(line.z > 0, outputs.argmax(axis=-1) == k)
 
 
-def test_a_region_has_the_hue_of_its_samples_and_no_two_classes_look_alike():
+def test_a_region_has_the_hue_of_its_samples_and_classes_look_different():
     outputs = np.eye(9)[np.arange(41 * 21).reshape(41, 21) % 9]
     points = np.stack([np.linspace(-1, 1, 9)] * 2, axis=1)
     figure = boundary(X, Y, outputs, points, np.arange(9), [f"<b>{k}" for k in range(9)])
     marks = [trace for trace in figure.data if trace.type == "scatter"]
     assert len({(mark.marker.color, mark.marker.symbol) for mark in marks}) == 9
-    # Mark-up in names stays text.
+    # HTML in names is escaped.
     assert marks[0].name == "&lt;b&gt;0"
     tints = [colour for _, colour in figure.data[0].colorscale][::2]
     for mark, tint in zip(marks, tints, strict=True):
@@ -79,54 +77,54 @@ def test_a_surface_and_its_samples_share_one_scale():
     assert ground.coloraxis == samples.marker.coloraxis == "coloraxis"
 
 
-def test_a_curve_stands_over_its_samples():
+def test_a_curve_and_its_samples_have_the_given_numbers():
     samples, curve = fitted_curve(X, X**2, np.array([0.5]), np.array([0.3]), "y", "x0").data
     np.testing.assert_array_equal(curve.y, X**2)
     assert (samples.x.tolist(), samples.y.tolist()) == ([0.5], [0.3])
 
 
-def test_each_unit_has_its_map_and_zero_is_in_the_middle_of_both_signs():
+def test_each_unit_has_a_map_and_zero_is_centred_between_both_signs():
     maps = np.stack([LINE + shift for shift in range(6)])
     figure = unit_maps(X, Y, maps)
-    for trace, one in zip(figure.data, maps, strict=True):
-        np.testing.assert_array_equal(trace.z, one)
+    for trace, values in zip(figure.data, maps, strict=True):
+        np.testing.assert_array_equal(trace.z, values)
     assert figure.layout.coloraxis.cmid == 0
     assert unit_maps(X, Y, np.abs(maps)).layout.coloraxis.cmid is None
 
 
-def test_weight_images_stand_in_their_order_on_a_scale_about_zero():
+def test_weight_images_are_in_the_given_order_on_a_scale_around_zero():
     pictures = np.random.default_rng(0).normal(size=(11, 10, 4))
     figure = weight_images(pictures, np.arange(11)[::-1])
     mosaic = figure.data[0].z
     numbers = figure.data[0].customdata
     assert figure.data[0].zmid == 0
     for place, picture in enumerate(pictures):
-        there = numbers == 11 - place
-        np.testing.assert_array_equal(mosaic[there].reshape(10, 4), picture)
+        area = numbers == 11 - place
+        np.testing.assert_array_equal(mosaic[area].reshape(10, 4), picture)
     assert np.isnan(mosaic[numbers == 0]).all()
     assert [note.text for note in figure.layout.annotations] == [str(k) for k in range(11, 0, -1)]
 
 
 @pytest.mark.parametrize("classes", [1, 2, 4])
-def test_frames_have_the_lines_of_the_boundary_of_their_step_and_one_scale(classes):
+def test_frames_have_the_boundary_of_their_step_and_one_scale(classes):
     outputs = np.random.default_rng(0).normal(size=(3, 41, 21, classes)).astype(np.float32)
     figure = boundary_frames([0, 5, 50], X, Y, outputs, steps_per_epoch=5)
-    for frame, one in zip(figure.frames, outputs, strict=True):
-        alone = boundary(X, Y, one).data
+    for frame, frame_outputs in zip(figure.frames, outputs, strict=True):
+        alone = boundary(X, Y, frame_outputs).data
         assert frame.traces == tuple(range(len(frame.data)))
         np.testing.assert_allclose(frame.data[0].z, alone[0].z, rtol=1e-6)
         for line, alone_line in zip(frame.data[1:], alone[1:], strict=True):
             level = alone_line.contours.start
-            # A frame holds short numbers: those beside 0 may have come to stand on it.
+            # Frames are rounded: values near the level may be rounded to it.
             sure = np.abs(alone_line.z - level) > 1e-3
             np.testing.assert_array_equal(np.sign(line.z - level)[sure], np.sign(alone_line.z - level)[sure])
-    # What is seen at first is the last frame.
+    # The figure starts with the last frame.
     np.testing.assert_array_equal(figure.data[0].z, figure.frames[-1].data[0].z)
     assert [frame.name for frame in figure.frames] == ["step 0, epoch 0", "step 5, epoch 1", "step 50, epoch 10"]
     assert figure.data[0].zmin is not None
 
 
-def test_frames_of_a_surface_keep_the_colours_of_the_last():
-    film = surface_frames([0, 9], X, Y, np.stack([100 * LINE, LINE]), np.zeros((1, 2)), np.array([7.0]), "y")
-    assert (film.layout.coloraxis.cmin, film.layout.coloraxis.cmax) == (LINE.min(), 7.0)
-    np.testing.assert_allclose(film.frames[0].data[0].z, 100 * LINE, rtol=1e-6)
+def test_frames_of_a_surface_have_the_colours_of_the_last():
+    figure = surface_frames([0, 9], X, Y, np.stack([100 * LINE, LINE]), np.zeros((1, 2)), np.array([7.0]), "y")
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (LINE.min(), 7.0)
+    np.testing.assert_allclose(figure.frames[0].data[0].z, 100 * LINE, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Figures over a plane: regions, samples and lines stand where they belong, and paths keep to the picture."""
+"""Figures over a plane: the places of regions, samples, lines and paths."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def test_regions_are_those_between_the_levels():
     assert [trace.contours.start for trace in figure.data[1:]] == [0.3, 1.5]
 
 
-def test_without_levels_the_values_themselves_are_shaded():
+def test_without_levels_the_values_are_shaded():
     (ground,) = plane(X, Y, SQUARE).data
     np.testing.assert_array_equal(ground.z, SQUARE)
 
 
-def test_samples_stand_under_the_names_of_their_classes():
+def test_samples_have_the_names_of_their_classes():
     points = np.array([[0.0, 1.0], [0.5, -1.0], [-0.5, 0.0]])
     first, second = plane(X, Y, SQUARE, points, np.array([1, 0, 1]), ("disc", "ring")).data[1:]
     assert (first.name, first.x.tolist(), first.y.tolist()) == ("disc", [0.5], [-1.0])
@@ -37,7 +37,7 @@ def test_a_region_has_the_colour_of_its_class():
 
 
 @pytest.mark.parametrize(("w", "b"), [((1.0, 1.0), 0.2), ((3.0, -1.0), 0.0), ((0.0, 2.0), 1.0), ((-1.0, 0.0), 0.5)])
-def test_a_line_runs_from_edge_to_edge_where_w_x_plus_b_is_zero(w, b):
+def test_a_line_goes_from_edge_to_edge_where_w_x_plus_b_is_zero(w, b):
     line = plane(X, Y, SQUARE, lines=[("line", np.array(w), b)]).data[-1]
     ends = np.stack([line.x, line.y], axis=1)
     np.testing.assert_allclose(ends @ w + b, 0, atol=1e-12)
@@ -46,21 +46,21 @@ def test_a_line_runs_from_edge_to_edge_where_w_x_plus_b_is_zero(w, b):
 
 
 @pytest.mark.parametrize(("w", "b"), [((0.0, 0.0), 1.0), ((1.0, 0.0), 5.0), ((1.0, 2.0), -5.0)])
-def test_a_line_that_is_none_or_only_touches_the_picture_is_left_out(w, b):
+def test_a_line_that_does_not_cross_the_picture_is_left_out(w, b):
     assert len(plane(X, Y, SQUARE, lines=[("line", np.array(w), b)]).data) == 1
 
 
-def test_each_plane_of_several_has_its_own_values_and_the_samples():
+def test_each_of_several_planes_has_its_values_and_the_samples():
     figure = planes(X, Y, {"one": SQUARE, "two": -SQUARE}, np.zeros((3, 2)), np.array([0, 1, 1]), levels=[-1.0])
     grounds = [trace for trace in figure.data if trace.type == "heatmap"]
     assert [np.unique(trace.z).tolist() for trace in grounds] == [[1], [0, 1]]
     samples = [trace for trace in figure.data if trace.type == "scatter"]
     assert [len(trace.x) for trace in samples] == [1, 2, 1, 2]
-    # One legend serves all.
+    # All planes share one legend.
     assert [trace.showlegend for trace in samples] == [True, True, False, False]
 
 
-def test_contours_divide_the_picture_into_bands_of_the_same_area_whatever_the_heights_are():
+def test_contours_are_bands_of_equal_area_at_any_heights():
     x = np.linspace(-1, 1, 100)
     tall, low = (np.exp(scale * (x[:, None] + x)) for scale in (1, 100))
     figures = [contours(x, x, values, {}) for values in (tall, low)]
@@ -71,7 +71,7 @@ def test_contours_divide_the_picture_into_bands_of_the_same_area_whatever_the_he
     np.testing.assert_array_equal(figures[1].data[0].customdata, low)
 
 
-def test_a_path_is_drawn_as_it_is_with_its_start_and_its_end():
+def test_a_path_is_drawn_with_its_start_and_end():
     path = np.array([[0.5, 1.0], [0.2, 0.5], [0.1, 0.1]])
     _, line, end, start = contours(X, Y, SQUARE, {"down": path}).data
     np.testing.assert_array_equal(np.stack([line.x, line.y], axis=1), path)
@@ -79,7 +79,7 @@ def test_a_path_is_drawn_as_it_is_with_its_start_and_its_end():
     assert (start.x.tolist(), start.y.tolist()) == ([0.5], [1.0])
 
 
-def test_what_is_far_outside_or_not_finite_is_left_out():
+def test_points_far_outside_or_not_finite_are_left_out():
     path = np.array([[0.5, 1.0], [0.2, 0.5], [1e9, 0.0], [np.inf, np.nan]])
     figure = contours(X, Y, SQUARE, {"away": path})
     assert np.isnan(figure.data[1].x).tolist() == [False, False, True, True]
@@ -93,6 +93,6 @@ def test_paths_differ_in_colour_and_in_dash():
     assert len({line.color for line in lines}) == len({line.dash for line in lines}) == 6
 
 
-def test_every_minimum_has_its_star():
+def test_every_minimum_has_a_star():
     stars = contours(X, Y, SQUARE, {}, minimum=np.array([[0.0, 1.0], [0.5, -1.0]])).data[-1]
     assert (stars.x.tolist(), stars.y.tolist()) == ([0.0, 0.5], [1.0, -1.0])

@@ -1,6 +1,6 @@
-"""Numbers -> plotly figures: a chart is written once and seen in a notebook, a report and a web page.
+"""Plotly figures for notebooks, reports and web pages.
 
-Every function is pure.
+All functions but `save_images` are pure: they turn arrays and records into figures.
 """
 
 from .experiment import arm_curves, arm_measures, heat_map, paired_differences, paired_effects, parallel_coordinates
@@ -8,8 +8,8 @@ from .flow import curves, delta_by_layer
 from .images import save_images
 from .landscape import loss_line, loss_plane
 from .network import boundary, boundary_frames, fitted_curve, fitted_surface, surface_frames, unit_maps, weight_images
-from .observed import Charts, charts_of
 from .plane import contours, plane, planes
+from .probe_charts import ProbeCharts, charts_of
 from .probes import (
     dead_units,
     gradient_directions,
@@ -33,8 +33,8 @@ __all__ = [
     "SKY",
     "TEMPLATE",
     "VERMILION",
-    "Charts",
     "History",
+    "ProbeCharts",
     "arm_curves",
     "arm_measures",
     "boundary",

@@ -1,4 +1,4 @@
-"""Logarithmic axes whose ticks show their decade, and linear ticks at round numbers."""
+"""Ticks of logarithmic axes, and round ticks of linear ones."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from numpy.typing import ArrayLike
 from ..numbers import number
 
 _MOST_TICKS = 6
-# Longer axes have ticks at powers of ten, shorter ones at 1, 2 and 5, the shortest at even steps.
+# Above the first number of decades, ticks are at powers of ten; below the second, evenly spaced; else at 1, 2 and 5.
 _MANY_DECADES = 2.0
 _FEW_DECADES = 0.5
 _POWERS = {0: "1", 1: "10"}
 
 
 def log_axis(values: ArrayLike) -> dict[str, object]:
-    """The settings of a logarithmic axis for positive values of any shape; others do not count.
+    """The settings of a logarithmic axis for the positive values of an array of any shape.
 
     >>> axis = log_axis([0.001, 10.0])
     >>> axis["ticktext"]
@@ -26,9 +26,9 @@ def log_axis(values: ArrayLike) -> dict[str, object]:
 
 
 def log_ticks(values: ArrayLike) -> tuple[list[float], list[str]]:
-    """Ticks of a logarithmic scale that covers the positive values, and their texts.
+    """The ticks of a logarithmic scale for the positive values, and their labels.
 
-    Over more than two decades they are powers of ten, else numbers such as 0.02 and 0.05.
+    They are powers of ten if the values span more than two decades, otherwise numbers such as 0.02 and 0.05.
 
     >>> log_ticks([0.015, 0.06])[1]
     ['0.01', '0.02', '0.05', '0.1']

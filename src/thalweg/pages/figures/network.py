@@ -1,4 +1,4 @@
-"""What a trained network says over its inputs, and what it holds, as charts."""
+"""Charts of a trained network: its outputs over its inputs, its hidden units and its weights."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ..numbers import number
 from .plane import samples
 from .theme import BLUE, TEMPLATE, VERMILION
 
 _DIVERGING = [[0, BLUE], [0.5, "#e6e6e6"], [1, VERMILION]]
-# A ground that is the same on light and dark pages, so that one dark line stands out on both.
-_GROUNDS = ("#a5cde8", "#efbf9e", "#99d8c7", "#ebd6e4", "#f5d899", "#bbe1f6")
+# The same region colours on light and dark pages, so that one dark border is visible on both.
+_REGIONS = ("#a5cde8", "#efbf9e", "#99d8c7", "#ebd6e4", "#f5d899", "#bbe1f6")
 _BORDER = "#26292e"
 _SHADES = [[0, "#79b5dd"], [0.5, "#f4f4f4"], [1, "#e69e6e"]]
 _PANELS_IN_A_ROW = 4
@@ -35,11 +36,22 @@ def boundary(
     axes: tuple[str, str] = ("x1", "x2"),
     title: str = "Decision boundary",
 ) -> go.Figure:
-    """Which class a network says at each place of a plane: `outputs` (len(y), len(x), K), over the places x and y.
+    """The class that a network predicts at each point of a plane, with samples.
 
-    Two classes are shaded by the output for the second one (K = 1: yes above `threshold`; K = 2: the larger wins, and
-    the shade is its probability, or the difference of the outputs where they are none); more classes are regions. Lines
-    stand where the answer changes. `points` (n, 2) are samples of the `classes` (n,), numbers of `names`.
+    Two classes are shaded by the output for the second one. With K = 1 it is predicted above `threshold`; with K = 2
+    the larger output decides, and the shade is the probability of the second class, or the difference of the outputs if
+    they are not probabilities. More classes are regions. Lines are drawn where the prediction changes.
+
+    Args:
+        x: coordinates of the columns.
+        y: coordinates of the rows.
+        outputs: the outputs of the network (len(y), len(x), K).
+        points: samples (n, 2).
+        classes: the class of each sample (n,), an index of `names`.
+        names: the names of the classes.
+        threshold: the decision threshold if K = 1.
+        axes: the names of the two inputs.
+        title: the title of the figure.
 
     >>> x = np.linspace(0, 1, 3)
     >>> p = np.stack([1 - x + 0 * x[:, None], x + 0 * x[:, None]], axis=-1)
@@ -47,8 +59,8 @@ def boundary(
     [0.0, 0.5, 1.0]
     """
     marks = samples(points, classes, [_plain(name) for name in names])
-    figure = go.Figure([*_said(x, y, outputs, names, threshold, axes), *marks])
-    return _over(figure, x, y, axes, title).update_layout(height=480, showlegend=True)
+    figure = go.Figure([*_class_map(x, y, outputs, names, threshold, axes), *marks])
+    return _with_axes(figure, x, y, axes, title).update_layout(height=480, showlegend=True)
 
 
 def boundary_frames(
@@ -64,21 +76,23 @@ def boundary_frames(
     title: str = "Decision boundary through the training",
     steps_per_epoch: int | None = None,
 ) -> go.Figure:
-    """The decision boundary after each of `steps` (f,): `outputs` (f, len(y), len(x), K); the rest as for `boundary`.
+    """The decision boundary after each of `steps` (f,), with a slider and buttons to play and pause.
 
-    A slider chooses the step, and buttons play and stop. All steps share one scale; the last is the one to be seen at
-    first.
+    `outputs` are (f, len(y), len(x), K), `steps_per_epoch` adds the epoch to the name of a step; the other arguments
+    are those of `boundary`. All steps have the same scale; the figure starts with the last one.
 
-    >>> x, steps = np.linspace(0, 1, 3), [0, 10]
-    >>> film = boundary_frames(steps, x, x, np.stack([x + 0 * x[:, None], x * x[:, None]])[..., None])
-    >>> [frame.name for frame in film.frames], film.layout.sliders[0].active
+    >>> x = np.linspace(0, 1, 3)
+    >>> figure = boundary_frames([0, 10], x, x, np.stack([x + 0 * x[:, None], x * x[:, None]])[..., None])
+    >>> [frame.name for frame in figure.frames], figure.layout.sliders[0].active
     (['step 0', 'step 10'], 1)
     """
-    moving = [[_short(trace) for trace in _said(x, y, one, names, threshold, axes, outputs)] for one in outputs]
+    frames = [
+        [_compact(trace) for trace in _class_map(x, y, frame, names, threshold, axes, outputs)] for frame in outputs
+    ]
     marks = samples(points, classes, [_plain(name) for name in names])
-    figure = go.Figure([*moving[-1], *marks])
-    figure = _over(figure, x, y, axes, title).update_layout(height=480, showlegend=True)
-    return _in_frames(figure, steps, moving, steps_per_epoch)
+    figure = go.Figure([*frames[-1], *marks])
+    figure = _with_axes(figure, x, y, axes, title).update_layout(height=480, showlegend=True)
+    return _animated(figure, steps, frames, steps_per_epoch)
 
 
 def surface_frames(
@@ -93,13 +107,14 @@ def surface_frames(
     title: str = "",
     steps_per_epoch: int | None = None,
 ) -> go.Figure:
-    """A fitted surface after each of `steps` (f,): values (f, len(y), len(x)); the rest as for `fitted_surface`.
+    """A fitted surface after each of `steps` (f,), with a slider and buttons to play and pause.
 
-    The colours are scaled to the last surface and the samples.
+    `values` are (f, len(y), len(x)), `steps_per_epoch` adds the epoch to the name of a step; the other arguments are
+    those of `fitted_surface`. The colours are scaled to the last surface and the samples.
 
-    >>> x, one = np.array([0.0, 1.0]), np.array([1.0])
-    >>> film = surface_frames([0, 5], x, x, np.zeros((2, 2, 2)), np.array([[0.5, 0.5]]), one, "sum")
-    >>> len(film.frames), film.layout.coloraxis.cmax
+    >>> x = np.array([0.0, 1.0])
+    >>> figure = surface_frames([0, 5], x, x, np.zeros((2, 2, 2)), np.array([[0.5, 0.5]]), np.array([1.0]), "sum")
+    >>> len(figure.frames), figure.layout.coloraxis.cmax
     (2, 1.0)
     """
     title = title or f"Fitted {_plain(name)} through the training"
@@ -108,7 +123,7 @@ def surface_frames(
     ends = ends[np.isfinite(ends)]
     if ends.size:
         figure.update_layout(coloraxis={"cmin": float(ends.min()), "cmax": float(ends.max())})
-    return _in_frames(figure, steps, [[_short(go.Heatmap(z=one))] for one in values], steps_per_epoch)
+    return _animated(figure, steps, [[_compact(go.Heatmap(z=frame))] for frame in values], steps_per_epoch)
 
 
 def fitted_surface(
@@ -121,9 +136,19 @@ def fitted_surface(
     axes: tuple[str, str] = ("x1", "x2"),
     title: str = "",
 ) -> go.Figure:
-    """The values (len(y), len(x)) that a network gives to two inputs, and samples (n, 2) in the colour of their own.
+    """The values that a network predicts over two inputs, with samples in the colours of their true values.
 
-    Where a sample can not be told from its ground the network is right there.
+    Samples that blend into the surface are predicted well.
+
+    Args:
+        x: coordinates of the columns.
+        y: coordinates of the rows.
+        values: predicted values (len(y), len(x)).
+        points: samples (n, 2).
+        true: the true value of each sample (n,).
+        name: the name of the target.
+        axes: the names of the two inputs.
+        title: the title of the figure; by default the target.
 
     >>> x = np.array([0.0, 1.0])
     >>> figure = fitted_surface(x, x, x + x[:, None], np.array([[0.5, 0.5]]), np.array([1.0]), "sum")
@@ -131,8 +156,8 @@ def fitted_surface(
     [1.0]
     """
     hover = f"{_plain(axes[0])} %{{x:.3~g}}, {_plain(axes[1])} %{{y:.3~g}}<br>"
-    ground = go.Heatmap(x=x, y=y, z=values, coloraxis="coloraxis", hovertemplate=f"{hover}%{{z:.4~g}}<extra></extra>")
-    figure = go.Figure(ground)
+    surface = go.Heatmap(x=x, y=y, z=values, coloraxis="coloraxis", hovertemplate=f"{hover}%{{z:.4~g}}<extra></extra>")
+    figure = go.Figure(surface)
     figure.add_scatter(
         x=points[:, 0],
         y=points[:, 1],
@@ -142,13 +167,13 @@ def fitted_surface(
     )
     bar = {"title": _plain(name), "thickness": 16}
     figure.update_layout(coloraxis={"colorscale": "Cividis", "colorbar": bar}, showlegend=False)
-    return _over(figure, x, y, axes, title or f"Fitted {_plain(name)}").update_layout(height=440)
+    return _with_axes(figure, x, y, axes, title or f"Fitted {_plain(name)}").update_layout(height=440)
 
 
 def fitted_curve(
     x: np.ndarray, values: np.ndarray, points: np.ndarray, true: np.ndarray, name: str, axis: str = "x", title: str = ""
 ) -> go.Figure:
-    """The values (m,) that a network gives to its only input x (m,), over samples: points (n,) with their true values.
+    """The values (m,) that a network predicts over its only input x (m,), with samples `points` and `true` (n,).
 
     >>> curve = fitted_curve(np.array([0.0, 1.0]), np.array([0.0, 2.0]), np.array([0.5]), np.array([1.1]), "y")
     >>> curve.data[1].y.tolist()
@@ -171,9 +196,9 @@ def unit_maps(
     y: np.ndarray,
     outputs: np.ndarray,
     axes: tuple[str, str] = ("x1", "x2"),
-    title: str = "What each hidden unit says",
+    title: str = "Outputs of the hidden units",
 ) -> go.Figure:
-    """The outputs (units, len(y), len(x)) of each unit over a plane, all on one scale; one with both signs has 0 grey.
+    """The outputs (units, len(y), len(x)) of each unit over a plane, on one scale; if it has both signs, 0 is grey.
 
     >>> x = np.array([0.0, 1.0])
     >>> unit_maps(x, x, np.array([[[0.0, 1.0], [0.0, 1.0]]])).layout.annotations[0].text
@@ -182,7 +207,7 @@ def unit_maps(
     count = len(outputs)
     columns = min(count, _PANELS_IN_A_ROW)
     rows = -(-count // columns)
-    names = [f"unit {number}" for number in range(1, count + 1)]
+    names = [f"unit {unit}" for unit in range(1, count + 1)]
     gap = min(0.25 / rows, 0.12)
     figure = make_subplots(
         rows,
@@ -193,10 +218,10 @@ def unit_maps(
         horizontal_spacing=0.03,
         vertical_spacing=gap,
     )
-    for number, one in enumerate(outputs):
-        hover = f"{names[number]} at %{{x:.3~g}}, %{{y:.3~g}}: %{{z:.4~g}}<extra></extra>"
-        ground = go.Heatmap(x=x, y=y, z=one, coloraxis="coloraxis", hovertemplate=hover)
-        figure.add_trace(ground, number // columns + 1, number % columns + 1)
+    for unit, values in enumerate(outputs):
+        hover = f"{names[unit]} at %{{x:.3~g}}, %{{y:.3~g}}: %{{z:.4~g}}<extra></extra>"
+        surface = go.Heatmap(x=x, y=y, z=values, coloraxis="coloraxis", hovertemplate=hover)
+        figure.add_trace(surface, unit // columns + 1, unit % columns + 1)
     figure.update_annotations(font={"size": 12})
     bar = {"title": "output", "thickness": 16}
     figure.update_layout(template=TEMPLATE, title=title, height=110 + 165 * rows, margin={"t": 64})
@@ -209,10 +234,10 @@ def unit_maps(
 def weight_images(
     pictures: np.ndarray, units: Sequence[int] | np.ndarray, title: str = "Weights of the first layer"
 ) -> go.Figure:
-    """The weights of units as pictures (units, height, width), beside each other: blue below 0, orange above, 0 pale.
+    """The weights of units as images (units, height, width) side by side: blue below 0, pale at 0, orange above.
 
-    A unit answers most to the picture that is dark where its weights are blue, and bright where they are orange.
-    `units` are their numbers from 0.
+    A unit responds most to an image that is dark where its weights are blue, and bright where they are orange.
+    `units` are the indices of the units from 0; the captions count from 1.
 
     >>> figure = weight_images(np.array([[[1.0, -2.0]], [[0.5, 0.0]]]), [4, 2])
     >>> figure.data[0].z.tolist(), figure.layout.annotations[0].text
@@ -221,7 +246,7 @@ def weight_images(
     count, height, width = pictures.shape
     columns = min(count, _PICTURES_IN_A_ROW)
     rows = -(-count // columns)
-    # Room for the number above each picture, and a column between two.
+    # Each image has its number above it, and an empty column between it and the next.
     head = max(1, round(height / 5)) if rows > 1 else 0
     mosaic = np.full((rows * (height + head) - head, columns * (width + 1) - 1), np.nan, dtype=pictures.dtype)
     numbers = np.zeros(mosaic.shape, dtype=np.int32)
@@ -229,9 +254,9 @@ def weight_images(
     for place, (picture, unit) in enumerate(zip(pictures, units, strict=True)):
         top = place // columns * (height + head)
         left = place % columns * (width + 1)
-        part = (slice(top, top + height), slice(left, left + width))
-        mosaic[part] = picture
-        numbers[part] = int(unit) + 1
+        area = (slice(top, top + height), slice(left, left + width))
+        mosaic[area] = picture
+        numbers[area] = int(unit) + 1
         name = {"text": f"{int(unit) + 1}", "font": {"size": 11}, "showarrow": False, "yanchor": "bottom"}
         figure.add_annotation(x=left + (width - 1) / 2, y=top - 0.5, **name)
     figure.add_heatmap(
@@ -246,31 +271,31 @@ def weight_images(
     hidden = {"visible": False, "constrain": "domain"}
     figure.update_xaxes(range=[-0.5, mosaic.shape[1] - 0.5], **hidden)
     figure.update_yaxes(range=[mosaic.shape[0] - 0.5, -0.5 - max(1.0, height / 5)], scaleanchor="x", **hidden)
-    tall = 110 + min(900, round(620 * (mosaic.shape[0] + height / 5) / mosaic.shape[1]))
-    return figure.update_layout(template=TEMPLATE, title=title, height=tall, margin={"t": 48, "l": 8, "b": 16})
+    total = 110 + min(900, round(620 * (mosaic.shape[0] + height / 5) / mosaic.shape[1]))
+    return figure.update_layout(template=TEMPLATE, title=title, height=total, margin={"t": 48, "l": 8, "b": 16})
 
 
-def _said(
+def _class_map(
     x: np.ndarray,
     y: np.ndarray,
     outputs: np.ndarray,
     names: Sequence[str],
     threshold: float,
     axes: tuple[str, str],
-    shown: np.ndarray | None = None,
+    frames: np.ndarray | None = None,
 ) -> list[go.Heatmap | go.Contour]:
-    """The ground, and the lines where the answer changes.
+    """The predicted classes over a plane as shades or regions, and the lines where the prediction changes.
 
-    `shown` are the outputs (f, len(y), len(x), K) of all frames that take turns: they then have one scale, and lines of
+    `frames` are the outputs (f, len(y), len(x), K) of all frames of an animation, which get the same scale and lines of
     the same classes.
     """
-    every = outputs[None] if shown is None else shown
+    all_outputs = outputs[None] if frames is None else frames
     hover = f"{_plain(axes[0])} %{{x:.3~g}}, {_plain(axes[1])} %{{y:.3~g}}<br>"
     count = outputs.shape[-1]
     if count > 2:
-        return _regions(x, y, outputs, names, hover, every)
+        return _regions(x, y, outputs, names, hover, all_outputs)
     second = _plain(names[1]) if len(names) > 1 else "class 1"
-    probable = bool((every >= 0).all() and (every <= 1).all())
+    probable = bool((all_outputs >= 0).all() and (all_outputs <= 1).all())
 
     def for_second(outputs: np.ndarray) -> np.ndarray:
         return outputs[..., 1] - outputs[..., 0] if count == 2 and not probable else outputs[..., -1]
@@ -278,56 +303,57 @@ def _said(
     if count == 2:
         threshold = 0.5 if probable else 0.0
     values = for_second(outputs)
-    told = f"p({second})" if probable else f"for {second}"
+    label = f"p({second})" if probable else f"output for {second}"
     if probable and threshold == 0.5:
         ends = {"zmin": 0.0, "zmax": 1.0}
-    elif shown is None:
+    elif frames is None:
         ends = {"zmid": threshold}
     else:
-        last = np.abs(for_second(shown[-1]) - threshold)
+        last = np.abs(for_second(frames[-1]) - threshold)
         reach = float(last[np.isfinite(last)].max(initial=0.0)) or 1.0
         ends = {"zmin": threshold - reach, "zmax": threshold + reach}
-    ground = go.Heatmap(
+    shades = go.Heatmap(
         x=x,
         y=y,
         z=values,
         colorscale=_SHADES,
-        colorbar={"title": told, "thickness": 16},
-        hovertemplate=f"{hover}{told}: %{{z:.3~g}}<extra></extra>",
+        colorbar={"title": label, "thickness": 16},
+        hovertemplate=f"{hover}{label}: %{{z:.3~g}}<extra></extra>",
         **ends,
     )
-    return [ground, _line(x, y, values, threshold)]
+    return [shades, _border(x, y, values, threshold)]
 
 
 def _regions(
-    x: np.ndarray, y: np.ndarray, outputs: np.ndarray, names: Sequence[str], hover: str, every: np.ndarray
+    x: np.ndarray, y: np.ndarray, outputs: np.ndarray, names: Sequence[str], hover: str, all_outputs: np.ndarray
 ) -> list[go.Heatmap | go.Contour]:
+    """Regions of the largest output, and the borders of each region that occurs in any frame."""
     count = outputs.shape[-1]
-    said = outputs.argmax(axis=-1).astype(np.uint8)
-    named = np.array([_plain(names[k]) if k < len(names) else f"class {k}" for k in range(count)])
-    colours = [_GROUNDS[k % len(_GROUNDS)] for k in range(count)]
+    predicted = outputs.argmax(axis=-1).astype(np.uint8)
+    class_names = np.array([_plain(names[k]) if k < len(names) else f"class {k}" for k in range(count)])
+    colours = [_REGIONS[k % len(_REGIONS)] for k in range(count)]
     steps = [[(k + side) / count, colour] for k, colour in enumerate(colours) for side in (0, 1)]
-    ground = go.Heatmap(
+    regions = go.Heatmap(
         x=x,
         y=y,
-        z=said,
+        z=predicted,
         colorscale=steps,
         zmin=-0.5,
         zmax=count - 0.5,
         showscale=False,
-        hovertemplate=f"{hover}says class %{{z}} (from 0)<extra></extra>",
+        hovertemplate=f"{hover}class %{{z}} (from 0)<extra></extra>",
     )
-    if count <= _MOST_BORDERS and len(every) == 1:
-        ground.update(text=named[said], hovertemplate=f"{hover}says %{{text}}<extra></extra>")
+    if count <= _MOST_BORDERS and len(all_outputs) == 1:
+        regions.update(text=class_names[predicted], hovertemplate=f"{hover}%{{text}}<extra></extra>")
     lines = []
-    for k in np.unique(every.argmax(axis=-1))[:_MOST_BORDERS]:
+    for k in np.unique(all_outputs.argmax(axis=-1))[:_MOST_BORDERS]:
         others = np.delete(outputs, k, axis=-1).max(axis=-1)
-        lines.append(_line(x, y, outputs[..., k] - others, 0.0))
-    return [ground, *lines]
+        lines.append(_border(x, y, outputs[..., k] - others, 0.0))
+    return [regions, *lines]
 
 
-def _line(x: np.ndarray, y: np.ndarray, values: np.ndarray, level: float) -> go.Contour:
-    """Where the values cross the level."""
+def _border(x: np.ndarray, y: np.ndarray, values: np.ndarray, level: float) -> go.Contour:
+    """The line where the values cross the level."""
     return go.Contour(
         x=x,
         y=y,
@@ -340,17 +366,17 @@ def _line(x: np.ndarray, y: np.ndarray, values: np.ndarray, level: float) -> go.
     )
 
 
-def _in_frames(
+def _animated(
     figure: go.Figure,
     steps: Sequence[int] | np.ndarray,
-    moving: Sequence[Sequence[go.Heatmap | go.Contour]],
+    frames: Sequence[Sequence[go.Heatmap | go.Contour]],
     steps_per_epoch: int | None,
 ) -> go.Figure:
-    """The figure with its first traces changing from step to step, a slider and buttons."""
-    names = [_moment(int(step), steps_per_epoch) for step in steps]
+    """The figure with one frame per step, which replaces its first traces, with a slider and buttons."""
+    names = [_step_name(int(step), steps_per_epoch) for step in steps]
     figure.frames = [
         go.Frame(name=name, data=[type(trace)(z=trace.z) for trace in traces], traces=[*range(len(traces))])
-        for name, traces in zip(names, moving, strict=True)
+        for name, traces in zip(names, frames, strict=True)
     ]
     at_once: dict[str, object] = {"mode": "immediate", "transition": {"duration": 0}}
     still = at_once | {"frame": {"duration": 0, "redraw": True}}
@@ -389,20 +415,20 @@ def _in_frames(
     return figure.update_layout(sliders=[slider], updatemenus=[buttons], height=height, margin={"b": 160})
 
 
-def _moment(step: int, steps_per_epoch: int | None) -> str:
-    return f"step {step:,}" + (f", epoch {step / steps_per_epoch:.3g}" if steps_per_epoch else "")
+def _step_name(step: int, steps_per_epoch: int | None) -> str:
+    return f"step {number(step)}" + (f", epoch {number(step / steps_per_epoch, 3)}" if steps_per_epoch else "")
 
 
-def _short(trace: go.Heatmap | go.Contour) -> go.Heatmap | go.Contour:
-    """The same trace in fewer bytes, for a page holds those of all frames."""
+def _compact(trace: go.Heatmap | go.Contour) -> go.Heatmap | go.Contour:
+    """The same trace in fewer bytes, because a page contains the traces of all frames."""
     z = np.asarray(trace.z)
     if trace.type == "contour" and trace.contours.start == 0 and (reach := np.abs(z).max()) < np.inf:
-        # Where it crosses 0 does not depend on its scale.
+        # The zero line does not depend on the scale.
         return trace.update(z=np.round(z * (32767 / (reach or 1.0))).astype(np.int16))
     return trace if z.dtype == np.uint8 else trace.update(z=z.astype(np.float32))
 
 
-def _over(figure: go.Figure, x: np.ndarray, y: np.ndarray, axes: tuple[str, str], title: str) -> go.Figure:
+def _with_axes(figure: go.Figure, x: np.ndarray, y: np.ndarray, axes: tuple[str, str], title: str) -> go.Figure:
     figure.update_xaxes(title=_plain(axes[0]), range=[x[0], x[-1]], showgrid=False)
     figure.update_yaxes(title=_plain(axes[1]), range=[y[0], y[-1]], showgrid=False)
     return figure.update_layout(template=TEMPLATE, title=title)
@@ -416,5 +442,5 @@ def _scale(values: np.ndarray) -> dict[str, object]:
 
 
 def _plain(name: str) -> str:
-    """A name as it fits a chart, with the signs escaped that plotly would take for mark-up."""
+    """A name shortened for a chart, with HTML escaped, which Plotly would interpret."""
     return html.escape(name if len(name) <= 40 else f"{name[:39]}…", quote=False)

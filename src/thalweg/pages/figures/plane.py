@@ -1,4 +1,4 @@
-"""Figures over a plane of two inputs: regions with their samples and lines, and contours with the paths over them."""
+"""Figures over a plane of two inputs: regions with samples and lines, and contours with paths."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _BORDER = "#7c7f85"
 _GREY = "rgba(128, 132, 140, {})"
 _BANDS = 16
-# A path that runs farther from the picture than so many of its widths is not drawn there.
+# Points of a path farther from the picture than this many widths of it are not drawn.
 _FAR = 20
 
 Line = tuple[str, np.ndarray, float]
+"""A named line w · x + b = 0: (name, w, b)."""
 
 
 def plane(
@@ -34,12 +35,20 @@ def plane(
     lines: Sequence[Line] = (),
     levels: Sequence[float] | None = None,
 ) -> go.Figure:
-    """What a network says about each place of a plane: `values` (len(y), len(x)), over the places x and y.
+    """The outputs of a network over a plane, as regions or shades, with samples and lines.
 
-    With rising `levels` the plane is divided into regions, one below, between and above them, each in the colour of the
-    class of that number; without, the values are shaded on a scale. `points` (n, 2) are samples, in the colours of
-    their `classes` (n,), whole numbers from 0, that are called `names`. Each of `lines` is (name, w, b): the line where
-    w · x + b = 0; it is left out where it does not cross the picture.
+    Args:
+        x: coordinates of the columns.
+        y: coordinates of the rows.
+        values: one output at each point (len(y), len(x)).
+        points: samples (n, 2).
+        classes: the class of each sample (n,), an index of `names`, which decides its colour.
+        names: the names of the classes.
+        title: the title of the figure.
+        axes: the names of the two inputs.
+        lines: (name, w, b) for each line w · x + b = 0; a line that does not cross the picture is left out.
+        levels: rising levels that divide the plane into regions, which have the colours of the classes from 0 on.
+            Without levels, the values are shaded on a scale.
 
     >>> x = np.linspace(0, 1, 3)
     >>> figure = plane(x, x, x[:, None] + x, levels=[0.9], lines=[("half", np.array([1.0, 0.0]), -0.5)])
@@ -48,11 +57,11 @@ def plane(
     >>> figure.data[-1].x.tolist(), figure.data[-1].y.tolist()
     ([0.5, 0.5], [0.0, 1.0])
     """
-    figure = go.Figure([*_ground(x, y, values, levels), *samples(points, classes, names)])
-    for number, (name, w, b) in enumerate(lines):
+    figure = go.Figure([*_background(x, y, values, levels), *samples(points, classes, names)])
+    for index, (name, w, b) in enumerate(lines):
         ends = _ends(x, y, np.asarray(w, dtype=float), float(b))
         if ends is not None:
-            line = {"color": _COLOURS[(number + 2) % len(_COLOURS)], "dash": _DASHES[number % len(_DASHES)], "width": 3}
+            line = {"color": _COLOURS[(index + 2) % len(_COLOURS)], "dash": _DASHES[index % len(_DASHES)], "width": 3}
             figure.add_scatter(x=ends[:, 0], y=ends[:, 1], mode="lines", name=name, line=line, hoverinfo="skip")
     figure.update_xaxes(title=axes[0], range=[x[0], x[-1]], showgrid=False)
     figure.update_yaxes(title=axes[1], range=[y[0], y[-1]], showgrid=False)
@@ -71,7 +80,9 @@ def planes(
     levels: Sequence[float] | None = None,
     columns: int = 3,
 ) -> go.Figure:
-    """Several planes with the same samples, one beside the other under their names; the rest as for `plane`.
+    """Several planes with the same samples, side by side: `values` is {name: (len(y), len(x))}.
+
+    At most `columns` planes are in a row; the other arguments are those of `plane`.
 
     >>> x = np.linspace(0, 1, 3)
     >>> figure = planes(x, x, {"before": x[:, None] + x, "after": x[:, None] - x}, levels=[0.5])
@@ -82,15 +93,15 @@ def planes(
     rows = -(-len(values) // columns)
     gaps = {"horizontal_spacing": 0.06, "vertical_spacing": 0.14 / max(rows - 1, 1) if rows > 1 else 0.0}
     figure = make_subplots(rows, columns, subplot_titles=list(values), **gaps)
-    for number, one in enumerate(values.values()):
-        for trace in [*_ground(x, y, one, levels), *samples(points, classes, names, size=4)]:
-            trace.update(showlegend=number == 0) if trace.type == "scatter" else trace.update(showscale=False)
-            figure.add_trace(trace, number // columns + 1, number % columns + 1)
+    for index, outputs in enumerate(values.values()):
+        for trace in [*_background(x, y, outputs, levels), *samples(points, classes, names, size=4)]:
+            trace.update(showlegend=index == 0) if trace.type == "scatter" else trace.update(showscale=False)
+            figure.add_trace(trace, index // columns + 1, index % columns + 1)
     figure.update_xaxes(range=[x[0], x[-1]], showgrid=False)
     figure.update_yaxes(range=[y[0], y[-1]], showgrid=False)
     figure.update_xaxes(title=axes[0], row=rows)
     figure.update_yaxes(title=axes[1], col=1)
-    # The names of the planes stand between the legend and the planes.
+    # The names of the planes are between the legend and the planes.
     return figure.update_layout(template=TEMPLATE, title=title, height=130 + 270 * rows, legend={"y": 1.0 + 0.1 / rows})
 
 
@@ -103,11 +114,11 @@ def contours(
     axes: tuple[str, str] = ("x1", "x2"),
     minimum: np.ndarray | None = None,
 ) -> go.Figure:
-    """A function of two variables, `values` (len(y), len(x)), and over it the paths (steps, 2) by their names.
+    """Contours of a function of two variables, `values` (len(y), len(x)), with paths {name: (steps, 2)}.
 
-    The values may span many decades: the contours are drawn where they divide the picture into bands of the same area,
-    the paler the lower. A path starts at the white circle and ends at the one of its colour; what is not finite or far
-    outside of the picture is left out. `minimum` (2,) or (k, 2) is marked by stars.
+    The contours divide the picture into bands of equal area, lower bands paler, so that the values may span many
+    decades. A path starts at a white circle and ends at a circle of its colour; points that are not finite or far
+    outside of the picture are left out. `minimum` (2,) or (k, 2) is marked by stars.
 
     >>> x = np.linspace(-1, 1, 5)
     >>> figure = contours(x, x, x[:, None] ** 2 + x**2, {"down": np.array([[1.0, 1.0], [0.5, 0.5]])})
@@ -118,7 +129,7 @@ def contours(
     bands = go.Contour(
         x=x,
         y=y,
-        z=_shares(values),
+        z=_quantiles(values),
         customdata=values,
         colorscale=[[0, _GREY.format(0.02)], [1, _GREY.format(0.35)]],
         contours={"start": 1 / _BANDS, "end": 1 - 1 / _BANDS, "size": 1 / _BANDS},
@@ -127,10 +138,10 @@ def contours(
         hovertemplate=hover,
     )
     figure = go.Figure(bands)
-    for number, (name, path) in enumerate(paths.items()):
-        colour = _COLOURS[number % len(_COLOURS)]
-        (across, up) = _drawable(x, y, np.asarray(path, dtype=float)).T
-        line = {"color": colour, "dash": _DASHES[number % len(_DASHES)], "width": 2.5}
+    for index, (name, path) in enumerate(paths.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        across, up = _near_picture(x, y, np.asarray(path, dtype=float)).T
+        line = {"color": colour, "dash": _DASHES[index % len(_DASHES)], "width": 2.5}
         figure.add_scatter(x=across, y=up, mode="lines", name=name, line=line, hovertemplate=f"{name}<extra></extra>")
         mark = {"color": colour, "size": 9, "line": {"width": 1, "color": "white"}}
         last = np.flatnonzero(np.isfinite(across))[-1:]
@@ -148,8 +159,8 @@ def contours(
     return figure.update_layout(template=TEMPLATE, title=title, height=460, showlegend=True)
 
 
-def _ground(x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: Sequence[float] | None) -> list[go.Heatmap]:
-    """The shades below, and the border at each level."""
+def _background(x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: Sequence[float] | None) -> list[go.Heatmap]:
+    """Shades or regions, and a border at each level."""
     hover = "%{x:.3~g}, %{y:.3~g}<br>value %{customdata:.3~g}<extra></extra>"
     if levels is None:
         scale = [[0, BLUE], [0.5, "#d9d9d9"], [1, VERMILION]]
@@ -169,10 +180,10 @@ def _ground(x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: Sequence[f
         hovertemplate=hover,
     )
     line = {"width": 2, "color": _BORDER, "smoothing": 0}
-    kept: dict[str, object] = {"showscale": False, "showlegend": False, "hoverinfo": "skip", "line": line}
+    shared: dict[str, object] = {"showscale": False, "showlegend": False, "hoverinfo": "skip", "line": line}
     borders = [
-        go.Contour(x=x, y=y, z=values, contours={"start": at, "end": at, "size": 1, "coloring": "none"}, **kept)
-        for at in levels
+        go.Contour(x=x, y=y, z=values, contours={"start": level, "end": level, "size": 1, "coloring": "none"}, **shared)
+        for level in levels
     ]
     return [regions, *borders]
 
@@ -180,27 +191,26 @@ def _ground(x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: Sequence[f
 def samples(
     points: np.ndarray | None, classes: np.ndarray | None, names: Sequence[str], size: int = 8
 ) -> list[go.Scatter]:
-    """Samples (n, 2) as marks, a colour and a symbol a class; none where there are no points."""
+    """Samples (n, 2) as markers with one colour and symbol per class; no traces without points."""
     if points is None:
         return []
     points = np.asarray(points, dtype=float)
-    numbers = np.zeros(len(points), dtype=int) if classes is None else np.asarray(classes).astype(int).ravel()
+    indices = np.zeros(len(points), dtype=int) if classes is None else np.asarray(classes).astype(int).ravel()
     traces = []
-    for number in np.unique(numbers):
-        turn = number // len(_COLOURS)
-        symbol = _SYMBOLS[(number + turn) % len(_SYMBOLS)]
-        mark = {"color": _COLOURS[number % len(_COLOURS)], "symbol": symbol, "size": size}
+    for index in np.unique(indices):
+        symbol = _SYMBOLS[(index + index // len(_COLOURS)) % len(_SYMBOLS)]
+        mark = {"color": _COLOURS[index % len(_COLOURS)], "symbol": symbol, "size": size}
         mark["line"] = {"width": 1 if size > 5 else 0, "color": "white"}
-        named = names[number] if number < len(names) else f"class {number}" if classes is not None else "samples"
-        across, up = points[numbers == number].T
-        hover = f"{named}: %{{x:.3~g}}, %{{y:.3~g}}<extra></extra>"
-        group = {"name": named, "legendgroup": named, "hovertemplate": hover}
+        name = names[index] if index < len(names) else f"class {index}" if classes is not None else "samples"
+        across, up = points[indices == index].T
+        hover = f"{name}: %{{x:.3~g}}, %{{y:.3~g}}<extra></extra>"
+        group = {"name": name, "legendgroup": name, "hovertemplate": hover}
         traces.append(go.Scatter(x=across, y=up, mode="markers", marker=mark, **group))
     return traces
 
 
 def _ends(x: np.ndarray, y: np.ndarray, w: np.ndarray, b: float) -> np.ndarray | None:
-    """Where the line w · x + b = 0 enters and leaves the picture, (2, 2); None where it does not cross it."""
+    """The points (2, 2) where the line w · x + b = 0 enters and leaves the picture; None if it does not cross it."""
     at_sides = [(side, -(b + w[0] * side) / w[1]) for side in (x[0], x[-1]) if w[1]]
     at_rows = [(-(b + w[1] * row) / w[0], row) for row in (y[0], y[-1]) if w[0]]
     inside = [(p, q) for p, q in at_sides + at_rows if x[0] <= p <= x[-1] and y[0] <= q <= y[-1]]
@@ -208,14 +218,15 @@ def _ends(x: np.ndarray, y: np.ndarray, w: np.ndarray, b: float) -> np.ndarray |
     return ends[[0, -1]] if len(ends) > 1 else None
 
 
-def _shares(values: np.ndarray) -> np.ndarray:
-    """For each value the share of all values that are below it, 0 to 1; equal values have equal shares."""
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    """The share of all values below each value, 0 to 1; equal values have equal shares."""
     flat = np.sort(values, axis=None)
     middle = (np.searchsorted(flat, values, side="left") + np.searchsorted(flat, values, side="right")) / 2
     return middle / flat.size
 
 
-def _drawable(x: np.ndarray, y: np.ndarray, path: np.ndarray) -> np.ndarray:
+def _near_picture(x: np.ndarray, y: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """A path (steps, 2) with NaN for points that are not finite or far outside of the picture."""
     low = np.array([x[0], y[0]])
     high = np.array([x[-1], y[-1]])
     reach = _FAR * (high - low)

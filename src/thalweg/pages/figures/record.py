@@ -1,4 +1,4 @@
-"""What a run recorded, as charts: curves over the epochs, confusion, predictions, errors, the range of rates."""
+"""Charts of the history of a run, of its predictions and their errors, and of a learning-rate range test."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from .axes import log_axis, spans_decades
 from .theme import BLUE, GREEN, SKY, TEMPLATE, VERMILION
 
 History = Sequence[Mapping[str, float]]
+"""One record per epoch: `{"epoch": 1, "loss": 0.7, "validation_loss": 0.6, ...}`."""
 
-# Light enough for dark text at every value, on any page.
+# Light enough for dark text at every value.
 _RIGHT = [[0, "#dcedf9"], [1, SKY]]
 _WRONG = [[0, "#fbe6d3"], [1, "#ee8a3c"]]
 _ON_CELL = "#16181c"
@@ -27,11 +28,11 @@ _ERRORS = frozenset({"loss", "mean_absolute_error"})
 
 
 def learning_curves(history: History, measure: str, title: str = "") -> go.Figure:
-    """One measure over the epochs: on the training rows, with the weights still moving, and on the validation rows.
+    """One measure over the epochs on the training and the validation rows, with the best validation epoch marked.
 
-    `history` holds one record an epoch, `{"epoch": 1, "loss": 0.7, "validation_loss": 0.6, ...}`; records without the
-    measure are passed over. `training_loss`, over all training rows at the end of an epoch, is drawn where it is there.
-    The best validation epoch is marked. Errors that span more than one and a half decades get a logarithmic axis.
+    Training values are means over the batches of an epoch, during which the weights change. If the history also has the
+    measure over all training rows at the end of each epoch (`training_loss`), it is a third curve. Records without the
+    measure are skipped. The axis is logarithmic for errors that span more than one and a half decades.
 
     >>> learning_curves([{"epoch": 1, "loss": 0.7}, {"epoch": 2, "loss": 0.4}], "loss").data[0].y.tolist()
     [0.7, 0.4]
@@ -39,7 +40,7 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
     name = measure_name(measure)
     figure = _over_epochs(history, title or capital(name), name)
     mode = "lines+markers" if len(history) <= _FEW_EPOCHS else "lines"
-    everything = np.array([])
+    all_values = np.array([])
     for key, label, colour, dash in (
         (measure, "training", BLUE, "dot"),
         (f"training_{measure}", "training, end of epoch", GREEN, "dash"),
@@ -48,7 +49,7 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
         epochs, values = _column(history, key)
         if not epochs.size:
             continue
-        everything = np.append(everything, values[np.isfinite(values)])
+        all_values = np.append(all_values, values[np.isfinite(values)])
         line = {"color": colour, "dash": dash, "width": 2}
         figure.add_scatter(x=epochs, y=values, name=label, mode=mode, line=line, marker={"size": 5})
     epochs, values = _column(history, f"validation_{measure}")
@@ -62,17 +63,17 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
             marker={"size": 13, "symbol": "circle-open", "color": VERMILION, "line": {"width": 2.5}},
             hoverinfo="skip",
         )
-    if everything.size < 3:
+    if all_values.size < 3:
         figure.update_yaxes(rangemode="tozero")
     if is_share(measure):
         figure.update_yaxes(tickformat="~%")
-    elif measure in _ERRORS and spans_decades(everything):
-        figure.update_yaxes(**log_axis(everything))
+    elif measure in _ERRORS and spans_decades(all_values):
+        figure.update_yaxes(**log_axis(all_values))
     return figure
 
 
 def learning_rate(history: History, title: str = "Learning rate") -> go.Figure:
-    """The learning rate at the end of each epoch. `history` as for `learning_curves`, with `learning_rate`."""
+    """The learning rate at the end of each epoch, from the key `learning_rate` of the history."""
     figure = _over_epochs(history, title, "learning rate", height=260)
     epochs, values = _column(history, "learning_rate")
     mode = "lines+markers" if len(history) <= _FEW_EPOCHS else "lines"
@@ -91,11 +92,18 @@ def rate_range(
     blew_up: float | None = None,
     title: str = "Loss by learning rate",
 ) -> go.Figure:
-    """A learning-rate range test: the loss of each sweep, thin, and the smoothed mean of all, over the rate.
+    """A learning-rate range test: the loss of each sweep and the smoothed mean of all sweeps over the learning rate.
 
-    `rates` (steps,) are those of a sweep; each of `losses`, and `smoothed`, holds the losses at the first of them. The
-    rate `chosen` is marked, and the range from `blew_up` on is shaded. The axis of the losses ends at one and a half
-    times the start, and is logarithmic where they span more than one and a half decades.
+    The axis of the losses ends at 1.5 times the first smoothed loss; it is logarithmic if the smoothed losses span more
+    than one and a half decades.
+
+    Args:
+        rates: the learning rates of a sweep (steps,).
+        losses: the losses of each sweep at the first of these rates.
+        smoothed: the smoothed mean of the sweeps at the first of these rates.
+        chosen: the learning rate to mark.
+        blew_up: the learning rate from which on the figure is shaded, because the loss diverges.
+        title: the title of the figure.
 
     >>> rate_range(np.array([0.1, 1.0]), [np.array([2.0])], np.array([2.0])).data[-1].y.tolist()
     [2.0]
@@ -104,8 +112,8 @@ def rate_range(
     for sweep, loss in enumerate(losses, 1):
         line = {"color": SKY, "width": 1}
         text = f"sweep {sweep}: %{{y:.3~g}}<extra></extra>"
-        shown = {"name": "single sweeps", "showlegend": sweep == 1, "opacity": 0.55, "hovertemplate": text}
-        figure.add_scatter(x=rates[: len(loss)], y=loss, mode="lines", line=line, legendgroup="sweeps", **shown)
+        style = {"name": "single sweeps", "showlegend": sweep == 1, "opacity": 0.55, "hovertemplate": text}
+        figure.add_scatter(x=rates[: len(loss)], y=loss, mode="lines", line=line, legendgroup="sweeps", **style)
     text = "rate %{x:.3~g}<br>mean loss %{y:.3~g}<extra></extra>"
     line = {"color": BLUE, "width": 3}
     x = rates[: len(smoothed)]
@@ -128,11 +136,11 @@ def rate_range(
 
 
 def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str = "Confusion") -> go.Figure:
-    """What the network says (columns) about the samples of each class (rows): counts, and per cent of the row.
+    """A confusion matrix: the counts (classes, classes) of true classes (rows) and predicted classes (columns).
 
-    `matrix` (classes, classes) holds the counts. Right answers, on the diagonal, are blue and wrong ones orange, the
-    stronger the larger their part of the row; the scale of the wrong ones ends at their largest part. Cells that are
-    empty stay blank. Beyond 20 classes the numbers show on hovering only.
+    Each cell contains its count and its percentage of the row; with more than 20 classes, only the hover text does.
+    Correct predictions, on the diagonal, are blue and wrong ones orange, the darker the larger their share of the row.
+    The scale of the wrong ones ends at their largest share. Wrong cells without samples are blank.
     """
     counts = np.asarray(matrix)
     classes = len(counts)
@@ -174,7 +182,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str = "Conf
 
 
 def predictions(true: np.ndarray, predicted: np.ndarray, name: str, unit: str = "") -> go.Figure:
-    """Predicted against true values (n,) of one target, in its own units, with the diagonal where both agree."""
+    """Predicted against true values (n,) of a target in its unit, with the diagonal where both agree."""
     label = _with_unit(name, unit)
     both = np.concatenate([np.asarray(true, dtype=float), np.asarray(predicted, dtype=float)])
     finite = both[np.isfinite(both)]
@@ -196,7 +204,7 @@ def predictions(true: np.ndarray, predicted: np.ndarray, name: str, unit: str = 
 
 
 def residuals(true: np.ndarray, predicted: np.ndarray, name: str, unit: str = "") -> go.Figure:
-    """How the errors, predicted minus true values (n,) of one target, are spread: a histogram in the target's units."""
+    """A histogram of the errors, predicted minus true values (n,) of a target, in its unit."""
     error = np.asarray(predicted, dtype=float) - np.asarray(true, dtype=float)
     error = error[np.isfinite(error)]
     counts, edges = np.histogram(error, bins=int(np.clip(math.sqrt(error.size), 5, 60)))
@@ -226,7 +234,7 @@ def _over_epochs(history: History, title: str, quantity: str, height: int = 360)
 
 
 def _column(history: History, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """The epochs that recorded a quantity, and its values; one that is not finite leaves a gap in the line."""
+    """The epochs with a quantity, and its values; NaN, a gap in the line, where they are not finite."""
     rows = [(row["epoch"], row[key]) for row in history if key in row]
     epochs, values = np.array(rows, dtype=float).reshape(-1, 2).T
     return epochs, np.where(np.isfinite(values), values, np.nan)
@@ -237,10 +245,10 @@ def _with_unit(name: str, unit: str) -> str:
 
 
 def _short(name: str) -> str:
-    """A name as it fits an axis, with the signs escaped that plotly would take for mark-up."""
+    """A name shortened for an axis, with HTML escaped, which Plotly would interpret."""
     return html.escape(name if len(name) <= 22 else f"{name[:21]}…", quote=False)
 
 
 def capital(text: str) -> str:
-    """A text that begins with a capital: `mean absolute error` -> `Mean absolute error`."""
+    """The text with a capital first letter: `mean absolute error` -> `Mean absolute error`."""
     return text[:1].upper() + text[1:]

@@ -1,7 +1,7 @@
-"""The look of all charts: colours that colour-blind readers can tell apart, grounds that read on light and dark pages.
+"""The theme of all charts, for light and dark pages and for colour-blind readers.
 
-Figures stand on a transparent ground and keep to mid tones; a page that knows its theme may set the colour of the text
-by CSS. Colours are those of Okabe and Ito, with the blue a little lighter for dark pages.
+The background is transparent, and lines and texts have mid tones; a page may set the colour of the text by CSS. The
+colours are those of Okabe and Ito, with a slightly lighter blue for dark pages.
 """
 
 from __future__ import annotations
