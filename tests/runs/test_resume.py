@@ -312,7 +312,7 @@ def test_what_is_no_unfinished_run_is_told(eager, tmp_path):
     with pytest.raises(InputError, match="not a run folder"):
         thalweg.resume(tmp_path, progress=False)
     saved = thalweg.train(["dense 2", "softmax"], "rings 50", epochs=1, engine="eager", progress=False)
-    with pytest.raises(InputError, match="has no checkpoint to go on from"):
+    with pytest.raises(InputError, match="no checkpoint to resume from"):
         thalweg.resume(saved.save(tmp_path / "saved"), progress=False)
     assert spec_in(eager) == everything()
 

@@ -273,7 +273,7 @@ def test_a_time_that_is_over_ends_training_after_the_running_stretch(noise, engi
     ("options", "said"),
     [
         ({"stopping": Stopping(measure="validation_loss")}, "there are no validation rows; set data.validation"),
-        ({"stopping": Stopping(measure="r2")}, "there is no 'r2': known: loss, accuracy"),
+        ({"stopping": Stopping(measure="r2")}, "unknown measure 'r2': known: loss, accuracy"),
         ({"rule": SGD(ReduceOnPlateau(0.1, measure="validation_accuracy"))}, "set data.validation"),
     ],
 )

@@ -116,7 +116,7 @@ def test_states_of_the_layers_are_those_given():
         ({"params": (Affine(np.ones((3, 2)), np.ones(2)), (), PARAMS[2])}, r"params.0.W: expected shape \(2, 2\)"),
         ({"x": [1.0, 2.0]}, "2 dimensions"),
         ({"x": [[1.0, np.nan]]}, "NaN"),
-        ({"y": [1.0, 2.0]}, "as many rows"),
+        ({"y": [1.0, 2.0]}, "same number of rows"),
         ({"y": [2]}, "outside of the 2 classes"),
         ({"y": [[1.5, 2.0]]}, "2 target columns"),
         ({"weight": [1.0, 1.0]}, "weight"),

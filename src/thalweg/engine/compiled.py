@@ -214,6 +214,7 @@ class Compiled:
 
     @property
     def platform(self) -> str:
+        """The device: cpu or gpu."""
         return str(self._find().platform)
 
     @contextlib.contextmanager
@@ -222,6 +223,7 @@ class Compiled:
             yield
 
     def place(self, tree: TreeT) -> TreeT:
+        """The arrays in the engine's own kind and precision, on its device."""
         def cast(array: Array) -> np.ndarray:
             array = np.asarray(array)
             kinds = {"f": self.precision, "i": "int32", "u": "uint32"}
@@ -231,20 +233,24 @@ class Compiled:
             return jax.block_until_ready(jax.device_put(jax.tree.map(cast, tree), self._find(), may_alias=True))
 
     def fetch(self, tree: TreeT) -> TreeT:
+        """The arrays as NumPy arrays that no later step changes."""
         # Copies: later steps reuse the memory of the device.
         return jax.tree.map(np.array, tree)
 
     def finite(self, tree: Tree) -> bool:
+        """Whether no number is NaN or infinite."""
         with self._settings():
             return bool(_finite(tree))
 
     def run(
         self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int
     ) -> tuple[State, StepMetrics]:
+        """Run the steps from `start` to before `stop`; step k uses the rows `rows[k]`. See `Engine.run`."""
         with self._settings():
             return _run(_known(plan), state, data, rows, start, stop)
 
     def call(self, function: Callable[Args, Result], *args: Args.args, **options: Args.kwargs) -> Result:
+        """The result of a pure function of arrays. See `Engine.call`."""
         _known(args)
         with self._settings():
             return _jitted(function)(*args, **options)
@@ -259,6 +265,7 @@ class Compiled:
         *args: Args.args,
         **options: Args.kwargs,
     ) -> tuple[CarryT, TreeT]:
+        """The carry and the stacked outputs of a pure function over a range of steps. See `Engine.loop`."""
         _known(args)
         with self._settings():
             return _loop(function, size, carry, start, stop, *args)

@@ -78,9 +78,11 @@ class Eager:
 
     @property
     def platform(self) -> str:
+        """The device: cpu or gpu."""
         return "cpu"
 
     def place(self, tree: TreeT) -> TreeT:
+        """The arrays in the engine's own kind and precision, on its device."""
         def cast(array: Array) -> np.ndarray:
             array = np.asarray(array)
             return array.astype(self.precision, copy=False) if array.dtype.kind == "f" else array
@@ -88,14 +90,17 @@ class Eager:
         return map_arrays(cast, tree)
 
     def fetch(self, tree: TreeT) -> TreeT:
+        """The arrays as NumPy arrays that no later step changes."""
         return tree
 
     def finite(self, tree: Tree) -> bool:
+        """Whether no number is NaN or infinite."""
         return all(np.isfinite(array).all() for array in leaves(tree))
 
     def run(
         self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int
     ) -> tuple[State, StepMetrics]:
+        """Run the steps from `start` to before `stop`; step k uses the rows `rows[k]`. See `Engine.run`."""
         params = state.params
         rule = plan.optimizer
         joins = rule.by_element and 0 < sum(array.size for array in leaves(params)) <= _FEW_PARAMETERS
@@ -116,6 +121,7 @@ class Eager:
         return state, stack(metrics)
 
     def call(self, function: Callable[Args, Result], *args: Args.args, **options: Args.kwargs) -> Result:
+        """The result of a pure function of arrays. See `Engine.call`."""
         with np.errstate(all="ignore"):
             return function(*args, **options)
 
@@ -129,6 +135,7 @@ class Eager:
         *args: Args.args,
         **options: Args.kwargs,
     ) -> tuple[CarryT, TreeT]:
+        """The carry and the stacked outputs of a pure function over a range of steps. See `Engine.loop`."""
         outputs = []
         with np.errstate(all="ignore"):
             for index in range(start, stop):
