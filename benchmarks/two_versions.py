@@ -3,7 +3,8 @@
     python benchmarks/two_versions.py path/to/old/src src --pairs 21
 
 The ratio new / old of each pair is taken of times that follow each other, so that a slow minute of the machine slows
-both. The interval is that of the mean of log ratios, by Student's t.
+both. Two intervals of 95 %: of the geometric mean, by Student's t; of the median, by the ranks of the ratios, which a
+few interrupted trainings do not move.
 """
 
 from __future__ import annotations
@@ -88,10 +89,14 @@ def compared(old: str, new: str, case: dict[str, Any], pairs: int) -> dict[str, 
     logs = np.log(ratios)
     half = stats.t.ppf(0.975, pairs - 1) * logs.std(ddof=1) / np.sqrt(pairs)
     mean = logs.mean()
+    rank = max(0, int(stats.binom.ppf(0.025, pairs, 0.5)) - 1)
     return {
         "ratio": float(np.exp(mean)),
         "low": float(np.exp(mean - half)),
         "high": float(np.exp(mean + half)),
+        "median": float(np.median(ratios)),
+        "median_low": float(sorted(ratios)[rank]),
+        "median_high": float(sorted(ratios)[-1 - rank]),
         "pairs": pairs,
         "same_loss": float(losses[0] == losses[1]),
     }
@@ -109,7 +114,8 @@ def main() -> None:
         found = compared(options.old, options.new, CASES[name], options.pairs)
         same = "the same last loss" if found["same_loss"] else "another last loss"
         print(
-            f"{name}: new / old {found['ratio']:.3f} ({found['low']:.3f} to {found['high']:.3f}), "
+            f"{name}: new / old {found['ratio']:.3f} ({found['low']:.3f} to {found['high']:.3f}), median "
+            f"{found['median']:.3f} ({found['median_low']:.3f} to {found['median_high']:.3f}), "
             f"{options.pairs} pairs, {same}",
             flush=True,
         )
