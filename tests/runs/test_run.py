@@ -220,7 +220,7 @@ def test_figures_hold_the_history(rings):
 def test_figures_are_the_charts_of_the_report_also_of_a_loaded_run(rings, folder):
     curves, inside = ["Loss", "Accuracy", "Learning rate"], ["Delta by layer", "Dead and saturated units"]
     inside += ["Size of the updates", "Outputs by layer", "Gradient and weights by layer"]
-    seen = ["Decision boundary", "Decision boundary through the training", "Confusion", "What each hidden unit says"]
+    seen = ["Decision boundary", "Decision boundary through the training", "Confusion", "Outputs of the hidden units"]
     for run in (rings, load(folder)):
         assert [figure.layout.title.text for figure in run.figures()] == [*curves, *inside, *seen]
 
