@@ -224,6 +224,7 @@ class Compiled:
 
     def place(self, tree: TreeT) -> TreeT:
         """The arrays in the engine's own kind and precision, on its device."""
+
         def cast(array: Array) -> np.ndarray:
             array = np.asarray(array)
             kinds = {"f": self.precision, "i": "int32", "u": "uint32"}

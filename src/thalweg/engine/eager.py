@@ -83,6 +83,7 @@ class Eager:
 
     def place(self, tree: TreeT) -> TreeT:
         """The arrays in the engine's own kind and precision, on its device."""
+
         def cast(array: Array) -> np.ndarray:
             array = np.asarray(array)
             return array.astype(self.precision, copy=False) if array.dtype.kind == "f" else array
