@@ -113,7 +113,7 @@ def test_given_refuses_another_shape():
 
 
 def test_given_refuses_rows_of_different_lengths():
-    with pytest.raises(InputError, match="one length"):
+    with pytest.raises(InputError, match="equal length"):
         init.Given(((1, 2), (3,)))
 
 
