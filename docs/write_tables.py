@@ -6,10 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from thalweg.doctor import checks  # noqa: F401 - registers all checks
-from thalweg.doctor.registry import CHECKS, CODES, ordered_codes
-from thalweg.probes import observe  # noqa: F401 - registers all probes
-from thalweg.probes.registry import PRESETS, PROBES
+from thalweg.doctor.checks import CHECKS, CODES, ordered_codes
+from thalweg.probes.observe import PRESETS, PROBES
 
 DOCS = Path(__file__).parent
 PAGES = (DOCS / "doctor.md", DOCS / "probes.md")

@@ -104,17 +104,7 @@ def test_an_activation_needs_its_class_and_a_row_of_the_table(copy):
     run_tests(copy, "tests/parts/layers", "-k", "mish or table")
 
 
-DOUBLE = '''"""A layer that doubles its input."""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-from ...core.arrays import Array
-from ..part import ForwardContext
-from .base import ParameterFreeLinear
-
-
+DOUBLE = '''
 @dataclass(frozen=True)
 class Double(ParameterFreeLinear[tuple[()]], kind="double"):
     """A scaled sample: y = 2 x;  dL/dx = 2 dL/dy.
@@ -138,8 +128,8 @@ class Double(ParameterFreeLinear[tuple[()]], kind="double"):
 '''
 
 
-def test_a_layer_needs_its_file_and_a_row_of_the_table(copy):
-    add(copy, "src/thalweg/parts/layers/double.py", DOUBLE)
+def test_a_layer_needs_its_class_and_a_row_of_the_table(copy):
+    add(copy, "src/thalweg/parts/layers/shape.py", DOUBLE)
     row = "    BlockEntry(layers.Double(), lambda torch, params, state, x, training: 2 * x),\n"
     add(copy, "tests/support/parts_table.py", row, before=r"^    BlockEntry\(layers\.Flatten\(\)")
     assert "Double()" in layers_of(copy, "double")

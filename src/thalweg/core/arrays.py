@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -48,7 +48,8 @@ def map_arrays(function: Callable[..., Array], tree: TreeT, *others: Tree) -> Tr
     >>> map_arrays(lambda a, b: a + b, (1, (2, 3)), (10, (20, 30)))
     (11, (22, 33))
     """
-    return _map_arrays(function, tree, *others)  # type: ignore[return-value]
+    # `_map_arrays` makes each tuple with the type of the one before, which its own type cannot say.
+    return cast(TreeT, _map_arrays(function, tree, *others))
 
 
 def _map_arrays(function: Callable[..., Array], tree: Tree, *others: Tree) -> Tree:

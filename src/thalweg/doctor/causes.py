@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from . import checks  # noqa: F401 - registers all codes
+from .checks import CODES, explanation_graph
 from .findings import SEVERITIES, Cause, Finding
-from .registry import CODES, explanation_graph
 
 
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..pages.numbers import number, percent
-from . import checks  # noqa: F401 - registers all checks
 from .causes import causes, ranked
+from .checks import CHECKS
 from .diagnosis import Diagnosis
 from .measurements import Measurements
 from .normal import normal
-from .registry import CHECKS
 
 # Quantities that support health where they are in their normal range.
 _SUPPORT = {

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from ..core.files import Json
 from ..pages.numbers import number
 from ..probes.records import Record
-from . import checks  # noqa: F401 - registers all checks
+from .checks import CHECKS
 from .findings import Finding
 from .measurements import LayerFacts, Measurements
-from .registry import CHECKS
 
 # A sign must hold over a whole epoch at least, over this many observed steps, and over this many rows.
 _STEPS = 5

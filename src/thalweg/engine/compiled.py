@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ _Fixed = tuple[tuple[str, object], ...]
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
 Value = TypeVar("Value")
+PartT = TypeVar("PartT", bound=Part)
 CarryT = TypeVar("CarryT", bound=Tree)
 
 
@@ -48,7 +49,7 @@ def _flatten(part: Part) -> tuple[tuple[object, ...], tuple[tuple[str, ...], _Fi
     return tuple(leaves.values()), (tuple(leaves), tuple(fixed))
 
 
-def _unflatten(cls: type[Part], names: tuple[tuple[str, ...], _Fixed], leaves: tuple[object, ...]) -> Part:
+def _unflatten(cls: type[PartT], names: tuple[tuple[str, ...], _Fixed], leaves: tuple[object, ...]) -> PartT:
     # The constructor would check ranges, and a traced number has none.
     part = object.__new__(cls)
     for name, value in (*zip(names[0], leaves, strict=True), *names[1]):
@@ -62,10 +63,10 @@ _registered: set[type[Part]] = set()
 def _known(value: Value) -> Value:
     """The same value, with the class of every part in it registered with JAX."""
     if isinstance(value, Part):
-        cls = type(value)
+        cls: type[Part] = type(value)
         if cls not in _registered:
             _registered.add(cls)
-            jax.tree_util.register_pytree_node(cls, _flatten, functools.partial(_unflatten, cls))  # type: ignore[arg-type]
+            jax.tree_util.register_pytree_node(cls, _flatten, functools.partial(_unflatten, cls))
         for field in options_of(cls):
             _known(getattr(value, field.name))
     elif isinstance(value, tuple):
@@ -89,18 +90,15 @@ def _packing(state: State) -> tuple[Callable[[State], State], Callable[[State], 
 
     has_average = state.average != ()
 
-    def changed(state: State, change: Callable[[Tree], Tree]) -> State:
+    # A packed state has vectors where a state has trees, so that no type but `Any` fits both ways.
+    def changed(state: State, change: Callable[[Any], Any]) -> State:
         moments = state.moments
         assert isinstance(moments, tuple)
         moments = type(moments)(*map(change, moments)) if moments else ()
         average = change(state.average) if has_average else ()
-        return State(change(state.params), state.layers, moments, state.step, state.key, average)  # type: ignore[arg-type]
+        return State(change(state.params), state.layers, moments, state.step, state.key, average)
 
-    def raveled(tree: Tree) -> Tree:
-        packed: Tree = ravel_pytree(tree)[0]  # type: ignore[assignment]
-        return packed
-
-    return lambda state: changed(state, raveled), lambda state: changed(state, cast(Callable[[Tree], Tree], unravel))
+    return lambda state: changed(state, lambda tree: ravel_pytree(tree)[0]), lambda state: changed(state, unravel)
 
 
 def _looped(
@@ -155,7 +153,7 @@ def _keep_compiled_programs() -> None:
 
     A folder that the user has configured is left alone.
     """
-    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     folder = cache_folder() / "compiled"
     try:

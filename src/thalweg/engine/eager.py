@@ -21,7 +21,7 @@ from ..core.arrays import (
     leaves,
     map_arrays,
 )
-from ..parts.part import Optimizer, Schedule
+from ..parts.part import Optimizer
 from ..parts.settings import Precision
 from .step import Batch, Plan, State, StepMetrics, batch_at, make_step
 
@@ -53,10 +53,6 @@ class _Joined(Optimizer):
     """
 
     rule: Optimizer
-
-    @property
-    def learning_rate(self) -> float | Schedule:  # type: ignore[override]
-        return self.rule.learning_rate
 
     def init(self, params: Params) -> Moments:
         return self.rule.init((as_vector(params),))
@@ -106,7 +102,7 @@ class Eager:
         rule = plan.optimizer
         joins = rule.by_element and 0 < sum(array.size for array in leaves(params)) <= _FEW_PARAMETERS
         if joins:
-            plan = dataclasses.replace(plan, optimizer=_Joined(rule))
+            plan = dataclasses.replace(plan, optimizer=_Joined(rule.learning_rate, rule))
             state = state._replace(moments=_map_moments(lambda tree: (as_vector(tree),), state.moments))
         step = make_step(plan)
         metrics = []

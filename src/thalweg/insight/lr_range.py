@@ -249,8 +249,7 @@ def _rising(session: Session, sweep: int, rates: np.ndarray) -> Session:
         epochs=-(-steps // session.batches.per_epoch),
         average=None,
     )
-    # Every optimizer is a dataclass with a rate; the family itself is not one.
-    optimizer = dataclasses.replace(session.spec.optimizer, learning_rate=rising)  # type: ignore[type-var]
+    optimizer = dataclasses.replace(session.spec.optimizer, learning_rate=rising)
     spec = dataclasses.replace(session.spec, optimizer=optimizer, training=training, stopping=Stopping())
     return Session(spec, dataclasses.replace(session.split, validation=None))
 

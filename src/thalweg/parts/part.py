@@ -523,6 +523,7 @@ class Loss(Part, ABC, family="loss"):
 M = TypeVar("M", bound=Moments, default=Any)
 
 
+@dataclasses.dataclass(frozen=True)
 class Optimizer(Part, ABC, Generic[M], family="optimizer"):
     """A rule that turns gradients into updates; the new parameters are params + updates.
 

@@ -1,7 +1,17 @@
-"""All checks, in the order in which they run. Importing this package registers them."""
+"""All checks, in the order in which they run: what is imported from here is complete."""
+
+from ..registry import CHECKS, CODES, explanation_graph, ordered_codes
 
 from . import static_checks  # isort: skip
 from . import init_checks  # isort: skip
 from . import training_checks  # isort: skip
 
-__all__ = ["init_checks", "static_checks", "training_checks"]
+__all__ = [
+    "CHECKS",
+    "CODES",
+    "explanation_graph",
+    "init_checks",
+    "ordered_codes",
+    "static_checks",
+    "training_checks",
+]
