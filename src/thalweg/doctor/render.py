@@ -117,7 +117,7 @@ def _overview(causes: Sequence[Cause]) -> list[Block]:
     """What the root cause explains, what to do first, and the number of further causes."""
     sentences = []
     for cause in causes[:1]:
-        codes = dict.fromkeys(f"`{other.code}`" for other in cause.explains)
+        codes = dict.fromkeys(f"`{other.code}`" for other in cause.explains if other.code != cause.finding.code)
         sentences += [f"It explains {', '.join(codes)}."] if codes else []
         sentences += [f"Try first: {remedy.label}." for remedy in cause.finding.remedies[:1]]
     if len(causes) > 1:

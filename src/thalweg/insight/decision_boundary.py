@@ -14,7 +14,7 @@ from ..core.progress import ProgressMessage, Watch, ignore_progress
 from ..data import Dataset, Preprocessing, Split
 from ..models.summary import network_in_words
 from ..pages.blocks import Block, Chart, Heading, Table, Text
-from ..pages.numbers import count_noun, measure_name, number, percent
+from ..pages.numbers import Share, count_noun, measure_name, measured, number, percent
 from ..pages.page import Page, Paged
 from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
 from ..probes.input_maps import InputMap, InputPlane, map_of, plane_of, principal_plane, slice_of
@@ -146,14 +146,15 @@ class DecisionBoundary(Paged):
         )
 
     def _quality(self) -> Iterator[Block]:
-        measure = measure_name("accuracy" if self.task == "classification" else "r2")
+        score = "accuracy" if self.task == "classification" else "r2"
+        measure = measure_name(score)
         yield Heading("How well the plane represents the network")
-        rows: list[tuple[str, float]] = [(f"{measure} on the training rows", self.score)]
+        rows: list[tuple[str, float | None]] = [(f"{measure} on the training rows", measured(score, self.score))]
         if self.input_map.explained:
-            rows.append((f"{measure} at their nearest points on the plane", self.score_on_plane))
+            rows.append((f"{measure} at their nearest points on the plane", measured(score, self.score_on_plane)))
             if self.same_class is not None:
-                rows.append(("fraction of rows with the same class at both", self.same_class))
-            rows.append(("fraction of the variance on the plane", sum(self.input_map.explained)))
+                rows.append(("fraction of rows with the same class at both", Share(self.same_class)))
+            rows.append(("fraction of the variance on the plane", Share(sum(self.input_map.explained))))
         yield Table(f"Over {count_noun(self.rows, 'training row')}.", ("", "value"), rows)
         if self.input_map.explained:
             yield Text(

@@ -162,8 +162,8 @@ def _loss(traced: TracedStep) -> Iterator[Block]:
     yield ArrayBlock("t", traced.shown(targets), remark="one-hot" if one_hot else "")
     if smoothing := getattr(loss, "label_smoothing", 0.0):
         yield Text(
-            f"The labels are smoothed with s = {smoothing:g}: the formulas use (1 - s) t + s/K instead of t, with K the"
-            " number of classes (2 if each output is a separate label)."
+            f"The labels are smoothed with s = {number(smoothing)}: the formulas use (1 - s) t + s/K instead of t, with"
+            " K the number of classes (2 if each output is a separate label)."
         )
     yield ArrayBlock("l", traced.shown(values), remark="the loss of each row")
     yield ArrayBlock("L", np.asarray(traced.trace.loss), "L = Σ w l / Σ w", "over the whole batch")
@@ -234,7 +234,7 @@ def _all_layers(traced: TracedStep) -> Iterator[Block]:
     if plan.clip is not None:
         yield Formula(formulas(type(plan.clip)).forward)
         effect = "reduced the gradient" if trace.clipped else "had no effect"
-        yield Text(f"Clipping with a limit of {plan.clip.limit:g} {effect} in this step.")
+        yield Text(f"Clipping with a limit of {number(plan.clip.limit)} {effect} in this step.")
 
 
 def _optimizer(traced: TracedStep) -> Iterator[Block]:
@@ -251,9 +251,9 @@ def _optimizer(traced: TracedStep) -> Iterator[Block]:
         settings += [["factor of m in m̂", corrected.correct_m], ["factor of v in v̂", corrected.correct_v]]
     yield Table("Settings at this step", ["", "value"], [["t", int(step) + 1], *settings])
     if regularization.weight_decay is not None:
-        yield Formula(f"Δ <- Δ - η λ W with λ = {regularization.weight_decay:g}")
+        yield Formula(f"Δ <- Δ - η λ W with λ = {number(regularization.weight_decay)}")
     if regularization.max_norm is not None:
-        yield Formula(f"W + Δ with each column scaled down to a norm of at most {regularization.max_norm:g}")
+        yield Formula(f"W + Δ with each column scaled down to a norm of at most {number(regularization.max_norm)}")
 
 
 def _updates(traced: TracedStep) -> Iterator[Block]:
@@ -314,7 +314,7 @@ def _check(traced: TracedStep, watch: Watch) -> Iterator[Block]:
 
     result = check_gradients(traced.plan, traced.start, traced.session.spec.training.seed, watch_array)
     yield Heading("The gradients against finite differences")
-    yield Formula(f"dL/dp = (L(p + h) - L(p - h)) / 2h, h = {WIDTH:g}, for one entry of an array after another")
+    yield Formula(f"dL/dp = (L(p + h) - L(p - h)) / 2h, h = {number(WIDTH)}, for one entry of an array after another")
     loss = "L + R, the loss with its penalty," if traced.plan.regularization.penalizes else "the loss"
     drawn = f" In each larger array, {result.drawn} randomly chosen entries are compared." if result.drawn else ""
     yield Text(

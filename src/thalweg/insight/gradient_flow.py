@@ -101,7 +101,7 @@ class GradientFlow(Paged):
             summary=f"{network_in_words(spec.network)};  loss: {spec.loss.kind}",
             settings=(
                 ("seeds", str(len(self.deltas))),
-                ("rows", str(self.rows)),
+                ("rows", number(self.rows)),
                 ("seed", str(spec.training.seed)),
             ),
         )

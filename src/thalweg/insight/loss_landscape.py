@@ -114,7 +114,7 @@ class LossLandscape(Paged):
     def page(self) -> Page:
         """The landscape, the sharpness of the minimum and the path, as a page."""
         spec = self.spec
-        settings = {"kind": self.kind, "points": len(self.x), "rows": self.rows, "seed": self.seed}
+        settings = {"kind": self.kind, "points": len(self.x), "rows": number(self.rows), "seed": self.seed}
         return Page(
             title=f"The loss around a network trained on {data_name(spec)}",
             blocks=(*self._landscape(), *self._sharpness(), *self._path()),

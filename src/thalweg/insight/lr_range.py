@@ -88,7 +88,7 @@ class RangeTest(Paged):
         """The suggested rate in words."""
         if self.chosen is None:
             return "These sweeps do not determine a learning rate."
-        return f"Suggested learning rate: {self.chosen:g}."
+        return f"Suggested learning rate: {number(self.chosen)}."
 
     def figure(self) -> go.Figure:
         """The loss of each sweep and their smoothed mean over the rate."""
@@ -114,9 +114,9 @@ class RangeTest(Paged):
         return (
             ("chosen", _rate(self.chosen)),
             ("by each sweep alone", ", ".join(map(_rate, self.choices)) or _rate(None)),
-            ("the loss falls from", _rate(self.fell)),
-            ("lowest at", _rate(self.lowest)),
-            ("half of the fall lost at (shaded)", _rate(self.blew_up)),
+            ("loss starts to fall at", _rate(self.fell)),
+            ("loss is lowest at", _rate(self.lowest)),
+            ("half of the fall is lost at (shaded)", _rate(self.blew_up)),
             ("rates", f"{number(self.rates[0])} to {number(self.rates[-1])}"),
             ("sweeps", f"{len(self.losses)} of {len(self.rates)} steps"),
             ("optimizer", self.spec.optimizer.kind),
@@ -181,7 +181,7 @@ def _check(low: float, high: float, steps: int, sweeps: int) -> None:
     if not 0 < low < np.inf:
         problems.append(Problem("low", f"expected a number above 0, received {low}"))
     elif not 10 * low <= high < np.inf:
-        problems.append(Problem("high", f"expected at least ten times low = {low:g}, received {high}"))
+        problems.append(Problem("high", f"expected at least ten times low = {number(low)}, received {high}"))
     if steps < _LEAST_STEPS:
         problems.append(Problem("steps", f"expected at least {_LEAST_STEPS}, received {steps}"))
     if sweeps < 1:

@@ -82,9 +82,9 @@ class Arena(Paged):
         names = ", ".join(contender.name for contender in self.contenders)
         settings = {
             "starts": self.starts,
-            "steps": self.steps,
+            "steps": number(self.steps),
             "budget": self.budget,
-            "noise": f"{self.deviation or 0:g}",
+            "noise": number(self.deviation or 0),
             "seed": self.seed,
         }
         return Page(
@@ -103,13 +103,15 @@ class Arena(Paged):
         yield Heading("Setup")
         (left, right), (bottom, top) = self.landscape.bounds
         yield Text(
-            f"All optimizers start at the same {count_noun(self.starts, 'point')}, uniform over x from {left:g} to"
-            f" {right:g} and y from {bottom:g} to {top:g}. Before the race each is tuned with {self._trials} on"
-            f" {self.starts} other starts. The first trial uses the given hyper-parameters. The others are random"
-            f" search: the learning rate is drawn from {RATES[0]:g} to {RATES[1]:g}, evenly on a logarithmic scale, and"
-            " 1 - momentum, 1 - rho and 1 - beta, if the optimizer has them, in the same way from"
-            f" {FORGETTING[0]:g} to {FORGETTING[1]:g}. Trial by trial, all optimizers get the same values. The trial"
-            f" with the fewest steps on average is kept; a path that does not arrive counts as {2 * self.steps} steps."
+            f"All optimizers start at the same {count_noun(self.starts, 'point')}, uniform over x from"
+            f" {number(left)} to {number(right)} and y from {number(bottom)} to {number(top)}. Before the race each is"
+            f" tuned with {self._trials} on {number(self.starts)} other starts. The first trial uses the given"
+            " hyper-parameters. The others are random search: the learning rate is drawn from"
+            f" {number(RATES[0])} to {number(RATES[1])}, evenly on a logarithmic scale, and 1 - momentum, 1 - rho and"
+            " 1 - beta, if the optimizer has them, in the same way from"
+            f" {number(FORGETTING[0])} to {number(FORGETTING[1])}. Trial by trial, all optimizers get the same values."
+            " The trial with the fewest steps on average is kept; a path that does not arrive counts as"
+            f" {number(2 * self.steps)} steps."
         )
         yield Text(
             "A path arrives at the step from which on it stays at most"
@@ -117,8 +119,8 @@ class Arena(Paged):
         )
         if self.deviation is not None:
             yield Text(
-                f"Noise of standard deviation {self.deviation:g} is added to each slope at every step. At the same step"
-                " from the same start it is the same for all optimizers."
+                f"Noise of standard deviation {number(self.deviation)} is added to each slope at every step. At the"
+                " same step from the same start it is the same for all optimizers."
             )
         if not self.landscape.minima_known:
             yield from self._searched_minimum()

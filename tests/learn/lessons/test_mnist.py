@@ -25,7 +25,7 @@ def test_every_check_holds_in_the_quick_form():
 def test_the_accuracy_on_mnist_is_97_to_98_per_cent(mnist_folder):
     page = MnistLesson().page()
     assert not failed(page)
-    assert check_about(page, "From 97 to 98 %")
+    assert check_about(page, "From 97\u202f% to 98\u202f%")
     # 784·256 + 256 + 256·128 + 128 + 128·10 + 10
     assert "235,146 weights" in text_of(page)
 

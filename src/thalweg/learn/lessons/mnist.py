@@ -13,7 +13,7 @@ from ...core.arrays import arrays_of
 from ...core.progress import ProgressMessage
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import confusion, learning_curves
-from ...pages.numbers import Share, number
+from ...pages.numbers import Share, number, percent
 from ...parts.part import Count, Positive
 from ...runs.run import Run
 from ...runs.train import run_to_end
@@ -88,7 +88,7 @@ class MnistLesson(Lesson, kind="mnist"):
         yield Table(f"After {self.epochs} epochs", ("rows", "loss", "accuracy"), rows)
         low, high = _EXPECTED_ACCURACY[self.data]
         yield Check(
-            f"From {100 * low:g} to {100 * high:g} % of the test images are classified correctly",
+            f"From {percent(low)} to {percent(high)} of the test images are classified correctly",
             low <= run.measures["test"]["accuracy"] <= high,
         )
         yield from self._mistakes(run)

@@ -242,7 +242,7 @@ class OptimizersLesson(Lesson, kind="optimizers"):
     def _cliff(self) -> Iterator[Block]:
         ground = Cliff()
         rate = self.cliff_rate
-        clipped = f"descent, clipped to {self.clip:g}"
+        clipped = f"descent, clipped to {number(self.clip)}"
         all_paths = self.paths(ground, rate)
         paths = {name: all_paths[name] for name in (_DESCENT, _MOMENTUM, _ADAM)}
         paths[clipped] = optimizer_path(ground, SGD(rate), self.steps, clip=ClipNorm(self.clip))

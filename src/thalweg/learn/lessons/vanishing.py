@@ -18,7 +18,7 @@ from ...engine.step import Batch, ForwardBackward, forward_backward
 from ...models.network import Network
 from ...pages.blocks import Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import delta_by_layer
-from ...pages.numbers import number, percent
+from ...pages.numbers import Share, number, percent
 from ...parts.initializers import GlorotNormal, HeNormal, Normal
 from ...parts.layers import GELU, Activation, Dense, LeakyReLU, ReLU, Sigmoid, Tanh
 from ...parts.losses import SoftmaxCrossEntropy
@@ -239,7 +239,7 @@ class VanishingLesson(Lesson, kind="vanishing"):
             f"delta(1) as a fraction of delta({self.depth + 1}), and the accuracy on the test rows",
             ["activation", "weights", "before", "mean of all steps", "at the end", "accuracy"],
             [
-                [*name, *map(_two_digits, _fractions(run.deltas())), _two_digits(run.score("accuracy"))]
+                [*name, *map(_two_digits, _fractions(run.deltas())), Share(run.score("accuracy"))]
                 for name, run in runs.items()
             ],
         )
@@ -279,7 +279,7 @@ class VanishingLesson(Lesson, kind="vanishing"):
         yield Table(
             f"After {self.epochs} epochs of gradient descent with a learning rate of {number(self.learning_rate)}",
             ["network", "delta(1) at the start", "delta(1) at the end", "test accuracy"],
-            [[name, *run.deltas()[[0, -1], 0], accuracy[name]] for name, run in runs.items()],
+            [[name, *run.deltas()[[0, -1], 0], Share(accuracy[name])] for name, run in runs.items()],
         )
         arriving = {name: _mean_fraction(run.deltas()) for name, run in runs.items()}
         yield Chart(
