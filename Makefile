@@ -5,8 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= 2
+SHARE ?= 1
+SEED ?= 0
 
-.PHONY: demo test test-slow lint bench clinic clinic-healthy clinic-injected clinic-learns docs tables torch clean
+.PHONY: demo test test-slow campaign lint bench clinic clinic-healthy clinic-injected clinic-learns docs tables torch clean
 
 demo: $(VENV)/.installed
 	$(BIN)/thalweg train digits
@@ -16,6 +18,10 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow -rs
+
+# Attacks and accidents by the hundred; SHARE=0.1 SEED=7 draws a tenth of them. All of them take about an hour.
+campaign: $(VENV)/.dev
+	$(BIN)/python tests/campaign/run.py --share $(SHARE) --seed $(SEED) --workers $(WORKERS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
