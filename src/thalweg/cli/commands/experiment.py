@@ -152,16 +152,13 @@ def _described(comparison: Comparison, folder: Path) -> dict[str, object]:
 
 def _described_arm(arm: ArmResult) -> dict[str, object]:
     """An arm as JSON; a number that is not finite is null."""
-    difference = arm.difference and dict(
-        zip(("mean", "low", "high"), map(_finite_or_none, arm.difference), strict=True)
-    )
     return {
         "arm": arm.label,
         "values": [_finite_or_none(value) for value in arm.values],
         "mean": _finite_or_none(arm.mean),
         "interval": [_finite_or_none(end) for end in arm.interval],
         "diverged": arm.diverged,
-        "difference": difference,
+        "difference": arm.difference and arm.difference.describe(),
         "better": arm.better,
     }
 
