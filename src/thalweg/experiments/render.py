@@ -20,8 +20,10 @@ from .prose import (
     mean_in_words,
     seed_warning,
 )
-from .ranking import ArmResult, AxisEffect, Ranking
+from .ranking import ArmPair, ArmResult, AxisEffect, Ranking
 
+# Best arms that are compared with each other.
+_PAIRED_ARMS = 5
 # From this many arms on, the best one owes part of its lead to chance.
 _MANY_ARMS = 10
 
@@ -160,6 +162,33 @@ def effects_blocks(effects: Sequence[AxisEffect], measure: str, seeds: int) -> l
         " axes."
     )
     return [Text(explanation), Table(caption, columns, rows)]
+
+
+def pairs_blocks(ranking: Ranking) -> list[Block]:
+    """The paired differences among the best arms; nothing for one arm or one seed."""
+    best = {arm.label for arm in ranking.ranked[:_PAIRED_ARMS]}
+    shown = [pair for pair in ranking.pairs if {pair.first, pair.second} <= best]
+    if not shown or ranking.seeds < 2:
+        return []
+    rows = [
+        (pair.first, pair.second, difference_cell(ranking.measure, pair.difference), _pair_verdict(pair))
+        for pair in shown
+    ]
+    every = count_noun(len(ranking.pairs), "pair")
+    part = "" if len(shown) == len(ranking.pairs) else f" ({len(shown)} of {every}, those of the best arms)"
+    caption = (
+        f"{capitalized(measure_name(ranking.measure))}: first minus second, paired by seed{part}. The intervals of"
+        f" {'both' if len(ranking.pairs) == 2 else 'all'} {every} hold together with a probability of 95 %"
+        if len(ranking.pairs) > 1
+        else f"{capitalized(measure_name(ranking.measure))}: first minus second, paired by seed, with a 95 % interval"
+    )
+    return [Table(caption, ("first", "second", "difference", "evidence"), rows)]
+
+
+def _pair_verdict(pair: ArmPair) -> str:
+    if pair.better is None:
+        return "no difference shown"
+    return f"the {'first' if pair.better else 'second'} is better"
 
 
 def failures_table(failures: Sequence[tuple[str, int, str]]) -> Table:
