@@ -22,7 +22,7 @@ def test_the_interval_is_that_of_the_paired_t_test(shift, count):
     assert interval.mean == pytest.approx(np.mean(changed - base))
     assert (interval.low, interval.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
     # The interval leaves 0 out where the test is significant at 5 %.
-    assert (interval.verdict == "no clear difference") == (test.pvalue > 0.05)
+    assert (interval.verdict == "undecided") == (test.pvalue > 0.05)
 
 
 def test_verdicts_say_the_direction():

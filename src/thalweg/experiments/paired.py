@@ -19,9 +19,12 @@ def paired_difference(values: ArrayLike, base: ArrayLike) -> Difference | None:
 
     NaN marks a missing value. None where no seed has both.
 
-    >>> paired_difference([1.0, 2.0, np.nan], [0.5, 1.5, 1.0])
-    Difference(mean=0.5, low=0.5, high=0.5)
+    >>> paired_difference([1.0, 2.0, np.nan], [0.5, 1.5, 1.0])[:3]
+    (0.5, 0.5, 0.5)
     """
     differences = np.asarray(values, dtype=float) - np.asarray(base, dtype=float)
     differences = differences[np.isfinite(differences)]
-    return Difference(float(differences.mean()), *bootstrap(differences)) if differences.size else None
+    if not differences.size:
+        return None
+    deviation = float(differences.std(ddof=1)) if differences.size > 1 else np.nan
+    return Difference(float(differences.mean()), *bootstrap(differences), deviation, differences.size, 1)
