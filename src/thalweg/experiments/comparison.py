@@ -314,10 +314,11 @@ class Comparison(Paged):
 
 
 def _described_arm(arm: ArmResult) -> JsonObject:
+    found = arm.difference
     difference: JsonObject | None = None
-    if arm.difference:
-        ends = zip(("mean", "low", "high"), map(_finite_or_none, arm.difference), strict=True)
-        difference = dict(ends)
+    if found:
+        ends = {"mean": found.mean, "low": found.low, "high": found.high}
+        difference = {name: _finite_or_none(value) for name, value in ends.items()}
     return {
         "arm": arm.label,
         "values": [_finite_or_none(value) for value in arm.values],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from thalweg.core.arrays import leaves
 from thalweg.core.errors import InputError
 from thalweg.core.intervals import bootstrap
 from thalweg.data import Data
@@ -27,7 +29,7 @@ from thalweg.experiments.remedy_trials.prove import prove
 from thalweg.experiments.remedy_trials.random_control import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, random_change
 from thalweg.experiments.remedy_trials.render import Outcome, evidence_paragraphs
 from thalweg.experiments.remedy_trials.score import Score, largest_fraction, score_for
-from thalweg.parts.settings import Standard
+from thalweg.parts.settings import Off, Standard
 from thalweg.runs.train import run_spec
 from thalweg.spec.complete import completed
 from thalweg.spec.edit import set_value
@@ -356,7 +358,8 @@ def test_a_random_change_is_repeatable_and_needs_no_more_updates(factory: ArmFac
         control = factory.control(arm, seed)
         assert control is not None
         assert control.updates <= arm.updates
-        assert control.identity not in (arm.identity, factory.unchanged.identity)
+        assert not control.is_like(arm)
+        assert not control.is_like(factory.unchanged)
         again = factory.control(arm, seed)
         assert again is not None
         assert again.arm == control.arm
@@ -377,7 +380,8 @@ def test_random_changes_keep_to_their_space(factory: ArmFactory):
     assert math.log(3) - 0.01 < away.min() < math.log(4) < math.log(25) < away.max() < math.log(30) + 0.01
     assert 0.3 < (rates > 1).mean() < 0.7
     assert set(drawn.pop("optimizer")) == {*OPTIMIZERS} - {"adam"}
-    assert set(drawn.pop("network.init")) == {*INITIALIZERS}
+    # The initializer that tanh has by default is left out.
+    assert set(drawn.pop("network.init")) == {*INITIALIZERS} - {"glorot_uniform"}
     assert set(drawn.pop("network.layers.1")) == {*ACTIVATIONS} - {"tanh"}
     assert set(drawn.pop("training.batch_size")) == {4, 8, 16, 64, 112}
     assert set(drawn.pop("data.scale")) == {"standard" if spec.data.scale == "none" else other_scale(split)}
@@ -385,6 +389,68 @@ def test_random_changes_keep_to_their_space(factory: ArmFactory):
     assert min(epochs) >= 40
     assert max(epochs) <= 100
     assert not drawn
+
+
+OPTIMIZERS_AT_REST = ["sgd 0.05", {"kind": "momentum", "learning_rate": 0.01, "momentum": 0.0}, "adam 0.003", "rmsprop"]
+HE_LAYER = {"kind": "dense", "width": 5, "init": "he_normal"}
+NETWORKS = [
+    {"layers": ["dense 5", "tanh", "dense 2"]},
+    {"layers": ["dense 5", "relu", "dense 2"], "init": "he_uniform"},
+    {"layers": ["dense 5", {"kind": "leaky_relu", "alpha": 0.0}, "dense 2"], "init": "lecun_normal"},
+    {
+        "layers": [
+            {"kind": "dense", "width": 5, "init": "he_normal"},
+            "sigmoid",
+            {"kind": "dense", "width": 2, "init": "zeros"},
+        ]
+    },
+    {"layers": ["dense 3", {"kind": "residual", "layers": ["dense 3", "tanh"]}, "dense 2", "softmax"]},
+]
+# Doctor's remedies: the same change in other words than those of a random change.
+TRIED = [
+    Remedy("rate", ((RATE, 0.4),)),
+    Remedy("adam", (("optimizer", {"kind": "adam", "learning_rate": 0.001}),)),
+    Remedy("weights of the first layer", (("network.layers.0", HE_LAYER),)),
+    Remedy("he", (("network.init", "he_normal"),)),
+    Remedy("scaled", (("data.scale", "standard"),)),
+    Remedy("longer", (("training.epochs", 7),)),
+    Remedy("batches of all rows", (("training.batch_size", "full"),)),
+]
+
+
+def trained(candidate) -> tuple[list[np.ndarray], int]:
+    """The final weights of an arm, by training it, and its number of updates."""
+    run = run_spec(dataclasses.replace(candidate.spec, probes=Off()))
+    return [np.asarray(array) for array in leaves(run.params)], candidate.updates
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda table: str(table["layers"][1])[:12])
+@pytest.mark.parametrize("scale", ["none", "standard"])
+def test_a_random_change_is_never_nothing_and_never_a_remedy_that_is_tried(network, scale):
+    for optimizer in OPTIMIZERS_AT_REST:
+        table = {
+            "data": {"source": "moons 24", "validation": 0.25, "scale": scale},
+            "network": network,
+            "optimizer": optimizer,
+            "training": {"epochs": 2, "engine": "eager", "batch_size": 8},
+        }
+        factory = ArmFactory(Spec.of(table))
+        tried = []
+        for remedy in TRIED:
+            with contextlib.suppress(InputError):
+                tried.append(factory.candidate(remedy.label, [setting_of(remedy)]))
+        others = [trained(arm)[0] for arm in (factory.unchanged, *tried)]
+        for seed in range(8):
+            arm = tried[seed % len(tried)]
+            control = factory.control(arm, seed, tried)
+            assert control is not None, (arm.arm.label, seed)
+            weights, updates = trained(control)
+            assert updates <= arm.updates
+            # Different weights after the training prove that something is different.
+            for other in others:
+                same_shapes = [array.shape for array in weights] == [array.shape for array in other]
+                same = same_shapes and all(map(np.array_equal, weights, other))
+                assert not same, (control.arm.label, optimizer)
 
 
 def other_scale(split) -> str:
