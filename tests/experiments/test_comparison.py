@@ -14,17 +14,17 @@ import pytest
 from hand_made import TEST, comparison, named
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from thalweg.experiments.experiment import Experiment
-from thalweg.experiments.paired import paired_difference
+from thalweg.experiments.ranking import Ranking
 
 NAN = math.nan
 
 
-def enumerated(values):
-    """The middle 95 % of the means of all n^n resamples."""
-    means = np.sort([np.mean(drawn) for drawn in itertools.product(values, repeat=len(values))])
-    return np.quantile(means, [0.025, 0.975])
+def students(values, comparisons=1):
+    """The ends of the interval of the mean of values, of Student's t."""
+    return stats.ttest_1samp(values, 0.0).confidence_interval(1 - 0.05 / comparisons)
 
 
 def arm(found, label):
@@ -39,8 +39,9 @@ def test_an_arm_has_its_values_their_mean_and_their_interval():
     first, second = found.arms
     assert first.values.tolist() == [0.5, 0.75, 0.875, 0.5]
     assert first.mean == 0.65625
-    np.testing.assert_allclose(first.interval, enumerated(first.values), atol=0.01)
-    assert (second.mean, second.interval) == (0.25, (0.25, 0.25))
+    assert first.interval == pytest.approx(tuple(students(first.values)))
+    assert second.mean == 0.25
+    assert np.isnan(second.interval).all()
     assert (first.loss, first.diverged) == (0.34375, 0)
 
 
@@ -51,13 +52,29 @@ def test_a_difference_is_that_of_pairs_of_seeds():
     assert base.difference is None
     assert base.better is None
     assert more.difference.mean == pytest.approx(0.04)
-    np.testing.assert_allclose(more.difference[1:], enumerated(more.values - base.values), atol=0.002)
+    assert more.difference[1:3] == pytest.approx(tuple(students(more.values - base.values)))
     assert more.better is True
+
+
+def test_the_interval_of_a_mean_ends_where_the_measure_does():
+    found = comparison({"A": [0.9, 1.0], "B": [0.0, 0.1]})
+    assert [each.interval[1] for each in found.arms] == [1.0, pytest.approx(students([0.0, 0.1])[1])]
+    assert [each.interval[0] for each in found.arms] == [pytest.approx(students([0.9, 1.0])[0]), 0.0]
+    losses = {"A": [0.1, 3.0], "B": [0.2, 0.3]}
+    by_loss = comparison(losses, losses=losses, measure="validation_loss")
+    assert by_loss.arms[0].interval == (0.0, pytest.approx(students([0.1, 3.0])[1]))
 
 
 @pytest.mark.parametrize(
     ("other", "better"),
-    [([0.6, 0.7, 0.8], True), ([0.4, 0.3, 0.2], False), ([0.6, 0.3, 0.5], None), ([0.5, 0.5, 0.5], None)],
+    [
+        ([0.7, 0.72, 0.75], True),
+        ([0.2, 0.22, 0.25], False),
+        ([0.6, 0.3, 0.5], None),
+        ([0.6, 0.9, 0.7], None),  # all of them higher, which three seeds can be by chance
+        ([0.5, 0.5, 0.5], None),
+        ([0.7, 0.7, 0.7], None),  # nothing is known of the spread
+    ],
 )
 def test_an_interval_without_0_is_a_verdict_in_the_direction_of_the_measure(other, better):
     by_accuracy = comparison({"A": [0.5, 0.5, 0.5], "B": other})
@@ -76,7 +93,8 @@ def test_seeds_that_diverged_are_left_out_of_means_and_pairs():
     assert (base.diverged, more.diverged) == (1, 1)
     # Seeds 0 and 3 are there in both.
     assert more.difference.mean == pytest.approx(0.25)
-    assert more.difference[1:] == pytest.approx((0.2, 0.3))
+    assert more.difference[1:3] == pytest.approx(tuple(students([0.2, 0.3])))
+    assert more.difference.pairs == 2
 
 
 def test_a_trial_that_could_not_run_has_no_value():
@@ -99,7 +117,7 @@ def test_one_seed_has_no_interval_and_gives_no_verdict():
     first, second = found.arms
     assert np.isnan(first.interval).all()
     assert second.difference.mean == pytest.approx(0.4)
-    assert np.isnan(second.difference[1:]).all()
+    assert np.isnan(second.difference[1:3]).all()
     assert second.better is None
 
 
@@ -140,11 +158,11 @@ def test_equal_means_are_ranked_by_validation_loss():
 def test_a_rival_has_a_paired_difference_whose_interval_includes_0():
     found = comparison(
         {
-            "worse": [0.1, 0.2, 0.3, 0.2, 0.1],
+            "worse": [0.1, 0.2, 0.3, 0.2, 0.11],
             "best": [0.7, 0.8, 0.9, 0.8, 0.7],
             "close": [0.8, 0.7, 0.8, 0.9, 0.6],
-            # Its own interval overlaps that of the best, but it is behind with every seed.
-            "behind": [0.68, 0.78, 0.87, 0.79, 0.68],
+            # Its own interval overlaps that of the best, but it is behind with every seed by about as much.
+            "behind": [0.68, 0.78, 0.879, 0.78, 0.68],
             "gone": [NAN] * 5,
         }
     )
@@ -185,13 +203,51 @@ def test_the_order_of_seeds_changes_no_mean_and_no_verdict(order):
     for one, two in zip(first.arms, other.arms, strict=True):
         assert one.mean == two.mean
         assert one.better is two.better
-        np.testing.assert_allclose(one.interval, two.interval, atol=0.01)
+        np.testing.assert_allclose(one.interval, two.interval)
     assert [each.label for each in first.ranked] == [each.label for each in other.ranked]
 
 
-def test_paired_differences_by_hand():
-    assert paired_difference([1.0, NAN, 3.0], [0.5, 1.0, 2.5]) == (0.5, 0.5, 0.5)
-    assert paired_difference([NAN], [1.0]) is None
+def claims(ranking):
+    """Whether an experiment calls any arm better or worse than another one."""
+    against_baseline = any(arm.better is not None for arm in ranking.arms)
+    return against_baseline or len(ranking.rivals) < len(ranking.against_best)
+
+
+@pytest.mark.parametrize("arms", [2, 3, 10, 30])
+def test_experiments_with_equal_arms_seldom_call_one_of_them_better_or_worse(arms):
+    rng = np.random.default_rng(arms)
+    repeats = 400
+    labels = [f"A{k}" for k in range(arms)]
+    wrong = 0
+    for _ in range(repeats):
+        drawn = 0.8 + 0.01 * (rng.standard_normal((arms, 5)) + rng.standard_normal(5))
+        values = dict(zip(labels, drawn, strict=True))
+        wrong += claims(Ranking.of(values, values, "validation_accuracy", "A0"))
+    # Two deviations of the share above 5 %.
+    assert wrong / repeats < 0.05 + 2 * (0.05 / repeats) ** 0.5
+
+
+def test_all_differences_from_the_baseline_share_the_level():
+    rng = np.random.default_rng(3)
+    values = {f"A{k}": rng.normal(0.8, 0.01, 5).tolist() for k in range(5)} | {"lost": [NAN] * 5}
+    found = comparison(values)
+    assert found.ranking.comparisons == 4
+    for each in found.arms[1:5]:
+        expected = students(each.values - found.arms[0].values, 4)
+        assert each.difference[1:3] == pytest.approx(tuple(expected))
+    assert found.arms[5].difference is None
+
+
+def test_pairs_with_the_best_arm_share_the_level_with_all_pairs():
+    rng = np.random.default_rng(4)
+    values = {name: rng.normal(mean, 0.01, 5).tolist() for name, mean in (("A", 0.7), ("B", 0.9), ("C", 0.8))}
+    ranking = comparison(values).ranking
+    assert {label: each.comparisons for label, each in ranking.against_best.items()} == {"A": 2, "C": 3}
+    # The difference from the baseline has one interval, from whatever side it is seen.
+    best = ranking.best.difference
+    assert (ranking.against_best["A"].low, ranking.against_best["A"].high) == pytest.approx((-best.high, -best.low))
+    ranking = comparison(values, baseline="B").ranking
+    assert ranking.against_best == {arm.label: arm.difference for arm in ranking.arms if arm.difference}
 
 
 # --- the table
@@ -248,7 +304,7 @@ def test_a_folder_holds_the_experiment_and_the_best_spec(tmp_path: Path):
     found.save(tmp_path)
     again = Experiment.of(tomllib.loads((tmp_path / "experiment.toml").read_text()), "by hand")
     assert [trial.key for trial in again.trials()] == [trial.key for trial in found.trials]
-    assert again.baseline.label == "B"
+    assert again.compare.baseline == "B"
     assert read_spec(str(tmp_path / "best.toml")).describe() == found.best_spec.describe()
 
 
@@ -274,9 +330,9 @@ def test_test_measures_are_in_one_place_of_the_report_only(tmp_path: Path):
     shown = json.dumps([repr(block) for block in found.summary().blocks], ensure_ascii=False)
     assert "12.35\u202f%" not in shown
     report = (tmp_path / "report.html").read_text()
-    # The accuracy and both ends of its interval, in one row of one table.
-    assert report.count("12.35") == 3
-    assert report.count("0.1235") == 3
+    # In one row of one table; the same value with every seed has no interval.
+    assert report.count("12.35") == 1
+    assert report.count("0.1235") == 1
     assert str(TEST) not in report
 
 
@@ -305,7 +361,9 @@ def test_an_effect_is_the_mean_over_the_other_axes_paired_by_seed():
     assert (eight.setting, eight.against) == ("8", "4")
     assert eight.by_context == pytest.approx([0.05, 0.0])
     assert sixteen.difference.mean == pytest.approx(((-0.1 - 0.4) / 2 - 0.4) / 2)
-    assert (rate.better, sixteen.better) == (True, False)
+    assert {each.difference.comparisons for each in (rate, eight, sixteen)} == {3}
+    by_seed = [0.2 / 3, 0.3]
+    assert rate.difference[1:3] == pytest.approx(tuple(students(by_seed, 3)))
 
 
 def test_effects_compare_with_the_baseline_and_need_a_grid():

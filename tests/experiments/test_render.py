@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hand_made import BASE, comparison
 
+from thalweg.core.intervals import difference
 from thalweg.experiments.comparison import Comparison
 from thalweg.experiments.experiment import Experiment
-from thalweg.experiments.prose import seed_warning
 from thalweg.experiments.results import TrialResult
 from thalweg.pages.blocks import Chart, Heading, Suggestion, Table, Text
 
@@ -50,12 +50,13 @@ def titles(found):
 
 
 def test_the_evidence_of_three_seeds_in_full():
-    assert evidence({"A": [0.5, 0.5, 0.5], "B": [0.75, 0.8, 0.7]}) == (
-        "`B` has the best mean validation accuracy over 3 seeds: 75 % (95 % interval 70 to 80 %)."
-        " Paired by seed, it differs from the baseline `A` by +25 points (95 % interval +20 to +30 points)."
+    assert evidence({"A": [0.5, 0.5, 0.5], "B": [0.75, 0.8, 0.7], "C": [0.5, 0.6, 0.4], "D": [0.5, NAN, NAN]}) == (
+        "`B` has the best mean validation accuracy over 3 seeds: 75 % (95 % interval 62.58 to 87.42 %)."
+        " Paired by seed, it differs from the baseline `A` by +25 points (95 % interval +7.09 to +42.9 points)."
         " It is better: the interval excludes 0."
-        " Every other arm is worse: no interval of a paired difference from the best includes 0."
-        " This is a hint, not proof: use 5 seeds or more."
+        " The intervals of all 2 differences from the baseline hold together with a probability of 95 %."
+        " Whether it is better than `C` or `D` cannot be decided with 3 seeds; about 4 would."
+        " Diverged or could not run: 2 of 3 trials of `D`; means and differences are those of the other trials."
     )
 
 
@@ -68,33 +69,41 @@ def test_one_seed_gives_no_interval_and_no_verdict():
     assert "better" not in text
 
 
-def test_a_clear_winner_of_many_seeds_has_no_warning():
+def test_a_clear_winner_is_better_and_the_other_arm_worse():
     text = evidence({"A": [0.5] * 10, "B": [0.7, 0.8] * 5})
-    assert "better" in text
+    assert "It is better" in text
     assert "worse" in text
-    assert seed_warning(10) == ""
-    assert "hint" not in text
+    assert "cannot be decided" not in text
 
 
-def test_few_seeds_are_a_hint_and_five_to_nine_too_narrow():
-    for seeds in (4, 5, 9):
-        assert seed_warning(seeds) in evidence({"A": [0.5] * seeds, "B": [0.7] * seeds})
-    assert seed_warning(4) != seed_warning(5)
-    assert "9 seeds" in seed_warning(9)
+def test_what_cannot_be_decided_names_the_seeds_that_would():
+    base, other = [0.5, 0.6, 0.7, 0.5, 0.6], [0.55, 0.58, 0.75, 0.45, 0.62]
+    found = comparison({"A": base, "B": other})
+    needed = difference(other, base).seeds_needed
+    assert f"cannot be decided with 5 seeds; about {needed} would" in found.evidence
+    assert "more than 1,000 would" in evidence({"A": [0.5, 0.6, 0.7], "B": [0.6, 0.6, 0.601]})
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10, 20])
+def test_equal_differences_are_not_certain(seeds):
+    text = evidence({"A": [0.5] * seeds, "B": [0.7] * seeds})
+    assert f"cannot be decided with {seeds} seeds: all differences are equal" in text
+    assert "interval" not in text
+    assert "It is better" not in text
 
 
 def test_an_arm_whose_paired_difference_includes_0_is_not_called_worse():
     values = {"A": [0.5, 0.6, 0.7, 0.5, 0.6], "B": [0.55, 0.58, 0.75, 0.45, 0.62]}
     assert comparison(values).rivals == ("A",)
     text = evidence(values)
-    assert "includes 0" in text
+    assert "cannot be decided" in text
     assert "excludes 0" not in text
     assert "worse" not in text
 
 
 def test_many_rivals_are_counted():
     values = {"A": [0.1] * 5} | {f"B{k}": [0.6, 0.7, 0.6 + k / 100, 0.7, 0.8 - k / 100] for k in range(8)}
-    assert "`B1`, `B2`, `B3`, `B4` and 3 more" in evidence(values)
+    assert "`B1`, `B2`, `B3`, `B4` or 3 more" in evidence(values)
 
 
 def test_the_best_of_many_arms_is_partly_luck():
@@ -104,7 +113,7 @@ def test_the_best_of_many_arms_is_partly_luck():
 
 
 def test_the_baseline_may_be_the_best():
-    text = evidence({"A": [0.9] * 5, "B": [0.5] * 5})
+    text = evidence({"A": [0.9, 0.91, 0.9, 0.9, 0.9], "B": [0.5] * 5})
     assert text.startswith("`A` has the best mean")
     assert "baseline" not in text
     assert "worse" in text
@@ -118,14 +127,18 @@ def test_equal_arms_are_counted():
 
 
 def test_arms_that_diverged_are_named():
-    values = {"A": [0.5] * 5, "B": [0.9, NAN, 0.9, 0.9, 0.9], "C": [NAN] * 5}
+    values = {"A": [0.5] * 5, "B": [0.9, NAN, 0.91, 0.9, 0.92], "C": [NAN] * 5}
     found = comparison(values)
     assert found.best.label == "A"
     # Four pairs are left of B: it is better than the best arm on these, and is not chosen because it diverges.
     assert (found.unsteady, found.rivals) == (("B",), ())
     assert "`B` does better" in found.evidence
-    assert "`B` and `C` diverged" in found.evidence
+    assert "1 of 5 trials of `B` and 5 of 5 trials of `C`" in found.evidence
     assert "worse" not in found.evidence
+    # The mean and the difference are those of the seeds that finished.
+    rows = {row[0]: row for row in arms(found).rows}
+    assert rows["B"][3:] == ("better (4 of 5 pairs)", "1 of 5")
+    assert found.arms[1].difference.mean == pytest.approx(0.4075)
 
 
 def test_nothing_is_compared_where_all_diverged():
@@ -139,17 +152,17 @@ def test_nothing_is_compared_where_all_diverged():
 
 def test_an_arm_is_not_called_worse_where_nothing_can_be_paired():
     found = comparison({"A": [0.5, NAN, NAN], "B": [NAN, 0.7, NAN], "C": [NAN, NAN, NAN]})
-    assert found.ranking.comparable == 0
+    assert found.ranking.against_best == {}
     assert "worse" not in found.evidence
     assert "the same mean" not in found.evidence
-    found = comparison({"A": [0.8] * 5, "B": [0.7] * 5, "C": [NAN] * 5})
-    assert found.ranking.comparable == 1
+    found = comparison({"A": [0.8] * 5, "B": [0.7, 0.7, 0.71, 0.7, 0.7], "C": [NAN] * 5})
+    assert set(found.ranking.against_best) == {"B"}
     assert "Every other arm that shares seeds with it is worse" in found.evidence
 
 
 def test_an_arm_that_finishes_may_be_worse_than_the_baseline():
     # The baseline diverges once and is better otherwise.
-    found = comparison({"A": [0.9, 0.9, 0.9, NAN], "B": [0.5, 0.5, 0.5, 0.5]})
+    found = comparison({"A": [0.9, 0.91, 0.9, NAN], "B": [0.5, 0.5, 0.5, 0.5]})
     assert (found.best.label, found.best.better) == ("B", False)
     assert "It is worse" in found.evidence
 
@@ -180,20 +193,25 @@ def test_a_trial_that_could_not_run_is_listed():
 
 
 def test_the_arms_stand_with_the_best_first():
-    found = comparison({"A": [0.5] * 5, "B": [0.7] * 5, "C": [0.3, 0.7, 0.5, 0.4, 0.6], "D": [0.4] * 5})
+    values = {
+        "A": [0.5] * 5,
+        "B": [0.69, 0.7, 0.7, 0.7, 0.71],
+        "C": [0.3, 0.7, 0.5, 0.4, 0.6],
+        "D": [0.41, 0.4, 0.4, 0.39, 0.4],
+    }
+    found = comparison(values)
     table = arms(found)
     assert [row[0] for row in table.rows] == ["B", "A", "C", "D"]
-    assert [row[-1] for row in table.rows] == ["better", "baseline", "no difference shown", "worse"]
-    assert table.rows[0][1] == "70\u202f% (70 to 70\u202f%)"
-    assert table.rows[0][2] == "+20 points (+20 to +20 points)"
+    assert [row[-1].split(" with")[0] for row in table.rows] == ["better", "baseline", "cannot be decided", "worse"]
+    assert table.rows[0][1] == "70\u202f% (69.12 to 70.88\u202f%)"
+    assert table.rows[0][2] == "+20 points (+18.7 to +21.3 points)"
+    assert "simultaneous over 3 comparisons" in table.caption
 
 
-def test_verdicts_of_few_pairs_are_hints():
-    found = comparison({"A": [0.5] * 3, "B": [0.7] * 3, "C": [0.2] * 3, "D": [NAN, 0.4, NAN]})
-    table = arms(found)
-    verdicts = {row[0]: row[3] for row in table.rows}
-    assert verdicts == {"A": "baseline", "B": "hint: better", "C": "hint: worse", "D": "one pair"}
-    assert {row[0]: row[4] for row in table.rows}["D"] == "2 of 3"
+def test_one_pair_gives_no_verdict():
+    found = comparison({"A": [0.5] * 3, "B": [NAN, 0.4, NAN]})
+    row = next(row for row in arms(found).rows if row[0] == "B")
+    assert row[2:] == ("-10 points", "cannot be decided with one pair of seeds (1 of 3 pairs)", "2 of 3")
 
 
 def test_many_arms_are_cut_to_the_best_ones_and_the_baseline():
@@ -267,8 +285,8 @@ def test_numbers_are_compared_by_their_loss():
     found = Comparison(experiment, trials, results, {})
     assert found.measure == "validation_loss"
     assert found.best.label == "learning_rate 0.2"
-    assert "0.25 (95 % interval 0.25 to 0.25)" in found.evidence
-    assert "-0.375 (95 % interval -0.5 to -0.25)" in found.evidence
+    assert "over 2 seeds: 0.25." in found.evidence
+    assert "-0.375 (95 % interval -1.96 to +1.21)" in found.evidence
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 5])

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from thalweg.core.intervals import difference
 from thalweg.experiments.compare import run_experiment
 from thalweg.experiments.comparison import Comparison
 from thalweg.experiments.experiment import Experiment
-from thalweg.experiments.paired import paired_difference
 from thalweg.experiments.shipped import read_experiment, shipped
 from thalweg.spec.edit import set_value
 
@@ -99,14 +99,13 @@ def found() -> Callable[[str], Comparison]:
 
 
 def check_finding(found: Comparison, pairs: list[tuple[str, str]]) -> None:
-    """The first arm of every pair is better than the second, and no trial of either diverged."""
+    """The first arm of every pair is better than the second, all together, and no trial of either diverged."""
     arms = {arm.label: arm for arm in found.arms}
     for better, worse in pairs:
         assert arms[better].diverged == arms[worse].diverged == 0
-        difference = paired_difference(arms[better].values, arms[worse].values)
-        assert difference is not None
-        gain = difference.low if found.higher_is_better else -difference.high
-        assert gain > 0, f"{better} against {worse}: {difference}"
+        change = difference(arms[better].values, arms[worse].values, comparisons=len(pairs))
+        gain = change.low if found.higher_is_better else -change.high
+        assert gain > 0, f"{better} against {worse}: {change}"
 
 
 def test_every_shipped_experiment_asks_a_question_and_has_its_finding():

@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from .files import JsonObject
+
 Values = Sequence[float] | np.ndarray
 
-_RESAMPLES = 9_999
 _LEVEL = 0.05
 # Values that differ by less than this part of the largest one differ by rounding errors alone.
 _ROUNDING = 1e-9
@@ -51,26 +52,6 @@ def mean_interval(values: Values) -> tuple[float, float]:
     array = np.asarray(values, dtype=float)
     found = differences(array, np.zeros_like(array), comparisons=1)[0]
     return (found.low, found.high) if found else (math.nan, math.nan)
-
-
-def bootstrap(values: Values, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of a mean: the middle 95 % of the means of samples drawn from the values (n,) with replacement.
-
-    Draws 9,999 samples. A single value gives (NaN, NaN). The interval is too narrow for few values: if they are normal,
-    it contains the true mean in about 75 (n = 3), 84 (n = 5) and 90 (n = 10) of 100 cases.
-
-    Source: Efron 1979, Bootstrap methods: another look at the jackknife.
-
-    >>> low, high = bootstrap([1.0, 2.0, 3.0, 4.0, 5.0])
-    >>> round(low, 1), round(high, 1)
-    (1.8, 4.2)
-    """
-    array = np.asarray(values, dtype=float)
-    if len(array) < 2:
-        return math.nan, math.nan
-    drawn = np.random.default_rng(seed).integers(len(array), size=(_RESAMPLES, len(array)))
-    low, high = np.quantile(array[drawn].mean(axis=1), [0.025, 0.975])
-    return float(low), float(high)
 
 
 class Difference(NamedTuple):
@@ -133,6 +114,17 @@ class Difference(NamedTuple):
         enough = n[np.sqrt(n) * abs(self.mean) >= reach * self.deviation]
         return int(enough[0]) if enough.size else None
 
+    def describe(self) -> JsonObject:
+        """The difference as JSON; numbers that are not finite are null."""
+        numbers = {"mean": self.mean, "low": self.low, "high": self.high, "p": self.p}
+        plain: JsonObject = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+        return plain | {
+            "pairs": self.pairs,
+            "comparisons": self.comparisons,
+            "verdict": self.verdict,
+            "seeds_needed": self.seeds_needed,
+        }
+
 
 def differences(changed: np.ndarray, base: np.ndarray, comparisons: int | None = None) -> tuple[Difference | None, ...]:
     """Changed minus base, paired by seed, with intervals that hold together with a probability of 95 %.
@@ -177,21 +169,21 @@ def differences(changed: np.ndarray, base: np.ndarray, comparisons: int | None =
     spread = pairs > 1
     family = max(1, int(spread.sum())) if comparisons is None else comparisons
     with np.errstate(all="ignore"):
-        mean = (above - below).sum(axis=1) / pairs
-        distances = np.where(paired, above - below - mean[:, None], 0.0)
-        deviation = np.where(spread, np.sqrt((distances**2).sum(axis=1) / (pairs - 1)), np.nan)
+        means = (above - below).sum(axis=1) / pairs
+        distances = np.where(paired, above - below - means[:, None], 0.0)
+        deviations = np.where(spread, np.sqrt((distances**2).sum(axis=1) / (pairs - 1)), np.nan)
     size = np.maximum(abs(above), abs(below)).max(axis=1, initial=0.0)
-    deviation[abs(distances).max(axis=1, initial=0.0) <= _ROUNDING * size] *= 0
+    deviations[abs(distances).max(axis=1, initial=0.0) <= _ROUNDING * size] *= 0
     reach = np.full(len(pairs), np.nan)
-    known = deviation > 0
-    reach[known] = stdtrit(pairs[known] - 1, 1 - _LEVEL / 2 / family) * deviation[known] / np.sqrt(pairs[known])
+    known = deviations > 0
+    reach[known] = stdtrit(pairs[known] - 1, 1 - _LEVEL / 2 / family) * deviations[known] / np.sqrt(pairs[known])
     return tuple(
-        Difference(*values, count, family) if count else None
-        for *values, count in zip(
-            mean.tolist(),
-            (mean - reach).tolist(),
-            (mean + reach).tolist(),
-            deviation.tolist(),
+        Difference(mean, low, high, deviation, count, family) if count else None
+        for mean, low, high, deviation, count in zip(
+            means.tolist(),
+            (means - reach).tolist(),
+            (means + reach).tolist(),
+            deviations.tolist(),
             pairs.tolist(),
             strict=True,
         )

@@ -79,7 +79,7 @@ def _differences(ranking: Ranking) -> list[Chart]:
     if ranking.seeds == 1:
         return [Chart(figure, f"Each arm and the baseline make one pair{_selection(ranking)}.")]
     better, unclear, worse = (sum(arm.better is verdict for arm in compared) for verdict in (True, None, False))
-    counts = f"better than the baseline: {better}, worse: {worse}, no difference shown: {unclear}"
+    counts = f"better than the baseline: {better}, worse: {worse}, not decided: {unclear}"
     return [Chart(figure, f"Of {count_noun(len(compared), 'arm')} {counts}{_selection(ranking)}.")]
 
 

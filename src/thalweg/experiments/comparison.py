@@ -314,18 +314,13 @@ class Comparison(Paged):
 
 
 def _described_arm(arm: ArmResult) -> JsonObject:
-    found = arm.difference
-    difference: JsonObject | None = None
-    if found:
-        ends = {"mean": found.mean, "low": found.low, "high": found.high}
-        difference = {name: _finite_or_none(value) for name, value in ends.items()}
     return {
         "arm": arm.label,
         "values": [_finite_or_none(value) for value in arm.values],
         "mean": _finite_or_none(arm.mean),
         "interval": [_finite_or_none(end) for end in arm.interval],
         "diverged": arm.diverged,
-        "difference": difference,
+        "difference": arm.difference and arm.difference.describe(),
         "better": arm.better,
     }
 

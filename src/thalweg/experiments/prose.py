@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from ..core.intervals import Difference
-from ..pages.numbers import difference, interval, measure_value
-from .paired import ENOUGH_SEEDS
+from ..core.intervals import MOST_SEEDS, Difference
+from ..pages.numbers import count_noun, difference, interval, measure_value, number
 
 # Names that a sentence lists; further ones are counted.
 _LISTED_NAMES = 4
@@ -16,29 +15,47 @@ _LISTED_NAMES = 4
 _Writer: TypeAlias = Callable[[str, float, str], str]
 
 
-def seed_warning(seeds: int) -> str:
-    """What a number of seeds cannot show; empty for ten seeds or more.
+def undecided(found: Iterable[Difference]) -> str:
+    """Why differences whose intervals do not exclude 0 cannot be decided, and how many seeds would decide them.
 
-    >>> seed_warning(3)
-    'This is a hint, not proof: use 5 seeds or more.'
+    >>> from thalweg.core.intervals import difference as between
+    >>> undecided([between([0.6, 0.7, 0.5], [0.5, 0.5, 0.5])])
+    'cannot be decided with 3 seeds; about 10 would'
+    >>> undecided([between([0.75, 0.5], [0.5, 0.25])])
+    'cannot be decided with 2 seeds: all differences are equal'
     """
-    if seeds < ENOUGH_SEEDS:
-        return f"This is a hint, not proof: use {ENOUGH_SEEDS} seeds or more."
-    if seeds < 2 * ENOUGH_SEEDS:
-        return (
-            f"Intervals of {seeds} seeds are too narrow: they miss the true value in 10 to 16 of 100 cases instead"
-            " of 5."
-        )
-    return ""
+    of_all = list(found)
+    pairs = max(each.pairs for each in of_all)
+    if pairs == 1:
+        return "cannot be decided with one pair of seeds"
+    if all(each.all_equal for each in of_all):
+        return f"cannot be decided with {count_noun(pairs, 'seed')}: all differences are equal"
+    needed = sorted({each.seeds_needed or MOST_SEEDS + 1 for each in of_all if not math.isnan(each.low)})
+    ends = [number(seeds) if seeds <= MOST_SEEDS else f"more than {number(MOST_SEEDS)}" for seeds in needed]
+    about = "" if needed[0] > MOST_SEEDS else "about "
+    text = ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
+    return f"cannot be decided with {count_noun(pairs, 'seed')}; {about}{text} would"
 
 
-def hinted(verdict: str, pairs: int) -> str:
-    """A verdict, called a hint where it rests on few pairs of seeds.
+def on_pairs(found: Difference, seeds: int) -> str:
+    """On how many of the seeds a difference rests, where some of their trials did not finish.
 
-    >>> hinted("better", 3), hinted("better", 5)
-    ('hint: better', 'better')
+    >>> from thalweg.core.intervals import difference as between
+    >>> on_pairs(between([0.6, 0.7, 0.5], [0.5, 0.5, 0.5]), 5), on_pairs(between([0.6], [0.5]), 1)
+    (' (3 of 5 pairs)', '')
     """
-    return f"hint: {verdict}" if pairs < ENOUGH_SEEDS else verdict
+    return f" ({found.pairs} of {seeds} pairs)" if found.pairs < seeds else ""
+
+
+def simultaneous(comparisons: int, of_what: str = "") -> str:
+    """What the intervals of a table hold for.
+
+    >>> print(simultaneous(9))
+    95 % intervals, simultaneous over 9 comparisons (Student's t, Bonferroni)
+    """
+    if comparisons <= 1:
+        return f"95 % intervals{of_what} (Student's t)"
+    return f"95 % intervals{of_what}, simultaneous over {comparisons} comparisons (Student's t, Bonferroni)"
 
 
 def mean_in_words(measure: str, mean: float, ends: tuple[float, float]) -> str:
@@ -58,7 +75,7 @@ def mean_cell(measure: str, mean: float, ends: tuple[float, float]) -> str:
 def difference_in_words(measure: str, found: Difference) -> str:
     """A paired difference with its 95 % interval in a sentence.
 
-    >>> difference_in_words("accuracy", Difference(0.2, 0.1, 0.3))
+    >>> difference_in_words("accuracy", Difference(0.2, 0.1, 0.3, 0.08, 5, 1))
     '+20 points (95 % interval +10 to +30 points)'
     """
     return _with_interval(measure, found.mean, (found.low, found.high), difference, "95 % interval ")
@@ -82,8 +99,17 @@ def listed(labels: Sequence[str], word: str = "and") -> str:
     >>> listed(["a", "b"]), listed(["a", "b", "c", "d", "e", "f"])
     ('`a` and `b`', '`a`, `b`, `c`, `d` and 2 more')
     """
-    named = [f"`{label}`" for label in labels[:_LISTED_NAMES]]
-    more = len(labels) - len(named)
+    return joined([f"`{label}`" for label in labels], word)
+
+
+def joined(items: Sequence[str], word: str = "and") -> str:
+    """Items in a sentence: the first four, and how many more there are.
+
+    >>> joined(["1 of 5", "2 of 5"])
+    '1 of 5 and 2 of 5'
+    """
+    named = items[:_LISTED_NAMES]
+    more = len(items) - len(named)
     if more:
         return f"{', '.join(named)} {word} {more} more"
     return f"{', '.join(named[:-1])} {word} {named[-1]}" if len(named) > 1 else named[0]

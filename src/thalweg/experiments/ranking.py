@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from ..core.intervals import Difference, bootstrap, differences
+from ..core.intervals import Difference, differences, mean_interval
+from ..pages.numbers import is_share
 from ..parts.metrics import LARGER_IS_BETTER
 from .experiment import Experiment
-from .paired import paired_difference
 
 
 class ArmResult(NamedTuple):
@@ -24,12 +24,13 @@ class ArmResult(NamedTuple):
         label: label of the arm.
         values: the measure of each seed (seeds,); NaN where a trial diverged or could not run.
         mean: mean of the finite values; NaN where there are none.
-        interval: 95 % interval of the mean, (NaN, NaN) for fewer than two values.
+        interval: 95 % interval of the mean, (NaN, NaN) for fewer than two values and for equal ones.
         loss: mean validation loss, which ranks arms with equal means.
         diverged: number of trials that diverged or could not run.
-        difference: paired difference from the baseline; None for the baseline and where no seed has both.
+        difference: paired difference from the baseline over the seeds that both finished; None for the baseline and
+            where there is no such seed. The intervals of all arms hold together.
         better: True or False where the interval of the difference lies on the better or the worse side of 0, None where
-            it includes 0.
+            it cannot be decided.
     """
 
     label: str
@@ -59,7 +60,8 @@ class AxisEffect(NamedTuple):
         setting: label of the setting.
         against: label of the baseline's setting.
         by_context: mean difference for each combination of the other axes (combinations,).
-        difference: mean of these differences over all combinations, with its interval over the seeds.
+        difference: mean of these differences over all combinations, with its interval over the seeds. The intervals of
+            all effects hold together.
         better: as in `ArmResult`.
     """
 
@@ -95,8 +97,12 @@ class Ranking:
         cls, values: Mapping[str, np.ndarray], losses: Mapping[str, np.ndarray], measure: str, baseline: str | None
     ) -> Ranking:
         """The ranking of arms with these values of the measure and these validation losses, (seeds,) for each label."""
-        base = {label: None if baseline is None or label == baseline else values[baseline] for label in values}
-        arms = (_arm_result(label, values[label], losses[label], base[label], measure) for label in values)
+        found: dict[str, Difference | None] = {}
+        if baseline is not None:
+            others = [label for label in values if label != baseline]
+            against = _differences([values[label] for label in others], values[baseline])
+            found = dict(zip(others, against, strict=True))
+        arms = (_arm_result(label, values[label], losses[label], found.get(label), measure) for label in values)
         return cls(measure, baseline, tuple(arms))
 
     @property
@@ -115,17 +121,26 @@ class Ranking:
         """The first of the ranked arms."""
         return self.ranked[0]
 
-    @cached_property
-    def _against_best(self) -> dict[str, bool | None]:
-        """Whether each arm is better than the best one on the seeds that both have, for the arms that share some."""
-        others = [arm for arm in self.arms if arm.label != self.best.label]
-        differences = {arm.label: paired_difference(arm.values, self.best.values) for arm in others}
-        return {label: _is_better(found, self.measure) for label, found in differences.items() if found}
-
     @property
-    def comparable(self) -> int:
-        """Number of arms that share a seed with the best arm on which neither diverged."""
-        return len(self._against_best)
+    def comparisons(self) -> int:
+        """Number of differences from the baseline whose intervals hold together; 0 where there are none."""
+        return next((arm.difference.comparisons for arm in self.arms if arm.difference), 0)
+
+    @cached_property
+    def against_best(self) -> dict[str, Difference]:
+        """The difference of each arm from the best one, where they share a seed on which neither diverged.
+
+        Any arm may turn out to be the best: the intervals hold together for all pairs of arms. Those of pairs with the
+        baseline are the intervals of the differences from it.
+        """
+        others = [arm for arm in self.arms if arm.label != self.best.label]
+        finished = sum(arm.diverged < self.seeds for arm in self.arms)
+        found = {}
+        for arm in others:
+            with_baseline = self.baseline in (arm.label, self.best.label)
+            pairs = self.comparisons if with_baseline else finished * (finished - 1) // 2
+            found[arm.label] = differences(arm.values, self.best.values, max(1, pairs))[0]
+        return {label: each for label, each in found.items() if each}
 
     @cached_property
     def pairs(self) -> tuple[ArmPair, ...]:
@@ -137,40 +152,61 @@ class Ranking:
         first, second = (np.stack([pair[place].values for pair in pairs]) for place in (0, 1))
         found = differences(first, second, comparisons=len(pairs))
         return tuple(
-            ArmPair(a.label, b.label, each, _is_better(each, self.measure) if each else None)
+            ArmPair(a.label, b.label, each, is_better(each, self.measure) if each else None)
             for (a, b), each in zip(pairs, found, strict=True)
         )
 
     @property
     def rivals(self) -> tuple[str, ...]:
-        """Labels of the arms whose paired difference from the best arm has an interval that includes 0."""
-        return tuple(label for label, better in self._against_best.items() if better is None)
+        """Labels of the arms of which it cannot be decided whether the best arm is better."""
+        return tuple(label for label, found in self.against_best.items() if is_better(found, self.measure) is None)
 
     @property
     def unsteady(self) -> tuple[str, ...]:
         """Labels of the arms that are better than the best arm where they finish, but diverge more often."""
-        return tuple(label for label, better in self._against_best.items() if better)
+        return tuple(label for label, found in self.against_best.items() if is_better(found, self.measure))
 
 
-def _arm_result(label: str, values: np.ndarray, losses: np.ndarray, base: np.ndarray | None, measure: str) -> ArmResult:
-    finite = values[np.isfinite(values)]
-    difference = None if base is None else paired_difference(values, base)
+def _differences(
+    values: Sequence[np.ndarray], base: np.ndarray, comparisons: int | None = None
+) -> tuple[Difference | None, ...]:
+    return differences(np.stack(values), base, comparisons) if values else ()
+
+
+def _arm_result(
+    label: str, values: np.ndarray, losses: np.ndarray, difference: Difference | None, measure: str
+) -> ArmResult:
     return ArmResult(
         label=label,
         values=values,
         mean=_mean(values),
-        interval=bootstrap(finite),
+        interval=mean_interval_of(measure, values),
         loss=_mean(losses),
-        diverged=len(values) - finite.size,
+        diverged=int((~np.isfinite(values)).sum()),
         difference=difference,
-        better=None if difference is None else _is_better(difference, measure),
+        better=None if difference is None else is_better(difference, measure),
     )
 
 
-def _is_better(difference: Difference, measure: str) -> bool | None:
-    if not difference.low > 0 and not difference.high < 0:
+def mean_interval_of(measure: str, values: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the mean of a measure, within the values that the measure can have.
+
+    >>> [round(end, 3) for end in mean_interval_of("accuracy", np.array([0.9, 1.0]))]
+    [0.315, 1.0]
+    """
+    low, high = mean_interval(values)
+    signed = measure.endswith("r2")
+    return (
+        low if signed else np.maximum(low, 0.0).item(),
+        np.minimum(high, 1.0).item() if signed or is_share(measure) else high,
+    )
+
+
+def is_better(difference: Difference, measure: str) -> bool | None:
+    """Whether a difference of a measure is an improvement; None where it cannot be decided."""
+    if difference.verdict == "undecided":
         return None
-    return (difference.mean > 0) == larger_is_better(measure)
+    return (difference.verdict == "higher") == larger_is_better(measure)
 
 
 def axis_effects(experiment: Experiment, ranking: Ranking) -> tuple[AxisEffect, ...]:
@@ -182,30 +218,28 @@ def axis_effects(experiment: Experiment, ranking: Ranking) -> tuple[AxisEffect, 
     labels = [tuple(setting.label for setting in arm.settings) for arm in experiment.arms]
     grid = itertools.product(*([setting.label for setting in axis.settings] for axis in axes))
     bases = [arm.settings for arm in experiment.arms if arm.label == ranking.baseline]
-    if len(axes) < 2 or labels != list(grid) or not bases:
+    if len(axes) < 2 or len(labels) < 2 or labels != list(grid) or not bases:
         return ()
     seeds = ranking.seeds
     sizes = [len(axis.settings) for axis in axes]
     values = np.stack([arm.values for arm in ranking.arms]).reshape(*sizes, seeds)
-    effects = []
+    places, changed, unchanged = [], [], []
     for place, axis in enumerate(axes):
         base = axis.settings.index(bases[0][place])
         by_setting = np.moveaxis(values, place, 0).reshape(sizes[place], -1, seeds)
         for number, setting in enumerate(axis.settings):
-            differences = by_setting[number] - by_setting[base]
-            difference = paired_difference(_finite_means(differences, 0), np.zeros(seeds))
-            if number != base and difference is not None:
-                effects.append(
-                    AxisEffect(
-                        axis=axis.name,
-                        setting=setting.label,
-                        against=axis.settings[base].label,
-                        by_context=_finite_means(differences, 1),
-                        difference=difference,
-                        better=_is_better(difference, ranking.measure),
-                    )
-                )
-    return tuple(effects)
+            if number != base:
+                places.append((axis.name, setting.label, axis.settings[base].label))
+                paired = np.isfinite(by_setting[number] - by_setting[base])
+                changed.append(np.where(paired, by_setting[number], np.nan))
+                unchanged.append(np.where(paired, by_setting[base], np.nan))
+    by_seed = [np.stack([_finite_means(each, 0) for each in side]) for side in (changed, unchanged)]
+    found = differences(*by_seed)
+    return tuple(
+        AxisEffect(*named, _finite_means(after - before, 1), difference, is_better(difference, ranking.measure))
+        for named, after, before, difference in zip(places, changed, unchanged, found, strict=True)
+        if difference
+    )
 
 
 def _finite_means(values: np.ndarray, axis: int) -> np.ndarray:

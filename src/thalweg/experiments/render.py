@@ -7,20 +7,22 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..core.intervals import bootstrap
+from ..core.intervals import Difference
 from ..pages.blocks import Block, Table, Text
 from ..pages.numbers import count_noun, difference, interval, measure_name, measure_value
 from .prose import (
     capitalized,
     difference_cell,
     difference_in_words,
-    hinted,
+    joined,
     listed,
     mean_cell,
     mean_in_words,
-    seed_warning,
+    on_pairs,
+    simultaneous,
+    undecided,
 )
-from .ranking import ArmPair, ArmResult, AxisEffect, Ranking
+from .ranking import ArmPair, ArmResult, AxisEffect, Ranking, mean_interval_of
 
 # Best arms that are compared with each other.
 _PAIRED_ARMS = 5
@@ -49,15 +51,14 @@ def evidence(ranking: Ranking) -> str:
         sentences.append("One seed cannot show whether a difference is due to chance.")
     else:
         sentences += _against_others(ranking)
-    if warning := seed_warning(ranking.seeds):
-        sentences.append(warning)
     if len(ranking.arms) >= _MANY_ARMS:
         sentences.append(
             f"The best of {count_noun(len(ranking.arms), 'arm')} is the best partly by luck: expect a little less"
             " on new rows."
         )
-    if diverged := [arm.label for arm in ranking.arms if arm.diverged]:
-        sentences.append(f"Trials of {listed(diverged)} diverged or could not run.")
+    if diverged := [arm for arm in ranking.arms if arm.diverged]:
+        rates = joined([f"{arm.diverged} of {ranking.seeds} trials of `{arm.label}`" for arm in diverged])
+        sentences.append(f"Diverged or could not run: {rates}; means and differences are those of the other trials.")
     return " ".join(sentences)
 
 
@@ -66,31 +67,30 @@ def _against_baseline(ranking: Ranking) -> list[str]:
     best = ranking.best
     if best.difference is None:
         return []
-    by = difference_in_words(ranking.measure, best.difference)
+    by = difference_in_words(ranking.measure, best.difference) + on_pairs(best.difference, ranking.seeds)
     sentences = [f"Paired by seed, it differs from the baseline `{ranking.baseline}` by {by}."]
-    if math.isnan(best.difference.low):
-        if ranking.seeds > 1:
-            sentences.append("One pair of seeds cannot show whether this is due to chance.")
-    elif best.better is not None:
+    if best.better is not None:
         on_these = "" if best.better else " on the seeds that both finished"
         sentences.append(f"It is {'better' if best.better else 'worse'}{on_these}: the interval excludes 0.")
-    else:
-        sentences.append("The interval includes 0: the evidence does not support a difference between the two.")
+    elif ranking.seeds > 1:
+        sentences.append(f"Which of the two is better {undecided([best.difference])}.")
+    if best.difference.comparisons > 1:
+        sentences.append(
+            f"The intervals of all {best.difference.comparisons} differences from the baseline hold together with a"
+            " probability of 95 %."
+        )
     return sentences
 
 
 def _against_others(ranking: Ranking) -> list[str]:
-    """The paired differences between the best arm and the others."""
+    """The paired differences between the best arm and the others, where they say more than that from the baseline."""
     sentences = []
-    rivals = ranking.rivals
+    found = ranking.against_best
+    rivals = [label for label in ranking.rivals if label != ranking.baseline]
     unsteady = ranking.unsteady
     if rivals:
-        one = len(rivals) == 1
-        sentences.append(
-            f"The evidence does not separate it from {listed(rivals)}: the"
-            f" {'interval' if one else 'intervals'} of the paired {'difference' if one else 'differences'}"
-            f" {'includes' if one else 'include'} 0."
-        )
+        which = undecided([found[label] for label in rivals])
+        sentences.append(f"Whether it is better than {listed(rivals, 'or')} {which}.")
     if unsteady:
         one = len(unsteady) == 1
         sentences.append(
@@ -98,10 +98,17 @@ def _against_others(ranking: Ranking) -> list[str]:
             f" {'has' if one else 'have'} more trials that diverged or could not run."
         )
     others = len(ranking.arms) - 1
-    if ranking.comparable and not rivals and not unsteady:
-        which = "Every other arm" if ranking.comparable == others else "Every other arm that shares seeds with it"
-        sentences.append(f"{which} is worse: no interval of a paired difference from the best includes 0.")
+    if found and not ranking.rivals and not unsteady:
+        which = "Every other arm" if len(found) == others else "Every other arm that shares seeds with it"
+        sentences.append(
+            f"{which} is worse: no interval of a paired difference from the best includes 0{_together(found)}."
+        )
     return sentences
+
+
+def _together(found: Mapping[str, Difference]) -> str:
+    pairs = max(each.comparisons for each in found.values())
+    return f" (simultaneous over {count_noun(pairs, 'pair')} of arms)" if pairs > 1 else ""
 
 
 def arms_table(ranking: Ranking, most: int) -> Table:
@@ -120,23 +127,20 @@ def arms_table(ranking: Ranking, most: int) -> Table:
         rows.append((*row, diverged) if any_diverged else row)
     columns = ("arm", "mean", "minus baseline", "evidence")
     part = "" if len(shown) == len(ranking.arms) else f" ({len(shown)} of {count_noun(len(ranking.arms), 'arm')})"
-    intervals = "" if ranking.seeds == 1 else ", with 95 % intervals"
+    intervals = f", with {simultaneous(ranking.comparisons, ' of the differences')}" if ranking.seeds > 1 else ""
     measure = capitalized(measure_name(ranking.measure))
-    caption = f"{measure} at the end of training, by arm{intervals}; best first{part}"
+    caption = f"{measure} at the end of training, by arm; best first{part}{intervals}"
     return Table(caption, (*columns, "diverged") if any_diverged else columns, rows)
 
 
 def _arm_verdict(ranking: Ranking, arm: ArmResult) -> str:
     if arm.difference is None:
         return "baseline" if arm.label == ranking.baseline else "–"
-    pairs = int(np.isfinite(arm.values).sum())
-    return "one pair" if math.isnan(arm.difference.low) else _verdict(arm.better, pairs)
+    return _verdict(arm.better, arm.difference) + on_pairs(arm.difference, ranking.seeds)
 
 
-def _verdict(better: bool | None, pairs: int) -> str:
-    if better is None:
-        return "no difference shown"
-    return hinted("better" if better else "worse", pairs)
+def _verdict(better: bool | None, found: Difference) -> str:
+    return undecided([found]) if better is None else "better" if better else "worse"
 
 
 def effects_blocks(effects: Sequence[AxisEffect], measure: str, seeds: int) -> list[Block]:
@@ -144,18 +148,19 @@ def effects_blocks(effects: Sequence[AxisEffect], measure: str, seeds: int) -> l
     rows = []
     for effect in effects:
         contexts = effect.by_context[np.isfinite(effect.by_context)]
-        one_pair = math.isnan(effect.difference.low)
         rows.append(
             (
                 effect.axis,
                 f"{effect.setting} instead of {effect.against}",
                 difference_cell(measure, effect.difference),
                 interval(measure, contexts.min(), contexts.max(), write=difference),
-                "one pair" if one_pair else _verdict(effect.better, seeds),
+                _verdict(effect.better, effect.difference) + on_pairs(effect.difference, seeds),
             )
         )
     columns = ("axis", "setting", "difference", "by combination", "evidence")
-    caption = f"{capitalized(measure_name(measure))}: each setting minus that of the baseline, paired by seed"
+    intervals = f", with {simultaneous(len(effects))}" if seeds > 1 else ""
+    what = "each setting minus that of the baseline, paired by seed"
+    caption = f"{capitalized(measure_name(measure))}: {what}{intervals}"
     explanation = (
         "The difference is the mean over all combinations of the other axes. The column `by combination` has the"
         " smallest and the largest difference among them: where their signs differ, the effect depends on the other"
@@ -171,24 +176,24 @@ def pairs_blocks(ranking: Ranking) -> list[Block]:
     if not shown or ranking.seeds < 2:
         return []
     rows = [
-        (pair.first, pair.second, difference_cell(ranking.measure, pair.difference), _pair_verdict(pair))
+        (pair.first, pair.second, difference_cell(ranking.measure, pair.difference), _pair_verdict(pair, ranking.seeds))
         for pair in shown
     ]
-    every = count_noun(len(ranking.pairs), "pair")
-    part = "" if len(shown) == len(ranking.pairs) else f" ({len(shown)} of {every}, those of the best arms)"
+    pairs = len(ranking.pairs)
+    part = "" if len(shown) == pairs else f" ({len(shown)} of {pairs} pairs, those of the best arms)"
     caption = (
-        f"{capitalized(measure_name(ranking.measure))}: first minus second, paired by seed{part}. The intervals of"
-        f" {'both' if len(ranking.pairs) == 2 else 'all'} {every} hold together with a probability of 95 %"
-        if len(ranking.pairs) > 1
-        else f"{capitalized(measure_name(ranking.measure))}: first minus second, paired by seed, with a 95 % interval"
+        f"{capitalized(measure_name(ranking.measure))}: first minus second, paired by seed{part}, with"
+        f" {simultaneous(pairs)}"
     )
     return [Table(caption, ("first", "second", "difference", "evidence"), rows)]
 
 
-def _pair_verdict(pair: ArmPair) -> str:
+def _pair_verdict(pair: ArmPair, seeds: int) -> str:
+    if pair.difference is None:
+        return "–"
     if pair.better is None:
-        return "no difference shown"
-    return f"the {'first' if pair.better else 'second'} is better"
+        return undecided([pair.difference])
+    return f"the {'first' if pair.better else 'second'} is better{on_pairs(pair.difference, seeds)}"
 
 
 def failures_table(failures: Sequence[tuple[str, int, str]]) -> Table:
@@ -200,7 +205,7 @@ def held_out_table(measures: Mapping[str, np.ndarray]) -> Table:
     """The measures of the best arm over the test rows."""
     rows = []
     for name, values in measures.items():
-        ends = bootstrap(values)
+        ends = mean_interval_of(name, values)
         in_words = "–" if math.isnan(ends[0]) else interval(name, *ends)
         rows.append((measure_name(name), measure_value(name, float(values.mean())), in_words, len(values)))
     caption = "Over the test rows, which played no part in the choice: shown once, for this arm"

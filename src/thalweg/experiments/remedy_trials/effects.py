@@ -10,15 +10,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ...core.files import JsonObject
-from ...core.intervals import Difference, bootstrap
+from ...core.intervals import Difference, differences, mean_interval
 from ..experiment import plain_value
-from ..paired import ENOUGH_SEEDS, paired_difference
 from ..variation import Changes
 
 MARGIN = 0.01
 """A gain below this is kept only where its interval lies above 0; an arm this close to 1 gets no further remedy."""
 
-Verdict = Literal["helps", "no evidence", "harms", "not tried"]
+Verdict = Literal["helps", "undecided", "harms", "not tried"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +27,8 @@ class ArmScores:
     Attributes:
         label: label of the arm.
         changes: what it changes in the completed spec.
-        values: score of each seed (seeds,); NaN where a seed was not tried.
-        diverged: number of trials that diverged.
+        values: score of each seed (seeds,); NaN where a seed was not tried, or diverged while others did not.
+        lost: whether the trial of each seed diverged; empty where none did.
         updates: number of parameter updates that a trial plans.
         problem: why the arm could not be tried; empty where it could.
     """
@@ -37,24 +36,34 @@ class ArmScores:
     label: str
     changes: Changes
     values: np.ndarray
-    diverged: int = 0
+    lost: tuple[bool, ...] = ()
     updates: int = 0
     problem: str = ""
 
     @property
     def tried(self) -> int:
         """Number of seeds that were tried."""
-        return int(np.isfinite(self.values).sum())
+        return int((np.isfinite(self.values) | np.array(self.lost or False)).sum())
+
+    @property
+    def diverged(self) -> int:
+        """Number of trials that diverged."""
+        return sum(self.lost)
 
     @cached_property
     def mean(self) -> float:
-        """Mean score over the seeds; NaN where none was tried."""
-        return float(np.nanmean(self.values)) if self.tried else math.nan
+        """Mean score over the seeds that did not diverge; NaN where none was tried."""
+        finite = self.values[np.isfinite(self.values)]
+        return float(finite.mean()) if finite.size else math.nan
 
     @cached_property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the mean."""
-        return bootstrap(self.values[np.isfinite(self.values)])
+        return mean_interval(self.values)
+
+    def diverges_more_often_than(self, other: ArmScores) -> bool:
+        """Whether a larger part of its trials diverged."""
+        return self.diverged * other.tried > other.diverged * self.tried
 
     def describe(self) -> JsonObject:
         """The scores as JSON."""
@@ -78,54 +87,53 @@ class RemedyEffect:
         arm: the arm.
         unchanged: the unchanged spec.
         control: a random change of equal cost; None where there is none.
+        comparisons: number of effects whose intervals hold together with a probability of 95 %.
     """
 
     arm: ArmScores
     unchanged: ArmScores
     control: ArmScores | None = None
+    comparisons: int = 1
 
     @cached_property
     def difference(self) -> Difference | None:
         """Arm minus unchanged; None where no seed has both."""
-        return paired_difference(self.arm.values, self.unchanged.values)
+        return self._between(self.arm, self.unchanged)
 
     @cached_property
     def control_difference(self) -> Difference | None:
         """Random change minus unchanged; None where no seed has both."""
-        return paired_difference(self.control.values, self.unchanged.values) if self.control else None
+        return self._between(self.control, self.unchanged) if self.control else None
 
     @cached_property
     def beyond_control(self) -> Difference | None:
         """Arm minus random change; None where no seed has both."""
-        return paired_difference(self.arm.values, self.control.values) if self.control else None
+        return self._between(self.arm, self.control) if self.control else None
+
+    def _between(self, changed: ArmScores, base: ArmScores) -> Difference | None:
+        return differences(changed.values, base.values, self.comparisons)[0]
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the 95 % interval of the difference lies above 0, below 0, or includes it."""
-        if self.difference is None:
+        """Whether the interval of the difference lies above 0, below 0, or neither.
+
+        An arm that diverges more often than the unchanged spec does not help.
+        """
+        if not self.arm.tried or not self.unchanged.tried:
             return "not tried"
-        if self.difference.low > 0:
+        found = self.difference.verdict if self.difference else "undecided"
+        if found == "lower":
+            return "harms"
+        if found == "higher" and not self.arm.diverges_more_often_than(self.unchanged):
             return "helps"
-        return "harms" if self.difference.high < 0 else "no evidence"
-
-    @property
-    def pairs(self) -> int:
-        """Number of seeds that both this arm and the unchanged spec were tried with."""
-        return int(np.isfinite(self.arm.values - self.unchanged.values).sum())
-
-    @property
-    def hint(self) -> bool:
-        """Whether the verdict is only a hint, because there are few pairs."""
-        return self.verdict in ("helps", "harms") and self.pairs < ENOUGH_SEEDS
+        return "undecided"
 
     @property
     def against_control(self) -> str:
-        """Whether the 95 % interval of the difference to the random change lies above 0, below 0, or includes it."""
+        """Whether the interval of the difference to the random change lies above 0, below 0, or neither."""
         if self.beyond_control is None:
             return "not tried"
-        if self.beyond_control.low > 0:
-            return "better"
-        return "worse" if self.beyond_control.high < 0 else "not told apart"
+        return {"higher": "better", "lower": "worse", "undecided": "not told apart"}[self.beyond_control.verdict]
 
     def describe(self) -> JsonObject:
         """The effect as JSON."""
@@ -134,8 +142,6 @@ class RemedyEffect:
             control = self.control.describe() | {"difference": difference_json(self.control_difference)}
         return self.arm.describe() | {
             "verdict": self.verdict,
-            "pairs": self.pairs,
-            "hint": self.hint,
             "difference": difference_json(self.difference),
             "random": control,
             "beyond_random": difference_json(self.beyond_control),
@@ -167,8 +173,8 @@ class Combination(NamedTuple):
 
 
 def difference_json(difference: Difference | None) -> JsonObject | None:
-    """A difference as JSON; ends that are not finite are null."""
-    return None if difference is None else {name: _finite(value) for name, value in difference._asdict().items()}
+    """A difference as JSON; None is null."""
+    return None if difference is None else difference.describe()
 
 
 def _finite(value: float) -> float | None:

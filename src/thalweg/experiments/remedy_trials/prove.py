@@ -55,8 +55,8 @@ def prove(
         InputError: the spec does not suit its data, or an argument is invalid.
         KeyboardInterrupt: at Ctrl-C; the same call with the same folder continues.
 
-    >>> spec = Spec.of({"data": "xor", "network": ["dense 4", "tanh", "dense 2"], "optimizer": "adam 1e-6",
-    ...                 "training": {"epochs": 100, "engine": "eager"}})
+    >>> spec = Spec.of({"data": "rings", "network": ["dense 4", "tanh", "dense 2"], "optimizer": "adam 1e-6",
+    ...                 "training": {"epochs": 10, "engine": "eager"}})
     >>> proof = prove(spec, [Remedy("rate 0.1", (("optimizer.learning_rate", 0.1),))], seeds=3, jobs=1)
     >>> proof.effects[0].verdict, proof.repaired.optimizer
     ('helps', Adam(learning_rate=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-08))

@@ -16,11 +16,12 @@ from ..prose import (
     capitalized,
     difference_cell,
     difference_in_words,
-    hinted,
     listed,
     mean_cell,
     mean_in_words,
-    seed_warning,
+    on_pairs,
+    simultaneous,
+    undecided,
 )
 from .effects import MARGIN, ArmScores, Combination, RemedyEffect
 from .random_control import SPACE
@@ -52,7 +53,7 @@ class Outcome(NamedTuple):
 def evidence_paragraphs(outcome: Outcome) -> list[str]:
     """What the trials support and what they do not, a paragraph for each subject."""
     if not outcome.unchanged.tried:
-        return ["No trial of the unchanged spec has finished: there is no evidence."]
+        return ["No trial of the unchanged spec has finished: nothing can be decided."]
     paragraphs = [[_unchanged(outcome)], _remedies(outcome), _repair(outcome), _limits(outcome)]
     return [" ".join(sentences) for sentences in paragraphs if sentences]
 
@@ -65,40 +66,54 @@ def _unchanged(outcome: Outcome) -> str:
         f" {measure_name(score.measure)} on the {score.rows} rows; the best constant answer reaches"
         f" {measure_value(score.measure, score.constant)}"
     )
-    return f"{sentence}, and {arm.diverged} of its trials diverged." if arm.diverged else f"{sentence}."
+    return f"{sentence}, and {_diverged(arm)}." if arm.diverged else f"{sentence}."
+
+
+def _diverged(arm: ArmScores) -> str:
+    return f"{arm.diverged} of {count_noun(arm.tried, 'trial')} diverged"
 
 
 def _remedies(outcome: Outcome) -> list[str]:
     """A sentence for each remedy; those that change no score share one."""
-    measure = outcome.score.measure
-    sentences = [_remedy(measure, effect) for effect in outcome.effects if not _changes_nothing(effect)]
+    sentences = [_remedy(outcome, effect) for effect in outcome.effects if not _changes_nothing(effect)]
     without_change = [effect.arm.label for effect in outcome.effects if _changes_nothing(effect)]
     if without_change:
         verb = "have" if len(without_change) > 1 else "has"
         sentences.append(
-            f"No score changes with {listed(without_change, 'or')}: there is no evidence that"
-            f" {'they' if len(without_change) > 1 else 'it'} {verb} any effect."
+            f"No score changes with {listed(without_change, 'or')}: that"
+            f" {'they' if len(without_change) > 1 else 'it'} {verb} any effect cannot be decided."
         )
     return sentences
 
 
 def _changes_nothing(effect: RemedyEffect) -> bool:
-    return effect.difference is not None and effect.difference.low == effect.difference.high == 0
+    found = effect.difference
+    return found is not None and found.all_equal and found.mean == 0
 
 
-def _remedy(measure: str, effect: RemedyEffect) -> str:
+def _remedy(outcome: Outcome, effect: RemedyEffect) -> str:
     label = f"`{effect.arm.label}`"
-    if effect.difference is None:
+    measure = outcome.score.measure
+    if effect.verdict == "not tried":
         return f"{label} was not tried: {effect.arm.problem}." if effect.arm.problem else f"{label} was not tried."
-    by = difference_in_words(measure, effect.difference)
-    hint = f" (a hint from {count_noun(effect.pairs, 'seed')})" if effect.hint else ""
+    lost = f"; {_diverged(effect.arm)}" if effect.arm.diverged else ""
+    if effect.difference is None:
+        return f"Whether {label} helps cannot be decided: no seed finished with and without it{lost}."
+    by = difference_in_words(measure, effect.difference) + on_pairs(effect.difference, outcome.unchanged.tried) + lost
     if effect.verdict == "harms":
-        return f"{label} harms{hint}: {by}."
+        return f"{label} harms: {by}."
     if effect.verdict == "helps":
-        return f"{label} helps{hint}: {by}{_beyond_control(measure, effect)}."
-    if math.isnan(effect.difference.low):
-        return f"{label}: {by}; one pair of seeds cannot show whether this is due to chance."
-    return f"There is no evidence that {label} has any effect: {by}."
+        return f"{label} helps: {by}{_beyond_control(measure, effect)}."
+    return f"Whether {label} helps {_undecided(effect)}: {by}."
+
+
+def _undecided(effect: RemedyEffect) -> str:
+    """Why it cannot be decided whether a remedy helps."""
+    if effect.difference is None:
+        return "cannot be decided"
+    if effect.difference.verdict == "higher":
+        return "cannot be decided, because it diverges more often"
+    return undecided([effect.difference])
 
 
 def _beyond_control(measure: str, effect: RemedyEffect) -> str:
@@ -138,12 +153,16 @@ def _largest_gain(outcome: Outcome) -> list[str]:
     if label is None or gains[label].mean < MARGIN:
         return []
     by = difference_in_words(outcome.score.measure, gains[label])
-    more = f"{count_noun(2 * outcome.seeds, 'seed')} instead of {outcome.seeds} may show that it is not due to chance"
-    return [f"The largest gain is that of `{label}`, {by}: {more}."]
+    needed = gains[label].seeds_needed
+    more = f": about {count_noun(needed, 'seed')} would show that it is not due to chance" if needed else ""
+    return [f"The largest gain is that of `{label}`, {by}{more}."]
 
 
 def _limits(outcome: Outcome) -> list[str]:
-    sentences = [warning] if (warning := seed_warning(outcome.unchanged.tried)) else []
+    comparisons = max((effect.comparisons for effect in outcome.effects), default=1)
+    sentences = []
+    if comparisons > 1 and outcome.unchanged.tried > 1:
+        sentences.append(f"The intervals of {comparisons} comparisons hold together with a probability of 95 %.")
     if outcome.score.rows == "training":
         sentences.append(
             "There are too few validation rows to score: the score says how well the training rows are learned, and"
@@ -159,10 +178,14 @@ def method_paragraphs(score: Score) -> list[str]:
     return [
         "Every arm is trained with the same seeds, which decide split, initial weights and order: arms with the same"
         f" seed are pairs. The score of an arm is its {measure_name(score.measure)} on the"
-        f" {count_noun(score.row_count, f'{score.rows} row')} at the end of training, {any_spec}. A trial that diverges"
-        f" or scores worse than the best constant answer ({constant}) counts as that answer.",
-        "A remedy helps where the 95 % interval of its paired difference from the unchanged spec lies above 0, and"
-        " harms where it lies below 0. Intervals are bootstrapped over the seeds.",
+        f" {count_noun(score.row_count, f'{score.rows} row')} at the end of training, {any_spec}. A trial that scores"
+        f" worse than the best constant answer ({constant}) counts as that answer. A trial that diverges is counted and"
+        " has no score: differences are those of the seeds that finish in both arms. An arm that diverges with every"
+        " seed counts as the best constant answer.",
+        "A remedy helps where the 95 % interval of its paired difference from the unchanged spec lies above 0 and it"
+        " does not diverge more often, and harms where the interval lies below 0. Otherwise it cannot be decided, as"
+        " where all differences are equal. Intervals are those of Student's t, and hold together for all effects: those"
+        " of r remedies, and r - 1 of combinations.",
         "A combination is tried with all seeds where two of them show a gain. A remedy is added where the interval of"
         " its gain lies above 0, or where it harms no seed and gains at least 0.01. Of two remedies that change the"
         " same place the earlier one is used.",
@@ -194,7 +217,7 @@ def effects_chart(outcome: Outcome) -> Chart | None:
     )
     verdicts = [effect.verdict for effect in outcome.effects]
     counts = (
-        f"Remedies that help: {verdicts.count('helps')}; without evidence: {verdicts.count('no evidence')};"
+        f"Remedies that help: {verdicts.count('helps')}; undecided: {verdicts.count('undecided')};"
         f" that harm: {verdicts.count('harms')}."
     )
     return Chart(figure, counts)
@@ -210,7 +233,7 @@ def remedies_table(outcome: Outcome) -> Table:
     rows = [
         (
             effect.arm.label,
-            hinted(effect.verdict, effect.pairs) if effect.verdict in ("helps", "harms") else effect.verdict,
+            _undecided(effect) if effect.verdict == "undecided" else effect.verdict,
             difference_cell(measure, effect.difference),
             effect.control.label if effect.control else "–",
             difference_cell(measure, effect.control_difference),
@@ -219,7 +242,8 @@ def remedies_table(outcome: Outcome) -> Table:
         for effect in outcome.effects
     ]
     columns = ("remedy", "verdict", "effect", "random change", "its effect", "remedy against it")
-    caption = f"{capitalized(measure_name(measure))} minus that of the unchanged spec, with 95 % intervals"
+    comparisons = max((effect.comparisons for effect in outcome.effects), default=1)
+    caption = f"{capitalized(measure_name(measure))} minus that of the unchanged spec, with {simultaneous(comparisons)}"
     return Table(caption, columns, rows)
 
 

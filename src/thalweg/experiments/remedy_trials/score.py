@@ -18,8 +18,8 @@ ENOUGH_ROWS = 30
 class Score(NamedTuple):
     """Accuracy for classes and labels, R² for numbers, at the end of a training.
 
-    A trial that diverged, or scores worse than the best constant answer, counts as that answer: it has learned nothing,
-    and how wrong it is does not matter.
+    A trial that scores worse than the best constant answer counts as that answer: it has learned nothing, and how wrong
+    it is does not matter. A trial that diverged has no score.
 
     Attributes:
         measure: "accuracy" or "r2".
@@ -30,7 +30,7 @@ class Score(NamedTuple):
     >>> score = Score("accuracy", "validation", 100, 0.6)
     >>> result = TrialResult([], {"validation": {"accuracy": 0.75}}, "Trained.", "", 1.0)
     >>> score.of(result), score.of(result._replace(diverged="the loss became NaN"))
-    (0.75, 0.6)
+    (0.75, nan)
     """
 
     measure: str
@@ -39,9 +39,9 @@ class Score(NamedTuple):
     constant: float
 
     def of(self, result: TrialResult) -> float:
-        """The score of a trial."""
+        """The score of a trial; NaN where it diverged."""
         value = result.measures[self.rows][self.measure]
-        return max(value, self.constant) if math.isfinite(value) and not result.diverged else self.constant
+        return max(value, self.constant) if math.isfinite(value) and not result.diverged else math.nan
 
 
 def score_for(splits: Sequence[Split]) -> Score:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.errors import InputError
-from ...core.intervals import Difference
+from ...core.intervals import Difference, differences
 from ...doctor.findings import Remedy
 from ...pages.numbers import count_noun
-from ..paired import paired_difference
 from ..variation import Setting
 from .arms import ArmFactory, Candidate, merged, setting_of
 from .effects import MARGIN, ArmScores, Combination, RemedyEffect
@@ -122,9 +121,19 @@ class Search:
                 arm=self._result_of(pair.arm) if pair.arm else self._untried(pair.remedy),
                 unchanged=unchanged,
                 control=self._result_of(pair.control) if pair.control else None,
+                comparisons=self.comparisons,
             )
             for pair in self.pairs
         )
+
+    @property
+    def comparisons(self) -> int:
+        """Number of comparisons with the unchanged spec whose intervals hold together.
+
+        One for each of r remedies, and r - 1 for combinations of remedies none of which helps alone.
+        """
+        tried = sum(pair.arm is not None for pair in self.pairs)
+        return max(1, 2 * tried - 1)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -293,15 +302,15 @@ class Search:
             self.log.run([(arm, seed) for seed in seeds for arm in arms], self.log.until, stage)
             base = self._incumbent(base.candidate)
             challenger = self._incumbent(added)
-            gain = paired_difference(challenger.scores.values, base.scores.values)
+            gain = differences(challenger.scores.values, base.scores.values, self.comparisons)[0]
             if gain is None or gain.mean <= 0:
                 break
         combination = Combination(
             remedies=challenger.names,
-            effect=RemedyEffect(challenger.scores, self.unchanged),
+            effect=RemedyEffect(challenger.scores, self.unchanged, comparisons=self.comparisons),
             base=base.names,
             gain=gain,
-            kept=improves(gain),
+            kept=improves(base.scores, challenger.scores, gain),
         )
         return challenger, combination
 
@@ -320,7 +329,8 @@ class Search:
         control = self._control(best.candidate)
         if control:
             self.log.run([(control, seed) for seed in self.log.seeds], self.log.until, "control of the repair")
-        return RemedyEffect(best.scores, self.unchanged, self._result_of(control) if control else None)
+        scores = self._result_of(control) if control else None
+        return RemedyEffect(best.scores, self.unchanged, scores, self.comparisons)
 
     def _incumbent(self, arm: Candidate) -> Incumbent:
         return Incumbent(arm, self._result_of(arm))
@@ -331,12 +341,17 @@ def _plausible(effect: RemedyEffect) -> bool:
     return not effect.arm.problem and effect.verdict != "harms"
 
 
-def improves(gain: Difference | None) -> bool:
-    """Whether an addition is kept: its interval lies above 0, or it harms no seed and gains at least MARGIN.
+def improves(base: ArmScores, challenger: ArmScores, gain: Difference | None) -> bool:
+    """Whether an addition is kept: its gain lies above 0, or it harms no seed and gains at least MARGIN on average.
 
-    The interval begins at 0 where only some seeds need the addition.
+    Only some seeds may need the addition. One that diverges more often is not kept.
 
-    >>> improves(Difference(0.2, 0.1, 0.3)), improves(Difference(0.08, 0.0, 0.2)), improves(Difference(0.2, -0.1, 0.4))
-    (True, True, False)
+    >>> base, challenger = (ArmScores("", (), np.array(values)) for values in ([0.5, 0.5, 0.9], [0.5, 0.8, 0.9]))
+    >>> gain = differences(challenger.values, base.values)[0]
+    >>> gain.verdict, improves(base, challenger, gain), improves(challenger, base, gain)
+    ('undecided', True, False)
     """
-    return gain is not None and (gain.low > 0 or (gain.low >= 0 and gain.mean >= MARGIN))
+    if gain is None or challenger.diverges_more_often_than(base):
+        return False
+    harmed = bool((challenger.values < base.values).any())
+    return gain.verdict == "higher" or (not harmed and gain.mean >= MARGIN)

@@ -95,12 +95,17 @@ class TrialLog:
         """The scores of an arm, as far as it was tried."""
         trials = [_trial(arm, seed) for seed in self.seeds]
         results = [self.results.get(trial.key) for trial in trials]
+        values = np.array([score.of(result) if result else math.nan for result in results])
+        lost = np.isnan(values) & np.array([result is not None for result in results])
+        if not np.isfinite(values).any():
+            # No seed learns anything.
+            values[lost] = score.constant
         errors = [str(self.failed[trial.key]) for trial in trials if trial.key in self.failed]
         return ArmScores(
             label=arm.arm.label,
             changes=arm.arm.changes,
-            values=np.array([score.of(result) if result else math.nan for result in results]),
-            diverged=sum(bool(result and result.diverged) for result in results),
+            values=values,
+            lost=tuple(lost.tolist()),
             updates=arm.updates,
             problem=errors[0] if errors else "",
         )

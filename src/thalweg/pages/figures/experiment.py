@@ -351,7 +351,7 @@ def paired_effects(
     """The effect of each remedy on a measure that grows as a network learns, and that of a random change.
 
     A row has the mean of the remedy with its 95 % interval, below it that of its control, and a dot for each seed of
-    both. The marker of a mean is open if its interval includes 0.
+    both. The marker of a mean is open if its interval includes 0 or is not known.
 
     Args:
         effects: by remedy, changed minus unchanged by seed (n,).
@@ -388,7 +388,7 @@ def paired_effects(
     legend = {"y": 1 + 24 / (height - sum(margin.values()))}
     title = f"Effect of each remedy on the {name}"
     figure.update_layout(template=TEMPLATE, title=title, height=height, margin=margin, legend=legend, showlegend=True)
-    _add_subtitle(figure, "Open markers: the interval includes 0. Small dots: seeds.")
+    _add_subtitle(figure, "Open markers: the interval includes 0 or is not known. Small dots: seeds.")
     return figure
 
 
