@@ -71,6 +71,9 @@ class Comparison(Paged):
     @cached_property
     def baseline(self) -> Baseline:
         """The arm that the others are compared with: the one that [compare] names, or the first one that learned."""
+        if self.experiment.nuisance is not None:
+            # The arms only serve to choose levels: the contenders may have a baseline.
+            return Baseline(None)
         named = self.experiment.compare.baseline
         if not self.constants:
             return Baseline(named or self.experiment.arms[0].label)
@@ -175,8 +178,10 @@ class Comparison(Paged):
         """
         import polars
 
-        rows = [stage._row(trial) for stage in self.stages for trial in stage.trials]
-        return polars.DataFrame(rows, infer_schema_length=None, strict=False)
+        return polars.DataFrame(self._rows(), infer_schema_length=None, strict=False)
+
+    def _rows(self) -> list[dict[str, str | float]]:
+        return [self._row(trial) for trial in self.trials]
 
     def _row(self, trial: Trial) -> dict[str, str | float]:
         row: dict[str, str | float] = {"arm": trial.arm.label}

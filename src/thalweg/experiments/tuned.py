@@ -91,6 +91,11 @@ class TunedComparison(Comparison):
         test = result.measures.get("test", {}) if result else {}
         return super()._row(trial) | {f"test_{name}": value for name, value in test.items()}
 
+    def _rows(self) -> list[dict[str, str | float]]:
+        """The rows of both stages; the column "stage" tells them apart."""
+        stages = (("tuning", self.tuning._rows()), ("fresh seeds", super()._rows()))
+        return [{"stage": stage, **row} for stage, rows in stages for row in rows]
+
     @cached_property
     def _charts(self) -> list[Chart]:
         chosen = {choice.contender: choice.best.arm for choice in self.choices if choice.best}
@@ -142,4 +147,18 @@ class TunedComparison(Comparison):
             for choice in self.choices
         ]
         tuning = {name: value for name, value in self.tuning.describe().items() if name in ("measure", "arms", "seeds")}
-        return super().describe() | {"rows": self.rows, "choices": [*choices], "tuning": tuning}
+        pairs: list[JsonObject] = [
+            {
+                "first": pair.first,
+                "second": pair.second,
+                "difference": pair.difference and pair.difference.describe(),
+                "first_is_better": pair.better,
+            }
+            for pair in self.ranking.pairs
+        ]
+        return super().describe() | {
+            "rows": self.rows,
+            "pairs": [*pairs],
+            "choices": [*choices],
+            "tuning": tuning,
+        }
