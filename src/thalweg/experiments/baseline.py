@@ -58,7 +58,7 @@ def baseline_of(
         return Baseline(None, f"No arm learned, so there is no baseline; of the first one, `{first}`, {reason}.")
     return Baseline(
         learned[0],
-        f"The first arm, `{first}`, did not learn: {reason}. The baseline is `{learned[0]}`, the first arm that learned.",
+        f"The first arm, `{first}`, did not learn: {reason}. The baseline is `{learned[0]}`, the first that learned.",
     )
 
 

@@ -17,9 +17,8 @@ from ...core.arrays import leaves
 from ...data import Split
 from ...models.network import Network
 from ...pages.numbers import count_noun
-from ...parts.initializers import Initializer
-from ...parts.layers import Activation, Layer
-from ...parts.part import Optimizer, at
+from ...parts.layers import Activation
+from ...parts.part import Initializer, Layer, Optimizer, at
 from ...spec.spec import CompleteSpec
 from ..variation import Setting
 
