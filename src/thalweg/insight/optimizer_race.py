@@ -362,17 +362,9 @@ def arena(
     _check(rules, starts, steps, budget, repeats, deviation, distance)
     track = RaceTrack(engine or make_engine("compiled", "float64"), function, deviation or None, steps)
     target = distance or _default_target(track, draw_starts(function, starts, seed, "practice"))
-    contenders = []
-    for position, rule in enumerate(rules):
-
-        def watched(repeat: int, trial: int, kind: str = rule.kind, position: int = position) -> None:
-            done = (position + (repeat + trial / budget) / repeats) / len(rules)
-            watch(ProgressMessage(f"{kind}: tuning {repeat + 1} of {repeats}, trial {trial + 1} of {budget}", done))
-
-        contenders.append(tune(rule, track, starts, budget, range(seed, seed + repeats), target, watched))
     return Arena(
         landscape=function,
-        contenders=tuple(contenders),
+        contenders=_tuned(rules, track, starts, budget, range(seed, seed + repeats), target, watch),
         starts=starts,
         steps=steps,
         budget=budget,
@@ -382,6 +374,28 @@ def arena(
         lowest=track.lowest,
         distance=target,
     )
+
+
+def _tuned(
+    rules: Sequence[Optimizer],
+    track: RaceTrack,
+    starts: int,
+    budget: int,
+    seeds: range,
+    target: float,
+    watch: Watch,
+) -> tuple[Contender, ...]:
+    """Each optimizer tuned once for each seed; arguments as in `tune`."""
+    contenders = []
+    for position, rule in enumerate(rules):
+
+        def watched(repeat: int, trial: int, kind: str = rule.kind, position: int = position) -> None:
+            done = (position + (repeat + trial / budget) / len(seeds)) / len(rules)
+            text = f"{kind}: tuning {repeat + 1} of {len(seeds)}, trial {trial + 1} of {budget}"
+            watch(ProgressMessage(text, done))
+
+        contenders.append(tune(rule, track, starts, budget, seeds, target, watched))
+    return tuple(contenders)
 
 
 def _default_target(track: RaceTrack, starts: np.ndarray) -> float:
