@@ -211,6 +211,9 @@ def test_the_shell_gives_json(file: Path, tmp_path: Path):
     assert facts["measure"] == "validation_accuracy"
     assert [arm["arm"] for arm in facts["arms"]] == ["optimizer sgd 0.1", "optimizer adam 0.1"]
     first, second = facts["arms"]
+    # The first arm did not learn in two epochs.
+    assert facts["baseline"] == "optimizer adam 0.1"
+    first, second = second, first
     assert first["difference"] is None
     pairs = np.subtract(second["values"], first["values"])
     assert second["difference"]["mean"] == pytest.approx(pairs.mean())

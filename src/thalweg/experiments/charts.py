@@ -141,9 +141,9 @@ def level_charts(experiment: Experiment, axis: Axis, ranking: Ranking, chosen: M
         if len(numbers) < len(levels):
             return []
         arms = sorted(numbers, key=lambda arm: numbers[arm])
-        best = numbers[chosen[label].label] if label in chosen else None
+        level = numbers[chosen[label].label] if label in chosen else None
         lines[label] = LevelCurve(
-            np.array([numbers[arm] for arm in arms], float), np.stack([values[arm] for arm in arms]), best
+            np.array([numbers[arm] for arm in arms], float), np.stack([values[arm] for arm in arms]), level
         )
     selection = "" if len(lines) == len(contenders) else f" The best {len(lines)} of {len(contenders)} arms are shown."
     best = "; ".join(f"{label} at {number(line.chosen)}" for label, line in lines.items() if line.chosen is not None)

@@ -90,14 +90,15 @@ def _table(value: Json) -> JsonObject:
 
 
 def _without_initializer(layer: Layer) -> Layer:
-    changes: dict[str, object] = {}
+    values: dict[str, object] = {}
     for field in options_of(type(layer)):
         value = getattr(layer, field.name)
         if field.name in ("init", "bias_init"):
-            changes[field.name] = None
+            value = None
         elif isinstance(value, tuple) and value and all(isinstance(item, Layer) for item in value):
-            changes[field.name] = tuple(map(_without_initializer, value))
-    return dataclasses.replace(layer, **changes)
+            value = tuple(map(_without_initializer, value))
+        values[field.name] = value
+    return type(layer)(**values)
 
 
 def _are_close(one: object, other: object) -> bool:
