@@ -10,6 +10,7 @@ from .doctor import Finding as Finding
 from .doctor import Remedy as Remedy
 from .experiments import Comparison as Comparison
 from .experiments import Experiment as Experiment
+from .experiments import TunedComparison as TunedComparison
 from .experiments import compare as compare
 from .experiments.remedy_trials import Proof as Proof
 from .experiments.remedy_trials import prove as prove

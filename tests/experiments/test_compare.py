@@ -16,7 +16,6 @@ from thalweg import InputError, Spec, compare
 from thalweg.cli.shell import app
 from thalweg.engine.compiled import _jitted, _run
 from thalweg.engine.step import measure_at, predict
-from thalweg.experiments.prose import seed_warning
 from thalweg.experiments.shipped import shipped
 from thalweg.runs.train import run_spec
 
@@ -202,7 +201,7 @@ def test_the_shell_runs_a_file_and_prints_the_evidence(file: Path, tmp_path: Pat
     done = shell(file, "--jobs", 1, "--out", tmp_path / "out", "--quiet")
     assert done.exit_code == 0
     assert "Experiment sweep" in done.output
-    assert seed_warning(2) in " ".join(done.output.split())
+    assert "with 2 seeds" in " ".join(done.output.split())
     assert (tmp_path / "out" / "report.html").is_file()
 
 
@@ -212,6 +211,9 @@ def test_the_shell_gives_json(file: Path, tmp_path: Path):
     assert facts["measure"] == "validation_accuracy"
     assert [arm["arm"] for arm in facts["arms"]] == ["optimizer sgd 0.1", "optimizer adam 0.1"]
     first, second = facts["arms"]
+    # The first arm did not learn in two epochs.
+    assert facts["baseline"] == "optimizer adam 0.1"
+    first, second = second, first
     assert first["difference"] is None
     pairs = np.subtract(second["values"], first["values"])
     assert second["difference"]["mean"] == pytest.approx(pairs.mean())

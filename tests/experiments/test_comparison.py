@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import json
@@ -11,15 +12,19 @@ from pathlib import Path
 import numpy as np
 import polars
 import pytest
-from hand_made import TEST, comparison, named
+from hand_made import BASE, TEST, comparison, named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from thalweg.experiments.baseline import Baseline, baseline_of
+from thalweg.experiments.compare import compare
 from thalweg.experiments.experiment import Experiment
 from thalweg.experiments.ranking import Ranking
+from thalweg.pages.blocks import Table
 
 NAN = math.nan
+RATE = "optimizer.learning_rate"
 
 
 def students(values, comparisons=1):
@@ -304,7 +309,7 @@ def test_a_folder_holds_the_experiment_and_the_best_spec(tmp_path: Path):
     found.save(tmp_path)
     again = Experiment.of(tomllib.loads((tmp_path / "experiment.toml").read_text()), "by hand")
     assert [trial.key for trial in again.trials()] == [trial.key for trial in found.trials]
-    assert again.baseline.label == "B"
+    assert again.compare.baseline == "B"
     assert read_spec(str(tmp_path / "best.toml")).describe() == found.best_spec.describe()
 
 
@@ -373,3 +378,86 @@ def test_effects_compare_with_the_baseline_and_need_a_grid():
     assert {(effect.axis, effect.against) for effect in effects} == {("learning_rate", "0.2"), ("batch_size", "8")}
     assert all(effect.better is None for effect in effects)
     assert comparison({"a": [0.5], "b": [0.6]}).effects == ()
+
+
+# --- the baseline
+
+
+CONSTANTS = {"A": 0.5, "B": 0.5, "C": 0.5}
+
+
+def scores(**values):
+    return {label: np.array(row, float) for label, row in values.items()}
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        [0.5, 0.5, 0.5],  # the constant answer
+        [0.4, 0.3, 0.5],
+        [0.52, 0.5, 0.55],  # next to nothing
+        [NAN, NAN, 0.9],  # most trials diverged
+        [NAN, NAN, NAN],
+    ],
+)
+def test_an_arm_that_did_not_learn_is_no_baseline_unless_it_is_named(first):
+    values = scores(A=first, B=[0.8, 0.9, 0.7], C=[0.9, 0.9, 0.9])
+    found = baseline_of(None, values, CONSTANTS, "accuracy")
+    assert found.label == "B"
+    assert "`A`" in found.remark
+    assert "`B`" in found.remark
+    named = baseline_of("A", values, CONSTANTS, "accuracy")
+    assert named.label == "A"
+    assert "did not learn" in named.remark
+
+
+@pytest.mark.parametrize("first", [[0.7, 0.7, 0.7], [NAN, 0.9, 0.9], [0.9, 0.9, 0.9]])
+def test_an_arm_that_learned_is_the_baseline_without_a_word(first):
+    values = scores(A=first, B=[0.8, 0.9, 0.7], C=[0.9, 0.9, 0.9])
+    assert baseline_of(None, values, CONSTANTS, "accuracy") == Baseline("A")
+    assert baseline_of("C", values, CONSTANTS, "accuracy") == Baseline("C")
+
+
+def test_where_no_arm_learned_there_is_no_baseline():
+    found = baseline_of(None, scores(A=[0.5, 0.5], B=[NAN, NAN], C=[0.3, 0.5]), CONSTANTS, "accuracy")
+    assert found.label is None
+    assert "No arm learned" in found.remark
+
+
+def test_r_squared_is_measured_from_0():
+    values = scores(A=[-5.0, -1.0], B=[0.2, 0.3], C=[0.3, 0.3])
+    assert baseline_of(None, values, dict.fromkeys("ABC", 0.0), "r2").label == "B"
+
+
+def test_the_page_says_which_arm_is_the_baseline_and_why():
+    values = {"A": [0.5, 0.5, 0.5], "B": [0.7, 0.8, 0.75], "C": [0.9, 0.8, 0.85]}
+    found = dataclasses.replace(comparison(values), constants=CONSTANTS)
+    assert found.baseline.label == found.ranking.baseline == "B"
+    assert [each.difference is None for each in found.arms] == [False, True, False]
+    text = " ".join(found.page().text().split())
+    assert " ".join(found.baseline.remark.split()) in text
+    # The effects and charts follow the baseline.
+    assert dict(found.page().settings)["baseline"] == "B"
+
+
+def test_without_a_baseline_the_arms_are_compared_in_pairs():
+    values = {"A": [0.5, 0.5, 0.4], "B": [0.3, 0.4, 0.35], "C": [0.5, 0.45, 0.5]}
+    found = dataclasses.replace(comparison(values), constants=CONSTANTS)
+    assert found.baseline.label is None
+    assert all(each.difference is None for each in found.arms)
+    tables = [block for block in found.page().blocks if isinstance(block, Table)]
+    (pairs,) = [table for table in tables if tuple(table.columns)[:2] == ("first", "second")]
+    assert len(pairs.rows) == 3
+    assert found.report()
+    assert found.figures()
+
+
+def test_a_training_at_a_rate_that_diverges_or_stands_still_is_no_baseline():
+    spec = {**BASE, "data": {"source": {"kind": "rings", "samples": 200}, "validation": 0.3}}
+    spec["network"] = {"layers": ["dense 8", "tanh", "dense 2", "softmax"]}
+    spec["training"] = {"epochs": 15, "engine": "eager"}
+    spec["optimizer"] = {"kind": "adam"}
+    vary = {"arm": {"still": {RATE: 1e-9}, "sound": {RATE: 0.05}, "too": {RATE: 0.03}}}
+    found = compare(spec, vary, 3, jobs=1, progress=False)
+    assert found.baseline.label == "sound"
+    assert "still" in found.evidence

@@ -214,7 +214,7 @@ def test_the_tables_of_an_experiment_make_it_again():
     again = Experiment.of(first.describe(), "mine")
     assert [trial.key for trial in again.trials()] == [trial.key for trial in first.trials()]
     assert again.describe() == first.describe()
-    assert again.baseline.label == first.baseline.label == "learning_rate 0.2, A"
+    assert again.compare.baseline == first.compare.baseline == "learning_rate 0.2, A"
 
 
 def test_a_spec_of_an_arm_is_a_spec_of_its_own():

@@ -31,7 +31,9 @@ EAGER = make_engine("eager")
 
 
 def small(landscape, optimizers, **options):
-    return arena(landscape, optimizers, **{"starts": 8, "steps": 60, "budget": 4, "engine": EAGER, **options})
+    return arena(
+        landscape, optimizers, **{"starts": 8, "steps": 60, "budget": 4, "repeats": 1, "engine": EAGER, **options}
+    )
 
 
 class RecordingEngine(Eager):
@@ -55,7 +57,9 @@ def test_every_optimizer_is_tuned_equally_on_other_starts_than_the_race():
         racing = [call for call in calls if np.array_equal(call[1], judged)]
         tuning = [call for call in calls if not np.array_equal(call[1], judged)]
         assert len(tuning) == 5
-        assert [call[0].optimizer for call in racing] == [contender.default.optimizer, contender.tuned.optimizer]
+        # The given hyper-parameters, and each trial that improved on those before it.
+        raced = [call[0].optimizer for call in racing]
+        assert (raced[0], raced[-1]) == (contender.default.optimizer, contender.tuned.optimizer)
         assert contender.tuned.optimizer in [call[0].optimizer for call in tuning]
         for _, starts, _, _ in tuning:
             assert not set(map(tuple, starts)) & set(map(tuple, judged))
@@ -115,6 +119,43 @@ def test_the_seed_decides_the_race():
     assert not np.array_equal(one.tuned.path[0], other.tuned.path[0])
 
 
+def test_a_repetition_is_the_race_of_another_seed():
+    race = small("branin", ["sgd", "adam"], repeats=3, seed=4, distance=0.5)
+    for repeat in range(3):
+        alone = small("branin", ["sgd", "adam"], seed=4 + repeat, distance=0.5)
+        for together, one in zip(race.contenders, alone.contenders, strict=True):
+            assert together.tunings[repeat].trials == one.tunings[0].trials
+            np.testing.assert_array_equal(together.tunings[repeat].after(4).steps, one.tuned.steps)
+
+
+def test_a_smaller_budget_has_the_result_of_a_race_with_that_budget():
+    race = small("beale", ["momentum"], budget=12, repeats=2, distance=0.1)
+    (contender,) = race.contenders
+    for budget in (1, 3, 7, 12):
+        (alone,) = small("beale", ["momentum"], budget=budget, repeats=2, distance=0.1).contenders
+        np.testing.assert_array_equal(contender.costs(budget), alone.costs(budget))
+        np.testing.assert_array_equal(contender.arrived(budget), alone.arrived(budget))
+        assert [one.optimizer for one in contender.races(budget)] == [one.optimizer for one in alone.races(budget)]
+
+
+def test_more_trials_never_raise_the_cost_on_the_tuning_starts():
+    engine = RecordingEngine()
+    race = small("quadratic", ["momentum"], engine=engine, budget=10)
+    ((numbers, _),) = race.contenders[0].tunings
+    assert numbers[0] == 1
+    assert list(numbers) == sorted(set(numbers))
+    practice = draw_starts(Quadratic(), 8, 0, "practice")
+    costs = []
+    for trial in range(10):
+        rule = variant(Momentum(), 0, trial) if trial else Momentum()
+        descent = next(call for call in engine.calls if call[0].optimizer == rule)[0]
+        steps = arrivals(follow_paths(descent, EAGER, practice, np.zeros(2, np.uint32), 60).height, race.distance)
+        costs.append(np.where(np.isinf(steps), 120, steps).mean())
+    # A trial that is not the best one so far changes nothing.
+    records = [trial + 1 for trial in range(10) if trial == 0 or costs[trial] < min(costs[:trial])]
+    assert set(records) <= set(numbers)
+
+
 # Measures -------------------------------------------------------------------------------------------------------------
 
 
@@ -161,7 +202,7 @@ def test_the_interval_equals_that_of_scipy(right, trials):
 
 
 def test_tuned_momentum_beats_tuned_gradient_descent_in_a_ravine():
-    race = arena(Quadratic(condition=100.0), ["sgd", "momentum"], starts=50, steps=400, budget=25)
+    race = arena(Quadratic(condition=100.0), ["sgd", "momentum"], starts=50, steps=400, budget=25, repeats=1)
     sgd, momentum = race.contenders
     assert [one.name for one in race.ranking] == ["momentum", "sgd"]
     assert momentum.tuned.quartiles[1] < sgd.tuned.quartiles[1]
@@ -171,7 +212,7 @@ def test_tuned_momentum_beats_tuned_gradient_descent_in_a_ravine():
 
 
 def test_most_starts_on_rastrigin_end_in_another_minimum():
-    race = arena("rastrigin", ["sgd", "adam"], starts=60, steps=200, budget=10)
+    race = arena("rastrigin", ["sgd", "adam"], starts=60, steps=200, budget=10, repeats=1)
     assert all(contender.tuned.interval[1] < 0.5 for contender in race.contenders)
 
 
@@ -218,9 +259,9 @@ def text_of(*arguments, **options):
 def test_the_page_has_setup_results_and_commands():
     race = small("beale", ["sgd 0.001", "rmsprop"], deviation=0.2)
     page = race.page()
-    settings = {"starts": "8", "steps": "60", "budget": "4", "noise": "0.2", "seed": "0"}
+    settings = {"starts": "8", "steps": "60", "budget": "4", "repeats": "1", "noise": "0.2", "seed": "0"}
     assert (page.title, dict(page.settings)) == ("Arena: beale", settings)
-    results, _ = (block for block in page.blocks if isinstance(block, Table))
+    results, *_ = (block for block in page.blocks if isinstance(block, Table))
     assert [row[:2] for row in results.rows] == [
         (name, setting) for name in ("sgd", "rmsprop") for setting in ("default", "tuned")
     ]
@@ -228,7 +269,7 @@ def test_the_page_has_setup_results_and_commands():
     assert f"at most {number(race.distance, 3)} above the minimum" in text
     assert "standard deviation 0.2" in text
     commands = [block.command for block in page.blocks if isinstance(block, Suggestion)]
-    more_trials = "--optimizers sgd,rmsprop --starts 8 --steps 60 --budget 16 --seed 0 --noise 0.2"
+    more_trials = "--optimizers sgd,rmsprop --starts 8 --steps 60 --budget 16 --repeats 1 --seed 0 --noise 0.2"
     assert f"thalweg arena beale {more_trials}" in commands
     assert json.loads(page.json())["title"] == "Arena: beale"
 
@@ -243,6 +284,25 @@ def test_the_page_of_a_formula_explains_its_minimum():
 def test_a_race_without_arrivals_has_no_ranking():
     text = text_of("rosenbrock", [SGD(1e-9)], steps=1, budget=1, distance=1e-12)
     assert "No optimizer arrives" in text
+
+
+def test_the_page_shows_the_result_by_budget():
+    page = small("quadratic", ["sgd", "momentum"], budget=6, repeats=3, steps=40).page()
+    (table,) = [block for block in page.blocks if isinstance(block, Table) and "trials" in block.columns]
+    assert [row[:2] for row in table.rows] == [(name, k) for name in ("sgd", "momentum") for k in (1, 2, 5, 6)]
+    figures = {figure.layout.title.text: figure for figure in page.figures()}
+    lines = [trace for trace in figures["Steps by tuning budget"].data if trace.showlegend is not False]
+    assert [line.name for line in lines] == ["sgd", "momentum"]
+    race = small("quadratic", ["sgd", "momentum"], budget=6, repeats=3, steps=40)
+    for line, contender in zip(lines, race.contenders, strict=True):
+        assert line.y.tolist() == [contender.costs(budget).mean() for budget in range(1, 7)]
+
+
+def test_optimizers_that_are_equal_are_not_ranked():
+    # Momentum of 0 as given is gradient descent; with one trial nothing is tuned.
+    text = text_of(Quadratic(4.0), [SGD(0.1), Momentum(0.1, momentum=0.0)], budget=1, repeats=4)
+    assert "cannot be judged" in text
+    assert "more than chance" not in text
 
 
 # The command ----------------------------------------------------------------------------------------------------------
@@ -274,6 +334,7 @@ def test_the_command_lists_the_landscapes():
         (["saddle", "--optimizers", "sgd,sgd 0.1"], "received twice: sgd"),
         (["saddle", "--optimizers", ","], "expected at least one"),
         (["saddle", "--budget", "0"], "budget: expected at least 1"),
+        (["saddle", "--repeats", "0"], "repeats: expected at least 1"),
         (["saddle", "--starts", "0"], "starts: expected at least 1"),
         (["saddle", "--steps", "-1"], "steps: expected at least 1"),
         (["saddle", "--starts", "100000"], "5,000,000"),

@@ -114,6 +114,18 @@ class Data(Part):
         is_section = isinstance(value, Mapping) and "kind" not in value
         return super().of(value if is_section or isinstance(value, cls) else {"source": value})
 
+    @property
+    def keeps_test_rows(self) -> bool:
+        """Whether the test rows are the same rows for every seed: the last ones in time, or a test set of the source.
+
+        >>> Data("digits").keeps_test_rows, Data("digits", split="time").keeps_test_rows
+        (False, True)
+        """
+        if self.split == "time":
+            return True
+        # Sources that stream have no test set of their own.
+        return self.memory is None and self.source.load(0).x_test is not None
+
     def load(self, seed: int, on_load: Callable[[int, int], None] = lambda done, total: None) -> Split:
         """Load, split and scale the data.
 

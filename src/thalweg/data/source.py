@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from ..core.errors import InputError
 from ..parts.part import Part
@@ -25,6 +25,9 @@ class Source(Part, ABC, family="data source"):
     >>> Source.of("rings 500").samples, Source.of("my table.csv").file
     (500, 'my table.csv')
     """
+
+    draws_rows: ClassVar[bool] = False
+    """Whether each seed draws rows of its own, and does not only split the same rows in another way."""
 
     @abstractmethod
     def load(self, seed: int) -> Samples:

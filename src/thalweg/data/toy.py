@@ -67,8 +67,14 @@ class Or(TruthTable, kind="or"):
     outputs = (0, 1, 1, 1)
 
 
+class DrawnSource(Source):
+    """A source whose rows are drawn from the seed."""
+
+    draws_rows = True
+
+
 @dataclass(frozen=True)
-class Rings(Source, kind="rings"):
+class Rings(DrawnSource, kind="rings"):
     """Class 0 is a disc of radius 0.4, class 1 a ring of radii 0.8 to 1 around it: a closed curve separates them.
 
     >>> Rings(samples=300).load(seed=0).x.shape
@@ -89,7 +95,7 @@ class Rings(Source, kind="rings"):
 
 
 @dataclass(frozen=True)
-class Spiral(Source, kind="spiral"):
+class Spiral(DrawnSource, kind="spiral"):
     """`arms` interleaved spirals of `turns` turns, out to radius 1; one class for each arm.
 
     >>> Spiral(samples=300, arms=3).load(seed=0).target_names
@@ -111,7 +117,7 @@ class Spiral(Source, kind="spiral"):
 
 
 @dataclass(frozen=True)
-class Moons(Source, kind="moons"):
+class Moons(DrawnSource, kind="moons"):
     """Two interleaving half circles (scikit-learn's `make_moons`).
 
     >>> Moons(samples=300).load(seed=0).x.shape
@@ -129,7 +135,7 @@ class Moons(Source, kind="moons"):
 
 
 @dataclass(frozen=True)
-class Blobs(Source, kind="blobs"):
+class Blobs(DrawnSource, kind="blobs"):
     """One Gaussian cloud for each class, of standard deviation `spread`, with centres in [-3, 3] (`make_blobs`).
 
     >>> Blobs(samples=300, features=5).load(seed=0).x.shape
@@ -156,7 +162,7 @@ class Blobs(Source, kind="blobs"):
 
 
 @dataclass(frozen=True)
-class Plane(Source, kind="plane"):
+class Plane(DrawnSource, kind="plane"):
     """y = 2 x0 - 3 x1 + 1 + noise with x uniform in [-1, 1]²: a single linear unit learns it.
 
     >>> Plane(samples=300).load(seed=0).x.shape
@@ -174,7 +180,7 @@ class Plane(Source, kind="plane"):
 
 
 @dataclass(frozen=True)
-class Wave(Source, kind="wave"):
+class Wave(DrawnSource, kind="wave"):
     """y = sin(x) + noise with x uniform in [-π, π]: a curve that a small network can fit.
 
     >>> Wave(samples=300).load(seed=0).x.shape

@@ -4,6 +4,7 @@ from .compare import compare, run_experiment
 from .comparison import Comparison
 from .experiment import Compare, Experiment, Seeds
 from .ranking import ArmResult
+from .tuned import TunedComparison
 from .variation import Arm, Axis, Range
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Experiment",
     "Range",
     "Seeds",
+    "TunedComparison",
     "compare",
     "run_experiment",
 ]

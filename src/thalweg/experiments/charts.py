@@ -9,12 +9,20 @@ from typing import TypeAlias
 import numpy as np
 
 from ..pages.blocks import Chart
-from ..pages.figures import arm_curves, arm_measures, heat_map, paired_differences, parallel_coordinates
-from ..pages.numbers import count_noun, interval, measure_name
+from ..pages.figures import (
+    LevelCurve,
+    arm_curves,
+    arm_measures,
+    heat_map,
+    level_curves,
+    paired_differences,
+    parallel_coordinates,
+)
+from ..pages.numbers import count_noun, interval, measure_name, number
 from .experiment import Experiment
 from .ranking import ArmResult, Ranking, larger_is_better
 from .results import TrialResult
-from .variation import LogUniformRange
+from .variation import Arm, Axis, LogUniformRange
 
 # Curves of more arms than this cannot be distinguished: only the best ones and the baseline are drawn.
 _MOST_CURVES = 8
@@ -109,6 +117,38 @@ def _curves(ranking: Ranking, results: ResultsByArm) -> list[Chart]:
         )
         charts.append(Chart(arm_curves(curves, measure, log=log), caption))
     return charts
+
+
+def level_charts(experiment: Experiment, axis: Axis, ranking: Ranking, chosen: Mapping[str, Arm]) -> list[Chart]:
+    """The measure over the levels of an axis, one line a contender; none for levels that are words.
+
+    Args:
+        experiment: the experiment.
+        axis: the axis.
+        ranking: all arms, over the seeds that the levels were chosen with.
+        chosen: the arm with the best level of each contender that has one.
+    """
+    place = experiment.axes.index(axis)
+    ranks = {arm.label: rank for rank, arm in enumerate(ranking.ranked)}
+    values = {arm.label: arm.values for arm in ranking.arms}
+    contenders = sorted(
+        experiment.contenders, key=lambda label: ranks[chosen[label].label] if label in chosen else len(ranks)
+    )
+    lines = {}
+    for label in contenders[:_MOST_CURVES]:
+        levels = {arm.label: arm.settings[place].value for arm in experiment.contenders[label]}
+        numbers = {arm: value for arm, value in levels.items() if not isinstance(value, str)}
+        if len(numbers) < len(levels):
+            return []
+        arms = sorted(numbers, key=lambda arm: numbers[arm])
+        level = numbers[chosen[label].label] if label in chosen else None
+        lines[label] = LevelCurve(
+            np.array([numbers[arm] for arm in arms], float), np.stack([values[arm] for arm in arms]), level
+        )
+    selection = "" if len(lines) == len(contenders) else f" The best {len(lines)} of {len(contenders)} arms are shown."
+    best = "; ".join(f"{label} at {number(line.chosen)}" for label, line in lines.items() if line.chosen is not None)
+    caption = f"The mean over the {count_noun(ranking.seeds, 'seed')} of the choice. Chosen: {best}.{selection}"
+    return [Chart(level_curves(lines, axis.name, ranking.measure), caption)]
 
 
 def _histories(results: Sequence[TrialResult | None], measure: str) -> np.ndarray:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.progress import ProgressMessage
 from ..parts.settings import Light
 from ..spec.spec import Spec
+from .choices import choices_of, fresh_experiment
 from .comparison import Comparison
-from .experiment import Compare, Experiment, Trial
+from .experiment import CheckedArm, Compare, Experiment
 from .results import locked_folder
 from .runner import run_missing
 from .shipped import read_experiment
+from .tuned import TunedComparison, rows_in_words, unseen_measure
 
 
 def compare(
@@ -23,6 +26,7 @@ def compare(
     *,
     measure: str | None = None,
     baseline: str | None = None,
+    best_over: str | None = None,
     jobs: int | None = None,
     cluster: str | None = None,
     folder: str | Path | None = None,
@@ -36,7 +40,9 @@ def compare(
             arms.
         seeds: number of seeds, or the [seeds] section, instead of the spec's.
         measure: the measure to compare by, as "validation_loss".
-        baseline: label of the arm that the others are compared with.
+        baseline: label of the arm that the others are compared with; by default the first one that learned.
+        best_over: an axis, as "optimizer.learning_rate". For each combination of the other axes its best level is
+            chosen on validation rows, and these are compared on fresh seeds (`TunedComparison`).
         jobs: number of processes. None: one for each core; 1: this process.
         cluster: address of a Dask or Ray cluster to run on instead, as "dask://10.0.0.1:8786".
         folder: keeps each trial as a run; trials that it holds are not run again.
@@ -59,7 +65,8 @@ def compare(
         tables["vary"] = vary
     if seeds is not None:
         tables["seeds"] = seeds
-    chosen = {key: value for key, value in (("measure", measure), ("baseline", baseline)) if value is not None}
+    given = {"measure": measure, "baseline": baseline, "best_over": best_over}
+    chosen = {key: value for key, value in given.items() if value is not None}
     section = tables.get("compare", {})
     table = section.describe() if isinstance(section, Compare) else section
     if isinstance(table, Mapping):
@@ -102,25 +109,72 @@ def run_experiment(
     """
     if jobs is not None and jobs < 1:
         raise InputError("jobs", f"expected a number of processes of at least 1, received {jobs}")
-    trials = experiment.trials(loading)
+    arms = experiment.checked_arms(loading)
+    run = Stages(experiment, arms, folder, jobs, cluster, watch)
     if folder is None:
-        return _compared(experiment, trials, None, jobs, cluster, watch)
+        return run.compared()
     with locked_folder(folder):
-        comparison = _compared(experiment, trials, folder, jobs, cluster, watch)
+        comparison = run.compared()
         watch(ProgressMessage("writing the report"))
         comparison.save(folder)
         return comparison
 
 
-def _compared(
-    experiment: Experiment,
-    trials: tuple[Trial, ...],
-    folder: Path | None,
-    jobs: int | None,
-    cluster: str | None,
-    watch: Callable[[ProgressMessage], None],
-) -> Comparison:
-    results, failed = run_missing(trials, folder, jobs, cluster, watch)
-    if not results:
-        raise next(iter(failed.values()))
-    return Comparison(experiment=experiment, trials=trials, results=results, failed=failed, folder=folder)
+@dataclass(frozen=True)
+class Stages:
+    """Runs the missing trials of an experiment; with `compare.best_over` in two stages.
+
+    Attributes:
+        experiment: the experiment.
+        arms: its arms, checked.
+        folder: as in `compare`.
+        jobs: as in `compare`.
+        cluster: as in `compare`.
+        watch: is called with the progress.
+    """
+
+    experiment: Experiment
+    arms: tuple[CheckedArm, ...]
+    folder: Path | None
+    jobs: int | None
+    cluster: str | None
+    watch: Callable[[ProgressMessage], None]
+
+    def compared(self) -> Comparison:
+        """The comparison of the arms; with `compare.best_over` of those with the best levels, over the fresh seeds."""
+        axis = self.experiment.nuisance
+        if axis is None:
+            return self._run(self.experiment)
+        tuning = self._run(self.experiment, f"tuning {axis.name}: ")
+        choices = choices_of(self.experiment, axis, tuning.ranking)
+        if not any(choice.best for choice in choices):
+            return tuning
+        fresh = self._run(fresh_experiment(self.experiment, choices), "fresh seeds: ")
+        measure = unseen_measure(fresh.measure, fresh.results.values())
+        compare = replace(fresh.experiment.compare, measure=measure)
+        return TunedComparison(
+            experiment=replace(fresh.experiment, compare=compare),
+            trials=fresh.trials,
+            results=fresh.results,
+            failed=fresh.failed,
+            folder=fresh.folder,
+            constants=fresh.constants,
+            tuning=tuning,
+            choices=choices,
+            rows=rows_in_words(measure, fresh.trials[0].spec.data),
+        )
+
+    def _run(self, experiment: Experiment, stage: str = "") -> Comparison:
+        """The comparison of the arms of an experiment: all of this one, or some of them with other seeds."""
+
+        def watch(now: ProgressMessage) -> None:
+            self.watch(ProgressMessage(f"{stage}{now.text}", now.fraction))
+
+        labels = {arm.label for arm in experiment.arms}
+        arms = [arm for arm in self.arms if arm.arm.label in labels]
+        trials = tuple(arm.trial(seed) for seed in experiment.seeds.numbers for arm in arms)
+        results, failed = run_missing(trials, self.folder, self.jobs, self.cluster, watch)
+        if not results:
+            raise next(iter(failed.values()))
+        constants = {arm.arm.label: arm.constant for arm in arms}
+        return Comparison(experiment, trials, results, failed, self.folder, constants)

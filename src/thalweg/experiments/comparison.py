@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.files import commit
+from ..core.files import JsonObject, commit
 from ..pages.blocks import Block, Chart, Heading, Suggestion, Text
 from ..pages.numbers import count_noun, measure_name
 from ..pages.page import Page, Paged
 from ..spec.spec import CompleteSpec
 from ..spec.toml import to_toml
+from .baseline import Baseline, baseline_of
 from .charts import charts_of
 from .experiment import Experiment, Trial
 from .ranking import ArmResult, AxisEffect, Ranking, axis_effects, larger_is_better
-from .render import arms_table, effects_blocks, evidence, failures_table, held_out_table
+from .render import arms_table, effects_blocks, evidence, failures_table, held_out_table, pairs_blocks
 from .results import TRIALS, TrialResult
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Comparison(Paged):
         results: results of the trials that ran, by key.
         failed: errors of the trials that could not run, by key.
         folder: the experiment's folder; None where nothing was kept.
+        constants: accuracy (or R²) of the best constant answer on the validation rows of each arm, by label; empty
+            where it is not known.
     """
 
     experiment: Experiment
@@ -51,14 +54,31 @@ class Comparison(Paged):
     results: Mapping[str, TrialResult]
     failed: Mapping[str, InputError]
     folder: Path | None = None
+    constants: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def measure(self) -> str:
         """The measure that arms are compared by, as "validation_accuracy"."""
         if self.experiment.compare.measure is not None:
             return self.experiment.compare.measure
+        return "validation_accuracy" if self._score_name == "accuracy" else "validation_loss"
+
+    @property
+    def _score_name(self) -> str:
         measures = next(iter(self.results.values())).measures["validation"]
-        return "validation_accuracy" if "accuracy" in measures else "validation_loss"
+        return "accuracy" if "accuracy" in measures else "r2"
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """The arm that the others are compared with: the one that [compare] names, or the first one that learned."""
+        if self.experiment.nuisance is not None:
+            # The arms only serve to choose levels: the contenders may have a baseline.
+            return Baseline(None)
+        named = self.experiment.compare.baseline
+        if not self.constants:
+            return Baseline(named or self.experiment.arms[0].label)
+        scores = {label: self._values(label, "validation", self._score_name) for label in self.trials_of}
+        return baseline_of(named, scores, self.constants, self._score_name)
 
     @property
     def higher_is_better(self) -> bool:
@@ -68,12 +88,12 @@ class Comparison(Paged):
     @cached_property
     def ranking(self) -> Ranking:
         """The statistics of the arms."""
-        name = self.measure.removeprefix("validation_")
+        rows, name = self.measure.split("_", 1)
         return Ranking.of(
-            values={label: self._values(label, name) for label in self.trials_of},
-            losses={label: self._values(label, "loss") for label in self.trials_of},
+            values={label: self._values(label, rows, name) for label in self.trials_of},
+            losses={label: self._values(label, rows, "loss") for label in self.trials_of},
             measure=self.measure,
-            baseline=self.experiment.baseline.label,
+            baseline=self.baseline.label,
         )
 
     @property
@@ -119,14 +139,19 @@ class Comparison(Paged):
         """The results of each arm by seed; None where a trial could not run."""
         return {label: [self.results.get(trial.key) for trial in trials] for label, trials in self.trials_of.items()}
 
-    def _values(self, label: str, name: str) -> np.ndarray:
-        """A validation measure of an arm by seed (seeds,); NaN where a trial diverged or could not run."""
+    def _values(self, label: str, rows: str, name: str) -> np.ndarray:
+        """A measure of an arm over a set of rows by seed (seeds,); NaN where a trial diverged or could not run."""
         return np.array(
             [
-                result.measures["validation"][name] if result and not result.diverged else math.nan
+                result.measures[rows][name] if result and not result.diverged else math.nan
                 for result in self._results_of[label]
             ]
         )
+
+    @property
+    def stages(self) -> tuple[Comparison, ...]:
+        """The comparisons that this one consists of, in the order in which their trials run."""
+        return (self,)
 
     @property
     def best_spec(self) -> CompleteSpec:
@@ -145,7 +170,7 @@ class Comparison(Paged):
 
     @cached_property
     def table(self) -> polars.DataFrame:
-        """One row for each trial.
+        """One row for each trial, of all stages.
 
         The columns are the arm, the value of each axis, the seed, the key of the trial (its folder in `trials/`), what
         diverged and when, the number of epochs, the seconds, and the measures of training and validation rows. Measures
@@ -153,8 +178,10 @@ class Comparison(Paged):
         """
         import polars
 
-        rows = [self._row(trial) for trial in self.trials]
-        return polars.DataFrame(rows, infer_schema_length=None, strict=False)
+        return polars.DataFrame(self._rows(), infer_schema_length=None, strict=False)
+
+    def _rows(self) -> list[dict[str, str | float]]:
+        return [self._row(trial) for trial in self.trials]
 
     def _row(self, trial: Trial) -> dict[str, str | float]:
         row: dict[str, str | float] = {"arm": trial.arm.label}
@@ -172,7 +199,7 @@ class Comparison(Paged):
     @property
     def evidence(self) -> str:
         """What the evidence supports and what it does not, in sentences."""
-        return evidence(self.ranking)
+        return " ".join(filter(None, [evidence(self.ranking), self.baseline.remark]))
 
     @cached_property
     def _charts(self) -> list[Chart]:
@@ -184,26 +211,33 @@ class Comparison(Paged):
 
     def summary(self) -> Page:
         """The evidence and the best arms, for a terminal."""
-        blocks = (Text(self.evidence), arms_table(self.ranking, _SUMMARY_ROWS))
-        return Page(self._title, blocks, self._summary_line)
+        return Page(self._title, tuple(self._answer(_SUMMARY_ROWS)), self._summary_line)
 
     def page(self) -> Page:
         """The evidence, tables and charts."""
-        blocks: list[Block] = [
-            Heading("What the evidence says"),
-            Text(self.evidence),
-            arms_table(self.ranking, _PAGE_ROWS),
-        ]
-        if self.effects:
-            effects = effects_blocks(self.effects, self.measure, self.ranking.seeds)
-            blocks += [Heading("Effect of each axis"), *effects]
+        blocks: list[Block] = [Heading("What the evidence says"), *self._answer(_PAGE_ROWS)]
         if self._charts:
             blocks += [Heading("Charts"), *self._charts]
-        if failures := self._failures:
+        blocks += self._details()
+        if failures := [failure for stage in self.stages for failure in stage._failures]:
             blocks += [Heading("Trials that did not finish"), failures_table(failures)]
         if self._charts:
-            blocks += [Heading(f"The best arm: {self.best.label}"), *self._best_blocks]
+            blocks += [Heading(f"The best arm: {self.best.label}"), *self._held_out, *self._commands]
         return Page(self._title, tuple(blocks), self._summary_line, self._settings)
+
+    def _answer(self, most_rows: int) -> list[Block]:
+        """The evidence and the arms, in tables of at most this many rows."""
+        pairs = [] if self.baseline.label else pairs_blocks(self.ranking)
+        return [Text(self.evidence), arms_table(self.ranking, most_rows), *pairs]
+
+    def _details(self) -> list[Block]:
+        """What follows the charts."""
+        if not self.effects:
+            return []
+        return [
+            Heading("Effect of each axis"),
+            *effects_blocks(self.effects, self.measure, self.ranking.seeds),
+        ]
 
     @property
     def _title(self) -> str:
@@ -225,7 +259,7 @@ class Comparison(Paged):
             ("seeds", ", ".join(map(str, experiment.seeds.numbers))),
             ("trials", f"{len(self.results)} of {len(self.trials)}"),
             ("measure", f"{measure_name(self.measure)}, {direction} is better"),
-            ("baseline", experiment.baseline.label),
+            ("baseline", self.baseline.label or "none"),
             *(("axis", f"{axis.name} ({axis.path})" if axis.path else axis.name) for axis in experiment.axes),
         )
 
@@ -237,12 +271,13 @@ class Comparison(Paged):
         return [(trial.arm.label, trial.seed, reasons[trial.key]) for trial in self.trials if trial.key in reasons]
 
     @property
-    def _best_blocks(self) -> list[Block]:
-        """The test measures and the spec of the best arm, and commands to go on with."""
-        blocks: list[Block] = []
-        if self.test_measures:
-            blocks.append(held_out_table(self.test_measures))
-        blocks.append(Suggestion("Its spec:", to_toml(self.best_spec)))
+    def _held_out(self) -> list[Block]:
+        return [held_out_table(self.test_measures)] if self.test_measures else []
+
+    @property
+    def _commands(self) -> list[Block]:
+        """The spec of the best arm, and commands to go on with."""
+        blocks: list[Block] = [Suggestion("Its spec:", to_toml(self.best_spec))]
         if self.folder is not None:
             trial = self.trials_of[self.best.label][0]
             again = f"thalweg train {self.folder / 'best.toml'} --probes light"
@@ -254,11 +289,25 @@ class Comparison(Paged):
             )
         return blocks
 
+    def describe(self) -> JsonObject:
+        """The results as JSON; a number that is not finite is null."""
+        return {
+            "folder": str(self.folder) if self.folder else None,
+            "evidence": self.evidence,
+            "measure": self.measure,
+            "seeds": list(self.experiment.seeds.numbers),
+            "baseline": self.baseline.label,
+            "best": self.best.label,
+            "arms": [_described_arm(arm) for arm in self.arms],
+            "test": {name: values.tolist() for name, values in self.test_measures.items()},
+            "failed": {key: str(error) for stage in self.stages for key, error in stage.failed.items()},
+        }
+
     def save(self, folder: Path) -> None:
         """Write experiment.toml, the table as Parquet and CSV, best.toml and report.html. Raises InputError."""
         import tomli_w
 
-        commit(folder / "experiment.toml", tomli_w.dumps(self.experiment.describe()).encode())
+        commit(folder / "experiment.toml", tomli_w.dumps(self.stages[0].experiment.describe()).encode())
         parquet = io.BytesIO()
         self.table.write_parquet(parquet)
         commit(folder / "trials.parquet", parquet.getvalue())
@@ -267,3 +316,19 @@ class Comparison(Paged):
         commit(folder / "trials.csv", csv.getvalue())
         commit(folder / "best.toml", to_toml(self.best_spec).encode())
         commit(folder / "report.html", self.report().encode())
+
+
+def _described_arm(arm: ArmResult) -> JsonObject:
+    return {
+        "arm": arm.label,
+        "values": [_finite_or_none(value) for value in arm.values],
+        "mean": _finite_or_none(arm.mean),
+        "interval": [_finite_or_none(end) for end in arm.interval],
+        "diverged": arm.diverged,
+        "difference": arm.difference and arm.difference.describe(),
+        "better": arm.better,
+    }
+
+
+def _finite_or_none(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -13,8 +14,9 @@ from pydantic import Field
 
 from ..core.errors import InputError, Problem, nearest
 from ..core.files import Json, JsonObject
-from ..data import Data, Source, Split
+from ..data import Data, RowSource, Source, Split, Task
 from ..data.orders import KeyFunction
+from ..doctor.attainable import constant_score
 from ..parts.part import Count, Part
 from ..spec.complete import completed
 from ..spec.differences import canonical_json
@@ -23,8 +25,10 @@ from ..spec.spec import CompleteSpec, Spec
 from ..training.checkpoints import fingerprints
 from ..training.evaluate import measures_of
 from ..training.session import Session
-from .variation import Arm, Axis, Variation, flattened_vary, variation_of
+from .variation import Arm, Axis, Variation, contenders_of, flattened_vary, variation_of
 
+# Number of fresh seeds by default, where fewer were used to choose.
+_LEAST_FRESH = 5
 # Arms that a message lists by name; further ones are counted.
 _LISTED_ARMS = 3
 
@@ -37,17 +41,30 @@ class Seeds(Part):
 
     A seed decides split, initial weights, order and noise, so that trials of the same seed are pairs.
 
-    >>> list(Seeds(3).numbers)
-    [0, 1, 2]
+    Attributes:
+        count: number of seeds that every arm is tried with.
+        first: the first of them.
+        fresh: with `compare.best_over`: number of further seeds that the arms with the best levels are compared on.
+            None: as many as `count`, at least 5.
+
+    >>> list(Seeds(3).numbers), list(Seeds(3).fresh_numbers)
+    ([0, 1, 2], [3, 4, 5, 6, 7])
     """
 
     count: Count = 5
     first: Annotated[int, Field(ge=0)] = 0
+    fresh: Annotated[int, Field(ge=2)] | None = None
 
     @property
     def numbers(self) -> range:
         """The seeds."""
         return range(self.first, self.first + self.count)
+
+    @property
+    def fresh_numbers(self) -> range:
+        """The seeds that follow, for arms whose best level was chosen with the others."""
+        start = self.first + self.count
+        return range(start, start + (self.fresh or max(self.count, _LEAST_FRESH)))
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,10 @@ class Compare(Part):
     Attributes:
         measure: a validation measure at the end of training, as "validation_loss". None: validation_accuracy for
             classes and labels, validation_loss for numbers.
-        baseline: label of the arm that the others are compared with. None: the first arm.
+        baseline: label of the arm that the others are compared with. None: the first arm that learned.
+        best_over: name or path of an axis, as "optimizer.learning_rate". For each combination of the other axes its
+            best level is chosen on validation rows, and these are compared on fresh seeds. `baseline` is then the label
+            of such a combination. None: all arms are compared.
 
     >>> Compare(measure="validation_loss").baseline is None
     True
@@ -65,6 +85,7 @@ class Compare(Part):
 
     measure: str | None = None
     baseline: str | None = None
+    best_over: str | None = None
 
 
 class Trial(NamedTuple):
@@ -83,12 +104,24 @@ class Trial(NamedTuple):
     key: str
 
 
-class _CheckedArm(NamedTuple):
-    """An arm with its completed spec, and the fingerprints of its rows for seed 0."""
+class CheckedArm(NamedTuple):
+    """An arm that suits its data.
+
+    Attributes:
+        arm: the arm.
+        spec: its completed spec.
+        row_fingerprints: the fingerprints of its rows for seed 0.
+        constant: the accuracy (or R²) of the best constant answer on its validation rows for seed 0.
+    """
 
     arm: Arm
     spec: CompleteSpec
     row_fingerprints: Mapping[str, int]
+    constant: float
+
+    def trial(self, seed: int) -> Trial:
+        """The trial of the arm with a seed."""
+        return trial_of(self.arm, self.spec, self.row_fingerprints, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +173,13 @@ class Experiment:
         chosen = _parsed(lambda: Compare.of(compare), "compare", problems)
         if variation is None or chosen_seeds is None or chosen is None:
             raise InputError(name, problems)
-        labels = [arm.label for arm in variation.arms]
-        if chosen.baseline is not None and chosen.baseline not in labels:
+        contenders = _contenders(variation, chosen.best_over, chosen_seeds, problems)
+        labels = list(contenders) if chosen.best_over else [arm.label for arm in variation.arms]
+        if not problems and chosen.baseline is not None and chosen.baseline not in labels:
             fix = nearest(chosen.baseline, labels)
-            raise InputError(name, [Problem("compare.baseline", f"no arm is called {chosen.baseline!r}; {fix}")])
+            problems.append(Problem("compare.baseline", f"no arm is called {chosen.baseline!r}; {fix}"))
+        if problems:
+            raise InputError(name, problems)
         return cls(
             base=base,
             vary=dict(vary),
@@ -155,10 +191,14 @@ class Experiment:
         )
 
     @property
-    def baseline(self) -> Arm:
-        """The arm that the others are compared with."""
-        named = [arm for arm in self.arms if arm.label == self.compare.baseline]
-        return named[0] if named else self.arms[0]
+    def nuisance(self) -> Axis | None:
+        """The axis whose best level is chosen for each contender; None where all arms are compared."""
+        return _axis_called(self.axes, self.compare.best_over) if self.compare.best_over else None
+
+    @cached_property
+    def contenders(self) -> dict[str, tuple[Arm, ...]]:
+        """With `compare.best_over`: the arms that differ in that axis alone, by label; otherwise empty."""
+        return contenders_of(Variation(self.axes, self.arms), self.nuisance) if self.nuisance else {}
 
     def tables(self, arm: Arm) -> dict[str, object]:
         """The tables of the spec of an arm. Raises InputError for a place that the spec does not have."""
@@ -172,7 +212,12 @@ class Experiment:
         return Spec.of(self.tables(arm))
 
     def trials(self, watch: Callable[[int, int], None] = lambda done, total: None) -> tuple[Trial, ...]:
-        """All trials, ordered by seed, then by arm. Every arm is checked against its data first.
+        """The trials of all arms with all seeds but fresh ones, ordered by seed, then by arm; as `checked_arms`."""
+        checked = self.checked_arms(watch)
+        return tuple(arm.trial(seed) for seed in self.seeds.numbers for arm in checked)
+
+    def checked_arms(self, watch: Callable[[int, int], None] = lambda done, total: None) -> tuple[CheckedArm, ...]:
+        """All arms, each checked against its data.
 
         Args:
             watch: is called with the number of rows prepared and their total, while data are loaded.
@@ -181,7 +226,7 @@ class Experiment:
             InputError: with every problem of every arm.
         """
         problems: dict[str, list[str]] = {}
-        checked: list[_CheckedArm] = []
+        checked: list[CheckedArm] = []
         # Arms with the same data share their rows. Keys use the rows of seed 0 for every seed, so that the key of a
         # trial does not depend on the other seeds.
         loaded: dict[str, tuple[Split, dict[str, int]]] = {}
@@ -195,15 +240,16 @@ class Experiment:
                 split, row_fingerprints = loaded[data]
                 session = Session(completed(spec, split.train), split)
                 session.check()
-                self._check_measure(split)
-                checked.append(_CheckedArm(arm, session.spec, row_fingerprints))
+                constant = _constant_answer(self._validation_rows(split))
+                self._check_measure(split.train.task)
+                checked.append(CheckedArm(arm, session.spec, row_fingerprints, constant))
             except InputError as error:
                 for problem in error.problems:
                     placed = problem if problem.place else problem.below(error.subject)
                     problems.setdefault(str(placed), []).append(arm.label)
         if problems:
             raise InputError(self.name, [Problem("", self._in_arms(text, arms)) for text, arms in problems.items()])
-        return tuple(trial_of(*arm, seed) for seed in self.seeds.numbers for arm in checked)
+        return tuple(checked)
 
     def _in_arms(self, problem: str, labels: Sequence[str]) -> str:
         if len(labels) == len(self.arms):
@@ -211,13 +257,16 @@ class Experiment:
         more = f" and {len(labels) - _LISTED_ARMS} more" if len(labels) > _LISTED_ARMS else ""
         return f"{problem} (in {len(labels)} of {len(self.arms)} arms: {'; '.join(labels[:_LISTED_ARMS])}{more})"
 
-    def _check_measure(self, split: Split) -> None:
+    def _validation_rows(self, split: Split) -> RowSource:
         if split.validation is None:
             raise InputError(
                 "data.validation", "arms are compared on validation rows, and there are none; set data.validation = 0.2"
             )
+        return split.validation
+
+    def _check_measure(self, task: Task) -> None:
         measure = self.compare.measure
-        known = [f"validation_{name}" for name in measures_of(split.train.task)]
+        known = [f"validation_{name}" for name in measures_of(task)]
         if measure is not None and measure not in known:
             raise InputError("compare.measure", f"unknown measure {measure!r}; {nearest(measure, known)}")
 
@@ -238,6 +287,45 @@ def trial_of(arm: Arm, spec: CompleteSpec, row_fingerprints: Mapping[str, int], 
     whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
     decisive = {"spec": whole.describe(), "rows": row_fingerprints}
     return Trial(arm, seed, whole, hashlib.sha256(canonical_json(decisive).encode()).hexdigest()[:16])
+
+
+def _constant_answer(rows: RowSource) -> float:
+    return constant_score(np.concatenate([part.y for part in rows.parts()]), rows.task)
+
+
+def _axis_called(axes: Sequence[Axis], name: str) -> Axis | None:
+    return next((axis for axis in axes if name in (axis.name, axis.path)), None)
+
+
+def _contenders(
+    variation: Variation, best_over: str | None, seeds: Seeds, problems: list[Problem]
+) -> dict[str, tuple[Arm, ...]]:
+    """The arms that differ in the axis `best_over` alone, by label; what does not suit is added to the problems."""
+    if best_over is None:
+        if seeds.fresh is not None:
+            problems.append(Problem("seeds.fresh", "has no effect without compare.best_over; set it, or remove fresh"))
+        return {}
+    place = "compare.best_over"
+    axis = _axis_called(variation.axes, best_over)
+    names = [name for each in variation.axes for name in dict.fromkeys((each.path or each.name, each.name))]
+    if axis is None:
+        problems.append(Problem(place, f"{best_over!r} is not an axis of [vary]; {nearest(best_over, names)}"))
+        return {}
+    if len(variation.axes) == 1:
+        problems.append(
+            Problem(place, f"nothing but {best_over!r} varies; expected another axis in [vary], whose arms to compare")
+        )
+        return {}
+    contenders = contenders_of(variation, axis)
+    single = [label for label, arms in contenders.items() if len(arms) == 1]
+    if single:
+        fix = "draw more arms (random)" if axis.range else f"list more values of {best_over!r} in [vary]"
+        problems.append(
+            Problem(place, f"expected at least 2 levels to choose from, received 1 for {single[0]!r}; {fix}")
+        )
+    elif len(contenders) == 1:
+        problems.append(Problem(place, f"there is nothing to compare: all arms differ in {best_over!r} alone"))
+    return contenders
 
 
 def _parsed(parse: Callable[[], _Section], place: str, problems: list[Problem]) -> _Section | None:

@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
+import numpy as np
+
 from ..core.intervals import MOST_SEEDS, Difference
-from ..pages.numbers import count_noun, difference, interval, measure_value, number
+from ..pages.numbers import count_noun, difference, interval, is_share, measure_value, number
 
 # Names that a sentence lists; further ones are counted.
 _LISTED_NAMES = 4
@@ -78,12 +80,20 @@ def difference_in_words(measure: str, found: Difference) -> str:
     >>> difference_in_words("accuracy", Difference(0.2, 0.1, 0.3, 0.08, 5, 1))
     '+20 points (95 % interval +10 to +30 points)'
     """
-    return _with_interval(measure, found.mean, (found.low, found.high), difference, "95 % interval ")
+    return _with_interval(measure, found.mean, _ends(measure, found), difference, "95 % interval ")
 
 
 def difference_cell(measure: str, found: Difference | None) -> str:
     """A paired difference with its 95 % interval in a cell of a table; a dash where there is none."""
-    return "–" if found is None else _with_interval(measure, found.mean, (found.low, found.high), difference)
+    return "–" if found is None else _with_interval(measure, found.mean, _ends(measure, found), difference)
+
+
+def _ends(measure: str, found: Difference) -> tuple[float, float]:
+    """The ends of an interval, within the differences that the measure can have."""
+    if not is_share(measure):
+        return found.low, found.high
+    low, high = np.clip((found.low, found.high), -1, 1)
+    return float(low), float(high)
 
 
 def _with_interval(measure: str, mean: float, ends: tuple[float, float], write: _Writer, words: str = "") -> str:

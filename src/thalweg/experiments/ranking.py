@@ -43,6 +43,15 @@ class ArmResult(NamedTuple):
     better: bool | None
 
 
+class ArmPair(NamedTuple):
+    """Two arms: labels, the paired difference first minus second (None where they share no seed), and its verdict."""
+
+    first: str
+    second: str
+    difference: Difference | None
+    better: bool | None
+
+
 class AxisEffect(NamedTuple):
     """Effect of one setting of an axis compared with the baseline's setting, with all other axes held fixed.
 
@@ -65,8 +74,8 @@ class AxisEffect(NamedTuple):
 
 
 def larger_is_better(measure: str) -> bool:
-    """Whether a measure of the validation rows grows as a network learns."""
-    return measure.removeprefix("validation_") in LARGER_IS_BETTER
+    """Whether a measure of validation or test rows grows as a network learns."""
+    return measure.removeprefix("validation_").removeprefix("test_") in LARGER_IS_BETTER
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,21 +84,24 @@ class Ranking:
 
     Attributes:
         measure: the measure, as "validation_accuracy".
-        baseline: label of the arm that the others are compared with.
+        baseline: label of the arm that the others are compared with; None where there is none.
         arms: the results, in the order of the experiment.
     """
 
     measure: str
-    baseline: str
+    baseline: str | None
     arms: tuple[ArmResult, ...]
 
     @classmethod
     def of(
-        cls, values: Mapping[str, np.ndarray], losses: Mapping[str, np.ndarray], measure: str, baseline: str
+        cls, values: Mapping[str, np.ndarray], losses: Mapping[str, np.ndarray], measure: str, baseline: str | None
     ) -> Ranking:
         """The ranking of arms with these values of the measure and these validation losses, (seeds,) for each label."""
-        others = [label for label in values if label != baseline]
-        found = dict(zip(others, _differences([values[label] for label in others], values[baseline]), strict=True))
+        found: dict[str, Difference | None] = {}
+        if baseline is not None:
+            others = [label for label in values if label != baseline]
+            against = _differences([values[label] for label in others], values[baseline])
+            found = dict(zip(others, against, strict=True))
         arms = (_arm_result(label, values[label], losses[label], found.get(label), measure) for label in values)
         return cls(measure, baseline, tuple(arms))
 
@@ -129,6 +141,20 @@ class Ranking:
             pairs = self.comparisons if with_baseline else finished * (finished - 1) // 2
             found[arm.label] = differences(arm.values, self.best.values, max(1, pairs))[0]
         return {label: each for label, each in found.items() if each}
+
+    @cached_property
+    def pairs(self) -> tuple[ArmPair, ...]:
+        """Every pair of the arms that finished, the better mean first, with intervals that hold together."""
+        arms = [arm for arm in self.ranked if math.isfinite(arm.mean)]
+        pairs = list(itertools.combinations(arms, 2))
+        if not pairs:
+            return ()
+        first, second = (np.stack([pair[place].values for pair in pairs]) for place in (0, 1))
+        found = differences(first, second, comparisons=len(pairs))
+        return tuple(
+            ArmPair(a.label, b.label, each, is_better(each, self.measure) if each else None)
+            for (a, b), each in zip(pairs, found, strict=True)
+        )
 
     @property
     def rivals(self) -> tuple[str, ...]:
@@ -191,14 +217,15 @@ def axis_effects(experiment: Experiment, ranking: Ranking) -> tuple[AxisEffect, 
     axes = experiment.axes
     labels = [tuple(setting.label for setting in arm.settings) for arm in experiment.arms]
     grid = itertools.product(*([setting.label for setting in axis.settings] for axis in axes))
-    if len(axes) < 2 or len(labels) < 2 or labels != list(grid):
+    bases = [arm.settings for arm in experiment.arms if arm.label == ranking.baseline]
+    if len(axes) < 2 or len(labels) < 2 or labels != list(grid) or not bases:
         return ()
     seeds = ranking.seeds
     sizes = [len(axis.settings) for axis in axes]
     values = np.stack([arm.values for arm in ranking.arms]).reshape(*sizes, seeds)
     places, changed, unchanged = [], [], []
     for place, axis in enumerate(axes):
-        base = axis.settings.index(experiment.baseline.settings[place])
+        base = axis.settings.index(bases[0][place])
         by_setting = np.moveaxis(values, place, 0).reshape(sizes[place], -1, seeds)
         for number, setting in enumerate(axis.settings):
             if number != base:

@@ -22,8 +22,10 @@ from .prose import (
     simultaneous,
     undecided,
 )
-from .ranking import ArmResult, AxisEffect, Ranking, mean_interval_of
+from .ranking import ArmPair, ArmResult, AxisEffect, Ranking, mean_interval_of
 
+# Best arms that are compared with each other.
+_PAIRED_ARMS = 5
 # From this many arms on, the best one owes part of its lead to chance.
 _MANY_ARMS = 10
 
@@ -165,6 +167,33 @@ def effects_blocks(effects: Sequence[AxisEffect], measure: str, seeds: int) -> l
         " axes."
     )
     return [Text(explanation), Table(caption, columns, rows)]
+
+
+def pairs_blocks(ranking: Ranking) -> list[Block]:
+    """The paired differences among the best arms; nothing for one arm or one seed."""
+    best = {arm.label for arm in ranking.ranked[:_PAIRED_ARMS]}
+    shown = [pair for pair in ranking.pairs if {pair.first, pair.second} <= best]
+    if not shown or ranking.seeds < 2:
+        return []
+    rows = [
+        (pair.first, pair.second, difference_cell(ranking.measure, pair.difference), _pair_verdict(pair, ranking.seeds))
+        for pair in shown
+    ]
+    pairs = len(ranking.pairs)
+    part = "" if len(shown) == pairs else f" ({len(shown)} of {pairs} pairs, those of the best arms)"
+    caption = (
+        f"{capitalized(measure_name(ranking.measure))}: first minus second, paired by seed{part}, with"
+        f" {simultaneous(pairs)}"
+    )
+    return [Table(caption, ("first", "second", "difference", "evidence"), rows)]
+
+
+def _pair_verdict(pair: ArmPair, seeds: int) -> str:
+    if pair.difference is None:
+        return "–"
+    if pair.better is None:
+        return undecided([pair.difference])
+    return f"the {'first' if pair.better else 'second'} is better{on_pairs(pair.difference, seeds)}"
 
 
 def failures_table(failures: Sequence[tuple[str, int, str]]) -> Table:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +20,8 @@ from ..spec.spec import Spec
 
 Changes: TypeAlias = tuple[tuple[str, object], ...]
 """Places of a spec (`optimizer.learning_rate`), each with its new value."""
+
+_Item = TypeVar("_Item")
 
 _SECTIONS = tuple(field.name for field in fields(Spec))
 # Labels stand at the axes of charts and in tables.
@@ -197,6 +199,27 @@ def variation_of(vary: Mapping[str, object]) -> Variation:
     for arm in arms:
         _check_conflicts(arm)
     return Variation(tuple(axes), tuple(arms))
+
+
+def contenders_of(variation: Variation, nuisance: Axis) -> dict[str, tuple[Arm, ...]]:
+    """The arms that differ in one axis alone, by a label of all their other settings.
+
+    >>> vary = {"optimizer": ["sgd", "adam"], "optimizer.learning_rate": [0.1, 0.01]}
+    >>> variation = variation_of(vary)
+    >>> {label: len(arms) for label, arms in contenders_of(variation, variation.axes[0]).items()}
+    {'optimizer sgd': 2, 'optimizer adam': 2}
+    """
+    place = variation.axes.index(nuisance)
+    others = _without(variation.axes, place)
+    groups: dict[tuple[str, ...], list[Arm]] = {}
+    for arm in variation.arms:
+        groups.setdefault(tuple(setting.label for setting in _without(arm.settings, place)), []).append(arm)
+    labels = _with_unique_labels([_arm(others, _without(arms[0].settings, place)) for arms in groups.values()])
+    return {named.label: tuple(arms) for named, arms in zip(labels, groups.values(), strict=True)}
+
+
+def _without(items: Sequence[_Item], place: int) -> tuple[_Item, ...]:
+    return (*items[:place], *items[place + 1 :])
 
 
 def flattened_vary(vary: Mapping[str, object]) -> dict[str, object]:

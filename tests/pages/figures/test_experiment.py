@@ -354,3 +354,47 @@ def test_an_axis_may_have_the_name_of_the_measure():
     figure = parallel({"loss": ["mse", "cross_entropy"]}, [1.0, 2.0], name="loss")
     assert figure.layout.xaxis.ticktext == ("loss", "loss")
     assert [numbers(line.y) for line in lines(figure)] == [[0, 0], [1, 1]]
+
+
+# --- levels
+
+
+def level_figure(**lines):
+    return figures.level_curves(
+        {name: figures.LevelCurve(*line) for name, line in lines.items()}, "learning_rate", "accuracy"
+    )
+
+
+def test_a_line_over_the_levels_has_means_a_band_and_a_ring():
+    rates = np.array([0.01, 0.1, 1.0])
+    values = np.array([[0.5, 0.7], [0.9, 0.8], [0.4, 0.2]])
+    figure = level_figure(sgd=(rates, values, 0.1))
+    low, high, line, ring = figure.data
+    np.testing.assert_allclose(line.y, [0.6, 0.85, 0.3])
+    np.testing.assert_allclose(low.y, values.min(axis=1))
+    np.testing.assert_allclose(high.y, values.max(axis=1))
+    assert (ring.x.tolist(), ring.y.tolist()) == ([0.1], [line.y[1]])
+    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.yaxis2.domain is None
+
+
+def test_diverged_trials_are_crosses_below_the_lines():
+    rates = np.array([0.01, 0.1, 1.0])
+    some = np.array([[0.5, 0.7], [0.9, np.nan], [np.nan, np.nan]])
+    figure = level_figure(sgd=(rates, some, 0.01), adam=(rates, np.full((3, 2), np.nan), None))
+    crosses = [trace for trace in figure.data if trace.yaxis == "y2"]
+    assert [cross.x.tolist() for cross in crosses] == [[0.1, 1.0], [0.01, 0.1, 1.0]]
+    assert list(crosses[0].marker.symbol) == ["x-open", "x"]
+    assert set(crosses[1].marker.symbol) == {"x"}
+    line = next(trace for trace in figure.data if trace.name == "sgd" and trace.mode == "lines+markers")
+    np.testing.assert_array_equal(line.y, [0.6, 0.9, np.nan])
+    # The strip of crosses and the lines share no height.
+    assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
+
+
+@pytest.mark.parametrize(
+    ("levels", "kind"), [([1.0, 2.0, 3.0], None), ([0.0, 1.0, 10.0], None), ([8.0, 16.0, 64.0], "log")]
+)
+def test_levels_are_logarithmic_where_they_are_positive_and_span_a_factor(levels, kind):
+    figure = level_figure(sgd=(np.array(levels), np.ones((3, 2)), None))
+    assert figure.layout.xaxis.type == kind

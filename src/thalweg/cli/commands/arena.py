@@ -40,6 +40,9 @@ def arena(
     starts: Annotated[int, typer.Option("--starts", help="Number of starting points.")] = 200,
     steps: Annotated[int, typer.Option("--steps", help="Steps from each starting point.")] = 1000,
     budget: Annotated[int, typer.Option("--budget", help="Number of trials to tune each optimizer.")] = 30,
+    repeats: Annotated[
+        int, typer.Option("--repeats", help="How often each optimizer is tuned, with other trials and starting points.")
+    ] = 5,
     noise: Annotated[
         float | None,
         typer.Option("--noise", help="Standard deviation of the noise on the gradient.", show_default=False),
@@ -53,8 +56,8 @@ def arena(
 ) -> None:
     """Let optimizers race over a landscape.
 
-    All optimizers start from the same points, and each is tuned with the same budget. Without a landscape, list the
-    landscapes.
+    All optimizers start from the same points, and each is tuned with the same budget, several times over: the page
+    shows how the result depends on the budget. Without a landscape, list the landscapes.
 
     \b
     thalweg arena
@@ -76,7 +79,7 @@ def arena(
     chosen = _landscape_of(landscape, formula, reach)
     names = [name for name in optimizers.split(",") if name.strip()]
     with working(quiet) as watch:
-        race = optimizer_race.arena(chosen, names, starts, steps, budget, seed, noise, distance, watch=watch)
+        race = optimizer_race.arena(chosen, names, starts, steps, budget, repeats, seed, noise, distance, watch=watch)
         page = race.page()
     write_page(page, form, out)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +15,22 @@ from ..registry import command
 from ..source import GivenSource, source_of
 
 if TYPE_CHECKING:
+    from ...core.files import JsonObject
     from ...experiments.comparison import Comparison
     from ...experiments.experiment import Experiment, Trial
-    from ...experiments.ranking import ArmResult
 
 ExperimentName = Annotated[
     str | None,
     typer.Argument(help="A TOML file with [vary], or the name of a shipped experiment.", show_default=False),
 ]
 Seeds = Annotated[int | None, typer.Option("--seeds", help="Number of seeds for each arm.")]
+BestOver = Annotated[
+    str | None,
+    typer.Option(
+        "--best-over",
+        help="An axis, as optimizer.learning_rate: choose its best level for each arm, then compare on fresh seeds.",
+    ),
+]
 Jobs = Annotated[int | None, typer.Option("--jobs", help="Processes [default: one for each core]; 1: this process.")]
 Cluster = Annotated[
     str | None, typer.Option("--cluster", help="A cluster to run on: dask://HOST:PORT or ray://HOST:PORT.")
@@ -41,6 +47,7 @@ def experiment(
     target: Target = None,
     data_dir: DataDir = None,
     seeds: Seeds = None,
+    best_over: BestOver = None,
     jobs: Jobs = None,
     cluster: Cluster = None,
     out: Folder = None,
@@ -57,6 +64,7 @@ def experiment(
     thalweg experiment
     thalweg experiment momentum-and-rate --seeds 3
     thalweg experiment my-sweep.toml --jobs 8 --out sweeps/first
+    thalweg experiment my-sweep.toml --best-over optimizer.learning_rate
     thalweg experiment my-sweep.toml --cluster dask://10.0.0.1:8786
     """
     from ...core.progress import loading
@@ -65,23 +73,24 @@ def experiment(
         _list_shipped()
         return
     source = source_of("experiment", spec, settings=settings, data=data, target=target, data_dir=data_dir)
-    chosen = _experiment_of(source, spec, seeds)
+    chosen = _experiment_of(source, spec, seeds, best_over)
     if check:
         _list_arms(chosen, chosen.trials(loading(quiet)), json)
         return
     folder = out or Path("experiments") / chosen.name
     comparison = _run(chosen, folder, jobs, cluster, quiet)
     if json:
-        print_json(_described(comparison, folder))
+        print_json(comparison.describe())
     else:
         comparison.summary().show()
         print(f"report: {folder / 'report.html'}")
-    if comparison.failed:
-        _report_failures(comparison)
+    failures = [(stage, key) for stage in comparison.stages for key in stage.failed]
+    if failures:
+        _report_failures(comparison, failures)
         sys.exit(EXIT_INPUT)
 
 
-def _experiment_of(source: GivenSource, spec: str, seeds: int | None) -> Experiment:
+def _experiment_of(source: GivenSource, spec: str, seeds: int | None, best_over: str | None) -> Experiment:
     from ...experiments.experiment import Experiment
     from ...experiments.shipped import read_experiment
     from ...spec.edit import assign, set_value
@@ -92,6 +101,8 @@ def _experiment_of(source: GivenSource, spec: str, seeds: int | None) -> Experim
     if seeds is not None:
         given = table.get("seeds")
         table["seeds"] = {**(given if isinstance(given, dict) else {}), "count": seeds}
+    if best_over is not None:
+        set_value(table, "compare.best_over", best_over)
     for assignment in source.settings:
         assign(table, assignment)
     return Experiment.of(table, Path(spec).stem)
@@ -126,56 +137,40 @@ def _count_finished(folder: Path) -> int:
     return len(list((folder / "trials").glob("*/result.json")))
 
 
-def _report_failures(comparison: Comparison) -> None:
+def _report_failures(comparison: Comparison, failures: Sequence[tuple[Comparison, str]]) -> None:
     from ...pages.numbers import count_noun
 
-    key, failure = next(iter(comparison.failed.items()))
-    trial = next(trial for trial in comparison.trials if trial.key == key)
+    stage, key = failures[0]
+    trial = next(trial for trial in stage.trials if trial.key == key)
+    trials = sum(len(stage.trials) for stage in comparison.stages)
     print(
-        f"thalweg: {len(comparison.failed)} of {count_noun(len(comparison.trials), 'trial')} could not run."
-        f" The first one is {trial.arm.label}, seed {trial.seed}: {failure}",
+        f"thalweg: {len(failures)} of {count_noun(trials, 'trial')} could not run."
+        f" The first one is {trial.arm.label}, seed {trial.seed}: {stage.failed[key]}",
         file=sys.stderr,
     )
 
 
-def _described(comparison: Comparison, folder: Path) -> dict[str, object]:
-    return {
-        "folder": str(folder),
-        "evidence": comparison.evidence,
-        "measure": comparison.measure,
-        "best": comparison.best.label,
-        "arms": [_described_arm(arm) for arm in comparison.arms],
-        "test": {name: values.tolist() for name, values in comparison.test_measures.items()},
-        "failed": {key: str(error) for key, error in comparison.failed.items()},
-    }
-
-
-def _described_arm(arm: ArmResult) -> dict[str, object]:
-    """An arm as JSON; a number that is not finite is null."""
-    return {
-        "arm": arm.label,
-        "values": [_finite_or_none(value) for value in arm.values],
-        "mean": _finite_or_none(arm.mean),
-        "interval": [_finite_or_none(end) for end in arm.interval],
-        "diverged": arm.diverged,
-        "difference": arm.difference and arm.difference.describe(),
-        "better": arm.better,
-    }
-
-
-def _finite_or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
 def _list_arms(chosen: Experiment, trials: Sequence[Trial], json: bool) -> None:
-    labels = [arm.label for arm in chosen.arms]
-    if json:
-        print_json({"arms": labels, "seeds": list(chosen.seeds.numbers), "trials": len(trials)})
-        return
     from ...pages.numbers import count_noun
 
+    labels = [arm.label for arm in chosen.arms]
+    seeds = chosen.seeds
+    # Each contender is trained with the fresh seeds once more.
+    fresh = len(chosen.contenders) * len(seeds.fresh_numbers)
+    if json:
+        facts: JsonObject = {"arms": [*labels], "seeds": list(seeds.numbers), "trials": len(trials) + fresh}
+        if fresh:
+            facts |= {"compared": list(chosen.contenders), "fresh_seeds": list(seeds.fresh_numbers)}
+        print_json(facts)
+        return
     arms = count_noun(len(labels), "arm")
-    print(f"{arms}, {count_noun(chosen.seeds.count, 'seed')} each: {count_noun(len(trials), 'trial')}, all checked")
+    print(f"{arms}, {count_noun(seeds.count, 'seed')} each: {count_noun(len(trials), 'trial')}, all checked")
+    if fresh:
+        compared = count_noun(len(chosen.contenders), "arm")
+        print(
+            f"then {compared} with the best {chosen.compare.best_over}, {len(seeds.fresh_numbers)} fresh seeds each:"
+            f" {count_noun(fresh, 'trial')}; {len(trials) + fresh} trials in all"
+        )
     for label in labels:
         print(f"  {label}")
 

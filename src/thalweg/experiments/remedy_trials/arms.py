@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from ...core.arrays import leaves
 from ...core.errors import InputError
+from ...core.files import Json, JsonObject
 from ...core.noise import generator
 from ...data import Arrays, Data, Split
 from ...doctor.findings import Remedy
+from ...models.network import Network
 from ...pages.numbers import count_noun
+from ...parts.part import Layer, options_of
 from ...spec.complete import completed
 from ...spec.differences import canonical_json
 from ...spec.edit import SpecTable, set_value
@@ -25,6 +33,11 @@ from .score import measure_of
 _DRAWS = 100
 
 
+# Places whose numbers may differ a little without making another remedy, and by which factor.
+_GRADUAL = ("optimizer.learning_rate", "training.epochs")
+_CLOSE = 1.5
+
+
 class Candidate(NamedTuple):
     """An arm that can be tried.
 
@@ -33,6 +46,7 @@ class Candidate(NamedTuple):
         spec: its completed spec.
         split: its rows for seed 0.
         row_fingerprints: the fingerprints of these rows.
+        start: a fingerprint of its initial parameters.
         updates: number of parameter updates that its training plans.
     """
 
@@ -40,16 +54,63 @@ class Candidate(NamedTuple):
     spec: CompleteSpec
     split: Split
     row_fingerprints: Mapping[str, int]
+    start: int
     updates: int
 
+    def is_like(self, other: Candidate) -> bool:
+        """Whether both arms train alike: they differ in nothing, or in rate or epochs by less than half.
+
+        Initializers and scaling are compared by what they make: the initial parameters and the rows.
+        """
+        ours, theirs = self._decisive, other._decisive
+        places = [place for place in {*ours, *theirs} if ours.get(place) != theirs.get(place)]
+        return all(place in _GRADUAL and _are_close(ours.get(place), theirs.get(place)) for place in places)
+
     @property
-    def identity(self) -> str:
-        """A text that is the same for arms with the same training."""
-        return canonical_json(self.spec.describe())
+    def _decisive(self) -> dict[str, object]:
+        """What decides the training, by place."""
+        network = self.spec.network
+        spec = dataclasses.replace(
+            self.spec,
+            data=dataclasses.replace(self.spec.data, scale=None),
+            network=Network(tuple(map(_without_initializer, network.layers))),
+        )
+        tables = spec.describe()
+        for section in ("training", "optimizer"):
+            tables |= {f"{section}.{key}": value for key, value in _table(tables.pop(section)).items()}
+        return {**tables, "rows": dict(self.row_fingerprints), "start": self.start}
 
     def selects_same_rows(self, other: Candidate) -> bool:
         """Whether both arms have the same training and held-out rows."""
         return _row_selection(self.spec.data) == _row_selection(other.spec.data)
+
+
+def _table(value: Json) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+def _without_initializer(layer: Layer) -> Layer:
+    values: dict[str, object] = {}
+    for field in options_of(type(layer)):
+        value = getattr(layer, field.name)
+        if field.name in ("init", "bias_init"):
+            value = None
+        elif isinstance(value, tuple) and value and all(isinstance(item, Layer) for item in value):
+            value = tuple(map(_without_initializer, value))
+        values[field.name] = value
+    return type(layer)(**values)
+
+
+def _are_close(one: object, other: object) -> bool:
+    numbers = [value for value in (one, other) if isinstance(value, int | float)]
+    return len(numbers) == 2 and max(numbers) < _CLOSE * min(numbers)
+
+
+def _fingerprint_of_start(session: Session) -> int:
+    code = 0
+    for array in leaves(session.start.params):
+        code = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, code)
+    return code
 
 
 class ArmFactory:
@@ -87,13 +148,16 @@ class ArmFactory:
             spec=session.spec,
             split=split,
             row_fingerprints=row_fingerprints,
+            start=_fingerprint_of_start(session),
             updates=session.batches.steps,
         )
 
-    def control(self, candidate: Candidate, seed: int) -> Candidate | None:
+    def control(self, candidate: Candidate, seed: int, tried: Sequence[Candidate] = ()) -> Candidate | None:
         """A random change of as many settings that plans no more updates; None where none was found.
 
         One that would need more updates is trained for fewer epochs. It depends on the seed and the candidate's label.
+        It is not like the unchanged spec, the candidate, or one of the remedies that are tried, nor is any of its
+        settings alone.
         """
         count = len({re.sub(r"\.\d+", "", path) for path, _ in candidate.arm.changes})
         for number in range(_DRAWS):
@@ -103,9 +167,14 @@ class ArmFactory:
                 control = self._limited(self._joined(settings), candidate.updates)
             except InputError:
                 continue
-            if control and control.identity not in (candidate.identity, self.unchanged.identity):
+            if control and not self._is_like_any(control, settings, (self.unchanged, candidate, *tried)):
                 return control
         return None
+
+    def _is_like_any(self, control: Candidate, settings: Sequence[Setting], others: Sequence[Candidate]) -> bool:
+        """Whether a random change, or one of its settings alone, is like one of these arms."""
+        alone = [self._joined([setting]) for setting in settings] if len(settings) > 1 else []
+        return any(one.is_like(other) for one in (control, *alone) for other in others)
 
     def _joined(self, settings: Sequence[Setting]) -> Candidate:
         return self.candidate(", ".join(setting.label for setting in settings), settings)

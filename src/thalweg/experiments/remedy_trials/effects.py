@@ -58,8 +58,9 @@ class ArmScores:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the mean."""
-        return mean_interval(self.values)
+        """95 % interval of the mean; no score is below 0 or above 1."""
+        low, high = np.clip(mean_interval(self.values), 0, 1)
+        return float(low), float(high)
 
     def diverges_more_often_than(self, other: ArmScores) -> bool:
         """Whether a larger part of its trials diverged."""

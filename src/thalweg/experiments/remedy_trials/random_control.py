@@ -1,17 +1,24 @@
-"""Random changes of a spec as a control: a remedy that does no better than a random change shows no insight."""
+"""Random changes of a spec as a control: a remedy that does no better than a random change shows no insight.
+
+A random change changes something: what equals the present setting under another name, such as a default that is set to
+its default, is not drawn.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
 
+from ...core.arrays import leaves
 from ...data import Split
+from ...models.network import Network
 from ...pages.numbers import count_noun
 from ...parts.layers import Activation
-from ...parts.part import at
+from ...parts.part import Initializer, Layer, Optimizer, at
 from ...spec.spec import CompleteSpec
 from ..variation import Setting
 
@@ -20,6 +27,12 @@ EPOCH_FACTORS = (2.0, 5.0)
 BATCH_FACTORS = (1 / 8, 1 / 4, 1 / 2, 2, 4, 8)
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
+
+# Optimizers that make the same first updates, and activations that are equal at so many points, are the same.
+_COMPARED_STEPS = 4
+_COMPARED_POINTS = 25
+# A scaling below this changes nothing but rounding errors.
+_ROUNDING = 1e-6
 
 SPACE = (
     "the learning rate times or divided by 3 to 30; another optimizer with its default rate; another initializer;"
@@ -50,9 +63,8 @@ def random_change(spec: CompleteSpec, split: Split, rng: np.random.Generator, co
     return tuple(setting for setting in settings if setting)[:count]
 
 
-def _another(rng: np.random.Generator, kinds: Sequence[str], present: str) -> str:
-    others = [kind for kind in kinds if kind != present]
-    return others[int(rng.integers(len(others)))]
+def _one_of(rng: np.random.Generator, kinds: Sequence[str]) -> str | None:
+    return kinds[int(rng.integers(len(kinds)))] if kinds else None
 
 
 def _rate(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
@@ -66,22 +78,59 @@ def _rate(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting
 
 
 def _optimizer(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
-    kind = _another(rng, OPTIMIZERS, spec.optimizer.kind)
-    return _setting(kind, {"optimizer": kind})
+    present = spec.optimizer
+    others = [kind for kind in OPTIMIZERS if kind != present.kind and not _same_updates(present, Optimizer.of(kind))]
+    kind = _one_of(rng, others)
+    return _setting(kind, {"optimizer": kind}) if kind else None
+
+
+def _same_updates(one: Optimizer, other: Optimizer) -> bool:
+    """Whether two optimizers are the same rule, as momentum of 0 and sgd are."""
+    if one.learning_rate != other.learning_rate:
+        return False
+    params = (np.array([0.3, -1.2]),)
+    moments, other_moments = one.init(params), other.init(params)
+    for step in range(_COMPARED_STEPS):
+        grads = (np.array([1.0, -0.2]) * (step + 1),)
+        updates, moments = one.update(grads, moments, params, np.array(step))
+        other_updates, other_moments = other.update(grads, other_moments, params, np.array(step))
+        if not np.allclose(updates[0], other_updates[0], rtol=1e-9, atol=0):
+            return False
+    return True
 
 
 def _initializer(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
-    present = spec.network.init.kind if spec.network.init else ""
-    kind = _another(rng, INITIALIZERS, present)
-    return _setting(f"init {kind}", {"network.init": kind})
+    # A kind may be what the activations or the layers have chosen already: the weights decide, not the names.
+    present = _start(spec.network, split)
+    others = [kind for kind in INITIALIZERS if not _equal(present, _start(_with_init(spec.network, kind), split))]
+    kind = _one_of(rng, others)
+    return _setting(f"init {kind}", {"network.init": kind}) if kind else None
+
+
+def _with_init(network: Network, kind: str) -> Network:
+    return dataclasses.replace(network, init=Initializer.of(kind))
+
+
+def _start(network: Network, split: Split) -> list[np.ndarray]:
+    """The initial parameters of a network for seed 0."""
+    return leaves(network.initialize(0, (split.train.features,)).params)
+
+
+def _equal(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def _activation(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     hidden = [(place, layer) for place, layer in enumerate(spec.network.layers[:-1]) if isinstance(layer, Activation)]
-    if not hidden:
-        return None
-    kind = _another(rng, ACTIVATIONS, hidden[0][1].kind)
-    return _setting(f"hidden {kind}", {f"network.layers.{place}": kind for place, _ in hidden})
+    others = [kind for kind in ACTIVATIONS if any(_differ(layer, Layer.of(kind)) for _, layer in hidden)]
+    kind = _one_of(rng, others)
+    return _setting(f"hidden {kind}", {f"network.layers.{place}": kind for place, _ in hidden}) if kind else None
+
+
+def _differ(one: Activation, other: Layer) -> bool:
+    """Whether two activations differ as functions, as leaky_relu with a slope of 0 and relu do not."""
+    z = np.linspace(-6.0, 6.0, _COMPARED_POINTS)
+    return not isinstance(other, Activation) or not np.allclose(one.value(z), other.value(z), rtol=1e-9, atol=0)
 
 
 def _batch_size(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
@@ -97,8 +146,12 @@ def _batch_size(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> S
 
 def _scaling(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     made = split.preprocessing
-    scaled = {*made.shift, *made.target_shift} - {0.0} or {*made.span, *made.target_span} - {1.0}
-    return _setting("no scaling", {"data.scale": "none"}) if scaled else _setting("scaling", {"data.scale": "standard"})
+    shift = np.array([*made.shift, *made.target_shift, 0.0])
+    span = np.array([*made.span, *made.target_span, 1.0])
+    if not np.allclose(shift, 0.0, atol=_ROUNDING) or not np.allclose(span, 1.0, rtol=_ROUNDING):
+        return _setting("no scaling", {"data.scale": "none"})
+    # Columns that have a mean of 0 and a standard deviation of 1 already stay what they are.
+    return None if spec.data.scale == "standard" else _setting("scaling", {"data.scale": "standard"})
 
 
 def _epochs(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:

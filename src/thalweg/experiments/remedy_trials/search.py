@@ -86,6 +86,7 @@ class Search:
         self.log = log
         self.score = score_for([factory.unchanged.split])
         self.pairs: list[Pair] = []
+        self._tried: list[Candidate | None] = []
         self._not_combined: list[str] = []
         self._remarks: list[str] = []
 
@@ -154,8 +155,8 @@ class Search:
 
     def _prepare(self, remedies: Sequence[Remedy]) -> None:
         """Make the arm of each remedy and its control."""
-        for remedy in remedies:
-            arm = self._candidate(remedy.label, [setting_of(remedy)])
+        self._tried = [self._candidate(remedy.label, [setting_of(remedy)]) for remedy in remedies]
+        for remedy, arm in zip(remedies, self._tried, strict=True):
             self.pairs.append(Pair(remedy, arm, self._control(arm) if arm else None))
         self.score = score_for([arm.split for arm in self._arms])
 
@@ -178,7 +179,7 @@ class Search:
         return candidate
 
     def _control(self, arm: Candidate) -> Candidate | None:
-        control = self.factory.control(arm, self.log.seeds.start)
+        control = self.factory.control(arm, self.log.seeds.start, [each for each in self._tried if each])
         if control is None:
             self._remarks.append(f"No random change with the cost of `{arm.arm.label}` was found.")
         return control

@@ -3,7 +3,16 @@
 All functions but `save_images` are pure: they turn arrays and records into figures.
 """
 
-from .experiment import arm_curves, arm_measures, heat_map, paired_differences, paired_effects, parallel_coordinates
+from .experiment import (
+    LevelCurve,
+    arm_curves,
+    arm_measures,
+    heat_map,
+    level_curves,
+    paired_differences,
+    paired_effects,
+    parallel_coordinates,
+)
 from .flow import curves, delta_by_layer
 from .images import save_images
 from .landscape import loss_line, loss_plane
@@ -34,6 +43,7 @@ __all__ = [
     "TEMPLATE",
     "VERMILION",
     "History",
+    "LevelCurve",
     "ProbeCharts",
     "arm_curves",
     "arm_measures",
@@ -54,6 +64,7 @@ __all__ = [
     "histograms_over_time",
     "learning_curves",
     "learning_rate",
+    "level_curves",
     "loss_line",
     "loss_plane",
     "norms_over_time",

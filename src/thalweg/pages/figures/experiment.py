@@ -20,6 +20,7 @@ from plotly.colors import sample_colorscale
 from ..numbers import count_noun, difference, interval, is_share, measure_value, number, percent
 from ..numbers import measure_name as name_of
 from .axes import log_axis, round_ticks, spans_decades
+from .flow import add_band, curve_style
 from .flow import curves as draw_curves
 from .record import capital
 from .theme import BLUE, ORANGE, SKY, TEMPLATE, VERMILION
@@ -37,6 +38,8 @@ _MOST_NUMBERED = 12
 _FEW_TICKS = 6
 # A loss above this multiple of its first value is cut off by the axis.
 _FAR = 100.0
+# An axis of positive levels that span more than this factor is logarithmic.
+_FEW_FOLD = 4.0
 _UNKNOWN = (np.nan, np.nan)
 _NONE_DIVERGED: Mapping[str, int] = MappingProxyType({})
 
@@ -115,6 +118,133 @@ def arm_curves(
     room = sum(1 + name.count("<br>") for name in names.values()) * (_LINE_HEIGHT + 3)
     legend = {"orientation": "v", "yref": "container", "y": 0, "yanchor": "bottom", "tracegroupgap": 0}
     return figure.update_layout(height=400 + room, legend=legend, margin={"t": 76, "b": 64 + room})
+
+
+class LevelCurve(NamedTuple):
+    """A measure over the levels of an axis, for arms that differ in that axis alone.
+
+    Attributes:
+        levels: the levels (L,), ascending.
+        values: the measure of each level by seed (L, seeds); NaN where a trial diverged.
+        chosen: the level that was chosen; None for none.
+    """
+
+    levels: np.ndarray
+    values: np.ndarray
+    chosen: float | None
+
+
+def level_curves(lines: Mapping[str, LevelCurve], axis: str, measure: str) -> go.Figure:
+    """A measure over the levels of an axis, one line for each label, with the chosen levels as rings.
+
+    A line is the mean over the seeds that finished, its band plus and minus one standard deviation within the range of
+    these seeds. Below, a cross marks a level where every trial diverged, an open one where some did. The axis of levels
+    is logarithmic where all of them are positive and span more than a factor of four.
+
+    >>> line = LevelCurve(np.array([0.01, 0.1]), np.array([[0.5, 0.7], [0.9, np.nan]]), chosen=0.1)
+    >>> figure = level_curves({"sgd": line}, "learning_rate", "accuracy")
+    >>> figure.layout.xaxis.type, figure.data[2].y.tolist(), figure.data[3].x.tolist()
+    ('log', [0.6, 0.9], [0.1])
+    """
+    name = name_of(measure)
+    figure = go.Figure()
+    means = [
+        _add_level_curve(figure, place, label, line, axis, measure) for place, (label, line) in enumerate(lines.items())
+    ]
+    levels = np.concatenate([line.levels for line in lines.values()])
+    diverged = any(np.isnan(_finite(line.values)).any() for line in lines.values())
+    strip = 18 * len(lines) if diverged else 0
+    height = 400 + strip
+    figure.update_layout(template=TEMPLATE, title=f"{capital(name)} by {axis}", height=height, showlegend=True)
+    figure.update_xaxes(title=axis)
+    if levels.min() > 0 and levels.max() > _FEW_FOLD * levels.min():
+        figure.update_xaxes(**log_axis(levels))
+    figure.update_yaxes(title=name, tickformat="~%" if is_share(measure) else None)
+    known = np.concatenate(means)
+    known = known[np.isfinite(known)]
+    if not is_share(measure) and spans_decades(known):
+        figure.update_yaxes(**log_axis(known))
+    if diverged:
+        _add_strip(figure, lines, axis, strip / (height - 128))
+    note = "Ring: chosen. Band: ± one standard deviation, within the range of the seeds."
+    _add_subtitle(figure, f"{note} Cross: all trials diverged; open: some." if diverged else note)
+    return figure.update_layout(margin={"t": 96})
+
+
+def _add_level_curve(
+    figure: go.Figure, place: int, label: str, line: LevelCurve, axis: str, measure: str
+) -> np.ndarray:
+    """Add the band, the line and the ring of one label; returns the means (L,)."""
+    colour, dash = curve_style(place)
+    name = _lines(label, _LEGEND_WIDTH, most=None)
+    summary = _summary(line.values.T)
+    low = np.maximum(summary.mean - summary.deviation, summary.smallest)
+    high = np.minimum(summary.mean + summary.deviation, summary.largest)
+    add_band(figure, line.levels, low, high, colour, name)
+    hover = [
+        f"{name}<br>{axis} {number(level)}: {measure_value(measure, mean)}<br>{count} of {line.values.shape[1]} seeds"
+        for level, mean, count in zip(line.levels, summary.mean, summary.seeds, strict=True)
+    ]
+    figure.add_scatter(
+        x=line.levels,
+        y=summary.mean,
+        name=name,
+        mode="lines+markers",
+        line={"color": colour, "dash": dash, "width": 2},
+        marker={"size": 6},
+        legendgroup=name,
+        hovertext=hover,
+        hoverinfo="text",
+    )
+    chosen = np.array([level == line.chosen for level in line.levels])
+    figure.add_scatter(
+        x=line.levels[chosen],
+        y=summary.mean[chosen],
+        mode="markers",
+        marker={"size": 17, "symbol": "circle-open", "color": colour, "line": {"width": 2.5}},
+        legendgroup=name,
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    return summary.mean
+
+
+def _add_strip(figure: go.Figure, lines: Mapping[str, LevelCurve], axis: str, share: float) -> None:
+    """Add a strip below the lines, this share of the plot high: a cross where trials diverged, one row a label."""
+    for place, (label, line) in enumerate(lines.items()):
+        lost = np.isnan(_finite(line.values)).sum(axis=1)
+        seeds = line.values.shape[1]
+        some = lost > 0
+        figure.add_scatter(
+            x=line.levels[some],
+            y=np.full(some.sum(), place),
+            yaxis="y2",
+            mode="markers",
+            marker={
+                "size": 9,
+                "color": curve_style(place)[0],
+                "symbol": np.where(lost[some] == seeds, "x", "x-open").tolist(),
+            },
+            legendgroup=_lines(label, _LEGEND_WIDTH, most=None),
+            showlegend=False,
+            hovertext=[
+                f"{_plain(label)}<br>{axis} {number(level)}: {count} of {seeds} trials diverged"
+                for level, count in zip(line.levels[some], lost[some], strict=True)
+            ],
+            hoverinfo="text",
+        )
+    figure.update_layout(
+        yaxis={"domain": [share + 0.03, 1]},
+        xaxis={"anchor": "y2"},
+        yaxis2={
+            "domain": [0, share],
+            "range": [len(lines) - 0.5, -0.5],
+            "tickmode": "array",
+            "tickvals": [(len(lines) - 1) / 2],
+            "ticktext": ["diverged"],
+            "showgrid": False,
+        },
+    )
 
 
 def arm_measures(

@@ -39,10 +39,10 @@ def curves(
     x = np.asarray(x, dtype=float)
     figure = go.Figure()
     for index, (name, values) in enumerate(series.items()):
-        colour, dash = _style(index)
+        colour, dash = curve_style(index)
         if bands and name in bands:
             low, high = bands[name]
-            _band(figure, x, _with_gaps(low, log), _with_gaps(high, log), colour, name)
+            add_band(figure, x, _with_gaps(low, log), _with_gaps(high, log), colour, name)
         y = _with_gaps(values, log)
         figure.add_scatter(
             x=x[: y.size],
@@ -113,7 +113,7 @@ def delta_by_layer(
     return figure.update_yaxes(title="layer", col=1).update_yaxes(**_layer_ticks(layers))
 
 
-def _style(index: int) -> tuple[str, str]:
+def curve_style(index: int) -> tuple[str, str]:
     """The colour and dash of a curve; the pairs of the first 36 curves differ."""
     rounds, place = divmod(index, len(_COLOURS))
     return _COLOURS[place], _DASHES[(place + rounds) % len(_DASHES)]
@@ -130,7 +130,8 @@ def _with_gaps(values: ArrayLike, log: bool) -> np.ndarray:
     return np.where(np.isfinite(y) & ((y > 0) | (not log)), y, np.nan)
 
 
-def _band(figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, name: str) -> None:
+def add_band(figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, name: str) -> None:
+    """Shade the range between two curves low and high (n,) over x in a colour, under the legend entry of a name."""
     shared = {"mode": "lines", "line": {"width": 0}, "legendgroup": name, "showlegend": False, "hoverinfo": "skip"}
     figure.add_scatter(x=x[: low.size], y=low, **shared)
     rgb = ", ".join(str(int(colour[place : place + 2], 16)) for place in (1, 3, 5))
