@@ -35,7 +35,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock = FileLock(path).acquire(blocking=False)
     except Timeout as error:
         fix = "wait until it has ended, or use another folder"
-        raise InputError(str(folder), f"{_holder(path)} is writing here; {fix}") from error
+        raise InputError(str(folder), f"another process is writing here{_holder(path)}; {fix}") from error
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(str(folder), f"cannot be locked for writing: {reason}") from error
@@ -67,12 +67,12 @@ def _write(path: Path, holder: bytes) -> None:
 
 
 def _holder(path: Path) -> str:
-    """The process that holds a lock, in words."""
+    """The process that holds a lock, in words; "" where its file cannot be read, or is not written yet."""
     try:
         with open(path, "rb") as file:
             file.seek(1)
             holder = json.loads(file.read(1000))
         host, since = (ascii(str(holder[name])[:80])[1:-1] for name in ("host", "since"))
-        return f"process {int(holder['process'])} on {host} (since {since})"
+        return f": process {int(holder['process'])} on {host}, since {since}"
     except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+        return ""

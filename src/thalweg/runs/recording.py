@@ -107,6 +107,7 @@ class RunBuilder:
             facts=_facts(session, fitted, seconds),
             notes=split.notes,
             interrupted=fitted.interrupted,
+            signal=fitted.signal,
             diverged=fitted.diverged,
             threshold=threshold,
             remarks=tuple(remarks),

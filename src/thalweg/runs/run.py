@@ -75,6 +75,8 @@ class Run(Paged):
     """Notes on the rows."""
     interrupted: bool = False
     """Whether a signal ended the training, so that it can be resumed."""
+    signal: int = 0
+    """The number of that signal; 0 for a run that was loaded."""
     diverged: str = ""
     """The number that became NaN or infinite first; "" where none did."""
     threshold: float | None = None
