@@ -30,7 +30,7 @@ def stop_requests(saves: bool) -> Iterator[Callable[[], signal.Signals | None]]:
     def request(number: int, frame: FrameType | None) -> None:
         received.append(signal.Signals(number))
         if received[-1].name in _IMPATIENT:
-            signal.signal(number, handlers[number])
+            signal.signal(number, handlers[received[-1]])
 
     handlers = {number: signal.getsignal(number) for number in _numbers(saves)}
     for number in handlers:
