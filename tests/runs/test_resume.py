@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -390,3 +391,223 @@ def test_the_shell_refuses_changes_and_takes_them_when_told(tmp_path):
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert len(load(tmp_path / "run").history) == 10
+
+
+# Whatever was recorded survives a kill at any moment -----------------------------------------------------------------
+
+FILMED = {
+    "data": {"source": "rings 60", "validation": 0.2},
+    "network": {"layers": ["dense 4", "tanh", "dropout 0.2", "dense 2", "softmax"]},
+    "training": {"epochs": 6, "batch_size": 16, "engine": "eager"},
+    "checkpoints": {"every": 1},
+    "probes": "standard 2",
+}
+RECORDED = ("metrics.jsonl", "probes.jsonl", "frames.safetensors", "frames.json", "checkpoints/final.safetensors")
+
+
+def recorded_in(folder):
+    return {name: (folder / name).read_bytes() for name in RECORDED}
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory):
+    """The folder of a whole training with a film, and copies of it by step, as a kill would have left it."""
+    root = tmp_path_factory.mktemp("filmed")
+    copies = {}
+
+    def copy(progress):
+        copies[progress.step] = shutil.copytree(root / "run", root / str(progress.step))
+
+    run = run_spec(Spec.of(FILMED), root / "run", [Watching(copy)])
+    assert len(run.boundary_frames.steps) > 8
+    # How many steps run at a time depends on the speed of the machine.
+    assert copies.keys() >= {1, *range(3, 19, 3)}
+    return root / "run", copies
+
+
+def test_a_killed_training_ends_with_the_same_film_probes_and_records(filmed, tmp_path):
+    whole, copies = filmed
+    for step in copies:
+        copy = shutil.copytree(copies[step], tmp_path / str(step))
+        assert not (copy / "frames.safetensors").exists()
+        resume_run(copy)
+        assert recorded_in(copy) == recorded_in(whole), copy.name
+        assert {path.name for path in copy.iterdir()} == {path.name for path in whole.iterdir()}
+
+
+def test_a_resumed_training_that_is_killed_loses_nothing_of_the_first(filmed, tmp_path):
+    whole, _ = filmed
+    first = run_spec(Spec.of(FILMED), tmp_path / "run", [Watching(press(lambda progress: progress.step > 6))])
+    assert first.interrupted
+    copies = []
+
+    def copy(progress):
+        copies.append(shutil.copytree(tmp_path / "run", tmp_path / str(progress.step)))
+
+    before = {path.relative_to(tmp_path / "run") for path in (tmp_path / "run").rglob("*")}
+    resume_run(tmp_path / "run", callbacks=[Watching(copy)])
+    assert recorded_in(tmp_path / "run") == recorded_in(whole)
+    left = {path.relative_to(copies[0]) for path in copies[0].rglob("*")}
+    assert {str(path) for path in before - left} <= {"result.json"}
+    assert len(copies) >= 3
+    for copy in copies:
+        with pytest.raises(InputError, match="thalweg train --resume"):
+            load(copy)
+        resume_run(copy)
+        assert recorded_in(copy) == recorded_in(whole), copy.name
+
+
+def test_killed_before_the_first_checkpoint_it_begins_anew(filmed, tmp_path):
+    whole, copies = filmed
+    shutil.copytree(copies[1], tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints", ignore_errors=True)
+    with pytest.raises(InputError, match="changed"):
+        resume_run(tmp_path / "run", ["training.seed=5"])
+    resume_run(tmp_path / "run")
+    assert recorded_in(tmp_path / "run") == recorded_in(whole)
+
+
+@pytest.mark.parametrize("missing", ["report.html", "result.json", "checkpoints/final.json"])
+@pytest.mark.parametrize("how", ["removed", "torn"])
+def test_what_is_missing_of_a_run_that_has_ended_is_written(missing, how, filmed, tmp_path):
+    whole, _ = filmed
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    with pytest.raises(InputError, match="complete"):
+        resume_run(folder)
+    content = (folder / missing).read_bytes()
+    if how == "removed":
+        (folder / missing).unlink()
+    else:
+        (folder / missing).write_bytes(content[: len(content) // 2])
+    (folder / ".report.html.1.part").write_bytes(b"half")
+    assert resume_run(folder).history == load(whole).history
+    assert recorded_in(folder) == recorded_in(whole)
+    assert (folder / "report.html").read_bytes().rstrip().endswith(b"</html>")
+    assert not list(folder.rglob(".*.part"))
+    with pytest.raises(InputError, match="complete"):
+        resume_run(folder)
+
+
+def test_a_report_that_is_older_than_the_result_is_written_again(filmed, tmp_path):
+    shutil.copytree(filmed[0], tmp_path / "run")
+    os.utime(tmp_path / "run" / "report.html", (1, 1))
+    resume_run(tmp_path / "run")
+    assert (tmp_path / "run" / "report.html").stat().st_mtime > 1
+
+
+# Two writers ----------------------------------------------------------------------------------------------------------
+
+
+def test_records_that_two_writers_damaged_are_read_by_their_step(filmed, tmp_path):
+    whole, copies = filmed
+    copy = copies[12]
+    folder = tmp_path / "run"
+    shutil.copytree(copy, folder)
+    for name in ("metrics.jsonl", "probes.jsonl", "frames.jsonl"):
+        lines = (folder / name).read_bytes().splitlines(keepends=True)
+        torn = lines[0][:20] + lines[-1] + lines[0][20:]
+        (folder / name).write_bytes(b"".join([*lines[::-1], lines[1], torn, *lines[2:], lines[1][:30]]))
+    assert read_records(folder / "metrics.jsonl") == read_records(copy / "metrics.jsonl")
+    resume_run(folder)
+    assert recorded_in(folder) == recorded_in(whole)
+
+
+def test_an_older_checkpoint_with_all_its_records_goes_before_a_newer_one_without(filmed, tmp_path):
+    whole, copies = filmed
+    folder = tmp_path / "run"
+    shutil.copytree(copies[18], folder)
+    records = read_records(folder / "metrics.jsonl")
+    lines = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    gap = len(records) - 1
+    (folder / "metrics.jsonl").write_bytes(b"".join(lines[: gap - 1] + lines[gap:]))
+    resume_run(folder)
+    assert recorded_in(folder) == recorded_in(whole)
+
+
+def test_a_gap_in_the_records_is_told_and_the_weights_are_the_same(filmed, tmp_path):
+    whole, copies = filmed
+    folder = tmp_path / "run"
+    shutil.copytree(copies[18], folder)
+    lines = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_bytes(b"".join(lines[1:]))
+    run = resume_run(folder)
+    assert run.history == load(whole).history[1:]
+    assert any("1 epoch " in note for note in run.notes)
+    assert recorded_in(folder) | {"metrics.jsonl": b""} == recorded_in(whole) | {"metrics.jsonl": b""}
+
+
+def test_a_second_writer_is_refused_and_touches_nothing(filmed, tmp_path):
+    _, copies = filmed
+    folder = tmp_path / "run"
+    shutil.copytree(copies[6], folder)
+    seen = []
+
+    def second(progress):
+        before = files_of(folder)
+        for write in (
+            lambda: resume_run(folder),
+            lambda: run_spec(Spec.of(FILMED), folder),
+            lambda: load(filmed[0]).save(folder),
+        ):
+            with pytest.raises(InputError) as raised:
+                write()
+            seen.append(str(raised.value))
+        assert files_of(folder) == before
+
+    resume_run(folder, callbacks=[Watching(second)])
+    assert seen
+    assert all(f"process {os.getpid()} on" in said or "empty folder" in said for said in seen)
+    assert recorded_in(folder) == recorded_in(filmed[0])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right on Windows")
+def test_checkpoints_behind_a_link_are_never_written_or_deleted(filmed, tmp_path):
+    _, copies = filmed
+    folder = tmp_path / "run"
+    shutil.copytree(copies[9], folder)
+    (folder / "checkpoints").rename(tmp_path / "elsewhere")
+    (folder / "checkpoints").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / ".mine.part").write_text("mine")
+    before = files_of(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="link"):
+        resume_run(folder)
+    with pytest.raises(InputError, match="link"):
+        load(filmed[0]).write(folder)
+    assert files_of(tmp_path / "elsewhere") == before
+
+
+# Other signals --------------------------------------------------------------------------------------------------------
+
+SAVING = [name for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU", "SIGBREAK") if hasattr(signal, name)]
+
+
+@pytest.mark.parametrize("name", SAVING)
+def test_each_signal_saves(name, filmed, tmp_path):
+    number = getattr(signal, name)
+    stopped = run_spec(Spec.of(FILMED), tmp_path / "run", [Watching(press(lambda progress: progress.step > 4, number))])
+    assert (stopped.interrupted, stopped.signal) == (True, number)
+    assert f"by {name} after" in stopped.outcome
+    assert newest(tmp_path / "run")[0].stem == f"step-{int(stopped.state.step):010}"
+    resume_run(tmp_path / "run")
+    assert recorded_in(tmp_path / "run") == recorded_in(filmed[0])
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no SIGHUP")
+def test_what_the_process_was_started_to_ignore_stays_ignored(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run = run_spec(Spec.of(FILMED), tmp_path / "run", [Watching(press(lambda progress: True, signal.SIGHUP))])
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not run.interrupted
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 130), ("SIGHUP", 129), ("SIGUSR1", 138)])
+def test_the_exit_code_names_the_signal(name, code):
+    from thalweg.cli.output import interrupted_by
+
+    if sys.platform != "linux":
+        pytest.skip("signals have other numbers here")
+    assert interrupted_by(getattr(signal, name)) == code

@@ -8,6 +8,7 @@ from sessions import Watching
 
 import thalweg
 from thalweg.core.errors import InputError
+from thalweg.core.locks import LOCK_FILE
 from thalweg.runs.load import load
 from thalweg.runs.predict import prediction_table
 from thalweg.runs.run_folder import list_runs, new_folder, read_records
@@ -37,7 +38,7 @@ def test_a_saved_run_predicts_as_before(rings, folder):
 
 def test_a_run_is_a_folder_of_plain_files(folder):
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert names == {
+    assert names - {LOCK_FILE} == {
         "spec.toml",
         "metrics.jsonl",
         "run.json",

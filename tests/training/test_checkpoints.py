@@ -22,7 +22,7 @@ from thalweg.training.checkpoints import (
     fingerprint,
     load_checkpoint,
     newest,
-    remove_remains,
+    remove_newer,
     save_checkpoint,
 )
 from thalweg.training.early_stopping import EarlyStoppingState
@@ -97,7 +97,7 @@ def test_arrays_without_a_manifest_do_not_count(tmp_path):
     assert newest(tmp_path)[0].stem == "step-0000000001"
 
 
-def test_remains_are_cleared_away_and_nothing_else(tmp_path):
+def test_newer_ones_are_removed_and_nothing_else(tmp_path):
     for step in (1, 2, 3):
         save_checkpoint(tmp_path, at(step), FACTS, 3)
     folder = tmp_path / "checkpoints"
@@ -107,13 +107,8 @@ def test_remains_are_cleared_away_and_nothing_else(tmp_path):
     kept[tmp_path / "spec.toml"] = kept[folder / "final.safetensors"] = b"mine"
     for path in (tmp_path / "spec.toml", folder / "final.safetensors"):
         path.write_bytes(b"mine")
-    for path in (
-        ".metrics.jsonl.1.part",
-        "checkpoints/.step-4.json.77.part",
-        "checkpoints/step-0000000004.safetensors",
-    ):
-        (tmp_path / path).write_bytes(b"half")
-    remove_remains(tmp_path, last)
+    (folder / "step-0000000004.safetensors").write_bytes(b"half")
+    remove_newer(tmp_path, last)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == kept
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,12 @@ EXIT_WRONG = 1
 EXIT_INPUT = 2
 EXIT_DIVERGED = 3
 EXIT_INTERRUPTED = 130
+"""Ctrl-C and SIGTERM."""
+
+
+def interrupted_by(number: int) -> int:
+    """The exit code of a training that a signal has ended: 130 for Ctrl-C and SIGTERM, 128 + its number for another."""
+    return EXIT_INTERRUPTED if number in (signal.SIGINT, signal.SIGTERM) else 128 + number
 
 
 def print_json(value: object) -> None:

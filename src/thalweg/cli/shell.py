@@ -5,7 +5,10 @@ A module of this folder imports what is slow to import inside of its functions, 
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -37,8 +40,12 @@ def main() -> None:
     except InputError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        _exit_interrupted("interrupted")
+    except SystemExit as end:
+        # Typer makes an exit of the interrupt.
+        if end.code == EXIT_INTERRUPTED:
+            _exit_interrupted()
+        raise
     except BrokenPipeError:
         # The reader of the output has closed it, as `head` does: this is not an error of the command.
         sys.stderr.close()
@@ -49,6 +56,18 @@ def main() -> None:
         # Without this, Python would try to flush the buffered output again at exit, and fail a second time.
         sys.stdout = None
         _fail(f"cannot write the output: {error.strerror or error}")
+
+
+def _exit_interrupted(message: str = "") -> NoReturn:
+    """End at once: a second Ctrl-C changes nothing, and no library waits for its threads and processes at the exit."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError, ValueError, AttributeError):
+        if message:
+            print(message, file=sys.stderr)
+        sys.stderr.flush()
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    os._exit(EXIT_INTERRUPTED)
 
 
 def _fail(message: str) -> NoReturn:

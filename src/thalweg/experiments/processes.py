@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
+from types import FrameType
 
 from .experiment import Trial
 from .workers import TrialOutcome, WorkerContext, run_trial_in_worker
+
+# How often a sweep looks whether Ctrl-C was pressed.
+_LOOK_SECONDS = 0.05
+# The longest wait for the executor at the end of a sweep, which takes a fraction of a second.
+_CLOSING_SECONDS = 5.0
 
 
 def available_cores() -> list[int]:
@@ -25,28 +33,35 @@ def local_workers(
 ) -> Iterator[Callable[[Sequence[Trial]], Iterator[TrialOutcome]]]:
     """A function that runs some of the trials in `jobs` processes, each with its share of the cores.
 
-    All processes are killed at the end.
+    All processes are killed at the end, and at Ctrl-C, which raises KeyboardInterrupt.
     """
     from joblib import Parallel, delayed
-    from joblib.externals.loky import get_reusable_executor
 
     cores = available_cores()
     shares = [cores[number::jobs] or [cores[number % len(cores)]] for number in range(jobs)]
     context = WorkerContext(folder, os.getpid(), shares, {trial.key: trial.spec for trial in trials})
+    workers = _Workers()
 
     def run(trials: Sequence[Trial]) -> Iterator[TrialOutcome]:
+        workers.stop_if_asked()
         parallel = Parallel(
             *(jobs, "loky", "generator_unordered"),
             batch_size=1,
             initializer=WorkerContext.init_worker,
             initargs=(context,),
         )
-        with _interrupts_blocked():
-            outcomes = parallel(delayed(run_trial_in_worker)(trial.key) for trial in trials)
-        with closing(outcomes):
-            yield from outcomes
+        try:
+            with _interrupts_blocked():
+                outcomes = parallel(delayed(run_trial_in_worker)(trial.key) for trial in trials)
+            with closing(outcomes):
+                for outcome in outcomes:
+                    yield outcome
+                    workers.stop_if_asked()
+        except Exception:
+            workers.stop_if_asked()
+            raise
 
-    with warnings.catch_warnings():
+    with workers.killed_at_ctrl_c(), warnings.catch_warnings():
         # Between two trials joblib restarts a worker whose memory has grown, which costs nothing.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
         # Trials are cancelled when the time is up.
@@ -55,8 +70,70 @@ def local_workers(
         try:
             yield run
         finally:
+            workers.close()
+    workers.stop_if_asked()
+
+
+class _Workers:
+    """The worker processes of a sweep, and the wish to end it.
+
+    An exception of a signal handler could leave joblib and its executor in any state, such as one that waits for ever.
+    So Ctrl-C raises nothing in them: it kills the workers, joblib reports their death, and that becomes the interrupt.
+    """
+
+    def __init__(self) -> None:
+        self._others = set(multiprocessing.active_children())
+        self._asked = False
+
+    @contextmanager
+    def killed_at_ctrl_c(self) -> Iterator[None]:
+        """In this block Ctrl-C kills the workers, also those that are about to start."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        over = threading.Event()
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            # Nothing else: a handler that takes a lock may interrupt the holder of this lock.
+            self._asked = True
+
+        def watch() -> None:
+            while not over.wait(_LOOK_SECONDS):
+                if self._asked:
+                    self._kill()
+
+        before = signal.signal(signal.SIGINT, ask)
+        try:
             with _interrupts_blocked():
-                get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+                threading.Thread(target=watch, daemon=True).start()
+            yield
+        finally:
+            over.set()
+            signal.signal(signal.SIGINT, before)
+
+    def stop_if_asked(self) -> None:
+        """Raise KeyboardInterrupt after Ctrl-C."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def close(self) -> None:
+        """Kill the workers, and wait a while for the threads that serve them."""
+        self._kill()
+        closing = threading.Thread(target=_shut_down, daemon=True)
+        closing.start()
+        closing.join(_CLOSING_SECONDS)
+
+    def _kill(self) -> None:
+        for process in multiprocessing.active_children():
+            if process not in self._others and process.pid is not None:
+                with suppress(OSError):
+                    os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+def _shut_down() -> None:
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor(reuse=True).shutdown(kill_workers=True)
 
 
 @contextmanager

@@ -16,11 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
 from ..core.errors import InputError
+from ..core.locks import locked
 from ..runs.run import Run
-from ..runs.run_folder import make_folder, make_room, read_records, read_result, write_spec
+from ..runs.run_folder import make_room, read_records, read_result, write_spec
 
 TRIALS = "trials"
 """The folder of the finished trials, inside of an experiment's folder."""
@@ -71,7 +70,7 @@ def write_run(path: Path, run: Run) -> None:
     """Write the run of a trial, without its report; an unfinished run there is replaced. Raises InputError."""
     if path.exists():
         shutil.rmtree(path)
-    write_spec(make_folder(path), run.spec)
+    write_spec(make_room(path), run.spec)
     run.write(path)
 
 
@@ -93,12 +92,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
         InputError: another process holds the lock, or the folder cannot be made or written.
     """
     make_room(folder / TRIALS)
-    try:
-        lock = FileLock(folder / ".lock").acquire(blocking=False)
-    except Timeout as error:
-        fix = "wait, or choose another folder with --out"
-        raise InputError(str(folder), f"another process is running an experiment here; {fix}") from error
-    with lock:
+    with locked(folder):
         for remains in folder.glob(f"{RUNNING}*"):
             shutil.rmtree(remains, ignore_errors=True)
         yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self, cast
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from ..core.arrays import Array
 from ..core.errors import InputError
-from ..core.files import JsonObject
+from ..core.files import Json, JsonObject
 from ..data import Dataset, Preprocessing, StreamedDataset
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, inference_state, predict
@@ -19,6 +21,8 @@ from ..training.saved_state import read_arrays, read_manifest, save_state
 from .input_maps import InputPlane, grid_around, plane_of
 
 FRAMES = Path("frames.safetensors")
+FRAMES_SO_FAR = "frames.jsonl"
+"""The frames of a running training, one line each: a file that grows survives a kill at any moment."""
 _FRAMES = 16
 _PLACES = 51
 # The grid is laid around at most this many rows, which become 64-bit numbers.
@@ -45,6 +49,24 @@ class BoundaryFrames(NamedTuple):
         """The frames from before update number `step`."""
         kept = self.steps < step
         return self._replace(steps=self.steps[kept], outputs=self.outputs[kept])
+
+    def record(self, frame: int) -> JsonObject:
+        """A frame as a line of frames.jsonl: its step, and its outputs as little-endian float32 in base64."""
+        outputs = self.outputs[frame]
+        content = base64.b64encode(outputs.astype("<f4").tobytes()).decode()
+        return {"step": int(self.steps[frame]), "shape": list(outputs.shape), "outputs": content}
+
+    def of_records(self, records: Sequence[Mapping[str, Json]]) -> Self:
+        """Frames on this plane from lines of frames.jsonl. Raises InputError for a line that is none."""
+        try:
+            steps = [int(cast(int, record["step"])) for record in records]
+            frames = [_outputs(record) for record in records]
+            if any(frame.shape[:2] != (len(self.y), len(self.x)) for frame in frames):
+                raise ValueError(f"expected {len(self.y)} x {len(self.x)} places")
+            outputs = np.stack(frames) if frames else self.outputs[:0]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError("frames.jsonl", f"not a file of boundary frames: {error}") from error
+        return self._replace(steps=np.array(steps, dtype=int), outputs=outputs)
 
     def save(self, folder: Path) -> None:
         """Write the frames to the folder of a run: `frames.safetensors` with its manifest, each atomically."""
@@ -74,6 +96,12 @@ class BoundaryFrames(NamedTuple):
             shape = f"expected outputs for {len(steps)} steps and {len(y)} x {len(x)} places"
             raise InputError(str(path), f"{shape}, received shape {outputs.shape}")
         return cls(plane=plane, x=x, y=y, steps=steps, outputs=outputs)
+
+
+def _outputs(record: Mapping[str, Json]) -> np.ndarray:
+    content = base64.b64decode(cast(str, record["outputs"]), validate=True)
+    height, width, units = cast("list[int]", record["shape"])
+    return np.frombuffer(content, "<f4").astype(np.float32).reshape(height, width, units)
 
 
 class BoundaryCallback(Callback):

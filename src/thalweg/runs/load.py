@@ -19,7 +19,7 @@ from ..spec.spec import CompleteSpec
 from ..spec.toml import read_spec
 from ..training.saved_state import load_state, read_manifest
 from .run import STATE, Run
-from .run_folder import check_format, read_records, read_result
+from .run_folder import REPORT_FILE, RESULT_FILE, check_format, read_records, read_result, writing
 
 
 def spec_in(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[str, object]] = ()) -> CompleteSpec:
@@ -46,9 +46,9 @@ def load(folder: str | Path) -> Run:
     """The run of a folder. Raises InputError where it is another folder, or a file is missing or damaged."""
     path = Path(folder)
     spec = spec_in(path)
-    if not (path / STATE).is_file():
+    if not (path / STATE).is_file() or not (path / RESULT_FILE).exists():
         fix = f"resume it with `thalweg train --resume {path}`"
-        raise InputError(str(path), f"the training was interrupted, and there is no trained state yet; {fix}")
+        raise InputError(str(path), f"the training has not ended; {fix}")
     preprocessing = Preprocessing.of(cast(JsonObject, read_manifest(path / STATE)["preprocessing"]))
     start = spec.network.initialize(0, (preprocessing.features,))
     template = inference_state(State(start.params, start.states, (), np.array(0), noise_key(0)))
@@ -73,3 +73,15 @@ def load(folder: str | Path) -> Run:
         notes=tuple(result["notes"]),
         per_epoch=result["per_epoch"],
     )
+
+
+def write_report_again(folder: Path) -> Path:
+    """Write the report of the run in a folder again, and return its path.
+
+    Raises:
+        InputError: this is not the folder of a run that has ended, or another process writes there.
+    """
+    check_format(folder)
+    with writing(folder):
+        load(folder).write_report(folder)
+    return folder / REPORT_FILE

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.arrays import Params, arrays_of
 from ..core.errors import InputError
+from ..core.files import JsonObject
 from ..doctor.findings import Finding
 from ..doctor.live import LiveChecks, severe_at_once
 from ..doctor.measure_run import measurements_of, probed_layers
@@ -22,7 +23,7 @@ from ..models.linear_units import LinearTraining, linear_training, tunes, with_t
 from ..pages.numbers import count_noun, number, percent
 from ..parts.metrics import confusion_matrix
 from ..parts.settings import Light
-from ..probes.boundary_frames import BoundaryCallback, BoundaryFrames
+from ..probes.boundary_frames import FRAMES_SO_FAR, BoundaryCallback, BoundaryFrames
 from ..probes.recorder import ProbeCallback
 from ..probes.records import Record
 from ..training.callbacks import Callback, Progress
@@ -31,7 +32,7 @@ from ..training.evaluate import evaluate
 from ..training.fit import Fit
 from ..training.session import Session
 from .run import Run
-from .run_folder import Journal
+from .run_folder import Journal, read_records
 
 
 class RunBuilder:
@@ -75,6 +76,11 @@ class RunBuilder:
         """What the probes have recorded so far."""
         return self.probes.records if self.probes else ()
 
+    def frame_records(self, first: int) -> list[JsonObject]:
+        """The frames of the boundary from number `first` on, as lines of frames.jsonl."""
+        frames = self.boundary.frames if self.boundary else None
+        return [frames.record(frame) for frame in range(first, len(frames.steps))] if frames else []
+
     def run(self, fitted: Fit, seconds: float, folder: Path | None = None) -> Run:
         """The run of the training that has ended, after `seconds`."""
         session = self.session
@@ -101,6 +107,7 @@ class RunBuilder:
             facts=_facts(session, fitted, seconds),
             notes=split.notes,
             interrupted=fitted.interrupted,
+            signal=fitted.signal,
             diverged=fitted.diverged,
             threshold=threshold,
             remarks=tuple(remarks),
@@ -138,6 +145,7 @@ class FolderRecorder(Callback):
         )
         self._metrics = Journal(folder / "metrics.jsonl", resumed.history if resumed else ())
         self._probes = Journal(folder / "probes.jsonl", builder.records) if builder.probes else None
+        self._frames = Journal(folder / FRAMES_SO_FAR, builder.frame_records(0)) if builder.boundary else None
 
     def on_progress(self, progress: Progress) -> None:
         self._write(progress.history)
@@ -153,9 +161,11 @@ class FolderRecorder(Callback):
             raise InputError(error.subject, f"{error.problems[0]}; {fix}") from error
 
     def _write(self, history: Sequence[dict[str, float]], flush: bool = False) -> None:
-        self._metrics.write(history, flush)
+        self._metrics.append(history[self._metrics.written :], flush)
         if self._probes:
-            self._probes.write(self.builder.records, flush)
+            self._probes.append(self.builder.records[self._probes.written :], flush)
+        if self._frames:
+            self._frames.append(self.builder.frame_records(self._frames.written), flush)
 
 
 class LiveDoctor(Callback):
@@ -181,6 +191,14 @@ class LiveDoctor(Callback):
             self.report(finding)
 
 
+def recorded_frames(folder: Path, session: Session) -> BoundaryFrames | None:
+    """The frames in the folder of a run: those of a training that was running, else those of a run that had ended."""
+    records = read_records(folder / FRAMES_SO_FAR)
+    split = session.split
+    empty = BoundaryCallback.of(split.preprocessing, split.train, session.batches.steps) if records else None
+    return empty.frames.of_records(records) if empty else BoundaryFrames.load(folder)
+
+
 def linear_training_of(session: Session) -> LinearTraining | None:
     """What is known of the training of a linear unit; None for other networks."""
     spec = session.spec
@@ -204,7 +222,7 @@ def _tuned_threshold(session: Session, state: State) -> float | None:
 
 def _outcome(session: Session, fitted: Fit, seconds: float) -> str:
     """How the training ended, in a sentence."""
-    done = len(fitted.history)
+    done = int(fitted.history[-1]["epoch"]) if fitted.history else 0
     epochs = session.spec.training.epochs
     if fitted.diverged:
         return f"Diverged: {fitted.diverged}."

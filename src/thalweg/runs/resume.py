@@ -5,24 +5,36 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ..core.errors import InputError, Problem
 from ..core.files import remove
 from ..core.progress import loading
+from ..pages.numbers import count_noun
 from ..parts.schedules.metric_schedules import metric_schedules
-from ..probes.boundary_frames import FRAMES, BoundaryFrames
+from ..parts.settings import Light
 from ..probes.records import Record
 from ..spec.differences import differences
 from ..spec.spec import CompleteSpec
 from ..training.callbacks import Callback
-from ..training.checkpoints import Checkpoint, check_records, fingerprints, load_checkpoint, newest, remove_remains
+from ..training.checkpoints import (
+    Checkpoint,
+    CheckpointFacts,
+    check_records,
+    fingerprints,
+    has_checkpoints,
+    load_checkpoint,
+    missing_records,
+    remove_newer,
+    step_of,
+    whole_checkpoints,
+)
 from ..training.session import Session
 from .display import shown
-from .load import spec_in
-from .recording import RunBuilder
-from .run import STATE, Run
-from .run_folder import read_records, read_result, write_spec
+from .load import load, spec_in
+from .recording import RunBuilder, recorded_frames
+from .run import Run
+from .run_folder import REPORT_FILE, RESULT_FILE, check_format, read_records, write_spec, writing
 from .train import Warn, record_training, warn
 
 
@@ -36,7 +48,8 @@ def resume(
 ) -> Run:
     """Resume an interrupted training from its newest whole checkpoint.
 
-    It ends with the same weights, bit for bit, as if it had not been interrupted.
+    It ends with the same weights, bit for bit, as if it had not been interrupted. A training that was killed before its
+    first checkpoint begins anew; of a run that has ended, what is missing is written.
 
     Args:
         folder: the folder of the run.
@@ -46,8 +59,8 @@ def resume(
         progress: whether progress and severe findings are shown on stderr.
 
     Raises:
-        InputError: the spec or the rows have changed (each change is named), the folder has no checkpoint, or the
-            training is already complete.
+        InputError: the spec or the rows have changed (each change is named), no checkpoint is whole, another process
+            writes to the folder, or the run is already complete.
 
     >>> import tempfile
     >>> from thalweg.runs.train import train
@@ -97,50 +110,135 @@ def resume_run(
     Raises:
         InputError: see `resume`.
     """
-    spec = spec_in(folder, settings, changes)
-    if data is not None:
-        spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, source=data))
-    path, facts = newest(folder)
-    changed = differences(facts["spec"], spec.describe())
-    _refuse(folder, changed, accept_changes)
-    result = read_result(folder) if (folder / "result.json").exists() else None
-    if result and not result["interrupted"] and not changed:
-        fix = "To train it further, change the spec, for example with --set training.epochs=N --accept-changes"
-        raise InputError(str(folder), f"training is already complete: {result['outcome']} {fix}")
-    session = Session(spec, spec.data.load(spec.training.seed, on_load))
-    session.check()
-    _ = session.engine
+    check_format(folder)
+    with writing(folder):
+        saved = spec_in(folder)
+        spec = spec_in(folder, settings, changes)
+        if data is not None:
+            spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, source=data))
+        found = _newest(folder)
+        changed = differences(found.facts["spec"] if found else saved.describe(), spec.describe())
+        _refuse(folder, changed, accept_changes)
+        if not changed and (run := _ended(folder, found)):
+            return _with_report(run, folder, spec)
+        session = Session(spec, spec.data.load(spec.training.seed, on_load))
+        session.check()
+        _ = session.engine
+        resumed = None
+        if found:
+            resumed = _checkpoint(found, session, changed, accept_changes)
+            session = _with_note(session, found)
+        on_session(session)
+        builder = _resumed_builder(session, folder, resumed.step if resumed else 0)
+        # From here on the run has not ended. What it has recorded stays until it is replaced.
+        remove(folder / RESULT_FILE)
+        if found:
+            remove_newer(folder, found.path)
+        write_spec(folder, spec)
+        return record_training(session, builder, folder, callbacks, warn, resumed)
+
+
+class _Found(NamedTuple):
+    """The checkpoint to resume from.
+
+    Attributes:
+        path: its file.
+        facts: its manifest.
+        history: the records of the epochs before it.
+        missing: number of epochs without a record.
+    """
+
+    path: Path
+    facts: CheckpointFacts
+    history: tuple[dict[str, float], ...]
+    missing: int
+
+
+def _newest(folder: Path) -> _Found | None:
+    """The newest whole checkpoint that has all of its records, else the one that has the most.
+
+    None for a training that was killed before its first checkpoint. Raises InputError where none is whole, and where
+    a run that has ended has none.
+    """
+    if not has_checkpoints(folder) and not (folder / RESULT_FILE).exists():
+        return None
+    records = read_records(folder / "metrics.jsonl")
+    found = []
+    for path, facts in whole_checkpoints(folder):
+        step = step_of(path)
+        history = tuple(record for record in records if record["step"] <= step)
+        found.append(_Found(path, facts, history, missing_records(history, step)))
+        if not found[-1].missing:
+            break
+    return min(found, key=lambda checkpoint: checkpoint.missing)
+
+
+def _checkpoint(found: _Found, session: Session, changed: Sequence[str], accept_changes: bool) -> Checkpoint:
+    """The checkpoint with which a session is resumed. Raises InputError where its rows or its records do not fit."""
     prints = fingerprints(session.split)
-    names = {**facts["rows"], **prints}
-    rows = [f"the {name} rows" for name in names if facts["rows"].get(name) != prints.get(name)]
-    _refuse(folder, rows, accept_changes)
-    checkpoint = load_checkpoint(path, session.start)
-    history = tuple(record for record in read_records(folder / "metrics.jsonl") if record["step"] <= checkpoint.step)
-    checkpoint = _still_valid(
-        checkpoint._replace(history=history), spec, [*changed, *(f"data: {name}" for name in rows)]
-    )
+    before = found.facts["rows"]
+    rows = [f"the {name} rows" for name in {**before, **prints} if before.get(name) != prints.get(name)]
+    _refuse(found.path.parent.parent, rows, accept_changes)
+    checkpoint = load_checkpoint(found.path, session.start)._replace(history=found.history)
     check_records(checkpoint, session.batches.per_epoch)
-    on_session(session)
-    remove_remains(folder, path)
-    builder = _resumed_builder(session, folder, checkpoint.step)
-    write_spec(folder, spec)
-    return record_training(session, builder, folder, callbacks, warn, checkpoint)
+    return _still_valid(checkpoint, session.spec, [*changed, *(f"data: {name}" for name in rows)])
+
+
+def _with_note(session: Session, found: _Found) -> Session:
+    """The session with a note on records that are missing."""
+    if not found.missing:
+        return session
+    note = f"metrics.jsonl is damaged: the records of {count_noun(found.missing, 'epoch')} are missing"
+    split = dataclasses.replace(session.split, notes=(*session.split.notes, note))
+    return Session(session.spec, split)
+
+
+def _ended(folder: Path, found: _Found | None) -> Run | None:
+    """The run of a folder whose training has ended; None where it is to be resumed.
+
+    It is resumed from its last checkpoint, too, where one of its files is missing or damaged.
+    """
+    if not (folder / RESULT_FILE).exists():
+        return None
+    try:
+        run = load(folder)
+    except InputError:
+        if found is None:
+            raise
+        return None
+    return None if run.interrupted else run
+
+
+def _with_report(run: Run, folder: Path, spec: CompleteSpec) -> Run:
+    """A run that has ended, with its report, which a crash may have prevented.
+
+    Raises InputError where the report is there, so that nothing is left to do.
+    """
+    report = folder / REPORT_FILE
+    if (
+        report.is_file()
+        and _is_whole(report)
+        and report.stat().st_mtime_ns >= (folder / RESULT_FILE).stat().st_mtime_ns
+    ):
+        fix = "To train it further, change the spec, for example with --set training.epochs=N --accept-changes"
+        raise InputError(str(folder), f"training is already complete: {run.outcome} {fix}")
+    run = dataclasses.replace(run, split=spec.data.load(spec.training.seed))
+    run.write_report(folder)
+    return run
+
+
+def _is_whole(report: Path) -> bool:
+    with open(report, "rb") as file:
+        file.seek(max(0, report.stat().st_size - 100))
+        return file.read().rstrip().endswith(b"</html>")
 
 
 def _resumed_builder(session: Session, folder: Path, step: int) -> RunBuilder:
-    """The probes of a training that is resumed at a step. Removes files of an earlier end, which are no longer true."""
-    frames = BoundaryFrames.load(folder)
+    """The probes of a training that is resumed at a step, with what they recorded before it."""
+    if not isinstance(session.spec.probes, Light):
+        return RunBuilder(session)
     records = [record for record in read_records(folder / "probes.jsonl") if record["step"] < step]
-    for name in (
-        "result.json",
-        "report.html",
-        "probes.jsonl",
-        FRAMES.with_suffix(".json"),
-        FRAMES,
-        STATE.with_suffix(".json"),
-        STATE,
-    ):
-        remove(folder / name)
+    frames = recorded_frames(folder, session)
     return RunBuilder(session, records=cast(list[Record], records), frames=frames.before(step) if frames else None)
 
 

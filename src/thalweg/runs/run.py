@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..core.arrays import Params, arrays_of
 from ..core.errors import InputError
-from ..core.files import commit
+from ..core.files import commit, remove
 from ..data import Preprocessing, RawRows, Split, Task
 from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
@@ -29,18 +29,19 @@ from ..models.summary import layer_in_words, numbered_layers
 from ..pages.blocks import Text
 from ..pages.page import Page, Paged
 from ..parts.part import Loss
-from ..probes.boundary_frames import BoundaryFrames
+from ..probes.boundary_frames import FRAMES, FRAMES_SO_FAR, BoundaryFrames
 from ..probes.input_maps import curve_of, hidden_outputs, map_of, plane_of, weight_images
 from ..probes.records import Observations, Record
 from ..spec.spec import CompleteSpec, data_name
 from ..spec.toml import to_toml
+from ..training.checkpoints import checkpoint_folder
 from ..training.evaluate import evaluate, predict_batches
 from ..training.inspect import inspect
 from ..training.saved_state import save_state
 from ..training.session import engine_for
 from .report import card, report_page, training_charts
 from .report_data import ReportData
-from .run_folder import RESULT, json_line, make_folder, write_spec
+from .run_folder import REPORT_FILE, RESULT, RESULT_FILE, json_line, new_run_folder, write_spec
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -74,6 +75,8 @@ class Run(Paged):
     """Notes on the rows."""
     interrupted: bool = False
     """Whether a signal ended the training, so that it can be resumed."""
+    signal: int = 0
+    """The number of that signal; 0 for a run that was loaded."""
     diverged: str = ""
     """The number that became NaN or infinite first; "" where none did."""
     threshold: float | None = None
@@ -169,10 +172,11 @@ class Run(Paged):
 
     def save(self, folder: str | Path) -> Path:
         """Write the folder of the run and return it. Raises InputError where it is not empty, or cannot be written."""
-        path = make_folder(Path(folder))
-        write_spec(path, self.spec)
-        self.write(path)
-        self.write_report(path)
+        path = Path(folder)
+        with new_run_folder(path):
+            write_spec(path, self.spec)
+            self.write(path)
+            self.write_report(path)
         return path
 
     def write(self, folder: Path) -> None:
@@ -180,15 +184,26 @@ class Run(Paged):
         commit(folder / "metrics.jsonl", b"".join(json_line(record) for record in self.history))
         if self.records:
             commit(folder / "probes.jsonl", b"".join(map(json_line, self.records)))
+        else:
+            remove(folder / "probes.jsonl")
         if self.boundary_frames:
             self.boundary_frames.save(folder)
+        else:
+            remove(folder / FRAMES.with_suffix(".json"))
+            remove(folder / FRAMES)
+        remove(folder / FRAMES_SO_FAR)
+        checkpoint_folder(folder)
         save_state(folder / STATE, self.state, {"preprocessing": self.preprocessing.describe()})
         result = {name: getattr(self, name) for name in RESULT}
-        commit(folder / "result.json", json.dumps(result, indent=1).encode())
+        commit(folder / RESULT_FILE, json.dumps(result, indent=1).encode())
 
     def write_report(self, folder: Path) -> None:
-        """Write report.html."""
-        commit(folder / "report.html", self.report().encode())
+        """Write report.html, the last of the files."""
+        try:
+            commit(folder / REPORT_FILE, self.report().encode())
+        except InputError as error:
+            fix = f"the run itself is whole; when that is mended: thalweg train --resume {folder}"
+            raise InputError(error.subject, f"{error.problems[0]}; {fix}") from error
 
     def page(self) -> Page:
         """The report as a page.

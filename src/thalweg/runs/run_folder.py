@@ -5,27 +5,36 @@ spec.toml                   everything that decides the run
 metrics.jsonl               one line for each epoch
 probes.jsonl                one line for each look of the probes
 frames.*                    the outputs on a plane of the inputs during training, and their manifest
+frames.jsonl                the same while the training runs, one line for each frame
 checkpoints/step-*          what is needed to resume the training (`training/checkpoints.py`)
 checkpoints/final.*         the state that predicts (safetensors), its manifest with SHA-256 and the preprocessing
 result.json                 outcome, measures of each set, facts and notes
 report.html                 the report, for a browser without a network
+.lock                       who writes here (`core/locks.py`)
+
+A training writes the records first, then the checkpoint that they belong to. result.json comes when all other files are
+there, and only the report after it: it is there if and only if the run has ended, or was interrupted, with these files.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
 
 from ..core.errors import InputError
 from ..core.files import Json, commit
+from ..core.locks import LOCK_FILE, locked, sweep
 from ..models.network import Network
 from ..models.summary import network_in_words
 from ..spec.spec import Spec, data_name
 from ..spec.toml import read_spec, to_toml
+from ..training.checkpoints import checkpoint_folder
 
 FORMAT = 1
 """Version of the files in the folder of a run. Folders of version 0 have no run.json, and are read like version 1."""
@@ -60,6 +69,8 @@ class Result(TypedDict):
 
 RESULT = tuple(Result.__annotations__)
 """The names of these fields."""
+RESULT_FILE = "result.json"
+REPORT_FILE = "report.html"
 
 
 class RunRow(NamedTuple):
@@ -88,21 +99,42 @@ def new_folder(name: str, parent: Path = Path("runs")) -> Path:
     return next(path for path in candidates if not path.exists())
 
 
-def make_folder(folder: Path) -> Path:
-    """Make the folder of a run. Raises InputError where it is not empty, or cannot be made or written."""
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """The folder of a run for this process alone, without half-written files of processes that died.
+
+    Raises:
+        InputError: another process writes there, it cannot be written, or its checkpoints are a link to elsewhere.
+    """
+    with locked(folder):
+        sweep(checkpoint_folder(folder))
+        yield
+
+
+@contextmanager
+def new_run_folder(folder: Path) -> Iterator[None]:
+    """A new folder of a run, for this process alone.
+
+    Raises:
+        InputError: it is not empty, another process writes there, or it cannot be made or written.
+    """
     make_room(folder)
-    if any(folder.iterdir()):
+    _expect_empty(folder)
+    with writing(folder):
+        _expect_empty(folder)
+        yield
+
+
+def _expect_empty(folder: Path) -> None:
+    if any(path.name != LOCK_FILE for path in folder.iterdir()):
         raise InputError(str(folder), "expected a new or an empty folder, received one that holds files")
-    return folder
 
 
 def make_room(folder: Path) -> Path:
     """Make a folder unless it exists. Raises InputError where it cannot be made or written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise InputError(str(folder), f"cannot be used as a folder to write to: {error.strerror or error}") from error
     return folder
@@ -110,8 +142,9 @@ def make_room(folder: Path) -> Path:
 
 def write_spec(folder: Path, spec: Spec) -> None:
     """Write run.json and spec.toml, the files that a run has from its start."""
-    commit(folder / "run.json", json.dumps({"format": FORMAT}).encode() + b"\n")
+    # A folder with a spec alone is one of version 0, and can be resumed; a folder without a spec is none of a run.
     commit(folder / "spec.toml", to_toml(spec).encode())
+    commit(folder / "run.json", json.dumps({"format": FORMAT}).encode() + b"\n")
 
 
 def check_format(folder: Path) -> None:
@@ -133,7 +166,7 @@ def check_format(folder: Path) -> None:
 
 
 def json_line(record: Mapping[str, object]) -> bytes:
-    """A line of metrics.jsonl or probes.jsonl."""
+    """A line of metrics.jsonl, probes.jsonl or frames.jsonl."""
     return json.dumps(record).encode() + b"\n"
 
 
@@ -141,21 +174,26 @@ class Journal:
     """A file of a running training with one line for each record.
 
     Args:
-        path: the file; it is written anew.
-        history: the records of the training before it was resumed.
+        path: the file; it is replaced as a whole.
+        records: the records of the training before it was resumed.
+
+    Attributes:
+        written: number of records in the file.
     """
 
-    def __init__(self, path: Path, history: Sequence[Mapping[str, object]] = ()) -> None:
+    def __init__(self, path: Path, records: Iterable[Mapping[str, object]] = ()) -> None:
         self.path = path
-        self.written = len(history)
-        commit(self.path, b"".join(map(json_line, history)))
+        lines = [json_line(record) for record in records]
+        self.written = len(lines)
+        commit(self.path, b"".join(lines))
 
-    def write(self, history: Sequence[Mapping[str, object]], flush: bool = False) -> None:
-        """Append the records that are new; `flush` forces them to the disk. Raises InputError where that fails."""
+    def append(self, records: Iterable[Mapping[str, object]], flush: bool = False) -> None:
+        """Append records; `flush` forces all to the disk. Raises InputError where that fails."""
+        lines = [json_line(record) for record in records]
         try:
             with open(self.path, "ab") as file:
-                file.writelines(map(json_line, history[self.written :]))
-                self.written = max(self.written, len(history))
+                file.writelines(lines)
+                self.written += len(lines)
                 if flush:
                     file.flush()
                     os.fsync(file.fileno())
@@ -165,7 +203,7 @@ class Journal:
 
 def read_result(folder: Path) -> Result:
     """The content of result.json. Raises InputError where it is missing or damaged."""
-    path = folder / "result.json"
+    path = folder / RESULT_FILE
     try:
         result: Json = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -176,24 +214,24 @@ def read_result(folder: Path) -> Result:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of metrics.jsonl or probes.jsonl, without a last line that a crash has torn.
+    """The records of metrics.jsonl, probes.jsonl or frames.jsonl by rising step.
 
-    Raises InputError where the file cannot be read.
+    Lines that a crash has torn are left out, and so is all but the last of the records with the same step: earlier
+    versions let two processes write the same file. Raises InputError where the file cannot be read.
     """
     try:
         content = path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise InputError(str(path), f"cannot be read: {error.strerror or error}") from error
-    records = []
+    by_step: dict[int, dict[str, Any]] = {}
     for line in content.splitlines():
         try:
             record: Json = json.loads(line)
         except ValueError:
-            break
-        if not isinstance(record, dict):
-            break
-        records.append(record)
-    return records
+            continue
+        if isinstance(record, dict) and isinstance(step := record.get("step"), int):
+            by_step[step] = record
+    return [by_step[step] for step in sorted(by_step)]
 
 
 def list_runs(parent: Path) -> list[RunRow]:
@@ -206,7 +244,7 @@ def _row(folder: Path) -> RunRow:
     try:
         check_format(folder)
         spec = read_spec(str(folder / "spec.toml"))
-        result = read_result(folder) if (folder / "result.json").exists() else None
+        result = read_result(folder) if (folder / RESULT_FILE).exists() else None
         epochs = len(read_records(folder / "metrics.jsonl"))
     except InputError as error:
         return RunRow(name=folder.name, finished="", data="", network="", epochs=0, outcome=str(error), measures={})

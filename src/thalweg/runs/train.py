@@ -28,7 +28,7 @@ from .display import shown
 from .load import load
 from .recording import FolderRecorder, LiveDoctor, RunBuilder, linear_training_of
 from .run import Run
-from .run_folder import make_folder, write_spec
+from .run_folder import new_run_folder, write_spec
 
 Warn = Callable[[Finding], None]
 """Hears of each severe finding of the doctor once, when it first holds."""
@@ -155,17 +155,18 @@ def run_session(
         on_session: hears of the session, with all notes on its rows, before the training starts.
 
     Raises:
-        InputError: spec, rows or folder do not fit.
+        InputError: spec, rows or folder do not fit, or another process writes to the folder.
     """
     session.check()
     # A device that this machine lacks is an error before the folder is made.
     _ = session.engine
     session = _with_linear_notes(session)
     on_session(session)
-    if folder is not None:
-        make_folder(folder)
+    if folder is None:
+        return record_training(session, RunBuilder(session), None, callbacks, warn)
+    with new_run_folder(folder):
         write_spec(folder, session.spec)
-    return record_training(session, RunBuilder(session), folder, callbacks, warn)
+        return record_training(session, RunBuilder(session), folder, callbacks, warn)
 
 
 def _with_linear_notes(session: Session) -> Session:
@@ -185,7 +186,7 @@ def record_training(
     warn: Warn | None,
     resumed: Checkpoint | None = None,
 ) -> Run:
-    """Train a session whose folder is ready, from its start or from a checkpoint, and write its run."""
+    """Train a session whose folder is ready and locked, from its start or from a checkpoint, and write its run."""
     began = time.perf_counter()
     recorder = FolderRecorder(builder, folder, resumed) if folder else None
     live = [LiveDoctor(builder, warn)] if warn else []

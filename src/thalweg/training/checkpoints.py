@@ -6,7 +6,9 @@ checkpoints/step-0000000938.json            its SHA-256; spec, early stopping, f
 
 from __future__ import annotations
 
+import os
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
 
@@ -77,6 +79,14 @@ def fingerprints(split: Split) -> dict[str, int]:
     return {name: fingerprint(rows) for name, rows in split.sets.items()}
 
 
+def checkpoint_folder(folder: Path) -> Path:
+    """The folder of the checkpoints in that of a run. Raises InputError where it is a link, which is never followed."""
+    path = folder / FOLDER
+    if path.is_symlink() or getattr(os.path, "isjunction", os.path.islink)(path):
+        raise InputError(str(path), "expected a folder, received a link to another one; move the files there")
+    return path
+
+
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, facts: CheckpointFacts, keep: int) -> None:
     """Write a checkpoint into the folder of a run, and remove all but the last `keep` there.
 
@@ -89,7 +99,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, facts: CheckpointFacts
     Raises:
         InputError: the files cannot be written.
     """
-    path = folder / FOLDER / f"step-{int(checkpoint.state.step):010}.safetensors"
+    path = checkpoint_folder(folder) / f"step-{int(checkpoint.state.step):010}.safetensors"
     arrays = _Arrays(checkpoint.state, checkpoint.best, checkpoint.reports)
     save_state(path, arrays, {"counters": checkpoint.early_stopping._asdict(), **cast(JsonObject, facts)})
     for old in _saved(folder)[keep:]:
@@ -98,22 +108,53 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, facts: CheckpointFacts
         remove(old)
 
 
+def step_of(path: Path) -> int:
+    """The number of updates before a checkpoint, which is in the name of its file."""
+    return int(path.stem.removeprefix("step-"))
+
+
 def _saved(folder: Path) -> list[Path]:
     """The committed checkpoints, the newest first."""
-    manifests = sorted((folder / FOLDER).glob("step-*.json"), reverse=True)
+    manifests = sorted(checkpoint_folder(folder).glob("step-*.json"), reverse=True)
     return [path.with_suffix(".safetensors") for path in manifests]
+
+
+def has_checkpoints(folder: Path) -> bool:
+    """Whether the folder of a run has checkpoints, whole or damaged. Raises InputError where they are a link."""
+    return bool(_saved(folder))
 
 
 def newest(folder: Path) -> tuple[Path, CheckpointFacts]:
     """The newest checkpoint that is whole, and its manifest. Raises InputError where there is none."""
+    return next(whole_checkpoints(folder))
+
+
+def whole_checkpoints(folder: Path) -> Iterator[tuple[Path, CheckpointFacts]]:
+    """The checkpoints that are whole, with their manifests, the newest first. Raises InputError where there is none."""
     faults = []
-    for path in _saved(folder):
+    paths = _saved(folder)
+    for path in paths:
         try:
             read_arrays(path)
-            return path, cast(CheckpointFacts, read_manifest(path))
+            facts = cast(CheckpointFacts, read_manifest(path))
         except InputError as error:
             faults.append(str(error))
-    raise InputError(str(folder), "; ".join(["no checkpoint to resume from", *faults]))
+            continue
+        yield path, facts
+    if len(faults) == len(paths):
+        raise InputError(str(folder), "; ".join(["no checkpoint to resume from", *faults]))
+
+
+def missing_records(history: Sequence[Record], step: int) -> int:
+    """How many epochs before update number `step` have no record; 0 without any record, where it cannot be known.
+
+    >>> missing_records([{"epoch": 1, "step": 5}, {"epoch": 4, "step": 20}], step=23)
+    2
+    """
+    if not history:
+        return 0
+    per_epoch = history[0]["step"] // history[0]["epoch"]
+    return int(step // per_epoch) - len(history)
 
 
 def load_checkpoint(path: Path, start: State) -> Checkpoint:
@@ -146,9 +187,10 @@ def load_checkpoint(path: Path, start: State) -> Checkpoint:
 
 
 def check_records(checkpoint: Checkpoint, per_epoch: int) -> None:
-    """Raise InputError where the history of a checkpoint does not belong to its updates, `per_epoch` an epoch."""
+    """Raise InputError where the history of a checkpoint does not end with its updates, `per_epoch` an epoch."""
     expected = divmod(int(checkpoint.state.step), per_epoch)
-    received = len(checkpoint.history), len(checkpoint.reports[0]) if checkpoint.reports else 0
+    epochs = int(checkpoint.history[-1]["epoch"]) if checkpoint.history else 0
+    received = epochs, len(checkpoint.reports[0]) if checkpoint.reports else 0
     if received != expected:
         raise InputError(
             "checkpoint",
@@ -158,14 +200,12 @@ def check_records(checkpoint: Checkpoint, per_epoch: int) -> None:
         )
 
 
-def remove_remains(folder: Path, last: Path) -> None:
-    """Remove half-written files of a killed process, and checkpoints newer than `last`, the newest whole one.
+def remove_newer(folder: Path, last: Path) -> None:
+    """Remove checkpoints newer than `last`, the newest one that is whole and has all of its records.
 
     Damaged as they are, these would count among the checkpoints to keep. Raises InputError.
     """
-    for path in (*folder.glob(".*.part"), *(folder / FOLDER).glob(".*.part")):
-        remove(path)
     committed = {path for path in _saved(folder) if path <= last}
-    for path in (folder / FOLDER).glob("step-*"):
+    for path in checkpoint_folder(folder).glob("step-*"):
         if path.with_suffix(".safetensors") not in committed:
             remove(path)

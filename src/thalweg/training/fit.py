@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from signal import Signals
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from .checkpoints import Checkpoint
 from .early_stopping import EarlyStoppingState
 from .evaluate import evaluator, metric_for
 from .history import HistoryBuilder, totals
-from .interrupts import stop_requests
+from .interrupts import in_words, stop_requests
 from .nan_search import Fault, first_fault
 from .session import Session
 
@@ -38,7 +39,7 @@ class Fit:
         history: one record for each epoch.
         early_stopping: what early stopping and metric schedules remember.
         stopped: why training ended before its last epoch, or "".
-        interrupted: whether a signal ended it, so that it can be resumed.
+        signal: the number of the signal that ended it, so that it can be resumed; 0 where none did.
         fault: the number that became NaN or infinite first, with its step; None where none did.
         per_epoch: updates in an epoch.
     """
@@ -47,9 +48,14 @@ class Fit:
     history: list[Record]
     early_stopping: EarlyStoppingState = EarlyStoppingState()
     stopped: str = ""
-    interrupted: bool = False
+    signal: int = 0
     fault: Fault | None = None
     per_epoch: int = 1
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended it, so that it can be resumed."""
+        return self.signal != 0
 
     @property
     def diverged(self) -> str:
@@ -89,7 +95,7 @@ def fit(
         session: the spec with its rows.
         callbacks: see the training, and may stop it.
         saver: keeps a checkpoint whenever its settings ask for one, and when training stops early: by early stopping,
-            at Ctrl-C, or (only with a saver) at SIGTERM.
+            at Ctrl-C, or (only with a saver) at SIGTERM, SIGHUP, SIGUSR1 and SIGXCPU.
         resume: the checkpoint to begin with; the start of the session by default.
 
     Raises:
@@ -150,7 +156,7 @@ class _Training:
         self.earlier_seconds = begin.early_stopping.seconds
         self.warm: tuple[int, float] | None = None
         self.stopped = ""
-        self.interrupted = False
+        self.signal = 0
 
     def _evaluators(self) -> dict[str, Callable[[State], Record]]:
         """What is measured at the end of each epoch, by the prefix of its names."""
@@ -325,14 +331,14 @@ class _Training:
         for callback in self.callbacks:
             callback.on_progress(progress)
 
-    def stop_if_asked(self, signal: str) -> None:
+    def stop_if_asked(self, signal: Signals | None) -> None:
         """Stop for a signal, when the time is over, or when a callback asks for it."""
         if self.step >= self.steps:
             return
         seconds = self.session.spec.stopping.seconds
         if signal:
-            self.stopped = f"by {signal}"
-            self.interrupted = True
+            self.stopped = f"by {in_words(signal)}"
+            self.signal = int(signal)
         elif self.stopped:
             return
         elif seconds is not None and self.early_stopping.seconds >= seconds:
@@ -346,13 +352,13 @@ class _Training:
             callback.on_train_end(self.engine, self.plan, self.state, self.step)
         if self.saver and self.saved_step < self.step:
             self.saver.save(self.checkpoint())
-        best = self.best if not self.interrupted else ()
+        best = self.best if not self.signal else ()
         return Fit(
             state=best or self.engine.fetch(inference_state(self.state)),
             history=self.history.history,
             early_stopping=self.early_stopping,
             stopped=self.stopped,
-            interrupted=self.interrupted,
+            signal=self.signal,
             per_epoch=self.per_epoch,
         )
 

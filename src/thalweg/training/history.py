@@ -56,7 +56,9 @@ class HistoryBuilder:
     def _records(self, metrics: StepMetrics, count: int) -> list[Record]:
         """Records of `count` whole epochs from metrics of shape (epochs, steps of an epoch, ...)."""
         sums = map_arrays(lambda values: values.sum(axis=1, dtype=float), metrics.sums)
-        epochs = len(self.history) + 1 + np.arange(count)
+        # Not a count of the records: those of a damaged file may have gaps.
+        done = int(self.history[-1]["epoch"]) if self.history else 0
+        epochs = done + 1 + np.arange(count)
         columns = {
             "epoch": epochs,
             "step": epochs * self.per_epoch,

@@ -36,17 +36,18 @@ def report(
     from ...core.files import commit
     from ...core.progress import ProgressMessage, working
     from ...pages.figures import save_images
-    from ...runs.load import load
+    from ...runs.load import load, write_report_again
 
-    loaded = load(run)
-    if images is None:
-        path = out or run / "report.html"
-        commit(path, loaded.report().encode())
-        print(path)
-        return
-    if out is not None:
+    if images is not None and out is not None:
         raise InputError("report", "writes either the page (--out) or the pictures (--images), not both")
-    with working(quiet) as watch:
-        watch(ProgressMessage("drawing"))
-        files = save_images(loaded.figures(), images, cast("ImageFormat", image_format))
-    print(*files, sep="\n")
+    if images is not None:
+        loaded = load(run)
+        with working(quiet) as watch:
+            watch(ProgressMessage("drawing"))
+            files = save_images(loaded.figures(), images, cast("ImageFormat", image_format))
+        print(*files, sep="\n")
+    elif out is not None:
+        commit(out, load(run).report().encode())
+        print(out)
+    else:
+        print(write_report_again(run))

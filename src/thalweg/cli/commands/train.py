@@ -22,7 +22,7 @@ from ..options import (
     SpecName,
     Target,
 )
-from ..output import EXIT_DIVERGED, EXIT_INTERRUPTED, print_json
+from ..output import EXIT_DIVERGED, interrupted_by, print_json
 from ..registry import command
 from ..source import GivenSource, source_of
 
@@ -141,7 +141,7 @@ def _print_start(quiet: bool) -> Callable[[Session], None]:
 
 
 def _show_result(run: Run, json: bool) -> None:
-    """Print the result of a run, and exit with 3 or 130 if it diverged or was interrupted."""
+    """Print the result of a run, and exit with a code of its own if it diverged or was interrupted."""
     if json:
         print_json(
             {
@@ -163,7 +163,7 @@ def _show_result(run: Run, json: bool) -> None:
         sys.exit(EXIT_DIVERGED)
     if run.interrupted:
         print(f"thalweg: {run.outcome} To resume: thalweg train --resume {run.folder}", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(interrupted_by(run.signal))
 
 
 def _print_measures(run: Run) -> None:
