@@ -36,6 +36,8 @@ def main() -> None:
             sys.stdout.flush()
     except InputError as error:
         _fail(str(error))
+    except MemoryError:
+        _fail("not enough memory: take fewer rows, a smaller batch or narrower layers")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)

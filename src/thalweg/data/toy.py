@@ -13,6 +13,9 @@ from ..parts.part import Count, NonNegative, Positive
 from .dataset import Samples
 from .source import Source
 
+Rows = Annotated[int, Field(ge=1, le=10**7, strict=True)]
+"""A number of rows that any machine can hold."""
+
 
 @dataclass(frozen=True)
 class TruthTable(Source):
@@ -21,7 +24,7 @@ class TruthTable(Source):
     `noise` is the standard deviation of Gaussian noise on the inputs. With four rows all of them are training rows.
     """
 
-    samples: Count = 4
+    samples: Rows = 4
     noise: NonNegative = 0.0
     outputs: ClassVar[tuple[int, int, int, int]]
     """Class of the rows (0,0), (0,1), (1,0) and (1,1)."""
@@ -75,7 +78,7 @@ class Rings(Source, kind="rings"):
     (300, 2)
     """
 
-    samples: Count = 2000
+    samples: Rows = 2000
     noise: NonNegative = 0.05
 
     def load(self, seed: int) -> Samples:
@@ -96,7 +99,7 @@ class Spiral(Source, kind="spiral"):
     ('arm 0', 'arm 1', 'arm 2')
     """
 
-    samples: Count = 2000
+    samples: Rows = 2000
     arms: Annotated[int, Field(ge=2)] = 2
     turns: Positive = 1.5
     noise: NonNegative = 0.02
@@ -118,7 +121,7 @@ class Moons(Source, kind="moons"):
     (300, 2)
     """
 
-    samples: Count = 2000
+    samples: Rows = 2000
     noise: NonNegative = 0.1
 
     def load(self, seed: int) -> Samples:
@@ -136,7 +139,7 @@ class Blobs(Source, kind="blobs"):
     (300, 5)
     """
 
-    samples: Count = 1000
+    samples: Rows = 1000
     classes: Annotated[int, Field(ge=2)] = 3
     features: Count = 2
     spread: NonNegative = 0.5
@@ -163,7 +166,7 @@ class Plane(Source, kind="plane"):
     (300, 2)
     """
 
-    samples: Count = 500
+    samples: Rows = 500
     noise: NonNegative = 0.1
 
     def load(self, seed: int) -> Samples:
@@ -181,7 +184,7 @@ class Wave(Source, kind="wave"):
     (300, 1)
     """
 
-    samples: Count = 500
+    samples: Rows = 500
     noise: NonNegative = 0.05
 
     def load(self, seed: int) -> Samples:
