@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ..core.errors import InputError, Problem
 from ..core.files import remove
 from ..core.progress import loading
 from ..parts.schedules.metric_schedules import metric_schedules
 from ..probes.boundary_frames import FRAMES, BoundaryFrames
-from ..probes.records import Record
 from ..spec.differences import differences
 from ..spec.spec import CompleteSpec
 from ..training.callbacks import Callback
@@ -22,7 +22,7 @@ from .display import shown
 from .load import spec_in
 from .recording import RunBuilder
 from .run import STATE, Run
-from .run_folder import read_records, read_result, write_spec
+from .run_folder import read_history, read_observations, read_result, write_spec
 from .train import Warn, record_training, warn
 
 
@@ -103,7 +103,7 @@ def resume_run(
     path, facts = newest(folder)
     changed = differences(facts["spec"], spec.describe())
     _refuse(folder, changed, accept_changes)
-    result = read_result(folder) if (folder / "result.json").exists() else None
+    result = read_result(folder) if os.path.lexists(folder / "result.json") else None
     if result and not result["interrupted"] and not changed:
         fix = "To train it further, change the spec, for example with --set training.epochs=N --accept-changes"
         raise InputError(str(folder), f"training is already complete: {result['outcome']} {fix}")
@@ -115,7 +115,11 @@ def resume_run(
     rows = [f"the {name} rows" for name in names if facts["rows"].get(name) != prints.get(name)]
     _refuse(folder, rows, accept_changes)
     checkpoint = load_checkpoint(path, session.start)
-    history = tuple(record for record in read_records(folder / "metrics.jsonl") if record["step"] <= checkpoint.step)
+    if not changed and len(checkpoint.early_stopping.rates) != len(session.early_stopping.rates):
+        expected = f"expected the memory of {len(session.early_stopping.rates)} rates"
+        received = f"received {len(checkpoint.early_stopping.rates)}"
+        raise InputError(str(path.with_suffix(".json")), [Problem("counters.rates", f"{expected}, {received}")])
+    history = tuple(record for record in read_history(folder) if record["step"] <= checkpoint.step)
     checkpoint = _still_valid(
         checkpoint._replace(history=history), spec, [*changed, *(f"data: {name}" for name in rows)]
     )
@@ -130,7 +134,10 @@ def resume_run(
 def _resumed_builder(session: Session, folder: Path, step: int) -> RunBuilder:
     """The probes of a training that is resumed at a step. Removes files of an earlier end, which are no longer true."""
     frames = BoundaryFrames.load(folder)
-    records = [record for record in read_records(folder / "probes.jsonl") if record["step"] < step]
+    if frames:
+        features = session.split.train.features
+        frames.check_fit(features, session.spec.network.initialize(0, (features,)).shapes[-1][0])
+    records = [record for record in read_observations(folder) if record["step"] < step]
     for name in (
         "result.json",
         "report.html",
@@ -141,7 +148,7 @@ def _resumed_builder(session: Session, folder: Path, step: int) -> RunBuilder:
         STATE,
     ):
         remove(folder / name)
-    return RunBuilder(session, records=cast(list[Record], records), frames=frames.before(step) if frames else None)
+    return RunBuilder(session, records=records, frames=frames.before(step) if frames else None)
 
 
 def _still_valid(checkpoint: Checkpoint, spec: CompleteSpec, changes: Sequence[str]) -> Checkpoint:
