@@ -26,6 +26,7 @@ from thalweg.spec.spec import Spec
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "CONTRIBUTING.md",
     ROOT / "benchmarks" / "README.md",

@@ -1,7 +1,9 @@
+import os
+
 import pytest
 
 from thalweg.core.errors import InputError
-from thalweg.core.files import cache_folder, commit
+from thalweg.core.files import cache_folder, commit, read_bytes, read_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -37,3 +39,35 @@ def test_the_cache_is_where_the_user_wants_it(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path
     monkeypatch.delenv("THALWEG_CACHE")
     assert cache_folder().name == "thalweg"
+
+
+def test_a_file_is_read_up_to_a_size(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_bytes(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(InputError, match="at most 4 bytes"):
+        read_bytes(tmp_path / "file", 4)
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(InputError, match="1,099,511,627,776"):
+        read_bytes(tmp_path / "sparse", 2**30)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    names = (tmp_path, tmp_path / "pipe", tmp_path / "link", tmp_path / "circle", "/dev/zero", "a\0b", "a" * 5000)
+    for name in names:
+        with pytest.raises(InputError):
+            read_bytes(tmp_path / name, 100)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[" * 10**6, b"1" * 10**5, b'{"a": ' + b"1" * 30 + b"}", b"[" * 100 + b"]" * 100]
+)
+def test_json_that_cannot_be_read_is_refused_by_name(tmp_path, content):
+    (tmp_path / "file.json").write_bytes(content)
+    with pytest.raises(InputError) as raised:
+        read_json(tmp_path / "file.json", 10**7)
+    assert raised.value.subject == str(tmp_path / "file.json")

@@ -39,6 +39,8 @@ def main() -> None:
             sys.stdout.flush()
     except InputError as error:
         _fail(str(error))
+    except MemoryError:
+        _fail("not enough memory: take fewer rows, a smaller batch or narrower layers")
     except KeyboardInterrupt:
         _exit_interrupted("interrupted")
     except SystemExit as end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ class GivenSource:
     @property
     def run_folder(self) -> str | None:
         """The argument, if it is a run folder."""
-        is_run = self.argument is not None and (Path(self.argument) / "spec.toml").is_file()
+        is_run = self.argument is not None and os.path.isfile(os.path.join(self.argument, "spec.toml"))
         return self.argument if is_run else None
 
     def spec(self) -> Spec:
@@ -96,7 +97,7 @@ def source_of(
 ) -> GivenSource:
     """The source that a command's argument and options describe; an option that is None changes nothing."""
     options: dict[str, object] = {
-        "data.source": str(Path(data).resolve()) if data and Path(data).exists() else data,
+        "data.source": str(Path(data).resolve()) if data and os.path.exists(data) else data,
         "data.target": target,
         "data.source.folder": str(data_dir.resolve()) if data_dir else None,
         "training.epochs": epochs,

@@ -6,6 +6,13 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+LONGEST = 2000
+"""Most characters of the message of an error."""
+_LONGEST_PROBLEM = 600
+_LONGEST_SUBJECT = 300
+# No name of the project comes near: it takes long to compare longer ones.
+_LONGEST_NAME = 200
+
 
 class Problem(NamedTuple):
     """One fault in the input.
@@ -29,6 +36,8 @@ class Problem(NamedTuple):
 class InputError(ValueError):
     """Invalid input. Holds every problem found, not only the first.
 
+    Its message has at most `LONGEST` characters: long values are shortened, and of many problems it lists the first.
+
     Args:
         subject: what is invalid: a part, a file, an option.
         problems: the problems, or the message of a single one.
@@ -41,16 +50,48 @@ class InputError(ValueError):
     def __init__(self, subject: str, problems: Iterable[Problem] | str) -> None:
         self.subject = subject
         self.problems: Sequence[Problem] = (Problem("", problems),) if isinstance(problems, str) else tuple(problems)
-        if len(self.problems) == 1:
-            text = f"{subject}: {self.problems[0]}"
-        else:
-            lines = "".join(f"\n  - {problem}" for problem in self.problems)
-            text = f"{subject}: {len(self.problems)} problems{lines}"
-        super().__init__(text)
+        super().__init__(_message(shortened(subject, _LONGEST_SUBJECT), self.problems))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, tuple[Problem, ...]]]:
         """Pickle it by its arguments, so that it passes from one process to another."""
         return type(self), (self.subject, tuple(self.problems))
+
+
+def _message(subject: str, problems: Sequence[Problem]) -> str:
+    if len(problems) == 1:
+        return f"{subject}: {shortened(str(problems[0]), LONGEST - _LONGEST_SUBJECT - 2)}"
+    text = f"{subject}: {len(problems)} problems"
+    for index, problem in enumerate(problems):
+        line = f"\n  - {shortened(str(problem), _LONGEST_PROBLEM)}"
+        rest = f"\n  - and {len(problems) - index} more"
+        if len(text) + len(line) + len(rest) > LONGEST:
+            return text + rest
+        text += line
+    return text
+
+
+def shortened(text: str, longest: int = 200) -> str:
+    """A text without its middle, where it has more than `longest` characters.
+
+    >>> shortened("a" * 50 + "b" * 50, 25)
+    'aaaaaaaaaa ... bbbbbbbbbb'
+    """
+    if len(text) <= longest:
+        return text
+    half = (longest - len(" ... ")) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
+def in_short(value: object) -> str:
+    """A value as Python writes it, shortened; what cannot be written at all is named by its type.
+
+    >>> in_short([1, 2]), in_short(10**5000)
+    ('[1, 2]', 'a value of type int that is too large to show')
+    """
+    try:
+        return shortened(repr(value))
+    except (ValueError, RecursionError):
+        return f"a value of type {type(value).__name__} that is too large to show"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -62,5 +103,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     'known: relu, tanh'
     """
     names = list(known)
+    if len(name) > _LONGEST_NAME:
+        return f"known: {', '.join(names)}"
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import BinaryIO, NamedTuple, cast
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.files import open_regular
 from .dataset import Samples, Task
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -39,10 +41,10 @@ def read_idx(path: str | Path) -> np.ndarray:
     """The array of an IDX file, gzipped or not, in native byte order. Raises InputError for any other file."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             is_gzip = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            largest = path.stat().st_size * (_LARGEST_RATIO if is_gzip else 1)
+            largest = os.fstat(file.fileno()).st_size * (_LARGEST_RATIO if is_gzip else 1)
             if not is_gzip:
                 return _parse(file, path, largest)
             with gzip.GzipFile(fileobj=file) as unpacked:

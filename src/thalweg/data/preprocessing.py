@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
+from math import prod
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from ..core.errors import InputError, Problem
+from ..core.bounds import problem_of
+from ..core.errors import InputError, Problem, in_short
 from ..core.files import JsonObject
 from .dataset import Dataset, Scale, Task, as_matrix, as_targets, check_finite, check_targets, feature_names_of
 from .fitting import Label, RowSummary, as_columns, fit_inputs, fit_targets
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 # This many rows are scaled at once, so that they stay in the processor's cache.
 _ROWS = 4096
+_LARGEST_LABEL = 64
 
 
 RawRows: TypeAlias = "ArrayLike | Frame | Iterable[Mapping[str, object]]"
@@ -70,9 +73,44 @@ class Preprocessing:
     image_shape: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if not {len(self.shift), len(self.span)} <= {1, self.features}:
-            expected = f"expected one shift and one span for all inputs, or {self.features} of each"
-            raise InputError("preprocessing", f"{expected}, received {len(self.shift)} and {len(self.span)}")
+        if problems := [Problem(place, message) for place, holds, message in self._conditions() if not holds]:
+            raise InputError("preprocessing", problems)
+
+    def _conditions(self) -> Iterator[tuple[str, bool, str]]:
+        """What must hold between the fields: (field, whether it does, what is expected)."""
+        sizes = {1, self.features}
+        received = f"received {len(self.shift)} and {len(self.span)}"
+        expected = f"expected one shift and one span for all inputs, or {self.features} of each"
+        yield "shift", {len(self.shift), len(self.span)} <= sizes, f"{expected}, {received}"
+        outputs = self.outputs if self.task == "regression" else 0
+        # Several labels have a shift of 0 and a span of 1 each.
+        fits = {len(self.target_shift), len(self.target_span)} <= {outputs, self.outputs}
+        yield "target_shift", fits, f"expected one shift and one span for each of {outputs} targets"
+        for name in ("shift", "span", "target_shift", "target_span"):
+            yield name, bool(np.isfinite(getattr(self, name)).all()), "expected finite numbers"
+        for name in ("span", "target_span"):
+            yield name, 0 not in getattr(self, name), "expected numbers other than 0"
+        if self.task == "classification":
+            yield "classes", len(self.classes) == self.outputs, f"expected {self.outputs} classes, one for each name"
+            yield "class_type", self._classes_have_their_type(), "expected the NumPy type of the classes"
+        names = tuple(name for column in self.columns for name in column.inputs)
+        yield "columns", not names or names == self.feature_names, "expected the columns of the named inputs"
+        shape = self.image_shape or (1, self.features)
+        yield "image_shape", min(shape) > 0 and prod(shape) == self.features, f"expected {self.features} pixels"
+
+    def _classes_have_their_type(self) -> bool:
+        try:
+            kind = np.dtype(self.class_type)
+            longest = max((len(str(label)) for label in self.classes), default=0)
+            # A type of long texts would take much memory for short ones.
+            return kind.kind in "biufU" and kind.itemsize <= _LARGEST_LABEL + 4 * longest and self._labels.dtype == kind
+        except (TypeError, ValueError, OverflowError, SyntaxError):
+            return False
+
+    @property
+    def _labels(self) -> np.ndarray:
+        """The classes as an array of their type (K,)."""
+        return np.array(self.classes, np.dtype(self.class_type))
 
     @classmethod
     def fit(
@@ -233,7 +271,7 @@ class Preprocessing:
         """Class indices as the labels of the data, in their original type."""
         if self.task != "classification":
             raise InputError("labels", f"expected the task classification, received {self.task}")
-        labels: np.ndarray = np.array(self.classes, np.dtype(self.class_type))[np.asarray(indices)]
+        labels: np.ndarray = self._labels[np.asarray(indices)]
         return labels
 
     def values(self, outputs: ArrayLike) -> np.ndarray:
@@ -249,18 +287,15 @@ class Preprocessing:
         return table
 
     @classmethod
-    def of(cls, table: Mapping[str, object]) -> Self:
+    def of(cls, table: object) -> Self:
         """The preprocessing that `describe` described. Raises InputError for anything else."""
+        if not isinstance(table, dict):
+            raise InputError("preprocessing", f"expected a table, received {in_short(table)}")
         try:
-            fitted = _adapter().validate_python(dict(table))
+            fitted = _adapter().validate_python(table)
         except ValidationError as error:
-            raise InputError(
-                "preprocessing",
-                [
-                    Problem(".".join(map(str, item["loc"])), f"{item['msg']}, received {item['input']!r}")
-                    for item in error.errors(include_url=False)
-                ],
-            ) from None
+            problems = [problem_of(item) for item in error.errors(include_url=False)]
+            raise InputError("preprocessing", problems) from None
         assert isinstance(fitted, cls)
         return fitted
 

@@ -58,7 +58,7 @@ def _table(value: object, kinds: Mapping[str, type[Part]]) -> object:
             return {"kind": "table", "file": str(value)}
         if isinstance(value, str) and first and first[0] in kinds:
             return value
-        if path.is_dir() and str(value):
+        if str(value) and os.path.isdir(value):
             return {"kind": "idx", "folder": str(value)}
         if not isinstance(value, str):
             expected = f"a table ({', '.join(SUFFIXES)}) or a folder of IDX files"

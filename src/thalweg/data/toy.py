@@ -13,6 +13,9 @@ from ..parts.part import Count, NonNegative, Positive
 from .dataset import Samples
 from .source import Source
 
+Rows = Annotated[int, Field(ge=1, le=10**7, strict=True)]
+"""A number of rows that any machine can hold."""
+
 
 @dataclass(frozen=True)
 class TruthTable(Source):
@@ -21,7 +24,7 @@ class TruthTable(Source):
     `noise` is the standard deviation of Gaussian noise on the inputs. With four rows all of them are training rows.
     """
 
-    samples: Count = 4
+    samples: Rows = 4
     noise: NonNegative = 0.0
     outputs: ClassVar[tuple[int, int, int, int]]
     """Class of the rows (0,0), (0,1), (1,0) and (1,1)."""
@@ -81,7 +84,7 @@ class Rings(DrawnSource, kind="rings"):
     (300, 2)
     """
 
-    samples: Count = 2000
+    samples: Rows = 2000
     noise: NonNegative = 0.05
 
     def load(self, seed: int) -> Samples:
@@ -102,7 +105,7 @@ class Spiral(DrawnSource, kind="spiral"):
     ('arm 0', 'arm 1', 'arm 2')
     """
 
-    samples: Count = 2000
+    samples: Rows = 2000
     arms: Annotated[int, Field(ge=2)] = 2
     turns: Positive = 1.5
     noise: NonNegative = 0.02
@@ -124,7 +127,7 @@ class Moons(DrawnSource, kind="moons"):
     (300, 2)
     """
 
-    samples: Count = 2000
+    samples: Rows = 2000
     noise: NonNegative = 0.1
 
     def load(self, seed: int) -> Samples:
@@ -142,7 +145,7 @@ class Blobs(DrawnSource, kind="blobs"):
     (300, 5)
     """
 
-    samples: Count = 1000
+    samples: Rows = 1000
     classes: Annotated[int, Field(ge=2)] = 3
     features: Count = 2
     spread: NonNegative = 0.5
@@ -169,7 +172,7 @@ class Plane(DrawnSource, kind="plane"):
     (300, 2)
     """
 
-    samples: Count = 500
+    samples: Rows = 500
     noise: NonNegative = 0.1
 
     def load(self, seed: int) -> Samples:
@@ -187,7 +190,7 @@ class Wave(DrawnSource, kind="wave"):
     (300, 1)
     """
 
-    samples: Count = 500
+    samples: Rows = 500
     noise: NonNegative = 0.05
 
     def load(self, seed: int) -> Samples:

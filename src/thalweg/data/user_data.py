@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from pydantic import BeforeValidator
 
 from ..core.errors import InputError
-from ..core.files import JsonObject
+from ..core.files import JsonObject, open_regular
 from .dataset import Samples, as_matrix, as_targets, as_weight, check_lengths
 from .idx import find_idx, read_folder
 from .pieces import PieceReader, array_pieces, csv_pieces, parquet_pieces, release
@@ -64,6 +65,7 @@ class NpyFiles(Source, kind="npy"):
 
 
 def _npy(path: str, mode: Literal["r"] | None = None) -> np.ndarray:
+    _check_npy(Path(path))
     try:
         array: np.ndarray = np.load(path, mmap_mode=mode, allow_pickle=False)
     except FileNotFoundError:
@@ -73,6 +75,25 @@ def _npy(path: str, mode: Literal["r"] | None = None) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise InputError(path, "expected one array (.npy), received an archive of several arrays")
     return array
+
+
+def _check_npy(path: Path) -> None:
+    """Raise InputError where the header of a .npy file claims more numbers than the file holds."""
+    if path.suffix != ".npy" and not path.exists():
+        return
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, kind = read(file)
+        except (ValueError, EOFError):
+            # What it is instead is said where it is read.
+            return
+        claimed = math.prod(shape) * kind.itemsize
+        if claimed > size - file.tell() and not kind.hasobject:
+            has = f"claims {claimed:,} bytes of numbers in shape {shape}, the file has {size - file.tell():,}"
+            raise InputError(str(path), f"its header {has}; write the file again")
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental.compilation_cache import compilation_cache
 from jax.flatten_util import ravel_pytree
 
 from ..core.arrays import Array, Tree, TreeT
-from ..core.errors import InputError
+from ..core.errors import InputError, shortened
 from ..core.files import cache_folder
+from ..core.private import private_folder
+from ..core.progress import print_line
 from ..parts.part import Initializer, Part, options_of
 from ..parts.settings import Device, Precision
 from .step import Batch, Plan, State, StepMetrics, batch_at, make_step
@@ -148,23 +151,25 @@ def _finite(tree: Tree) -> Array:
     return cast(Array, jnp.all(flags))
 
 
+@functools.cache
 def _keep_compiled_programs() -> None:
-    """Keep compiled programs in the user's cache folder, so that they outlive the process.
+    """Keep compiled programs in a folder, so that they outlive the process: the user's cache, or the one that is set.
 
-    A folder that the user has configured is left alone.
+    What lies in this folder is run. So it is used only where no other user can write to it (`private_folder`); else
+    every process compiles again, which is said once.
     """
-    if jax.config.values["jax_compilation_cache_dir"] is not None:
+    given = jax.config.values["jax_compilation_cache_dir"]
+    folder = str(given or cache_folder() / "compiled")
+    if problem := private_folder(folder):
+        fix = "name another folder in " + ("JAX_COMPILATION_CACHE_DIR" if given else "THALWEG_CACHE")
+        print_line(f"compiled programs are not kept: {shortened(f'{folder}: {problem}')}; {fix}")
+        jax.config.update("jax_compilation_cache_dir", None)
+        compilation_cache.reset_cache()
         return
-    folder = cache_folder() / "compiled"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-    except OSError:
-        # Without the cache every process compiles again; nothing else is lost.
-        return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    if given is None:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 # XLA reads an array in place if it begins at a multiple of this many bytes.

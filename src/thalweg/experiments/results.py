@@ -19,7 +19,7 @@ from typing import NamedTuple
 from ..core.errors import InputError
 from ..core.locks import locked
 from ..runs.run import Run
-from ..runs.run_folder import make_room, read_records, read_result, write_spec
+from ..runs.run_folder import make_room, read_history, read_result, write_spec
 
 TRIALS = "trials"
 """The folder of the finished trials, inside of an experiment's folder."""
@@ -51,7 +51,7 @@ def read_trial(path: Path) -> TrialResult:
     """The result of the run in a folder. Raises InputError where one of its files is missing or damaged."""
     result = read_result(path)
     return TrialResult(
-        history=read_records(path / "metrics.jsonl"),
+        history=read_history(path),
         measures=result["measures"],
         outcome=result["outcome"],
         diverged=result["diverged"],

@@ -208,7 +208,7 @@ def boundary(
         return callbacks if frames else ()
 
     run = run_of(source, watch, callbacks_for)
-    split = run.split or run.spec.data.load(run.spec.training.seed)
+    split = run.rows()
     remark = ""
     recorded: BoundaryFrames | None = None
     if callbacks:

@@ -247,7 +247,7 @@ def landscape(
     """
     _check(kind, points, span, samples, seed)
     run = run_of(source, watch)
-    split = run.split or run.spec.data.load(run.spec.training.seed)
+    split = run.rows()
     surface = LossSurface.of(run, _sampled(split, samples, seed), watch)
     if kind == "path":
         return _over_path(split, surface, points, span, seed)

@@ -16,6 +16,8 @@ from ..parts.layers import stack
 from ..parts.layers.stack import Forward, Start
 from ..parts.part import ForwardContext, InitContext, Initializer, Layer, Part
 
+_MOST_LAYERS = 1000
+
 
 def default_initializer(following: Sequence[Layer]) -> Initializer:
     """The initializer for weights that suits the activation after them.
@@ -64,6 +66,9 @@ class Network(Part):
         super().__post_init__()
         if not self.layers:
             raise InputError("Network", [Problem("layers", "expected at least one layer, received none")])
+        if len(self.layers) > _MOST_LAYERS:
+            received = f"received {len(self.layers):,}"
+            raise InputError("Network", [Problem("layers", f"expected at most {_MOST_LAYERS:,} layers, {received}")])
 
     @classmethod
     def as_table(cls, value: object) -> dict[str, Any]:

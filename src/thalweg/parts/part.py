@@ -34,8 +34,10 @@ from ..core.arrays import (
     map_weights,
     namespace,
 )
-from ..core.errors import InputError, Problem, nearest
+from ..core.bounds import LARGEST_INTEGER
+from ..core.errors import InputError, Problem, in_short, nearest
 from ..core.files import Json, JsonObject
+from ..core.memory import check_memory
 from ..core.noise import Noise
 
 
@@ -72,7 +74,13 @@ class Part:
         """
         if isinstance(value, cls):
             return value
-        table = cls.as_table(value)
+        try:
+            return cls._of_table(cls.as_table(value))
+        except RecursionError:
+            raise InputError(cls.family or cls.__name__, "is nested too deeply") from None
+
+    @classmethod
+    def _of_table(cls, table: dict[str, Any]) -> Self:
         if not cls.family:
             return _from_table(cls, table)
         name = table.pop("kind", cls.kind or None)
@@ -159,14 +167,19 @@ def _number_or_word(text: str) -> int | float | str:
     return text
 
 
+_MOST_UNKNOWN = 20
+
+
 def _from_table(cls: type[PartT], table: Mapping[str, object]) -> PartT:
     fields = {field.name: field for field in options_of(cls) if field.init}
     label = cls.kind or cls.__name__
+    unknown = [name for name in table if name not in fields]
     problems = [
         Problem(name, f"unknown option of {label}; {nearest(name, fields) if fields else f'{label} has none'}")
-        for name in table
-        if name not in fields
+        for name in unknown[:_MOST_UNKNOWN]
     ]
+    if rest := unknown[_MOST_UNKNOWN:]:
+        problems.append(Problem("", f"{len(rest)} more unknown options of {label}"))
     known = {name: value for name, value in table.items() if name in fields}
     problems += [
         Problem(name, f"is missing: {label} needs it")
@@ -192,6 +205,9 @@ def _check(cls: type[Part], values: Mapping[str, object]) -> tuple[dict[str, obj
     checked: dict[str, object] = {}
     problems: list[Problem] = []
     for name, value in values.items():
+        if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+            problems.append(Problem(name, "expected a whole number of at most 64 bits"))
+            continue
         try:
             checked[name] = _adapters(cls)[name].validate_python(
                 value.item() if isinstance(value, np.generic) else value
@@ -211,7 +227,7 @@ def _problems(error: ValidationError, place: str) -> list[Problem]:
             problems += [problem.below(where) for problem in cause.problems]
         else:
             message = item["msg"].replace("Input should be", "expected").removeprefix("Value error, ")
-            problems.append(Problem(where, f"{message}, received {item['input']!r}"))
+            problems.append(Problem(where, f"{message}, received {in_short(item['input'])}"))
     return problems
 
 
@@ -279,6 +295,10 @@ class ForwardContext(NamedTuple):
         return self if self.noise is None else ForwardContext(self.training, self.weight, self.noise.at(index))
 
 
+# Initial values are drawn in float64; there are as many gradients and updates.
+_PARAMETER_BYTES = 24
+
+
 class InitContext(NamedTuple):
     """The means to draw the initial values of a layer.
 
@@ -292,6 +312,16 @@ class InitContext(NamedTuple):
     weights: Callable[[Sequence[Layer]], Initializer]
     bias: Initializer
     following: Sequence[Layer] = ()
+
+    def draw(self, initializer: Initializer, shape: tuple[int, ...]) -> np.ndarray:
+        """The initial values of an array. Raises InputError where the machine lacks the memory to train it."""
+        check_parameters(math.prod(shape))
+        return initializer(self.rng, shape)
+
+
+def check_parameters(count: int) -> None:
+    """Raise InputError where the machine lacks the memory for so many parameters: values, gradients and updates."""
+    check_memory("network", _PARAMETER_BYTES * count, "make its layers narrower")
 
 
 class LocalFactor(NamedTuple):

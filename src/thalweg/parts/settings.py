@@ -70,7 +70,7 @@ class Training(Part):
     'compiled'
     """
 
-    epochs: Count = 20
+    epochs: Annotated[int, Field(ge=1, le=10**9, strict=True)] = 20
     batch_size: Count | Literal["full"] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     engine: EngineName = "compiled"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self, cast
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from ..core.arrays import Array
-from ..core.errors import InputError
+from ..core.bounds import declared
+from ..core.errors import InputError, Problem
 from ..core.files import Json, JsonObject
 from ..data import Dataset, Preprocessing, StreamedDataset
 from ..engine.engine import Engine
@@ -81,21 +85,56 @@ class BoundaryFrames(NamedTuple):
             InputError: for a damaged file.
         """
         path = folder / FRAMES
-        if not path.with_suffix(".json").is_file():
+        if not os.path.lexists(path.with_suffix(".json")):
             return None
         arrays = read_arrays(path)
-        manifest = read_manifest(path)
-        try:
-            origin, directions, x, y, steps, outputs = (arrays[str(place)] for place in range(6))
-            first, second = cast("list[str]", manifest["axes"])
-            explained = tuple(map(float, cast("list[float]", manifest["explained"])))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(str(path), f"not a file of boundary frames: {error!r}") from error
-        plane = InputPlane(origin=origin, directions=directions, axes=(first, second), explained=explained)
-        if outputs.ndim != 4 or outputs.shape[:3] != (len(steps), len(y), len(x)):
-            shape = f"expected outputs for {len(steps)} steps and {len(y)} x {len(x)} places"
-            raise InputError(str(path), f"{shape}, received shape {outputs.shape}")
-        return cls(plane=plane, x=x, y=y, steps=steps, outputs=outputs)
+        said = declared(_Facts, read_manifest(path), str(path.with_suffix(".json")))
+        found = [arrays.get(str(place), np.empty(0)) for place in range(6)]
+        _check_arrays(path, found)
+        origin, directions, x, y, steps, frames = found
+        axes = (said["axes"][0], said["axes"][1])
+        plane = InputPlane(origin=origin, directions=directions, axes=axes, explained=tuple(said["explained"]))
+        return cls(plane=plane, x=x, y=y, steps=steps, outputs=frames)
+
+    def check_fit(self, inputs: int, outputs: int) -> None:
+        """Raise InputError unless these are frames of a network with so many inputs and outputs."""
+        found = self.plane.origin.size, self.outputs.shape[-1]
+        if found != (inputs, outputs):
+            expected = f"expected frames of a network with {inputs} inputs and {outputs} outputs"
+            raise InputError(str(FRAMES), f"{expected}, received {found[0]} and {found[1]}")
+
+
+class _Facts(TypedDict):
+    """What the manifest of the frames says of the plane."""
+
+    axes: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(min_length=2, max_length=2)]
+    explained: Annotated[list[Annotated[float, Field(ge=0, le=1 + 1e-6)]], Field(max_length=2)]
+
+
+def _check_arrays(path: Path, arrays: Sequence[np.ndarray]) -> None:
+    """Raise InputError unless arrays in a file are those of frames."""
+    origin, _, x, y, steps, frames = arrays
+    expected = [
+        ("the origin of the plane", (max(origin.size, 1),), "f"),
+        ("its directions", (2, origin.size), "f"),
+        ("places along the first axis", (max(x.size, 1),), "f"),
+        ("places along the second axis", (max(y.size, 1),), "f"),
+        ("steps", (max(steps.size, 1),), "i"),
+        ("outputs", (steps.size, y.size, x.size, max(frames.shape[-1:], default=0)), "f"),
+    ]
+    problems = [
+        Problem(f"array {place}", f"expected {name}, of shape {shape}, received shape {array.shape} of {array.dtype}")
+        for place, (array, (name, shape, kind)) in enumerate(zip(arrays, expected, strict=True))
+        if array.shape != shape or array.dtype.kind != kind
+    ]
+    if not problems and not (all(np.isfinite(array).all() for array in arrays[:4]) and _increasing(steps)):
+        problems.append(Problem("", "expected finite places, and steps that increase from 0 or more"))
+    if problems:
+        raise InputError(str(path), problems)
+
+
+def _increasing(steps: np.ndarray) -> bool:
+    return bool(steps[0] >= 0 and (steps[1:] > steps[:-1]).all())
 
 
 def _outputs(record: Mapping[str, Json]) -> np.ndarray:

@@ -18,7 +18,7 @@ from ..training.batch_plan import BatchPlan, Chunk, as_batch, in_batches
 from ..training.callbacks import Callback
 from .curvature import curvature_at
 from .observe import Observed, alive, observe
-from .records import Record
+from .records import LayerNumbers, Number, Record
 
 _ROWS = 2048
 # Probes that take as long as dozens of steps are recorded at every fifth observation only.
@@ -99,8 +99,8 @@ class ProbeCallback(Callback):
             self._records.append(
                 {
                     "step": pending.step,
-                    "whole": {name: _plain(value) for name, value in whole.items()},
-                    "layers": {name: _plain(value) for name, value in layers.items()},
+                    "whole": cast("dict[str, Number]", {name: _plain(value) for name, value in whole.items()}),
+                    "layers": cast("dict[str, LayerNumbers]", {name: _plain(value) for name, value in layers.items()}),
                 }
             )
         self._pending.clear()

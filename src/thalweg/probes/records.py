@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
+from pydantic import Field
+from typing_extensions import TypedDict
 
+from ..core.bounds import LARGEST_INTEGER
 from ..core.errors import InputError, nearest
 from ..core.files import Json
 
@@ -15,14 +18,20 @@ if TYPE_CHECKING:
     import polars
 
 
+Number: TypeAlias = float | None
+"""A recorded number; None replaces NaN and infinity."""
+LayerNumbers: TypeAlias = list[Number | list[Number]]
+"""A number or a histogram of each layer."""
+
+
 class Record(TypedDict):
     """One observation, a line of probes.jsonl; None replaces NaN and infinity."""
 
-    step: int
+    step: Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
     """Number of updates before it."""
-    whole: dict[str, Json]
+    whole: dict[str, Number]
     """Quantities of the whole network, each a number."""
-    layers: dict[str, Json]
+    layers: dict[str, LayerNumbers]
     """Quantities of the layers, each a list with one entry for each layer."""
 
 
@@ -114,7 +123,16 @@ def _check(record: Record, layers: int) -> None:
 def _gathered(records: Sequence[Mapping[str, Json]], missing: Json) -> dict[str, np.ndarray]:
     """All quantities by name, with one entry for each record."""
     names = dict.fromkeys(name for record in records for name in record)
-    return {name: _stacked([record.get(name, missing) for record in records]) for name in names}
+    stacked = {}
+    for name in names:
+        try:
+            stacked[name] = _stacked([record.get(name, missing) for record in records])
+        except ValueError as error:
+            raise InputError("probes", f"expected as many numbers of {name} in every record") from error
+        is_histogram = name.endswith("_histogram")
+        if missing is not None and (stacked[name].ndim == 3) != is_histogram and not np.isnan(stacked[name]).all():
+            raise InputError("probes", f"expected {'a histogram' if is_histogram else 'a number'} of {name} by layer")
+    return stacked
 
 
 def _stacked(entries: Sequence[Json]) -> np.ndarray:

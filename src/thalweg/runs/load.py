@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
-from ..core.errors import InputError
-from ..core.files import JsonObject
+from ..core.errors import InputError, Problem
 from ..core.noise import noise_key
 from ..data import Preprocessing
 from ..engine.step import State, inference_state
 from ..probes.boundary_frames import BoundaryFrames
-from ..probes.records import Record
 from ..spec.spec import CompleteSpec
 from ..spec.toml import read_spec
+from ..training.evaluate import measures_of
 from ..training.saved_state import load_state, read_manifest
+from ..training.session import check_fit
 from .run import STATE, Run
-from .run_folder import REPORT_FILE, RESULT_FILE, check_format, read_records, read_result, writing
+from .run_folder import (
+    REPORT_FILE,
+    RESULT_FILE,
+    Result,
+    check_format,
+    read_history,
+    read_observations,
+    read_result,
+    writing,
+)
 
 
 def spec_in(folder: Path, settings: Sequence[str] = (), changes: Sequence[tuple[str, object]] = ()) -> CompleteSpec:
@@ -46,19 +55,24 @@ def load(folder: str | Path) -> Run:
     """The run of a folder. Raises InputError where it is another folder, or a file is missing or damaged."""
     path = Path(folder)
     spec = spec_in(path)
-    if not (path / STATE).is_file() or not (path / RESULT_FILE).exists():
+    if not os.path.lexists(path / STATE) or not os.path.lexists(path / RESULT_FILE):
         fix = f"resume it with `thalweg train --resume {path}`"
         raise InputError(str(path), f"the training has not ended; {fix}")
-    preprocessing = Preprocessing.of(cast(JsonObject, read_manifest(path / STATE)["preprocessing"]))
+    preprocessing = _preprocessing(path)
+    check_fit(spec.network, preprocessing)
     start = spec.network.initialize(0, (preprocessing.features,))
     template = inference_state(State(start.params, start.states, (), np.array(0), noise_key(0)))
+    frames = BoundaryFrames.load(path)
+    if frames:
+        frames.check_fit(preprocessing.features, start.shapes[-1][0])
     result = read_result(path)
+    _check_result(path / "result.json", result, preprocessing)
     return Run(
         spec=spec,
         state=load_state(path / STATE, template),
-        history=read_records(path / "metrics.jsonl"),
-        records=tuple(cast(list[Record], read_records(path / "probes.jsonl"))),
-        boundary_frames=BoundaryFrames.load(path),
+        history=read_history(path),
+        records=read_observations(path),
+        boundary_frames=frames,
         preprocessing=preprocessing,
         folder=path,
         outcome=result["outcome"],
@@ -67,7 +81,7 @@ def load(folder: str | Path) -> Run:
         interrupted=result["interrupted"],
         diverged=result["diverged"],
         threshold=result["threshold"],
-        measures=result["measures"],
+        measures={str(name): measures for name, measures in result["measures"].items()},
         confusion=result["confusion"],
         facts=result["facts"],
         notes=tuple(result["notes"]),
@@ -85,3 +99,30 @@ def write_report_again(folder: Path) -> Path:
     with writing(folder):
         load(folder).write_report(folder)
     return folder / REPORT_FILE
+
+
+def _preprocessing(folder: Path) -> Preprocessing:
+    """The preprocessing in the manifest of the trained state."""
+    manifest = read_manifest(folder / STATE)
+    try:
+        return Preprocessing.of(manifest.get("preprocessing"))
+    except InputError as error:
+        problems = [problem.below("preprocessing") for problem in error.problems]
+        raise InputError(str(folder / STATE.with_suffix(".json")), problems) from error
+
+
+def _check_result(path: Path, result: Result, preprocessing: Preprocessing) -> None:
+    """Raise InputError where the measures or the confusion are not those of the task."""
+    names = measures_of(preprocessing.task)
+    problems = [
+        Problem(f"measures.{rows}.{name}", "is missing")
+        for rows, measures in result["measures"].items()
+        for name in names
+        if name not in measures
+    ]
+    classes = preprocessing.outputs
+    confusion = result["confusion"]
+    if confusion is not None and [len(row) for row in confusion] != [classes] * classes:
+        problems.append(Problem("confusion", f"expected {classes} rows of {classes} counts"))
+    if problems:
+        raise InputError(str(path), problems)

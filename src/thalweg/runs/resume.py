@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from ..core.errors import InputError, Problem
 from ..core.files import remove
@@ -13,7 +14,6 @@ from ..core.progress import loading
 from ..pages.numbers import count_noun
 from ..parts.schedules.metric_schedules import metric_schedules
 from ..parts.settings import Light
-from ..probes.records import Record
 from ..spec.differences import differences
 from ..spec.spec import CompleteSpec
 from ..training.callbacks import Callback
@@ -34,7 +34,15 @@ from .display import shown
 from .load import load, spec_in
 from .recording import RunBuilder, recorded_frames
 from .run import Run
-from .run_folder import REPORT_FILE, RESULT_FILE, check_format, read_records, write_spec, writing
+from .run_folder import (
+    REPORT_FILE,
+    RESULT_FILE,
+    check_format,
+    read_history,
+    read_observations,
+    write_spec,
+    writing,
+)
 from .train import Warn, record_training, warn
 
 
@@ -160,9 +168,9 @@ def _newest(folder: Path) -> _Found | None:
     None for a training that was killed before its first checkpoint. Raises InputError where none is whole, and where
     a run that has ended has none.
     """
-    if not has_checkpoints(folder) and not (folder / RESULT_FILE).exists():
+    if not has_checkpoints(folder) and not os.path.lexists(folder / RESULT_FILE):
         return None
-    records = read_records(folder / "metrics.jsonl")
+    records = read_history(folder)
     found = []
     for path, facts in whole_checkpoints(folder):
         step = step_of(path)
@@ -180,6 +188,10 @@ def _checkpoint(found: _Found, session: Session, changed: Sequence[str], accept_
     rows = [f"the {name} rows" for name in {**before, **prints} if before.get(name) != prints.get(name)]
     _refuse(found.path.parent.parent, rows, accept_changes)
     checkpoint = load_checkpoint(found.path, session.start)._replace(history=found.history)
+    if not changed and len(checkpoint.early_stopping.rates) != len(session.early_stopping.rates):
+        expected = f"expected the memory of {len(session.early_stopping.rates)} rates"
+        received = f"received {len(checkpoint.early_stopping.rates)}"
+        raise InputError(str(found.path.with_suffix(".json")), [Problem("counters.rates", f"{expected}, {received}")])
     check_records(checkpoint, session.batches.per_epoch)
     return _still_valid(checkpoint, session.spec, [*changed, *(f"data: {name}" for name in rows)])
 
@@ -198,7 +210,7 @@ def _ended(folder: Path, found: _Found | None) -> Run | None:
 
     It is resumed from its last checkpoint, too, where one of its files is missing or damaged.
     """
-    if not (folder / RESULT_FILE).exists():
+    if not os.path.lexists(folder / RESULT_FILE):
         return None
     try:
         run = load(folder)
@@ -237,9 +249,12 @@ def _resumed_builder(session: Session, folder: Path, step: int) -> RunBuilder:
     """The probes of a training that is resumed at a step, with what they recorded before it."""
     if not isinstance(session.spec.probes, Light):
         return RunBuilder(session)
-    records = [record for record in read_records(folder / "probes.jsonl") if record["step"] < step]
+    records = [record for record in read_observations(folder) if record["step"] < step]
     frames = recorded_frames(folder, session)
-    return RunBuilder(session, records=cast(list[Record], records), frames=frames.before(step) if frames else None)
+    if frames:
+        features = session.split.train.features
+        frames.check_fit(features, session.spec.network.initialize(0, (features,)).shapes[-1][0])
+    return RunBuilder(session, records=records, frames=frames.before(step) if frames else None)
 
 
 def _still_valid(checkpoint: Checkpoint, spec: CompleteSpec, changes: Sequence[str]) -> Checkpoint:

@@ -236,10 +236,30 @@ class Run(Paged):
     def _diagnosis(self) -> Diagnosis:
         return diagnose(self.measurements)
 
+    def rows(self) -> Split:
+        """The rows of the training. Those of a run from a folder are loaded again.
+
+        Raises InputError where they are gone, or are other ones than the network takes.
+        """
+        if self.split:
+            return self.split
+        split = self.spec.data.load(self.spec.training.seed)
+        known = self.preprocessing
+        found = split.preprocessing
+        if (found.task, found.feature_names, found.target_names) != (
+            known.task,
+            known.feature_names,
+            known.target_names,
+        ):
+            was = f"expected {known.features} inputs and {known.outputs} outputs of the names that the training had"
+            fix = "restore the rows or the [data] section of spec.toml"
+            raise InputError("data", f"{was}, received {found.features} and {found.outputs}, or others; {fix}")
+        return split
+
     @property
     def measurements(self) -> Measurements:
         """What the doctor measures. The rows of a run from a folder are loaded again."""
-        split = self.split or self.spec.data.load(self.spec.training.seed)
+        split = self.rows()
         record = TrainingRecord(
             params=self.params,
             layers=self.state.layers,
@@ -300,7 +320,7 @@ def report_data_of(run: Run) -> ReportData:
         spec=to_toml(run.spec),
     )
     try:
-        run = run if run.split else dataclasses.replace(run, split=run.spec.data.load(run.spec.training.seed))
+        run = dataclasses.replace(run, split=run.rows())
     except InputError as error:
         missing = (
             f"The rows of this run are gone, so the doctor and the charts of its predictions are missing: {error}."

@@ -25,45 +25,63 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Annotated, Any, Literal, NamedTuple
 
-from ..core.errors import InputError
-from ..core.files import Json, commit
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from ..core.bounds import LARGEST_INTEGER, declared
+from ..core.errors import InputError, Problem
+from ..core.files import Json, commit, read_bytes, read_json
 from ..core.locks import LOCK_FILE, locked, sweep
 from ..models.network import Network
 from ..models.summary import network_in_words
+from ..probes.records import Record
 from ..spec.spec import Spec, data_name
 from ..spec.toml import read_spec, to_toml
 from ..training.checkpoints import checkpoint_folder
 
 FORMAT = 1
 """Version of the files in the folder of a run. Folders of version 0 have no run.json, and are read like version 1."""
+_LARGEST_JSON = 2**26
+_LARGEST_RECORDS = 2**29
+
+_Words = Annotated[str, Field(max_length=100_000)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
+_Measures = dict[Annotated[str, Field(max_length=100)], float]
+
+
+class _Version(TypedDict):
+    """The content of run.json."""
+
+    format: int
 
 
 class Result(TypedDict):
     """The fields of a run in result.json."""
 
-    outcome: str
+    outcome: _Words
     """How the training ended, in a sentence."""
-    seconds: float
+    seconds: Annotated[_Finite, Field(ge=0)]
     """How long it took."""
-    remarks: list[str]
+    remarks: list[_Words]
     """What was found besides the measures."""
     interrupted: bool
     """Whether a signal ended it."""
-    diverged: str
+    diverged: _Words
     """The number that became NaN or infinite first, or ""."""
-    threshold: float | None
+    threshold: _Finite | None
     """The tuned decision threshold."""
-    measures: dict[str, dict[str, float]]
+    measures: dict[Literal["training", "validation", "test"], _Measures]
     """Measures by set of rows."""
-    confusion: list[list[int]] | None
+    confusion: list[list[Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]]] | None
     """Counts by true class (row) and predicted class (column)."""
-    facts: dict[str, str]
+    facts: dict[_Words, _Words]
     """What the report lists of the training."""
-    notes: list[str]
+    notes: list[_Words]
     """Notes on the rows."""
-    per_epoch: int
+    per_epoch: _Count
     """Updates in an epoch."""
 
 
@@ -88,7 +106,7 @@ class RunRow(NamedTuple):
     """Epochs that have ended."""
     outcome: str
     """How the training ended, or the error that its folder raises."""
-    measures: dict[str, dict[str, float]]
+    measures: Mapping[str, Mapping[str, float]]
     """Measures by set of rows."""
 
 
@@ -149,20 +167,17 @@ def write_spec(folder: Path, spec: Spec) -> None:
 
 def check_format(folder: Path) -> None:
     """Raise InputError unless a folder is that of a run, in a format that this version reads."""
-    if not (folder / "spec.toml").is_file():
+    if not os.path.isfile(folder / "spec.toml"):
         raise InputError(
             str(folder), "not a run folder: spec.toml is missing; `thalweg runs` lists the runs of a folder"
         )
     path = folder / "run.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return
-    try:
-        version = json.loads(path.read_bytes())["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(str(path), f"cannot be read: {error!r}") from error
-    if not isinstance(version, int) or version > FORMAT:
-        fix = "it was written by a newer version of thalweg: upgrade this one"
-        raise InputError(str(path), f"expected a format of at most {FORMAT}, received {version!r}; {fix}")
+    version = declared(_Version, read_json(path, _LARGEST_JSON), str(path))["format"]
+    if not 0 <= version <= FORMAT:
+        fix = "; it was written by a newer version of thalweg: upgrade this one" if version > FORMAT else ""
+        raise InputError(str(path), f"format: expected a version from 0 to {FORMAT}, received {version}{fix}")
 
 
 def json_line(record: Mapping[str, object]) -> bytes:
@@ -202,15 +217,45 @@ class Journal:
 
 
 def read_result(folder: Path) -> Result:
-    """The content of result.json. Raises InputError where it is missing or damaged."""
+    """The content of result.json. Raises InputError where it is missing, or a field is not as declared."""
     path = folder / RESULT_FILE
-    try:
-        result: Json = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(str(path), f"cannot be read: {error}") from error
-    if not isinstance(result, dict) or not set(RESULT) <= set(result):
-        raise InputError(str(path), f"expected a table with {', '.join(RESULT)}")
-    return cast(Result, result)
+    result = declared(Result, read_json(path, _LARGEST_JSON), str(path))
+    if "training" not in result["measures"]:
+        raise InputError(str(path), [Problem("measures", "expected those of the training rows")])
+    return result
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """The records of metrics.jsonl, one for each epoch.
+
+    Raises InputError where the file cannot be read, or a record is not as declared.
+    """
+    path = folder / "metrics.jsonl"
+    history = read_records(path)
+    for number, record in enumerate(history, 1):
+        for kind in (_Epoch, _Measures):
+            declared(kind, record, str(path), f"record {number}")
+    return history
+
+
+class _Epoch(TypedDict):
+    """What the record of every epoch has besides its measures."""
+
+    epoch: _Count
+    step: _Count
+    learning_rate: float
+    loss: float
+
+
+def read_observations(folder: Path) -> tuple[Record, ...]:
+    """The records of probes.jsonl, one for each look of the probes; none where the file is missing.
+
+    Raises InputError where the file cannot be read, or a record is not as declared.
+    """
+    path = folder / "probes.jsonl"
+    return tuple(
+        declared(Record, record, str(path), f"record {number}") for number, record in enumerate(read_records(path), 1)
+    )
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -219,19 +264,24 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     Lines that a crash has torn are left out, and so is all but the last of the records with the same step: earlier
     versions let two processes write the same file. Raises InputError where the file cannot be read.
     """
-    try:
-        content = path.read_bytes() if path.exists() else b""
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read: {error.strerror or error}") from error
+    content = read_bytes(path, _LARGEST_RECORDS) if os.path.lexists(path) else b""
     by_step: dict[int, dict[str, Any]] = {}
-    for line in content.splitlines():
+    for number, line in enumerate(content.splitlines(), 1):
         try:
             record: Json = json.loads(line)
         except ValueError:
             continue
-        if isinstance(record, dict) and isinstance(step := record.get("step"), int):
-            by_step[step] = record
+        except RecursionError:
+            raise InputError(str(path), [Problem(f"line {number}", "is nested too deeply")]) from None
+        if isinstance(record, dict):
+            by_step[declared(_Stepped, record, str(path), f"line {number}")["step"]] = record
     return [by_step[step] for step in sorted(by_step)]
+
+
+class _Stepped(TypedDict):
+    """What every record has."""
+
+    step: Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 
 
 def list_runs(parent: Path) -> list[RunRow]:
@@ -244,8 +294,8 @@ def _row(folder: Path) -> RunRow:
     try:
         check_format(folder)
         spec = read_spec(str(folder / "spec.toml"))
-        result = read_result(folder) if (folder / RESULT_FILE).exists() else None
-        epochs = len(read_records(folder / "metrics.jsonl"))
+        result = read_result(folder) if os.path.lexists(folder / RESULT_FILE) else None
+        epochs = len(read_history(folder))
     except InputError as error:
         return RunRow(name=folder.name, finished="", data="", network="", epochs=0, outcome=str(error), measures={})
     return RunRow(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -228,7 +229,7 @@ def run_of(
     if isinstance(source, Run):
         return source
     if isinstance(source, str | Path):
-        if (Path(source) / "spec.toml").is_file():
+        if os.path.isfile(os.path.join(source, "spec.toml")):
             return load(source)
         source = read_spec(str(source))
     session = Session.load(dataclasses.replace(Spec.of(source), probes=Off()))

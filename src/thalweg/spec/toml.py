@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import tomllib
+import os
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
 from ..core.errors import InputError, nearest
+from ..core.files import read_bytes
 from ..data import Source
 from .edit import SpecTable, assign, set_value
 from .spec import Spec
+from .values import parsed_toml
 
 _EXAMPLES = resources.files("thalweg") / "examples"
+_LARGEST_FILE = 2**20
 # Kinds of sources that need more than their name.
 _UNNAMED_SOURCES = {"arrays", "absent", "table", "idx"}
 
@@ -57,8 +60,10 @@ def read_spec_table(name: str) -> SpecTable:
             return _read_file(str(path))
     if name in Source.kinds:
         return {"data": {"source": name}}
-    if (path := Path(name)).exists():
-        received = "a folder without a spec.toml" if path.is_dir() else "a file whose name does not end with .toml"
+    if os.path.exists(name):
+        received = (
+            "a folder without a spec.toml" if os.path.isdir(name) else "a file whose name does not end with .toml"
+        )
         fix = f"pass rows to learn from as --data {name}"
         raise InputError("spec", f"expected a spec or the folder of a run, received {name!r}, {received}; {fix}")
     known = sorted({*example_names(), *Source.kinds} - _UNNAMED_SOURCES)
@@ -66,11 +71,10 @@ def read_spec_table(name: str) -> SpecTable:
 
 
 def _read_file(name: str) -> SpecTable:
+    content = read_bytes(Path(name), _LARGEST_FILE)
     try:
-        table = tomllib.loads(Path(name).read_bytes().decode())
-    except OSError as error:
-        raise InputError(name, f"cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = parsed_toml(name, content.decode())
+    except UnicodeDecodeError as error:
         raise InputError(name, f"is not valid TOML: {error}") from error
     data = table.get("data")
     if isinstance(data, dict) and "source" in data:
@@ -82,7 +86,7 @@ def _with_full_paths(folder: Path, source: object) -> object:
     """A source whose names of files in the folder are replaced by their full paths."""
     if isinstance(source, dict):
         return {key: value if key == "kind" else _with_full_paths(folder, value) for key, value in source.items()}
-    if isinstance(source, str) and (folder / source).is_file():
+    if isinstance(source, str) and os.path.isfile(folder / source):
         return str(folder / source)
     return source
 

@@ -3,8 +3,45 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
+
+from ..core.bounds import DEEPEST, check_bounds
+from ..core.errors import InputError
+from ..core.files import JsonObject
+
+_MOST_VALUES = 20_000
+# The time to read a dotted name grows with the square of its parts.
+_LONG_NAME = re.compile(rf"""(?:\.[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+){{{DEEPEST}}}""")
+
+
+def parsed_toml(subject: str, text: str) -> JsonObject:
+    """The tables of a TOML text; `subject` names it in errors.
+
+    Raises InputError where it is not TOML, is nested too deeply, has a whole number of more than 64 bits, or too many
+    values.
+    """
+    try:
+        return _loaded(subject, text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(subject, f"is not valid TOML: {error}") from error
+
+
+def _loaded(subject: str, text: str) -> JsonObject:
+    if _LONG_NAME.search(text):
+        raise InputError(subject, f"expected names of at most {DEEPEST} parts")
+    try:
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise InputError(subject, f"expected at most {DEEPEST} tables and lists in each other") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        # Python refuses to read a whole number of thousands of digits.
+        raise InputError(subject, "expected whole numbers of at most 64 bits") from None
+    check_bounds(subject, table, most=_MOST_VALUES)
+    return table
 
 
 def toml_value(value: object) -> str:
@@ -23,11 +60,13 @@ def toml_value(value: object) -> str:
 def shell_value(text: str) -> object:
     """The value of a text in the shell: read as TOML, or taken as a plain word if it is not TOML.
 
+    Raises InputError for tables and lists that are nested too deeply, and for a whole number of more than 64 bits.
+
     >>> shell_value("0.5"), shell_value("[1, 2]"), shell_value("adam")
     (0.5, [1, 2], 'adam')
     """
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return _loaded("value", f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text.strip()
 

@@ -6,15 +6,19 @@ checkpoints/step-0000000938.json            its SHA-256; spec, early stopping, f
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Annotated, NamedTuple, cast
 
 import numpy as np
+from pydantic import Field
+from typing_extensions import TypedDict
 
-from ..core.errors import InputError
+from ..core.bounds import LARGEST_INTEGER, declared
+from ..core.errors import InputError, Problem
 from ..core.files import JsonObject, remove
 from ..data import RowSource, Split
 from ..engine.step import State, inference_state
@@ -51,12 +55,32 @@ class Checkpoint(NamedTuple):
 class CheckpointFacts(TypedDict):
     """What the manifest of a checkpoint says of the training."""
 
-    spec: JsonObject
+    spec: Mapping[str, object]
     """The spec as tables."""
     rows: dict[str, int]
     """The fingerprint of each set of rows."""
-    preprocessing: JsonObject
+    preprocessing: Mapping[str, object]
     """The preprocessing as tables."""
+
+
+_Number = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Counters(TypedDict):
+    """`EarlyStoppingState` in the manifest of a checkpoint."""
+
+    best: float | None
+    best_epoch: _Number
+    waited: _Number
+    seconds: Annotated[_Finite, Field(ge=0)]
+    rates: list[Annotated[list[float | None], Field(min_length=4, max_length=4)]]
+
+
+class _Manifest(TypedDict):
+    """What the manifest of a checkpoint says of the decisions between epochs."""
+
+    counters: _Counters
 
 
 class _Arrays(NamedTuple):
@@ -136,7 +160,9 @@ def whole_checkpoints(folder: Path) -> Iterator[tuple[Path, CheckpointFacts]]:
     for path in paths:
         try:
             read_arrays(path)
-            facts = cast(CheckpointFacts, read_manifest(path))
+            manifest = read_manifest(path)
+            declared(CheckpointFacts, manifest, str(path.with_suffix(".json")))
+            facts = cast(CheckpointFacts, manifest)
         except InputError as error:
             faults.append(str(error))
             continue
@@ -163,7 +189,7 @@ def load_checkpoint(path: Path, start: State) -> Checkpoint:
     Raises InputError where the file is damaged, or belongs to another network.
     """
     arrays = read_arrays(path)
-    remembered = cast(JsonObject, read_manifest(path)["counters"])
+    remembered = declared(_Manifest, read_manifest(path), str(path.with_suffix(".json")))["counters"]
 
     def under(name: str) -> dict[str, np.ndarray]:
         prefix = f"{name}."
@@ -171,19 +197,35 @@ def load_checkpoint(path: Path, start: State) -> Checkpoint:
 
     best = under("best")
     reports = under("reports")
-    rates = cast(list[list[Any]], remembered["rates"])
     return Checkpoint(
         state=arranged(path, under("state"), start),
         best=arranged(path, best, inference_state(start)) if best else (),
-        reports=tuple(reports[str(index)] for index in range(len(reports))),
+        reports=_reports(path, reports),
         early_stopping=EarlyStoppingState(
-            best=cast(float | None, remembered["best"]),
-            best_epoch=cast(int, remembered["best_epoch"]),
-            waited=cast(int, remembered["waited"]),
-            seconds=cast(float, remembered["seconds"]),
-            rates=tuple(MetricScheduleState(*numbers) for numbers in rates),
+            best=remembered["best"],
+            best_epoch=remembered["best_epoch"],
+            waited=remembered["waited"],
+            seconds=remembered["seconds"],
+            rates=tuple(_rate(path, numbers) for numbers in remembered["rates"]),
         ),
     )
+
+
+def _rate(path: Path, numbers: Sequence[float | None]) -> MetricScheduleState:
+    """The memory of a rate from its four numbers. Raises InputError unless three of them are finite."""
+    value, best, waited, cooldown = numbers
+    if value is None or waited is None or cooldown is None or not math.isfinite(value + waited + cooldown):
+        expected = "expected a value, the best measure or null, and two counts"
+        raise InputError(str(path.with_suffix(".json")), [Problem("counters.rates", expected)])
+    return MetricScheduleState(value, best, int(waited), int(cooldown))
+
+
+def _reports(path: Path, reports: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """The metrics of the steps of the running epoch. Raises InputError unless they are numbers of as many steps."""
+    ordered = [reports.get(str(index), np.empty(())) for index in range(len(reports))]
+    if any(array.ndim == 0 or len(array) != len(ordered[0]) or array.dtype.kind not in "fiu" for array in ordered):
+        raise InputError(str(path), [Problem("reports", "expected an array of numbers for each metric of the steps")])
+    return tuple(ordered)
 
 
 def check_records(checkpoint: Checkpoint, per_epoch: int) -> None:

@@ -11,10 +11,12 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from ..core.arrays import Tree, TreeT, arrays_of, map_arrays
-from ..core.errors import InputError
-from ..core.files import JsonObject, commit
+from ..core.errors import InputError, Problem, in_short
+from ..core.files import JsonObject, commit, read_bytes, read_json
+from ..core.memory import machine_memory
 
 _FORMAT = 2
+_LARGEST_MANIFEST = 2**26
 
 
 def save_state(path: Path, state: Tree, facts: JsonObject) -> None:
@@ -44,14 +46,10 @@ def _seal(manifest: JsonObject) -> str:
 def read_manifest(path: Path) -> JsonObject:
     """The manifest of a saved state. Raises InputError where it is missing or damaged."""
     place = str(path.with_suffix(".json"))
-    try:
-        manifest = json.loads(path.with_suffix(".json").read_bytes())
-    except OSError as error:
-        raise InputError(place, f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(place, f"damaged: {error}") from error
+    manifest = read_json(path.with_suffix(".json"), _LARGEST_MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-        raise InputError(place, f"expected a manifest of format {_FORMAT}")
+        found = f", received format {in_short(manifest.get('format'))}" if isinstance(manifest, dict) else ""
+        raise InputError(place, f"expected a manifest of format {_FORMAT}{found}")
     if manifest.pop("seal", None) != _seal(manifest):
         raise InputError(place, "damaged: its content does not match its own SHA-256")
     return manifest
@@ -60,15 +58,14 @@ def read_manifest(path: Path) -> JsonObject:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a saved state by place. Raises InputError where the file does not match its manifest."""
     manifest = read_manifest(path)
+    # The arrays are copied out of the content.
+    content = read_bytes(path, machine_memory() // 2)
+    if hashlib.sha256(content).hexdigest() != manifest.get("sha256"):
+        raise InputError(str(path), "damaged: its content does not match the SHA-256 of its manifest")
     try:
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != manifest.get("sha256"):
-            raise InputError(str(path), "damaged: its content does not match the SHA-256 of its manifest")
         return safetensors.load(content)
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise InputError(str(path), f"not a safetensors file: {error}") from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(str(path), f"not a safetensors file of numbers: {error}") from error
 
 
 def load_state(path: Path, like: TreeT) -> TreeT:
@@ -80,11 +77,17 @@ def load_state(path: Path, like: TreeT) -> TreeT:
 
 
 def arranged(path: Path, arrays: dict[str, np.ndarray], like: TreeT) -> TreeT:
-    """Arrays by place as a tree like `like`. Raises InputError where places or shapes differ."""
-    expected = {place: np.shape(array) for place, array in arrays_of(like)}
-    received = {name: array.shape for name, array in arrays.items()}
+    """Arrays by place as a tree like `like`.
+
+    Raises InputError where places, shapes or kinds of numbers differ, and for a number that is NaN or infinite.
+    """
+    expected = {place: (np.shape(array), np.asarray(array).dtype.kind) for place, array in arrays_of(like)}
+    received = {place: (array.shape, array.dtype.kind) for place, array in arrays.items()}
     if received != expected:
-        differing = sorted(set(received.items()) ^ set(expected.items()))
+        differing = sorted({place for place, _ in received.items() ^ expected.items()})
         raise InputError(str(path), f"expected the arrays of the network in its spec, these differ: {differing[:4]}")
+    for place, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise InputError(str(path), [Problem(place, "expected finite numbers")])
     ordered = iter([arrays[place] for place in expected])
     return map_arrays(lambda _: next(ordered), like)

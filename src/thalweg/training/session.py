@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from ..core.errors import InputError
-from ..data import EpochIndex, RowSource, Split
+from ..core.memory import check_memory
+from ..data import EpochIndex, Preprocessing, RowSource, Split
 from ..engine.engine import Engine, make_engine
 from ..engine.step import Plan, State
 from ..models.linear_units import tunes
@@ -69,12 +71,16 @@ class Session:
         spec = self.spec
         train = self.split.train
         training = spec.training
-        check_fit(spec.network, train)
+        shapes = check_fit(spec.network, train)
         full = spec.optimizer.full_batch or training.batch_size == "full"
         rows = BATCH_SIZE if training.batch_size in (None, "full") else int(training.batch_size)
         batch_size = -(-len(train) // training.accumulate) if full else min(rows, len(train))
         _check_batches(spec.network, len(train), batch_size)
         step_rows = batch_size * training.accumulate
+        # The outputs of every layer and their deltas, in 32 bits, and the numbers of the rows.
+        outputs = sum(math.prod(shape) for shape in shapes)
+        fix = "take a smaller batch (training.batch_size, with training.accumulate), or narrower layers"
+        check_memory("training", 8 * outputs * batch_size + 8 * step_rows, fix)
         return BatchPlan(train, self.split.order, EpochIndex(training.seed, 0, training.epochs, step_rows), step_rows)
 
     @cached_property
@@ -155,9 +161,13 @@ def engine_for(training: Training, anywhere: bool = False) -> Engine:
     return make_engine(training.engine, training.precision, None if anywhere else training.device)
 
 
-def check_fit(network: Network, data: RowSource) -> None:
-    """Raise InputError unless the network takes the data's samples and has an output for each of its targets."""
-    shape = network.initialize(0, (data.features,)).shapes[-1]
+def check_fit(network: Network, data: RowSource | Preprocessing) -> tuple[tuple[int, ...], ...]:
+    """The shape of a sample after each layer.
+
+    Raises InputError unless the network takes the data's samples and has an output for each of its targets.
+    """
+    shapes = network.initialize(0, (data.features,)).shapes
+    shape = shapes[-1]
     width = shape[-1]
     needed = data.outputs
     if data.task == "classification":
@@ -170,6 +180,7 @@ def check_fit(network: Network, data: RowSource) -> None:
         raise InputError(
             "network", f"ends with {width} outputs, and {what}; make its last dense layer 'dense {needed}'"
         )
+    return shapes
 
 
 def _check_batches(network: Network, samples: int, batch_size: int) -> None:

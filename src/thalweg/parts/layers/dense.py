@@ -60,8 +60,8 @@ class Dense(Layer[Affine, tuple[()], Array], kind="dense"):
 
     def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Affine, tuple[()], tuple[int, ...]]:
         fan_in = flat_width(self, shape)
-        W = (self.init or context.weights(context.following))(context.rng, (fan_in, self.width))
-        b = (self.bias_init or context.bias)(context.rng, (self.width,))
+        W = context.draw(self.init or context.weights(context.following), (fan_in, self.width))
+        b = context.draw(self.bias_init or context.bias, (self.width,))
         return Affine(W, b), (), (self.width,)
 
     def forward(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pydantic import Field
 
 from ...core.arrays import Array, namespace
 from ...core.errors import InputError
-from ..part import Count, ForwardContext, InitContext, Initializer, Positive
+from ..part import Count, ForwardContext, InitContext, Initializer, Positive, check_parameters
 from .base import ParameterFree, flat_width
 
 _MOST_FEATURES = 100_000
@@ -164,6 +165,7 @@ class Radial(ParameterFree[Centres, tuple[Array, Array]], kind="radial"):
 
     def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[tuple[()], Centres, tuple[int, ...]]:
         size = (self.units, flat_width(self, shape))
+        check_parameters(math.prod(size))
         c = self.centres(context.rng, size) if self.centres else context.rng.standard_normal(size)
         return (), Centres(c), (self.units,)
 

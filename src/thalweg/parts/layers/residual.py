@@ -27,6 +27,8 @@ class Branch(NamedTuple):
     projection: Array | tuple[()]
 
 
+_DEEPEST = 16
+
 _States: TypeAlias = tuple[LayerState, ...]
 _Caches: TypeAlias = tuple[tuple[Cache, ...], Array]
 
@@ -58,6 +60,8 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
         super().__post_init__()
         if not self.layers:
             raise InputError(self.kind, [Problem("layers", "expected at least one layer, received none")])
+        if (depth := _depth(self)) > _DEEPEST:
+            raise InputError(self.kind, f"expected at most {_DEEPEST} blocks in each other, received {depth}")
 
     @property
     def inner(self) -> tuple[Layer, ...]:
@@ -83,7 +87,7 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
                 f"expected layers that keep the shape of their samples, or flat samples, received {shape} before and"
                 f" {out} after the layers; put flatten before the block",
             )
-        return context.weights(context.following)(context.rng, (*shape, *out))
+        return context.draw(context.weights(context.following), (*shape, *out))
 
     def forward(
         self, params: Branch, state: _States, x: Array, context: ForwardContext
@@ -144,3 +148,8 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
             square=shortcut.square + inside[-1].square,
             factor=shortcut.factor + math.prod(step.factor for step in inside),
         )
+
+
+def _depth(layer: Layer) -> int:
+    """How many blocks lie in each other."""
+    return 1 + max(map(_depth, layer.inner)) if layer.inner else 0

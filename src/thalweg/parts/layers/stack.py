@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ...core.arrays import Array, Cache, Grads, LayerState, Params, arrays_of, map_arrays
-from ..part import ForwardContext, InitContext, Layer, MeanField
+from ...core.arrays import Array, Cache, Grads, LayerState, Params, arrays_of, leaves, map_arrays
+from ..part import ForwardContext, InitContext, Layer, MeanField, check_parameters
 
 
 class Start(NamedTuple):
@@ -43,9 +43,12 @@ def initialize(layers: Sequence[Layer], contexts: Iterable[InitContext], shape: 
     params: list[Params] = []
     states: list[LayerState] = []
     shapes: list[tuple[int, ...]] = []
+    count = 0
     for index, (layer, context) in enumerate(zip(layers, contexts, strict=True)):
         following = (*layers[index + 1 :], *context.following)
         layer_params, layer_state, shape = layer.initialize(context._replace(following=following), shape)
+        count += sum(array.size for array in leaves((layer_params, layer_state)))
+        check_parameters(count)
         params.append(layer_params)
         states.append(layer_state)
         shapes.append(shape)
