@@ -63,14 +63,16 @@ class BoundaryFrames(NamedTuple):
     def of_records(self, records: Sequence[Mapping[str, Json]]) -> Self:
         """Frames on this plane from lines of frames.jsonl. Raises InputError for a line that is none."""
         try:
-            steps = [int(cast(int, record["step"])) for record in records]
-            frames = [_outputs(record) for record in records]
+            lines = [declared(_Frame, record, "frames.jsonl") for record in records]
+            frames = [_outputs(line) for line in lines]
             if any(frame.shape[:2] != (len(self.y), len(self.x)) for frame in frames):
                 raise ValueError(f"expected {len(self.y)} x {len(self.x)} places")
             outputs = np.stack(frames) if frames else self.outputs[:0]
-        except (KeyError, TypeError, ValueError) as error:
+        except InputError:
+            raise
+        except ValueError as error:
             raise InputError("frames.jsonl", f"not a file of boundary frames: {error}") from error
-        return self._replace(steps=np.array(steps, dtype=int), outputs=outputs)
+        return self._replace(steps=np.array([line["step"] for line in lines], dtype=int), outputs=outputs)
 
     def save(self, folder: Path) -> None:
         """Write the frames to the folder of a run: `frames.safetensors` with its manifest, each atomically."""
@@ -137,10 +139,17 @@ def _increasing(steps: np.ndarray) -> bool:
     return bool(steps[0] >= 0 and (steps[1:] > steps[:-1]).all())
 
 
-def _outputs(record: Mapping[str, Json]) -> np.ndarray:
-    content = base64.b64decode(cast(str, record["outputs"]), validate=True)
-    height, width, units = cast("list[int]", record["shape"])
-    return np.frombuffer(content, "<f4").astype(np.float32).reshape(height, width, units)
+class _Frame(TypedDict):
+    """A line of frames.jsonl."""
+
+    step: Annotated[int, Field(ge=0)]
+    shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)]
+    outputs: str
+
+
+def _outputs(line: _Frame) -> np.ndarray:
+    content = base64.b64decode(line["outputs"], validate=True)
+    return np.frombuffer(content, "<f4").astype(np.float32).reshape(line["shape"])
 
 
 class BoundaryCallback(Callback):
