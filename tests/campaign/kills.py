@@ -71,11 +71,13 @@ class Reference(NamedTuple):
 
     folder: its folder.
     seconds: how long it took until its result was written.
+    training: how long of this it trained.
     report: how long its report took.
     """
 
     folder: Path
     seconds: float
+    training: float
     report: float
 
 
@@ -175,8 +177,9 @@ def reference(kind: str) -> Reference:
     process = Process("train", write_spec(kind, root), "--out", root / "run", log=root / "log", own=kind == "compiled")
     if process.wait(150):
         raise RuntimeError(process.said)
-    result, report = ((root / "run" / name).stat().st_mtime for name in ("result.json", "report.html"))
-    return Reference(root / "run", result - began, report - result)
+    names = ("run.json", "result.json", "report.html")
+    start, result, report = ((root / "run" / name).stat().st_mtime for name in names)
+    return Reference(root / "run", result - began, result - start, report - result)
 
 
 def difference(run: Path, kind: str) -> str:
@@ -229,7 +232,7 @@ def moment(rng: random.Random, part: str, run: Path, like: Reference) -> tuple[C
     if part == "anywhere":
         return lambda: True, rng.uniform(0, 1.1 * (like.seconds + like.report))
     if part == "training":
-        return (run / "metrics.jsonl").exists, rng.uniform(0, like.seconds)
+        return (run / "metrics.jsonl").exists, rng.uniform(0, 0.8 * like.training)
     if part == "end":
         return (run / "checkpoints" / "final.safetensors").exists, rng.uniform(0, 0.02)
     return (run / "result.json").exists, rng.uniform(0, 1.2 * like.report)
