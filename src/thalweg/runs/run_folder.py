@@ -18,7 +18,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -40,6 +40,7 @@ _LARGEST_RECORDS = 2**29
 _Words = Annotated[str, Field(max_length=100_000)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
+_SetName = Annotated[str, Field(pattern="^(training|validation|test)$")]
 _Measures = dict[Annotated[str, Field(max_length=100)], float]
 
 
@@ -64,7 +65,7 @@ class Result(TypedDict):
     """The number that became NaN or infinite first, or ""."""
     threshold: _Finite | None
     """The tuned decision threshold."""
-    measures: dict[Literal["training", "validation", "test"], _Measures]
+    measures: dict[_SetName, _Measures]
     """Measures by set of rows."""
     confusion: list[list[Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]]] | None
     """Counts by true class (row) and predicted class (column)."""
@@ -95,7 +96,7 @@ class RunRow(NamedTuple):
     """Epochs that have ended."""
     outcome: str
     """How the training ended, or the error that its folder raises."""
-    measures: Mapping[str, Mapping[str, float]]
+    measures: dict[str, dict[str, float]]
     """Measures by set of rows."""
 
 
@@ -226,7 +227,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     Raises InputError where the file cannot be read.
     """
     content = read_bytes(path, _LARGEST_RECORDS) if os.path.lexists(path) else b""
-    records = []
+    records: list[dict[str, Any]] = []
     for line in content.splitlines():
         try:
             record: Json = json.loads(line)
