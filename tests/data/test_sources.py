@@ -298,3 +298,19 @@ def test_a_target_column_is_rejected_if_the_source_has_targets():
 def test_a_folder_without_the_files_of_mnist_is_rejected(tmp_path):
     with input_error("mnist", str(tmp_path), "train-images"):
         Mnist(str(tmp_path)).load(0)
+
+
+@pytest.mark.parametrize("shape", [(10**15, 2), (2**32, 2**32), (5, 3)])
+def test_an_array_that_claims_more_than_its_file_holds_is_refused_by_a_number(shape, tmp_path):
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+        file.write(bytes(80))
+    np.save(tmp_path / "y.npy", np.arange(5))
+    source = Source.of({"kind": "npy", "x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")})
+    with input_error(str(tmp_path / "x.npy"), f"{8 * shape[0] * shape[1]:,} bytes", "the file has 80"):
+        source.load(0)
+
+
+def test_the_rows_of_a_synthetic_problem_are_bounded():
+    with pytest.raises(InputError):
+        Source.of({"kind": "rings", "samples": 10**12})

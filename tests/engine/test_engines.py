@@ -374,6 +374,26 @@ def test_a_cache_folder_that_can_not_be_made_stops_nobody(tmp_path):
     assert Path(blocked).is_file()
 
 
+@pytest.mark.parametrize("variable", ["THALWEG_CACHE", "JAX_COMPILATION_CACHE_DIR"])
+def test_a_cache_that_others_can_write_to_is_neither_read_nor_written_and_this_is_said_once(tmp_path, variable):
+    folder = tmp_path / "cache"
+    (folder / "compiled").mkdir(parents=True)
+    (folder / "compiled").chmod(0o777)
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    environment = {**os.environ, "PYTHONPATH": path, variable: str(folder)}
+    if variable == "JAX_COMPILATION_CACHE_DIR":
+        environment[variable] = str(folder / "compiled")
+    else:
+        environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    twice = f"{_CACHE}\nCompiled('float64')"
+    done = subprocess.run(
+        [sys.executable, "-c", twice], env=environment, check=True, timeout=120, capture_output=True, text=True
+    )
+    assert not list((folder / "compiled").iterdir())
+    assert done.stderr.count("\n") == 1
+    assert variable in done.stderr
+
+
 def test_few_and_many_parameters_are_carried_alike():
     # Few are carried through the loop as one vector; the formulas must not notice.
     from thalweg.engine import compiled

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parts_table import LAYERS, LOSSES, outputs_and_targets
 
+from thalweg.core.errors import InputError
 from thalweg.core.noise import Noise, generator, noise_key
 from thalweg.models.network import Network, default_initializer
 from thalweg.parts.initializers import Given, GlorotUniform, HeNormal, LeCunNormal
@@ -250,3 +251,22 @@ def test_layers_may_draw_from_one_stream_after_another():
     for layer, (fan_in, width) in ((0, (4, 3)), (2, (3, 2))):
         np.testing.assert_array_equal(start.params[layer].W, stream.normal(0.0, 1.0, (fan_in, width)))
         np.testing.assert_array_equal(start.params[layer].b, stream.uniform(-0.05, 0.05, width))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        ["dense 1000000000000", "dense 2"],
+        ["dense 100000"] * 200,
+        [{"kind": "residual", "layers": ["dense 9" + "0" * 17]}],
+    ],
+)
+def test_a_network_that_no_machine_can_hold_is_refused_before_it_is_drawn(layers):
+    with pytest.raises(InputError, match=r"needs about .* GB of memory"):
+        Network(layers).initialize(0, (1000,))
+
+
+def test_the_number_of_layers_is_bounded():
+    Network(["relu"] * 1000)
+    with pytest.raises(InputError, match="1,001"):
+        Network(["relu"] * 1001)

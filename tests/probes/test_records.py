@@ -10,8 +10,12 @@ from thalweg.parts.settings import Full, Light, Off, Probes, Standard
 from thalweg.probes.records import Observations
 
 RECORDS = [
-    {"step": 0, "whole": {"loss": 2.0, "sharpness": 5.0}, "layers": {"rms": [1.0, None], "bars": [[0.5, 0.5], None]}},
-    {"step": 10, "whole": {"loss": None}, "layers": {"rms": [3.0, None], "bars": [None, None]}},
+    {
+        "step": 0,
+        "whole": {"loss": 2.0, "sharpness": 5.0},
+        "layers": {"rms": [1.0, None], "bars_histogram": [[0.5, 0.5], None]},
+    },
+    {"step": 10, "whole": {"loss": None}, "layers": {"rms": [3.0, None], "bars_histogram": [None, None]}},
     {"step": 15, "whole": {}, "layers": {"dead": [None, 0.25]}},
 ]
 NAMES = ("1: dense 2", "2: relu")
@@ -25,10 +29,10 @@ def test_what_was_not_observed_is_nan_in_arrays_of_one_shape():
     np.testing.assert_array_equal(seen["sharpness"], [5.0, np.nan, np.nan])
     np.testing.assert_array_equal(seen["rms"], [[1.0, np.nan], [3.0, np.nan], [np.nan, np.nan]])
     np.testing.assert_array_equal(seen["dead"], [[np.nan, np.nan], [np.nan, np.nan], [np.nan, 0.25]])
-    assert seen["bars"].shape == (3, 2, 2)
-    np.testing.assert_array_equal(seen["bars"][0, 0], [0.5, 0.5])
-    assert np.isnan(seen["bars"][0, 1]).all()
-    assert np.isnan(seen["bars"][1:]).all()
+    assert seen["bars_histogram"].shape == (3, 2, 2)
+    np.testing.assert_array_equal(seen["bars_histogram"][0, 0], [0.5, 0.5])
+    assert np.isnan(seen["bars_histogram"][0, 1]).all()
+    assert np.isnan(seen["bars_histogram"][1:]).all()
 
 
 def test_a_table_has_a_row_for_each_step_and_layer():
@@ -91,3 +95,17 @@ def test_what_is_no_preset_is_refused(said):
 def test_what_is_no_record_of_these_layers_is_told(record, told):
     with pytest.raises(InputError, match=told):
         Observations.of([record], ("1: dense 2", "2: relu"), per_epoch=1)
+
+
+def test_a_histogram_in_place_of_a_number_is_told():
+    for layers in ({"dead": [[0.1, 0.2]]}, {"output_histogram": [0.1]}):
+        with pytest.raises(InputError):
+            Observations.of([{"step": 0, "whole": {}, "layers": layers}], ("1: relu",), 1)
+
+
+def test_records_of_other_sizes_are_told():
+    records = [
+        {"step": step, "whole": {}, "layers": {"h_histogram": [[0.1] * size]}} for step, size in ((0, 2), (1, 3))
+    ]
+    with pytest.raises(InputError, match="h_histogram"):
+        Observations.of(records, ("1: relu",), 1)

@@ -1,9 +1,13 @@
+import hashlib
 import json
+import os
+import shutil
 import sys
 
 import numpy as np
 import polars
 import pytest
+from safetensors import numpy as safetensors
 from sessions import Watching
 
 import thalweg
@@ -243,3 +247,144 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another():
 
     np.testing.assert_array_equal(weights(1), weights(1))
     assert (weights(1) != weights(2)).any()
+
+
+@pytest.fixture
+def hostile(folder, tmp_path):
+    """A copy of a run beside a whole one, to be damaged."""
+    shutil.copytree(folder, tmp_path / "whole")
+    return shutil.copytree(folder, tmp_path / "hostile")
+
+
+def is_refused(folder, name, field=""):
+    """Whether the run cannot be loaded, which names the file and the field, and the list has the whole one still."""
+    rows = {row.name: row for row in list_runs(folder.parent)}
+    assert rows["whole"].epochs == 5
+    with pytest.raises(InputError) as raised:
+        load(folder)
+    message = str(raised.value)
+    return name in message and field in message and len(message) <= 2000
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("outcome", 7),
+        ("outcome", "a" * 200_000),
+        ("seconds", "long"),
+        ("seconds", -1),
+        ("remarks", "one"),
+        ("interrupted", 1),
+        ("diverged", None),
+        ("threshold", [0.5]),
+        ("measures", {"training": 1}),
+        ("measures", {"training": {"loss": "low", "accuracy": 1}}),
+        ("measures", {"training": {"loss": 0.1}}),
+        ("measures", {"test": {"loss": 0.1, "accuracy": 1}}),
+        ("confusion", [[1]]),
+        ("confusion", [[1, -1], [1, 1]]),
+        ("facts", []),
+        ("facts", {"finished": 3}),
+        ("notes", [[]]),
+        ("per_epoch", 0),
+        ("per_epoch", 10**30),
+    ],
+)
+def test_a_wrong_field_of_the_result_is_named(hostile, field, value):
+    path = hostile / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    assert is_refused(hostile, "result.json", field)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "field"),
+    [
+        ("metrics.jsonl", '{"epoch": 1, "step": 2, "learning_rate": 0.1}', "line 1.loss"),
+        ("metrics.jsonl", '{"epoch": 1, "step": 2, "learning_rate": 0.1, "loss": "low"}', "line 1.loss"),
+        ("metrics.jsonl", '{"epoch": -1, "step": 2, "learning_rate": 0.1, "loss": 1}', "line 1.epoch"),
+        ("metrics.jsonl", '{"epoch": 1, "step": 1e40, "learning_rate": 0.1, "loss": 1}', "line 1.step"),
+        ("metrics.jsonl", "[" * 200_000, "line 1"),
+        ("probes.jsonl", '{"step": 0, "whole": [], "layers": {}}', "line 1.whole"),
+        ("probes.jsonl", '{"step": 0, "whole": {}, "layers": {"dead": 1}}', "line 1.layers.dead"),
+        ("probes.jsonl", '{"step": 0, "whole": {}, "layers": {"dead": [[[1]]]}}', "line 1.layers.dead"),
+        ("probes.jsonl", '{"whole": {}, "layers": {}}', "line 1.step"),
+    ],
+)
+def test_a_wrong_field_of_a_record_is_named(hostile, name, line, field):
+    path = hostile / name
+    path.write_text(f"{line}\n{path.read_text()}")
+    assert is_refused(hostile, name, field)
+
+
+def sealed(path, **fields):
+    """Change fields of a manifest, and seal it as whoever changes it on purpose would."""
+    said = {**json.loads(path.read_text()), **fields}
+    del said["seal"]
+    seal = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({**said, "seal": seal}))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("task", "guess"),
+        ("span", [0.0]),
+        ("shift", [1e999]),
+        ("shift", [0.0, 0.0, 0.0]),
+        ("classes", [0]),
+        ("class_type", "<U100000000"),
+        ("class_type", "O"),
+        ("class_type", "nothing"),
+        ("image_shape", [0, 0]),
+        ("feature_names", ["a"]),
+        ("columns", [{"name": "a", "kind": "number"}]),
+        ("target_names", 3),
+    ],
+)
+def test_a_wrong_field_of_the_preprocessing_is_named_though_the_manifest_is_sealed(hostile, field, value):
+    path = hostile / "checkpoints" / "final.json"
+    sealed(path, preprocessing={**json.loads(path.read_text())["preprocessing"], field: value})
+    assert is_refused(hostile, "final.json" if field != "feature_names" else "", "")
+
+
+@pytest.mark.parametrize("damage", ["shape", "kind", "NaN", "missing", "header"])
+def test_wrong_arrays_are_refused_though_the_manifest_is_sealed(hostile, damage):
+    path = hostile / "checkpoints" / "final.safetensors"
+    arrays = safetensors.load_file(path)
+    first = next(name for name in arrays if name.endswith("W"))
+    changed = {
+        "shape": arrays[first][:, :1],
+        "kind": arrays[first].astype(np.int32),
+        "NaN": np.full_like(arrays[first], np.nan),
+    }
+    others = {name: array for name, array in arrays.items() if name != first}
+    content = safetensors.save(others | ({first: changed[damage].copy()} if damage in changed else {}))
+    if damage == "header":
+        content = (2**62).to_bytes(8, "little") + content[8:]
+    path.write_bytes(content)
+    sealed(path.with_suffix(".json"), sha256=hashlib.sha256(content).hexdigest())
+    assert is_refused(hostile, "final.safetensors")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+@pytest.mark.parametrize("name", ["run.json", "spec.toml", "metrics.jsonl", "result.json", "checkpoints/final.json"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "circle"])
+def test_what_is_no_regular_file_is_refused(hostile, name, kind):
+    path = hostile / name
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else path)
+    assert is_refused(hostile, name.partition("/")[0])
+
+
+def test_rows_that_are_not_those_of_the_training_are_refused(hostile):
+    path = hostile / "spec.toml"
+    path.write_text(path.read_text().replace('source = "rings 300"', 'source = "iris"'))
+    run = load(hostile)
+    with pytest.raises(InputError):
+        run.diagnose()
+    assert "rows of this run are gone" in run.report()

@@ -4,6 +4,7 @@ from input_errors import input_error
 
 from thalweg.core.errors import InputError
 from thalweg.parts.clipping import ClipGlobalNorm
+from thalweg.parts.layers import Dense, Residual
 from thalweg.parts.regularization import Regularization
 from thalweg.parts.settings import Checkpoints, Stopping
 from thalweg.spec.spec import Spec
@@ -113,3 +114,57 @@ def test_files_next_to_a_spec_are_found_from_any_folder(tmp_path):
     file.write_text('[data]\nsource = { kind = "npy", x = "x.npy", y = "elsewhere.npy" }\n')
     source = read_spec(str(file)).data.source
     assert (source.x, source.y) == (str(tmp_path / "x.npy"), "elsewhere.npy")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 500 + "]" * 500,
+        "a = " + "[" * 5000,
+        "a = " + "{a=" * 5000,
+        "a" + ".a" * 20_000 + " = 1",
+        "[a" + ' . "a"' * 20_000 + "]",
+        "a = 1" + "0" * 30,
+        "a = -" + "1" * 10_000,
+        "a = 0x" + "f" * 100_000,
+        "a = [" + "1," * 30_000 + "]",
+        "\n".join(f"k{number} = 1" for number in range(30_000)),
+        "#" * 2**21,
+        "[data]\nsource = 'xor'\n[network]\nlayers = [" + "'dense 2'," * 1001 + "]",
+        "[data]\nsource = 'xor'\n[network]\nlayers = ['dense " + "9" * 5000 + "']",
+        "[data]\nsource = '" + "x" * 10**6 + "'",
+    ],
+    ids=lambda text: f"{text[:12]}-{len(text)}",
+)
+def test_a_spec_is_bounded_and_so_is_what_is_said_of_it(text, tmp_path):
+    path = tmp_path / "hostile.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as raised:
+        read_spec(str(path))
+    assert raised.value.subject == str(path)
+    assert len(str(raised.value)) <= 2000
+
+
+@pytest.mark.parametrize(
+    "setting", ["network=" + "[" * 2000 + "]" * 2000, "training.seed=" + "1" * 10_000, "training.seed=1" + "0" * 30]
+)
+def test_a_setting_is_bounded(setting):
+    with pytest.raises(InputError) as raised:
+        read_spec("xor", [setting])
+    assert len(str(raised.value)) <= 2000
+
+
+def test_blocks_are_nested_to_a_bound_however_they_are_given():
+    table = "dense 2"
+    block = Dense(2)
+    for _ in range(16):
+        table = {"kind": "residual", "layers": [table]}
+        block = Residual((block,))
+    spec = Spec.of({"data": "xor", "network": [table]})
+    assert spec.network.layers == (block,)
+    with pytest.raises(InputError):
+        Residual((block,))
+    for _ in range(500):
+        table = {"kind": "residual", "layers": [table]}
+    with pytest.raises(InputError):
+        Spec.of({"data": "xor", "network": [table]})

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .errors import InputError, Problem, in_short
 
@@ -78,20 +77,18 @@ def declared(kind: type[T], value: object, subject: str, place: str = "") -> T:
     ...
     thalweg.core.errors.InputError: metrics.jsonl: loss: expected a valid number, received 'low'
     """
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
     try:
-        return cast(T, _adapter(kind).validate_python(value, strict=True))
+        if kind not in _ADAPTERS:
+            _ADAPTERS[kind] = TypeAdapter(kind)
+        return cast(T, _ADAPTERS[kind].validate_python(value, strict=True))
     except ValidationError as error:
         problems = [problem_of(item) for item in error.errors(include_url=False)]
         raise InputError(subject, [problem.below(place) if place else problem for problem in problems]) from None
 
 
-@cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
+_ADAPTERS: dict[object, TypeAdapter[Any]] = {}
 
 
 def problem_of(item: ErrorDetails) -> Problem:

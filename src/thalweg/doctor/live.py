@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from ..core.files import Json
 from ..pages.numbers import number
 from ..probes.records import Record
 from .checks import CHECKS
@@ -192,11 +191,11 @@ class LiveChecks:
             )
 
 
-def _of_layer(record: Record, quantity: str, index: int) -> Json:
+def _of_layer(record: Record, quantity: str, index: int) -> object:
     entries = record["layers"].get(quantity)
     return entries[index] if isinstance(entries, list) and entries else None
 
 
-def _number(value: Json) -> float:
+def _number(value: object) -> float:
     """A recorded number; NaN for None."""
     return float(value) if isinstance(value, int | float) else math.nan

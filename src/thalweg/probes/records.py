@@ -12,7 +12,6 @@ from typing_extensions import TypedDict
 
 from ..core.bounds import LARGEST_INTEGER
 from ..core.errors import InputError, nearest
-from ..core.files import Json
 
 if TYPE_CHECKING:
     import polars
@@ -33,6 +32,9 @@ class Record(TypedDict):
     """Quantities of the whole network, each a number."""
     layers: dict[str, LayerNumbers]
     """Quantities of the layers, each a list with one entry for each layer."""
+
+
+_Entry: TypeAlias = "float | Sequence[_Entry] | None"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ class Observations:
         for record in records:
             _check(record, len(layers))
 
-        nothing: list[Json] = [None] * len(layers)
+        nothing: list[_Entry] = [None] * len(layers)
         return cls(
             layers=tuple(layers),
             per_epoch=per_epoch,
@@ -120,7 +122,7 @@ def _check(record: Record, layers: int) -> None:
             raise InputError("probes", f"expected an entry of {name} for each of {layers} layers, received {received}")
 
 
-def _gathered(records: Sequence[Mapping[str, Json]], missing: Json) -> dict[str, np.ndarray]:
+def _gathered(records: Sequence[Mapping[str, _Entry]], missing: _Entry) -> dict[str, np.ndarray]:
     """All quantities by name, with one entry for each record."""
     names = dict.fromkeys(name for record in records for name in record)
     stacked = {}
@@ -129,13 +131,16 @@ def _gathered(records: Sequence[Mapping[str, Json]], missing: Json) -> dict[str,
             stacked[name] = _stacked([record.get(name, missing) for record in records])
         except ValueError as error:
             raise InputError("probes", f"expected as many numbers of {name} in every record") from error
+        if missing is None:
+            continue
         is_histogram = name.endswith("_histogram")
-        if missing is not None and (stacked[name].ndim == 3) != is_histogram and not np.isnan(stacked[name]).all():
+        array = stacked[name]
+        if array.ndim == 3 if not is_histogram else array.ndim == 2 and not np.isnan(array).all():
             raise InputError("probes", f"expected {'a histogram' if is_histogram else 'a number'} of {name} by layer")
     return stacked
 
 
-def _stacked(entries: Sequence[Json]) -> np.ndarray:
+def _stacked(entries: Sequence[_Entry]) -> np.ndarray:
     """Nested lists as one array of floats; None, in place of a number or of a list of numbers, is NaN."""
     shape: tuple[int, ...] = ()
     for entry in entries:
@@ -143,13 +148,13 @@ def _stacked(entries: Sequence[Json]) -> np.ndarray:
     return np.array([_filled(entry, shape) for entry in entries], dtype=float)
 
 
-def _shape(entry: Json) -> tuple[int, ...]:
+def _shape(entry: _Entry) -> tuple[int, ...]:
     if not isinstance(entry, list):
         return ()
     return (len(entry), *max(map(_shape, entry), key=len, default=()))
 
 
-def _filled(entry: Json, shape: tuple[int, ...]) -> np.ndarray:
+def _filled(entry: _Entry, shape: tuple[int, ...]) -> np.ndarray:
     if not isinstance(entry, list):
         return np.full(shape, np.nan if entry is None else entry, dtype=float)
     return np.array([_filled(item, shape[1:]) for item in entry], dtype=float)

@@ -81,7 +81,7 @@ def load(folder: str | Path) -> Run:
         interrupted=result["interrupted"],
         diverged=result["diverged"],
         threshold=result["threshold"],
-        measures={str(name): measures for name, measures in result["measures"].items()},
+        measures=result["measures"],
         confusion=result["confusion"],
         facts=result["facts"],
         notes=tuple(result["notes"]),

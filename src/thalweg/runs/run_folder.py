@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -49,6 +49,7 @@ _LARGEST_RECORDS = 2**29
 _Words = Annotated[str, Field(max_length=100_000)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
+_SetName = Annotated[str, Field(pattern="^(training|validation|test)$")]
 _Measures = dict[Annotated[str, Field(max_length=100)], float]
 
 
@@ -73,7 +74,7 @@ class Result(TypedDict):
     """The number that became NaN or infinite first, or ""."""
     threshold: _Finite | None
     """The tuned decision threshold."""
-    measures: dict[Literal["training", "validation", "test"], _Measures]
+    measures: dict[_SetName, _Measures]
     """Measures by set of rows."""
     confusion: list[list[Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]]] | None
     """Counts by true class (row) and predicted class (column)."""
@@ -106,7 +107,7 @@ class RunRow(NamedTuple):
     """Epochs that have ended."""
     outcome: str
     """How the training ended, or the error that its folder raises."""
-    measures: Mapping[str, Mapping[str, float]]
+    measures: dict[str, dict[str, float]]
     """Measures by set of rows."""
 
 

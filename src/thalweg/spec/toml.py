@@ -73,7 +73,7 @@ def read_spec_table(name: str) -> SpecTable:
 def _read_file(name: str) -> SpecTable:
     content = read_bytes(Path(name), _LARGEST_FILE)
     try:
-        table = parsed_toml(name, content.decode())
+        table: SpecTable = parsed_toml(name, content.decode())
     except UnicodeDecodeError as error:
         raise InputError(name, f"is not valid TOML: {error}") from error
     data = table.get("data")

@@ -169,7 +169,8 @@ def histograms_over_time(observations: Observations, quantity: str) -> go.Figure
             col=place % columns + 1,
         )
     # The colours are scaled to the other bins if one bin holds nearly all values, such as the zeros of a ReLU.
-    most = float(np.quantile(np.concatenate(densities), 0.97))
+    shares = np.concatenate(densities)
+    most = float(np.quantile(shares, 0.97)) if shares.size else 1.0
     bar = {"title": "share<br>in a bin", "tickformat": ".1~%", "thickness": 14}
     bar["len"] = min(1.0, 200 / (230 * rows) + 0.3)
     figure.update_layout(
