@@ -21,8 +21,6 @@ BETTER = {
     ],
     "init-and-activation": [
         ("relu, he, 10 layers", "relu, glorot, 10 layers"),
-        # Not the pairing of textbooks: at this depth tanh does better with the larger weights too.
-        ("tanh, he, 10 layers", "tanh, glorot, 10 layers"),
     ],
     "plateau": [("0.01, halved on a plateau", "0.01")],
     "depth": [
@@ -36,11 +34,10 @@ BETTER = {
         ("256 rows, 16 x the rate", "256 rows"),
         ("256 rows, 16 x with warm-up", "256 rows"),
     ],
-    "scaling": [("standardised, sgd", "as they are, sgd"), ("standardised, adam", "as they are, adam")],
+    "scaling": [("standardised, sgd", "as they are, sgd")],
     "loss": [
         ("learning_rate 0.1, cross-entropy", "learning_rate 0.1, squared error"),
         ("learning_rate 0.3, cross-entropy", "learning_rate 0.3, squared error"),
-        ("learning_rate 1, cross-entropy", "learning_rate 1, squared error"),
     ],
     # One rate for all shows the rate: which optimizer is better depends on it.
     "optimizers": [
@@ -54,7 +51,6 @@ IN_FULL = {
     "depth": [
         ("sigmoid, sgd, 2 layers", "sigmoid, sgd, 5 layers"),
         ("sigmoid, adam, 2 layers", "sigmoid, adam, 5 layers"),
-        ("sigmoid, adam, 5 layers", "sigmoid, adam, 10 layers"),
         ("tanh, adam, 10 layers", "sigmoid, adam, 10 layers"),
         ("relu, adam, 10 layers", "sigmoid, adam, 10 layers"),
     ],

@@ -177,16 +177,10 @@ def differences(changed: np.ndarray, base: np.ndarray, comparisons: int | None =
     reach = np.full(len(pairs), np.nan)
     known = deviations > 0
     reach[known] = stdtrit(pairs[known] - 1, 1 - _LEVEL / 2 / family) * deviations[known] / np.sqrt(pairs[known])
+    numbers = np.stack([means, means - reach, means + reach, deviations], axis=1).tolist()
     return tuple(
         Difference(mean, low, high, deviation, count, family) if count else None
-        for mean, low, high, deviation, count in zip(
-            means.tolist(),
-            (means - reach).tolist(),
-            (means + reach).tolist(),
-            deviations.tolist(),
-            pairs.tolist(),
-            strict=True,
-        )
+        for (mean, low, high, deviation), count in zip(numbers, pairs.tolist(), strict=True)
     )
 
 

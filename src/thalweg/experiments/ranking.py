@@ -233,11 +233,11 @@ def axis_effects(experiment: Experiment, ranking: Ranking) -> tuple[AxisEffect, 
                 paired = np.isfinite(by_setting[number] - by_setting[base])
                 changed.append(np.where(paired, by_setting[number], np.nan))
                 unchanged.append(np.where(paired, by_setting[base], np.nan))
-    by_seed = [np.stack([_finite_means(each, 0) for each in side]) for side in (changed, unchanged)]
-    found = differences(*by_seed)
+    after, before = (np.stack([_finite_means(each, 0) for each in side]) for side in (changed, unchanged))
+    found = differences(after, before)
     return tuple(
-        AxisEffect(*named, _finite_means(after - before, 1), difference, is_better(difference, ranking.measure))
-        for named, after, before, difference in zip(places, changed, unchanged, found, strict=True)
+        AxisEffect(*named, _finite_means(one - other, 1), difference, is_better(difference, ranking.measure))
+        for named, one, other, difference in zip(places, changed, unchanged, found, strict=True)
         if difference
     )
 

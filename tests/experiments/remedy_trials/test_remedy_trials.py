@@ -173,6 +173,7 @@ def test_the_same_gain_with_every_seed_is_not_certain():
     assert [effect.difference.mean for effect in proof.effects] == [0.5, 0.0]
     assert all(effect.difference.all_equal for effect in proof.effects)
     assert proof.effects[0].verdict == "undecided"
+    assert proof.repaired is None
     assert "cannot be decided with 3 seeds: all differences are equal: +50 points" in proof.evidence
     assert "No score changes with `a tiny rate`" in proof.evidence
 
@@ -243,6 +244,16 @@ def test_a_divergence_is_counted_and_not_averaged_in():
     both = scored([0.5, NAN, 0.55, 0.5, NAN], lost=(1, 4))
     assert RemedyEffect(arm, both).verdict == "helps"
     assert RemedyEffect(arm, scored([NAN, 0.5, NAN, NAN, 0.5], lost=(0, 2, 3))).verdict == "undecided"
+
+
+def test_the_same_gain_with_five_seeds_may_be_the_repair():
+    unchanged = [0.5] * 5
+    equal = RemedyEffect(scored([1.0] * 5), scored(unchanged), comparisons=9)
+    assert (equal.verdict, equal.repairs) == ("undecided", True)
+    assert not RemedyEffect(scored([1.0] * 4), scored(unchanged[:4])).repairs
+    assert not RemedyEffect(scored([0.505] * 5), scored(unchanged)).repairs
+    assert not RemedyEffect(scored([0.0] * 5), scored(unchanged)).repairs
+    assert not RemedyEffect(scored([1.0, 1.0, 1.0, 0.6, 0.5]), scored(unchanged), comparisons=9).repairs
 
 
 def test_useless_remedies_seldom_help():

@@ -17,6 +17,8 @@ from ..variation import Changes
 MARGIN = 0.01
 """A gain below this is kept only where its interval lies above 0; an arm this close to 1 gets no further remedy."""
 
+_ENOUGH_EQUAL_GAINS = 5
+
 Verdict = Literal["helps", "undecided", "harms", "not tried"]
 
 
@@ -130,6 +132,17 @@ class RemedyEffect:
         return "undecided"
 
     @property
+    def repairs(self) -> bool:
+        """Whether it may be the repair: it helps, or gains the same with each of five seeds or more.
+
+        Equal differences have no interval: whether other seeds gain as much is not known. That an arm without any
+        effect gains with each of five seeds has a chance of at most 1 in 32.
+        """
+        found = self.difference
+        alike = found is not None and found.all_equal and found.pairs >= _ENOUGH_EQUAL_GAINS and found.mean >= MARGIN
+        return self.verdict == "helps" or (alike and not self.arm.diverges_more_often_than(self.unchanged))
+
+    @property
     def against_control(self) -> str:
         """Whether the interval of the difference to the random change lies above 0, below 0, or neither."""
         if self.beyond_control is None:
@@ -143,6 +156,7 @@ class RemedyEffect:
             control = self.control.describe() | {"difference": difference_json(self.control_difference)}
         return self.arm.describe() | {
             "verdict": self.verdict,
+            "repairs": self.repairs,
             "difference": difference_json(self.difference),
             "random": control,
             "beyond_random": difference_json(self.beyond_control),

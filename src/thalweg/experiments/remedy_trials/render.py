@@ -140,6 +140,8 @@ def _repair(outcome: Outcome) -> list[str]:
         sentences = [f"Together {names} reach {reached}: {by}{_beyond_control(score.measure, effect)}."]
     else:
         sentences = [f"The repaired spec has only `{outcome.chosen[0]}`: {reached}."]
+    if effect.verdict != "helps":
+        sentences.append("It gains the same with every seed: whether other seeds gain as much is not known.")
     arms = len(outcome.effects) + len(outcome.combinations)
     if arms > 1:
         sentences.append(f"It is the best of {count_noun(arms, 'arm')}, partly by luck: on new rows it may gain less.")
@@ -184,7 +186,8 @@ def method_paragraphs(score: Score) -> list[str]:
         " seed counts as the best constant answer.",
         "A remedy helps where the 95 % interval of its paired difference from the unchanged spec lies above 0 and it"
         " does not diverge more often, and harms where the interval lies below 0. Otherwise it cannot be decided, as"
-        " where all differences are equal. Intervals are those of Student's t, and hold together for all effects: those"
+        " where all differences are equal. The repair is an arm that helps, or that gains the same with each of five"
+        " seeds or more. Intervals are those of Student's t, and hold together for all effects: those"
         " of r remedies, and r - 1 of combinations.",
         "A combination is tried with all seeds where two of them show a gain. A remedy is added where the interval of"
         " its gain lies above 0, or where it harms no seed and gains at least 0.01. Of two remedies that change the"

@@ -99,11 +99,11 @@ class Search:
             # The control of the repair matters more than the trials that are left.
             self._effect_of(best)
         self._complete()
-        if best is None and any(effect.verdict == "helps" for effect in self.effects):
+        if best is None and any(effect.repairs for effect in self.effects):
             # All seeds show a gain that the first seeds did not.
             combinations, best = self._combine()
         effect = self._effect_of(best) if best else None
-        if effect is None or effect.verdict != "helps":
+        if effect is None or not effect.repairs:
             return Repair(combinations, None, None)
         return Repair(combinations, best, effect)
 
@@ -220,11 +220,7 @@ class Search:
         effects = self.effects
         plausible = [pair for pair, effect in zip(self.pairs, effects, strict=True) if _plausible(effect)]
         # Of equal gains the first one wins: remedies are ordered by how likely they are.
-        gains = {
-            effect.arm.label: effect.difference.mean
-            for effect in effects
-            if effect.verdict == "helps" and effect.difference
-        }
+        gains = {effect.arm.label: effect.difference.mean for effect in effects if effect.repairs and effect.difference}
         tried: list[Combination] = []
         if gains:
             largest = max(gains.values())
@@ -260,9 +256,9 @@ class Search:
             if self.log.out_of_time:
                 break
             challenger, combination = self._compare(unchanged, added)
-            helps = combination.effect.verdict == "helps"
-            tried.append(combination._replace(kept=helps))
-            if helps:
+            repairs = combination.effect.repairs
+            tried.append(combination._replace(kept=repairs))
+            if repairs:
                 return challenger, [remedy for remedy in remedies if remedy.label not in challenger.names]
         return None, []
 
