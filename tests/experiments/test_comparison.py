@@ -17,10 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from thalweg.experiments.baseline import Baseline, baseline_of
 from thalweg.experiments.compare import compare
 from thalweg.experiments.experiment import Experiment
-from thalweg.experiments.ranking import Ranking
+from thalweg.experiments.ranking import Baseline, Ranking, baseline_of
 from thalweg.pages.blocks import Table
 
 NAN = math.nan

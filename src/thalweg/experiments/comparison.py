@@ -19,10 +19,9 @@ from ..pages.numbers import count_noun, measure_name
 from ..pages.page import Page, Paged
 from ..spec.spec import CompleteSpec
 from ..spec.toml import to_toml
-from .baseline import Baseline, baseline_of
 from .charts import charts_of
 from .experiment import Experiment, Trial
-from .ranking import ArmResult, AxisEffect, Ranking, axis_effects, larger_is_better
+from .ranking import ArmResult, AxisEffect, Baseline, Ranking, axis_effects, baseline_of, larger_is_better
 from .render import arms_table, effects_blocks, evidence, failures_table, held_out_table, pairs_blocks
 from .results import TRIALS, TrialResult
 

@@ -10,11 +10,11 @@ from ..core.files import JsonObject
 from ..data import Data
 from ..pages.blocks import Block, Chart, Heading, Text
 from ..pages.numbers import count_noun
-from .baseline import Baseline
 from .charts import level_charts
 from .choices import Choice, choice_notes, choices_table, levels_table, question_in_words
 from .comparison import Comparison
 from .experiment import Trial
+from .ranking import Baseline
 from .render import arms_table, pairs_blocks
 from .results import TrialResult
 from .variation import Axis

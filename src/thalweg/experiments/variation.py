@@ -206,7 +206,7 @@ def contenders_of(variation: Variation, nuisance: Axis) -> dict[str, tuple[Arm, 
 
     >>> vary = {"optimizer": ["sgd", "adam"], "optimizer.learning_rate": [0.1, 0.01]}
     >>> variation = variation_of(vary)
-    >>> {label: len(arms) for label, arms in contenders_of(variation, variation.axes[0]).items()}
+    >>> {label: len(arms) for label, arms in contenders_of(variation, variation.axes[1]).items()}
     {'optimizer sgd': 2, 'optimizer adam': 2}
     """
     place = variation.axes.index(nuisance)
