@@ -216,6 +216,7 @@ def _problems(error: ValidationError, place: str) -> list[Problem]:
 
 
 # Strict: an integer is a number, but true and "1" are not.
+Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]

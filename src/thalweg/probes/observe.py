@@ -13,7 +13,7 @@ from functools import cached_property
 from ..core.arrays import Array, Params, Tree, arrays_of, map_arrays, namespace
 from ..engine import hessian
 from ..engine.step import Batch, Plan, State, Trace, batch_at, make_trace
-from ..parts.layers import Activation, Affine
+from ..parts.layers import Activation, Affine, Weights
 from ..parts.part import normalized_weights
 from ..parts.settings import Light, Standard
 from . import quantities as q
@@ -52,9 +52,12 @@ class ObservedStep:
     @cached_property
     def noise(self) -> tuple[list[Array | None], list[Array | None]]:
         """|g|² and the variance of the gradients of single samples, of each dense layer; None for other layers."""
-        squares = [q.square(layer.grads) if isinstance(layer.grads, Affine) else None for layer in self.layers]
+        dense = Affine | Weights
+        squares = [q.square(layer.grads) if isinstance(layer.grads, dense) else None for layer in self.layers]
         variances = [
-            None if square is None else q.gradient_variance(layer.x, layer.delta, self.weights, square)
+            None
+            if square is None
+            else q.gradient_variance(layer.x, layer.delta, self.weights, square, isinstance(layer.grads, Affine))
             for square, layer in zip(squares, self.layers, strict=True)
         ]
         return squares, variances
