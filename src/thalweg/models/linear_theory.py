@@ -64,7 +64,8 @@ def _with_ones(x: np.ndarray, bias: bool) -> np.ndarray:
 def safe_rate(x: np.ndarray, weight: np.ndarray | None = None, bias: bool = True) -> float:
     """The largest stable rate of the LMS rule by batch: 2/λ, λ the largest eigenvalue of the inputs' correlation.
 
-    R = Σ w x xᵀ / Σ w with a 1 for the bias, if there is one, appended to each x (n, d). Above this rate the error along the eigenvector
+    R = Σ w x xᵀ / Σ w with a 1 for the bias, if there is one, appended to each x (n, d).
+    Above this rate the error along the eigenvector
     grows with each step; online the mean of the weights diverges.
 
     Source: Widrow and Stearns 1985, chapter 6.

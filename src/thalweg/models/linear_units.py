@@ -84,7 +84,7 @@ class Perceptron(LinearUnit, kind="perceptron"):
 
     pocket: whether to end with the best weights: after each epoch they are tested on all training rows.
     labels: no and yes as 0 and 1, or as -1 and 1 (which doubles each step).
-    step_at_zero: the output y at z = 0. Textbooks differ: 0 where the unit fires for z > 0, 1 where it fires for z >= 0.
+    step_at_zero: the output y at z = 0. Textbooks differ: 0 if the unit fires where z > 0, 1 if it fires where z >= 0.
         With weights that start at 0, the first samples decide differently.
 
     Weights start at 0.

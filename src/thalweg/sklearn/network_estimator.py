@@ -342,7 +342,8 @@ class NetworkEstimator(SparseEstimator, ABC):
         """The state that `fit` begins with: the current weights with a new optimizer."""
         current = self._current_state
         params = map_arrays(lambda array: np.asarray(array, np.float64), current.params)
-        state = State(params, current.layers, optimizer.init(params), np.array(0), noise_key(seed))
+        moments = optimizer.init(self._network.trained(params))
+        state = State(params, current.layers, moments, np.array(0), noise_key(seed))
         rates = tuple(rate.start() for rate in metric_schedules(optimizer))
         if self._carried is None:
             return Checkpoint(state, early_stopping=EarlyStoppingState(rates=rates))

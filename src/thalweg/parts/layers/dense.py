@@ -11,7 +11,19 @@ import numpy as np
 from ...core.arrays import Array, map_arrays, namespace
 from ...core.errors import InputError, Problem
 from ...core.functions import product, transposed_product
-from ..part import Count, Flag, ForwardContext, InitContext, Initializer, Layer, LocalFactor, MeanField
+from ..part import (
+    Count,
+    Flag,
+    ForwardContext,
+    InitContext,
+    Initializer,
+    Layer,
+    LocalFactor,
+    MeanField,
+    Trainable,
+    check_trainable,
+    only_trained,
+)
 from .base import flat_width
 
 
@@ -44,8 +56,10 @@ class Dense(Layer[Affine | Weights, tuple[()], Array], kind="dense"):
     init: initializer of W; None: the network's, see `thalweg.default_initializer`.
     bias_init: initializer of b; None: the network's.
     bias: whether the layer has a bias b; PyTorch says `bias` too, Keras `use_bias`.
+    trainable: whether a training changes W and b, as in Keras; or the names of those that it changes, such as
+        ["W"] for a bias that keeps its initial value. PyTorch says `requires_grad` of each.
 
-    Raises InputError for samples that are not flat, and for a `bias_init` without a bias.
+    Raises InputError for samples that are not flat, for a `bias_init` without a bias, and for unknown names.
 
     Source: Goodfellow, Bengio, Courville 2016, Deep Learning, algorithms 6.3 and 6.4.
 
@@ -65,6 +79,7 @@ class Dense(Layer[Affine | Weights, tuple[()], Array], kind="dense"):
     init: Initializer | None = None
     bias_init: Initializer | None = None
     bias: Flag = True
+    trainable: Trainable = True
     output_symbol = "z"
 
     def __post_init__(self) -> None:
@@ -72,6 +87,7 @@ class Dense(Layer[Affine | Weights, tuple[()], Array], kind="dense"):
         if self.bias_init is not None and not self.bias:
             received = f"received {self.bias_init.kind} with bias = false"
             raise InputError(self.kind, [Problem("bias_init", f"expected none without a bias, {received}")])
+        check_trainable(self, self.trainable, (Affine if self.bias else Weights)._fields)
 
     def initialize(
         self, context: InitContext, shape: tuple[int, ...]
@@ -82,6 +98,9 @@ class Dense(Layer[Affine | Weights, tuple[()], Array], kind="dense"):
             return Weights(W), (), (self.width,)
         b = (self.bias_init or context.bias)(context.rng, (self.width,))
         return Affine(W, b), (), (self.width,)
+
+    def trained(self, params: Affine | Weights) -> Affine | Weights:
+        return only_trained(params, self.trainable)
 
     def forward(
         self, params: Affine | Weights, state: tuple[()], x: Array, context: ForwardContext
