@@ -30,6 +30,7 @@ from ..core.arrays import (
     Moments,
     Params,
     Scalar,
+    Tree,
     TreeT,
     map_weights,
     namespace,
@@ -467,9 +468,9 @@ def only_trained(params: P, trainable: bool | tuple[str, ...]) -> P:
     """
     if trainable is True:
         return params
-    names = trainable or ()
-    fields = getattr(params, "_fields", ())
-    return cast(P, type(params)(*(array if name in names else () for name, array in zip(fields, params, strict=True))))
+    named = zip(getattr(params, "_fields", ()), params, strict=True)
+    make: Callable[[list[Tree]], P] = getattr(params, "_make", tuple)
+    return make([array if name in (trainable or ()) else () for name, array in named])
 
 
 def check_trainable(layer: Layer, trainable: bool | tuple[str, ...], params: Sequence[str]) -> None:
