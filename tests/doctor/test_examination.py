@@ -372,7 +372,7 @@ def test_every_quantity_has_a_normal_range():
         {"optimizer": {"kind": "sgd", "learning_rate": {"kind": "exponential", "initial": 1.0, "factor": 1e-9}}},
         {"optimizer": {"kind": "sgd", "learning_rate": {"kind": "cosine", "peak": 0.1, "warmup": "1 epoch"}}},
         {"optimizer": {"kind": "sgd", "learning_rate": 1e-320}},
-        {"optimizer": {"kind": "sgd", "learning_rate": 1e300}, "loss": "mean_squared_error"},
+        {"optimizer": {"kind": "sgd", "learning_rate": 1e30}, "loss": "mean_squared_error"},
         {"regularization": {"l2": 1000.0}},
         {"regularization": {"alpha": 1e4, "l1": 3.0, "weight_decay": 0.5}},
         {"regularization": {"max_norm": 1e-9}},

@@ -16,7 +16,7 @@ from ..data import Task
 from ..models.network import default_initializer
 from ..pages.numbers import count_noun
 from ..parts.layers import Activation, Dense
-from ..parts.part import Layer
+from ..parts.part import Layer, options_of
 from ..spec.edit import SpecTable, set_value
 from ..spec.spec import CompleteSpec, Spec
 from .findings import Remedy
@@ -151,7 +151,8 @@ class SpecRemedies:
     @property
     def _default_rate(self) -> float:
         """The default learning rate of the optimizer."""
-        rate = type(self.spec.optimizer)().learning_rate
+        options = {option.name: option.default for option in options_of(type(self.spec.optimizer))}
+        rate = options["learning_rate"]
         assert isinstance(rate, float)
         return rate
 
@@ -181,8 +182,14 @@ class SpecRemedies:
         """A change of layers, each at its own path, so that it can be combined with changes of other layers."""
         changed = ((index, layer, change(index, layer)) for index, layer in enumerate(self._layers))
         return tuple(
-            (f"network.layers.{index}", cast("Json", new.describe())) for index, layer, new in changed if new != layer
+            (f"network.layers.{index}", _without_defaults(new)) for index, layer, new in changed if new != layer
         )
+
+
+def _without_defaults(layer: Layer) -> JsonObject:
+    """The table of a layer, without the options that have their default."""
+    defaults = {field.name: field.default for field in options_of(type(layer))}
+    return {name: value for name, value in layer.describe().items() if name not in defaults or value != defaults[name]}
 
 
 def _initialized(layer: Layer, following: Sequence[Layer]) -> Layer:

@@ -104,7 +104,7 @@ def _packing(network: Network, state: State) -> tuple[Callable[[State], State], 
         average = change(state.average) if has_average else ()
         return State(change(state.params), state.layers, moments, state.step, state.key, average)
 
-    def as_vector(tree: Tree) -> Array:
+    def as_vector(tree: Tree) -> jax.Array:
         return ravel_pytree(tree)[0]
 
     return lambda state: changed(state, as_vector, as_vector), lambda state: changed(state, unravel, unravel_moment)

@@ -468,9 +468,10 @@ def only_trained(params: P, trainable: bool | tuple[str, ...]) -> P:
     """
     if trainable is True:
         return params
-    named = zip(getattr(params, "_fields", ()), params, strict=True)
-    make: Callable[[list[Tree]], P] = getattr(params, "_make", tuple)
-    return make([array if name in (trainable or ()) else () for name, array in named])
+    names = trainable or ()
+    kept = [array if name in names else () for name, array in zip(getattr(params, "_fields", ()), params, strict=True)]
+    make: Callable[[list[Tree]], Tree] = getattr(params, "_make", tuple)
+    return cast(P, make(kept))
 
 
 def check_trainable(layer: Layer, trainable: bool | tuple[str, ...], params: Sequence[str]) -> None:
