@@ -14,9 +14,11 @@ from thalweg.doctor.checks import training_checks
 from thalweg.doctor.examination import diagnose
 from thalweg.doctor.findings import Finding
 from thalweg.doctor.measure_run import TrainingRecord, measurements_of
-from thalweg.doctor.measurements import QUANTITIES
+from thalweg.doctor.measurements import QUANTITIES, Measurements
 from thalweg.doctor.normal import normal
+from thalweg.doctor.step_statistics import StepStatistics
 from thalweg.parts.layers import ReLU
+from thalweg.runs.train import run_spec as train_spec
 from thalweg.spec.complete import completed
 from thalweg.spec.edit import set_value
 from thalweg.spec.spec import Spec
@@ -355,3 +357,116 @@ def test_every_quantity_has_a_normal_range():
     assert tuple(measurements.quantities) == QUANTITIES
     for name in QUANTITIES:
         assert normal(name).low <= normal(name).high
+
+
+# Remedies ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"optimizer": {"kind": "sgd", "learning_rate": 0}},
+        {"optimizer": {"kind": "adam", "learning_rate": 0.0}},
+        {"optimizer": {"kind": "adam", "learning_rate": 0.001}},
+        {"optimizer": {"kind": "momentum", "learning_rate": {"kind": "exponential", "initial": 0.0}}},
+        {"optimizer": {"kind": "sgd", "learning_rate": {"kind": "exponential", "initial": 1.0, "factor": 1e-9}}},
+        {"optimizer": {"kind": "sgd", "learning_rate": {"kind": "cosine", "peak": 0.1, "warmup": "1 epoch"}}},
+        {"optimizer": {"kind": "sgd", "learning_rate": 1e-320}},
+        {"optimizer": {"kind": "sgd", "learning_rate": 1e30}, "loss": "mean_squared_error"},
+        {"regularization": {"l2": 1000.0}},
+        {"regularization": {"alpha": 1e4, "l1": 3.0, "weight_decay": 0.5}},
+        {"regularization": {"max_norm": 1e-9}},
+        {"network": {"layers": ["dense 8", "sigmoid", "dense 2"]}},
+        {"network": {"layers": ["dense 8", "relu", "dropout 0.99", "dense 2", "softmax"], "init": "zeros"}},
+    ],
+    ids=str,
+)
+def test_every_remedy_makes_another_valid_spec_with_a_rate_above_zero(sections):
+    spec = Spec.of({"data": rows(100 * POINTS, CLASSES), "network": GOOD, "training": {"epochs": 2}, **sections})
+    run = train_spec(spec)
+    remedies = [remedy for finding in run.diagnose().findings for remedy in finding.remedies]
+    present = run.spec.describe()
+    for remedy in remedies:
+        table = {**run.spec.describe()}
+        set_value(table, "data.source", run.spec.data.source)
+        for path, value in remedy.changes:
+            set_value(table, path, value)
+        changed = Spec.of(table)
+        assert changed.describe() != present, remedy
+        assert changed.optimizer.learning_rate != 0, remedy
+        assert changed.optimizer.learning_rate != run.spec.optimizer.learning_rate or "rate of" not in remedy.label
+
+
+@pytest.mark.parametrize(("kind", "default"), [("sgd", 0.01), ("adam", 0.001)])
+def test_for_a_rate_of_zero_the_default_of_the_optimizer_is_proposed(kind, default):
+    spec = Spec.of({"data": rows(POINTS, CLASSES), "network": GOOD, "optimizer": {"kind": kind, "learning_rate": 0}})
+    (root, *_) = train_spec(spec).diagnose().causes
+    assert root.finding.code == "lr-too-low"
+    assert root.finding.remedies[0].changes == (("optimizer.learning_rate", default),)
+
+
+# Effects are no causes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "regularization"),
+    [
+        ({"kind": "nesterov", "learning_rate": 1.0}, {"alpha": 1e-4}),
+        ({"kind": "sgd", "learning_rate": 0.01}, {"l2": 1e-4}),
+        ({"kind": "momentum", "learning_rate": 0.3}, {"l1": 1e-5}),
+    ],
+)
+def test_a_penalty_that_only_exploded_weights_make_large_is_no_cause(optimizer, regularization):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1000, (300, 3))
+    layers = ["dense 30", "relu", "dense 1"]
+    training = {"epochs": 10, "batch_size": 100, "engine": "eager"}
+    spec = Spec.of(
+        {
+            "data": rows(x, 1000 * x[:, 0] + x[:, 1] ** 2),
+            "network": layers,
+            "optimizer": optimizer,
+            "regularization": regularization,
+            "training": training,
+            "loss": "half_mean_squared_error",
+        }
+    )
+    diagnosis = train_spec(spec).diagnose()
+    assert "regularization-too-strong" not in {finding.code for finding in diagnosis.findings}
+    assert "lr-too-high" in {finding.code for finding in diagnosis.findings}
+
+
+def test_the_penalty_counts_up_to_where_the_loss_rises():
+    def penalty(losses):
+        return Measurements(
+            start=StepStatistics(loss=2.0),
+            constant_loss=1.0,
+            penalty_at_start=0.5,
+            penalties=np.array([0.4, 0.3, 1e9]),
+            losses=np.array(losses),
+        ).penalty
+
+    assert penalty([1.5, 1.2, 1.0]) == 1e9
+    assert penalty([1.5, 1.2, 2.6]) == 0.3
+    assert penalty([9.0, 1.0, 1.0]) == 0.5
+    assert penalty([1.5, np.inf, np.nan]) == 0.4
+
+
+def test_a_penalty_that_outweighs_the_loss_from_the_start_is_still_found():
+    data = rows(POINTS, CLASSES)
+    spec = Spec.of({"data": data, "network": GOOD, "regularization": {"l2": 10.0}, "training": {"epochs": 30}})
+    assert "regularization-too-strong" in {finding.code for finding in train_spec(spec).diagnose().findings}
+
+
+# Rows ----------------------------------------------------------------------------------------------------------------
+
+
+def test_rows_sorted_by_class_and_split_in_time_are_to_be_split_at_random():
+    points = POINTS[np.argsort(POINTS[:, 0])]
+    data = rows(points, (points[:, 0] > 0).astype(int)) | {"validation": 0.4, "split": "time"}
+    found = [
+        finding
+        for finding in train_spec(Spec.of({"data": data, "network": GOOD})).diagnose().findings
+        if finding.place == "data.split"
+    ]
+    assert [remedy.changes for remedy in found[0].remedies] == [(("data.split", "random"),)]

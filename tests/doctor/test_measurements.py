@@ -19,6 +19,9 @@ class NoRemedies:
 
     suited_output = "softmax"
 
+    def effective(self, remedies):
+        return remedies
+
     def __getattr__(self, name):
         return lambda *arguments: name
 

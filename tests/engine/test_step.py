@@ -406,3 +406,94 @@ def test_targets_in_one_row_are_one_output(on):
     scores = RegressionMetric((1.0,), (1.0,))
     total = on(scores.update, np.array([[1.0], [3.0]]), np.array([1.0, 1.0]), np.ones(2), np.array(0.0))
     assert total.absolute.tolist() == [2]
+
+
+# Parameters that are held -------------------------------------------------------------------------------------------
+
+
+HELD = Network(
+    [
+        {"kind": "dense", "width": 5, "trainable": ["W"], "bias_init": {"kind": "constant", "value": 0.3}},
+        {"kind": "layer_norm", "trainable": ["beta"]},
+        "tanh",
+        {"kind": "dense", "width": 4, "bias": False},
+        "tanh",
+        {"kind": "residual", "layers": ["dense 4", "tanh"], "trainable": False},
+        {"kind": "dense", "width": 3, "trainable": False},
+    ]
+)
+LEARNING = ["0.W", "1.beta", "3.W"]
+
+
+def test_parameters_that_are_held_are_pytorchs_without_requires_grad(on):
+    torch = pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
+    plan = Plan(
+        HELD,
+        SoftmaxCrossEntropy(),
+        Adam(0.05),
+        ClassificationMetric(),
+        Regularization(l2=0.1, biases=True),
+        ClipGlobalNorm(0.5),
+    )
+    state = plan.start(0, 4)
+    twin = {
+        name: torch.tensor(array, dtype=torch.float64, requires_grad=name in LEARNING)
+        for name, array in arrays_of(state.params)
+    }
+    rule = torch.optim.Adam([twin[name] for name in LEARNING], lr=0.05, eps=1e-8)
+    step = make_trace(plan)
+    for number in range(8):
+        batch = batch_of(6, 4, number)
+        state, trace = on(step, state, batch)
+        h = torch.tensor(batch.x) @ twin["0.W"] + twin["0.b"]
+        h = torch.tanh(torch.nn.functional.layer_norm(h, (5,), twin["1.gamma"], twin["1.beta"]))
+        h = torch.tanh(h @ twin["3.W"])
+        h = h + torch.tanh(h @ twin["5.layers.0.W"] + twin["5.layers.0.b"])
+        z = h @ twin["6.W"] + twin["6.b"]
+        losses = torch.nn.functional.cross_entropy(z, torch.tensor(batch.y), reduction="none")
+        weight = torch.tensor(batch.weight)
+        rule.zero_grad()
+        objective = (weight * losses).sum() / weight.sum() + 0.05 * sum((twin[name] ** 2).sum() for name in LEARNING)
+        objective.backward()
+        torch.nn.utils.clip_grad_norm_([twin[name] for name in LEARNING], 0.5)
+        rule.step()
+        assert [name for name, _ in arrays_of(trace.grads)] == LEARNING
+        assert [name for name, _ in arrays_of(trace.updates)] == LEARNING
+    for name, array in arrays_of(state.params):
+        np.testing.assert_allclose(array, twin[name].detach().numpy(), rtol=1e-6, err_msg=name)
+    start = dict(arrays_of(plan.start(0, 4).params))
+    moved = [name for name, array in arrays_of(state.params) if not np.array_equal(array, start[name])]
+    assert moved == LEARNING
+
+
+def test_a_held_parameter_has_no_moments():
+    moments = Plan(HELD, SoftmaxCrossEntropy(), Adam(0.05), ClassificationMetric()).start(0, 4).moments
+    assert [name for name, _ in arrays_of(moments)] == [f"{m}.{name}" for m in moments._fields for name in LEARNING]
+
+
+def test_mazurs_worked_example_with_biases_that_are_held():
+    # https://mattmazur.com/2015/03/17/a-step-by-step-backpropagation-example/
+    def dense(weights: list[list[float]], bias: float) -> dict[str, object]:
+        init = {"kind": "given", "values": weights}
+        return {"kind": "dense", "width": 2, "init": init, "bias_init": {"kind": "constant", "value": bias}}
+
+    hidden = dense([[0.15, 0.25], [0.20, 0.30]], 0.35)
+    output = dense([[0.40, 0.50], [0.45, 0.55]], 0.60)
+    network = Network([hidden | {"trainable": ["W"]}, "sigmoid", output | {"trainable": ["W"]}, "sigmoid"])
+    plan = Plan(network, SquaredError(), SGD(0.5), RegressionMetric(variance=(1.0, 1.0), unit=(1.0, 1.0)))
+    batch = Batch(np.array([[0.05, 0.10]]), np.array([[0.01, 0.99]]), np.ones(1))
+    engine = make_engine("eager", "float64")
+    state, metrics = engine.run(plan, plan.start(0, 2), batch, np.zeros((10001, 1), int), 0, 10001)
+    losses = metrics.sums.loss
+    assert f"{losses[0]:.9f}" == "0.298371109"
+    # The page prints 0.291027924, which is the loss where delta passes through the weights after their update; the
+    # weights that it prints, and its loss in the 10000th step, are those of back-propagation.
+    assert f"{losses[1]:.9f}" == "0.291027774"
+    assert f"{losses[9999]:.10f}" == "0.0000351085"
+    assert [params.b.tolist() for params in state.params[::2]] == [[0.35, 0.35], [0.6, 0.6]]
+    once = engine.run(plan, plan.start(0, 2), batch, np.zeros((1, 1), int), 0, 1)[0]
+    printed = (
+        [[0.149780716, 0.24975114], [0.19956143, 0.29950229]],
+        [[0.35891648, 0.51130127], [0.408666186, 0.561370121]],
+    )
+    np.testing.assert_allclose([params.W for params in once.params[::2]], printed, atol=5e-9)

@@ -202,6 +202,20 @@ CHECKED = {
     ),
     "a regression": (spec_of("wave 50", ["dense 4", "softplus", "dense 1"], loss="huber"), 2),
     "softmax with a squared error": (spec_of("xor", ["dense 3", "tanh", "dense 2", "softmax"], loss="mse"), 5),
+    "held parameters": (
+        spec_of(
+            "moons 40",
+            [
+                {"kind": "dense", "width": 4, "trainable": ["b"]},
+                {"kind": "layer_norm", "trainable": False},
+                {"kind": "residual", "layers": [{"kind": "dense", "width": 4, "bias": False}, "tanh"]},
+                {"kind": "dense", "width": 1, "trainable": ["W"]},
+                "sigmoid",
+            ],
+            regularization={"l2": 0.1, "biases": True, "weight_decay": 0.01, "max_norm": 1.0},
+        ),
+        3,
+    ),
     "many layers": (spec_of("moons 40", [*["dense 4", "tanh"] * 8, "dense 2", "softmax"]), 2),
 }
 

@@ -10,7 +10,7 @@ from sessions import fit_parts
 
 from thalweg.core.errors import InputError
 from thalweg.data import Data
-from thalweg.insight.lr_range import RangeTest, evaluate_sweeps, range_test
+from thalweg.insight.lr_range import RangeTest, Sweep, evaluate_sweeps, range_test
 from thalweg.pages.blocks import Chart, CodeBlock, Facts, Heading, Text
 from thalweg.pages.page import FORMS
 from thalweg.spec.complete import completed
@@ -32,6 +32,11 @@ def valley(lowest: float = 0.1, start: float = 2.0, bottom: float = 0.2) -> np.n
     """A loss over RATES that falls over one decade below `lowest`, and rises after it."""
     x = np.log10(RATES / lowest)
     return np.where(x < 0, start - (start - bottom) * np.clip(1 + x, 0, 1), bottom + x)
+
+
+def paired(losses: np.ndarray, batches: np.ndarray | float = 1.0, start: float = 2.0) -> Sweep:
+    """A sweep whose batches are that much harder than others for all weights alike."""
+    return Sweep(losses * batches, start * batches * np.ones(len(losses)))
 
 
 @pytest.mark.parametrize("engine", ["eager", "compiled"])
@@ -109,7 +114,7 @@ def test_rates_that_are_too_large_give_no_number():
 
 
 def test_the_rule_on_a_curve_worked_by_hand():
-    result = evaluate_sweeps(SPEC, RATES, [valley()] * 3)
+    result = evaluate_sweeps(SPEC, RATES, [paired(valley())] * 3)
     # Nine tenths of the fall are made at 10^-1.1 = 0.08, and half of the lowest is less. Smoothing rounds the corner.
     assert result.chosen == pytest.approx(0.05, rel=0.2)
     assert result.fell == pytest.approx(10**-1.9, rel=0.2)
@@ -122,11 +127,11 @@ def test_one_wild_batch_and_noise_do_not_move_the_rate_far():
     rng = np.random.default_rng(0)
     noisy = [valley() + rng.normal(scale=0.1, size=200) for _ in range(3)]
     noisy[1][50] += 1.0
-    assert evaluate_sweeps(SPEC, RATES, noisy).chosen == pytest.approx(0.05, rel=0.3)
+    assert evaluate_sweeps(SPEC, RATES, [paired(one) for one in noisy]).chosen == pytest.approx(0.05, rel=0.3)
 
 
 def test_sweeps_that_disagree_give_no_number_and_say_so():
-    result = evaluate_sweeps(SPEC, RATES, [valley(1e-3), valley(1e-1)])
+    result = evaluate_sweeps(SPEC, RATES, [paired(valley(1e-3)), paired(valley(1e-1))])
     assert result.chosen is None
     assert "disagree" in result.reason
     assert max(result.choices) > 10 * min(result.choices)
@@ -135,14 +140,68 @@ def test_sweeps_that_disagree_give_no_number_and_say_so():
 def test_a_fall_within_the_noise_of_a_batch_gives_no_number():
     rng = np.random.default_rng(0)
     losses = [valley(bottom=1.7) + rng.normal(scale=0.2, size=200) for _ in range(3)]
-    assert evaluate_sweeps(SPEC, RATES, losses).chosen is None
-    assert evaluate_sweeps(SPEC, RATES, [valley(bottom=1.7)] * 3).chosen is not None
+    assert evaluate_sweeps(SPEC, RATES, [paired(one) for one in losses]).chosen is None
+    assert evaluate_sweeps(SPEC, RATES, [paired(valley(bottom=1.7))] * 3).chosen is not None
+
+
+@pytest.mark.parametrize("deviation", [0.5, 1.5])
+def test_batches_that_are_harder_than_others_for_all_weights_do_not_move_the_rate(deviation):
+    rng = np.random.default_rng(0)
+    hard = [np.exp(deviation * rng.normal(size=200)) for _ in range(3)]
+    even = evaluate_sweeps(SPEC, RATES, [paired(valley())] * 3)
+    uneven = evaluate_sweeps(SPEC, RATES, [paired(valley(), batches) for batches in hard])
+    assert uneven.chosen == pytest.approx(even.chosen, rel=0.25)
+    flat = evaluate_sweeps(SPEC, RATES, [paired(np.full(200, 2.0), batches) for batches in hard])
+    assert flat.chosen is None
+    assert flat.choices == ()
+
+
+# A fall with targets of heavy tails, of each kind of network and rule that learns from them; and no fall.
+def _log_normal(f, rng):
+    return np.exp(1.5 * f)
+
+
+def _student(f, rng):
+    return 3 * f + 0.3 * rng.standard_t(2.1, len(f))
+
+
+def _many_zeros(f, rng):
+    return np.where(f < 0.8, 0.0, np.exp(1.5 * f))
+
+
+@pytest.mark.parametrize("targets", [_log_normal, _student, _many_zeros])
+@pytest.mark.parametrize(("optimizer", "batch"), [("adam", 16), ("sgd", 64)])
+def test_a_valley_with_targets_of_heavy_tails_is_no_flat_loss(targets, optimizer, batch):
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(1000, 4))
+    spec = spec_of(
+        x,
+        targets(x @ [1.0, -1.0, 0.5, 0.0] / 1.5, rng),
+        network={"layers": ["dense 16", "relu", "dense 1"]},
+        optimizer=optimizer,
+        training={"batch_size": batch, "engine": "eager"},
+    )
+    result = sweep(spec)
+    assert result.chosen is not None
+    assert result.smoothed.min() < 0.7 * result.smoothed[0]
+
+
+@pytest.mark.parametrize("options", [{"low": 1e-10, "high": 1e-7}, {}], ids=["tiny rates", "no gradient"])
+def test_what_can_not_fall_is_flat_whatever_the_tails_of_the_targets(options):
+    x = np.random.default_rng(5).normal(size=(1000, 4))
+    dead = {"kind": "dense", "width": 16, "bias_init": {"kind": "constant", "value": -1000.0}}
+    held = {"kind": "dense", "width": 1, "trainable": False}
+    layers = ["dense 16", "relu", "dense 1"] if options else [dead, "relu", held]
+    spec = spec_of(x, np.exp(2 * x[:, 0]), network={"layers": layers}, training={"engine": "eager"})
+    result = sweep(spec, **options)
+    assert result.chosen is None
+    assert result.choices == ()
 
 
 def test_a_sweep_that_ended_early_is_seen_to_blow_up():
     losses = valley()
     cut = int(np.argmax(RATES > 0.2))
-    assert evaluate_sweeps(SPEC, RATES, [losses, losses[:cut]]).blew_up == RATES[cut - 1]
+    assert evaluate_sweeps(SPEC, RATES, [paired(losses), paired(losses[:cut])]).blew_up == RATES[cut - 1]
 
 
 def test_two_identical_calls_give_identical_results():

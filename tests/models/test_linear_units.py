@@ -57,6 +57,39 @@ def test_labels_of_minus_one_and_one_double_the_perceptrons_step():
     np.testing.assert_array_equal(single, double)
 
 
+def test_a_perceptron_without_bias_that_fires_at_zero_learns_or_as_cornell_prints_it():
+    # http://www.cs.cornell.edu/courses/cs472/2004fa/Materials/perceptron-example.txt: the third input is always -1.
+    rows = [([*corner, -1], int(any(corner))) for corner in CORNERS]
+    unit = Perceptron(0.5, bias=False, step_at_zero=1)
+    found = [params.W[:, 0].tolist() for params in steps_of(unit, rows * 4)]
+    assert all(len(params) == 1 for params in steps_of(unit, rows))
+    assert found[:2] == [[0, 0, 0.5], [0, 0.5, 0]]
+    assert found[3::4] == [[0, 0.5, 0], [0.5, 0.5, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
+
+
+@pytest.mark.parametrize("engine", ["eager", "compiled"])
+@pytest.mark.parametrize("step_at_zero", [0, 1])
+def test_the_answer_at_zero_is_that_of_training_prediction_and_accuracy(engine, step_at_zero):
+    x, y = np.array([[0.0], [1.0], [-1.0]]), np.array([step_at_zero, 1, 0])
+    data = {"source": (x, y), "validation": 0.0, "test": 0.0, "scale": "none"}
+    unit = Perceptron(bias=False, step_at_zero=step_at_zero, init="ones")
+    learned = run(unit, data, engine=engine)
+    # Nothing is wrong at the start.
+    assert learned.params[0].W.tolist() == [[1.0]]
+    assert learned.measures["training"]["accuracy"] == 1.0
+    assert learned.predict(x).tolist() == y.tolist()
+    other = run(dataclasses.replace(unit, step_at_zero=1 - step_at_zero), data, engine=engine)
+    assert other.predict([[0.0]]).tolist() == [1 - step_at_zero]
+
+
+def test_without_a_bias_the_line_goes_through_the_origin_which_may_belong_to_the_answer_at_zero():
+    assert separable(np.array([[1.0], [2.0]]), np.array([0, 1])) is True
+    assert separable(np.array([[1.0], [2.0]]), np.array([0, 1]), bias=False) is False
+    x, y = np.array([[0.0], [1.0]]), np.array([1, 0])
+    assert separable(x, y, bias=False, at_zero=1) is True
+    assert separable(x, y, bias=False, at_zero=0) is False
+
+
 def test_of_three_classes_the_wrong_winner_loses_what_the_right_class_gains():
     (params,) = steps_of(Perceptron(), [([1, 2], 2)], classes=3)
     assert params.W.T.tolist() == [[-1, -2], [0, 0], [1, 2]]
@@ -235,6 +268,12 @@ def test_just_below_the_safe_rate_the_batch_rule_settles_and_just_above_it_runs_
 def test_weighted_rows_count_in_the_correlation():
     x = np.array([[1.0], [3.0]])
     assert safe_rate(x, np.array([1.0, 2.0])) == pytest.approx(safe_rate(x[[0, 1, 1]]))
+
+
+def test_without_a_bias_the_safe_rates_are_those_of_the_inputs_alone():
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    assert safe_rate(x, bias=False) == pytest.approx(2 / np.linalg.norm(x.T @ x / 20, 2))
+    assert safe_online_rate(x, bias=False) == pytest.approx(2 / max(np.sum(x**2, axis=1)))
 
 
 def test_below_the_online_rate_no_step_overshoots():

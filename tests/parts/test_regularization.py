@@ -197,10 +197,16 @@ def test_float32_stays_float32():
 
 
 @pytest.mark.parametrize("field", ["l1", "l2", "alpha", "weight_decay", "max_norm"])
-@pytest.mark.parametrize("bad", [0, -1.0, float("nan"), float("inf"), "much"])
+@pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf"), "much"])
 def test_bad_strengths_are_refused(field, bad):
     with pytest.raises(InputError, match=field):
         Regularization(**{field: bad})
+
+
+def test_a_penalty_or_a_decay_of_zero_is_none_and_a_bound_of_zero_is_refused():
+    assert Regularization(l1=0, l2=0.0, alpha=0, weight_decay=0) == Regularization()
+    with pytest.raises(InputError, match="max_norm"):
+        Regularization(max_norm=0)
 
 
 def test_a_table_makes_it_and_it_makes_the_table():

@@ -79,6 +79,7 @@ LAYERS = [
 """All activations."""
 
 DENSE = layers.Dense(3, init=init.GlorotUniform(), bias_init=init.Constant(0.1))
+BIAS_FREE = layers.Dense(3, init=init.GlorotUniform(), bias=False)
 
 
 class BlockEntry(NamedTuple):
@@ -117,7 +118,8 @@ def _radial(torch: Any, params: Any, state: Any, x: Any, training: bool, width: 
 
 
 BLOCKS = [
-    BlockEntry(DENSE, lambda torch, params, state, x, training: x @ params.W + params.b),
+    BlockEntry(DENSE, lambda torch, params, state, x, training: torch.nn.functional.linear(x, params.W.T, params.b)),
+    BlockEntry(BIAS_FREE, lambda torch, params, state, x, training: torch.nn.functional.linear(x, params.W.T)),
     BlockEntry(layers.Dropout(0.4), random=True, drop_rate=0.4, transparent=True),
     BlockEntry(layers.GaussianNoise(0.3), random=True, transparent=True),
     BlockEntry(layers.BatchNorm(), _batch_norm, transparent=True),
@@ -262,6 +264,12 @@ LOSSES = [
     ),
     # What the winner has more than the right class; scikit-learn's and PyTorch's perceptron have no such function.
     LossEntry(losses.PerceptronLoss(), lambda torch, y, t: _won_by(torch, y, t), targets="classes", takes="scores"),
+    LossEntry(
+        losses.PerceptronLoss(step_at_zero=1),
+        lambda torch, y, t: _won_by(torch, y, t),
+        targets="classes",
+        takes="scores",
+    ),
     LossEntry(
         losses.PerceptronLoss("-1/1"), lambda torch, y, t: 2 * _won_by(torch, y, t), targets="classes", takes="scores"
     ),

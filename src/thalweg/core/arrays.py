@@ -52,7 +52,7 @@ def map_arrays(function: Callable[..., Array], tree: TreeT, *others: Tree) -> Tr
     return cast(TreeT, _map_arrays(function, tree, *others))
 
 
-def _map_arrays(function: Callable[..., Array], tree: Tree, *others: Tree) -> Tree:
+def _map_arrays(function: Callable[..., Tree], tree: Tree, *others: Tree) -> Tree:
     if not isinstance(tree, tuple):
         return function(tree, *others)
     # Every step calls this several times for every layer: it dominates the time of a small network in NumPy.
@@ -66,6 +66,31 @@ def _map_arrays(function: Callable[..., Array], tree: Tree, *others: Tree) -> Tr
     ]
     make: Callable[[list[Tree]], Tree] = getattr(tree, "_make", tuple)
     return make(items)
+
+
+def emptied(tree: TreeT) -> TreeT:
+    """The tree with `()` in place of every array.
+
+    >>> emptied((1, (2, 3)))
+    ((), ((), ()))
+    """
+    return cast(TreeT, _map_arrays(lambda array: (), tree))
+
+
+def replaced(tree: TreeT, changes: Tree) -> TreeT:
+    """The tree with the arrays of `changes`; where `changes` has `()` in place of an array, that of the tree stays.
+
+    >>> replaced((1, (2, 3)), (10, ((), 30)))
+    (10, (2, 30))
+    """
+    return cast(TreeT, _replaced(tree, changes))
+
+
+def _replaced(tree: Tree, changes: Tree) -> Tree:
+    if not isinstance(tree, tuple):
+        return tree if isinstance(changes, tuple) else changes
+    make: Callable[[list[Tree]], Tree] = getattr(tree, "_make", tuple)
+    return make([_replaced(own, change) for own, change in zip(tree, changes, strict=True)])
 
 
 def map_weights(function: Callable[..., Array], tree: TreeT, *others: Tree, biases: bool = False) -> TreeT:

@@ -8,6 +8,7 @@ from ..pages.numbers import number, percent
 from .causes import causes, ranked
 from .checks import CHECKS
 from .diagnosis import Diagnosis
+from .findings import Finding
 from .measurements import Measurements
 from .normal import normal
 
@@ -26,15 +27,21 @@ _SHARES = frozenset({"saturated_at_end"})
 def diagnose(measurements: Measurements) -> Diagnosis:
     """The diagnosis: the findings of all checks, and the causes among them.
 
+    Findings keep the remedies that change something, each effect once; none sets a learning rate of 0.
+
     In a network that learned, an unusual number is a note, because many healthy networks have some. It is a warning, or
     severe, if the training closed less than two thirds of the gap between the best constant output and what is
     attainable on its rows.
     """
+
+    def effective(finding: Finding) -> Finding:
+        return finding._replace(remedies=measurements.remedies.effective(finding.remedies))
+
     findings = ranked(
         finding
         for check in CHECKS
         if check.stage != "during training" or measurements.trained
-        for finding in check(measurements)
+        for finding in map(effective, check(measurements))
     )
     return Diagnosis(
         learned=measurements.learned,

@@ -319,8 +319,13 @@ class _Source:
     @cached_property
     def remedies(self) -> SpecRemedies:
         hidden = frozenset(index for index, layer in enumerate(self.layers) if layer.hidden)
+        rates = self.learning_rates[np.isfinite(self.learning_rates)]
         return SpecRemedies(
-            spec=self._spec, task=self.task, outputs=self.outputs, hidden=hidden, learning_rate=self.learning_rate
+            spec=self._spec,
+            task=self.task,
+            outputs=self.outputs,
+            hidden=hidden,
+            learning_rate=float(rates.max()) if len(rates) else self.learning_rate,
         )
 
     # Start ------------------------------------------------------------------------------------------------------------
@@ -475,9 +480,13 @@ class _Source:
         return {name: scores["loss"] for name, scores in measures.items() if "loss" in scores}
 
     @property
-    def final_penalty(self) -> float:
-        history = self._record.history if self._record else ()
-        return history[-1].get("penalty", 0.0) if history else 0.0
+    def penalties(self) -> np.ndarray:
+        return np.nan_to_num(self._history("penalty"), nan=0.0)
+
+    @property
+    def penalty_at_start(self) -> float:
+        trained = self._network.trained(self._start.params)
+        return float(self._spec.regularization.penalty(trained, self.rows / self.updates_per_epoch))
 
     @property
     def learning_rates(self) -> np.ndarray:

@@ -20,6 +20,8 @@ LEARNED = 2 / 3
 attainable score."""
 LEAST_GAP = 0.05
 """A gap between the attainable score and the constant baseline below this does not count as learnable."""
+# A loss above this multiple of the start's and of the best constant output's has risen.
+_RISEN = 1.25
 # A median over fewer observed steps is not used.
 _LEAST_STEPS = 8
 _NAN = float("nan")
@@ -407,8 +409,13 @@ class Measurements:
         return {}
 
     @fact
-    def final_penalty(self) -> float:
-        """Penalty on the weights in the last epoch."""
+    def penalties(self) -> np.ndarray:
+        """Penalty on the weights in each epoch (epochs,)."""
+        return _NO_NUMBERS
+
+    @fact
+    def penalty_at_start(self) -> float:
+        """Penalty on the initial weights."""
         return 0.0
 
     @fact
@@ -584,8 +591,14 @@ class Measurements:
 
     @quantity
     def penalty(self) -> float:
-        """Penalty on the weights at the end divided by the loss of the best constant output."""
-        return self.final_penalty / self.constant_loss if self.constant_loss > 0 else _NAN
+        """Penalty on the weights divided by the loss of the best constant output, in the last epoch before the loss
+        rose above its start and that loss. Weights that exploded make any penalty large: that is an effect."""
+        if not self.constant_loss > 0:
+            return _NAN
+        # NaN and infinity count as risen.
+        sound = self.losses[: len(self.penalties)] <= _RISEN * np.fmax(self.start.loss, self.constant_loss)
+        epochs = len(sound) if sound.all() else int(sound.argmin())
+        return (float(self.penalties[epochs - 1]) if epochs else self.penalty_at_start) / self.constant_loss
 
     # Quantities of the end --------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from .findings import Remedy
@@ -51,3 +52,9 @@ class Remedies(Protocol):
 
     def best_epoch(self) -> Remedy:
         """The weights of the epoch with the best validation score."""
+
+    def random_split(self) -> Remedy:
+        """Validation and test rows drawn at random."""
+
+    def effective(self, remedies: Sequence[Remedy]) -> tuple[Remedy, ...]:
+        """Those that can be carried out and change something, each effect once; none sets a learning rate of 0."""

@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from ..core.arrays import Params, Tree, map_arrays
+from ..core.arrays import Params, Tree, map_arrays, replaced
 from ..core.noise import generator, noise_key
 from ..data import Dataset
 from ..engine.eager import Eager
@@ -61,7 +61,9 @@ class Beginning(NamedTuple):
         """A training by the given optimizer that is about to start, with some of the rows as its batch."""
         plan = Plan(self.network, self.loss, optimizer, metric_for(self.network, self.loss, self.train))
         params = self.start.params
-        state = State(params, self.start.states, optimizer.init(params), np.array(0), noise_key(0))
+        state = State(
+            params, self.start.states, optimizer.init(plan.network.trained(params)), np.array(0), noise_key(0)
+        )
         y = self.y if self.train.task == "classification" else self.targets
         state, batch = engine.place((state, Batch(self.x[rows], y[rows], np.ones(len(rows)))))
         return plan, state, batch
@@ -82,16 +84,18 @@ def wrong_gradient(begin: Beginning) -> tuple[int, float] | None:
     def step(params: Params) -> Trace:
         return begin.step(params, begin.start.states, rows)
 
-    def difference(params: Params, direction: Tree, h: float) -> float:
+    def difference(direction: Tree, h: float) -> float:
         def loss(along: float) -> float:
-            return float(step(map_arrays(lambda p, v: p + along * v, params, direction)).loss)
+            moved = map_arrays(lambda p, v: p + along * v, trained, direction)
+            return float(step(replaced(params, moved)).loss)
 
         return (loss(h) - loss(-h)) / (2 * h)
 
     with np.errstate(all="ignore"):
         params = map_arrays(lambda p, v: p + v, begin.start.params, drawn(0.1, begin.start.params))
+        trained = begin.network.trained(params)
         trace = step(params)
-        zeros = map_arrays(np.zeros_like, begin.start.params)
+        zeros = map_arrays(np.zeros_like, begin.network.trained(begin.start.params))
         least = _FAINT * max(1.0, abs(float(trace.loss)))
         # From the last layer down: the first layer that is wrong stands right below the fault.
         for index in reversed(range(len(zeros))):
@@ -99,7 +103,7 @@ def wrong_gradient(begin: Beginning) -> tuple[int, float] | None:
             slope = float(q.dot(trace.grads, direction))
             # A slope that is small by chance cannot be compared; |g| is the usual size along such a direction.
             size = max(abs(slope), float(np.sqrt(q.square(trace.grads[index]))), least)
-            differences = [difference(params, direction, h) for h in _WIDTHS]
+            differences = [difference(direction, h) for h in _WIDTHS]
             error = abs(slope - differences[1]) / size
             # Differences that disagree with each other, because of kinks or rounding, decide nothing.
             agreement = 10 * abs(differences[0] - differences[1]) / size

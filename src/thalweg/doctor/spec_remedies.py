@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from ..core.files import Json
+from ..core.errors import InputError
+from ..core.files import Json, JsonObject
 from ..data import Task
 from ..models.network import default_initializer
 from ..pages.numbers import count_noun
 from ..parts.layers import Activation, Dense
-from ..parts.part import Layer
-from ..spec.spec import CompleteSpec
+from ..parts.part import Layer, options_of
+from ..spec.edit import SpecTable, set_value
+from ..spec.spec import CompleteSpec, Spec
 from .findings import Remedy
 
 _REGRESSION_LOSSES = ("mean_squared_error", "half_mean_squared_error", "mean_absolute_error", "huber", "squared_error")
@@ -36,7 +38,7 @@ class SpecRemedies:
     hidden: frozenset[int]
     """Indices of the hidden activations."""
     learning_rate: float
-    """Learning rate of the first step."""
+    """Largest learning rate of the training; NaN if unknown."""
 
     @property
     def suited_output(self) -> str:
@@ -83,8 +85,8 @@ class SpecRemedies:
         return Remedy(f"standardised {what}", (("data.scale", "standard"),))
 
     def rate(self, factor: float) -> Remedy:
-        """The learning rate times `factor`, constant."""
-        rate = f"{self.learning_rate * factor:.3g}"
+        """The learning rate times `factor`, constant; the optimizer's own default in place of 0 or an unknown rate."""
+        rate = f"{self.learning_rate * factor if self.learning_rate > 0 else self._default_rate:.3g}"
         return Remedy(f"a learning rate of {rate}", (("optimizer.learning_rate", float(rate)),))
 
     def adam(self) -> Remedy:
@@ -118,6 +120,42 @@ class SpecRemedies:
         """The weights of the epoch with the best validation score."""
         return Remedy("the weights of the best epoch", (("stopping.restore_best", True),))
 
+    def random_split(self) -> Remedy:
+        """Validation and test rows drawn at random."""
+        return Remedy("rows split at random", (("data.split", "random"),))
+
+    def effective(self, remedies: Sequence[Remedy]) -> tuple[Remedy, ...]:
+        """Those that make another valid spec, each spec once, and whose learning rate is not 0 throughout."""
+        effects: list[JsonObject] = [self.spec.describe()]
+        chosen = []
+        for remedy in remedies:
+            spec = self._with(remedy)
+            if spec is None or spec.describe() in effects or (spec.optimizer and spec.optimizer.learning_rate == 0):
+                continue
+            effects.append(spec.describe())
+            chosen.append(remedy)
+        return tuple(chosen)
+
+    def _with(self, remedy: Remedy) -> Spec | None:
+        """The spec with the changes of a remedy; None where they make no valid spec."""
+        # Rows in memory have no description that could be read back.
+        tables: SpecTable = {**self.spec.describe()}
+        set_value(tables, "data.source", self.spec.data.source)
+        try:
+            for path, value in remedy.changes:
+                set_value(tables, path, value)
+            return Spec.of(tables)
+        except InputError:
+            return None
+
+    @property
+    def _default_rate(self) -> float:
+        """The default learning rate of the optimizer."""
+        options = {option.name: option.default for option in options_of(type(self.spec.optimizer))}
+        rate = options["learning_rate"]
+        assert isinstance(rate, float)
+        return rate
+
     @property
     def _layers(self) -> tuple[Layer, ...]:
         return self.spec.network.layers
@@ -144,8 +182,14 @@ class SpecRemedies:
         """A change of layers, each at its own path, so that it can be combined with changes of other layers."""
         changed = ((index, layer, change(index, layer)) for index, layer in enumerate(self._layers))
         return tuple(
-            (f"network.layers.{index}", cast("Json", new.describe())) for index, layer, new in changed if new != layer
+            (f"network.layers.{index}", _without_defaults(new)) for index, layer, new in changed if new != layer
         )
+
+
+def _without_defaults(layer: Layer) -> JsonObject:
+    """The table of a layer, without the options that have their default."""
+    defaults = {field.name: field.default for field in options_of(type(layer))}
+    return {name: value for name, value in layer.describe().items() if name not in defaults or value != defaults[name]}
 
 
 def _initialized(layer: Layer, following: Sequence[Layer]) -> Layer:

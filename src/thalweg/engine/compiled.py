@@ -20,6 +20,7 @@ from ..core.errors import InputError, shortened
 from ..core.files import cache_folder
 from ..core.private import private_folder
 from ..core.progress import print_line
+from ..models.network import Network
 from ..parts.part import Initializer, Part, options_of
 from ..parts.settings import Device, Precision
 from .step import Batch, Plan, State, StepMetrics, batch_at, make_step
@@ -42,7 +43,7 @@ def _flatten(part: Part) -> tuple[tuple[object, ...], tuple[tuple[str, ...], _Fi
     fixed: list[tuple[str, object]] = []
     for field in options_of(type(part)):
         value = getattr(part, field.name)
-        if isinstance(value, int | str | None):
+        if isinstance(value, int | str | None) or _are_words(value):
             fixed.append((field.name, value))
         elif isinstance(value, Initializer):
             # It has done its work before the first step, and must not cause another compilation.
@@ -50,6 +51,10 @@ def _flatten(part: Part) -> tuple[tuple[object, ...], tuple[tuple[str, ...], _Fi
         else:
             leaves[field.name] = value
     return tuple(leaves.values()), (tuple(leaves), tuple(fixed))
+
+
+def _are_words(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
 
 
 def _unflatten(cls: type[PartT], names: tuple[tuple[str, ...], _Fixed], leaves: tuple[object, ...]) -> PartT:
@@ -82,7 +87,7 @@ def _known(value: Value) -> Value:
 _FEW_PARAMETERS = 2048
 
 
-def _packing(state: State) -> tuple[Callable[[State], State], Callable[[State], State]]:
+def _packing(network: Network, state: State) -> tuple[Callable[[State], State], Callable[[State], State]]:
     """Functions that pack a state for the loop, and unpack it for a step.
 
     The arrays of few parameters are carried as one vector: one operation then updates them all, instead of one each.
@@ -91,17 +96,21 @@ def _packing(state: State) -> tuple[Callable[[State], State], Callable[[State], 
     if not 0 < vector.size <= _FEW_PARAMETERS:
         return lambda state: state, lambda state: state
 
+    _, unravel_moment = ravel_pytree(network.trained(state.params))
     has_average = state.average != ()
 
     # A packed state has vectors where a state has trees, so that no type but `Any` fits both ways.
-    def changed(state: State, change: Callable[[Any], Any]) -> State:
+    def changed(state: State, change: Callable[[Any], Any], change_moment: Callable[[Any], Any]) -> State:
         moments = state.moments
         assert isinstance(moments, tuple)
-        moments = type(moments)(*map(change, moments)) if moments else ()
+        moments = type(moments)(*map(change_moment, moments)) if moments else ()
         average = change(state.average) if has_average else ()
         return State(change(state.params), state.layers, moments, state.step, state.key, average)
 
-    return lambda state: changed(state, lambda tree: ravel_pytree(tree)[0]), lambda state: changed(state, unravel)
+    def as_vector(tree: Tree) -> jax.Array:
+        return ravel_pytree(tree)[0]
+
+    return lambda state: changed(state, as_vector, as_vector), lambda state: changed(state, unravel, unravel_moment)
 
 
 def _looped(
@@ -122,7 +131,7 @@ def _looped(
 @functools.partial(jax.jit, donate_argnums=1)
 def _run(plan: Plan, state: State, data: Batch, rows: Array, start: Array, stop: Array) -> tuple[State, StepMetrics]:
     step = make_step(plan)
-    pack, unpack = _packing(state)
+    pack, unpack = _packing(plan.network, state)
 
     def body(packed: State, index: Array) -> tuple[State, StepMetrics]:
         state, metrics = step(unpack(packed), batch_at(data, rows, index))

@@ -98,7 +98,7 @@ class Eager:
         self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int
     ) -> tuple[State, StepMetrics]:
         """Run the steps from `start` to before `stop`; step k uses the rows `rows[k]`. See `Engine.run`."""
-        params = state.params
+        params = plan.network.trained(state.params)
         rule = plan.optimizer
         joins = rule.by_element and 0 < sum(array.size for array in leaves(params)) <= _FEW_PARAMETERS
         if joins:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..core.arrays import Array, Params, Tree, map_arrays, namespace
+from ..core.arrays import Array, Params, Tree, map_arrays, namespace, replaced
 from ..parts.losses import as_targets
 from .step import Batch, Plan, State, batch_at, pieces
 
@@ -54,8 +54,9 @@ def product(plan: Plan, state: State, batch: Batch, direction: tuple[Params, ...
         H v = Σ_i w_i R{dl_i/dparams} / Σ_i w_i + l2 v,  the last term where l2 and alpha apply; l1 adds nothing.
 
     The objective is that of the next step at `state`: with its dropout mask and noise, and the statistics of this
-    batch, or of the pieces that a step accumulates. Both trees have the type of the parameters. At a kink (ReLU,
-    |y - t|) the second derivative is that of one side. Decay, clipping and bounds are not part of the objective.
+    batch, or of the pieces that a step accumulates. Both trees have the type of the parameters; those that are held do
+    not move, and the product has `()` in their place. At a kink (ReLU, |y - t|) the second derivative is that of one
+    side. Decay, clipping and bounds are not part of the objective.
 
     Source: Pearlmutter 1994, section 3.1.
 
@@ -74,6 +75,7 @@ def product(plan: Plan, state: State, batch: Batch, direction: tuple[Params, ...
     ([[9.0]], [3.0])
     """
     network, loss, params = plan.network, plan.loss, state.params
+    direction = _of_all(plan, state, direction)
     total = namespace(batch.weight).sum(batch.weight)
     products = []
     for piece, outputs, targets, caches, output_dots, output_dot in _motions(plan, state, batch, direction):
@@ -82,7 +84,8 @@ def product(plan: Plan, state: State, batch: Batch, direction: tuple[Params, ...
         delta_dot = loss.backward_jvp(outputs, targets, piece.weight, output_dot, total)
         products.append(network.backward_jvp(params, caches, direction, output_dots, deltas, delta_dot))
     whole = map_arrays(lambda *arrays: sum(arrays[1:], arrays[0]), *products)
-    return plan.regularization.backward_jvp(whole, direction, total)
+    trained = plan.network.trained
+    return plan.regularization.backward_jvp(trained(whole), trained(direction), total)
 
 
 def product_at(plan: Plan, state: State, data: Batch, rows: Array, direction: tuple[Params, ...]) -> Tree:
@@ -99,10 +102,16 @@ def slopes(plan: Plan, state: State, batch: Batch, direction: tuple[Params, ...]
     Source: Pearlmutter 1994, section 3.1, the forward pass.
     """
     samples = []
-    for motion in _motions(plan, state, batch, direction):
+    for motion in _motions(plan, state, batch, _of_all(plan, state, direction)):
         values, by_outputs = plan.loss.terms(motion.outputs, motion.targets)
         samples.append(Slopes(values, namespace(values).sum(by_outputs * motion.output_dot, axis=-1)))
     return map_arrays(lambda *arrays: namespace(arrays[0]).concat(arrays), *samples)
+
+
+def _of_all(plan: Plan, state: State, direction: tuple[Params, ...]) -> tuple[Params, ...]:
+    """The direction with 0 for every parameter that is held."""
+    zeros = map_arrays(lambda array: namespace(array).zeros_like(array), state.params)
+    return replaced(zeros, plan.network.trained(direction))
 
 
 def _motions(plan: Plan, state: State, batch: Batch, direction: tuple[Params, ...]) -> Iterator[_Motion]:

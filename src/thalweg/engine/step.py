@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from ..core.arrays import Array, Grads, LayerState, Moments, Params, Updates, map_arrays, namespace
+from ..core.arrays import Array, Grads, LayerState, Moments, Params, Updates, map_arrays, namespace, replaced
 from ..core.noise import Noise, noise_key
 from ..models.network import Network
 from ..parts.clipping import Clipping
@@ -61,9 +61,9 @@ class Trace(NamedTuple):
     deltas: tuple[Array, ...]
     """deltas[i] = dL/d(outputs[i]): for a dense layer the local sensitivity dL/dz."""
     grads: tuple[Grads, ...]
-    """Gradient of the loss."""
+    """Gradient of the loss; `()` in place of an array that is held."""
     updates: tuple[Updates, ...]
-    """What the step adds to the parameters."""
+    """What the step adds to the parameters; `()` in place of an array that is held."""
     learning_rate: Array
     """The rate of the step."""
     clipped: Array | tuple[()]
@@ -141,7 +141,7 @@ class Plan(Part):
         return State(
             params=start.params,
             layers=start.states,
-            moments=self.optimizer.init(start.params),
+            moments=self.optimizer.init(self.network.trained(start.params)),
             step=np.array(0),
             key=noise_key(seed),
             average=start.params if self.average is not None else (),
@@ -243,18 +243,21 @@ def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
         passes = _whole_batch(plan, state, batch)
         time = xp.astype(state.step, batch.x.dtype)
         total = xp.sum(batch.weight)
-        grads = regularization.gradients(passes.grads, state.params, total)
+        before = plan.network.trained(state.params)
+        by_loss = plan.network.trained(passes.grads)
+        grads = regularization.gradients(by_loss, before, total)
         clipped: Array | tuple[()] = ()
         if plan.clip:
             grads, acted = plan.clip(grads)
             clipped = cast(Array, acted)
-        updates, moments = optimizer.update(grads, state.moments, state.params, time)
+        updates, moments = optimizer.update(grads, state.moments, before, time)
         decay = regularization.weight_decay
-        updates = optimizer.decayed(updates, state.params, time, decay, regularization.biases)
-        params = map_arrays(lambda p, u: p + u, state.params, updates)
+        updates = optimizer.decayed(updates, before, time, decay, regularization.biases)
+        after = map_arrays(lambda p, u: p + u, before, updates)
         if regularization.max_norm is not None:
-            params = regularization.constrained(params)
-            updates = map_arrays(lambda new, old: new - old, params, state.params)
+            after = regularization.constrained(after)
+            updates = map_arrays(lambda new, old: new - old, after, before)
+        params = replaced(state.params, after)
         average = state.average
         if plan.average is not None:
             average = _averaged(average, params, plan.average, time)
@@ -263,11 +266,11 @@ def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
             loss=passes.loss,
             outputs=passes.outputs,
             deltas=passes.deltas,
-            grads=passes.grads,
+            grads=by_loss,
             updates=updates,
             learning_rate=cast(Array, at(optimizer.learning_rate, time)),
             clipped=clipped,
-            penalty=cast(Array, regularization.penalty(state.params, total)) if regularization.penalizes else (),
+            penalty=cast(Array, regularization.penalty(before, total)) if regularization.penalizes else (),
         )
         state = State(
             params=params,
@@ -285,13 +288,17 @@ def make_trace(plan: Plan) -> Callable[[State, Batch], tuple[State, Trace]]:
 def loss_and_gradient(plan: Plan, state: State, batch: Batch) -> tuple[Array, tuple[Grads, ...]]:
     """The objective L + R of a batch and its gradient, without a step: for rules that search by themselves.
 
+    The gradient is 0 for parameters that are held.
+
     Raises InputError where a layer draws noise: L would be another function at each step.
     """
     total = namespace(batch.x).sum(batch.weight)
     context = ForwardContext(True, batch.weight)
     passes = forward_backward(plan.network, plan.loss, state.params, state.layers, batch, context)
-    penalty = plan.regularization.penalty(state.params, total)
-    return passes.loss + penalty, plan.regularization.gradients(passes.grads, state.params, total)
+    trained = plan.network.trained(state.params)
+    penalty = plan.regularization.penalty(trained, total)
+    grads = plan.regularization.gradients(plan.network.trained(passes.grads), trained, total)
+    return passes.loss + penalty, replaced(map_arrays(namespace(batch.x).zeros_like, state.params), grads)
 
 
 def make_step(plan: Plan) -> Callable[[State, Batch], tuple[State, StepMetrics]]:

@@ -124,8 +124,10 @@ def _forward(traced: TracedStep) -> Iterator[Block]:
         layer = traced.layers[index]
         yield Heading(f"Forward: {_layer_name(traced, index)}")
         yield Formula(formulas(type(layer)).forward)
-        for name, array in arrays_of(traced.start.state.params[index]):
-            yield ArrayBlock(name, array, remark="parameter")
+        params = traced.start.state.params[index]
+        trained = dict(arrays_of(layer.trained(params)))
+        for name, array in arrays_of(params):
+            yield ArrayBlock(name, array, remark="parameter" if name in trained else "parameter, held still")
         for factor in traced.factors(index):
             if factor.in_forward:
                 yield ArrayBlock(factor.symbol, factor.values, remark=factor.meaning)
@@ -220,13 +222,14 @@ def _all_layers(traced: TracedStep) -> Iterator[Block]:
     ]
     yield Table("Root mean square of outputs and deltas", ["layer", "kind", "shape of output", "output", "delta"], rows)
     used = traced.used_gradients
+    trained = plan.network.trained(traced.start.state.params)
     changed = plan.regularization.penalizes or plan.clip is not None
     yield Table(
         "Root mean square of parameters and gradients",
         ["array", "shape", "parameter", "gradient of L", *(["gradient used"] if changed else [])],
         [
             [_array_name(path), str(g.shape), rms(p), rms(g), *([rms(applied)] if changed else [])]
-            for (path, p), (_, g), (_, applied) in _zipped(traced.start.state.params, trace.grads, used)
+            for (path, p), (_, g), (_, applied) in _zipped(trained, trace.grads, used)
         ],
     )
     if plan.regularization.penalizes:
@@ -280,6 +283,8 @@ def _update_quantities(traced: TracedStep) -> dict[str, Tree]:
     state = traced.start.state
     grads = traced.used_gradients
     step = np.asarray(state.step, dtype=float)
+    trained = traced.plan.network.trained
+    before = trained(state.params)
     quantities: dict[str, Tree] = {"g": grads}
     for name in getattr(state.moments, "_fields", ()):
         quantities[f"{name} before"] = getattr(state.moments, name)
@@ -288,10 +293,10 @@ def _update_quantities(traced: TracedStep) -> dict[str, Tree]:
         corrected = optimizer.corrected(grads, adam_moments(traced.end.moments), step)
         quantities |= {"m̂": corrected.m_hat, "v̂": corrected.v_hat}
     if regularization.weight_decay is not None or regularization.max_norm is not None:
-        quantities["Δ of the rule"] = optimizer.update(grads, state.moments, state.params, step)[0]
-    quantities |= {"Δ": traced.trace.updates, "before": state.params, "after": traced.end.params}
+        quantities["Δ of the rule"] = optimizer.update(grads, state.moments, before, step)[0]
+    quantities |= {"Δ": traced.trace.updates, "before": before, "after": trained(traced.end.params)}
     if traced.end.average:
-        quantities["average after"] = traced.end.average
+        quantities["average after"] = trained(traced.end.average)
     return quantities
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.arrays import Array, Params, arrays_of, map_arrays
+from ..core.arrays import Array, Params, arrays_of, map_arrays, replaced
 from ..core.noise import generator
 from ..engine.step import Plan, pieces
 from ..parts.losses import as_targets
@@ -86,7 +86,7 @@ def check_gradients(
     >>> check_gradients(session.plan, start, seed=0).relative_error < TOLERANCE
     True
     """
-    arrays = list(arrays_of(start.state.params))
+    arrays = list(arrays_of(plan.network.trained(start.state.params)))
     loss, gradients = _loss_and_gradients(plan, start)
     drawn = None
     if sum(array.size for _, array in arrays) > _ALL_ENTRIES:
@@ -134,10 +134,10 @@ def _error(
 
     At a kink the error exceeds `allowed`, and the gradients on both sides differ by more than the error.
     """
-    sides = [
-        start._replace(state=start.state._replace(params=_shifted(start.state.params, number, position, width)))
-        for width in (WIDTH, -WIDTH)
-    ]
+    params = start.state.params
+    trained = plan.network.trained(params)
+    shifted = (replaced(params, _shifted(trained, number, position, width)) for width in (WIDTH, -WIDTH))
+    sides = [start._replace(state=start.state._replace(params=side)) for side in shifted]
     above, below = (_objective(plan, side) for side in sides)
     error = abs((above - below) / (2 * WIDTH) - float(gradient[position]))
     if error <= allowed:
@@ -157,13 +157,15 @@ def _objective(plan: Plan, start: StepState) -> float:
         ]
     )
     loss, _ = plan.loss(outputs, as_targets(outputs, batch.y), batch.weight)
-    return float(loss) + float(plan.regularization.penalty(state.params, batch.weight.sum()))
+    penalty = plan.regularization.penalty(plan.network.trained(state.params), batch.weight.sum())
+    return float(loss) + float(penalty)
 
 
 def _loss_and_gradients(plan: Plan, start: StepState) -> tuple[float, list[Array]]:
-    """L, and the gradients of L + R by each array of parameters."""
+    """L, and the gradients of L + R by each array of parameters that is trained."""
     _, trace = trace_step(plan, start)
-    grads = plan.regularization.gradients(trace.grads, start.state.params, start.batch.weight.sum())
+    trained = plan.network.trained(start.state.params)
+    grads = plan.regularization.gradients(trace.grads, trained, start.batch.weight.sum())
     return float(trace.loss), [array for _, array in arrays_of(grads)]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from ..core.arrays import Params, map_arrays, replaced
 from ..core.errors import InputError, Problem, nearest
 from ..core.noise import generator
 from ..core.progress import Watch, ignore_progress
@@ -284,7 +285,7 @@ def _sampled(split: Split, samples: int, seed: int) -> Dataset:
 def _over_random_axes(kind: Kind, surface: LossSurface, points: int, span: float, seed: int) -> LossLandscape:
     run = surface.run
     count = 1 if kind == "line" else 2
-    axes = tuple(filter_normalized(generator(seed, "landscape", k), run.params) for k in range(count))
+    axes = tuple(_random_axis(run, seed, k) for k in range(count))
     vectors = [float_vector(axis) for axis in axes]
     if not all(map(np.any, vectors)):
         raise InputError("landscape", "all weights of this network are 0: no direction can be scaled to them")
@@ -305,6 +306,12 @@ def _over_random_axes(kind: Kind, surface: LossSurface, points: int, span: float
         seed=seed,
         cosine=cosine,
     )
+
+
+def _random_axis(run: Run, seed: int, number: int) -> Params:
+    """A random direction of the weights that are trained."""
+    direction = filter_normalized(generator(seed, "landscape", number), run.network.trained(run.params))
+    return replaced(map_arrays(np.zeros_like, run.params), direction)
 
 
 def _over_path(split: Split, surface: LossSurface, points: int, span: float, seed: int) -> LossLandscape:

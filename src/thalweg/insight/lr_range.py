@@ -36,16 +36,20 @@ _LEAST_STEPS = 60
 _WINDOWS = 20
 # The chosen rate is where the loss has made this fraction of its fall.
 _FRACTION = 0.9
-# A fall counts if it is at least this many standard deviations of a batch's loss, and this fraction of the first loss.
-_LEAST_DEVIATIONS = 3.0
+# A fall counts if it is at least this fraction of the first loss, and this many standard deviations of the relative
+# losses of single batches where the loss is lowest.
 _LEAST_FALL = 0.05
+_LEAST_DEVIATIONS = 3.0
+# A window counts this part of a batch of average loss more: the loss of a few rows at the start may be 0.
+_ADDED = 0.1
 # A choice within these factors of the edges of the range is rejected, and so are sweeps that differ by more.
 _NEAR_LOW = 3.0
 _NEAR_HIGH = 10.0
 _FAR_APART = 10.0
 _LINE_SECONDS = 2.0
-# The median of |x - y| for independent normal x and y, in standard deviations.
+# The median of |x - y| for independent normal x and y, in standard deviations; and that of |x|.
 _MEDIAN_DIFFERENCE = 0.954
+_MEDIAN_DEVIATION = 0.6745
 
 _RULE = (
     "It is the rate at which the smoothed mean loss of the sweeps has made nine tenths of its fall, and at most half "
@@ -61,7 +65,8 @@ class RangeTest(Paged):
         spec: The completed spec.
         rates: Learning rates of a sweep (steps,).
         losses: For each sweep the loss of each batch before its update, up to where the sweep diverged.
-        smoothed: The mean of the smoothed losses of all sweeps, up to where the first one diverged.
+        smoothed: The mean of the smoothed losses of all sweeps, up to where the first one diverged; each relative to
+            the loss of the same batches with the initial weights.
         choices: The rate that each sweep alone suggests.
         chosen: The suggested rate with two digits; None if the sweeps do not determine one.
         reason: Why this rate, or why none and what to do.
@@ -145,8 +150,10 @@ def range_test(
     """Train several times from the start with a rate that rises from `low` to `high`, and suggest a rate.
 
     The rate of update t is low (high/low)^(t / (steps-1)); all other settings are those of the spec. Each sweep has its
-    own weights and order of rows, and ends where its loss is far above the start or not finite. The losses are smoothed
-    over a twentieth of the sweep. The suggested rate is where their mean has made nine tenths of its fall, and at most
+    own weights and order of rows, and ends where its loss is far above the start or not finite. Each batch is compared
+    with itself: its loss is divided by that with the initial weights, so that rows that are hard for any weights, as
+    those with an extreme target, do not count as a rise. The relative losses are smoothed over a twentieth of the
+    sweep. The suggested rate is where their mean has made nine tenths of its fall, and at most
     half of the rate where it is lowest. There is none if the fall is within the noise or at an edge of the range, or if
     the sweeps disagree.
 
@@ -172,8 +179,8 @@ def range_test(
     session = Session.load(spec, loading(quiet=not progress))
     rates = np.geomspace(low, high, steps)
     on_step = _printer(sweeps, steps) if progress else lambda sweep, step: None
-    losses = tuple(_sweep(session, sweep, rates, on_step) for sweep in range(sweeps))
-    return evaluate_sweeps(session.spec, rates, losses)
+    measured = [_sweep(session, sweep, rates, on_step) for sweep in range(sweeps)]
+    return evaluate_sweeps(session.spec, rates, measured)
 
 
 def _check(low: float, high: float, steps: int, sweeps: int) -> None:
@@ -203,13 +210,22 @@ def _printer(sweeps: int, steps: int) -> Callable[[int, int], None]:
     return on_step
 
 
-class _RangeCallback(Callback):
-    """Collects the loss of each step, and stops the training after the last rate or where the sweep diverges."""
+class Sweep(NamedTuple):
+    """The losses of a sweep.
 
-    def __init__(self, sweep: int, steps: int, on_step: Callable[[int, int], None]) -> None:
-        self.sweep = sweep
+    losses: loss of each batch before its update, up to where the sweep diverged (n,).
+    at_start: loss of the same batches with the initial weights (n,).
+    """
+
+    losses: np.ndarray
+    at_start: np.ndarray
+
+
+class _Losses(Callback):
+    """Collects the loss of each step, and stops the training after the last rate."""
+
+    def __init__(self, steps: int) -> None:
         self.steps = steps
-        self.on_step = on_step
         self.losses = np.array([])
 
     def next_step(self, step: int) -> float:
@@ -221,28 +237,52 @@ class _RangeCallback(Callback):
     def on_steps_end(self, step: int, metrics: StepMetrics) -> None:
         losses = metrics.sums.loss.astype(float) / metrics.sums.weight.astype(float)
         self.losses = np.append(self.losses, losses)
-        usable = _usable_steps(self.losses, self.steps)
+
+
+class _RangeCallback(_Losses):
+    """Also stops the training where the sweep diverges."""
+
+    def __init__(self, sweep: int, at_start: np.ndarray, steps: int, on_step: Callable[[int, int], None]) -> None:
+        super().__init__(steps)
+        self.sweep = sweep
+        self.at_start = at_start
+        self.on_step = on_step
+
+    def on_steps_end(self, step: int, metrics: StepMetrics) -> None:
+        super().on_steps_end(step, metrics)
+        usable = _usable_steps(self.losses, self.at_start, self.steps)
         if usable < len(self.losses):
             self.losses = self.losses[:usable]
             self.stop = "the loss rises well above its start"
         self.on_step(self.sweep, len(self.losses))
 
 
-def _sweep(session: Session, sweep: int, rates: np.ndarray, on_step: Callable[[int, int], None]) -> np.ndarray:
+def _sweep(session: Session, sweep: int, rates: np.ndarray, on_step: Callable[[int, int], None]) -> Sweep:
     """The losses of one sweep, up to where it diverges."""
-    callback = _RangeCallback(sweep, len(rates), on_step)
-    fitted = fit(_rising(session, sweep, rates), [callback])
+    steps = len(rates)
+    at_start = _losses(_Losses(steps), _rising(session, sweep, rates, 0.0))
+    losses = _losses(_RangeCallback(sweep, at_start, steps, on_step), _rising(session, sweep, rates, rates[0]))
+    count = min(len(losses), len(at_start))
+    return Sweep(losses[:count], at_start[:count])
+
+
+def _losses(callback: _Losses, session: Session) -> np.ndarray:
+    """The losses that a callback collects from a training."""
+    fitted = fit(session, [callback])
     if fitted.interrupted:
         raise KeyboardInterrupt
-    if not len(callback.losses):
+    losses = callback.losses
+    finite = np.isfinite(losses)
+    losses = losses if finite.all() else losses[: finite.argmin()]
+    if not len(losses):
         raise InputError("lr-range", "the loss is not finite before the first update; check the scale of the data")
-    return callback.losses
+    return losses
 
 
-def _rising(session: Session, sweep: int, rates: np.ndarray) -> Session:
-    """The session with a rising rate, and with other weights and another order of rows for each sweep."""
+def _rising(session: Session, sweep: int, rates: np.ndarray, initial: float) -> Session:
+    """The session with a rate that rises as `rates` do, and with other weights and order of rows for each sweep."""
     steps = len(rates)
-    rising = ExponentialDecay(rates[0], rates[-1] / rates[0], float(steps - 1))
+    rising = ExponentialDecay(initial, rates[-1] / rates[0], float(steps - 1))
     training = dataclasses.replace(
         session.spec.training,
         seed=session.spec.training.seed + sweep,
@@ -254,29 +294,38 @@ def _rising(session: Session, sweep: int, rates: np.ndarray) -> Session:
     return Session(spec, dataclasses.replace(session.split, validation=None))
 
 
-def _usable_steps(losses: np.ndarray, steps: int) -> int:
-    """The number of losses before the first that is not finite, or whose trailing mean is well above the start."""
-    finite = np.isfinite(losses)
-    count = len(losses) if finite.all() else int(finite.argmin())
+def _usable_steps(losses: np.ndarray, at_start: np.ndarray, steps: int) -> int:
+    """The number of losses before the first that is not finite, or that ends a window well above the same batches at
+    the start."""
+    count = min(len(losses), len(at_start))
+    finite = np.isfinite(losses[:count])
+    count = count if finite.all() else int(finite.argmin())
     width = steps // _WINDOWS
     if count <= width:
         return count
-    trailing = np.convolve(losses[:count], np.full(width, 1 / width), "valid")
-    risen = trailing > 1.5 * trailing[0] + 4 * _noise(losses[:count], steps)
+    level = _level(at_start)
+    window = np.ones(width)
+    now, before = (np.convolve(values[:count], window, "valid") + _ADDED * level for values in (losses, at_start))
+    risen = now / before > 1.5 + 4 * _noise(at_start) / level
     return int(risen.argmax()) + width if risen.any() else count
 
 
-def _noise(losses: np.ndarray, steps: int) -> float:
-    """The standard deviation of a batch's loss, from the differences of neighbors while the weights hardly change."""
-    if len(losses) < 2:
-        return 0.0
-    return float(np.median(np.abs(np.diff(losses[: steps // 4])))) / _MEDIAN_DIFFERENCE
+def _level(at_start: np.ndarray) -> float:
+    """The mean loss of a batch with the initial weights; 1 if it is 0."""
+    return float(at_start.mean()) or 1.0
 
 
-def _smoothed(losses: np.ndarray, steps: int) -> np.ndarray:
-    """The mean over a centered window, which is cut off at the ends."""
+def _noise(at_start: np.ndarray) -> float:
+    """The standard deviation of a batch's loss with the initial weights, without regard to a few extreme ones."""
+    return float(np.median(np.abs(np.diff(at_start)))) / _MEDIAN_DIFFERENCE if len(at_start) > 1 else 0.0
+
+
+def _smoothed(sweep: Sweep, steps: int) -> np.ndarray:
+    """The loss relative to that of the same batches at the start, over a centered window, cut off at the ends."""
     window = np.ones(steps // _WINDOWS | 1)
-    return _centered(losses, window) / _centered(np.ones_like(losses), window)
+    level = _level(sweep.at_start)
+    now, before = (_centered(values, window) + _ADDED * level for values in sweep)
+    return level * now / before
 
 
 def _centered(values: np.ndarray, window: np.ndarray) -> np.ndarray:
@@ -323,19 +372,19 @@ class LossByRate(NamedTuple):
         return self.lowest >= len(self.rates) - len(self.rates) // _WINDOWS
 
 
-def evaluate_sweeps(spec: CompleteSpec, rates: np.ndarray, losses: Sequence[np.ndarray]) -> RangeTest:
+def evaluate_sweeps(spec: CompleteSpec, rates: np.ndarray, sweeps: Sequence[Sweep]) -> RangeTest:
     """The suggested rate for the losses of sweeps.
 
     Args:
         spec: The completed spec.
         rates: Rates of a sweep (steps,).
-        losses: For each sweep the finite losses at the first of the rates; at least one.
+        sweeps: The finite losses of each sweep at the first of the rates; at least one sweep.
     """
     steps = len(rates)
-    count = min(map(len, losses))
-    curves = [LossByRate(rates, _smoothed(one, steps)) for one in losses]
+    count = min(len(sweep.losses) for sweep in sweeps)
+    curves = [LossByRate(rates, _smoothed(sweep, steps)) for sweep in sweeps]
     mean = LossByRate(rates, np.mean([curve.loss[:count] for curve in curves], axis=0))
-    noise = float(np.median([_noise(one, steps) for one in losses]))
+    noise = _noise_around(sweeps, mean.lowest, steps) * mean.loss[0]
     flat = _why_flat(mean, noise)
     choices = () if flat else tuple(curve.choice for curve in curves)
     fault = flat or _fault(mean, choices)
@@ -344,7 +393,7 @@ def evaluate_sweeps(spec: CompleteSpec, rates: np.ndarray, losses: Sequence[np.n
     return RangeTest(
         spec=spec,
         rates=rates,
-        losses=tuple(losses),
+        losses=tuple(sweep.losses for sweep in sweeps),
         smoothed=mean.loss,
         choices=choices,
         chosen=None if fault else mean.choice,
@@ -354,6 +403,22 @@ def evaluate_sweeps(spec: CompleteSpec, rates: np.ndarray, losses: Sequence[np.n
         lowest=None if flat else float(rates[mean.lowest]),
         blew_up=None if flat and count == steps else mean.blew_up,
     )
+
+
+def _noise_around(sweeps: Sequence[Sweep], step: int, steps: int) -> float:
+    """The standard deviation of a batch's loss relative to its start in the windows around a step.
+
+    It is measured where it matters, and from the median, so that a few extreme batches do not hide a fall.
+    """
+    width = steps // _WINDOWS
+    around = slice(max(0, step - width), step + width + 1)
+    ratios = [
+        (sweep.losses[around] + _ADDED * _level(sweep.at_start))
+        / (sweep.at_start[around] + _ADDED * _level(sweep.at_start))
+        for sweep in sweeps
+    ]
+    deviations = np.concatenate([np.abs(ratio - np.median(ratio)) for ratio in ratios])
+    return float(np.median(deviations)) / _MEDIAN_DEVIATION
 
 
 def _why_flat(mean: LossByRate, noise: float) -> str:
@@ -366,7 +431,7 @@ def _why_flat(mean: LossByRate, noise: float) -> str:
     if mean.fall > max(_LEAST_DEVIATIONS * noise, _LEAST_FALL * first):
         return ""
     words = f"The loss is flat: it falls by {number(mean.fall, 2)} from {number(first, 3)}, "
-    words += f"and single batches differ by {number(noise, 2)}."
+    words += f"and there the losses of single batches differ by {number(noise, 2)}."
     if len(mean.loss) < len(mean.rates):
         words += f" It rises at {_rate(mean.blew_up)};"
         return f"{words} take more steps, a larger batch, or use a smaller low than {low}."

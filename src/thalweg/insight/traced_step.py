@@ -82,7 +82,8 @@ class TracedStep:
         """The gradients that the optimizer gets: of the loss and its penalty, clipped."""
         plan = self.plan
         total = self.trace.batch.weight.sum()
-        grads = plan.regularization.gradients(self.trace.grads, self.start.state.params, total)
+        before = plan.network.trained(self.start.state.params)
+        grads = plan.regularization.gradients(self.trace.grads, before, total)
         return plan.clip(grads)[0] if plan.clip else grads
 
 

@@ -10,11 +10,12 @@ _LARGEST_PROGRAM = 1_000_000
 _LONGEST_PROGRAM = 10.0
 
 
-def separable(x: np.ndarray, y: np.ndarray) -> bool | None:
+def separable(x: np.ndarray, y: np.ndarray, bias: bool = True, at_zero: int = 0) -> bool | None:
     """Whether a linear unit can separate all classes y (n,) by x (n, d); None if the problem is too large.
 
     A linear program: are there w_k, b_k with (w_k - w_j) x + b_k - b_j >= 1 for every x of class k and every j != k?
-    For two classes that is a line (a plane, ...) between them.
+    For two classes that is a line (a plane, ...) between them. Without a bias the line goes through the origin, and
+    samples of the class `at_zero`, which is the answer on the line, may lie on it: >= 0 is enough for them.
 
     Source: Minsky and Papert 1969; Duda, Hart, Stork 2001, section 5.10.
 
@@ -26,9 +27,9 @@ def separable(x: np.ndarray, y: np.ndarray) -> bool | None:
     from scipy.optimize import linprog
 
     classes, y = np.unique(y, return_inverse=True)
-    # Shifting and scaling the inputs does not change the answer, only the accuracy of the program.
+    # Scaling the inputs does not change the answer, only the accuracy of the program; nor does shifting beside a bias.
     x = np.asarray(x, dtype=float)
-    x = np.column_stack([(x - x.mean(axis=0)) / np.where(x.std(axis=0) == 0, 1, x.std(axis=0)), np.ones(len(x))])
+    x = _with_ones((x - bias * x.mean(axis=0)) / np.where(x.std(axis=0) == 0, 1, x.std(axis=0)), bias)
     rows = np.unique(np.column_stack([x, y]), axis=0)
     x = rows[:, :-1]
     y = rows[:, -1].astype(int)
@@ -37,25 +38,34 @@ def separable(x: np.ndarray, y: np.ndarray) -> bool | None:
         return None
     # Each row: the sample times (one-hot of its class minus one-hot of another).
     blocks = []
+    margins = []
     for other in range(count):
         rivals = y != other
         signs = np.eye(count)[y[rivals]] - np.eye(count)[other]
         blocks.append((signs[:, :, None] * x[rivals][:, None, :]).reshape(int(rivals.sum()), -1))
+        on_line = not bias and count == 2 and classes[1 - other] == at_zero
+        margins.append(np.full(len(blocks[-1]), 0.0 if on_line else 1.0))
     sides = np.concatenate(blocks)
     result = linprog(
         np.zeros(sides.shape[1]),
         A_ub=sparse.csr_array(-sides),
-        b_ub=-np.ones(len(sides)),
+        b_ub=-np.concatenate(margins),
         bounds=(None, None),
         options={"time_limit": _LONGEST_PROGRAM},
     )
     return {0: True, 2: False}.get(result.status)
 
 
-def safe_rate(x: np.ndarray, weight: np.ndarray | None = None) -> float:
+def _with_ones(x: np.ndarray, bias: bool) -> np.ndarray:
+    """x (n, d), with a column of 1 for the bias where there is one."""
+    return np.column_stack([x, np.ones(len(x))]) if bias else x
+
+
+def safe_rate(x: np.ndarray, weight: np.ndarray | None = None, bias: bool = True) -> float:
     """The largest stable rate of the LMS rule by batch: 2/λ, λ the largest eigenvalue of the inputs' correlation.
 
-    R = Σ w x xᵀ / Σ w with a 1 for the bias appended to each x (n, d). Above this rate the error along the eigenvector
+    R = Σ w x xᵀ / Σ w with a 1 for the bias, if there is one, appended to each x (n, d).
+    Above this rate the error along the eigenvector
     grows with each step; online the mean of the weights diverges.
 
     Source: Widrow and Stearns 1985, chapter 6.
@@ -63,13 +73,15 @@ def safe_rate(x: np.ndarray, weight: np.ndarray | None = None) -> float:
     >>> round(safe_rate(np.array([[1.0, 1.0]])), 6)
     0.666667
     """
-    x = np.column_stack([np.asarray(x, dtype=float), np.ones(len(x))])
+    x = _with_ones(np.asarray(x, dtype=float), bias)
     weights = np.full(len(x), 1 / len(x)) if weight is None else weight / np.sum(weight)
     return float(2 / np.linalg.eigvalsh((x * weights[:, None]).T @ x)[-1])
 
 
-def safe_online_rate(x: np.ndarray) -> float:
-    """The rate below which no LMS step on a single sample overshoots: 2/|x|² of the longest x, with its 1 for the bias.
+def safe_online_rate(x: np.ndarray, bias: bool = True) -> float:
+    """The rate below which no LMS step on a single sample overshoots: 2/|x|² of the longest x.
+
+    |x|² includes the 1 for the bias, if there is one.
 
     A step changes the error of its sample by the factor 1 - η |x|².
 
@@ -78,7 +90,7 @@ def safe_online_rate(x: np.ndarray) -> float:
     >>> round(safe_online_rate(np.array([[1.0, 1.0], [0.0, 0.0]])), 6)
     0.666667
     """
-    return float(2 / (1 + np.square(np.asarray(x, dtype=float)).sum(axis=1).max()))
+    return float(2 / np.square(_with_ones(np.asarray(x, dtype=float), bias)).sum(axis=1).max())
 
 
 def best_threshold(z: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> float:

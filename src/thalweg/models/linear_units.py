@@ -14,12 +14,13 @@ from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from ..core.arrays import arrays_of
 from ..data import Dataset, StreamedDataset
 from ..parts.initializers import Zeros
 from ..parts.layers import Dense
 from ..parts.losses import Labels, LeastMeanSquares, PerceptronLoss, as_targets
 from ..parts.optimizers import SGD
-from ..parts.part import Count, ForwardContext, Initializer, Layer, Loss, Number, Optimizer, Part, Rate, at
+from ..parts.part import Count, Flag, ForwardContext, Initializer, Layer, Loss, Number, Optimizer, Part, Rate, at
 from ..parts.settings import Stopping
 from .linear_theory import rounded_down, safe_online_rate, safe_rate, separable
 from .network import Network
@@ -33,14 +34,16 @@ class LinearUnit(Part, ABC, family="linear unit"):
     features: layers before the unit: a feature map.
     labels: how no and yes are encoded, "0/1" or "-1/1".
     init: initializer of the weights.
-    bias_init: initializer of the bias.
+    bias_init: initializer of the bias; None: 0.
+    bias: whether the unit has a bias; without one its line, plane, ... goes through the origin.
     """
 
     learning_rate: Rate
     features: tuple[Layer, ...] = ()
     labels: Labels = "0/1"
     init: Initializer = Zeros()
-    bias_init: Initializer = Zeros()
+    bias_init: Initializer | None = None
+    bias: Flag = True
 
     scale: ClassVar[Literal["standard", "none"] | None] = None
     """The default scaling of the inputs; None: what the data decide."""
@@ -48,7 +51,7 @@ class LinearUnit(Part, ABC, family="linear unit"):
     def network(self, classes: int) -> Network:
         """The layers: the feature map, and one output, or one for each of more than two classes."""
         outputs = 1 if classes == 2 else classes
-        return Network((*self.features, Dense(outputs, init=self.init, bias_init=self.bias_init)))
+        return Network((*self.features, Dense(outputs, self.init, self.bias_init, self.bias)))
 
     @property
     @abstractmethod
@@ -81,6 +84,8 @@ class Perceptron(LinearUnit, kind="perceptron"):
 
     pocket: whether to end with the best weights: after each epoch they are tested on all training rows.
     labels: no and yes as 0 and 1, or as -1 and 1 (which doubles each step).
+    step_at_zero: the output y at z = 0. Textbooks differ: 0 if the unit fires where z > 0, 1 if it fires where z >= 0.
+        With weights that start at 0, the first samples decide differently.
 
     Weights start at 0.
 
@@ -94,10 +99,11 @@ class Perceptron(LinearUnit, kind="perceptron"):
 
     learning_rate: Rate = 1.0
     pocket: bool = False
+    step_at_zero: Literal[0, 1] = 0
 
     @property
     def loss(self) -> PerceptronLoss:
-        return PerceptronLoss(self.labels)
+        return PerceptronLoss(self.labels, self.step_at_zero)
 
     @property
     def stopping(self) -> Stopping:
@@ -164,6 +170,7 @@ class LinearTraining(NamedTuple):
     x: inputs of the dense layer (n, d).
     y: classes (n,).
     weight: weights of the samples (n,), or None.
+    bias: whether the unit has a bias.
     """
 
     loss: Loss
@@ -174,13 +181,14 @@ class LinearTraining(NamedTuple):
     x: np.ndarray
     y: np.ndarray
     weight: np.ndarray | None
+    bias: bool
 
     def before(self) -> list[str]:
         """Warnings before training: whether ADALINE's rate is safe."""
         if not isinstance(self.loss, LeastMeanSquares):
             return []
-        mean = safe_rate(self.x, self.weight)
-        safe = mean if self.by_batch else safe_online_rate(self.x)
+        mean = safe_rate(self.x, self.weight, self.bias)
+        safe = mean if self.by_batch else safe_online_rate(self.x, self.bias)
         if self.rate < safe:
             return []
         by_mean = f"{mean:.3g} = 2/λ, λ the largest eigenvalue of the inputs' correlation"
@@ -203,7 +211,7 @@ class LinearTraining(NamedTuple):
             return [f"The weights diverged: {note}." for note in self.before()] if grew else []
         if measures["accuracy"] == 1:
             return []
-        is_separable = separable(self.x, self.y)
+        is_separable = separable(self.x, self.y, self.bias, int(self.loss.threshold < 0))
         if is_separable is None:
             return ["Whether the classes are linearly separable is unknown: there are too many rows to test it."]
         if is_separable:
@@ -241,4 +249,5 @@ def linear_training(
         x=outputs[-2] if below else part.x,
         y=part.y,
         weight=part.weight,
+        bias=any(array.ndim == 1 for _, array in arrays_of(start.params[-1])),
     )

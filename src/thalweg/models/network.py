@@ -92,6 +92,15 @@ class Network(Part):
         """Run x (n, features) through all layers."""
         return stack.forward(self.layers, params, states, x, context)
 
+    def trained(self, params: Sequence[Params]) -> tuple[Params, ...]:
+        """What a training changes: parameters or their gradients, with `()` in place of every array that is held.
+
+        >>> network = Network([{"kind": "dense", "width": 1, "trainable": ["W"]}])
+        >>> network.trained(network.initialize(0, (1,)).params)[0].b
+        ()
+        """
+        return stack.trained(self.layers, params)
+
     def backward(
         self, params: Sequence[Params], caches: Sequence[Cache], delta: Array
     ) -> tuple[tuple[Array, ...], tuple[Grads, ...]]:

@@ -13,15 +13,20 @@ _LONGEST_GROUP = 6
 
 
 def layer_in_words(layer: Layer) -> str:
-    """`dense 128`, `residual (dense 64, relu)`."""
+    """`dense 128`, `dense 128 (bias = false, trainable = W)`, `residual (dense 64, relu)`."""
     words = [layer.kind]
+    remarks = []
+    if layer.inner:
+        words.append(f"({', '.join(map(layer_in_words, layer.inner))})")
     for field in options_of(type(layer)):
         value = getattr(layer, field.name)
-        if isinstance(value, tuple):
-            words.append(f"({', '.join(map(layer_in_words, value))})")
-        elif type(value) in (int, float) and value != field.default:
+        if type(value) in (int, float) and value != field.default:
             words.append(f"{value:g}")
-    return " ".join(words)
+        elif type(value) is bool and value != field.default:
+            remarks.append(f"{field.name} = {str(value).lower()}")
+        elif field.name == "trainable" and isinstance(value, tuple):
+            remarks.append(f"trainable = {' '.join(value)}")
+    return " ".join([*words, f"({', '.join(remarks)})"]) if remarks else " ".join(words)
 
 
 def numbered_layers(network: Network) -> tuple[str, ...]:

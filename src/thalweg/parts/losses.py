@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from ..core.arrays import Array, namespace
 from ..core.functions import log_softmax, sigmoid, softmax, softplus
 from .layers.activations import Sigmoid, Softmax
@@ -402,6 +404,8 @@ class Hinge(Loss, kind="hinge"):
 class PerceptronLoss(Loss, kind="perceptron"):
     """l = Σ (y - t) z with the step output y = 1 where z > 0, else 0;  dl/dz = y - t: 0 unless the sample is wrong.
 
+    At z = 0 a single output is `step_at_zero`: 0, or 1 as in the textbooks whose unit fires where z >= 0.
+
     One step of `sgd` on one sample is the perceptron rule, w <- w + η (t - y) x. With `labels = "-1/1"` no is encoded
     as -1, and l and dl/dz are twice as large. With several outputs, one for each class, y is 1 for the largest z: a
     wrong sample is added to its class and subtracted from the predicted one.
@@ -417,14 +421,16 @@ class PerceptronLoss(Loss, kind="perceptron"):
     takes = "scores"
 
     labels: Labels = "0/1"
+    step_at_zero: Literal[0, 1] = 0
 
     @property
     def threshold(self) -> float:
-        return 0.0
+        # Predictions above it mean yes: a 0 has to lie above. A smaller number would be rounded to 0 in 32 bits.
+        return -float(np.finfo(np.float32).tiny) if self.step_at_zero else 0.0
 
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
-        predicted = outputs > 0
+        predicted = outputs > self.threshold
         if outputs.shape[-1] > 1:
             predicted = xp.argmax(outputs, axis=-1)[:, None] == xp.arange(outputs.shape[-1])
         error = _distance(self.labels) * (xp.astype(predicted, outputs.dtype) - targets)

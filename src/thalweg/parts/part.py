@@ -30,6 +30,7 @@ from ..core.arrays import (
     Moments,
     Params,
     Scalar,
+    Tree,
     TreeT,
     map_weights,
     namespace,
@@ -232,11 +233,19 @@ def _problems(error: ValidationError, place: str) -> list[Problem]:
 
 
 # Strict: an integer is a number, but true and "1" are not.
+Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
+
+
+Trainable = Annotated[
+    Annotated[Flag, Tag("flag")] | Annotated[tuple[str, ...], Tag("names")],
+    Discriminator(lambda value: "flag" if isinstance(value, bool) else "names"),
+]
+"""Which parameters of a layer a training changes: all, none, or those of the given names."""
 
 
 class Initializer(Part, ABC, family="initializer"):
@@ -429,6 +438,10 @@ class Layer(Part, ABC, Generic[P, S, C], family="layer"):
         """(params, state, shape of one output sample) for samples of `shape`."""
         return cast(P, ()), cast(S, ()), shape
 
+    def trained(self, params: P) -> P:
+        """What a training changes: parameters or their gradients, with `()` in place of every array that is held."""
+        return params
+
     @abstractmethod
     def forward(self, params: P, state: S, x: Array, context: ForwardContext) -> tuple[Array, S, C]:
         """(y, the new state, the cache for `backward`)."""
@@ -472,6 +485,32 @@ class Layer(Part, ABC, Generic[P, S, C], family="layer"):
         Source: Poole et al. 2016; Schoenholz et al. 2017, Deep information propagation, equations 3 and 7.
         """
         return None
+
+
+def only_trained(params: P, trainable: bool | tuple[str, ...]) -> P:
+    """The named parameters of a layer with `()` in place of every array that a training does not change.
+
+    >>> class Line(NamedTuple):
+    ...     W: Array
+    ...     b: Array
+    >>> only_trained(Line(1.0, 2.0), ("W",)), only_trained(Line(1.0, 2.0), False)
+    (Line(W=1.0, b=()), Line(W=(), b=()))
+    """
+    if trainable is True:
+        return params
+    names = trainable or ()
+    kept = [array if name in names else () for name, array in zip(getattr(params, "_fields", ()), params, strict=True)]
+    make: Callable[[list[Tree]], Tree] = getattr(params, "_make", tuple)
+    return cast(P, make(kept))
+
+
+def check_trainable(layer: Layer, trainable: bool | tuple[str, ...], params: Sequence[str]) -> None:
+    """Raise InputError for a name in `trainable` that is none of the layer's parameters."""
+    names = () if isinstance(trainable, bool) else trainable
+    unknown = [name for name in names if name not in params]
+    if unknown:
+        problems = [Problem("trainable", f"unknown parameter {name!r}; {nearest(name, params)}") for name in unknown]
+        raise InputError(layer.kind, problems)
 
 
 def normalized_weights(weight: Array, total: Array | None = None) -> Array:

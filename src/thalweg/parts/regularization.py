@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.arrays import Array, Params, Scalar, TreeT, leaves, map_weights, namespace
-from .part import Part, Positive
+from .part import NonNegative, Part, Positive
 
 
 @dataclass(frozen=True)
 class Regularization(Part):
-    """Penalties, decay and bounds of the weights. None switches one off, at no cost.
+    """Penalties, decay and bounds of the weights. None switches one off, at no cost; a penalty or decay of 0 is None.
 
     l1: R = l1 Σ|W| + l2/2 ΣW² is added to the loss, l1 sign(W) + l2 W to its gradient.
     l2: see l1; mind the 1/2.
@@ -33,12 +33,18 @@ class Regularization(Part):
     [[[0.6], [0.8]], [9.0]]
     """
 
-    l1: Positive | None = None
-    l2: Positive | None = None
-    weight_decay: Positive | None = None
+    l1: NonNegative | None = None
+    l2: NonNegative | None = None
+    weight_decay: NonNegative | None = None
     max_norm: Positive | None = None
     biases: bool = False
-    alpha: Positive | None = None
+    alpha: NonNegative | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("l1", "l2", "weight_decay", "alpha"):
+            if getattr(self, name) == 0:
+                object.__setattr__(self, name, None)
 
     @property
     def penalizes(self) -> bool:

@@ -72,7 +72,7 @@ def curvature_at(
     engine: Engine, plan: Plan, state: State, data: Batch, rows: Array, rng: np.random.Generator
 ) -> Curvature:
     """The curvature of the loss over the rows[0] of `data`, at a state that the engine holds."""
-    params = engine.fetch(state.params)
+    params = plan.network.trained(engine.fetch(state.params))
 
     def product(direction: np.ndarray) -> np.ndarray:
         placed = engine.place(from_vector(direction, params))

@@ -14,7 +14,7 @@ import numpy as np
 from ..core.arrays import Params, Tree
 from ..data import Dataset, Preprocessing, StreamedDataset
 from ..models.network import Network
-from ..parts.layers import Activation, Affine
+from ..parts.layers import Activation, Affine, Weights
 from ..parts.layers.stack import forward
 from ..parts.part import ForwardContext
 
@@ -291,7 +291,7 @@ def weight_images(params: Params, image_shape: tuple[int, int] | None) -> Weight
     >>> weight_images((Affine(W, np.zeros(2)),), (1, 2)).pictures.tolist()
     [[[0.0, 5.0]], [[1.0, 2.0]]]
     """
-    dense = next((own for own in params if isinstance(own, Affine)), None)
+    dense = next((own for own in params if isinstance(own, Affine | Weights)), None)
     if image_shape is None or dense is None or len(dense.W) != np.prod(image_shape):
         return None
     W = np.asarray(dense.W)

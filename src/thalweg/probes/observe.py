@@ -13,7 +13,7 @@ from functools import cached_property
 from ..core.arrays import Array, Params, Tree, arrays_of, map_arrays, namespace
 from ..engine import hessian
 from ..engine.step import Batch, Plan, State, Trace, batch_at, make_trace
-from ..parts.layers import Activation, Affine
+from ..parts.layers import Activation, Affine, Weights
 from ..parts.part import normalized_weights
 from ..parts.settings import Light, Standard
 from . import quantities as q
@@ -52,11 +52,18 @@ class ObservedStep:
     @cached_property
     def noise(self) -> tuple[list[Array | None], list[Array | None]]:
         """|g|² and the variance of the gradients of single samples, of each dense layer; None for other layers."""
-        squares = [q.square(layer.grads) if isinstance(layer.grads, Affine) else None for layer in self.layers]
-        variances = [
-            None if square is None else q.gradient_variance(layer.x, layer.delta, self.weights, square)
-            for square, layer in zip(squares, self.layers, strict=True)
-        ]
+        squares: list[Array | None] = []
+        variances: list[Array | None] = []
+        for layer in self.layers:
+            learning = {name for name, _ in arrays_of(layer.grads)} if isinstance(layer.grads, Affine | Weights) else ()
+            square = q.square(layer.grads) if learning else None
+            inputs = layer.x if "W" in learning else layer.x[:, :0]
+            squares.append(square)
+            variances.append(
+                None
+                if square is None
+                else q.gradient_variance(inputs, layer.delta, self.weights, square, "b" in learning)
+            )
         return squares, variances
 
     @cached_property

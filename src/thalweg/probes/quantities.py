@@ -180,11 +180,11 @@ def degrees(cosine: Array) -> Array:
     return xp.acos(cosine) * (180 / xp.pi)
 
 
-def gradient_variance(x: Array, delta: Array, weights: Array, gradient: Array) -> Array:
+def gradient_variance(x: Array, delta: Array, weights: Array, gradient: Array, bias: bool = True) -> Array:
     """The variance of the samples' own gradients around their mean, summed over the parameters of a dense layer.
 
     Sample i has the gradient x_i ⊗ d_i for W and d_i for b, d_i = delta_i / p_i with p_i its weight. So its
-    square is (|x_i|² + 1) |d_i|², and
+    square is (|x_i|² + 1) |d_i|², without a bias |x_i|² |d_i|², and
 
         Σ p_i |g_i|² - |Σ p_i g_i|² = Σ (|x_i|² + 1) |delta_i|² / p_i - |g|²,
 
@@ -199,7 +199,7 @@ def gradient_variance(x: Array, delta: Array, weights: Array, gradient: Array) -
     5.0
     """
     xp = namespace(x)
-    norms = (xp.sum(x * x, axis=1) + 1) * xp.sum(delta * delta, axis=1)
+    norms = (xp.sum(x * x, axis=1) + bias) * xp.sum(delta * delta, axis=1)
     found = xp.sum(norms / xp.where(weights > 0, weights, xp.ones_like(weights))) - gradient
     return xp.maximum(found, xp.zeros_like(found))
 

@@ -114,7 +114,8 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
 
 def _unscaled_coefficients(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """(coef_, intercept_) for the inputs before scaling."""
-    W, b = (np.asarray(array, dtype=float) for array in run.params[-1])
+    W, *biases = (np.asarray(array, dtype=float) for array in run.params[-1])
+    b = biases[0] if biases else np.zeros(W.shape[1])
     if len(run.network.layers) == 1:
         shift, span = (np.broadcast_to(a, len(W)) for a in (run.preprocessing.shift, run.preprocessing.span))
         W = W / span[:, None]

@@ -28,7 +28,7 @@ from ..engine.eager import Eager
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, loss_and_gradient, predict
 from ..models.network import Network
-from ..parts.layers import Affine
+from ..parts.layers import Affine, Weights
 from ..parts.optimizers import SGD
 from ..parts.part import Loss, Optimizer
 from ..parts.schedules import in_steps
@@ -258,12 +258,14 @@ class NetworkEstimator(SparseEstimator, ABC):
         self._state = state._replace(moments=(), average=())
         layers = list(_dense_layers(state.params))
         self.coefs_ = [np.asarray(layer.W) for layer in layers]
-        self.intercepts_ = [np.asarray(layer.b) for layer in layers]
+        self.intercepts_ = [
+            np.asarray(layer.b) if isinstance(layer, Affine) else np.zeros(layer.W.shape[1]) for layer in layers
+        ]
 
     @property
     def _current_state(self) -> State:
         """The state with coefs_ and intercepts_ as they are now; users may change them."""
-        layers = (Affine(np.asarray(W), np.asarray(b)) for W, b in zip(self.coefs_, self.intercepts_, strict=True))
+        layers = iter(zip(self.coefs_, self.intercepts_, strict=True))
         params = tuple(_with_dense_layers(layer, layers) for layer in self._state.params)
         return self._state._replace(params=params)
 
@@ -340,7 +342,8 @@ class NetworkEstimator(SparseEstimator, ABC):
         """The state that `fit` begins with: the current weights with a new optimizer."""
         current = self._current_state
         params = map_arrays(lambda array: np.asarray(array, np.float64), current.params)
-        state = State(params, current.layers, optimizer.init(params), np.array(0), noise_key(seed))
+        moments = optimizer.init(self._network.trained(params))
+        state = State(params, current.layers, moments, np.array(0), noise_key(seed))
         rates = tuple(rate.start() for rate in metric_schedules(optimizer))
         if self._carried is None:
             return Checkpoint(state, early_stopping=EarlyStoppingState(rates=rates))
@@ -566,19 +569,20 @@ def _check_range(data: Dataset, engine: Engine) -> None:
             raise InputError(name, f"has numbers that are too large for 32 bits; {fix}")
 
 
-def _dense_layers(params: Params) -> Iterator[Affine]:
+def _dense_layers(params: Params) -> Iterator[Affine | Weights]:
     """The parameters of all dense layers, also of those inside of blocks, from below."""
-    if isinstance(params, Affine):
+    if isinstance(params, Affine | Weights):
         yield params
     elif isinstance(params, tuple):
         for item in params:
             yield from _dense_layers(item)
 
 
-def _with_dense_layers(params: Params, layers: Iterator[Affine]) -> Params:
-    """The parameters with those of the dense layers replaced."""
-    if isinstance(params, Affine):
-        return next(layers)
+def _with_dense_layers(params: Params, layers: Iterator[tuple[np.ndarray, np.ndarray]]) -> Params:
+    """The parameters with those of the dense layers replaced by the next W and b."""
+    if isinstance(params, Affine | Weights):
+        W, b = map(np.asarray, next(layers))
+        return Affine(W, b) if isinstance(params, Affine) else Weights(W)
     if not isinstance(params, tuple):
         return params
     parts: list[Tree] = [_with_dense_layers(item, layers) for item in params]

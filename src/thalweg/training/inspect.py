@@ -61,7 +61,7 @@ def inspect(
     loss = loss or default_loss(network, data)
     optimizer = optimizer or SGD(0.0)
     plan = Plan(network, loss, optimizer, metric_for(network, loss, data))
-    state = State(params, states, optimizer.init(params), np.array(0), noise_key(0))
+    state = State(params, states, optimizer.init(network.trained(params)), np.array(0), noise_key(0))
     eager = Eager()
     with np.errstate(all="ignore"):
         return make_trace(plan)(*eager.place((state, batch)))[1]

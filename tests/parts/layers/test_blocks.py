@@ -467,3 +467,43 @@ def test_flatten_is_a_row_of_each_sample_and_back(shape, on):
     y, _, (dx, _), _ = on(both(part, training=True), (), (), x, v, np.ones(3))
     np.testing.assert_array_equal(y, x.reshape(3, -1))
     np.testing.assert_array_equal(dx, v.reshape(x.shape))
+
+
+# Parameters that are held, and left out -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "kept"),
+    [
+        ("dense", {"width": 3}, ["W", "b"]),
+        ("dense", {"width": 3, "bias": False}, ["W"]),
+        ("dense", {"width": 3, "trainable": ["b"]}, ["b"]),
+        ("dense", {"width": 3, "bias": False, "trainable": False}, []),
+        ("batch_norm", {"trainable": ["gamma"]}, ["gamma"]),
+        ("layer_norm", {"trainable": []}, []),
+        ("residual", {"layers": ["dense 4"], "trainable": False}, []),
+        ("residual", {"layers": [{"kind": "dense", "width": 4, "trainable": ["W"]}]}, ["layers.0.W"]),
+    ],
+)
+def test_what_is_trained_is_what_the_options_name(kind, options, kept):
+    part = Layer.of({"kind": kind, **options})
+    assert Layer.of(part.describe()) == part
+    params, _, _ = start(part)
+    assert [place for place, _ in arrays_of(part.trained(params))] == kept
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"trainable": ["w"]}, "trainable"),
+        ({"trainable": ["b"], "bias": False}, "trainable"),
+        ({"trainable": "W"}, "trainable"),
+        ({"trainable": 1}, "trainable"),
+        ({"bias": 0}, "bias"),
+        ({"bias": False, "bias_init": "zeros"}, "bias_init"),
+    ],
+)
+def test_options_that_name_no_parameter_are_refused_at_their_place(options, place):
+    with pytest.raises(InputError) as caught:
+        Layer.of({"kind": "dense", "width": 3, **options})
+    assert [problem.place for problem in caught.value.problems] == [place]

@@ -411,6 +411,7 @@ def shifted_rows(m: Measurements) -> Iterator[Finding]:
             "validation rows",
             normal="the same distribution in both sets, except for chance",
             sentence=sentence,
+            remedies=(m.remedies.random_split(),),
         )
     if m.missing_classes:
         yield shifted_rows.finding(
@@ -420,6 +421,7 @@ def shifted_rows(m: Measurements) -> Iterator[Finding]:
             measured=f"classes of the validation rows that occur in no training row: {number(m.missing_classes)}",
             normal="the same classes in both sets",
             sentence=sentence,
+            remedies=(m.remedies.random_split(),),
         )
 
 

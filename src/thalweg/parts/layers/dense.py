@@ -8,9 +8,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.arrays import Array, namespace
+from ...core.arrays import Array, map_arrays, namespace
+from ...core.errors import InputError, Problem
 from ...core.functions import product, transposed_product
-from ..part import Count, ForwardContext, InitContext, Initializer, Layer, LocalFactor, MeanField
+from ..part import (
+    Count,
+    Flag,
+    ForwardContext,
+    InitContext,
+    Initializer,
+    Layer,
+    LocalFactor,
+    MeanField,
+    Trainable,
+    check_trainable,
+    only_trained,
+)
 from .base import flat_width
 
 
@@ -21,9 +34,15 @@ class Affine(NamedTuple):
     b: Array
 
 
+class Weights(NamedTuple):
+    """Parameters of a dense layer without a bias, and their gradients: W (fan_in, width)."""
+
+    W: Array
+
+
 @dataclass(frozen=True)
-class Dense(Layer[Affine, tuple[()], Array], kind="dense"):
-    """A fully connected layer: z = x W + b.
+class Dense(Layer[Affine | Weights, tuple[()], Array], kind="dense"):
+    """A fully connected layer: z = x W + b, or z = x W without a bias.
 
     Shapes: x (n, fan_in), W (fan_in, width), b (width,), z (n, width). Textbooks with samples in columns write
     Z = Wᵀ X + b for the same numbers.
@@ -36,8 +55,11 @@ class Dense(Layer[Affine, tuple[()], Array], kind="dense"):
     width: number of units.
     init: initializer of W; None: the network's, see `thalweg.default_initializer`.
     bias_init: initializer of b; None: the network's.
+    bias: whether the layer has a bias b; PyTorch says `bias` too, Keras `use_bias`.
+    trainable: whether a training changes W and b, as in Keras; or the names of those that it changes, such as
+        ["W"] for a bias that keeps its initial value. PyTorch says `requires_grad` of each.
 
-    Raises InputError for samples that are not flat.
+    Raises InputError for samples that are not flat, for a `bias_init` without a bias, and for unknown names.
 
     Source: Goodfellow, Bengio, Courville 2016, Deep Learning, algorithms 6.3 and 6.4.
 
@@ -56,49 +78,75 @@ class Dense(Layer[Affine, tuple[()], Array], kind="dense"):
     width: Count
     init: Initializer | None = None
     bias_init: Initializer | None = None
+    bias: Flag = True
+    trainable: Trainable = True
     output_symbol = "z"
 
-    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Affine, tuple[()], tuple[int, ...]]:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bias_init is not None and not self.bias:
+            received = f"received {self.bias_init.kind} with bias = false"
+            raise InputError(self.kind, [Problem("bias_init", f"expected none without a bias, {received}")])
+        check_trainable(self, self.trainable, (Affine if self.bias else Weights)._fields)
+
+    def initialize(
+        self, context: InitContext, shape: tuple[int, ...]
+    ) -> tuple[Affine | Weights, tuple[()], tuple[int, ...]]:
         fan_in = flat_width(self, shape)
         W = context.draw(self.init or context.weights(context.following), (fan_in, self.width))
+        if not self.bias:
+            return Weights(W), (), (self.width,)
         b = context.draw(self.bias_init or context.bias, (self.width,))
         return Affine(W, b), (), (self.width,)
 
-    def forward(
-        self, params: Affine, state: tuple[()], x: Array, context: ForwardContext
-    ) -> tuple[Array, tuple[()], Array]:
-        return product(x, params.W) + params.b, state, x
+    def trained(self, params: Affine | Weights) -> Affine | Weights:
+        return only_trained(params, self.trainable)
 
-    def backward(self, params: Affine, cache: Array, delta: Array) -> tuple[Array, Affine]:
+    def forward(
+        self, params: Affine | Weights, state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
+        return _plus_bias(product(x, params.W), params), state, x
+
+    def backward(self, params: Affine | Weights, cache: Array, delta: Array) -> tuple[Array, Affine | Weights]:
         return product(delta, params.W.T), self.gradients(params, cache, delta)
 
-    def gradients(self, params: Affine, cache: Array, delta: Array) -> Affine:
-        return Affine(transposed_product(cache, delta), namespace(delta).sum(delta, axis=0))
+    def gradients(self, params: Affine | Weights, cache: Array, delta: Array) -> Affine | Weights:
+        W = transposed_product(cache, delta)
+        return Affine(W, namespace(delta).sum(delta, axis=0)) if self.bias else Weights(W)
 
-    def local_factors(self, params: Affine, cache: Array, delta: Array) -> tuple[LocalFactor, ...]:
+    def local_factors(self, params: Affine | Weights, cache: Array, delta: Array) -> tuple[LocalFactor, ...]:
         return (LocalFactor("x", cache),)
 
-    def jvp(self, params: Affine, cache: Array, direction: Affine, x_dot: Array | None) -> Array:
-        z_dot = product(cache, direction.W) + direction.b
+    def jvp(self, params: Affine | Weights, cache: Array, direction: Affine | Weights, x_dot: Array | None) -> Array:
+        z_dot = _plus_bias(product(cache, direction.W), direction)
         return z_dot if x_dot is None else z_dot + product(x_dot, params.W)
 
     def backward_jvp(
-        self, params: Affine, cache: Array, direction: Affine, x_dot: Array | None, delta: Array
-    ) -> tuple[Array | None, Affine]:
-        zeros = namespace(params.b).zeros_like
+        self,
+        params: Affine | Weights,
+        cache: Array,
+        direction: Affine | Weights,
+        x_dot: Array | None,
+        delta: Array,
+    ) -> tuple[Array | None, Affine | Weights]:
+        zeros = map_arrays(namespace(params.W).zeros_like, params)
         if x_dot is None:
-            return None, Affine(zeros(params.W), zeros(params.b))
-        return product(delta, direction.W.T), Affine(transposed_product(x_dot, delta), zeros(params.b))
+            return None, zeros
+        return product(delta, direction.W.T), zeros._replace(W=transposed_product(x_dot, delta))
 
-    def weight_matrix(self, params: Affine) -> Array:
+    def weight_matrix(self, params: Affine | Weights) -> Array:
         return params.W
 
-    def mean_field(self, draws: Sequence[Affine], square: float) -> MeanField:
+    def mean_field(self, draws: Sequence[Affine | Weights], square: float) -> MeanField:
         """fan_in var(W) s + mean(b²), and width var(W), with s the mean square of the inputs.
 
         Source: He et al. 2015, section 2.2.
         """
         weight = float(np.mean([np.square(params.W) for params in draws]))
-        bias = float(np.mean([np.square(params.b) for params in draws]))
+        biases = [np.square(params.b) for params in draws if isinstance(params, Affine)]
         fan_in, width = draws[0].W.shape
-        return MeanField(fan_in * weight * square + bias, width * weight)
+        return MeanField(fan_in * weight * square + (float(np.mean(biases)) if biases else 0.0), width * weight)
+
+
+def _plus_bias(z: Array, params: Affine | Weights) -> Array:
+    return z + params.b if isinstance(params, Affine) else z

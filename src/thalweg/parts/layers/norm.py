@@ -10,7 +10,19 @@ import numpy as np
 
 from ...core.arrays import Array, namespace
 from ...core.errors import InputError
-from ..part import ForwardContext, Fraction, InitContext, Layer, LocalFactor, MeanField, Positive, normalized_weights
+from ..part import (
+    ForwardContext,
+    Fraction,
+    InitContext,
+    Layer,
+    LocalFactor,
+    MeanField,
+    Positive,
+    Trainable,
+    check_trainable,
+    normalized_weights,
+    only_trained,
+)
 from .base import flat_width
 
 
@@ -70,6 +82,8 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
 
     In prediction mu and v are constants: the same with p = 0.
 
+    Running statistics are not trained: they follow the batches also where gamma and beta are held.
+
     Along gamma_dot, beta_dot and x_dot:
 
         c = Σ p_i xhat_i x_dot_i,  xhat_dot = s (x_dot - Σ p_i x_dot_i - xhat c),  s_dot = -s² c,
@@ -85,6 +99,7 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
 
     momentum: weight of the old running values, in [0, 1).
     epsilon: added to the variance.
+    trainable: whether a training changes gamma and beta, or the names of those that it changes.
 
     Source: Ioffe and Szegedy 2015, Batch normalization, algorithm 1 and section 3.
 
@@ -99,6 +114,14 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
 
     momentum: Fraction = 0.9
     epsilon: Positive = 1e-5
+    trainable: Trainable = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_trainable(self, self.trainable, Scale._fields)
+
+    def trained(self, params: Scale) -> Scale:
+        return only_trained(params, self.trainable)
 
     @property
     def least_batch(self) -> int:
@@ -209,6 +232,7 @@ class LayerNorm(Layer[Scale, tuple[()], tuple[Array, Array]], kind="layer_norm",
     Shapes: x, xhat, y (n, width); gamma, beta (width,); mu, v (n, 1). Raises InputError for samples that are not flat.
 
     epsilon: added to the variance.
+    trainable: whether a training changes gamma and beta, or the names of those that it changes.
 
     Source: Ba, Kiros, Hinton 2016, Layer normalization, equation 4.
 
@@ -220,6 +244,14 @@ class LayerNorm(Layer[Scale, tuple[()], tuple[Array, Array]], kind="layer_norm",
     transparent = True
 
     epsilon: Positive = 1e-5
+    trainable: Trainable = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_trainable(self, self.trainable, Scale._fields)
+
+    def trained(self, params: Scale) -> Scale:
+        return only_trained(params, self.trainable)
 
     def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Scale, tuple[()], tuple[int, ...]]:
         return _unit_scale(self, shape), (), shape

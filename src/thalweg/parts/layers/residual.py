@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ...core.arrays import Array, Cache, LayerState, Params, namespace
+from ...core.arrays import Array, Cache, LayerState, Params, emptied, namespace
 from ...core.errors import InputError, Problem
 from ...core.functions import product, transposed_product
-from ..part import ForwardContext, InitContext, Layer, LocalFactor, MeanField
+from ..part import Flag, ForwardContext, InitContext, Layer, LocalFactor, MeanField
 from . import stack
 
 
@@ -46,6 +46,8 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
     Shapes: x (n, in), y (n, out), P (in, out), drawn like the weights of the last layer of f. Raises InputError for a
     block without layers, and for shapes that differ and are not flat.
 
+    trainable: whether a training changes P and the parameters of the layers; false holds all of them.
+
     Source: He, Zhang, Ren, Sun 2016, Deep residual learning for image recognition, equations 1 and 2 (option B).
 
     >>> from thalweg.models.network import Network
@@ -55,6 +57,7 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
     """
 
     layers: tuple[Layer, ...]
+    trainable: Flag = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,6 +91,11 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
                 f" {out} after the layers; put flatten before the block",
             )
         return context.draw(context.weights(context.following), (*shape, *out))
+
+    def trained(self, params: Branch) -> Branch:
+        if self.trainable:
+            return Branch(stack.trained(self.layers, params.layers), params.projection)
+        return emptied(params)
 
     def forward(
         self, params: Branch, state: _States, x: Array, context: ForwardContext

@@ -70,6 +70,11 @@ def forward(
     return Forward(tuple(outputs), tuple(new_states), tuple(caches))
 
 
+def trained(layers: Sequence[Layer], params: Sequence[Params]) -> tuple[Params, ...]:
+    """What a training changes: parameters or their gradients, with `()` in place of every array that is held."""
+    return tuple(layer.trained(own) for layer, own in zip(layers, params, strict=True))
+
+
 def backward(
     layers: Sequence[Layer], params: Sequence[Params], caches: Sequence[Cache], delta: Array
 ) -> tuple[Array, tuple[Grads, ...]]:
