@@ -18,7 +18,8 @@ from .printable import printable
 # What the product itself draws, for encodings that lack it.
 _SIGNS = {
     "─": "-", "═": "=", "•": "*", "·": ".", "→": "->", "←": "<-", "✓": "[x]", "✗": "[ ]", "…": "...",
-    "\u00a0": " ", "\u202f": " ", "×": "x", "−": "-", "–": "-", "±": "+-", "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "½": "1/2",
+    "\u00a0": " ", "\u202f": " ", "×": "x", "−": "-", "–": "-", "±": "+-", "≤": "<=", "≥": ">=",
+    "≠": "!=", "≈": "~", "½": "1/2",
 }  # fmt: skip
 
 
@@ -125,6 +126,15 @@ class Escaped:
 def unescaped(stream: TextIO) -> TextIO:
     """The stream behind an escaped one, for what writes colors itself and escapes its texts by itself."""
     return stream.output if isinstance(stream, Escaped) else stream
+
+
+def fits_terminal(text: str) -> bool:
+    """Whether stdout shows a text as it is: none of its characters is escaped, and its encoding has all of them."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return printable(text) == text
 
 
 def write_bytes(content: bytes) -> None:

@@ -37,6 +37,7 @@ from ..core.arrays import (
 from ..core.errors import InputError, Problem, nearest
 from ..core.files import Json, JsonObject
 from ..core.noise import Noise
+from ..core.printable import received
 
 
 class Part:
@@ -79,7 +80,7 @@ class Part:
         if name is None:
             raise InputError(cls.family, f"needs a kind; {nearest('', cls.kinds)}")
         if not isinstance(name, str) or name not in cls.kinds:
-            raise InputError(cls.family, f"unknown {cls.family} {name!r}; {nearest(str(name), cls.kinds)}")
+            raise InputError(cls.family, f"unknown {cls.family} {received(name)}; {nearest(str(name), cls.kinds)}")
         chosen = cls.kinds[name]
         if not issubclass(chosen, cls):
             raise InputError(cls.family, f"expected {cls.kind}, received {name}")
@@ -104,8 +105,8 @@ class Part:
                 raise InputError(name, message)
             return {"kind": name, **dict(zip(names, map(_number_or_word, options), strict=False))}
         if cls.family:
-            raise InputError(cls.family, f"expected a name or a table with its kind, received {value!r}")
-        raise InputError(cls.__name__, f"expected a table, received {value!r}")
+            raise InputError(cls.family, f"expected a name or a table with its kind, received {received(value)}")
+        raise InputError(cls.__name__, f"expected a table, received {received(value)}")
 
     def describe(self) -> JsonObject:
         """The table from which `of` makes this part again, in plain numbers, strings, lists and tables."""
@@ -211,7 +212,7 @@ def _problems(error: ValidationError, place: str) -> list[Problem]:
             problems += [problem.below(where) for problem in cause.problems]
         else:
             message = item["msg"].replace("Input should be", "expected").removeprefix("Value error, ")
-            problems.append(Problem(where, f"{message}, received {item['input']!r}"))
+            problems.append(Problem(where, f"{message}, received {received(item['input'])}"))
     return problems
 
 
