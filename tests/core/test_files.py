@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from thalweg.core.errors import InputError
@@ -37,3 +39,16 @@ def test_the_cache_is_where_the_user_wants_it(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path
     monkeypatch.delenv("THALWEG_CACHE")
     assert cache_folder().name == "thalweg"
+
+
+def test_a_system_that_opens_no_folders_still_writes(tmp_path, monkeypatch):
+    opened = os.open
+
+    def refuse_folders(path, flags, *args, **options):
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, flags, *args, **options)
+
+    monkeypatch.setattr("os.open", refuse_folders)
+    commit(tmp_path / "new" / "file", b"content")
+    assert (tmp_path / "new" / "file").read_bytes() == b"content"
