@@ -95,7 +95,7 @@ def table(folder: Path, text: str) -> Path:
     lines = [",".join(quoted(f"{name}{text}") for name in "abkt")]
     for row in range(24):
         lines.append(f"{row * 7 % 11}.5,{row * 5 % 13}.25,{quoted(f'{text}{row % 3}')},{quoted(f'{text}{row % 2}')}")
-    path = folder / f"{file_name(text)}.csv"
+    path = folder / f"rows{file_name(text)}.csv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
     return path
 

@@ -42,10 +42,14 @@ def read_table(path: str | os.PathLike[str]) -> polars.DataFrame:
     table_path = check_file(path)
     with polars_errors_of(path):
         if table_path.suffix.lower() == ".parquet":
-            frame = polars.read_parquet(table_path)
+            frame = polars.read_parquet(table_path, glob=False)
         else:
             frame = polars.read_csv(
-                table_path, separator=separator_of(table_path), infer_schema_length=None, try_parse_dates=True
+                table_path,
+                separator=separator_of(table_path),
+                infer_schema_length=None,
+                try_parse_dates=True,
+                glob=False,
             )
     check_rows(frame.height, path)
     return frame
