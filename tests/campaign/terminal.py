@@ -254,13 +254,13 @@ def scripts() -> Iterator[tuple[str, str, set[int], str, dict[str, str], str]]:
     for encoding in ("ascii", "cp1252", "latin-1", "cp437", "utf-8"):
         given = {"PYTHONIOENCODING": encoding}
         yield f"train in {encoding}", TRAIN, {0}, "accuracy", given, encoding
-        yield f"explain in {encoding}", "$T explain xor", {0}, "learning rate", given, encoding
+        yield f"explain in {encoding}", "$T explain xor", {0}, "Step 1 of the training", given, encoding
         yield f"lessons in {encoding}", "$T lesson", {0}, "xor-relu", given, encoding
         yield f"an answer in {encoding}", "$T exercise stable-softmax --answer a=1", {1, 2}, "", given, encoding
-        yield f"a bad name in {encoding}", "$T train 'ηé→☃'", {2}, "train", given, encoding
+        yield f"a bad name in {encoding}", "$T train 'ηé→☃'", {2}, "no file, example", given, encoding
     c_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     yield "train in the C locale", TRAIN, {0}, "accuracy", c_locale, "utf-8"
-    yield "a bad name in the C locale", "$T train 'ηé→☃'", {2}, "train", c_locale, "utf-8"
+    yield "a bad name in the C locale", "$T train 'ηé→☃'", {2}, "no file, example", c_locale, "utf-8"
     for width in ("0", "1", "5", "20", "words"):
         script = f"{TRAIN} --quiet && $T runs . && $T doctor run"
         yield f"COLUMNS={width}", script, {0, 1}, "run", {"COLUMNS": width}, "utf-8"
