@@ -115,3 +115,61 @@ def test_functions_are_short():
             if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > MOST_LINES:
                 long.add(f"{module}.{node.name}")
     assert {name for name in long if not name.endswith(".__init__")} == LONG
+
+
+# Attributes of `os` and `signal` that Windows lacks.
+UNIX_ONLY = {
+    "O_CLOEXEC", "O_DIRECTORY", "O_NOCTTY", "O_NOFOLLOW", "O_NONBLOCK", "SIGALRM", "SIGHUP", "SIGKILL", "SIGPIPE",
+    "SIGQUIT", "SIGTSTP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "alarm", "chown", "fchmod", "fork", "getegid", "geteuid",
+    "getgid", "getpgid", "getuid", "killpg", "lchown", "mkfifo", "nice", "posix_fallocate", "posix_spawn", "pread",
+    "pthread_sigmask", "pwrite", "register_at_fork", "sched_getaffinity", "sched_setaffinity", "setitimer", "setsid",
+    "statvfs", "sync", "sysconf", "uname", "wait4",
+}  # fmt: skip
+ASKS = {"hasattr", "getattr"}
+
+
+def called(node: ast.Call) -> str:
+    """The name of the called function or method."""
+    return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+
+
+def is_text_without_encoding(node: ast.Call) -> bool:
+    """Whether a call opens, reads or writes a file as text in the encoding of the system."""
+    if any(keyword.arg == "encoding" for keyword in node.keywords):
+        return False
+    if called(node) in {"read_text", "write_text"}:
+        return True
+    if isinstance(node.func, ast.Name) and node.func.id == "open":
+        modes = [word.value for word in [*node.args[1:2], *(word.value for word in node.keywords)]
+                 if isinstance(word, ast.Constant) and isinstance(word.value, str)]  # fmt: skip
+        return not any("b" in mode for mode in modes)
+    return False
+
+
+@pytest.mark.parametrize("name", sorted(TREES))
+def test_text_is_read_and_written_in_a_stated_encoding(name):
+    calls = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
+    assert [node.lineno for node in calls if is_text_without_encoding(node)] == []
+
+
+@pytest.mark.parametrize("name", sorted(TREES))
+def test_what_windows_lacks_is_asked_for_first(name):
+    used = {
+        node.attr
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in {"os", "signal"}
+        and node.attr in UNIX_ONLY
+    }
+    asked = {
+        node.args[1].value
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Call) and called(node) in ASKS and isinstance(node.args[1], ast.Constant)
+    }
+    assert used <= asked
+
+
+def test_the_public_names_are_read_in_any_encoding():
+    # lazy-loader reads the stub in the encoding of the system.
+    assert (ROOT / "__init__.pyi").read_bytes().isascii()

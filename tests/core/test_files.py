@@ -71,3 +71,16 @@ def test_json_that_cannot_be_read_is_refused_by_name(tmp_path, content):
     with pytest.raises(InputError) as raised:
         read_json(tmp_path / "file.json", 10**7)
     assert raised.value.subject == str(tmp_path / "file.json")
+
+
+def test_a_system_that_opens_no_folders_still_writes(tmp_path, monkeypatch):
+    opened = os.open
+
+    def refuse_folders(path, flags, *args, **options):
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, flags, *args, **options)
+
+    monkeypatch.setattr("os.open", refuse_folders)
+    commit(tmp_path / "new" / "file", b"content")
+    assert (tmp_path / "new" / "file").read_bytes() == b"content"

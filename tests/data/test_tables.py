@@ -194,3 +194,12 @@ def test_rows_without_a_target_are_dropped_with_their_weights():
     frame = pl.DataFrame({"a": [1.0, 2.0, 3.0], "t": [0.5, None, 1.5]})
     data = Data.of({"source": (frame, None, [1, 2, 3]), "target": "t", "test": 0, "validation": 0})
     assert data.load(0).train.weight.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_file_name_is_no_pattern(tmp_path, suffix):
+    path = tmp_path / f"[1]*.{suffix}"
+    frame = pl.DataFrame({"a": [1, 2]})
+    frame.write_csv(path) if suffix == "csv" else frame.write_parquet(path)
+    pl.DataFrame({"a": [9]}).write_csv(tmp_path / "1x.csv")
+    assert read_table(path)["a"].to_list() == [1, 2]

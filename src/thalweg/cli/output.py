@@ -17,6 +17,8 @@ EXIT_WRONG = 1
 """A network that does not learn, or a wrong answer to an exercise."""
 EXIT_INPUT = 2
 EXIT_DIVERGED = 3
+EXIT_BUG = 70
+"""A mistake of the program itself."""
 EXIT_INTERRUPTED = 130
 """Ctrl-C and SIGTERM."""
 
@@ -36,12 +38,16 @@ def print_json(value: object) -> None:
 def write_page(page: Page, form: str, out: Path | None) -> None:
     """Print a page in a form, or write it to the file `out` and print the path of the file."""
     from ..core.files import commit
+    from ..core.streams import write_bytes
 
     if out is not None:
         commit(out, page.render(form).encode())
         print(out)
     elif form == "text":
         page.show()
+    elif form in ("html", "json"):
+        # Both are UTF-8 by their own rules, and escape by themselves what comes from outside.
+        write_bytes(page.render(form).encode())
     else:
         sys.stdout.write(page.render(form))
 
@@ -54,8 +60,9 @@ def print_catalogue(
         entries = (entry for group in groups.values() for entry in group)
         print_json([{"name": entry.kind, "title": entry.title, "subject": entry.subject} for entry in entries])
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from ..core.console import console
 
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("name", no_wrap=True)
@@ -66,4 +73,4 @@ def print_catalogue(
             table.add_row(group, style="bold")
         for kind in kinds:
             table.add_row(kind.kind, kind.subject)
-    Console().print(table)
+    console().print(table)

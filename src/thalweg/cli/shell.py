@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
 
-from .output import EXIT_INPUT, EXIT_INTERRUPTED
+from .output import EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED
 from .registry import commands
 
 app = typer.Typer(
@@ -31,33 +32,31 @@ for function in commands():
 def main() -> None:
     """Run the shell command. A mistake of the user is one message on stderr and exit code 2, never a traceback."""
     from ..core.errors import InputError
+    from ..core.streams import shell_streams
 
-    try:
+    with shell_streams():
         try:
-            app()
-        finally:
-            sys.stdout.flush()
-    except InputError as error:
-        _fail(str(error))
-    except MemoryError:
-        _fail("not enough memory: take fewer rows, a smaller batch or narrower layers")
-    except KeyboardInterrupt:
-        _exit_interrupted("interrupted")
-    except SystemExit as end:
-        # Typer makes an exit of the interrupt.
-        if end.code == EXIT_INTERRUPTED:
-            _exit_interrupted()
-        raise
-    except BrokenPipeError:
-        # The reader of the output has closed it, as `head` does: this is not an error of the command.
-        sys.stderr.close()
-        sys.exit(0)
-    except OSError as error:
-        if error.filename is not None:
-            _fail(f"{error.filename}: cannot be used: {error.strerror}")
-        # Without this, Python would try to flush the buffered output again at exit, and fail a second time.
-        sys.stdout = None
-        _fail(f"cannot write the output: {error.strerror or error}")
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
+        except InputError as error:
+            _fail(str(error))
+        except MemoryError:
+            _fail("not enough memory: take fewer rows, a smaller batch or narrower layers")
+        except KeyboardInterrupt:
+            _exit_interrupted("interrupted")
+        except SystemExit as end:
+            # Typer makes an exit of the interrupt.
+            if end.code == EXIT_INTERRUPTED:
+                _exit_interrupted()
+            raise
+        except OSError as error:
+            _fail(f"{error.filename or 'the system'}: cannot be used: {error.strerror or error}")
+        except Exception:
+            # A mistake of the program. Its traceback may hold text from outside, so it takes the same way.
+            traceback.print_exc()
+            sys.exit(EXIT_BUG)
 
 
 def _exit_interrupted(message: str = "") -> NoReturn:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from .errors import InputError, Problem, in_short
+from .errors import InputError, Problem
+from .printable import received
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -94,5 +95,5 @@ _ADAPTERS: dict[object, TypeAdapter[Any]] = {}
 def problem_of(item: ErrorDetails) -> Problem:
     """A fault that pydantic has found, in the words of this project."""
     message = item["msg"].replace("Input should be", "expected").removeprefix("Value error, ")
-    received = "" if item["type"] == "missing" else f", received {in_short(item['input'])}"
+    received = "" if item["type"] == "missing" else f", received {received(item['input'])}"
     return Problem(".".join(str(step) for step in item["loc"]), f"{message}{received}")

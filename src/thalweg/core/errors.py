@@ -82,18 +82,6 @@ def shortened(text: str, longest: int = 200) -> str:
     return f"{text[:half]} ... {text[-half:]}"
 
 
-def in_short(value: object) -> str:
-    """A value as Python writes it, shortened; what cannot be written at all is named by its type.
-
-    >>> in_short([1, 2]), in_short(10**5000)
-    ('[1, 2]', 'a value of type int that is too large to show')
-    """
-    try:
-        return shortened(repr(value))
-    except (ValueError, RecursionError):
-        return f"a value of type {type(value).__name__} that is too large to show"
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for an unknown name: the known name nearest to it, or all of them if none is near.
 

@@ -97,13 +97,21 @@ def commit(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _flush_folder(path.parent)
     except OSError as error:
         raise InputError(str(path), f"cannot be written: {error.strerror or error}") from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Force the names in a folder to the disk, where the system opens folders as files; Windows does not."""
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def remove(path: Path) -> None:

@@ -10,6 +10,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from .printable import printable
+from .streams import escaped_streams
+
 # Where a display cannot overwrite its lines (no terminal), it prints at most one line in this time.
 LINE_SECONDS = 1.0
 
@@ -31,7 +34,7 @@ def print_line(words: str) -> None:
     """Print a line to stderr; while a progress bar is shown, the line appears above it."""
     # A closed stderr must not end a training.
     with suppress(OSError):
-        print(words, file=sys.stderr, flush=True)
+        print(printable(words), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -40,11 +43,10 @@ def working(quiet: bool = False) -> Iterator[Callable[[ProgressMessage], None]]:
     if quiet:
         yield lambda now: None
     elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.text import Text
+        from .console import console
 
-        with Console(stderr=True).status("") as status:
-            yield lambda now: status.update(Text(_working_in_words(now)))
+        with console(error=True).status("") as status, escaped_streams():
+            yield lambda now: status.update(printable(_working_in_words(now)))
     else:
         last = -math.inf
 
@@ -52,8 +54,7 @@ def working(quiet: bool = False) -> Iterator[Callable[[ProgressMessage], None]]:
             nonlocal last
             if time.monotonic() - last >= LINE_SECONDS:
                 last = time.monotonic()
-                with suppress(OSError):
-                    print(_working_in_words(now), file=sys.stderr, flush=True)
+                print_line(_working_in_words(now))
 
         yield watch
 

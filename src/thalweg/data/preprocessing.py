@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from ..core.bounds import problem_of
-from ..core.errors import InputError, Problem, in_short
+from ..core.errors import InputError, Problem
 from ..core.files import JsonObject
+from ..core.printable import received
 from .dataset import Dataset, Scale, Task, as_matrix, as_targets, check_finite, check_targets, feature_names_of
 from .fitting import Label, RowSummary, as_columns, fit_inputs, fit_targets
 from .tables import Column, Frame, as_frame, check_columns, check_table, is_frame
@@ -290,7 +291,7 @@ class Preprocessing:
     def of(cls, table: object) -> Self:
         """The preprocessing that `describe` described. Raises InputError for anything else."""
         if not isinstance(table, dict):
-            raise InputError("preprocessing", f"expected a table, received {in_short(table)}")
+            raise InputError("preprocessing", f"expected a table, received {received(table)}")
         try:
             fitted = _adapter().validate_python(table)
         except ValidationError as error:

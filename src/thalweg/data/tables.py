@@ -42,10 +42,14 @@ def read_table(path: str | os.PathLike[str]) -> polars.DataFrame:
     table_path = check_file(path)
     with polars_errors_of(path):
         if table_path.suffix.lower() == ".parquet":
-            frame = polars.read_parquet(table_path)
+            frame = polars.read_parquet(table_path, glob=False)
         else:
             frame = polars.read_csv(
-                table_path, separator=separator_of(table_path), infer_schema_length=None, try_parse_dates=True
+                table_path,
+                separator=separator_of(table_path),
+                infer_schema_length=None,
+                try_parse_dates=True,
+                glob=False,
             )
     check_rows(frame.height, path)
     return frame
@@ -53,13 +57,22 @@ def read_table(path: str | os.PathLike[str]) -> polars.DataFrame:
 
 def check_file(path: str | os.PathLike[str]) -> Path:
     """The path of a table. Raises InputError if there is no such file, or if it is of another kind."""
-    table_path = Path(path)
+    table_path = Path(checked_name(str(path)))
     suffix = table_path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(str(path), f"expected a table ({', '.join(SUFFIXES)}), received the suffix {suffix!r}")
     if not table_path.is_file():
         raise InputError(str(path), "there is no such file")
     return table_path
+
+
+def checked_name(path: str) -> str:
+    """The path itself. Raises InputError if it is not UTF-8, because neither a spec nor polars can hold it then."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InputError(path, "expected a file name in UTF-8, received other bytes; rename the file") from None
+    return path
 
 
 def check_rows(rows: int, path: str | os.PathLike[str]) -> None:

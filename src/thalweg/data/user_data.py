@@ -19,13 +19,20 @@ from .dataset import Samples, as_matrix, as_targets, as_weight, check_lengths
 from .idx import find_idx, read_folder
 from .pieces import PieceReader, array_pieces, csv_pieces, parquet_pieces, release
 from .source import Source
-from .tables import as_frame, check_file, check_table, is_frame, read_table
+from .tables import as_frame, check_file, check_table, checked_name, is_frame, read_table
 
 if TYPE_CHECKING:
     import polars
 
 _HASHED_BYTES = 8_000_000
-FilePath = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value)]
+
+
+def _path_text(value: object) -> object:
+    """A path as text, which the file of a spec can hold. Raises InputError where it cannot."""
+    return checked_name(str(value)) if isinstance(value, str | Path) else value
+
+
+FilePath = Annotated[str, BeforeValidator(_path_text)]
 
 
 @dataclass(frozen=True)

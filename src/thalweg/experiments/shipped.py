@@ -18,7 +18,10 @@ def shipped() -> dict[str, str]:
     True
     """
     files = sorted((item for item in _SHIPPED.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
-    return {item.name.removesuffix(".toml"): item.read_text().partition("\n")[0].lstrip("# ") for item in files}
+    return {
+        item.name.removesuffix(".toml"): item.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+        for item in files
+    }
 
 
 def read_experiment(name: str) -> dict[str, object]:

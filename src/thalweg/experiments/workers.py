@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def run_trial_remotely(key: str, spec: CompleteSpec) -> tuple[TrialOutcome, dict
         outcome = run_trial(key, spec, Path(name))
         run_folder = Path(name) / key
         files = [path for path in run_folder.rglob("*") if path.is_file()]
-        return outcome, {str(path.relative_to(run_folder)): path.read_bytes() for path in files}
+        return outcome, {path.relative_to(run_folder).as_posix(): path.read_bytes() for path in files}
 
 
 @dataclass(eq=False)
@@ -90,6 +91,8 @@ class WorkerContext:
     def init_worker(self) -> None:
         """Start as a worker: exit when the parent exits, and use one share of the cores."""
         _contexts.append(self)
+        # A worker shares the terminal of its parent; what its libraries warn of is not addressed to the user.
+        warnings.simplefilter("ignore")
         threading.Thread(target=self._exit_with_parent, daemon=True).start()
         self._pin_to_cores()
 
@@ -108,7 +111,7 @@ class WorkerContext:
             except Timeout:
                 continue
             _share_locks.append(lock)
-            if hasattr(os, "sched_setaffinity"):
+            if hasattr(os, "sched_setaffinity") and os.path.isdir("/proc/self/task"):
                 # The import of NumPy has started threads already, and they have to be pinned too.
                 for thread in os.listdir("/proc/self/task"):
                     os.sched_setaffinity(int(thread), cores)

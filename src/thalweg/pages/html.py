@@ -9,7 +9,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from functools import cache
-from html import escape
+from html import escape as escape_html
 from importlib.resources import files
 from itertools import groupby
 from numbers import Real
@@ -19,6 +19,7 @@ import numpy as np
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
+from ..core.printable import printable, printable_json
 from .blocks import (
     ArrayBlock,
     Block,
@@ -286,7 +287,7 @@ def _chart(block: Chart, name: str) -> str:
     # Animations wait for their button.
     drawing = to_html(block.figure, config, auto_play=False, include_plotlyjs=False, full_html=False, div_id=name)
     caption = f"<figcaption>{_with_code(block.caption)}</figcaption>" if block.caption else ""
-    return f'<figure aria-label="{escape(block.title or block.caption)}">{drawing}{caption}</figure>\n'
+    return f'<figure aria-label="{escape(block.title or block.caption)}">{printable_json(drawing)}{caption}</figure>\n'
 
 
 def _picture(picture: Picture) -> str:
@@ -308,6 +309,11 @@ def _link(item: LinkItem) -> str:
     text = f"<br>{_with_code(item.text)}" if item.text else ""
     remark = f"<br><small>{escape(item.remark)}</small>" if item.remark else ""
     return f'<li><a href="{escape(item.address)}">{escape(item.title)}</a>{text}{remark}</li>\n'
+
+
+def escape(text: str) -> str:
+    """A text of HTML that shows `text`, with escapes for what would hide or turn round what it says."""
+    return escape_html(printable(text))
 
 
 def _with_code(text: str) -> str:

@@ -13,6 +13,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from ..core.files import Json, JsonObject
+from ..core.printable import printable_json
 from .blocks import ArrayBlock, Block, Chart, Check, Gallery, LinkList, Settings, SideBySide, Suggestion
 from .numbers import statistics
 
@@ -33,7 +34,7 @@ def render_json(title: str, blocks: Sequence[Block], summary: str = "", settings
         "settings": dict(settings),
         "blocks": [_rendered(block) for block in blocks],
     }
-    return json.dumps(page, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return printable_json(json.dumps(page, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def _rendered(block: Block) -> JsonObject:

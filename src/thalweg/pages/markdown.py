@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from numbers import Real
 
+from ..core.printable import printable
 from .blocks import (
     ArrayBlock,
     Block,
@@ -58,7 +59,7 @@ def render_markdown(title: str, blocks: Sequence[Block], summary: str = "", sett
         before = block
     if settings:
         parts.append("## Parameters\n\n" + _table(Table("", ("parameter", "value"), settings)))
-    return "\n\n".join(parts) + "\n"
+    return printable("\n\n".join(parts)) + "\n"
 
 
 def _rendered(block: Block) -> str:

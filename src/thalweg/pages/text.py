@@ -14,6 +14,8 @@ from rich.rule import Rule
 from rich.table import Table as Columns
 from rich.text import Text as Words
 
+from ..core.console import console as output_console
+from ..core.printable import printable
 from .blocks import (
     ArrayBlock,
     Block,
@@ -50,9 +52,9 @@ def print_text(
     console: Console | None = None,
 ) -> None:
     """Print a page on a console, by default in color on standard output; lines are at most 100 characters wide."""
-    console = console or Console()
+    console = console or output_console()
     width = min(console.width, _WIDEST)
-    console.print(Words(title, style="bold"), Rule(style="dim", characters="═"), sep="\n", width=width)
+    console.print(_words(title, style="bold"), Rule(style="dim", characters="═"), sep="\n", width=width)
     if summary:
         console.print(_prose(summary), width=width)
     before: Block | None = None
@@ -93,15 +95,15 @@ def render_text(
 def _rendered(block: Block, width: int) -> list[RenderableType]:
     match block:
         case Heading():
-            return [Words(block.text, style="bold"), Words("─" * min(len(block.text), width), style="dim")]
+            return [_words(block.text, style="bold"), Words("─" * min(len(block.text), width), style="dim")]
         case Text():
             return [_prose(block.text)]
         case Bullets():
             return [_marked("•", _prose(item)) for item in block.items]
         case Formula() | CodeBlock():
-            return [_indented(Words(block.text.rstrip("\n"), style="cyan"))]
+            return [_indented(_words(block.text.rstrip("\n"), style="cyan"))]
         case KeyFigures():
-            return [Words.assemble((value, "bold"), " ", words) for value, words in block.items]
+            return [Words.assemble((printable(value), "bold"), " ", printable(words)) for value, words in block.items]
         case Facts():
             return [_facts(block.items)]
         case ArrayBlock():
@@ -116,7 +118,7 @@ def _rendered(block: Block, width: int) -> list[RenderableType]:
             return [_check(block)]
         case Suggestion():
             lines: list[RenderableType] = [_prose(f"→ {block.text}")]
-            return [*lines, _indented(Words(block.command, style="green"))] if block.command else lines
+            return [*lines, _indented(_words(block.command, style="green"))] if block.command else lines
         case LinkList():
             return [line for item in block.items for line in _link(item)]
         case SideBySide():
@@ -126,44 +128,44 @@ def _rendered(block: Block, width: int) -> list[RenderableType]:
 def _facts(items: Settings) -> Columns:
     table = Columns.grid(padding=(0, 3, 0, 0))
     for name, value in items:
-        table.add_row(Words(name, style="dim"), Words(value))
+        table.add_row(_words(name, style="dim"), _words(value))
     return table
 
 
 def _array(block: ArrayBlock, width: int) -> list[RenderableType]:
     shown = grid(block.values, width - _INDENT)
-    head = Words(block.name, style="bold")
+    head = _words(block.name, style="bold")
     if not np.ndim(block.values):
         head.append(f" = {shown.lines[0]}", style="not bold")
     summary = "" if shown.complete else array_summary(block.values)
     parts = ((shape_text(block.values), "dim"), (block.formula, "cyan"), (summary, "dim"), (block.remark, ""))
     for text, style in parts:
         if text:
-            head.append("  ").append(text, style=f"not bold {style}")
-    return [head, _indented(Words("\n".join(shown.lines), no_wrap=True))] if np.ndim(block.values) else [head]
+            head.append("  ").append(printable(text), style=f"not bold {style}")
+    return [head, _indented(_words("\n".join(shown.lines), no_wrap=True))] if np.ndim(block.values) else [head]
 
 
 def _columns(block: Table) -> Columns:
     table = Columns(box=SIMPLE_HEAD, show_edge=False)
     for k, name in enumerate(block.columns):
         right = bool(block.rows) and all(isinstance(row[k], Real | None) for row in block.rows)
-        table.add_column(Words(name), justify="right" if right else "left", overflow="fold")
+        table.add_column(_words(name), justify="right" if right else "left", overflow="fold")
     for row in block.rows:
-        table.add_row(*(Words(number(value, block.digits)) for value in row))
+        table.add_row(*(_words(number(value, block.digits)) for value in row))
     if block.total:
         table.add_section()
-        table.add_row(*(Words(number(value, block.digits)) for value in block.total))
+        table.add_row(*(_words(number(value, block.digits)) for value in block.total))
     return table
 
 
 def _check(block: Check) -> Columns:
     mark, style = ("✓", "green") if block.holds else ("✗", "bold red")
     proof = evidence(block)
-    return _marked(mark, Words.assemble(_prose(block.says), (f"  ({proof})" if proof else "", "dim")), style)
+    return _marked(mark, Words.assemble(_prose(block.says), (f"  ({printable(proof)})" if proof else "", "dim")), style)
 
 
 def _link(item: LinkItem) -> list[RenderableType]:
-    head = Words.assemble((item.title, "bold"), "  ", (item.address, "dim"))
+    head = Words.assemble((printable(item.title), "bold"), "  ", (printable(item.address), "dim"))
     return [head, *(_indented(_prose(text)) for text in (item.text, item.remark) if text)]
 
 
@@ -174,8 +176,12 @@ def _marked(mark: str, words: Words, style: str = "") -> Columns:
     return row
 
 
+def _words(text: str, style: str = "", no_wrap: bool = False) -> Words:
+    return Words(printable(text), style=style, no_wrap=no_wrap)
+
+
 def _prose(text: str, style: str = "") -> Words:
-    words = Words(" ".join(text.split()), style=style)
+    words = _words(" ".join(printable(text).split()), style=style)
     words.highlight_regex(r"`[^`]+`", "cyan")
     return words
 

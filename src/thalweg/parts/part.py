@@ -36,10 +36,11 @@ from ..core.arrays import (
     namespace,
 )
 from ..core.bounds import LARGEST_INTEGER
-from ..core.errors import InputError, Problem, in_short, nearest
+from ..core.errors import InputError, Problem, nearest
 from ..core.files import Json, JsonObject
 from ..core.memory import check_memory
 from ..core.noise import Noise
+from ..core.printable import received
 
 
 class Part:
@@ -88,7 +89,7 @@ class Part:
         if name is None:
             raise InputError(cls.family, f"needs a kind; {nearest('', cls.kinds)}")
         if not isinstance(name, str) or name not in cls.kinds:
-            raise InputError(cls.family, f"unknown {cls.family} {name!r}; {nearest(str(name), cls.kinds)}")
+            raise InputError(cls.family, f"unknown {cls.family} {received(name)}; {nearest(str(name), cls.kinds)}")
         chosen = cls.kinds[name]
         if not issubclass(chosen, cls):
             raise InputError(cls.family, f"expected {cls.kind}, received {name}")
@@ -113,8 +114,8 @@ class Part:
                 raise InputError(name, message)
             return {"kind": name, **dict(zip(names, map(_number_or_word, options), strict=False))}
         if cls.family:
-            raise InputError(cls.family, f"expected a name or a table with its kind, received {value!r}")
-        raise InputError(cls.__name__, f"expected a table, received {value!r}")
+            raise InputError(cls.family, f"expected a name or a table with its kind, received {received(value)}")
+        raise InputError(cls.__name__, f"expected a table, received {received(value)}")
 
     def describe(self) -> JsonObject:
         """The table from which `of` makes this part again, in plain numbers, strings, lists and tables."""
@@ -228,7 +229,7 @@ def _problems(error: ValidationError, place: str) -> list[Problem]:
             problems += [problem.below(where) for problem in cause.problems]
         else:
             message = item["msg"].replace("Input should be", "expected").removeprefix("Value error, ")
-            problems.append(Problem(where, f"{message}, received {in_short(item['input'])}"))
+            problems.append(Problem(where, f"{message}, received {received(item['input'])}"))
     return problems
 
 

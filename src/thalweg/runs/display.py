@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..core.progress import LINE_SECONDS, print_line
+from ..core.streams import escaped_streams
 from ..pages.numbers import measure_value, number
 from ..training.callbacks import Callback, Progress
 
@@ -98,9 +99,11 @@ class _Bar(Callback):
 @contextmanager
 def _bar() -> Iterator[Callback]:
     from rich import progress as rich_progress
-    from rich.console import Console, Group
+    from rich.console import Group
     from rich.live import Live
     from rich.text import Text
+
+    from ..core.console import console
 
     columns = (
         rich_progress.TextColumn("{task.description}"),
@@ -110,5 +113,5 @@ def _bar() -> Iterator[Callback]:
     bar = rich_progress.Progress(*columns, expand=True)
     words = Text("", no_wrap=True, overflow="ellipsis")
     callback = _Bar(bar, words)
-    with Live(Group(bar, words), console=Console(stderr=True), refresh_per_second=10):
+    with Live(Group(bar, words), console=console(error=True), refresh_per_second=10), escaped_streams():
         yield callback

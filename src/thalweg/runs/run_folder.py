@@ -286,9 +286,20 @@ class _Stepped(TypedDict):
 
 
 def list_runs(parent: Path) -> list[RunRow]:
-    """The runs in a folder, the oldest first; interrupted ones are marked."""
-    rows = [_row(path.parent) for path in sorted(parent.glob("*/spec.toml"))]
+    """The runs in a folder, the oldest first; interrupted ones are marked.
+
+    Raises OSError where the folder cannot be read.
+    """
+    rows = [_row(folder) for folder in sorted(parent.iterdir()) if _may_be_run(folder)]
     return sorted(rows, key=lambda row: row.finished)
+
+
+def _may_be_run(folder: Path) -> bool:
+    """Whether a folder has the spec of a run, or hides what it has."""
+    try:
+        return (folder / "spec.toml").exists()
+    except PermissionError:
+        return True
 
 
 def _row(folder: Path) -> RunRow:
@@ -297,7 +308,7 @@ def _row(folder: Path) -> RunRow:
         spec = read_spec(str(folder / "spec.toml"))
         result = read_result(folder) if os.path.lexists(folder / RESULT_FILE) else None
         epochs = len(read_history(folder))
-    except InputError as error:
+    except (InputError, PermissionError) as error:
         return RunRow(name=folder.name, finished="", data="", network="", epochs=0, outcome=str(error), measures={})
     return RunRow(
         name=folder.name,

@@ -11,9 +11,10 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from ..core.arrays import Tree, TreeT, arrays_of, map_arrays
-from ..core.errors import InputError, Problem, in_short
+from ..core.errors import InputError, Problem
 from ..core.files import JsonObject, commit, read_bytes, read_json
 from ..core.memory import machine_memory
+from ..core.printable import received
 
 _FORMAT = 2
 _LARGEST_MANIFEST = 2**26
@@ -48,7 +49,7 @@ def read_manifest(path: Path) -> JsonObject:
     place = str(path.with_suffix(".json"))
     manifest = read_json(path.with_suffix(".json"), _LARGEST_MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-        found = f", received format {in_short(manifest.get('format'))}" if isinstance(manifest, dict) else ""
+        found = f", received format {received(manifest.get('format'))}" if isinstance(manifest, dict) else ""
         raise InputError(place, f"expected a manifest of format {_FORMAT}{found}")
     if manifest.pop("seal", None) != _seal(manifest):
         raise InputError(place, "damaged: its content does not match its own SHA-256")

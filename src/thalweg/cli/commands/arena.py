@@ -108,8 +108,9 @@ def _list_landscapes(json: bool) -> None:
     if json:
         print_json([{"name": name, "about": about} for name, about in named.items()])
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from ...core.console import console
 
     table = Table(title="Landscapes: thalweg arena NAME", title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("name", no_wrap=True)
@@ -117,4 +118,4 @@ def _list_landscapes(json: bool) -> None:
     for name, about in named.items():
         table.add_row(name, about)
     table.add_row("--formula TEXT", CustomLandscape.about)
-    Console().print(table)
+    console().print(table)

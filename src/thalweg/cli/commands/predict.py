@@ -22,13 +22,17 @@ def predict(
 ) -> None:
     """Predict the rows of a file with a trained network, and print CSV."""
     from ...core.files import commit
+    from ...core.streams import fits_terminal
     from ...data import read_table
     from ...runs.load import load
     from ...runs.predict import prediction_table
 
     content = prediction_table(load(run), read_table(file)).write_csv().encode()
     if out is None:
-        sys.stdout.write(content.decode())
+        text = content.decode()
+        if not fits_terminal(text):
+            print("thalweg: some characters are written as escapes; --out writes them as they are", file=sys.stderr)
+        sys.stdout.write(text)
     else:
         commit(out, content)
         print(out)

@@ -27,9 +27,9 @@ def runs(
     if json:
         print_json([row._asdict() for row in rows])
         return
-    from rich.console import Console
     from rich.table import Table
 
+    from ...core.console import console
     from ...pages.numbers import count_noun, measure_name, measure_value
 
     table = Table(title=f"{count_noun(len(rows), 'run')} in {folder}", title_justify="left")
@@ -42,4 +42,4 @@ def runs(
             values = (f"{measure_name(name)} {measure_value(name, value)}" for name, value in measures.items())
             result = f"{part}: {', '.join(values)}"
         table.add_row(row.name, row.data, row.network, str(row.epochs), result, row.outcome)
-    Console().print(table)
+    console().print(table)

@@ -167,9 +167,9 @@ def _show_result(run: Run, json: bool) -> None:
 
 
 def _print_measures(run: Run) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from ...core.console import console
     from ...pages.numbers import measure_name, measure_value
 
     table = Table(title=run.outcome, title_justify="left", title_style="bold")
@@ -179,14 +179,13 @@ def _print_measures(run: Run) -> None:
         table.add_column(measure_name(name), justify="right")
     for part, measures in run.measures.items():
         table.add_row(part, *(measure_value(name, measures[name]) for name in names))
-    console = Console(soft_wrap=True)
-    console.print(table)
+    console().print(table, soft_wrap=True)
     if run.confusion is not None and len(run.confusion) <= _MAX_CLASSES:
-        console.print(_confusion_matrix(run))
+        console().print(_confusion_matrix(run), soft_wrap=True)
     for remark in run.remarks:
-        console.print(remark, highlight=False)
+        print(remark)
     assert run.folder is not None
-    console.print(f"report: {run.folder / 'report.html'}", highlight=False)
+    print(f"report: {run.folder / 'report.html'}")
 
 
 def _confusion_matrix(run: Run) -> Table:
@@ -196,9 +195,9 @@ def _confusion_matrix(run: Run) -> Table:
     part = list(run.measures)[-1]
     title = f"confusion matrix, {part} set: true classes in rows, predicted ones in columns"
     table = Table(title=title, title_justify="left")
-    table.add_column("true")
+    table.add_column("true", overflow="fold")
     for name in classes:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for name, counts in zip(classes, run.confusion or [], strict=True):
         table.add_row(name, *(str(count) if count else "·" for count in counts))
     return table
