@@ -27,7 +27,7 @@ from thalweg.data import (
     read_table,
 )
 from thalweg.data.column_statistics import ColumnMoments, ColumnRange
-from thalweg.data.pieces import csv_pieces
+from thalweg.data.table_files import TableOptions, table_pieces
 
 ROWS = 4000
 FEATURES = 80
@@ -373,7 +373,7 @@ def test_a_csv_file_in_pieces_is_the_file(tmp_path_factory, columns, size, ends)
         whole = read_table(path)
     except InputError:
         return
-    pieces = csv_pieces(str(path), size)
+    pieces = table_pieces(str(path), TableOptions(), size)
     read = pl.concat([samples.x for samples in pieces.read(max(1, size // 20))])
     assert (pieces.rows, pieces.width) == whole.shape
     assert read.schema == whole.schema

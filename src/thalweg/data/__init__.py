@@ -15,7 +15,8 @@ from .orders import Balanced, Buckets, Curriculum, EpochIndex, Fixed, InTime, Or
 from .preprocessing import Preprocessing, RawRows
 from .source import Source
 from .streaming import RowSource, StreamedDataset
-from .tables import Column, read_table
+from .table_files import TableOptions, read_table
+from .tables import Column
 from .toy import And, Blobs, Moons, Or, Plane, Rings, Spiral, Wave, Xor
 from .user_data import AbsentArrays, Arrays, IdxFolder, NpyFiles, TableFile
 
@@ -57,6 +58,7 @@ __all__ = [
     "Stratified",
     "StreamedDataset",
     "TableFile",
+    "TableOptions",
     "Task",
     "Wave",
     "Wine",

@@ -11,6 +11,7 @@ from ..core.errors import InputError, Problem
 from ..core.files import remove
 from ..core.progress import loading
 from ..parts.schedules.metric_schedules import metric_schedules
+from ..parts.settings import Precision
 from ..probes.boundary_frames import FRAMES, BoundaryFrames
 from ..probes.records import Record
 from ..spec.differences import differences
@@ -107,7 +108,9 @@ def resume_run(
     if result and not result["interrupted"] and not changed:
         fix = "To train it further, change the spec, for example with --set training.epochs=N --accept-changes"
         raise InputError(str(folder), f"training is already complete: {result['outcome']} {fix}")
-    session = Session(spec, spec.data.load(spec.training.seed, on_load))
+    # The rows of runs before this was said were of 32 bits on every engine.
+    precision: Precision = "float64" if facts["preprocessing"].get("precision") == "float64" else "float32"
+    session = Session(spec, spec.data.load(spec.training.seed, on_load, precision))
     session.check()
     _ = session.engine
     prints = fingerprints(session.split)

@@ -22,11 +22,12 @@ def predict(
 ) -> None:
     """Predict the rows of a file with a trained network, and print CSV."""
     from ...core.files import commit
-    from ...data import read_table
     from ...runs.load import load
     from ...runs.predict import prediction_table
 
-    content = prediction_table(load(run), read_table(file)).write_csv().encode()
+    trained = load(run)
+    rows = trained.spec.data.source.rows_like_these(str(file))
+    content = prediction_table(trained, rows).write_csv().encode()
     if out is None:
         sys.stdout.write(content.decode())
     else:
