@@ -27,7 +27,7 @@ from thalweg.data import (
     read_table,
 )
 from thalweg.data.column_statistics import ColumnMoments, ColumnRange
-from thalweg.data.table_files import TableOptions, table_pieces
+from thalweg.data.reading.table_files import TableOptions, table_pieces
 
 ROWS = 4000
 FEATURES = 80
@@ -303,7 +303,7 @@ def test_errors_in_the_middle_of_a_file_name_their_place(tmp_path):
     lines = path.read_text().splitlines()
     lines[2000] += ",1,2"
     path.write_text("\n".join(lines))
-    with input_error(str(path), "CSV"):
+    with input_error(str(path), "line 2001 has 5 cells"):
         Data(str(path), target="target", memory=1).load(0)
     lines[2000] = '"' + lines[2001]
     path.write_text("\n".join(lines))

@@ -14,7 +14,7 @@ from input_errors import input_error
 from sklearn.preprocessing import OneHotEncoder
 
 from thalweg.data import Data, Preprocessing, read_table
-from thalweg.data.table_files import text_of_table
+from thalweg.data.reading.table_files import text_of_table
 
 PEOPLE = """age,sex,fare,alive
 22,m,7.25,no

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..parts.settings import Precision
 from .column_statistics import ColumnMoments
-from .notation import TableReading
+from .reading.notation import TableReading
 
 if TYPE_CHECKING:
     import polars

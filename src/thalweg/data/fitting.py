@@ -10,7 +10,7 @@ import numpy as np
 from ..core.errors import InputError
 from .column_statistics import ColumnMoments, ColumnRange
 from .dataset import Scale, Task, as_matrix, as_targets, check_targets
-from .notation import UNREAD, TableReading
+from .reading.notation import UNREAD, TableReading
 from .tables import Column, ColumnSummary, as_frame, check_table, fit_columns, is_frame
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.errors import InputError, Problem, nearest
 from .dataset import Samples, as_matrix
-from .notation import TableReading
+from .reading.notation import TableReading
 from .tables import take_target
 
 

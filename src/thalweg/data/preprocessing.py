@@ -15,7 +15,7 @@ from ..core.files import JsonObject
 from ..parts.settings import Precision
 from .dataset import Dataset, Scale, Task, as_matrix, as_targets, check_finite, check_targets, feature_names_of
 from .fitting import Label, RowSummary, as_columns, fit_inputs, fit_targets
-from .notation import UNREAD, TableReading
+from .reading.notation import UNREAD, TableReading
 from .tables import Column, Frame, as_frame, check_columns, check_table, is_frame
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ..core.errors import InputError
 from ..parts.part import Part
 from .dataset import Samples
 from .pieces import PieceReader
-from .table_files import text_of_table
+from .reading.table_files import text_of_table
 
 if TYPE_CHECKING:
     import polars

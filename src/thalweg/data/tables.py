@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.errors import InputError, Problem, nearest
 from .column_statistics import ColumnMoments, ColumnRange
-from .notation import Evidence, Reading, TableReading, TextOptions, read_columns
+from .reading.notation import Evidence, Reading, TableReading, TextOptions, read_columns
 
 if TYPE_CHECKING:
     import polars

@@ -17,8 +17,8 @@ from ..core.files import JsonObject
 from .dataset import Samples, as_matrix, as_targets, as_weight, check_lengths
 from .idx import find_idx, read_folder
 from .pieces import PieceReader, array_pieces, release
+from .reading.table_files import TableOptions, load_table, table_pieces, text_of_table, understood
 from .source import Source
-from .table_files import TableOptions, load_table, table_pieces, text_of_table, understood
 from .tables import as_frame, check_table, is_frame
 
 if TYPE_CHECKING:

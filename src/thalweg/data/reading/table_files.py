@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..core.errors import InputError, nearest
-from .dataset import Samples
+from ...core.errors import InputError, nearest
+from ..dataset import Samples
+from ..pieces import PieceReader
 from .notation import Decimal, Evidence, TableReading, TextOptions, read_columns
-from .pieces import PieceReader
 from .text_files import SEPARATOR_WORDS, FileOptions, TextTable
 
 if TYPE_CHECKING:

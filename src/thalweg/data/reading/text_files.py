@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
-from ..core.errors import InputError
+from ...core.errors import InputError
 from .notation import Reading
 
 if TYPE_CHECKING:
@@ -316,13 +316,19 @@ def _found(path: Path, encoding: str, sample: list[str], options: FileOptions, n
 
 def _sampled(lines: list[str], separator: str) -> list[list[str]]:
     """The cells of some lines, as far as they can be read; the last line may be cut within quotes."""
+    return _sampled_and_left(lines, separator)[0]
+
+
+def _sampled_and_left(lines: list[str], separator: str) -> tuple[list[list[str]], int]:
+    """The cells of some lines, and the number of lines from the first one that cannot be read."""
     rows = []
+    counted = _Counted(iter(lines), 0)
     try:
-        for cells in reader_of(iter(lines), separator):
+        for cells in reader_of(counted, separator):
             rows.append(cells)
     except csv.Error:
         pass
-    return rows
+    return rows, len(lines) - counted.number
 
 
 def _separator(lines: list[str], path: Path) -> str:
@@ -330,11 +336,12 @@ def _separator(lines: list[str], path: Path) -> str:
     usual = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
     best = (0.0, 0.0, usual)
     for place, separator in enumerate(_SEPARATORS):
-        counts = [len(cells) for cells in _sampled(lines, separator) if any(cells)]
+        cells_of_lines, left = _sampled_and_left(lines, separator)
+        counts = [len(cells) for cells in cells_of_lines if any(cells)]
         if not counts:
             continue
         width, times = Counter(counts).most_common(1)[0]
-        share = times / len(counts)
+        share = times / (len(counts) + left)
         if width < 2 or (separator == " " and (share < 1 or best[0] >= 0.5)) or share < 0.5 or counts[0] == 1:
             continue
         candidate = (share, 1.0 if separator == usual == "\t" else -float(place), separator)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ..core.errors import InputError, Problem
+from ...core.errors import InputError, Problem
 
 if TYPE_CHECKING:
     import polars
@@ -167,6 +167,7 @@ class Reading:
         number = rf"(?:{digits}(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?"
         if not self.affix:
             return rf"^[+\-−]?{number}$"
+        number = rf"(?:{digits}(?:{mark}\d*)?|{mark}\d+)"
         sign = re.escape(self.affix)
         if self.affix == "%":
             return rf"^[+\-−]?{number}{_SPACES}?{sign}$"
@@ -187,8 +188,8 @@ class Reading:
             body = body.str.replace_all(self.thousands, "", literal=True)
         body = body.str.replace_all(self.decimal, ".", literal=True).str.strip_prefix("+")
         body = body.str.replace(r"\.($|[eE])", "$1").str.replace(r"^(-?)\.", "${1}0.")
-        numbers = body.cast(polars.Float64, strict=False)
-        return numbers / 100 if self.affix == "%" else numbers
+        # A division would round once more.
+        return (body + "e-2" if self.affix == "%" else body).cast(polars.Float64, strict=False)
 
 
 def without_marks(series: polars.Series, missing: Iterable[str], marks: tuple[str, ...]) -> polars.Series:
