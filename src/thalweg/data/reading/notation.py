@@ -36,7 +36,7 @@ _NUMBER_MARKS = (*_MARKS, "na", "none", "nil", "-", "--", "---", ".", "..", "n.a
 _TRUE = ("true",)
 _FALSE = ("false",)
 _SPACES = "[ \u00a0\u2009\u202f]"
-_CURRENCIES = "$€£¥₹"
+CURRENCIES = "$€£¥₹"
 _NOTATIONS = ((".", ""), (",", ""), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
 _DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%Y.%m.%d")
 _MOMENTS = (
@@ -335,9 +335,13 @@ def _readings(affix: str, missing: tuple[str, ...] = ()) -> tuple[Reading, ...]:
     )
 
 
+NOTATIONS = _readings("")
+"""Numbers without a percent sign or currency, in every notation."""
+
+
 def _candidates(values: polars.Series, options: TextOptions) -> list[Reading]:
     """The readings that may understand some of the values."""
-    affixes = ["", *(sign for sign in ("%", *_CURRENCIES) if values.str.contains(sign, literal=True).any())]
+    affixes = ["", *(sign for sign in ("%", *CURRENCIES) if values.str.contains(sign, literal=True).any())]
     readings = [reading for affix in affixes for reading in _readings(affix, options.missing)]
     for form in (*_DATES, *_MOMENTS, *_CLOCKS):
         if values.str.contains(_pattern_of(form)).any():

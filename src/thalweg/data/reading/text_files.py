@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from ...core.errors import InputError
-from .notation import Reading
+from .notation import CURRENCIES, NOTATIONS
 
 if TYPE_CHECKING:
     import polars
@@ -38,16 +38,8 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_NUMBER = re.compile(
-    "|".join(
-        reading.pattern
-        for reading in (
-            Reading("number"),
-            Reading("number", ",", "."),
-            Reading("number", ".", ","),
-            Reading("number", affix="%"),
-        )
-    )
+_VALUE = re.compile(
+    "|".join((*(reading.pattern for reading in NOTATIONS), r"^\d{1,4}([-/.]\d{1,2}){2,3}$|^\d{4}-\d\d-\d\d"))
 )
 
 
@@ -342,7 +334,7 @@ def _separator(lines: list[str], path: Path) -> str:
             continue
         width, times = Counter(counts).most_common(1)[0]
         share = times / (len(counts) + left)
-        if width < 2 or (separator == " " and (share < 1 or best[0] >= 0.5)) or share < 0.5 or counts[0] == 1:
+        if width < 2 or (separator == " " and (share < 1 or best[0] >= 1)) or share < 0.5 or counts[0] == 1:
             continue
         candidate = (share, 1.0 if separator == usual == "\t" else -float(place), separator)
         best = max(best, candidate)
@@ -350,7 +342,7 @@ def _separator(lines: list[str], path: Path) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return bool(_NUMBER.match(cell.strip()))
+    return bool(_VALUE.match(cell.strip().strip(f"{CURRENCIES}% ")))
 
 
 def _has_header(rows: list[list[str]]) -> tuple[bool, str]:
