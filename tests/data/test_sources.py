@@ -217,8 +217,15 @@ def test_multilabel_and_several_outputs():
     assert split.train.task == "multilabel"
     assert split.train.y.tolist() == labels.tolist()
     assert split.train.outputs == 3
-    one_hot = Data.of({"source": (X, np.eye(4)), "test": 0}).load(0)
-    assert any("y.argmax(axis=1)" in note for note in one_hot.notes)
+    one_hot = np.eye(3)[[0, 1, 2, 1, 0, 2, 2, 0]]
+    x = np.arange(8.0).reshape(-1, 1)
+    for task in (None, "classification"):
+        split = Data.of({"source": (x, one_hot), "task": task, "test": 0, "validation": 0}).load(0)
+        assert split.train.task == "classification"
+        assert split.train.y.tolist() == [0, 1, 2, 1, 0, 2, 2, 0]
+        assert any("single 1" in note for note in split.notes)
+    stated = Data.of({"source": (x, one_hot), "task": "multilabel", "test": 0, "validation": 0}).load(0)
+    assert stated.train.y.tolist() == one_hot.tolist()
     split = Data.of({"source": (X, labels + 0.5), "test": 0, "scale": "none"}).load(0)
     assert split.train.task == "regression"
     assert split.train.y.tolist() == (labels + 0.5).tolist()
@@ -260,7 +267,7 @@ def test_unusable_weights_are_rejected(weight, fact):
 @pytest.mark.parametrize(
     ("task", "y", "facts"),
     [
-        ("classification", np.eye(4), ("shape (4, 4)", "y.argmax(axis=1)")),
+        ("classification", np.ones((4, 4)), ("shape (4, 4)", "y.argmax(axis=1)")),
         ("regression", ["a", "b", "a", "b"], ("regression", "'a'")),
         ("multilabel", [[0, 1], [1, 2], [0, 0], [1, 1]], ("1 of 8 values", "first is 2 in row 1, column 1")),
     ],
@@ -280,7 +287,9 @@ def test_targets_that_do_not_fit_the_task_are_rejected(task, y, facts):
         (list(range(21)) * 10, "regression"),
         ([3, 5, 7, 9], "regression"),
         ([1.0, 2.0] * 9, "regression"),
-        (np.eye(3), "multilabel"),
+        (np.eye(3)[[0, 1, 2] * 4], "classification"),
+        ([0.0, 1.0] * 9, "classification"),
+        ([[0, 1], [1, 1]] * 4, "multilabel"),
         (np.eye(3) * 2, "regression"),
     ],
 )

@@ -27,7 +27,7 @@ from thalweg.data import (
     read_table,
 )
 from thalweg.data.column_statistics import ColumnMoments, ColumnRange
-from thalweg.data.pieces import csv_pieces
+from thalweg.data.reading.table_files import TableOptions, table_pieces
 
 ROWS = 4000
 FEATURES = 80
@@ -303,7 +303,7 @@ def test_errors_in_the_middle_of_a_file_name_their_place(tmp_path):
     lines = path.read_text().splitlines()
     lines[2000] += ",1,2"
     path.write_text("\n".join(lines))
-    with input_error(str(path), "CSV"):
+    with input_error(str(path), "line 2001 has 5 cells"):
         Data(str(path), target="target", memory=1).load(0)
     lines[2000] = '"' + lines[2001]
     path.write_text("\n".join(lines))
@@ -373,7 +373,7 @@ def test_a_csv_file_in_pieces_is_the_file(tmp_path_factory, columns, size, ends)
         whole = read_table(path)
     except InputError:
         return
-    pieces = csv_pieces(str(path), size)
+    pieces = table_pieces(str(path), TableOptions(), size)
     read = pl.concat([samples.x for samples in pieces.read(max(1, size // 20))])
     assert (pieces.rows, pieces.width) == whole.shape
     assert read.schema == whole.schema

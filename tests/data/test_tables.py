@@ -1,6 +1,11 @@
+import bz2
 import datetime as dt
+import gzip
+import io
 import json
+import lzma
 import re
+import zipfile
 
 import numpy as np
 import polars as pl
@@ -9,6 +14,7 @@ from input_errors import input_error
 from sklearn.preprocessing import OneHotEncoder
 
 from thalweg.data import Data, Preprocessing, read_table
+from thalweg.data.reading.table_files import text_of_table
 
 PEOPLE = """age,sex,fare,alive
 22,m,7.25,no
@@ -78,7 +84,7 @@ def test_rows_that_do_not_fit_at_prediction_are_rejected():
     born = [dt.date(2000, 1, 1)]
     for raw, subject, facts in [
         (pl.DataFrame({"agee": [1], "born": born, "sex": ["u"]}), "table", ("column 'age'", "did you mean 'agee'")),
-        (pl.DataFrame({"age": ["old"], "born": born, "sex": ["u"]}), "table", ("column 'age'", "`str`")),
+        (pl.DataFrame({"age": ["old"], "born": born, "sex": ["u"]}), "table", ("column 'age'", "'old' in row 1")),
         (pl.DataFrame({"age": [np.inf], "born": born, "sex": ["u"]}), "table", ("column 'age'", "1 infinite")),
         (pl.DataFrame({"age": [1], "born": [3], "sex": ["u"]}), "table", ("column 'born'", "received Int64")),
         ([[1.0, "u"]], "x", ("rows of 3 values: age, sex, born",)),
@@ -108,7 +114,8 @@ def test_dates_and_times_become_days():
 def test_columns_that_identify_rows_are_dropped():
     frame = pl.DataFrame({"id": [f"n{i}" for i in range(60)], "n": range(60), "gap": [None] * 60, "one": [1] * 60})
     fitted, notes = fit(frame)
-    assert fitted.feature_names == ("n", "one")
+    assert fitted.feature_names == ("one",)
+    assert any("'n': dropped" in note and "from 0 to 59" in note for note in notes)
     assert any("'id': dropped" in note and "60 different texts in 60 rows" in note for note in notes)
     assert any("'gap': dropped" in note for note in notes)
     assert any("'one': the same value" in note for note in notes)
@@ -117,9 +124,10 @@ def test_columns_that_identify_rows_are_dropped():
 
 
 def test_a_few_texts_among_numbers_are_noted():
-    _, notes = fit(pl.DataFrame({"n": ["1", "2", "n/a", "4"]}))
-    assert "1 of 4 values" in notes[0]
-    assert "'n/a'" in notes[0]
+    codes = pl.DataFrame({"n": ["1", "2", "x", "2", "1"] * 4, "t": [0, 1, 1, 0, 1] * 4})
+    split = Data.of({"source": (codes, None), "target": "t", "test": 0, "validation": 0}).load(0)
+    assert split.preprocessing.feature_names == ("n=1", "n=2", "n=x")
+    assert any("4 of 20 values" in note and "'x' in row 3" in note for note in split.notes)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
@@ -138,10 +146,14 @@ def test_kinds_of_files(tmp_path, suffix):
     [
         ("a.csv", b"", "is empty"),
         ("a.csv", b"a,b\n", "no rows"),
-        ("a.csv", b"a,b\n1,2,3\n", "CSV"),
-        ("a.csv", "a\nä\n".encode("latin-1"), "invalid utf-8"),
-        ("a.parquet", b"hello", "PARQUET"),
-        ("a.xlsx", b"PK", "received the suffix '.xlsx'"),
+        ("a.csv", b"a,b\n1,2,3\n", "line 2 has 3 cells"),
+        ("a.csv", b"a,b\n1\n", "line 2 has 1 cells"),
+        ("a.csv", b'a,b\n1,"2\n', "quotation mark"),
+        ("a.csv", b"a,b\n1,\x00\x01\x02\n", "not a text file"),
+        ("a.csv", b"\x28\xb5\x2f\xfd....", "Zstandard"),
+        ("a.csv", gzip.compress(b"a,b\n1,2\n" * 99)[:-9], "damaged or cut off"),
+        ("a.parquet", b"hello", "Parquet"),
+        ("a.xlsx", b"PK", "ZIP"),
         ("a.csv", None, "no such file"),
     ],
 )
@@ -203,3 +215,172 @@ def test_a_file_name_is_no_pattern(tmp_path, suffix):
     frame.write_csv(path) if suffix == "csv" else frame.write_parquet(path)
     pl.DataFrame({"a": [9]}).write_csv(tmp_path / "1x.csv")
     assert read_table(path)["a"].to_list() == [1, 2]
+
+
+def table_at(path, target="t", **options):
+    """The split of all rows of a table file, unscaled."""
+    source = {"kind": "table", "file": str(path), **options}
+    return Data.of({"source": source, "target": target, "test": 0, "validation": 0, "scale": "none"}).load(0)
+
+
+def written(folder, text, name="a.csv", encoding="utf-8"):
+    path = folder / name
+    path.write_bytes(text.encode(encoding) if isinstance(text, str) else text)
+    return path
+
+
+def lines_of(cells, numbers=("0", "1") * 6, head="a;t"):
+    return "\n".join([head, *(f"{cell};{number}" for cell, number in zip(cells, numbers, strict=False))]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "first", "fact"),
+    [
+        (["1,5", "-0,25", "12,0", "3"], 1.5, "decimal comma"),
+        (["1,234,567", "5,000", "12", "1,000"], 1234567, "between thousands"),
+        (["1.234.567", "5.000", "12", "1.000"], 1234567, "between thousands"),
+        (["1 234 567", "5 000", "12", "1\u00a0000"], 1234567, "between thousands"),
+        (["1'234'567", "5'000", "12", "1'000"], 1234567, "between thousands"),
+        (["1,234.5", "5,000.25", "12", "1,000"], 1234.5, "between thousands"),
+        (["1.234,5", "5.000,25", "12", "1.000"], 1234.5, "decimal comma"),
+        (["5%", "12.5 %", "0%", "100%"], 0.05, "percent"),
+        (["$5", "$1,200.50", "$0", "$12"], 5, "in $"),
+        (["5 €", "1.200,50 €", "0 €", "12 €"], 5, "in €"),
+        ([" 5 ", "  1.5", "0", "12 "], 5, ""),
+        (["5", "NA", "1.5", "12"], 5, "'NA'"),
+        (["5", "-", "1.5", "n/a"], 5, "'-'"),
+        (["2020-01-02", "2020-01-03", "", "1970-01-01"], 18263, ""),
+        (["31/01/2020", "02/01/2020", "", "01/01/1970"], 18292, "%d/%m/%Y"),
+        (["31.1.2020", "2.1.2020", "", "1.1.1970"], 18292, "%d.%m.%Y"),
+        (["+1.5", "-.5", "2.", "1e3"], 1.5, ""),
+    ],
+)
+def test_cells_in_other_notations_are_numbers(tmp_path, cells, first, fact):
+    split = table_at(written(tmp_path, lines_of(cells * 3)))
+    assert split.preprocessing.feature_names == ("a",)
+    assert split.train.x[0, 0] == np.float32(first)
+    assert not fact or any("'a'" in note and fact in note for note in split.notes)
+    # A new file is read as the training rows were, whatever its own cells suggest.
+    again = text_of_table(written(tmp_path, lines_of(cells[:1]), "new.csv"))
+    assert split.preprocessing.inputs(again).tolist() == [[np.float32(first)]]
+
+
+def test_a_comma_that_may_be_either_is_said_and_can_be_set(tmp_path):
+    path = written(tmp_path, "a,t\n" + '"1,234",0\n"2,500",1\n' * 6)
+    split = table_at(path)
+    assert split.train.x[:2, 0].tolist() == [1234, 2500]
+    assert any("decimal = ','" in note for note in split.notes)
+    assert table_at(path, decimal=",").train.x[:2, 0].tolist() == [np.float32(1.234), 2.5]
+    # Another column decides.
+    other = written(tmp_path, "a,b,t\n" + '"1,234","0,5",0\n"2,500","7,25",1\n' * 6)
+    assert table_at(other).train.x[1].tolist() == [2.5, 7.25]
+
+
+def test_values_below_the_limit_are_named_and_refused(tmp_path):
+    cells = [f"{i / 7:.3f}" for i in range(1, 40)] + ["<1.0", "2.5"]
+    text = "a;t\n" + "".join(f"{cell};{i % 2}\n" for i, cell in enumerate(cells))
+    for target in ("a", "t"):
+        with input_error("table", "'a'", "1 of 41 values", "'<1.0' in row 40", "missing"):
+            table_at(written(tmp_path, text), target)
+    assert len(table_at(tmp_path / "a.csv", "a", missing=["<1.0"]).train) == 40
+    assert (
+        table_at(written(tmp_path, text.replace(";", ";1;").replace("a;1;t", "a;b;t")), drop=["a"]).train.features == 1
+    )
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", " "])
+@pytest.mark.parametrize("name", ["a.csv", "a.TXT", "a.data", "a"])
+def test_separators_and_suffixes(tmp_path, separator, name):
+    text = "a;b;t\n" + "1.5;u;0\n-2;v;1\n" * 6
+    split = table_at(written(tmp_path, text.replace(";", separator), name))
+    assert split.train.x[:2].tolist() == [[1.5, 1, 0], [-2, 0, 1]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+def test_encodings(tmp_path, encoding):
+    text = "Größe,t\n" + "1.5,männlich\n2.5,weiblich\n" * 6
+    split = table_at(written(tmp_path, text, encoding=encoding))
+    assert split.preprocessing.feature_names == ("Größe",)
+    assert split.preprocessing.classes == ("männlich", "weiblich")
+
+
+def test_compressed_files(tmp_path):
+    text = ("a,t\n" + "1.5,0\n2.5,1\n" * 6).encode()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("a.csv", text)
+    for content in (gzip.compress(text), bz2.compress(text), lzma.compress(text), archive.getvalue()):
+        assert table_at(written(tmp_path, content, "a.csv.x")).train.x[:2, 0].tolist() == [1.5, 2.5]
+
+
+def test_a_file_without_names_loses_no_row(tmp_path):
+    path = written(tmp_path, "5.1,3.5,u\n4.9,3.0,v\n" * 5)
+    split = table_at(path, "column 3")
+    assert len(split.train) == 10
+    assert any("first line" in note for note in split.notes)
+    assert len(table_at(path, "u", header=True).train) == 9
+    # Names that are years stay names.
+    years = written(tmp_path, "t,2001,2002\n" + "u,3.5,1.5\nv,2.5,1.0\n" * 5, "years.csv")
+    assert table_at(years).preprocessing.feature_names == ("2001", "2002")
+
+
+def test_names_that_occur_twice(tmp_path):
+    rows = "1.5,2.5,0\n3.5,4.5,1\n" * 5
+    with input_error("table", "'t'", "more than one column"):
+        table_at(written(tmp_path, "a,t,t\n" + rows))
+    split = table_at(written(tmp_path, 'a,a,"t ""x"""\n' + rows), 't "x"')
+    assert split.preprocessing.feature_names == ("a", "a (2)")
+    assert any("'a (2)'" in note for note in split.notes)
+
+
+def test_numbers_that_identify_rows_are_left_out(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = "".join(
+        f"{i},{v},{n},{i % 2}\n" for i, v, n in zip(range(40), rng.normal(size=40), rng.permutation(40), strict=True)
+    )
+    path = written(tmp_path, "step,a,rank,t\n" + rows)
+    split = table_at(path)
+    assert split.preprocessing.feature_names == ("a",)
+    assert table_at(path, keep=["step"]).preprocessing.feature_names == ("step", "a")
+    ages = written(tmp_path, "age,t\n" + "".join(f"{20 + i * 7 % 31},{i % 2}\n" for i in range(60)), "ages.csv")
+    assert table_at(ages).preprocessing.feature_names == ("age",)
+
+
+def test_comments_blank_lines_and_empty_columns(tmp_path):
+    text = "# made today\n\na,t,,\n1.5,0,,\n\n2.5,1,,\n,,,\n" + "1.5,0,,\n" * 4
+    split = table_at(written(tmp_path, text))
+    assert split.train.x[:, 0].tolist() == [1.5, 2.5, 1.5, 1.5, 1.5, 1.5]
+    assert any("comments" in note for note in split.notes)
+    assert any("2 empty columns" in note for note in split.notes)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_rows_keep_the_precision_of_the_engine(precision):
+    rows = Data.of({"source": ([[0.05], [0.1]], [0.01, 0.99]), "test": 0, "validation": 0, "scale": "none"})
+    data = rows.load(0, precision=precision)
+    assert data.train.x.dtype == data.train.y.dtype == data.preprocessing.inputs([[0.05]]).dtype == precision
+    assert (float(data.train.x[0, 0]) == 0.05) == (precision == "float64")
+    assert Preprocessing.of(data.preprocessing.describe()) == data.preprocessing
+
+
+def test_a_class_of_held_out_rows_alone_speaks_of_the_split():
+    data = Data.of({"source": (np.ones((9, 1)), [0, 1] * 3 + [2] * 3), "split": "time", "test": 0.3, "validation": 0})
+    with input_error("data.split", "3 of the 3 test rows", "class 2", "random"):
+        data.load(0)
+
+
+@pytest.mark.parametrize(
+    ("array", "fact"),
+    [
+        (np.array([1 + 2j, 3j]), "complex"),
+        (np.array(["2020-01-01"], "M8[D]"), "dates"),
+        (np.zeros(2, [("a", float), ("b", int)]), "records"),
+        (np.array([1, "a", None], object), "Python objects"),
+    ],
+)
+def test_arrays_of_something_else_are_refused(tmp_path, array, fact):
+    np.save(tmp_path / "x.npy", array)
+    np.save(tmp_path / "y.npy", np.arange(len(array)))
+    source = {"kind": "npy", "x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
+    with input_error(source["x"], fact):
+        Data.of(source).load(0)

@@ -95,5 +95,5 @@ _ADAPTERS: dict[object, TypeAdapter[Any]] = {}
 def problem_of(item: ErrorDetails) -> Problem:
     """A fault that pydantic has found, in the words of this project."""
     message = item["msg"].replace("Input should be", "expected").removeprefix("Value error, ")
-    received = "" if item["type"] == "missing" else f", received {received(item['input'])}"
-    return Problem(".".join(str(step) for step in item["loc"]), f"{message}{received}")
+    ending = "" if item["type"] == "missing" else f", received {received(item['input'])}"
+    return Problem(".".join(str(step) for step in item["loc"]), f"{message}{ending}")

@@ -13,9 +13,10 @@ from .loading import Data, Split, infer_task
 from .mnist import Mnist
 from .orders import Balanced, Buckets, Curriculum, EpochIndex, Fixed, InTime, Order, Shuffled, Stratified
 from .preprocessing import Preprocessing, RawRows
+from .reading.table_files import TableOptions, read_table
 from .source import Source
 from .streaming import RowSource, StreamedDataset
-from .tables import Column, read_table
+from .tables import Column
 from .toy import And, Blobs, Moons, Or, Plane, Rings, Spiral, Wave, Xor
 from .user_data import AbsentArrays, Arrays, IdxFolder, NpyFiles, TableFile
 
@@ -57,6 +58,7 @@ __all__ = [
     "Stratified",
     "StreamedDataset",
     "TableFile",
+    "TableOptions",
     "Task",
     "Wave",
     "Wine",

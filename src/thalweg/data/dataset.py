@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from ..core.errors import InputError
+from ..parts.settings import Precision
 from .column_statistics import ColumnMoments
+from .reading.notation import TableReading
 
 if TYPE_CHECKING:
     import polars
@@ -35,6 +37,7 @@ class Samples(NamedTuple):
         scale: how the inputs are scaled by default.
         test: fraction of the rows held out for the test by default.
         notes: messages for the user about these data.
+        table: how the text columns of a table were read.
     """
 
     x: np.ndarray | polars.DataFrame
@@ -49,6 +52,7 @@ class Samples(NamedTuple):
     scale: Scale = "standard"
     test: float = 0.2
     notes: tuple[str, ...] = ()
+    table: TableReading | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +60,15 @@ class Dataset:
     """The rows that a network trains on: numbers only, one sample a row.
 
     Attributes:
-        x: (n, features) float32.
-        y: class indices (n,) int32 for classification; (n, outputs) float32 for regression; (n, labels) float32 of
-            0 and 1 for multilabel.
+        x: (n, features) numbers of the precision.
+        y: class indices (n,) int32 for classification; (n, outputs) numbers of the precision for regression; (n,
+            labels) of 0 and 1 for multilabel.
         task: classification, regression or multilabel.
         weight: (n,) float32; None: all rows count alike.
         target_names: the classes, the outputs or the labels.
         image_shape: (height, width) where each row is an image.
         key: (n,) float64, the number of each row that the order uses (a length, a difficulty, a time), or None.
+        precision: float32, or float64 for an engine that computes so.
 
     Raises:
         InputError: rows, targets, weights or keys do not fit together.
@@ -80,6 +85,7 @@ class Dataset:
     target_names: tuple[str, ...] = ()
     image_shape: tuple[int, int] | None = None
     key: np.ndarray | None = None
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         x = as_matrix(self.x)
@@ -96,8 +102,8 @@ class Dataset:
             if self.task == "multilabel":
                 check_binary(y)
         check_lengths(x, y)
-        object.__setattr__(self, "x", np.ascontiguousarray(x, np.float32))
-        object.__setattr__(self, "y", np.ascontiguousarray(y, np.int32 if y.ndim == 1 else np.float32))
+        object.__setattr__(self, "x", np.ascontiguousarray(x, self.precision))
+        object.__setattr__(self, "y", np.ascontiguousarray(y, np.int32 if y.ndim == 1 else self.precision))
         if self.weight is not None:
             object.__setattr__(self, "weight", as_weight(self.weight, len(x)).astype(np.float32))
         if self.key is not None:
@@ -117,7 +123,7 @@ class Dataset:
     ) -> Dataset:
         """A data set of arrays that were checked before; they are neither checked again nor copied."""
         data = object.__new__(cls)
-        fields = {"x": x, "y": y, "task": task, "weight": weight, "key": key}
+        fields = {"x": x, "y": y, "task": task, "weight": weight, "key": key, "precision": x.dtype.name}
         for name, value in {**fields, "target_names": target_names, "image_shape": image_shape}.items():
             object.__setattr__(data, name, value)
         return data

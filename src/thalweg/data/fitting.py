@@ -10,6 +10,7 @@ import numpy as np
 from ..core.errors import InputError
 from .column_statistics import ColumnMoments, ColumnRange
 from .dataset import Scale, Task, as_matrix, as_targets, check_targets
+from .reading.notation import UNREAD, TableReading
 from .tables import Column, ColumnSummary, as_frame, check_table, fit_columns, is_frame
 
 if TYPE_CHECKING:
@@ -113,20 +114,25 @@ class FittedInputs(NamedTuple):
 
 
 def fit_inputs(
-    summary: NumberSummary | tuple[ColumnSummary, ...], scale: Scale, one_range: bool = False
+    summary: NumberSummary | tuple[ColumnSummary, ...],
+    scale: Scale,
+    one_range: bool = False,
+    table: TableReading = UNREAD,
 ) -> FittedInputs:
     """Fit the encoding and scaling of the inputs; `one_range`: the scale "range" uses one range for all inputs."""
     columns: tuple[Column, ...] = ()
     notes: tuple[str, ...] = ()
     if not isinstance(summary, NumberSummary):
-        columns, summary, notes = _fit_table(summary)
+        columns, summary, notes = _fit_table(summary, table)
     shift, span = fit_scale(summary, scale, one_range)
     return FittedInputs(features=len(summary.range.low), columns=columns, shift=shift, span=span, notes=notes)
 
 
-def _fit_table(summaries: tuple[ColumnSummary, ...]) -> tuple[tuple[Column, ...], NumberSummary, tuple[str, ...]]:
+def _fit_table(
+    summaries: tuple[ColumnSummary, ...], table: TableReading
+) -> tuple[tuple[Column, ...], NumberSummary, tuple[str, ...]]:
     """The columns that are inputs, the summary of the inputs that they become, and notes."""
-    fitted, notes = fit_columns(summaries)
+    fitted, notes = fit_columns(summaries, table)
     columns = []
     ranges = []
     moments = []

@@ -11,6 +11,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.noise import generator
 from ..parts.part import Count, Fraction, Part
+from ..parts.settings import Precision
 from .dataset import Samples, Scale, Task, check_targets
 from .orders import Order, Shuffled
 from .pieces import LabeledPieces, LabeledRows, piece_bytes, separate_target
@@ -126,20 +127,26 @@ class Data(Part):
         # Sources that stream have no test set of their own.
         return self.memory is None and self.source.load(0).x_test is not None
 
-    def load(self, seed: int, on_load: Callable[[int, int], None] = lambda done, total: None) -> Split:
+    def load(
+        self,
+        seed: int,
+        on_load: Callable[[int, int], None] = lambda done, total: None,
+        precision: Precision = "float32",
+    ) -> Split:
         """Load, split and scale the data.
 
         Args:
             seed: decides which rows go to which set.
             on_load: called with the number of rows prepared so far and in total, where they are read in pieces.
+            precision: of the numbers of the rows.
 
         Raises:
             InputError: the data cannot be read, split or learned from.
         """
         rows = self._read(seed, on_load)
         all_rows = self._gather(rows)
+        task, all_rows, task_notes = self._task_of(all_rows)
         samples = all_rows.samples
-        task, task_notes = self._task_of(all_rows)
         row_split, split_notes = self._split(all_rows, task, seed)
         preprocessing, fit_notes = Preprocessing.fit_pieces(
             _training_pieces(rows, row_split.train, all_rows.y),
@@ -148,8 +155,10 @@ class Data(Part):
             feature_names=samples.feature_names,
             target_names=self._target_names(samples, task),
             image_shape=samples.image_shape,
+            table=samples.table,
+            precision=precision,
         )
-        memory, memory_notes = self._memory_limit(rows, all_rows, preprocessing.features)
+        memory, memory_notes = self._memory_limit(rows, all_rows, preprocessing)
         train, validation, test = _prepare(rows, row_split, preprocessing, all_rows, memory)
         assert train is not None
         if samples.x_test is not None and samples.y_test is not None:
@@ -191,16 +200,23 @@ class Data(Part):
             notes = (*notes, f"{missing} of {missing + len(y)} rows have no value of {self.target!r} and are dropped")
         return _AllRows(samples=samples, y=y, key=np.concatenate(keys) if keys else None, notes=notes)
 
-    def _task_of(self, all_rows: _AllRows) -> tuple[Task, tuple[str, ...]]:
-        """The task, and a note if it was inferred. Raises InputError if targets or order do not suit it."""
+    def _task_of(self, all_rows: _AllRows) -> tuple[Task, _AllRows, tuple[str, ...]]:
+        """The task, the rows with classes in place of one-hot rows, and a note on what was inferred.
+
+        Raises InputError if targets or order do not suit the task.
+        """
         notes: tuple[str, ...] = ()
         task = self.task or all_rows.samples.task
         if task is None:
             task, reason = infer_task(all_rows.y)
             notes = (f"task: {task}, because {reason}; set task if this is wrong",)
+        if task == "classification" and all_rows.y.ndim == 2 and _is_one_hot(all_rows.y):
+            if self.task:
+                notes = ("each row of the targets has a single 1, whose column is read as the class",)
+            all_rows = all_rows._replace(y=all_rows.y.argmax(axis=1), samples=_with_classes(all_rows.samples))
         check_targets(all_rows.y, task)
         self.order.check(task)
-        return task, notes
+        return task, all_rows, notes
 
     def _split(self, all_rows: _AllRows, task: Task, seed: int) -> tuple[RowSplit, tuple[str, ...]]:
         """Which rows go to which set, and notes on what may surprise."""
@@ -211,6 +227,8 @@ class Data(Part):
         test = 0.0 if has_test_set else samples.test if self.test is None else self.test
         if self.split == "time":
             row_split = split_in_time(rows, self.validation, test, key if self.order.in_time else None)
+            if task == "classification":
+                _check_classes(y, row_split)
         else:
             labels = y if task == "classification" else None
             row_split = split_rows(generator(seed, "split"), rows, self.validation, test, labels)
@@ -236,20 +254,49 @@ class Data(Part):
         return samples.target_names if task == samples.task else ()
 
     def _memory_limit(
-        self, rows: Iterable[LabeledRows], all_rows: _AllRows, features: int
+        self, rows: Iterable[LabeledRows], all_rows: _AllRows, preprocessing: Preprocessing
     ) -> tuple[int | None, tuple[str, ...]]:
         """The memory limit in bytes if the rows exceed it, else None; and a note if they stream."""
-        size = 4 * len(all_rows.y) * features
+        size = np.dtype(preprocessing.precision).itemsize * len(all_rows.y) * preprocessing.features
         if not self.memory or not isinstance(rows, LabeledPieces) or size <= self.memory * 10**6:
             return None, ()
         memory = self.memory * 10**6
         _check_streaming(memory, self.order, all_rows)
         note = (
-            f"the rows take {size / 1e6:.0f} MB as float32, more than memory = {self.memory}: they stream from the "
-            "disk. Blocks of adjacent rows are visited in random order, in parts that fit into memory, and data.order "
-            "applies within each part"
+            f"the rows take {size / 1e6:.0f} MB as {preprocessing.precision}, more than memory = {self.memory}: they "
+            "stream from the disk. Blocks of adjacent rows are visited in random order, in parts that fit into memory, "
+            "and data.order applies within each part"
         )
         return memory, (note,)
+
+
+def _check_classes(y: np.ndarray, row_split: RowSplit) -> None:
+    """Raise InputError for a class of held-out rows that no training row has."""
+    known = np.unique(y[row_split.train])
+    for name, indices in (("validation", row_split.validation), ("test", row_split.test)):
+        strange = np.setdiff1d(y[indices], known)
+        if len(strange):
+            label = strange[0].item()
+            number = np.count_nonzero(y[indices] == label)
+            raise InputError(
+                "data.split",
+                f"{number} of the {len(indices)} {name} rows have the class {label!r}, which no training row has: "
+                "split = 'time' holds out the last rows, and the rows are sorted by class; set split = 'random'",
+            )
+
+
+def _is_one_hot(y: np.ndarray) -> bool:
+    """Whether each row (n, outputs) has a single 1, and each column one."""
+    return bool(
+        y.shape[1] > 1 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all() and (y.sum(axis=0) > 0).all()
+    )
+
+
+def _with_classes(samples: Samples) -> Samples:
+    """The samples with a test set whose targets are classes in place of one-hot rows."""
+    if samples.y_test is None or samples.y_test.ndim == 1:
+        return samples
+    return samples._replace(y_test=samples.y_test.argmax(axis=1))
 
 
 def _check_streaming(memory: int, order: Order, all_rows: _AllRows) -> None:
@@ -334,16 +381,18 @@ def infer_task(y: np.ndarray) -> tuple[Task, str]:
     ('regression', 'the target is continuous')
     """
     if y.ndim == 2:
-        if np.isin(y, (0, 1)).all():
-            one_hot = (y.sum(axis=1) == 1).all()
-            hint = ", a single 1 in each (pass y.argmax(axis=1) if they are classes)" if one_hot else ""
-            return "multilabel", f"each row has {y.shape[1]} targets of 0 or 1{hint}"
+        if y.dtype.kind in "biuf" and _is_one_hot(y):
+            return "classification", f"each row has {y.shape[1]} targets, a single 1 among zeros, which names its class"
+        if y.dtype.kind in "biuf" and np.isin(y, (0, 1)).all():
+            return "multilabel", f"each row has {y.shape[1]} targets of 0 or 1"
         return "regression", f"each row has {y.shape[1]} numbers as targets"
     if y.dtype.kind in "bU":
         return "classification", f"the target is {'boolean' if y.dtype.kind == 'b' else 'text'}"
-    if y.dtype.kind == "f":
-        return "regression", "the target is continuous"
     distinct = np.unique(y)
+    if y.dtype.kind == "f":
+        if len(distinct) == 2 and (np.isin(distinct, (0, 1)).all() or np.isin(distinct, (-1, 1)).all()):
+            return "classification", f"the target has only the numbers {distinct[0]:g} and {distinct[1]:g}"
+        return "regression", "the target is continuous"
     reason = f"the target has {len(distinct)} different integers in {len(y)} rows"
     usual_labels = np.isin(distinct, (0, 1)).all() or np.isin(distinct, (-1, 1)).all()
     if usual_labels or (len(distinct) <= 20 and len(distinct) < len(y) / 2):

@@ -15,8 +15,10 @@ from ..core.bounds import problem_of
 from ..core.errors import InputError, Problem
 from ..core.files import JsonObject
 from ..core.printable import received
+from ..parts.settings import Precision
 from .dataset import Dataset, Scale, Task, as_matrix, as_targets, check_finite, check_targets, feature_names_of
 from .fitting import Label, RowSummary, as_columns, fit_inputs, fit_targets
+from .reading.notation import UNREAD, TableReading
 from .tables import Column, Frame, as_frame, check_columns, check_table, is_frame
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Preprocessing:
         target_shift: one number for each output of a regression.
         target_span: one number for each output of a regression.
         image_shape: (height, width) where each row is an image.
+        precision: of the rows that the network gets.
 
     >>> x, y = np.array([[1.0], [3.0]]), np.array(["no", "yes"])
     >>> fitted, notes = Preprocessing.fit(x, y, "classification", "standard")
@@ -72,6 +75,7 @@ class Preprocessing:
     target_shift: tuple[float, ...] = ()
     target_span: tuple[float, ...] = ()
     image_shape: tuple[int, int] | None = None
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if problems := [Problem(place, message) for place, holds, message in self._conditions() if not holds]:
@@ -151,10 +155,15 @@ class Preprocessing:
         feature_names: tuple[str, ...] = (),
         target_names: tuple[str, ...] = (),
         image_shape: tuple[int, int] | None = None,
+        table: TableReading | None = None,
+        precision: Precision = "float32",
     ) -> tuple[Self, tuple[str, ...]]:
-        """`fit` for training rows (x, y) in pieces, of which one at a time is in memory."""
+        """`fit` for training rows (x, y) in pieces, of which one at a time is in memory.
+
+        `table` is how the text columns of a table were read; `precision` that of the rows for the network.
+        """
         summary = reduce(RowSummary.merged, (RowSummary.of(x, y, task, scale) for x, y in pieces))
-        inputs = fit_inputs(summary.inputs, scale, one_range=image_shape is not None)
+        inputs = fit_inputs(summary.inputs, scale, one_range=image_shape is not None, table=table or UNREAD)
         targets = fit_targets(summary.targets, task, scale, target_names)
         if inputs.columns:
             feature_names = tuple(name for column in inputs.columns for name in column.inputs)
@@ -170,6 +179,7 @@ class Preprocessing:
             target_shift=_floats(targets.shift),
             target_span=_floats(targets.span),
             image_shape=image_shape,
+            precision=precision,
         )
         return fitted, inputs.notes
 
@@ -194,7 +204,7 @@ class Preprocessing:
         return np.array(self.target_span) if self.task == "regression" else 1.0
 
     def inputs(self, raw: RawRows) -> np.ndarray:
-        """Raw rows as float32 (n, features).
+        """Raw rows as numbers of the network's precision, (n, features).
 
         Args:
             raw: an array, a list of rows or a frame; dictionaries too if the training rows came from a table; images
@@ -202,7 +212,7 @@ class Preprocessing:
 
         Raises:
             InputError: missing columns, a wrong number of features, NaN (missing values of a table are filled), or
-                numbers too large for float32.
+                numbers too large for the precision.
         """
         if self.columns:
             names = tuple(column.name for column in self.columns)
@@ -217,7 +227,7 @@ class Preprocessing:
             raise InputError("x", f"expected {self.features} features, received {matrix.shape[1]}")
         shift = np.array(self.shift)
         span = np.array(self.span)
-        scaled = np.empty(matrix.shape, np.float32)
+        scaled = np.empty(matrix.shape, self.precision)
         with np.errstate(over="ignore"):
             for start in range(0, len(matrix), _ROWS):
                 rows = slice(start, start + _ROWS)
@@ -225,7 +235,8 @@ class Preprocessing:
         if not np.isfinite(scaled).all():
             name = self.feature_names[int(np.argwhere(~np.isfinite(scaled))[0, 1])]
             raise InputError(
-                "x", f"numbers of {name!r} are too large for float32; set scale = 'standard', or use another unit"
+                "x",
+                f"numbers of {name!r} are too large for {self.precision}; set scale = 'standard', or another unit",
             )
         return scaled
 
@@ -235,7 +246,7 @@ class Preprocessing:
         return numbers
 
     def targets(self, raw: ArrayLike) -> np.ndarray:
-        """Raw targets as class indices (n,) int32, or as float32 (n, outputs).
+        """Raw targets as class indices (n,) int32, or as numbers of the network's precision (n, outputs).
 
         Raises InputError for a class that the training rows do not have, and for a wrong number of outputs.
         """
@@ -248,8 +259,8 @@ class Preprocessing:
             raise InputError("y", f"expected {self.outputs} columns, received {columns.shape[1]}")
         with np.errstate(over="ignore"):
             scaled: np.ndarray = (columns - np.array(self.target_shift)) / np.array(self.target_span)
-            scaled = scaled.astype(np.float32)
-        check_finite(scaled, "y as float32")
+            scaled = scaled.astype(self.precision)
+        check_finite(scaled, f"y as {self.precision}")
         return scaled
 
     def dataset(
@@ -266,6 +277,7 @@ class Preprocessing:
             weight=None if weight is None else np.asarray(weight),
             target_names=self.target_names,
             image_shape=self.image_shape,
+            precision=self.precision,
         )
 
     def labels(self, indices: ArrayLike) -> np.ndarray:

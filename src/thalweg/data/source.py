@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from ..core.errors import InputError
 from ..parts.part import Part
 from .dataset import Samples
 from .pieces import PieceReader
-from .tables import SUFFIXES
+from .reading.table_files import text_of_table
+
+if TYPE_CHECKING:
+    import polars
+
+# Paths with these endings are tables, whether or not the file exists.
+_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 class Source(Part, ABC, family="data source"):
@@ -37,6 +44,10 @@ class Source(Part, ABC, family="data source"):
         """A reader of the rows that holds about `size` bytes of text at a time; None: the rows load only as a whole."""
         return None
 
+    def rows_like_these(self, file: str) -> polars.DataFrame:
+        """The rows of another file of the same form, whose text is still to be read. Raises InputError as `load`."""
+        return text_of_table(file)
+
     @classmethod
     def of(cls, value: object) -> Self:
         """The source that `value` describes. Raises InputError if it describes none."""
@@ -54,13 +65,18 @@ def _table(value: object, kinds: Mapping[str, type[Part]]) -> object:
     if isinstance(value, str | os.PathLike):
         path = Path(value)
         first = str(value).split()[:1]
-        if path.suffix.lower() in SUFFIXES and first != ["table"]:
+        named = isinstance(value, str) and bool(first) and first[0] in kinds
+        if path.suffix.lower() in _SUFFIXES and first != ["table"]:
             return {"kind": "table", "file": str(value)}
-        if isinstance(value, str) and first and first[0] in kinds:
+        if named:
             return value
         if str(value) and os.path.isdir(value):
             return {"kind": "idx", "folder": str(value)}
+        if path.is_file():
+            return {"kind": "table", "file": str(value)}
         if not isinstance(value, str):
-            expected = f"a table ({', '.join(SUFFIXES)}) or a folder of IDX files"
-            raise InputError("data source", f"expected {expected}, received the path {value}")
+            expected = "a table (CSV, TSV or Parquet) or a folder of IDX files"
+            raise InputError("data source", f"expected {expected}, but there is no such file: {value}")
+        if (path.suffix and re.fullmatch(r"\.\w{1,8}", path.suffix)) or "/" in value:
+            raise InputError("data source", f"there is no file {value!r}, and no data source of this name")
     return value

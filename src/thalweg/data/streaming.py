@@ -277,4 +277,5 @@ class MemoryWriter:
             target_names=self.preprocessing.target_names,
             image_shape=self.preprocessing.image_shape,
             key=columns.get("key"),
+            precision=self.preprocessing.precision,
         )

@@ -1,18 +1,18 @@
-"""Tables: reading them, and converting their columns to numbers."""
+"""Tables in memory, and how their columns become numbers."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeGuard, cast
 
 import numpy as np
 
 from ..core.errors import InputError, Problem, nearest
 from .column_statistics import ColumnMoments, ColumnRange
+from .reading.notation import Evidence, Reading, TableReading, TextOptions, read_columns
 
 if TYPE_CHECKING:
     import polars
@@ -20,85 +20,21 @@ if TYPE_CHECKING:
 
 Kind = Literal["number", "time", "boolean", "category"]
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
-
-# A text column with more distinct values than this, and than half of its rows, identifies rows rather than classes.
-_MOST_CATEGORIES = 50
+# With at least this many values, a text column that has another one in more than half of its rows identifies rows.
+_FEWEST_IDENTIFIERS = 8
+# Whole numbers of rows that are drawn by chance are all different, within this many times the number of the rows, in
+# less than one of a hundred columns of this many rows.
+_DENSE = 3
+_FEWEST_ROW_NUMBERS = 30
+# Identifiers may occur twice where rows were measured twice.
+_NEARLY_ALL = 0.9
+# As many numbers rise from row to row by chance in one of a thousand columns.
+_FEWEST_RISING = 6
+# Names of columns that identify rows: id, user_id, userId, row number, index.
+_IDENTIFIER = re.compile(r"(?i:(^|[^a-z])(id|uid|uuid|key|index|nr|row|number)$)|[a-z](Id|ID|Nr|Index|Key)$")
 # No text column is a category with more distinct values than this, however many rows it has.
 _MOST_TEXTS = 100_000
 _DAY_US = 86_400_000_000
-
-
-# Files ----------------------------------------------------------------------------------------------------------------
-
-
-def read_table(path: str | os.PathLike[str]) -> polars.DataFrame:
-    """The table in a .csv, .tsv or .parquet file; dates and times are recognised.
-
-    Raises InputError for a file that is missing, empty, damaged or of another kind.
-    """
-    import polars
-
-    table_path = check_file(path)
-    with polars_errors_of(path):
-        if table_path.suffix.lower() == ".parquet":
-            frame = polars.read_parquet(table_path, glob=False)
-        else:
-            frame = polars.read_csv(
-                table_path,
-                separator=separator_of(table_path),
-                infer_schema_length=None,
-                try_parse_dates=True,
-                glob=False,
-            )
-    check_rows(frame.height, path)
-    return frame
-
-
-def check_file(path: str | os.PathLike[str]) -> Path:
-    """The path of a table. Raises InputError if there is no such file, or if it is of another kind."""
-    table_path = Path(checked_name(str(path)))
-    suffix = table_path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError(str(path), f"expected a table ({', '.join(SUFFIXES)}), received the suffix {suffix!r}")
-    if not table_path.is_file():
-        raise InputError(str(path), "there is no such file")
-    return table_path
-
-
-def checked_name(path: str) -> str:
-    """The path itself. Raises InputError if it is not UTF-8, because neither a spec nor polars can hold it then."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise InputError(path, "expected a file name in UTF-8, received other bytes; rename the file") from None
-    return path
-
-
-def check_rows(rows: int, path: str | os.PathLike[str]) -> None:
-    """Raise InputError if a table has no rows."""
-    if not rows:
-        raise InputError(str(path), "has column names but no rows")
-
-
-def separator_of(path: Path) -> str:
-    """The separator between the cells of a .csv or .tsv file."""
-    return "\t" if path.suffix.lower() == ".tsv" else ","
-
-
-@contextmanager
-def polars_errors_of(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raise the errors of polars about a file as InputError."""
-    import polars
-
-    try:
-        yield
-    except polars.exceptions.NoDataError:
-        raise InputError(str(path), "is empty: expected a line of column names, and rows below it") from None
-    # Some damaged Parquet files make polars panic.
-    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError) as error:
-        suffix = Path(path).suffix[1:].upper()
-        raise InputError(str(path), f"cannot be read as {suffix}: {_first_line(error)}") from None
 
 
 # Frames ---------------------------------------------------------------------------------------------------------------
@@ -133,6 +69,8 @@ def as_frame(x: object, names: tuple[str, ...] = ()) -> polars.DataFrame:
     if isinstance(x, polars.DataFrame):
         return x
     if is_frame(x):
+        if twice := [name for name, count in Counter(map(str, x.columns)).items() if count > 1]:
+            raise InputError("x", f"more than one column has the name {twice[0]!r}; rename one of them")
         return polars.DataFrame([_series_from_pandas(str(name), x[name]) for name in x.columns])
     try:
         rows: list[Any] = x.tolist() if isinstance(x, np.ndarray) else list(cast("Iterable[object]", x))
@@ -174,13 +112,24 @@ def check_table(frame: polars.DataFrame) -> None:
 
 def check_columns(frame: polars.DataFrame, names: tuple[str, ...]) -> None:
     """Raise InputError with every missing column."""
+    known = set(frame.columns)
     problems = [
-        Problem("", f"column {name!r} is missing; {nearest(name, frame.columns)}")
+        Problem("", f"column {name!r} is missing; {_within(name, frame.columns) or nearest(name, frame.columns)}")
         for name in names
-        if name not in frame.columns
+        if name not in known
     ]
     if problems:
         raise InputError("table", problems)
+
+
+def _within(name: str, columns: Sequence[str]) -> str:
+    """A hint where a name is part of the name of a column, as if the separator were another one."""
+    for column in columns:
+        if name and name in re.split(r"[,;|\t :]+", column):
+            return (
+                f"it is part of the name {column!r}; is this the separator of the file? Set `separator` of the source"
+            )
+    return ""
 
 
 class Target(NamedTuple):
@@ -227,12 +176,14 @@ class Column:
             "category": one input for each category, 1 for the category of the row and 0 for the others.
         fill: replaces a missing value; a missing or unknown category is 0 in every input.
         categories: the categories, in the order of their inputs.
+        reading: how text cells are read; None: as they suggest.
     """
 
     name: str
     kind: Kind
     fill: float = 0.0
     categories: tuple[str, ...] = ()
+    reading: Reading | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -249,9 +200,25 @@ class Column:
         import polars
 
         if self.kind == "category":
-            text = _cast(series, polars.String)
+            text = _cast(series, polars.String).str.strip_chars()
             return np.column_stack([(text == c).fill_null(False).to_numpy() for c in self.categories]).astype(float)
+        if series.dtype == polars.String:
+            series = self._reading_of(series).check(series)
         return _numbers(series, self.kind).fill_null(self.fill).to_numpy().reshape(-1, 1)
+
+    def _reading_of(self, series: polars.Series) -> Reading:
+        """How text cells of a column that is no category are read."""
+        if self.reading is not None:
+            return self.reading
+        found = read_columns({self.name: Evidence.of(series, TextOptions())}, TextOptions()).readings[self.name]
+        return found if found.kind == self.kind else _USUAL[self.kind]
+
+
+_USUAL = {
+    "number": Reading("number"),
+    "time": Reading("time", form="%Y-%m-%d"),
+    "boolean": Reading("boolean"),
+}
 
 
 class ColumnSummary(NamedTuple):
@@ -265,8 +232,9 @@ class ColumnSummary(NamedTuple):
         moments: moments of the numbers that are there; None for categories and columns without values.
         range: lowest and highest number; None for categories and columns without values.
         categories: distinct texts, sorted.
-        not_numbers: number of rows whose text does not read as a number.
-        first_text: the first such text.
+        different: the different numbers of a column of whole numbers, sorted; None where many occur twice.
+        rising: whether these numbers rise from row to row, from the first to the last.
+        ends: the first and the last of them.
     """
 
     name: str
@@ -276,8 +244,9 @@ class ColumnSummary(NamedTuple):
     moments: ColumnMoments | None = None
     range: ColumnRange | None = None
     categories: tuple[str, ...] = ()
-    not_numbers: int = 0
-    first_text: str = ""
+    different: np.ndarray | None = None
+    rising: bool = False
+    ends: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def of(cls, series: polars.Series) -> ColumnSummary:
@@ -291,14 +260,18 @@ class ColumnSummary(NamedTuple):
             return summary
         if kind != "category":
             numbers = _numbers(series, kind).drop_nulls().to_numpy().reshape(-1, 1)
-            return summary._replace(moments=ColumnMoments.of(numbers), range=ColumnRange.of(numbers))
+            summary = summary._replace(moments=ColumnMoments.of(numbers), range=ColumnRange.of(numbers))
+            return summary._with_order_of(numbers[:, 0]) if series.dtype.is_integer() else summary
         text = series.cast(polars.String).drop_nulls()
-        not_numbers = text.filter(text.cast(polars.Float64, strict=False).is_null())
-        return summary._replace(
-            categories=tuple(text.unique().sort().to_list()),
-            not_numbers=len(not_numbers),
-            first_text=not_numbers[0] if len(not_numbers) else "",
-        )
+        return summary._replace(categories=tuple(text.unique().sort().to_list()))
+
+    def _with_order_of(self, numbers: np.ndarray) -> ColumnSummary:
+        """The summary with what tells whether whole numbers count the rows."""
+        different = np.unique(numbers)
+        if len(different) < _NEARLY_ALL * len(numbers):
+            return self
+        rising = bool((np.diff(numbers) > 0).all())
+        return self._replace(different=different, rising=rising, ends=(float(numbers[0]), float(numbers[-1])))
 
     def merged(self, later: ColumnSummary) -> ColumnSummary:
         """The summary of these rows and later ones together."""
@@ -314,9 +287,31 @@ class ColumnSummary(NamedTuple):
             moments=moments,
             range=both_ranges,
             categories=self._categories_with(later),
-            not_numbers=self.not_numbers + later.not_numbers,
-            first_text=self.first_text or later.first_text,
-        )
+        )._with_order_of_both(self, later)
+
+    def _with_order_of_both(self, first: ColumnSummary, later: ColumnSummary) -> ColumnSummary:
+        empty = [summary for summary in (first, later) if summary.missing == summary.rows]
+        if empty:
+            other = later if empty[0] is first else first
+            return self._replace(different=other.different, rising=other.rising, ends=other.ends)
+        if first.different is None or later.different is None:
+            return self._replace(different=None, rising=False)
+        different = np.union1d(first.different, later.different)
+        if len(different) < _NEARLY_ALL * (self.rows - self.missing):
+            return self._replace(different=None, rising=False)
+        rising = first.rising and later.rising and first.ends[1] < later.ends[0]
+        return self._replace(different=different, rising=rising, ends=(first.ends[0], later.ends[1]))
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether the column has whole numbers that differ from row to row because they count or name the rows."""
+        if self.different is None or not len(self.different):
+            return False
+        rows = self.rows - self.missing
+        span = self.different[-1] - self.different[0]
+        dense = len(self.different) == rows and span < _DENSE * rows
+        named = _IDENTIFIER.search(self.name) is not None and rows >= _FEWEST_IDENTIFIERS
+        return named or (dense and (rows >= _FEWEST_ROW_NUMBERS or (self.rising and rows >= _FEWEST_RISING)))
 
     def _categories_with(self, later: ColumnSummary) -> tuple[str, ...]:
         if len(self.categories) > _MOST_TEXTS or self.categories == later.categories:
@@ -335,12 +330,19 @@ class ColumnSummary(NamedTuple):
         return self.range, ColumnMoments(rows, self.moments.mean, variance)
 
 
-def fit_columns(summaries: Sequence[ColumnSummary]) -> tuple[tuple[Column | None, ...], tuple[str, ...]]:
+def fit_columns(
+    summaries: Sequence[ColumnSummary], table: TableReading
+) -> tuple[tuple[Column | None, ...], tuple[str, ...]]:
     """How each column becomes numbers (None: it is dropped), and notes for the user about irregular columns.
 
     Raises InputError if no column can be an input.
     """
-    fitted = [_fit(summary) for summary in summaries]
+    row_numbers = [summary.name not in table.keep and summary.counts_rows for summary in summaries]
+    # A table that has nothing else is one of a function of these numbers.
+    dropped = row_numbers if not all(row_numbers) else [False] * len(row_numbers)
+    fitted = [_fit(summary, table, drop) for summary, drop in zip(summaries, dropped, strict=True)]
+    if not any(column for column, _ in fitted):
+        fitted = [_fit(summary, table, is_row_number=False) for summary in summaries]
     notes = tuple(
         f"column {summary.name!r}: {note}"
         for summary, (_, column_notes) in zip(summaries, fitted, strict=True)
@@ -352,32 +354,36 @@ def fit_columns(summaries: Sequence[ColumnSummary]) -> tuple[tuple[Column | None
     return tuple(column for column, _ in fitted), notes
 
 
-def _fit(summary: ColumnSummary) -> tuple[Column | None, list[str]]:
+def _fit(summary: ColumnSummary, table: TableReading, is_row_number: bool) -> tuple[Column | None, list[str]]:
     if summary.kind == "category" and summary.categories:
-        return _fit_category(summary)
+        return _fit_category(summary, keep=summary.name in table.keep)
     if summary.kind is None or summary.moments is None or summary.range is None:
         return None, ["dropped: it has no value in the training rows"]
+    if is_row_number:
+        low, high = int(summary.range.low[0]), int(summary.range.high[0])
+        return None, [
+            f"dropped: whole numbers from {low} to {high}, another in nearly every row, count or name the rows; {_KEEP}"
+        ]
     mean = float(summary.moments.mean[0])
     notes = []
     if summary.missing:
         notes.append(f"{summary.missing} missing values, filled by the mean of the training rows, {mean:.6g}")
     elif summary.range.low[0] == summary.range.high[0]:
         notes.append("the same value in all training rows")
-    return Column(summary.name, summary.kind, fill=mean), notes
+    return Column(summary.name, summary.kind, fill=mean, reading=table.readings.get(summary.name)), notes
 
 
-def _fit_category(summary: ColumnSummary) -> tuple[Column | None, list[str]]:
+_KEEP = "to have it as an input, set `keep = [...]` of a table file, or give a frame with numbers that are not whole"
+
+
+def _fit_category(summary: ColumnSummary, keep: bool) -> tuple[Column | None, list[str]]:
     notes = []
     values = summary.rows - summary.missing
-    if 0 < summary.not_numbers < values / 2:
-        notes.append(
-            f"read as text because {summary.not_numbers} of {values} values are not numbers, such as "
-            f"{summary.first_text!r}; empty these cells to have the column read as numbers"
-        )
     distinct = len(summary.categories)
-    if distinct > min(_MOST_TEXTS, max(_MOST_CATEGORIES, summary.rows / 2)):
-        notes.append(f"dropped: {distinct} different texts in {summary.rows} rows identify rows, not classes")
-        return None, notes
+    if distinct > _MOST_TEXTS or (2 * distinct > values and distinct >= _FEWEST_IDENTIFIERS and not keep):
+        return None, [f"dropped: {distinct} different texts in {values} rows identify rows, not classes"]
+    if distinct == values > 1:
+        notes.append(f"each of its {values} rows has a category of its own")
     if summary.missing:
         notes.append(f"{summary.missing} missing values, encoded as 0 in each of its inputs")
     elif distinct == 1:

@@ -17,9 +17,10 @@ from ..core.errors import InputError
 from ..core.files import JsonObject, open_regular
 from .dataset import Samples, as_matrix, as_targets, as_weight, check_lengths
 from .idx import find_idx, read_folder
-from .pieces import PieceReader, array_pieces, csv_pieces, parquet_pieces, release
+from .pieces import PieceReader, array_pieces, release
+from .reading.table_files import TableOptions, checked_name, load_table, table_pieces, text_of_table, understood
 from .source import Source
-from .tables import as_frame, check_file, check_table, checked_name, is_frame, read_table
+from .tables import as_frame, check_table, is_frame
 
 if TYPE_CHECKING:
     import polars
@@ -37,20 +38,62 @@ FilePath = Annotated[str, BeforeValidator(_path_text)]
 
 @dataclass(frozen=True)
 class TableFile(Source, kind="table"):
-    """A .csv, .tsv or .parquet file; `[data] target` names the column to predict.
+    """A file of text (CSV and its relatives) or Parquet; `[data] target` names the column to predict.
 
-    >>> Source.of("my table.csv")
-    TableFile(file='my table.csv')
+    Separator, decimal mark, encoding, names, dates and missing values are found from the file; what is converted is
+    said in a note, and what is not understood is refused or said. The options decide where the file does not.
+
+    Attributes:
+        file: path of the file; a text file may be compressed by gzip, bzip2, xz or as the only file of a ZIP archive.
+        separator: the character between cells, or `tab`, `space`, `comma`, `semicolon`.
+        decimal: the decimal mark of all numbers, "." or ",".
+        encoding: such as `utf-8`, `cp1252`, `utf-16`.
+        header: whether the first line has the names of the columns.
+        missing: more words for a missing value, besides the usual ones (NA, nan, null, ?, ...).
+        day_first: whether 1/2/2000 is in February.
+        drop: columns that are left out.
+        keep: columns that are inputs even if they look like identifiers.
+
+    >>> Source.of("my table.csv").file
+    'my table.csv'
+    >>> Source.of({"kind": "table", "file": "a.csv", "separator": ";", "decimal": ","}).decimal
+    ','
     """
 
     file: FilePath
+    separator: str | None = None
+    decimal: Literal[".", ","] | None = None
+    encoding: str | None = None
+    header: bool | None = None
+    missing: tuple[str, ...] = ()
+    day_first: bool | None = None
+    drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
 
     def load(self, seed: int) -> Samples:
-        return Samples(read_table(self.file), None)
+        return load_table(self.file, self._options)
 
     def pieces(self, size: int) -> PieceReader:
-        read = parquet_pieces if check_file(self.file).suffix.lower() == ".parquet" else csv_pieces
-        return read(self.file, size)
+        return table_pieces(self.file, self._options, size)
+
+    def rows_like_these(self, file: str) -> polars.DataFrame:
+        return text_of_table(file, self._options)
+
+    def describe(self) -> JsonObject:
+        return {name: value for name, value in super().describe().items() if value != []}
+
+    @property
+    def _options(self) -> TableOptions:
+        return TableOptions(
+            separator=self.separator,
+            decimal=self.decimal,
+            encoding=self.encoding,
+            header=self.header,
+            missing=self.missing,
+            day_first=self.day_first,
+            drop=self.drop,
+            keep=self.keep,
+        )
 
 
 @dataclass(frozen=True)
@@ -78,10 +121,33 @@ def _npy(path: str, mode: Literal["r"] | None = None) -> np.ndarray:
     except FileNotFoundError:
         raise InputError(path, "there is no such file") from None
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(path, f"cannot be read as an array of numbers: {str(error).splitlines()[0]}") from None
+        if "Object arrays" in str(error):
+            fix = "received Python objects, which are not read; save x.astype(float), or text as a table"
+            raise InputError(path, f"expected an array of numbers, {fix}") from None
+        fix = "save it again by numpy.save"
+        raise InputError(path, f"cannot be read as an array of numbers: it is damaged or no .npy file; {fix}") from None
     if not isinstance(array, np.ndarray):
         raise InputError(path, "expected one array (.npy), received an archive of several arrays")
-    return array
+    return _numbers_in(array, path)
+
+
+def _numbers_in(array: np.ndarray, path: str) -> np.ndarray:
+    """The array, if each of its values is one number, boolean or text; bytes become text."""
+    kind = array.dtype.kind
+    if kind == "S":
+        try:
+            return np.char.decode(array, "utf-8")
+        except UnicodeDecodeError:
+            raise InputError(path, "has bytes that are not text in UTF-8; save an array of text or numbers") from None
+    if kind in "biufU":
+        return array
+    what = {
+        "c": "complex numbers, of which only the real part could be used; save real and imaginary part as two columns",
+        "M": "dates; save days as numbers, such as x.astype('datetime64[D]').astype(float)",
+        "m": "durations; save them as numbers, such as x / np.timedelta64(1, 'D')",
+        "V": f"records of {len(array.dtype.names or ())} fields; save an array of numbers, or a table as CSV",
+    }
+    raise InputError(path, f"expected an array of numbers, received {what.get(kind, f'the type {array.dtype}')}")
 
 
 def _check_npy(path: Path) -> None:
@@ -141,7 +207,9 @@ class Arrays(Source, kind="arrays"):
             return self._samples(as_matrix(self.x, self._image_shape))
         frame = as_frame(self.x)
         check_table(frame)
-        return self._samples(frame)
+        table = understood(frame, TableOptions())
+        assert is_frame(table.x)
+        return self._samples(as_frame(table.x))._replace(table=table.table, notes=table.notes)
 
     def pieces(self, size: int) -> PieceReader | None:
         if self.y is None or not isinstance(self.x, np.ndarray) or self.x.ndim not in (2, 3) or not self.x.size:

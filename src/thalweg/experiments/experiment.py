@@ -233,9 +233,10 @@ class Experiment:
         for arm in self.arms:
             try:
                 spec = self.spec(arm)
-                data = canonical_json(spec.data.describe())
+                precision = spec.training.number_type
+                data = canonical_json({"data": spec.data.describe(), "precision": precision})
                 if data not in loaded:
-                    split = spec.data.load(0, watch)
+                    split = spec.data.load(0, watch, precision)
                     loaded[data] = split, fingerprints(split)
                 split, row_fingerprints = loaded[data]
                 session = Session(completed(spec, split.train), split)

@@ -137,11 +137,12 @@ def forget_rows() -> None:
 
 
 def _split_of(spec: CompleteSpec) -> Split:
-    key = canonical_json({"data": spec.data.describe(), "seed": spec.training.seed})
+    precision = spec.training.number_type
+    key = canonical_json({"data": spec.data.describe(), "seed": spec.training.seed, "precision": precision})
     # A cluster may call this from several threads at a time, so the split is kept in a local variable.
     split = _loaded.get(key)
     if split is None:
-        split = spec.data.load(spec.training.seed)
+        split = spec.data.load(spec.training.seed, precision=precision)
         _loaded.clear()
         _loaded[key] = split
     return split

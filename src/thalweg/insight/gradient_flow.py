@@ -180,7 +180,7 @@ def gradient_flow(spec: Spec, seeds: int = 20, rows: int = 256, watch: Watch = i
     if rows < 2:
         raise InputError("rows", f"expected at least 2, received {rows}")
     watch(ProgressMessage("loading the data"))
-    split = spec.data.load(spec.training.seed)
+    split = spec.data.load(spec.training.seed, precision=spec.training.number_type)
     whole = completed(spec, split.train)
     data = next(split.train.parts())
     stages = [k for k, layer in enumerate(whole.network.layers) if layer.has_weights or layer.inner]

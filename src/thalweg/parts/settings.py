@@ -80,6 +80,11 @@ class Training(Part):
     clip: Clipping | None = None
     average: Fraction | None = None
 
+    @property
+    def number_type(self) -> Precision:
+        """The precision of the engine: the given one, or the engine's own."""
+        return self.precision or ("float64" if self.engine == "eager" else "float32")
+
 
 @dataclass(frozen=True)
 class Checkpoints(Part):

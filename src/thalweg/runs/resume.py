@@ -13,7 +13,7 @@ from ..core.files import remove
 from ..core.progress import loading
 from ..pages.numbers import count_noun
 from ..parts.schedules.metric_schedules import metric_schedules
-from ..parts.settings import Light
+from ..parts.settings import Light, Precision
 from ..spec.differences import differences
 from ..spec.spec import CompleteSpec
 from ..training.callbacks import Callback
@@ -129,7 +129,7 @@ def resume_run(
         _refuse(folder, changed, accept_changes)
         if not changed and (run := _ended(folder, found)):
             return _with_report(run, folder, spec)
-        session = Session(spec, spec.data.load(spec.training.seed, on_load))
+        session = Session(spec, spec.data.load(spec.training.seed, on_load, _precision(spec, found)))
         session.check()
         _ = session.engine
         resumed = None
@@ -179,6 +179,13 @@ def _newest(folder: Path) -> _Found | None:
         if not found[-1].missing:
             break
     return min(found, key=lambda checkpoint: checkpoint.missing)
+
+
+def _precision(spec: CompleteSpec, found: _Found | None) -> Precision:
+    """The type of the rows of a run. Rows were of 32 bits on every engine before manifests named their type."""
+    if found is None:
+        return spec.training.number_type
+    return "float64" if found.facts["preprocessing"].get("precision") == "float64" else "float32"
 
 
 def _checkpoint(found: _Found, session: Session, changed: Sequence[str], accept_changes: bool) -> Checkpoint:
@@ -234,7 +241,8 @@ def _with_report(run: Run, folder: Path, spec: CompleteSpec) -> Run:
     ):
         fix = "To train it further, change the spec, for example with --set training.epochs=N --accept-changes"
         raise InputError(str(folder), f"training is already complete: {run.outcome} {fix}")
-    run = dataclasses.replace(run, split=spec.data.load(spec.training.seed))
+    split = spec.data.load(spec.training.seed, precision=run.preprocessing.precision)
+    run = dataclasses.replace(run, split=split)
     run.write_report(folder)
     return run
 

@@ -243,8 +243,8 @@ class Run(Paged):
         """
         if self.split:
             return self.split
-        split = self.spec.data.load(self.spec.training.seed)
         known = self.preprocessing
+        split = self.spec.data.load(self.spec.training.seed, precision=known.precision)
         found = split.preprocessing
         if (found.task, found.feature_names, found.target_names) != (
             known.task,

@@ -119,7 +119,19 @@ def train(
     )
     with shown(quiet=not progress) as display:
         session = Session.load(spec, loading(quiet=not progress))
-        return run_session(session, Path(folder) if folder else None, [display], warn if progress else None)
+        return run_session(
+            session, Path(folder) if folder else None, [display], warn if progress else None, _print_notes(progress)
+        )
+
+
+def _print_notes(shown: bool) -> Callable[[Session], None]:
+    """A callback before the first step that shows the notes on the data on stderr."""
+
+    def on_session(session: Session) -> None:
+        for note in session.split.notes if shown else ():
+            print_line(f"note: {note}")
+
+    return on_session
 
 
 def warn(finding: Finding) -> None:

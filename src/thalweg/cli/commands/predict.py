@@ -23,11 +23,12 @@ def predict(
     """Predict the rows of a file with a trained network, and print CSV."""
     from ...core.files import commit
     from ...core.streams import fits_terminal
-    from ...data import read_table
     from ...runs.load import load
     from ...runs.predict import prediction_table
 
-    content = prediction_table(load(run), read_table(file)).write_csv().encode()
+    trained = load(run)
+    rows = trained.spec.data.source.rows_like_these(str(file))
+    content = prediction_table(trained, rows).write_csv().encode()
     if out is None:
         text = content.decode()
         if not fits_terminal(text):
