@@ -28,6 +28,8 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 from trial import Trial  # noqa: E402
 
+from thalweg.core.printable import printable  # noqa: E402
+
 KINDS = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("run", "trial"))
 SECONDS = 180
 """The longest that a trial may take; a longer one counts as a hang."""
@@ -91,7 +93,7 @@ def main(words: Iterable[str] | None = None) -> int:
         print(f"{kind:12} {len(indices) - len(failures):5} of {len(indices):5} right   {seconds:6.0f} s", flush=True)
         for index, problem in sorted(failures.items()):
             print(f"  wrong: --only {kind} --trial {index} ({trials[index].name})")
-            print("".join(f"    {line}\n" for line in ascii(problem).strip("'\"").split("\\n")), end="", flush=True)
+            print("".join(f"    {printable(line)}\n" for line in problem.splitlines()), end="", flush=True)
         wrong += len(failures)
     print(f"wrong: {wrong}")
     return int(wrong > 0)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import polars
 
 _SAMPLE_CHARACTERS = 200_000
+_BLANKS = re.compile("[ \t\r\n\u00a0]+")
 _SAMPLE_LINES = 200
 _LONGEST_LINE = 10_000_000
 _READ_BYTES = 1 << 20
@@ -381,7 +382,7 @@ def _has_header(rows: list[list[str]]) -> tuple[bool, str]:
 def _names(rows: list[list[str]], header: bool, notes: list[str]) -> tuple[tuple[str, ...], frozenset[str], int]:
     """The names of the columns, those that were there twice, and the number of empty cells after them."""
     width = len(rows[0]) if header else Counter(map(len, rows)).most_common(1)[0][0]
-    given = [" ".join(cell.split()) for cell in rows[0]] if header else [""] * width
+    given = [_BLANKS.sub(" ", cell).strip(" ") for cell in rows[0]] if header else [""] * width
     spare = 0
     while width > 1 and not given[-1] and all(len(row) < width or not row[width - 1].strip() for row in rows):
         given.pop()
