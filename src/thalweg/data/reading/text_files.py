@@ -390,7 +390,7 @@ def _names(rows: list[list[str]], header: bool, notes: list[str]) -> tuple[tuple
     if header and spare:
         notes.append(f"{spare} empty columns at the end, without a name, are left out")
     counts = Counter(name for name in given if name)
-    names: list[str] = []
+    names: dict[str, None] = {}
     for place, name in enumerate(given, 1):
         new = name or f"column {place}"
         number = 1
@@ -403,5 +403,5 @@ def _names(rows: list[list[str]], header: bool, notes: list[str]) -> tuple[tuple
                 if not name
                 else f"the name {name!r} occurs more than once; column {place} is called {new!r}"
             )
-        names.append(new)
+        names[new] = None
     return tuple(names), frozenset(name for name, count in counts.items() if count > 1), spare
