@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _SAMPLE_CHARACTERS = 200_000
 _SAMPLE_LINES = 200
+_SAMPLE_CELLS = 100
 _LONGEST_LINE = 10_000_000
 _READ_BYTES = 1 << 20
 _SEPARATORS = ("\t", ";", "|", ",", " ")
@@ -201,7 +202,6 @@ class TextTable:
         """The rows as frames of text, about `rows` rows at a time. Raises InputError for a line of another length."""
         import polars
 
-        schema = dict.fromkeys(self.names, polars.String)
         with (
             file_errors(self.path),
             opened(self.path) as file,
@@ -215,7 +215,8 @@ class TextTable:
             if self.header:
                 next(reader, None)
             while block := list(islice(self._cells(reader, counted), rows)):
-                yield polars.DataFrame(dict(zip(self.names, zip(*block, strict=True), strict=True)), schema=schema)
+                columns = zip(self.names, zip(*block, strict=True), strict=True)
+                yield polars.DataFrame([polars.Series(name, cells, polars.String) for name, cells in columns])
 
     def _cells(self, reader: Iterator[list[str]], lines: _Counted) -> Iterator[list[str]]:
         width = len(self.names)
@@ -326,7 +327,7 @@ def _sampled_and_left(lines: list[str], separator: str) -> tuple[list[list[str]]
 def _separator(lines: list[str], path: Path) -> str:
     """The separator by which the lines have the same number of cells, more than one."""
     usual = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
-    best = (0.0, 0.0, usual)
+    best = (0.0, 0.0, 0.0, 0, usual)
     for place, separator in enumerate(_SEPARATORS):
         cells_of_lines, left = _sampled_and_left(lines, separator)
         counts = [len(cells) for cells in cells_of_lines if any(cells)]
@@ -334,11 +335,16 @@ def _separator(lines: list[str], path: Path) -> str:
             continue
         width, times = Counter(counts).most_common(1)[0]
         share = times / (len(counts) + left)
-        if width < 2 or (separator == " " and (share < 1 or best[0] >= 1)) or share < 0.5 or counts[0] == 1:
+        if width < 2 or (separator == " " and share < 1) or share < 0.5 or counts[0] == 1:
             continue
-        candidate = (share, 1.0 if separator == usual == "\t" else -float(place), separator)
+        # Where lines have the same number of cells by several separators, the right one leaves no other one within
+        # cells, and parts the values.
+        cells = [cell for row in cells_of_lines for cell in row[:_SAMPLE_CELLS]]
+        clean = sum(not any(mark in cell for mark in "\t;|") for cell in cells) / len(cells)
+        values = sum(map(_is_number, cells)) / len(cells)
+        candidate = (share, clean, values, -place, separator)
         best = max(best, candidate)
-    return best[2]
+    return best[4]
 
 
 def _is_number(cell: str) -> bool:
