@@ -1,7 +1,7 @@
 """Odd tables: files of text, Parquet and NumPy written by seeded rules, whose right content is known.
 
 A file that is understood gives exactly the numbers and classes it was made from. A file that is not is refused by a
-message that names what is at fault. Trials from `UNSEEN` on were drawn after the rules of the product were made.
+message that names what is at fault.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def test_kinds_of_files(tmp_path, suffix):
         ("a.csv", b'a,b\n1,"2\n', "quotation mark"),
         ("a.csv", b"a,b\n1,\x00\x01\x02\n", "not a text file"),
         ("a.csv", b"\x28\xb5\x2f\xfd....", "Zstandard"),
-        ("a.csv", gzip.compress(b"a,b\n1,2\n" * 99)[:-9], "damaged or cut off"),
+        ("a.csv", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-9], "damaged or cut off"),
         ("a.parquet", b"hello", "Parquet"),
         ("a.xlsx", b"PK", "ZIP"),
         ("a.csv", None, "no such file"),
@@ -384,3 +384,11 @@ def test_arrays_of_something_else_are_refused(tmp_path, array, fact):
     source = {"kind": "npy", "x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
     with input_error(source["x"], fact):
         Data.of(source).load(0)
+
+
+def test_options_beside_the_path_of_a_table(tmp_path):
+    path = written(tmp_path, "a;t\n1,5;0\n2,5;1\n" * 1 + "3,5;1\n" * 4)
+    given = Data.of({"source": {"kind": str(path), "separator": ";"}, "target": "t"})
+    assert given.source == Data.of({"source": {"kind": "table", "file": str(path), "separator": ";"}}).source
+    with input_error("Data", "seperator", "did you mean 'separator'"):
+        Data.of({"source": {"kind": str(path), "seperator": ";"}})

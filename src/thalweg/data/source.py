@@ -62,6 +62,10 @@ def _table(value: object, kinds: Mapping[str, type[Part]]) -> object:
         return {"kind": "arrays", **dict(zip(("x", "y", "weight"), value, strict=False))}
     if isinstance(value, Mapping) and value.get("kind") == "arrays" and "x" not in value:
         return {**value, "kind": "absent"}
+    if isinstance(value, Mapping) and isinstance(value.get("kind"), str) and value["kind"] not in kinds:
+        # `--set data.source.separator=";"` puts an option beside a path.
+        described = _table(value["kind"], kinds)
+        return {**value, **described} if isinstance(described, Mapping) else value
     if isinstance(value, str | os.PathLike):
         path = Path(value)
         first = str(value).split()[:1]

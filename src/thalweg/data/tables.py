@@ -103,7 +103,7 @@ def check_table(frame: polars.DataFrame) -> None:
         if _kind(series.dtype) is None:
             message = f"type {series.dtype} cannot become numbers; drop the column or spread it over several columns"
             problems.append(Problem(f"column {series.name!r}", message))
-        elif series.dtype.is_float() and (rows := series.is_infinite().arg_true().to_list()):
+        elif series.dtype.is_float() and len(rows := np.flatnonzero(np.isinf(series.to_numpy()))):
             message = f"{len(rows)} infinite values, the first in row {rows[0]} (from 0); correct or empty these cells"
             problems.append(Problem(f"column {series.name!r}", message))
     if problems:
@@ -204,7 +204,8 @@ class Column:
             return np.column_stack([(text == c).fill_null(False).to_numpy() for c in self.categories]).astype(float)
         if series.dtype == polars.String:
             series = self._reading_of(series).check(series)
-        return _numbers(series, self.kind).fill_null(self.fill).to_numpy().reshape(-1, 1)
+        numbers = _numbers(series, self.kind)
+        return (numbers.fill_null(self.fill) if numbers.null_count() else numbers).to_numpy().reshape(-1, 1)
 
     def _reading_of(self, series: polars.Series) -> Reading:
         """How text cells of a column that is no category are read."""
@@ -259,7 +260,8 @@ class ColumnSummary(NamedTuple):
         if kind is None or missing == len(series):
             return summary
         if kind != "category":
-            numbers = _numbers(series, kind).drop_nulls().to_numpy().reshape(-1, 1)
+            present = _numbers(series, kind)
+            numbers = (present.drop_nulls() if missing else present).to_numpy().reshape(-1, 1)
             summary = summary._replace(moments=ColumnMoments.of(numbers), range=ColumnRange.of(numbers))
             return summary._with_order_of(numbers[:, 0]) if series.dtype.is_integer() else summary
         text = series.cast(polars.String).drop_nulls()
@@ -405,7 +407,10 @@ def _kind(dtype: polars.DataType) -> Kind | None:
 
 
 def _without_nan(series: polars.Series) -> polars.Series:
-    return series.fill_nan(None) if series.dtype.is_float() else series
+    # NumPy looks at a column much faster than an expression of polars, which counts where columns are many.
+    if not series.dtype.is_float() or (not series.null_count() and not np.isnan(series.to_numpy()).any()):
+        return series
+    return series.fill_nan(None)
 
 
 def _numbers(series: polars.Series, kind: str) -> polars.Series:
@@ -429,7 +434,7 @@ def _cast(series: polars.Series, dtype: PolarsDataType) -> polars.Series:
     import polars
 
     try:
-        return series.cast(dtype)
+        return series if series.dtype == dtype else series.cast(dtype)
     except polars.exceptions.PolarsError as error:
         raise InputError("table", f"column {series.name!r}: {_first_line(error)}") from None
 

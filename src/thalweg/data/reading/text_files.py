@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _SAMPLE_CHARACTERS = 200_000
 _BLANKS = re.compile("[ \t\r\n\u00a0]+")
 _SAMPLE_LINES = 200
+_SAMPLE_CELLS = 100
 _LONGEST_LINE = 10_000_000
 _READ_BYTES = 1 << 20
 _SEPARATORS = ("\t", ";", "|", ",", " ")
@@ -202,7 +203,6 @@ class TextTable:
         """The rows as frames of text, about `rows` rows at a time. Raises InputError for a line of another length."""
         import polars
 
-        schema = dict.fromkeys(self.names, polars.String)
         with (
             file_errors(self.path),
             opened(self.path) as file,
@@ -216,7 +216,8 @@ class TextTable:
             if self.header:
                 next(reader, None)
             while block := list(islice(self._cells(reader, counted), rows)):
-                yield polars.DataFrame(dict(zip(self.names, zip(*block, strict=True), strict=True)), schema=schema)
+                columns = zip(self.names, zip(*block, strict=True), strict=True)
+                yield polars.DataFrame([polars.Series(name, cells, polars.String) for name, cells in columns])
 
     def _cells(self, reader: Iterator[list[str]], lines: _Counted) -> Iterator[list[str]]:
         width = len(self.names)
@@ -327,7 +328,7 @@ def _sampled_and_left(lines: list[str], separator: str) -> tuple[list[list[str]]
 def _separator(lines: list[str], path: Path) -> str:
     """The separator by which the lines have the same number of cells, more than one."""
     usual = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
-    best = (0.0, 0.0, usual)
+    best = (0.0, 0.0, 0.0, 0, usual)
     for place, separator in enumerate(_SEPARATORS):
         cells_of_lines, left = _sampled_and_left(lines, separator)
         counts = [len(cells) for cells in cells_of_lines if any(cells)]
@@ -335,11 +336,16 @@ def _separator(lines: list[str], path: Path) -> str:
             continue
         width, times = Counter(counts).most_common(1)[0]
         share = times / (len(counts) + left)
-        if width < 2 or (separator == " " and (share < 1 or best[0] >= 1)) or share < 0.5 or counts[0] == 1:
+        if width < 2 or (separator == " " and share < 1) or share < 0.5 or counts[0] == 1:
             continue
-        candidate = (share, 1.0 if separator == usual == "\t" else -float(place), separator)
+        # Where lines have the same number of cells by several separators, the right one leaves no other one within
+        # cells, and parts the values.
+        cells = [cell for row in cells_of_lines for cell in row[:_SAMPLE_CELLS]]
+        clean = sum(not any(mark in cell for mark in "\t;|") for cell in cells) / len(cells)
+        values = sum(map(_is_number, cells)) / len(cells)
+        candidate = (share, clean, values, -place, separator)
         best = max(best, candidate)
-    return best[2]
+    return best[4]
 
 
 def _is_number(cell: str) -> bool:
@@ -391,7 +397,7 @@ def _names(rows: list[list[str]], header: bool, notes: list[str]) -> tuple[tuple
     if header and spare:
         notes.append(f"{spare} empty columns at the end, without a name, are left out")
     counts = Counter(name for name in given if name)
-    names: list[str] = []
+    names: dict[str, None] = {}
     for place, name in enumerate(given, 1):
         new = name or f"column {place}"
         number = 1
@@ -404,5 +410,5 @@ def _names(rows: list[list[str]], header: bool, notes: list[str]) -> tuple[tuple
                 if not name
                 else f"the name {name!r} occurs more than once; column {place} is called {new!r}"
             )
-        names.append(new)
+        names[new] = None
     return tuple(names), frozenset(name for name, count in counts.items() if count > 1), spare
