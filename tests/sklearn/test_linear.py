@@ -29,7 +29,7 @@ def test_coefficients_give_the_decision_function(estimator, classes):
     y = y[y < classes]
     estimator.fit(X, y)
     z = X @ estimator.coef_.T + estimator.intercept_
-    expected = z[:, 0] - estimator.run_.loss.threshold if classes == 2 else z
+    expected = z[:, 0] - estimator.threshold_ if classes == 2 else z
     np.testing.assert_allclose(estimator.decision_function(X), expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
     assert estimator.coef_.shape == (1 if classes == 2 else 3, 4)
 
@@ -48,7 +48,7 @@ def test_a_feature_map_and_class_names():
     unit = Perceptron(features=["products"], random_state=0).fit(X, y)
     assert unit.predict(X).tolist() == y.tolist()
     assert unit.n_iter_ == len(unit.loss_curve_)
-    assert unit.t_ == 4 * unit.n_iter_
+    assert unit.t_ == 1 + 4 * unit.n_iter_
 
 
 def test_inseparable_classes_give_a_warning():
@@ -80,7 +80,7 @@ def test_a_pickled_estimator_has_no_rows_and_predicts_the_same():
 
 
 def test_an_invalid_parameter_is_a_value_error_that_names_it():
-    with pytest.raises(ValueError, match="learning_rate"):
+    with pytest.raises(ValueError, match="eta0"):
         Perceptron(eta0=-1.0).fit(*XOR)
     with pytest.raises(ValueError, match="rule"):
         Adaline(rule="often").fit(*XOR)
