@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its Perceptron, from the installed package, with Thalweg's class in its place: none fails."""
+"""scikit-learn's own tests of its Perceptron, from the installed package, with Thalweg's class in its place."""
 
 from __future__ import annotations
 

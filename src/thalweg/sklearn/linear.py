@@ -6,10 +6,11 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedShuffleSplit
@@ -22,21 +23,21 @@ from ..models import linear_units
 from ..models.linear_theory import best_threshold, rounded_down, safe_online_rate, safe_rate, separable
 from ..models.network import Network
 from ..parts.losses import Labels
-from ..parts.part import Count, Flag, ForwardContext, Fraction, NonNegative, Part, Positive
+from ..parts.part import Count, Flag, ForwardContext, Fraction, Layer, NonNegative, Part, Positive
 from .estimator import LARGEST_SEED, RandomState, Rows, SparseEstimator, dense, set_parameters
-from .online import Held, Line, OnlineLearner, Question, Rule, least_mean_squares, perceptron_rule, shuffled
+from .online import HeldOutRows, Line, OnlineLearner, Rule, UnitRows, least_mean_squares, perceptron_rule, shuffled
 from .settings import PartLike
 
 ClassWeight = Mapping[object, float] | Literal["balanced"] | None
 
 
 @dataclass(frozen=True)
-class Settings(Part):
+class LinearSettings(Part):
     """The parameters that both units have, validated; `Perceptron` documents them."""
 
     penalty: Literal["l2", "l1", "elasticnet"] | None
     alpha: NonNegative
-    l1_ratio: NonNegative
+    l1_ratio: Annotated[float, Field(ge=0, le=1, strict=True)]
     fit_intercept: Flag
     max_iter: Count
     tol: NonNegative | None
@@ -46,11 +47,6 @@ class Settings(Part):
     validation_fraction: Fraction
     n_iter_no_change: Count
     warm_start: Flag
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.l1_ratio > 1:
-            raise InputError("l1_ratio", f"expected a number from 0 to 1, received {self.l1_ratio:g}")
 
     @property
     def share_of_l1(self) -> float:
@@ -120,7 +116,7 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
     intercept_: np.ndarray
 
     @abstractmethod
-    def _learner(self, settings: Settings, rows: int, max_iter: int) -> OnlineLearner:
+    def _learner(self, settings: LinearSettings, rows: int, max_iter: int) -> OnlineLearner:
         """How each unit learns from that many rows."""
 
     @abstractmethod
@@ -132,14 +128,19 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
         """The scaling of the inputs, from the rows of a first fit."""
 
     @abstractmethod
-    def _remark(self, settings: Settings, x: np.ndarray, rows: _Rows) -> str:
-        """Why a fitted unit is wrong, or ""; x are its inputs after scaling and feature map."""
+    def _remark(self, settings: LinearSettings, rows: _Rows, x: np.ndarray, z: np.ndarray) -> str:
+        """Why the fitted units are wrong, or ""; x (n, d) are their inputs, z (n, units) their scores."""
 
-    def _holds_out(self, settings: Settings) -> bool:
+    @property
+    def _asked(self) -> np.ndarray:
+        """The class that each unit tells from the rest: of two classes the second."""
+        return self.classes_[1:] if len(self.classes_) == 2 else self.classes_
+
+    def _holds_out(self, settings: LinearSettings) -> bool:
         """Whether a fit holds validation rows out."""
         return settings.early_stopping
 
-    def _decide(self, held: Held | None) -> float:
+    def _decide(self, held: HeldOutRows | None) -> float:
         """The score above which the answer is yes; `held` has the scores of held-out rows as x."""
         return 0.0
 
@@ -159,8 +160,8 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
             fix = "the number of classes has to be greater than one"
             raise InputError("y", f"{fix}; received {len(self.classes_)} class")
         self.t_ = 1.0
-        x = self._train(settings, rows, settings.max_iter, warm, self._holds_out(settings))
-        remarks = [self._remark(settings, x, rows)]
+        x, z = self._train(settings, rows, settings.max_iter, warm, self._holds_out(settings))
+        remarks = [self._remark(settings, rows, x, z)]
         if settings.tol is not None and self.n_iter_ == settings.max_iter:
             limit = f"Maximum number of iterations (max_iter = {settings.max_iter} epochs) reached before convergence."
             remarks.insert(0, limit)
@@ -195,10 +196,10 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
         self._train(settings, rows, 1, warm=not first, holds_out=False)
         return self
 
-    def _settings(self) -> Settings:
-        names = Settings.__dataclass_fields__
+    def _settings(self) -> LinearSettings:
+        names = LinearSettings.__dataclass_fields__
         try:
-            return Settings(**{name: getattr(self, name) for name in names})
+            return LinearSettings(**{name: getattr(self, name) for name in names})
         except InputError as error:
             raise InputError(type(self).__name__, error.problems) from None
 
@@ -210,8 +211,10 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
             raise InputError("sample_weight", "expected weights that are not all zero")
         return _Rows(np.ascontiguousarray(dense(x)), labels, weight)
 
-    def _train(self, settings: Settings, rows: _Rows, max_iter: int, warm: bool, holds_out: bool) -> np.ndarray:
-        """Train every unit and set the fitted attributes; the inputs of the units (n, d)."""
+    def _train(
+        self, settings: LinearSettings, rows: _Rows, max_iter: int, warm: bool, holds_out: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Train every unit and set the fitted attributes; the inputs (n, d) and scores (n, units) of the units."""
         if not (warm and hasattr(self, "_scaling")):
             self._scaling = self._scaling_of(rows.x, rows.weight)
         x = self._unit_inputs(rows.x)
@@ -219,15 +222,14 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
         held_out, seeds = self._drawn(settings, rows, holds_out)
         class_weight = compute_class_weight(self.class_weight, classes=self.classes_, y=rows.y)
         learner = self._learner(settings, len(x) - int(held_out.sum()), max_iter)
-        asked = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
         learned = []
-        for i, (label, start, seed) in enumerate(zip(asked, starts, seeds, strict=True)):
+        for i, (label, start, seed) in enumerate(zip(self._asked, starts, seeds, strict=True)):
             yes = rows.y == label
-            no_weight, yes_weight = class_weight if len(asked) == 1 else (1.0, class_weight[i])
+            no_weight, yes_weight = class_weight if len(self._asked) == 1 else (1.0, class_weight[i])
             weight = rows.weight * np.where(yes, yes_weight, no_weight)
-            held = Held(x[held_out], yes[held_out], rows.weight[held_out]) if settings.early_stopping else None
+            held = HeldOutRows(x[held_out], yes[held_out], rows.weight[held_out]) if settings.early_stopping else None
             orders = _orders(~held_out, seed if settings.shuffle else None)
-            learned.append(learner.learn(Question(x, self._targets(yes), weight), start, orders, held))
+            learned.append(learner.learn(UnitRows(x, self._targets(yes), weight), start, orders, held))
         lines = [one.line for one in learned]
         self.n_iter_ = max(len(one.objectives) for one in learned)
         self.t_ += self.n_iter_ * len(x)
@@ -236,13 +238,13 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
         scores = x[held_out] @ lines[0].w + lines[0].b
         tunes = held_out.any() and len(lines) == 1
         answers = rows.y == self.classes_[1]
-        self.threshold_ = self._decide(Held(scores, answers[held_out], rows.weight[held_out]) if tunes else None)
+        self.threshold_ = self._decide(HeldOutRows(scores, answers[held_out], rows.weight[held_out]) if tunes else None)
         self._store(lines)
-        return x
+        return x, np.stack([x @ line.w + line.b for line in lines], axis=1)
 
     def _starts(self, width: int, warm: bool) -> list[Line]:
         """Where each unit starts: from 0, or on a warm start from `coef_` and `intercept_`."""
-        units = 1 if len(self.classes_) == 2 else len(self.classes_)
+        units = len(self._asked)
         if not warm:
             return [Line(np.zeros(width), 0.0) for _ in range(units)]
         if self.coef_.shape != (units, width):
@@ -262,7 +264,7 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
             b = b - W @ self._scaling.shift
         self.coef_, self.intercept_ = W, b
 
-    def _drawn(self, settings: Settings, rows: _Rows, holds_out: bool) -> tuple[np.ndarray, list[int]]:
+    def _drawn(self, settings: LinearSettings, rows: _Rows, holds_out: bool) -> tuple[np.ndarray, list[int]]:
         """Which rows are held out (n,), and a seed for the order of each unit, drawn as scikit-learn draws them."""
         if len(self.classes_) == 2:
             random = check_random_state(self.random_state)
@@ -277,7 +279,7 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
             seeds.append(int(random.randint(LARGEST_SEED)))
         return held_out, seeds
 
-    def _held_out(self, settings: Settings, rows: _Rows) -> np.ndarray:
+    def _held_out(self, settings: LinearSettings, rows: _Rows) -> np.ndarray:
         splitter = StratifiedShuffleSplit(test_size=settings.validation_fraction, random_state=self.random_state)
         _, chosen = next(splitter.split(np.zeros((len(rows.y), 1)), rows.y))
         if not rows.weight[chosen].any():
@@ -294,7 +296,7 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
         x = (x - self._scaling.shift) / self._scaling.span
         if not self.features:
             return x
-        network = Network(tuple(self.features))
+        network = Network([Layer.of(layer) for layer in self.features])
         start = network.initialize(0, (x.shape[1],))
         outputs = network.forward(start.params, start.states, x, ForwardContext(training=False)).outputs
         return np.asarray(outputs[-1], dtype=float)
@@ -404,7 +406,7 @@ class Perceptron(LinearClassifier):
     ) -> None:
         set_parameters(self, locals())
 
-    def _learner(self, settings: Settings, rows: int, max_iter: int) -> OnlineLearner:
+    def _learner(self, settings: LinearSettings, rows: int, max_iter: int) -> OnlineLearner:
         return _learner(settings, perceptron_rule, 1, max_iter, 0.0, self.pocket, bool(self.verbose))
 
     def _targets(self, yes: np.ndarray) -> np.ndarray:
@@ -413,12 +415,10 @@ class Perceptron(LinearClassifier):
     def _scaling_of(self, x: np.ndarray, weight: np.ndarray) -> _Scaling:
         return _Scaling(np.zeros(x.shape[1]), np.ones(x.shape[1]))
 
-    def _remark(self, settings: Settings, x: np.ndarray, rows: _Rows) -> str:
+    def _remark(self, settings: LinearSettings, rows: _Rows, x: np.ndarray, z: np.ndarray) -> str:
         if settings.penalty or settings.early_stopping or not rows.weight.all() or self.class_weight is not None:
             return ""
-        asked = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
-        z = x @ self.coef_.T + self.intercept_
-        answers = rows.y[:, None] == asked
+        answers = rows.y[:, None] == self._asked
         if np.array_equal(z > 0, answers):
             return ""
         found = [separable(x, yes, settings.fit_intercept) for yes in answers.T]
@@ -427,7 +427,7 @@ class Perceptron(LinearClassifier):
         if all(found):
             return "The classes are linearly separable: with more epochs (tol=None) all training rows become right."
         pocket = "" if self.pocket else "; pocket=True keeps the best weights on the way"
-        rest = "" if len(asked) == 1 else " from the rest each"
+        rest = "" if len(self._asked) == 1 else " from the rest each"
         return (
             f"The classes are not linearly separable{rest}: no weights get all training rows right, and the rule does "
             f"not converge{pocket}."
@@ -504,7 +504,7 @@ class Adaline(LinearClassifier):
         options = {"learning_rate": self.eta0, "rule": self.rule, "threshold": self.threshold, "labels": self.labels}
         return linear_units.Adaline.of(options)
 
-    def _learner(self, settings: Settings, rows: int, max_iter: int) -> OnlineLearner:
+    def _learner(self, settings: LinearSettings, rows: int, max_iter: int) -> OnlineLearner:
         unit = self._unit
         batch_size = rows if unit.batch_size == "full" else int(unit.batch_size)
         threshold = unit.loss.threshold
@@ -517,31 +517,30 @@ class Adaline(LinearClassifier):
         span = x.std(axis=0)
         return _Scaling(x.mean(axis=0), np.where(span > 0, span, 1.0))
 
-    def _holds_out(self, settings: Settings) -> bool:
+    def _holds_out(self, settings: LinearSettings) -> bool:
         tunes = self.threshold == "tuned"
         if tunes and len(self.classes_) > 2:
             raise InputError("threshold", f'"tuned" needs two classes; y has {len(self.classes_)}')
         return settings.early_stopping or tunes
 
-    def _decide(self, held: Held | None) -> float:
+    def _decide(self, held: HeldOutRows | None) -> float:
         if self.threshold == "tuned" and held is not None:
             return best_threshold(held.x, held.yes, held.weight)
         return self._unit.loss.threshold
 
-    def _remark(self, settings: Settings, x: np.ndarray, rows: _Rows) -> str:
+    def _remark(self, settings: LinearSettings, rows: _Rows, x: np.ndarray, z: np.ndarray) -> str:
         mean = safe_rate(x, bias=settings.fit_intercept)
         safe = mean if self.rule == "batch" else safe_online_rate(x, settings.fit_intercept)
         # A unit that diverged does worse than one whose weights are 0.
-        units = 1 if len(self.classes_) == 2 else len(self.classes_)
-        at_zero = units * float(np.mean(self._targets(rows.y == self.classes_[-1]) ** 2)) / 2
-        if settings.eta0 < safe or self.loss_curve_[-1] <= max(at_zero, self.loss_curve_[0]):
+        targets = self._targets(rows.y[:, None] == self._asked)
+        if settings.eta0 < safe or np.square(z - targets).sum() <= np.square(targets).sum():
             return ""
         fault = f"the learning rate {settings.eta0:g} is too large"
         return f"The weights diverged: {fault}; a safe rate is {rounded_down(safe / 2):g}."
 
 
 def _learner(
-    settings: Settings,
+    settings: LinearSettings,
     rule: Rule,
     batch_size: int,
     max_iter: int,

@@ -44,7 +44,7 @@ def least_mean_squares(z: Scores, t: Scores, /) -> tuple[Scores, Scores]:
     return error * error / 2, error
 
 
-class Question(NamedTuple):
+class UnitRows(NamedTuple):
     """The rows of one unit.
 
     x: inputs (n, d).
@@ -57,8 +57,8 @@ class Question(NamedTuple):
     weight: np.ndarray
 
 
-class Held(NamedTuple):
-    """Held-out rows for early stopping: inputs x (n, d), answers yes (n,), weights (n,)."""
+class HeldOutRows(NamedTuple):
+    """HeldOutRows-out rows for early stopping: inputs x (n, d), answers yes (n,), weights (n,)."""
 
     x: np.ndarray
     yes: np.ndarray
@@ -72,7 +72,7 @@ class Line(NamedTuple):
     b: float
 
 
-class Learned(NamedTuple):
+class LearnedLine(NamedTuple):
     """The result: the unit, and the mean objective of each epoch."""
 
     line: Line
@@ -163,7 +163,9 @@ class OnlineLearner(NamedTuple):
     pocket: bool
     verbose: bool
 
-    def learn(self, question: Question, start: Line, orders: Callable[[], np.ndarray], held: Held | None) -> Learned:
+    def learn(
+        self, data: UnitRows, start: Line, orders: Callable[[], np.ndarray], held: HeldOutRows | None
+    ) -> LearnedLine:
         """Train from `start`; `orders` gives the rows of the next epoch in their order.
 
         Raises InputError where a number becomes NaN or infinite.
@@ -174,7 +176,7 @@ class OnlineLearner(NamedTuple):
         best, best_right, waited = math.inf, -1.0, 0
         kept = start
         for epoch in range(1, self.max_iter + 1):
-            b, objective = self._epoch(question, w, b, penalty, orders())
+            b, objective = self._epoch(data, w, b, penalty, orders())
             if not (np.isfinite(w).all() and math.isfinite(b)):
                 fault = f"the weights became NaN or infinite in epoch {epoch}"
                 raise InputError("X", f"{fault}; scaled inputs or a smaller eta0 are the usual remedy")
@@ -186,23 +188,23 @@ class OnlineLearner(NamedTuple):
             if self.verbose:
                 print(f"epoch {epoch}: objective {objective:.8f}" + ("" if held is None else f", score {-cost:.6f}"))
             if self.pocket:
-                right = self._share_right(Held(question.x, question.t > 0, question.weight), w, b)
+                right = self._share_right(HeldOutRows(data.x, data.t > 0, data.weight), w, b)
                 if right > best_right:
                     best_right, kept = right, Line(w.copy(), b)
             if waited >= self.patience:
                 break
-        return Learned(kept if self.pocket else Line(w, b), objectives)
+        return LearnedLine(kept if self.pocket else Line(w, b), objectives)
 
     def _epoch(
-        self, question: Question, w: np.ndarray, b: float, penalty: Penalty | None, order: np.ndarray
+        self, data: UnitRows, w: np.ndarray, b: float, penalty: Penalty | None, order: np.ndarray
     ) -> tuple[float, float]:
         """Learn the rows in their order, changing w in place; the bias, and the mean objective of the rows."""
         total = 0.0
-        for inputs, t, weight in self._batches(Question(*(array[order] for array in question))):
+        for inputs, t, weight in self._batches(UnitRows(*(array[order] for array in data))):
             loss, step, change = self._step(inputs, t, weight, w, b)
             total += loss
             if penalty is not None:
-                total += penalty.size * min(self.batch_size, len(order))
+                total += penalty.size * np.size(t)
                 penalty.before(w)
             if change is not None:
                 w += change
@@ -213,9 +215,9 @@ class OnlineLearner(NamedTuple):
                 penalty.after(w)
         return b, total / len(order)
 
-    def _batches(self, question: Question) -> Iterator[tuple[np.ndarray, float | np.ndarray, float | np.ndarray]]:
+    def _batches(self, data: UnitRows) -> Iterator[tuple[np.ndarray, float | np.ndarray, float | np.ndarray]]:
         """Inputs, targets and weights of each step: numbers for single rows, which NumPy's arrays would slow down."""
-        x, t, weight = question
+        x, t, weight = data
         if self.batch_size == 1:
             yield from zip(x, t.tolist(), weight.tolist(), strict=True)
             return
@@ -229,13 +231,13 @@ class OnlineLearner(NamedTuple):
         """The sum of the losses, the step of the bias, and that of w; None where nothing changes."""
         if isinstance(t, float):
             loss, slope = self.rule(float(x @ w) + b, t)
-            step = -self.rate * slope * weight
-            return loss, step, step * x if step else None
+            step = -self.rate * slope * float(weight)
+            return loss, step, (step * x if step else None)
         losses, slopes = self.rule(x @ w + b, t)
         steps = slopes * weight * (-self.rate / len(t))
-        return float(losses.sum()), float(steps.sum()), steps @ x if steps.any() else None
+        return float(losses.sum()), float(steps.sum()), (steps @ x if steps.any() else None)
 
-    def _share_right(self, rows: Held, w: np.ndarray, b: float) -> float:
+    def _share_right(self, rows: HeldOutRows, w: np.ndarray, b: float) -> float:
         return float(np.average((rows.x @ w + b > self.threshold) == rows.yes, weights=rows.weight))
 
 
