@@ -242,9 +242,18 @@ def test_a_single_class_is_refused_as_by_scikit_learn(kind):
 
 def test_messages_name_the_parameter_and_show_plain_values():
     X, y = ROWS["binary"]
-    for options in ({"l1_ratio": 1.5}, {"alpha": -1.0}, {"penalty": "l3"}, {"tol": -1.0}, {"n_iter_no_change": 0}):
+    for options in (
+        {"l1_ratio": 1.5},
+        {"alpha": -1.0},
+        {"penalty": "l3"},
+        {"tol": -1.0},
+        {"n_iter_no_change": 0},
+        {"validation_fraction": 0.0},
+    ):
         with pytest.raises(ValueError, match=next(iter(options))):
             Perceptron(**options).fit(X, y)
+    with pytest.raises(ValueError, match="validation_fraction: cannot hold out"):
+        Perceptron(early_stopping=True, validation_fraction=0.001).fit(X, y)
     unit = Perceptron().partial_fit(X, y, classes=[0, 1])
     with pytest.raises(ValueError, match="has the class 3, but the classes are \\[0, 1\\]"):
         unit.partial_fit(X, y + 3)
@@ -260,5 +269,5 @@ def test_messages_name_the_parameter_and_show_plain_values():
 
 def test_numbers_that_overflow_are_an_error():
     X, y = ROWS["binary"]
-    with pytest.raises(ValueError, match="NaN or infinite in epoch"), np.errstate(all="ignore"):
+    with pytest.raises(ValueError, match="NaN or infinite in epoch"):
         Adaline(eta0=1e6, max_iter=100).fit(X, y)

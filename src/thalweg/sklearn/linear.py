@@ -23,7 +23,7 @@ from ..models import linear_units
 from ..models.linear_theory import best_threshold, rounded_down, safe_online_rate, safe_rate, separable
 from ..models.network import Network
 from ..parts.losses import Labels
-from ..parts.part import Count, Flag, ForwardContext, Fraction, Layer, NonNegative, Part, Positive
+from ..parts.part import Count, Flag, ForwardContext, Layer, NonNegative, Part, Positive
 from .estimator import LARGEST_SEED, RandomState, Rows, SparseEstimator, dense, set_parameters
 from .online import HeldOutRows, Line, OnlineLearner, Rule, UnitRows, least_mean_squares, perceptron_rule, shuffled
 from .settings import PartLike
@@ -44,7 +44,7 @@ class LinearSettings(Part):
     shuffle: Flag
     eta0: Positive
     early_stopping: Flag
-    validation_fraction: Fraction
+    validation_fraction: Annotated[float, Field(gt=0, lt=1, strict=True)]
     n_iter_no_change: Count
     warm_start: Flag
 
@@ -229,7 +229,8 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
             weight = rows.weight * np.where(yes, yes_weight, no_weight)
             held = HeldOutRows(x[held_out], yes[held_out], rows.weight[held_out]) if settings.early_stopping else None
             orders = _orders(~held_out, seed if settings.shuffle else None)
-            learned.append(learner.learn(UnitRows(x, self._targets(yes), weight), start, orders, held))
+            with np.errstate(all="ignore"):
+                learned.append(learner.learn(UnitRows(x, self._targets(yes), weight), start, orders, held))
         lines = [one.line for one in learned]
         self.n_iter_ = max(len(one.objectives) for one in learned)
         self.t_ += self.n_iter_ * len(x)
@@ -281,7 +282,12 @@ class LinearClassifier(ClassifierMixin, SparseEstimator):  # type: ignore[misc]
 
     def _held_out(self, settings: LinearSettings, rows: _Rows) -> np.ndarray:
         splitter = StratifiedShuffleSplit(test_size=settings.validation_fraction, random_state=self.random_state)
-        _, chosen = next(splitter.split(np.zeros((len(rows.y), 1)), rows.y))
+        try:
+            _, chosen = next(splitter.split(np.zeros((len(rows.y), 1)), rows.y))
+        except ValueError:
+            parts = f"{settings.validation_fraction:g} of {len(rows.y)} rows and leave"
+            fault = f"cannot hold out {parts} a row of each of the {len(self.classes_)} classes on both sides"
+            raise InputError("validation_fraction", fault) from None
         if not rows.weight[chosen].any():
             fault = "the weights of all held-out rows are zero"
             raise InputError("sample_weight", f"{fault}; use another random_state or a larger validation_fraction")
