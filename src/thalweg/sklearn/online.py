@@ -58,7 +58,7 @@ class UnitRows(NamedTuple):
 
 
 class HeldOutRows(NamedTuple):
-    """HeldOutRows-out rows for early stopping: inputs x (n, d), answers yes (n,), weights (n,)."""
+    """Held-out rows for early stopping: inputs x (n, d), answers yes (n,), weights (n,)."""
 
     x: np.ndarray
     yes: np.ndarray
