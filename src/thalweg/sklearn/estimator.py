@@ -31,6 +31,11 @@ class SparseEstimator(BaseEstimator):  # type: ignore[misc]
         return tags
 
 
+def set_parameters(estimator: BaseEstimator, parameters: dict[str, object]) -> None:
+    """Store the parameters unchanged, as scikit-learn requires; `parameters` are the locals of a constructor."""
+    estimator.__dict__.update({name: value for name, value in parameters.items() if name != "self"})
+
+
 def dense(X: Rows) -> np.ndarray:
     """X as a dense array."""
     if isinstance(X, sparse.spmatrix | sparse.sparray):

@@ -17,14 +17,13 @@ from ..models.network import Network
 from ..parts.losses import Poisson
 from ..parts.part import Loss
 from ..parts.settings import Device, Precision
-from .estimator import RandomState, Rows
+from .estimator import RandomState, Rows, set_parameters
 from .network_estimator import (
     NetworkEstimator,
     ProgressCallback,
     available,
     input_names,
     learns_by_steps,
-    set_parameters,
 )
 from .settings import EngineChoice, PartLike
 

@@ -534,11 +534,6 @@ class NetworkEstimator(SparseEstimator, ABC):
         return state
 
 
-def set_parameters(estimator: NetworkEstimator, parameters: dict[str, object]) -> None:
-    """Store the parameters unchanged, as scikit-learn requires; `parameters` are the locals of a constructor."""
-    estimator.__dict__.update({name: value for name, value in parameters.items() if name != "self"})
-
-
 def input_names(estimator: NetworkEstimator, data: Dataset) -> tuple[str, ...]:
     """The names of the inputs: those of a data frame, or x0, x1, ..."""
     return tuple(map(str, getattr(estimator, "feature_names_in_", [f"x{i}" for i in range(data.features)])))
