@@ -24,9 +24,9 @@ from ..core.arrays import Params, Tree, as_vector, from_vector, leaves, map_arra
 from ..core.errors import InputError
 from ..core.noise import noise_key
 from ..data import Data, Dataset, Order, Preprocessing, Source, Split, Task
+from ..doctor.attainable import constant_loss
 from ..engine.eager import Eager
 from ..engine.engine import Engine
-from ..doctor.attainable import constant_loss
 from ..engine.step import Plan, State, loss_and_gradient, predict
 from ..models.network import Network
 from ..parts.layers import Affine, Weights
@@ -285,7 +285,7 @@ class NetworkEstimator(SparseEstimator, ABC):
         fitted = self._fit_steps(settings, training, optimizer, train, validation, start)
         if fitted.interrupted:
             warnings.warn(f"training was stopped {fitted.stopped} after {self.n_iter_} epochs", stacklevel=3)
-        elif not fitted.stopped and not fitted.fault:
+        elif not fitted.stopped:
             limit = f"Maximum iterations (max_iter = {settings.max_iter} epochs)"
             warnings.warn(f"{limit} reached before the {measure} converged", ConvergenceWarning, stacklevel=3)
 
@@ -416,19 +416,23 @@ class NetworkEstimator(SparseEstimator, ABC):
         self._set_attributes(settings, fitted, train)
         if isinstance(settings.probes, Light):
             self.run_ = builder.run(fitted, time.perf_counter() - began)
-        return fitted
+        return dataclasses.replace(fitted, stopped=fitted.stopped or fault)
 
     def _explosion(self, session: Session, start: State, fitted: Fit, train: Dataset) -> str:
-        """What the fit says if its last loss is finite, but far above those of the start and of a constant answer.
+        """The fault if the last loss with its penalty is finite, but far above the start's and a constant answer's.
 
         In float32 such a loss becomes infinite soon, and in float64 later or not at all: the engines agree by this.
         """
-        last = float(fitted.history[-1]["loss"]) if fitted.history else 0.0
+        last = objective(fitted.history[-1]) if fitted.history else 0.0
         # For classes, an answer of equal probabilities has a loss near 1.
         constant = constant_loss(self._loss.kind, train.y, train.task) if train.task == "regression" else 1.0
         if last <= _EXPLOSION * np.nan_to_num(constant):
             return ""
+        plan = session.plan
         at_start = evaluate(self._network, self._loss, start, train, session.engine)["loss"]
+        size = session.spec.training.batch_size
+        rows = size if isinstance(size, int) else len(train)
+        at_start += float(plan.regularization.penalty(self._network.trained(start.params), rows))
         if last <= _EXPLOSION * at_start:
             return ""
         advice = "a smaller learning rate is the usual remedy, scaled inputs or clipped gradients the next"
