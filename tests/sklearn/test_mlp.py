@@ -518,8 +518,8 @@ INVALID = [
     ({"n_iter_no_change": 0}, "n_iter_no_change"),
     ({"learning_rate_init": 0.0}, "learning_rate_init"),
     ({"beta_1": 1.0}, "beta_1"),
-    ({"activation": "relo"}, "relu"),
-    ({"solver": "adm"}, "adam"),
+    ({"activation": "relo"}, "^activation: .*'logistic', .*'gelu'"),
+    ({"solver": "adm"}, "^solver: .*'lbfgs', .*'adamw'"),
     ({"learning_rate": "cosin"}, "cosine"),
     ({"solver": "adamw 0.1", "learning_rate": "cosine"}, "its own learning rate"),
     ({"loss": "log"}, "log"),
@@ -535,7 +535,8 @@ INVALID = [
     ({"solver": "lbfgs", "clip": "norm 1"}, "clip"),
     ({"solver": "lbfgs", "callbacks": print}, "callbacks"),
     ({"solver": "lbfgs", "probes": "light"}, "probes"),
-    ({"solver": "lbfgs", "dropout": 0.5}, "noise"),
+    ({"solver": "lbfgs", "dropout": 0.5}, "dropout.*lbfgs"),
+    ({"solver": "lbfgs", "layers": [{"kind": "residual", "layers": ["dropout 0.2", "dense 2"]}]}, "^layers: lbfgs"),
     ({"solver": "lbfgs", "normalization": "batch"}, "running statistics"),
     ({"early_stopping": True, "validation_fraction": 0.001}, "validation_fraction"),
     ({"solver": "sgd", "learning_rate_init": 1e9}, "became"),
@@ -554,8 +555,6 @@ def test_invalid_data_are_rejected():
     X, y = problem("two")
     with pytest.raises(InputError, match="log_loss"):
         MLPRegressor("log_loss").fit(X, X[:, 0])
-    with pytest.raises(ValueError, match="1 class"):
-        MLPClassifier().fit(X, np.ones(len(X)))
     with pytest.raises(InputError, match="sample_weight"):
         MLPClassifier().fit(X, y, -np.ones(len(X)))
     with pytest.raises(InputError, match="early_stopping"):
@@ -564,6 +563,80 @@ def test_invalid_data_are_rejected():
         MLPClassifier(engine="compiled").fit(X * 1e200, y)
     with pytest.warns(UserWarning, match="230"):
         MLPClassifier((2,), batch_size=500, max_iter=1, tol=1e9, n_iter_no_change=np.inf, solver="sgd").fit(X, y)
+
+
+@quiet
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_a_single_class_trains_as_in_scikit_learn(solver):
+    X, _ = problem("two")
+    y = np.full(len(X), "yes")
+    options = SAME | {"solver": solver, "max_iter": 5}
+    ours, theirs = (kind((6,), **options).fit(X, y) for kind in (MLPClassifier, neural_network.MLPClassifier))
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X))
+    assert set(ours.predict(X)) == {"yes"}
+
+
+@quiet
+@pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
+def test_a_single_class_trains_with_other_losses(loss):
+    X, _ = problem("two")
+    model = MLPClassifier((4,), loss=loss, max_iter=2, early_stopping=True).fit(X, np.full(len(X), 7))
+    assert set(model.predict(X)) == {7}
+    with pytest.raises(InputError, match="probes"):
+        model.set_params(probes="light").fit(X, np.full(len(X), 7))
+
+
+@quiet
+def test_labels_of_type_object_train():
+    X, y = problem("two")
+    names = np.array(["no", "yes"], dtype=object)[np.unique(y, return_inverse=True)[1]]
+    model = MLPClassifier((4,), max_iter=3, random_state=0, probes="light").fit(X, names)
+    assert set(model.predict(X)) <= {"no", "yes"}
+
+
+@quiet
+@pytest.mark.parametrize("labels", [np.array([0, 1, 3]), np.array(["a", "b", "z"])])
+def test_messages_show_labels_as_python_writes_them(labels):
+    X, y = problem("three")
+    known = np.unique(y, return_inverse=True)[1]
+    model = MLPClassifier((4,), max_iter=2, warm_start=True).fit(X, known)
+    with pytest.raises(InputError) as problem_found:
+        model.fit(X, labels[known])
+    assert "np." not in str(problem_found.value)
+
+
+def exploding(engine: str, early_stopping: bool) -> MLPRegressor:
+    return MLPRegressor(
+        hidden_layer_sizes=(20,),
+        solver="sgd",
+        learning_rate_init=1,
+        early_stopping=early_stopping,
+        max_iter=8,
+        random_state=0,
+        engine=engine,
+    )
+
+
+@pytest.mark.parametrize("engine", ["eager", "compiled"])
+def test_a_fit_that_explodes_says_the_same_on_both_engines(engine):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 1000, (300, 2))
+    y = 1000 * X[:, 0] + X[:, 1] ** 2
+    with pytest.raises(InputError, match=r"became|exploded"):
+        exploding(engine, early_stopping=False).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        model = exploding(engine, early_stopping=True).fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+    assert len(model.validation_scores_) == model.n_iter_
+
+
+@pytest.mark.parametrize("engine", ["eager", "compiled"])
+def test_a_large_loss_alone_is_no_explosion(engine):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 2))
+    model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, alpha=1e6, random_state=0, engine=engine)
+    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
+        model.fit(X, 1e6 + X[:, 0])
 
 
 def test_the_estimators_are_attributes_of_the_package():

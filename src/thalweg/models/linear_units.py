@@ -216,7 +216,7 @@ class LinearTraining(NamedTuple):
             return ["Whether the classes are linearly separable is unknown: there are too many rows to test it."]
         if is_separable:
             return ["The classes are linearly separable: with more epochs the perceptron gets all training rows right."]
-        pocket = "" if self.pocket else "; network.pocket = true keeps the best weights on the way"
+        pocket = "" if self.pocket else "; the option pocket keeps the best weights on the way"
         return [
             "The classes are not linearly separable: no weights get all training rows right, and the rule does "
             f"not converge{pocket}."

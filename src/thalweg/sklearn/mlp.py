@@ -12,6 +12,7 @@ from sklearn.utils import Tags, compute_sample_weight
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets, type_of_target
 
 from ..core.errors import InputError
+from ..core.printable import received
 from ..data import Dataset, Preprocessing
 from ..models.network import Network
 from ..parts.losses import Poisson
@@ -31,7 +32,7 @@ from .settings import EngineChoice, PartLike
 def gives_probabilities(estimator: NetworkEstimator) -> bool:
     """Whether the loss of a classifier belongs to probabilities."""
     if estimator.loss != "log_loss" and Loss.of(estimator.loss).takes == "scores":
-        raise AttributeError(f"the loss {estimator.loss!r} gives no probabilities; use a cross-entropy")
+        raise AttributeError(f"the loss {received(estimator.loss)} gives no probabilities; use a cross-entropy")
     return True
 
 
@@ -169,6 +170,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
     """
 
     class_weight: Mapping[object, float] | Literal["balanced"] | None
+    probes: PartLike
     classes_: np.ndarray
 
     def __init__(
@@ -231,8 +233,9 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
             return
         self._task = "classification"
         self.classes_ = np.unique(y) if classes is None else classes
-        if len(self.classes_) < 2:
-            raise InputError(type(self).__name__, "expected at least 2 classes in y, received 1 class")
+        if len(self.classes_) < 2 and self.probes != "off":
+            fault = f"compare classes, and y has only {received(self.classes_[0])}"
+            raise InputError("probes", f"{fault}; use at least 2 classes, or probes='off'")
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
         if _target_type(y) == "multilabel-indicator":
@@ -241,12 +244,18 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
             return np.asarray(y, np.float64)
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
-            raise InputError("y", f"has the class {unknown[0]!r}, but the known classes are {self.classes_}")
+            raise InputError(
+                "y", f"has the class {received(unknown[0])}, but the known classes are {received(self.classes_)}"
+            )
         return np.searchsorted(self.classes_, y).astype(np.int32)
 
     def _check_fit_targets(self, y: np.ndarray) -> None:
         if self._task == "classification" and len(np.unique(y)) < len(self.classes_):
-            raise InputError("y", f"a warm start needs all classes of the last fit: {self.classes_}")
+            raise InputError(
+                "y",
+                f"a warm start needs all classes of the last fit, {received(self.classes_)}; "
+                f"received {received(np.unique(y))}",
+            )
 
     def _names(self, targets: np.ndarray) -> tuple[str, ...]:
         return tuple(map(str, self.classes_.tolist()))
@@ -260,14 +269,15 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
     def _preprocessing(self, data: Dataset) -> Preprocessing:
         if data.task == "multilabel":
             return _without_scaling(self, data)
+        labels = self.classes_.astype(str) if self.classes_.dtype == object else self.classes_
         return Preprocessing(
             task=data.task,
             feature_names=input_names(self, data),
             target_names=data.target_names,
             shift=(0.0,),
             span=(1.0,),
-            classes=tuple(self.classes_.tolist()),
-            class_type=self.classes_.dtype.str,
+            classes=tuple(labels.tolist()),
+            class_type=labels.dtype.str,
         )
 
     def predict(self, X: Rows) -> np.ndarray:
@@ -275,11 +285,14 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
         outputs = self._outputs(X)
         if self._task == "multilabel":
             return (outputs > self._loss.decision_threshold).astype(int)
-        return self.classes_[self._loss.chosen_classes(outputs)]
+        # If y had a single class, the network can also answer "another", which has no label.
+        return self.classes_.take(self._loss.chosen_classes(outputs), mode="clip")
 
     @available(gives_probabilities)
     def predict_proba(self, X: Rows) -> np.ndarray:
         """The probability of each class for each row (n, classes); for several labels, of each label.
+
+        If y had a single class, there is a second column, the probability of any other class, as in scikit-learn.
 
         Raises InputError if the outputs of the network are not probabilities.
         """

@@ -24,6 +24,7 @@ from ..core.arrays import Params, Tree, as_vector, from_vector, leaves, map_arra
 from ..core.errors import InputError
 from ..core.noise import noise_key
 from ..data import Data, Dataset, Order, Preprocessing, Source, Split, Task
+from ..doctor.attainable import constant_loss
 from ..engine.eager import Eager
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, loss_and_gradient, predict
@@ -42,15 +43,17 @@ from ..training.batch_plan import as_batch
 from ..training.callbacks import Callback, Progress
 from ..training.checkpoints import Checkpoint
 from ..training.early_stopping import EarlyStoppingState, objective
-from ..training.evaluate import metric_for
+from ..training.evaluate import evaluate, metric_for
 from ..training.fit import Fit, fit
 from ..training.session import Session, check_fit, engine_for
 from .estimator import LARGEST_SEED, RandomState, Rows, SparseEstimator, dense, seed_from, without_rows
-from .settings import PartLike, Settings, auto_batch_size, loss_of, output_name, output_of
+from .settings import PartLike, Settings, auto_batch_size, is_random, loss_of, output_name, output_of
 
 ProgressCallback = Callable[[Progress], object]
 _Method = TypeVar("_Method")
 
+# A loss that is finite counts as exploded above this multiple of the loss at the start and of a constant answer.
+_EXPLOSION = 1000.0
 # The number of rows of a sparse matrix that a prediction makes dense at a time.
 _ROWS_AT_ONCE = 4096
 
@@ -117,6 +120,7 @@ class NetworkEstimator(SparseEstimator, ABC):
     batch_size: int | Literal["auto"]
     max_iter: int
     loss: PartLike
+    dropout: float
     random_state: RandomState
     verbose: bool
     warm_start: bool
@@ -231,7 +235,7 @@ class NetworkEstimator(SparseEstimator, ABC):
 
     def _initialize(self, settings: Settings, data: Dataset, random: np.random.RandomState) -> None:
         """Create the network with its loss and its initial weights."""
-        targets = 1 if data.task == "classification" and data.outputs == 2 else data.outputs
+        targets = 1 if data.task == "classification" and data.outputs <= 2 else data.outputs
         activation, outputs = output_of(settings.loss, data.task, targets)
         self._network = settings.network(data.features, outputs, activation)
         self._loss = loss_of(settings.loss, self._network, data)
@@ -275,7 +279,7 @@ class NetworkEstimator(SparseEstimator, ABC):
         """Train for up to max_iter epochs."""
         measure = f"validation_{_score_name(data)}" if settings.early_stopping else "objective"
         train, validation = self._held_out(settings, data, random)
-        training = self._training(settings, len(train), settings.max_iter, random)
+        training = self._training(settings, train, settings.max_iter, random)
         optimizer = settings.optimizer(len(train), self.t_, measure)
         start = self._fit_start(settings, optimizer, training.seed)
         fitted = self._fit_steps(settings, training, optimizer, train, validation, start)
@@ -288,8 +292,9 @@ class NetworkEstimator(SparseEstimator, ABC):
     def _train_epoch(self, settings: Settings, data: Dataset, random: np.random.RandomState) -> None:
         """Train for one epoch of a training that has max_iter of them."""
         if settings.early_stopping:
-            raise InputError("early_stopping", "partial_fit holds no validation rows out; set early_stopping to False")
-        training = self._training(settings, len(data), 1, random)
+            fault = "partial_fit does not support early_stopping=True, because it holds no validation rows out"
+            raise InputError("early_stopping", f"{fault}; set early_stopping to False")
+        training = self._training(settings, data, 1, random)
         batch_size = int(training.batch_size or 1)
         per_epoch = -(-len(data) // batch_size)
         optimizer = in_steps(
@@ -306,27 +311,27 @@ class NetworkEstimator(SparseEstimator, ABC):
         """The training rows, and for early stopping the validation rows, drawn as scikit-learn draws them."""
         if not settings.early_stopping:
             return data, None
-        # scikit-learn stratifies by class if there are two.
-        labels = data.y if data.task == "classification" and data.outputs == 2 else None
+        # scikit-learn stratifies by class if there are at most two.
+        labels = data.y if data.task == "classification" and data.outputs <= 2 else None
         fraction = settings.validation_fraction
         if fraction * len(data) <= 1:
-            fault = f"{fraction} of {len(data)} rows is less than 2 validation rows"
+            fault = f"The validation set is too small: {fraction} of {len(data)} rows is less than 2 rows"
             raise InputError("validation_fraction", f"{fault}; use more, or set early_stopping to False")
         train, validation = train_test_split(
             np.arange(len(data)), test_size=fraction, random_state=random, stratify=labels
         )
         return _chosen(data, train), _chosen(data, validation)
 
-    def _training(self, settings: Settings, rows: int, epochs: int, random: np.random.RandomState) -> Training:
-        batch_size = self._batch_size(settings, rows)
-        name = settings.engine_name(self._state.params, rows, epochs, batch_size)
+    def _training(self, settings: Settings, data: Dataset, epochs: int, random: np.random.RandomState) -> Training:
+        batch_size = self._batch_size(settings, len(data))
+        name = settings.engine_name(self._state.params, len(data), epochs, batch_size)
         return Training(
             epochs=epochs,
             batch_size=batch_size,
             # Each call has another order and other noise.
             seed=(seed_from(random) + self.t_) % LARGEST_SEED,
             engine=name,
-            precision=settings.precision,
+            precision=settings.precision or ("float32" if data.x.dtype == np.float32 else None),
             device=settings.device,
             clip=settings.clip,
         )
@@ -401,14 +406,37 @@ class NetworkEstimator(SparseEstimator, ABC):
         final = _FinalState()
         with shown(quiet=not self.progress) as display:
             fitted = fit(session, [display, _EpochReports(self), final, *builder.callbacks], resume=start)
-        if fitted.diverged:
-            raise InputError(type(self).__name__, fitted.diverged)
-        self._carried = _Carried(type(optimizer), final.state, fitted.early_stopping)
+        if fault := fitted.diverged or self._explosion(session, start.state, fitted, train):
+            if not settings.early_stopping:
+                raise InputError(type(self).__name__, fault)
+            kept = "the best weights on the validation rows before that are kept"
+            warnings.warn(f"The training diverged: {fault}; {kept}", ConvergenceWarning, stacklevel=4)
+        self._carried = None if fitted.fault else _Carried(type(optimizer), final.state, fitted.early_stopping)
         self._store(fitted.state)
         self._set_attributes(settings, fitted, train)
         if isinstance(settings.probes, Light):
             self.run_ = builder.run(fitted, time.perf_counter() - began)
-        return fitted
+        return dataclasses.replace(fitted, stopped=fitted.stopped or fault)
+
+    def _explosion(self, session: Session, start: State, fitted: Fit, train: Dataset) -> str:
+        """The fault if the last loss with its penalty is finite, but far above the start's and a constant answer's.
+
+        In float32 such a loss becomes infinite soon, and in float64 later or not at all: the engines agree by this.
+        """
+        last = objective(fitted.history[-1]) if fitted.history else 0.0
+        # For classes, an answer of equal probabilities has a loss near 1.
+        constant = constant_loss(self._loss.kind, train.y, train.task) if train.task == "regression" else 1.0
+        if last <= _EXPLOSION * np.nan_to_num(constant):
+            return ""
+        plan = session.plan
+        at_start = evaluate(self._network, self._loss, start, train, session.engine)["loss"]
+        size = session.spec.training.batch_size
+        rows = size if isinstance(size, int) else len(train)
+        at_start += float(plan.regularization.penalty(self._network.trained(start.params), rows))
+        if last <= _EXPLOSION * at_start:
+            return ""
+        advice = "a smaller learning rate is the usual remedy, scaled inputs or clipped gradients the next"
+        return f"the loss exploded from {at_start:.3g} to {last:.3g}; {advice}"
 
     def _source(self, settings: Settings, train: Dataset) -> Data:
         """The data section of the spec."""
@@ -423,19 +451,21 @@ class NetworkEstimator(SparseEstimator, ABC):
 
     def _set_attributes(self, settings: Settings, fitted: Fit, train: Dataset) -> None:
         """Set the fitted attributes that describe the training."""
-        self.n_iter_ = len(fitted.history)
+        score = f"validation_{_score_name(train)}"
+        history = list(fitted.history)
+        if fitted.fault:
+            # The epoch in which it diverged.
+            history.append({"loss": np.nan, "penalty": 0.0, score: np.nan, "validation_loss": np.nan})
+        self.n_iter_ = len(history)
         self.t_ += self.n_iter_ * len(train)
-        self.loss_curve_ += [objective(record) for record in fitted.history]
+        self.loss_curve_ += [objective(record) for record in history]
         self.loss_ = self.loss_curve_[-1]
         self.best_loss_ = None if settings.early_stopping else min(self.loss_curve_)
         self.best_validation_score_ = fitted.early_stopping.best if settings.early_stopping else None
         if settings.early_stopping:
-            self.validation_scores_ = (self.validation_scores_ or []) + [
-                record[f"validation_{_score_name(train)}"] for record in fitted.history
-            ]
-            self.validation_loss_curve_ = (self.validation_loss_curve_ or []) + [
-                record["validation_loss"] for record in fitted.history
-            ]
+            self.validation_scores_ = (self.validation_scores_ or []) + [record[score] for record in history]
+            losses = [record["validation_loss"] for record in history]
+            self.validation_loss_curve_ = (self.validation_loss_curve_ or []) + losses
 
     # All rows at once ---------------------------------------------------------------------------------------------
 
@@ -494,6 +524,10 @@ class NetworkEstimator(SparseEstimator, ABC):
                 raise InputError(name, "does not apply to lbfgs, which uses a line search; use another solver")
         if isinstance(settings.probes, Light):
             raise InputError("probes", "record the steps of a training, and lbfgs has none; use another solver")
+        if is_random(self._network.layers):
+            name = "dropout" if self.dropout else "layers"
+            fix = "use another solver, such as solver='adam', or no dropout"
+            raise InputError(name, f"lbfgs minimises one fixed function, and dropout or noise changes it; {fix}")
         if leaves(self._current_state.layers):
             raise InputError("solver", "lbfgs keeps no running statistics: use layer normalisation or another solver")
 
@@ -509,7 +543,8 @@ class NetworkEstimator(SparseEstimator, ABC):
             dense(rows[batch]).astype(np.float64, copy=False) for batch in gen_batches(rows.shape[0], _ROWS_AT_ONCE)
         )
         with np.errstate(all="ignore"):
-            return np.concatenate([predict(self._network, self._loss, state.params, state.layers, x) for x in batches])
+            outputs = [predict(self._network, self._loss, state.params, state.layers, x) for x in batches]
+        return np.concatenate(outputs).astype(np.result_type(rows, *self.coefs_))
 
     def report(self, path: str | Path | None = None) -> str | Path:
         """The report of the training as an HTML page; with `path`, write it to this file and return the path.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
@@ -11,12 +12,13 @@ from pydantic import BeforeValidator
 
 from ..core.arrays import Params, leaves
 from ..core.errors import InputError
+from ..core.printable import received
 from ..data import RowSource, Task
 from ..models.mlp import MultiLayerPerceptron
 from ..models.network import Network
 from ..parts.clipping import Clipping
 from ..parts.initializers import Uniform
-from ..parts.layers import Dense
+from ..parts.layers import Activation, Dense
 from ..parts.losses import BinaryCrossEntropy, CrossEntropy, HalfMeanSquaredError, SoftmaxCrossEntropy
 from ..parts.optimizers import AdamHat, Momentum, Nesterov
 from ..parts.part import (
@@ -46,10 +48,32 @@ _AUTO_BATCH = 200
 # scikit-learn's adaptive rate is divided by 5 at each plateau; at this rate or below, a plateau ends the training.
 _PLATEAU_FACTOR = 0.2
 _LEAST_RATE = 1e-6
+_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+_SOLVERS = ("lbfgs", "sgd", "adam")
 _RATES = ("constant", "invscaling", "adaptive")
 # The kinds of the last layer in scikit-learn's words.
 _OUTPUT_NAMES = {"identity": "identity", "softmax": "softmax", "sigmoid": "logistic", "exponential": "exp"}
 _OUTPUT_KINDS = {name: kind for kind, name in _OUTPUT_NAMES.items()}
+
+
+@contextmanager
+def _parameter(name: str, value: object, allowed: Iterable[str]) -> Iterator[None]:
+    """Name the parameter in an error about its part, and the allowed values if it is none of them."""
+    try:
+        yield
+    except InputError as error:
+        given = value.get("kind") if isinstance(value, Mapping) else value
+        word = given.split()[0] if isinstance(given, str) and given.strip() else given
+        names = list(dict.fromkeys(allowed))
+        if isinstance(word, Part) or word in names:
+            raise InputError(name, str(error)) from None
+        expected = ", ".join(map(repr, names))
+        raise InputError(name, f"expected {expected}, or a part of Thalweg; received {received(value)}") from None
+
+
+def _kinds_of(base: type[Part], kind: type[Part]) -> list[str]:
+    """The names of all parts of one kind."""
+    return [name for name, part in base.kinds.items() if issubclass(part, kind)]
 
 
 def _sizes(value: object) -> object:
@@ -115,12 +139,14 @@ class Settings(Part):
         return Dense(outputs), *last
 
     def _activation(self) -> Layer:
-        return Layer.of("sigmoid" if self.activation == "logistic" else self.activation)
+        with _parameter("activation", self.activation, [*_ACTIVATIONS, *_kinds_of(Layer, Activation)]):
+            return Layer.of("sigmoid" if self.activation == "logistic" else self.activation)
 
     def _normalization(self) -> Layer | None:
         kinds = {"batch": "batch_norm", "layer": "layer_norm"}
         given = self.normalization
-        return None if given is None else Layer.of(kinds.get(given, given) if isinstance(given, str) else given)
+        with _parameter("normalization", given, kinds):
+            return None if given is None else Layer.of(kinds.get(given, given) if isinstance(given, str) else given)
 
     def _with_initializers(self, features: int, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """The layers with scikit-learn's initial weights and biases, unless `init` is given.
@@ -166,11 +192,14 @@ class Settings(Part):
             rule = Nesterov if self.nesterovs_momentum else Momentum
             return rule(self._sgd_rate(rows, rows_seen, plateau_measure), self.momentum)
         if isinstance(self.solver, str) and len(self.solver.split()) == 1:
-            return Optimizer.of({"kind": self.solver, "learning_rate": self._rate()})
+            rate = self._rate()
+            with _parameter("solver", self.solver, [*_SOLVERS, *Optimizer.kinds]):
+                return Optimizer.of({"kind": self.solver, "learning_rate": rate})
         if self.learning_rate != "constant":
             fix = "give the schedule to the solver, or name the solver without options"
             raise InputError("learning_rate", f"the solver has its own learning rate; {fix}")
-        return Optimizer.of(self.solver)
+        with _parameter("solver", self.solver, [*_SOLVERS, *Optimizer.kinds]):
+            return Optimizer.of(self.solver)
 
     def _sgd_rate(self, rows: int | None, rows_seen: int, plateau_measure: str) -> float | Schedule:
         start = self.learning_rate_init
@@ -190,7 +219,8 @@ class Settings(Part):
             return self.learning_rate_init
         kind = Schedule.kinds.get(rate) if isinstance(rate, str) else None
         if kind is None:
-            return Schedule.of(rate)
+            with _parameter("learning_rate", rate, [*_RATES, *Schedule.kinds]):
+                return Schedule.of(rate)
         return Schedule.of({"kind": rate, options_of(kind)[0].name: self.learning_rate_init})
 
     @property
@@ -259,7 +289,7 @@ def output_of(loss: object, task: Task, outputs: int) -> tuple[str, int]:
     """
     if task == "regression":
         return ("exp" if loss == "poisson" or getattr(loss, "kind", "") == "poisson" else "identity"), outputs
-    part = None if loss == "log_loss" else Loss.of(loss)
+    part = None if loss == "log_loss" else _loss(loss, "log_loss")
     if isinstance(part, CrossEntropy | SoftmaxCrossEntropy) and task == "classification":
         outputs = max(outputs, 2)
     if part is not None and part.takes in ("logits", "scores"):
@@ -278,13 +308,23 @@ def loss_of(loss: object, network: Network, data: RowSource) -> Loss:
         return default_loss(network, data)
     if loss == "squared_error":
         return HalfMeanSquaredError()
-    return Loss.of(loss)
+    return _loss(loss, "squared_error")
+
+
+def _loss(loss: object, default: str) -> Loss:
+    with _parameter("loss", loss, [default, *Loss.kinds]):
+        return Loss.of(loss)
 
 
 def output_name(network: Network) -> str:
     """scikit-learn's word for the output activation, or the kind of one that scikit-learn does not have."""
     last = network.layers[-1]
     return "identity" if last.has_weights else _OUTPUT_NAMES.get(last.kind, last.kind)
+
+
+def is_random(layers: Iterable[Layer]) -> bool:
+    """Whether any of the layers, or of those inside of blocks, draws noise."""
+    return any(layer.kind in ("dropout", "gaussian_noise") or is_random(layer.inner) for layer in layers)
 
 
 def _has_output(layers: tuple[Layer, ...], outputs: int) -> bool:

@@ -271,7 +271,7 @@ class _Training:
         # Steps after the fault may have a finite loss: a unit with a bias of -infinity is silent.
         self.history.add(map_arrays(lambda values: values[: min(bad, fault.step) - piece.begin], metrics))
         return Fit(
-            state=inference_state(self.chunk_start.state),
+            state=self.best or inference_state(self.chunk_start.state),
             history=self.history.history,
             early_stopping=self.early_stopping,
             fault=fault._replace(step=chunk.first + fault.step),

@@ -171,7 +171,8 @@ def check_fit(network: Network, data: RowSource | Preprocessing) -> tuple[tuple[
     width = shape[-1]
     needed = data.outputs
     if data.task == "classification":
-        fits = width == needed or (width == 1 and needed == 2)
+        # A single class is a choice between it and any other.
+        fits = width == max(needed, 2) or (width == 1 and needed <= 2)
         what = f"the data has {needed} classes"
     else:
         fits = width == needed
