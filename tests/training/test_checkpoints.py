@@ -30,7 +30,7 @@ from thalweg.training.saved_state import read_arrays, read_manifest
 
 NETWORK = Network(["dense 3", "batch_norm", "tanh", "dense 2", "softmax"])
 START = Plan(NETWORK, CrossEntropy(), Adam(), ClassificationMetric(), average=0.9).start(0, 2)
-FACTS = {"spec": {}, "rows": {}, "note": "ä"}
+FACTS = {"spec": {}, "rows": {}, "preprocessing": {}, "note": "ä"}
 
 
 def at(step, **more):

@@ -76,7 +76,7 @@ def _table(value: object, kinds: Mapping[str, type[Part]]) -> object:
             return value
         if str(value) and os.path.isdir(value):
             return {"kind": "idx", "folder": str(value)}
-        if path.is_file():
+        if os.path.isfile(value):
             return {"kind": "table", "file": str(value)}
         if not isinstance(value, str):
             expected = "a table (CSV, TSV or Parquet) or a folder of IDX files"

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -231,12 +231,7 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
     Raises InputError where the file cannot be read, or a record is not as declared.
     """
-    path = folder / "metrics.jsonl"
-    history = read_records(path)
-    for number, record in enumerate(history, 1):
-        for kind in (_Epoch, _Measures):
-            declared(kind, record, str(path), f"record {number}")
-    return history
+    return read_records(folder / "metrics.jsonl", _Epoch, _Measures)
 
 
 class _Epoch(TypedDict):
@@ -253,17 +248,15 @@ def read_observations(folder: Path) -> tuple[Record, ...]:
 
     Raises InputError where the file cannot be read, or a record is not as declared.
     """
-    path = folder / "probes.jsonl"
-    return tuple(
-        declared(Record, record, str(path), f"record {number}") for number, record in enumerate(read_records(path), 1)
-    )
+    return tuple(cast("list[Record]", read_records(folder / "probes.jsonl", Record)))
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of metrics.jsonl, probes.jsonl or frames.jsonl by rising step.
+def read_records(path: Path, *declarations: type[object]) -> list[dict[str, Any]]:
+    """The records of metrics.jsonl, probes.jsonl or frames.jsonl by rising step, each as all `declarations` have it.
 
     Lines that a crash has torn are left out, and so is all but the last of the records with the same step: earlier
-    versions let two processes write the same file. Raises InputError where the file cannot be read.
+    versions let two processes write the same file. Raises InputError where the file cannot be read, or a record is not
+    as declared.
     """
     content = read_bytes(path, _LARGEST_RECORDS) if os.path.lexists(path) else b""
     by_step: dict[int, dict[str, Any]] = {}
@@ -275,7 +268,9 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         except RecursionError:
             raise InputError(str(path), [Problem(f"line {number}", "is nested too deeply")]) from None
         if isinstance(record, dict):
-            by_step[declared(_Stepped, record, str(path), f"line {number}")["step"]] = record
+            for declaration in (_Stepped, *declarations):
+                declared(declaration, record, str(path), f"line {number}")
+            by_step[cast(int, record["step"])] = record
     return [by_step[step] for step in sorted(by_step)]
 
 

@@ -268,8 +268,10 @@ def checked_name(path: str) -> str:
 def check_file(path: str | os.PathLike[str]) -> Path:
     """The path of a table. Raises InputError if there is no such file, or if it cannot be a table."""
     table_path = Path(checked_name(str(path)))
-    if not table_path.is_file():
-        raise InputError(str(path), "there is no such file" if not table_path.exists() else "is not a regular file")
+    if not os.path.isfile(table_path):
+        raise InputError(
+            str(path), "there is no such file" if not os.path.exists(table_path) else "is not a regular file"
+        )
     try:
         with open(table_path, "rb") as file:
             start = file.read(_FIRST_BYTES)
