@@ -259,6 +259,7 @@ def read_records(path: Path, *declarations: type[object]) -> list[dict[str, Any]
     as declared.
     """
     content = read_bytes(path, _LARGEST_RECORDS) if os.path.lexists(path) else b""
+    kinds: tuple[type[object], ...] = (_Stepped, *declarations)
     by_step: dict[int, dict[str, Any]] = {}
     for number, line in enumerate(content.splitlines(), 1):
         try:
@@ -268,8 +269,8 @@ def read_records(path: Path, *declarations: type[object]) -> list[dict[str, Any]
         except RecursionError:
             raise InputError(str(path), [Problem(f"line {number}", "is nested too deeply")]) from None
         if isinstance(record, dict):
-            for declaration in (_Stepped, *declarations):
-                declared(declaration, record, str(path), f"line {number}")
+            for kind in kinds:
+                declared(kind, record, str(path), f"line {number}")
             by_step[cast(int, record["step"])] = record
     return [by_step[step] for step in sorted(by_step)]
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # The cells of a text file that are parsed at a time.
 _BLOCK_CELLS = 500_000
+# A block has a cost for each column.
+_BLOCK_ROWS = 32
 # Bytes of a cell while it is parsed, in units of the 4 bytes that it takes in a piece.
 _PARSED_SIZE = 16
 # Common writers of Parquet put at most this many rows into a row group by default.
@@ -107,7 +109,7 @@ def load_table(path: str | os.PathLike[str], options: TableOptions) -> Samples:
 def _whole(text: TextTable, path: str | os.PathLike[str]) -> polars.DataFrame:
     import polars
 
-    blocks = list(text.blocks(max(1, _BLOCK_CELLS // len(text.names))))
+    blocks = list(text.blocks(max(_BLOCK_ROWS, _BLOCK_CELLS // len(text.names))))
     check_rows(sum(block.height for block in blocks), path)
     return blocks[0] if len(blocks) == 1 else polars.concat(blocks)
 

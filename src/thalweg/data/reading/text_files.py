@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _SAMPLE_CHARACTERS = 200_000
 _BLANKS = re.compile("[ \t\r\n\u00a0]+")
 _SAMPLE_LINES = 200
+_SAMPLE_CHARACTERS = 5_000_000
+_FEWEST_LINES = 20
 _SAMPLE_CELLS = 100
 _LONGEST_LINE = 10_000_000
 _READ_BYTES = 1 << 20
@@ -196,13 +198,14 @@ class TextTable:
                     "table", f"encoding: {encoding!r} is not known; such as utf-8, cp1252, utf-16"
                 ) from None
             with opened(path) as file, io.TextIOWrapper(file, encoding, newline="") as reader:
-                sample = list(islice(_lines(reader, path), _SAMPLE_LINES))
+                sample = _sample(_lines(reader, path))
         return _found(path, encoding, sample, options, note)
 
     def blocks(self, rows: int) -> Iterator[polars.DataFrame]:
         """The rows as frames of text, about `rows` rows at a time. Raises InputError for a line of another length."""
         import polars
 
+        schema = dict.fromkeys(self.names, polars.String)
         with (
             file_errors(self.path),
             opened(self.path) as file,
@@ -216,8 +219,7 @@ class TextTable:
             if self.header:
                 next(reader, None)
             while block := list(islice(self._cells(reader, counted), rows)):
-                columns = zip(self.names, zip(*block, strict=True), strict=True)
-                yield polars.DataFrame([polars.Series(name, cells, polars.String) for name, cells in columns])
+                yield polars.DataFrame(block, schema=schema, orient="row")
 
     def _cells(self, reader: Iterator[list[str]], lines: _Counted) -> Iterator[list[str]]:
         width = len(self.names)
@@ -306,6 +308,18 @@ def _found(path: Path, encoding: str, sample: list[str], options: FileOptions, n
     notes += [header_note] if header_note else []
     names, duplicated, spare = _names(rows, header, notes)
     return TextTable(path, encoding, separator, comments, header, names, tuple(notes), duplicated, spare)
+
+
+def _sample(lines: Iterator[str]) -> list[str]:
+    """The first lines; fewer where they are long."""
+    sample: list[str] = []
+    length = 0
+    for line in islice(lines, _SAMPLE_LINES):
+        sample.append(line)
+        length += len(line)
+        if length > _SAMPLE_CHARACTERS and len(sample) >= _FEWEST_LINES:
+            break
+    return sample
 
 
 def _sampled(lines: list[str], separator: str) -> list[list[str]]:
