@@ -23,6 +23,7 @@ from ..core.progress import print_line
 from ..models.network import Network
 from ..parts.part import Initializer, Part, options_of
 from ..parts.settings import Device, Precision
+from .forked import forked_from_jax
 from .step import Batch, Plan, State, StepMetrics, batch_at, make_step
 
 _Fixed = tuple[tuple[str, object], ...]
@@ -203,7 +204,7 @@ class Compiled:
         device: cpu or gpu; by default what JAX prefers.
 
     Raises:
-        InputError: this machine lacks the device.
+        InputError: this machine lacks the device, or the process was forked after JAX was loaded.
     """
 
     precision: Precision = "float32"
@@ -214,6 +215,12 @@ class Compiled:
         self._find()
 
     def _find(self) -> jax.Device:
+        if forked_from_jax():
+            raise InputError(
+                "engine",
+                "expected a process that was not forked after JAX was loaded: XLA would wait there for ever. Start"
+                ' processes by "spawn" or by joblib\'s "loky", or choose the eager engine',
+            )
         try:
             return jax.devices(self.device)[0]
         except RuntimeError as error:

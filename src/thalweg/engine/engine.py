@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..core.arrays import Array, Tree, TreeT
 from ..core.errors import InputError
+from ..core.progress import print_line
 from ..parts.settings import Device, EngineName, Precision
+from .forked import forked_from_jax
 from .step import Batch, Plan, State, StepMetrics
 
 Args = ParamSpec("Args")
@@ -96,20 +99,34 @@ class Engine(Protocol):
         """
 
 
+@functools.cache
+def _say_that_numpy_computes() -> None:
+    print_line(
+        "the compiled engine does not work in a process that was forked after JAX was loaded: NumPy trains here, slower"
+        ' and equal to rounding; for the compiled engine start processes by "spawn" or by joblib\'s "loky"'
+    )
+
+
 def make_engine(name: EngineName, precision: Precision | None = None, device: Device | None = None) -> Engine:
     """The engine of that name; without a precision, float64 for NumPy and float32 for XLA.
 
-    Raises InputError where this machine lacks the device.
+    In a process that was forked after JAX was loaded, XLA cannot compute. There the engine is `Eager` in the precision
+    of the compiled one, which is said once on stderr.
+
+    Raises InputError where this machine lacks the device, or a forked process asks for a GPU.
 
     >>> make_engine("eager")
     Eager(precision='float64')
     """
-    if name == "eager":
-        from .eager import Eager
+    if name == "compiled" and (device == "gpu" or not forked_from_jax()):
+        from .compiled import Compiled
 
-        if device == "gpu":
-            raise InputError("device", "the eager engine runs on the CPU; choose --engine compiled for a GPU")
-        return Eager(precision or "float64")
-    from .compiled import Compiled
+        return Compiled(precision or "float32", device)
+    from .eager import Eager
 
-    return Compiled(precision or "float32", device)
+    if name == "compiled":
+        _say_that_numpy_computes()
+        return Eager(precision or "float32")
+    if device == "gpu":
+        raise InputError("device", "the eager engine runs on the CPU; choose --engine compiled for a GPU")
+    return Eager(precision or "float64")
