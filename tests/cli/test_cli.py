@@ -298,7 +298,6 @@ def test_a_path_that_the_system_rejects_is_named(shell):
     finished = shell("report", "x" * 300)
     assert finished.returncode == 2
     assert "x" * 300 in finished.stderr
-    assert "File name too long" in finished.stderr
     assert "Traceback" not in finished.stderr
 
 

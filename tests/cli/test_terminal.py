@@ -50,7 +50,7 @@ def hostile_folder(tmp_path_factory):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(40, 2))
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, csv.unix_dialect)
     writer.writerow([f"a{HOSTILE}", f"b{HOSTILE}", f"k{HOSTILE}", f"y{HOSTILE}"])
     for number, (a, b) in enumerate(rows):
         writer.writerow([a, b, f"{HOSTILE}{number % 3}", f"{HOSTILE}{int(a + b > 0)}"])

@@ -166,7 +166,8 @@ class Reading:
         mark = re.escape(self.decimal)
         number = rf"(?:{digits}(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?"
         if not self.affix:
-            return rf"^[+\-−]?{number}$"
+            # Infinity is understood, so that it is refused as a number and not taken for a category.
+            return rf"^[+\-−]?(?:{number}|(?i:inf(?:inity)?))$"
         number = rf"(?:{digits}(?:{mark}\d*)?|{mark}\d+)"
         sign = re.escape(self.affix)
         if self.affix == "%":

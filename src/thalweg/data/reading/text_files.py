@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import polars
 
 _SAMPLE_CHARACTERS = 200_000
-_BLANKS = re.compile("[ \t\r\n\u00a0]+")
+_BLANKS = re.compile(r"(?:[ \t\u00a0]|\r?\n)+")
 _SAMPLE_LINES = 200
 _SAMPLE_CHARACTERS = 5_000_000
 _FEWEST_LINES = 20
