@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import gc
 import os
 import stat
 import subprocess
@@ -12,13 +14,15 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from compilations import compilations
 from parts_table import OPTIMIZERS, name_of
 
 from thalweg import losses, optimizers
-from thalweg.core.arrays import arrays_of, map_arrays
+from thalweg.core.arrays import Array, arrays_of, map_arrays
 from thalweg.core.errors import InputError
 from thalweg.core.noise import noise_key
-from thalweg.engine.compiled import Compiled, _jitted, _run
+from thalweg.engine import compiled
+from thalweg.engine.compiled import Compiled
 from thalweg.engine.eager import Eager
 from thalweg.engine.engine import make_engine
 from thalweg.engine.step import Batch, Plan, State, batch_at, loss_and_gradient, make_step, measure_at, predict
@@ -237,10 +241,6 @@ def pieces(plan: Plan):
     engine.run(plan, state, data, rows, 0, 10)
 
 
-def programs() -> int:
-    return _run._cache_size() + _jitted(measure_at)._cache_size() + _jitted(predict)._cache_size()
-
-
 def leaky(alpha: float = 0.1, init=None) -> Network:
     return Network((Dense(4, init=init), LeakyReLU(alpha), Dense(1)))
 
@@ -280,9 +280,9 @@ ADAM = dataclasses.replace(BASE, optimizer=optimizers.Adam(Cosine(0.01, steps=50
 )
 def test_another_number_compiles_nothing(first, second):
     pieces(first)
-    before = programs()
+    before = compilations()
     pieces(second)
-    assert programs() == before
+    assert compilations() == before
 
 
 def test_another_seed_another_start_and_another_stretch_compile_nothing():
@@ -290,20 +290,68 @@ def test_another_seed_another_start_and_another_stretch_compile_nothing():
     plan, data, batch_size, _ = rings()
     state, placed_data, rows = placed(engine, plan, data, batch_size, 30)
     state, _ = engine.run(plan, state, placed_data, rows, 0, 10)
-    before = programs()
+    before = compilations()
     state, _ = engine.run(plan, state, placed_data, rows, 10, 17)
     state, _ = engine.run(plan, engine.place(engine.fetch(state)), placed_data, rows, 17, 30)
     state, placed_data, rows = placed(engine, plan, data, batch_size, 30, seed=5)
     engine.run(plan, state, placed_data, rows, 0, 1)
-    assert programs() == before
+    assert compilations() == before
 
 
 def test_another_width_compiles_another_program():
     # The counter counts: without this the tests above could not fail.
     pieces(BASE)
-    before = programs()
+    before = compilations()
     pieces(dataclasses.replace(BASE, network=Network((Dense(5), LeakyReLU(0.1), Dense(1)))))
-    assert programs() == before + 3
+    assert compilations() == before + 3
+
+
+def squares(x: Array) -> Array:
+    return x * x
+
+
+def test_the_programs_that_were_used_last_are_kept_and_results_are_those_of_before(monkeypatch):
+    kept = 4
+    program = functools.lru_cache(maxsize=kept)(compiled._program.__wrapped__)
+    monkeypatch.setattr(compiled, "_program", program)
+    engine = Compiled("float32")
+
+    def square(size: int) -> list[float]:
+        result = engine.fetch(engine.call(squares, engine.place(np.arange(float(size)))))
+        return result.tolist()
+
+    def count(size: int) -> int:
+        """Compilations of a call, whose result is the right one."""
+        before = compilations()
+        assert square(size) == [float(index**2) for index in range(size)]
+        return compilations() - before
+
+    sizes = range(1, 13)
+    assert [count(size) for size in sizes] == [1] * 12
+    assert program.cache_info().currsize == kept
+    # The last ones are there; the others are compiled again, and push out what was used longest ago.
+    assert [count(size) for size in (9, 10, 11, 12, 9)] == [0] * 5
+    assert count(1) == 1
+    assert [count(size) for size in (9, 11, 12, 1)] == [0] * 4
+    assert count(10) == 1
+
+
+def test_a_program_that_is_not_kept_is_freed(monkeypatch):
+    monkeypatch.setattr(compiled, "_program", functools.lru_cache(maxsize=1)(compiled._program.__wrapped__))
+    plan, data, batch_size, _ = rings()
+    results = []
+    alive = []
+    for rows in (40, 50, 40):
+        engine = Compiled("float32")
+        part = Batch(*(array[:rows] for array in data))
+        state, part, chosen = placed(engine, plan, part, batch_size, 20)
+        state, _ = engine.run(plan, state, part, chosen, 0, 20)
+        results.append(engine.fetch(state.params))
+        gc.collect()
+        alive.append(len(jax.devices()[0].client.live_executables()))
+    assert_equal(results[0], results[2])
+    assert alive[1] <= alive[0]
+    assert alive[2] <= alive[0]
 
 
 def test_changed_numbers_are_used_though_nothing_is_compiled():

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import polars
 import pytest
+from compilations import compilations
 from typer.testing import CliRunner
 
 import thalweg
 from thalweg import InputError, Spec, compare
 from thalweg.cli.shell import app
-from thalweg.engine.compiled import _jitted, _run
-from thalweg.engine.step import measure_at, predict
 from thalweg.experiments.shipped import shipped
 from thalweg.runs.train import run_spec
 
@@ -175,15 +174,11 @@ def test_fewer_than_one_process_is_refused():
 # --- one program for all trials of an architecture
 
 
-def programs() -> int:
-    return _run._cache_size() + _jitted(measure_at)._cache_size() + _jitted(predict)._cache_size()
-
-
 def compiled(vary, seeds=1, **training):
     spec = {**SPEC, "network": {"kind": "mlp", "hidden": [7]}, "training": {"epochs": 2, "batch_size": 16, **training}}
-    before = programs()
+    before = compilations()
     quick(spec, vary, seeds)
-    return programs() - before
+    return compilations() - before
 
 
 def test_rates_momenta_penalties_and_seeds_share_one_program():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from compilations import compilations
 
 from thalweg.core.arrays import map_arrays
 from thalweg.core.noise import noise_key
-from thalweg.engine.compiled import _loop
 from thalweg.engine.engine import make_engine
 from thalweg.engine.step import Batch, Plan, State
 from thalweg.insight.loss_surface import doubling_distance, loss_at
@@ -68,9 +68,9 @@ def test_every_chunk_of_points_uses_the_same_program():
     engine = make_engine("compiled", "float64")
     placed = engine.place((state, batch, axes, POINTS))
     losses(engine, plan, *placed, 0, 2)
-    before = _loop._cache_size()
+    before = compilations()
     losses(engine, plan, *placed, 2, 5)
-    assert _loop._cache_size() == before
+    assert compilations() == before
 
 
 def test_an_averaged_state_is_evaluated_at_its_average():

@@ -9,12 +9,12 @@ import shlex
 import numpy as np
 import pytest
 import scipy.stats
+from compilations import compilations
 from typer.testing import CliRunner
 
 from thalweg.cli.shell import app
 from thalweg.core.errors import InputError
 from thalweg.core.intervals import wilson
-from thalweg.engine.compiled import _loop
 from thalweg.engine.eager import Eager
 from thalweg.engine.engine import make_engine
 from thalweg.insight.optimizer_paths import follow_paths
@@ -242,11 +242,11 @@ def test_tuning_compiles_one_program_for_each_optimizer():
     engine = make_engine("compiled", "float64")
     rules = ["sgd", "momentum", "adam"]
     options = {"starts": 7, "steps": 13, "engine": engine}
-    before = _loop._cache_size()
+    before = compilations("_loop")
     small(Rosenbrock(), rules, budget=5, **options)
-    assert _loop._cache_size() == before + 3
+    assert compilations("_loop") == before + 3
     small(Rosenbrock(10.0), rules, budget=3, seed=5, **options)
-    assert _loop._cache_size() == before + 3
+    assert compilations("_loop") == before + 3
 
 
 # The page -------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -129,7 +130,6 @@ def _looped(
     return lax.fori_loop(start, stop, one, (carry, outputs))
 
 
-@functools.partial(jax.jit, donate_argnums=1)
 def _run(plan: Plan, state: State, data: Batch, rows: Array, start: Array, stop: Array) -> tuple[State, StepMetrics]:
     step = make_step(plan)
     pack, unpack = _packing(plan.network, state)
@@ -142,23 +142,48 @@ def _run(plan: Plan, state: State, data: Batch, rows: Array, start: Array, stop:
     return unpack(packed), metrics
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
 def _loop(
     function: Callable[..., tuple[CarryT, TreeT]], size: int, carry: CarryT, start: Array, stop: Array, *args: object
 ) -> tuple[CarryT, TreeT]:
     return _looped(lambda carry, index: function(carry, index, *args), carry, start, stop, size)
 
 
-@functools.cache
-def _jitted(function: Callable[Args, Result]) -> Callable[Args, Result]:
-    """The compiled function. It is kept: a second wrapper would compile again."""
-    return jax.jit(function)
-
-
-@jax.jit
 def _finite(tree: Tree) -> Array:
     flags = jnp.array([jnp.isfinite(array).all() for array in jax.tree.leaves(tree)])
     return cast(Array, jnp.all(flags))
+
+
+# A program takes about 5 MB, and a training uses up to ten.
+_KEPT_PROGRAMS = 64
+
+
+@functools.lru_cache(maxsize=_KEPT_PROGRAMS)
+def _program(
+    function: Callable[..., Result],
+    fixed: tuple[Hashable, ...],
+    donated: tuple[int, ...],
+    structure: jax.tree_util.PyTreeDef,
+    *kinds: Hashable,
+) -> Callable[..., Result]:
+    """function(*fixed, *args, **options), compiled for the leaves of one kind of (args, options).
+
+    The programs that were used last are kept.
+    """
+
+    # JAX keeps what it has compiled for as long as the function lives: each program has a function of its own.
+    def own(*leaves: object) -> Result:
+        args, options = jax.tree.unflatten(structure, leaves)
+        return function(*fixed, *args, **options)
+
+    own.__name__ = function.__name__
+    of_args, _ = structure.children()
+    ends = list(itertools.accumulate((arg.num_leaves for arg in of_args.children()), initial=0))
+    return jax.jit(own, donate_argnums=[leaf for arg in donated for leaf in range(ends[arg], ends[arg + 1])])
+
+
+def _kind(leaf: object) -> Hashable:
+    """What of a leaf decides which program it needs."""
+    return getattr(leaf, "shape", ()), getattr(leaf, "dtype", type(leaf))
 
 
 @functools.cache
@@ -236,6 +261,19 @@ class Compiled:
         """The device: cpu or gpu."""
         return str(self._find().platform)
 
+    def _execute(
+        self,
+        function: Callable[..., Result],
+        fixed: tuple[Hashable, ...],
+        donated: tuple[int, ...],
+        *args: object,
+        **options: object,
+    ) -> Result:
+        """function(*fixed, *args, **options) by its program. The memory of the donated arguments is used again."""
+        leaves, structure = jax.tree.flatten((_known(args), options))
+        with self._settings():
+            return _program(function, fixed, donated, structure, self, *map(_kind, leaves))(*leaves)
+
     @contextlib.contextmanager
     def _settings(self) -> Iterator[None]:
         with jax.enable_x64(self.precision == "float64"), jax.default_device(self._find()):
@@ -259,21 +297,17 @@ class Compiled:
 
     def finite(self, tree: Tree) -> bool:
         """Whether no number is NaN or infinite."""
-        with self._settings():
-            return bool(_finite(tree))
+        return bool(self._execute(_finite, (), (), tree))
 
     def run(
         self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int
     ) -> tuple[State, StepMetrics]:
         """Run the steps from `start` to before `stop`; step k uses the rows `rows[k]`. See `Engine.run`."""
-        with self._settings():
-            return _run(_known(plan), state, data, rows, start, stop)
+        return self._execute(_run, (), (1,), plan, state, data, rows, start, stop)
 
     def call(self, function: Callable[Args, Result], *args: Args.args, **options: Args.kwargs) -> Result:
         """The result of a pure function of arrays. See `Engine.call`."""
-        _known(args)
-        with self._settings():
-            return _jitted(function)(*args, **options)
+        return self._execute(function, (), (), *args, **options)
 
     def loop(
         self,
@@ -286,6 +320,4 @@ class Compiled:
         **options: Args.kwargs,
     ) -> tuple[CarryT, TreeT]:
         """The carry and the stacked outputs of a pure function over a range of steps. See `Engine.loop`."""
-        _known(args)
-        with self._settings():
-            return _loop(function, size, carry, start, stop, *args)
+        return self._execute(_loop, (function, size), (), carry, start, stop, *args)

@@ -1,4 +1,4 @@
-"""Whether this process was forked from one that had JAX: it lacks the threads of XLA, and waits for them for ever."""
+"""Whether this process was forked from one that had JAX: it lacks the threads of XLA, for which XLA waits for ever."""
 
 from __future__ import annotations
 
