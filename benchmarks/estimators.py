@@ -167,7 +167,7 @@ def print_scores(results: list[dict[str, Any]]) -> None:
     title = "Scores on the test rows (accuracy, R²)"
     table = Table("data", "Thalweg", "scikit-learn", "difference (95 %)", "seed noise", title=title)
     for data in results:
-        mean, low, high = data["difference"]
+        mean, low, high = data["difference"][:3]
         ours, theirs = (f"{statistics.mean(data[name]):.4f}" for name in ("thalweg", "sklearn"))
         table.add_row(data["data"], ours, theirs, f"{mean:+.4f} ({low:+.4f} to {high:+.4f})", f"{data['noise']:.4f}")
     Console().print(table)

@@ -131,7 +131,7 @@ def test_options_in_words_reach_rates_too():
         (Layer, 7, "expected a name or a table"),
         (Layer, None, "expected a name or a table"),
         (Layer, "relu 3", "relu"),
-        (Layer, "dense 3 zeros zeros zeros", "at most 3 options"),
+        (Layer, "dense 3 zeros zeros true true true", "at most 5 options"),
     ],
     ids=str,
 )

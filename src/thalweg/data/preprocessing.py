@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # This many rows are scaled at once, so that they stay in the processor's cache.
 _ROWS = 4096
-_LARGEST_LABEL = 64
+_LARGEST_LABEL = 1024
 
 
 RawRows: TypeAlias = "ArrayLike | Frame | Iterable[Mapping[str, object]]"

@@ -73,6 +73,9 @@ def _batch(network: Network, x: ArrayLike, y: ArrayLike, weight: ArrayLike | Non
     y = as_targets(y)
     classes = y.ndim == 1 and y.dtype.kind in "iu"
     task: Task = "classification" if classes else infer_task(y)[0]
+    if task == "classification" and not classes:
+        # Targets of 0 and 1 in columns are taken as they are, one for each output.
+        task = "multilabel" if y.ndim == 2 else "regression"
     y = y if classes else y.reshape(len(y), -1)
     shape = network.initialize(0, x.shape[1:]).shapes[-1]
     names = tuple(map(str, range(max(2, shape[-1])))) if classes else ()

@@ -375,7 +375,7 @@ def test_a_line_over_the_levels_has_means_a_band_and_a_ring():
     np.testing.assert_allclose(high.y, values.max(axis=1))
     assert (ring.x.tolist(), ring.y.tolist()) == ([0.1], [line.y[1]])
     assert figure.layout.xaxis.type == "log"
-    assert figure.layout.yaxis2.domain is None
+    assert "yaxis2" not in figure.layout
 
 
 def test_diverged_trials_are_crosses_below_the_lines():
