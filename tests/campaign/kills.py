@@ -6,6 +6,7 @@ What is left must be, to the bit, what the same training leaves that nobody dist
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import random
@@ -101,8 +102,8 @@ class Process:
                 command = [sys.executable, "-m", "thalweg", *words]
                 self.id = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file).pid
         else:
-            import thalweg.cli.commands.train
-            import thalweg.runs.resume  # noqa: F401
+            for module in ("thalweg.cli.commands.train", "thalweg.runs.resume"):
+                importlib.import_module(module)
 
             assert "jax" not in sys.modules, "a process with the threads of JAX cannot be forked"
             self.id = os.fork() or self._run(words)

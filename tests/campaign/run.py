@@ -24,11 +24,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from types import FrameType
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
-from trial import Trial  # noqa: E402
+from trial import Trial
 
-from thalweg.core.printable import printable  # noqa: E402
+from thalweg.core.printable import printable
+
+HERE = Path(__file__).parent
 
 KINDS = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("run", "trial"))
 SECONDS = 180

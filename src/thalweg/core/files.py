@@ -43,7 +43,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
 
 
 def _without_waiting(name: str, flags: int) -> int:
-    # Opening a pipe waits for its other end, unless it is told not to.
+    # Without this flag, opening a pipe waits for its other end.
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 

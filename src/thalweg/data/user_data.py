@@ -84,16 +84,7 @@ class TableFile(Source, kind="table"):
 
     @property
     def _options(self) -> TableOptions:
-        return TableOptions(
-            separator=self.separator,
-            decimal=self.decimal,
-            encoding=self.encoding,
-            header=self.header,
-            missing=self.missing,
-            day_first=self.day_first,
-            drop=self.drop,
-            keep=self.keep,
-        )
+        return TableOptions(*(getattr(self, name) for name in TableOptions._fields))
 
 
 @dataclass(frozen=True)

@@ -243,8 +243,8 @@ class Compiled:
         if forked_from_jax():
             raise InputError(
                 "engine",
-                "expected a process that was not forked after JAX was loaded: XLA would wait there for ever. Start"
-                ' processes by "spawn" or by joblib\'s "loky", or choose the eager engine',
+                "expected a process that was not forked after JAX was loaded: a compiled program never ends there."
+                ' Start processes by "spawn" or by joblib\'s "loky", or choose the eager engine',
             )
         try:
             return jax.devices(self.device)[0]

@@ -1,4 +1,4 @@
-"""Whether this process was forked from one that had JAX: it lacks the threads of XLA, for which XLA waits for ever."""
+"""Whether this process was forked from one that had JAX: it lacks XLA's threads, so compiled programs never end."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -61,7 +62,7 @@ def local_workers(
             workers.stop_if_asked()
             raise
 
-    with workers.killed_at_ctrl_c(), warnings.catch_warnings():
+    with workers.killed_at_ctrl_c(), _quiet_processes(), warnings.catch_warnings():
         # Between two trials joblib restarts a worker whose memory has grown, which costs nothing.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
         # Trials are cancelled when the time is up.
@@ -77,7 +78,7 @@ def local_workers(
 class _Workers:
     """The worker processes of a sweep, and the wish to end it.
 
-    An exception of a signal handler could leave joblib and its executor in any state, such as one that waits for ever.
+    An exception of a signal handler could leave joblib and its executor in any state, such as one that never ends.
     So Ctrl-C raises nothing in them: it kills the workers, joblib reports their death, and that becomes the interrupt.
     """
 
@@ -134,6 +135,19 @@ def _shut_down() -> None:
     from joblib.externals.loky import get_reusable_executor
 
     get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+
+
+@contextmanager
+def _quiet_processes() -> Iterator[None]:
+    """Python processes that start in this block show no warnings: they share the terminal of their parent.
+
+    One of them removes the files of workers that Ctrl-C has killed, and would warn of each.
+    """
+    sys.warnoptions.append("ignore")
+    try:
+        yield
+    finally:
+        sys.warnoptions.remove("ignore")
 
 
 @contextmanager

@@ -37,7 +37,19 @@ _TRUE = ("true",)
 _FALSE = ("false",)
 _SPACES = "[ \u00a0\u2009\u202f]"
 CURRENCIES = "$€£¥₹"
-_NOTATIONS = ((".", ""), (",", ""), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
+Decimal = Literal[".", ","]
+Thousands = Literal["", ",", ".", " ", "'"]
+
+_NOTATIONS: tuple[tuple[Decimal, Thousands], ...] = (
+    (".", ""),
+    (",", ""),
+    (".", ","),
+    (",", "."),
+    (".", " "),
+    (",", " "),
+    (".", "'"),
+    (",", "'"),
+)
 _DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%Y.%m.%d")
 _MOMENTS = (
     "%Y-%m-%d %H:%M:%S%.f",
@@ -55,8 +67,6 @@ _GROUPED_POINTS = re.compile(r"[+-]?(0|[1-9]\d{0,2}(\.\d{3})*)")
 _NEARLY_ALL = 0.9
 # Fewer different numbers than this may be codes of categories.
 _FEW_NUMBERS = 20
-
-Decimal = Literal[".", ","]
 
 
 class TextOptions(NamedTuple):
@@ -94,7 +104,7 @@ class Reading:
 
     kind: Literal["number", "time", "boolean", "text"] = "text"
     decimal: Decimal = "."
-    thousands: Literal["", ",", ".", " ", "'"] = ""
+    thousands: Thousands = ""
     affix: str = ""
     form: str = ""
     missing: tuple[str, ...] = ()
@@ -330,10 +340,7 @@ class Evidence:
 
 @lru_cache
 def _readings(affix: str, missing: tuple[str, ...] = ()) -> tuple[Reading, ...]:
-    return tuple(
-        Reading("number", decimal, thousands, affix, missing=missing)  # type: ignore[arg-type]
-        for decimal, thousands in _NOTATIONS
-    )
+    return tuple(Reading("number", decimal, thousands, affix, missing=missing) for decimal, thousands in _NOTATIONS)
 
 
 NOTATIONS = _readings("")
