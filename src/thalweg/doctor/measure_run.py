@@ -296,7 +296,7 @@ class _Source:
 
     @cached_property
     def outputs(self) -> int:
-        return int(self._network.initialize(0, (self._train.features,)).shapes[-1][-1])
+        return int(self._network.layout((self._train.features,)).shapes[-1][-1])
 
     @property
     def loss(self) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.arrays import Array, Cache, Grads, LayerState, Params
+from ..core.arrays import Array, Cache, Grads, LayerState, Params, map_arrays
 from ..core.errors import InputError, Problem
 from ..core.noise import generator
 from ..parts.initializers import GlorotUniform, Zeros
@@ -86,6 +87,15 @@ class Network(Part):
         contexts = (InitContext(rng, weights, self.bias_init or Zeros()) for rng in streams)
         return stack.initialize(self.layers, contexts, shape)
 
+    def layout(self, shape: tuple[int, ...]) -> Start:
+        """A start for samples of `shape` whose parameters are zeros that take no memory, where only shapes matter.
+
+        >>> start = Network(["dense 3", "tanh", "dense 1"]).layout((2,))
+        >>> start.params[0].W.shape, start.shapes[-1]
+        ((2, 3), (1,))
+        """
+        return _layout(self, shape)
+
     def forward(
         self, params: Sequence[Params], states: Sequence[LayerState], x: Array, context: ForwardContext
     ) -> Forward:
@@ -134,3 +144,9 @@ class Network(Part):
         """
         input_dots = (None, *output_dots[:-1])
         return stack.backward_jvp(self.layers, params, caches, direction, input_dots, deltas, delta_dot)[1]
+
+
+@lru_cache(maxsize=64)
+def _layout(network: Network, shape: tuple[int, ...]) -> Start:
+    start = network.initialize(0, shape)
+    return start._replace(params=map_arrays(lambda array: np.broadcast_to(0.0, array.shape), start.params))

@@ -60,7 +60,7 @@ def load(folder: str | Path) -> Run:
         raise InputError(str(path), f"the training has not ended; {fix}")
     preprocessing = _preprocessing(path)
     check_fit(spec.network, preprocessing)
-    start = spec.network.initialize(0, (preprocessing.features,))
+    start = spec.network.layout((preprocessing.features,))
     template = inference_state(State(start.params, start.states, (), np.array(0), noise_key(0)))
     frames = BoundaryFrames.load(path)
     if frames:

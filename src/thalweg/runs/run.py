@@ -296,7 +296,7 @@ class Run(Paged):
 
 def report_data_of(run: Run) -> ReportData:
     """The data of the report of a run; where its rows are gone, what was recorded."""
-    shapes = run.network.initialize(0, (run.preprocessing.features,))
+    shapes = run.network.layout((run.preprocessing.features,))
     layers = tuple(
         (layer_in_words(layer), str(shape), sum(np.size(array) for _, array in arrays_of(params)))
         for layer, shape, params in zip(run.network.layers, shapes.shapes, shapes.params, strict=True)

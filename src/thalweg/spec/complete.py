@@ -38,7 +38,7 @@ def default_loss(network: Network, data: RowSource) -> Loss:
         return CrossEntropy()
     if network.layers and _gives_probabilities(network.layers[-1]):
         return BinaryCrossEntropy()
-    single = network.layers and network.initialize(0, (data.features,)).shapes[-1] == (1,)
+    single = network.layers and network.layout((data.features,)).shapes[-1] == (1,)
     return SigmoidBinaryCrossEntropy() if single or data.task == "multilabel" else SoftmaxCrossEntropy()
 
 

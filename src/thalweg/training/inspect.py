@@ -55,7 +55,7 @@ def inspect(
     ([[7.0]], 4.0, [[4.0]], [[12.0]])
     """
     data, batch = _batch(network, x, y, weight)
-    start = network.initialize(0, (data.features,))
+    start = network.layout((data.features,))
     params = _fitting(start.params, params, "params")
     states = start.states if layers is None else _fitting(start.states, layers, "layers")
     loss = loss or default_loss(network, data)
@@ -77,7 +77,7 @@ def _batch(network: Network, x: ArrayLike, y: ArrayLike, weight: ArrayLike | Non
         # Targets of 0 and 1 in columns are taken as they are, one for each output.
         task = "multilabel" if y.ndim == 2 else "regression"
     y = y if classes else y.reshape(len(y), -1)
-    shape = network.initialize(0, x.shape[1:]).shapes[-1]
+    shape = network.layout(x.shape[1:]).shapes[-1]
     names = tuple(map(str, range(max(2, shape[-1])))) if classes else ()
     data = Dataset(x, y, task, None if weight is None else np.asarray(weight), names)
     check_fit(network, data)

@@ -37,7 +37,7 @@ def save_state(path: Path, state: Tree, facts: JsonObject) -> None:
     content = safetensors.save(arrays)
     commit(path, content)
     manifest = {"format": _FORMAT, "file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **facts}
-    commit(path.with_suffix(".json"), json.dumps({**manifest, "seal": _seal(manifest)}, indent=1).encode())
+    commit(path.with_suffix(".json"), json.dumps({**manifest, "seal": _seal(manifest)}).encode())
 
 
 def _seal(manifest: JsonObject) -> str:

@@ -166,7 +166,7 @@ def check_fit(network: Network, data: RowSource | Preprocessing) -> tuple[tuple[
 
     Raises InputError unless the network takes the data's samples and has an output for each of its targets.
     """
-    shapes = network.initialize(0, (data.features,)).shapes
+    shapes = network.layout((data.features,)).shapes
     shape = shapes[-1]
     width = shape[-1]
     needed = data.outputs

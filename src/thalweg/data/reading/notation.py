@@ -268,7 +268,7 @@ class Evidence:
 
         plain = series.cast(polars.Float64, strict=False)
         if not plain.null_count() and len(series) and math.isfinite(plain.sum()) and options.decimal != ",":
-            first = [series[row] for row in range(min(8, len(series)))]
+            first = series.head(8).to_list()
             if not all(_GROUPED_POINTS.fullmatch(text) for text in first) or not any("." in text for text in first):
                 whole = series.cast(polars.Int64, strict=False).null_count() == 0
                 if whole or any("." in text or "e" in text.lower() for text in first):
@@ -279,7 +279,7 @@ class Evidence:
     def _of_plain_numbers(cls, series: polars.Series, whole: bool, options: TextOptions) -> Evidence:
         rows = len(series)
         fits = {reading: rows if whole or reading.decimal == "." else 0 for reading in _readings("", options.missing)}
-        some = frozenset(series[row] for row in range(min(2 * _FEW_NUMBERS, rows)))
+        some = frozenset(series.head(2 * _FEW_NUMBERS).to_list())
         return cls(rows, values=rows, whole=whole, fits=fits, numbers=some)
 
     @classmethod
