@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from input_errors import input_error
 
@@ -361,6 +361,9 @@ cells = st.one_of(
     size=st.integers(1, 60),
     ends=st.booleans(),
 )
+@example(columns=[["0"], ["9007199254740992"]], size=1, ends=False)
+@example(columns=[["-9007199254740992"], ["0"], ["text"]], size=1, ends=False)
+@example(columns=[["-9007199254740991"], ["0"], [""]], size=1, ends=False)
 def test_a_csv_file_in_pieces_is_the_file(tmp_path_factory, columns, size, ends):
     path = tmp_path_factory.mktemp("csv") / "rows.csv"
     # Whether a blank line is a row depends on its neighbours; a first column of numbers prevents blank lines.

@@ -16,6 +16,10 @@ from .files import remove
 LOCK_FILE = ".lock"
 """The file of a lock, which is no content of its folder."""
 
+# Seconds until a lock that another process holds is an error: it writes its name after it has the lock, and until then
+# the file may name a process that was killed.
+_PATIENCE = 1.0
+
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
@@ -32,7 +36,7 @@ def locked(folder: Path) -> Iterator[None]:
     if path.is_symlink():
         raise InputError(str(path), "expected a file, received a link to another one; remove it")
     try:
-        lock = FileLock(path).acquire(blocking=False)
+        lock = FileLock(path).acquire(timeout=_PATIENCE)
     except Timeout as error:
         fix = "wait until it has ended, or use another folder"
         raise InputError(str(folder), f"another process is writing here{_holder(path)}; {fix}") from error
@@ -40,9 +44,9 @@ def locked(folder: Path) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or error
         raise InputError(str(folder), f"cannot be locked for writing: {reason}") from error
     with lock:
-        sweep(folder)
         holder = {"process": os.getpid(), "host": platform.node(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         _write(path, json.dumps(holder).encode())
+        sweep(folder)
         try:
             yield
         finally:

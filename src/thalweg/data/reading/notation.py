@@ -242,7 +242,7 @@ class Evidence:
     Attributes:
         rows: number of cells.
         values: cells that are not missing, if the column is one of numbers.
-        whole: whether all numbers are written as whole numbers.
+        whole: whether all numbers are whole numbers that a float64 holds exactly.
         grouped: whether some number has groups of three digits behind a comma or a point.
         fits: number of values that each reading understands.
         strangers: of each reading, the row and the text of the first value that it does not understand.
@@ -270,20 +270,23 @@ class Evidence:
         if not plain.null_count() and len(series) and math.isfinite(plain.sum()) and options.decimal != ",":
             first = series.head(8).to_list()
             if not all(_GROUPED_POINTS.fullmatch(text) for text in first) or not any("." in text for text in first):
-                whole = series.cast(polars.Int64, strict=False).null_count() == 0
-                if whole or any("." in text or "e" in text.lower() for text in first):
-                    return cls._of_plain_numbers(series, whole, options)
+                integers = series.cast(polars.Int64, strict=False)
+                if not integers.null_count() or any("." in text or "e" in text.lower() for text in first):
+                    return cls._of_plain_numbers(series, integers, options)
         return cls._of_text(series, options)
 
     @classmethod
-    def _of_plain_numbers(cls, series: polars.Series, whole: bool, options: TextOptions) -> Evidence:
+    def _of_plain_numbers(cls, series: polars.Series, integers: polars.Series, options: TextOptions) -> Evidence:
         rows = len(series)
-        fits = {reading: rows if whole or reading.decimal == "." else 0 for reading in _readings("", options.missing)}
+        points = integers.null_count() > 0
+        fits = {reading: 0 if points and reading.decimal != "." else rows for reading in _readings("", options.missing)}
         some = frozenset(series.head(2 * _FEW_NUMBERS).to_list())
-        return cls(rows, values=rows, whole=whole, fits=fits, numbers=some)
+        return cls(rows, values=rows, whole=_are_exact(integers), fits=fits, numbers=some)
 
     @classmethod
     def _of_text(cls, series: polars.Series, options: TextOptions) -> Evidence:
+        import polars
+
         text = without_marks(series, options.missing, _NUMBER_MARKS)
         present = text.is_not_null()
         values = text.filter(present)
@@ -309,7 +312,7 @@ class Evidence:
                 strangers[reading] = int(rows[row]), values[row]
         return replace(
             evidence,
-            whole=bool(values.str.contains(r"^[+-]?\d{1,18}$").all()) if len(values) else True,
+            whole=_are_exact(values.cast(polars.Int64, strict=False)),
             grouped=bool(values.str.contains(r"^\D*[1-9]\d{0,2}([.,]\d{3})+\D*$").any()),
             fits=fits,
             strangers=strangers,
@@ -336,6 +339,11 @@ class Evidence:
 
     def _fit(self, reading: Reading) -> int:
         return self.fits.get(reading, 0)
+
+
+def _are_exact(integers: polars.Series) -> bool:
+    """Whether a float64 holds all of the integers exactly; a null is none."""
+    return not integers.null_count() and bool(integers.is_between(-(2**53), 2**53, closed="none").all())
 
 
 @lru_cache

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from ...core.errors import InputError, nearest
 from ..dataset import Samples
 from ..pieces import PieceReader
@@ -206,14 +204,9 @@ def _converted(frame: polars.DataFrame, evidence: dict[str, Evidence], reading: 
         if how is not None:
             series = how.convert(series)
             if how.kind == "number" and how.is_plain and evidence[series.name].whole:
-                series = series.cast(polars.Int64, strict=False) if _fits_int64(series) else series
+                series = series.cast(polars.Int64, strict=False)
         columns.append(series)
     return polars.DataFrame(columns)
-
-
-def _fits_int64(series: polars.Series) -> bool:
-    values = series.drop_nulls().to_numpy()
-    return not len(values) or bool(np.abs(values).max() < 2**53)
 
 
 # Parquet --------------------------------------------------------------------------------------------------------------
