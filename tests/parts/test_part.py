@@ -233,6 +233,12 @@ def test_a_single_schedule_may_be_written_in_short():
 # Errors ---------------------------------------------------------------------------------------------------------------
 
 
+def test_text_that_is_not_utf_8_is_refused_at_its_place():
+    with pytest.raises(InputError) as raised:
+        Dense.of({"width": 3, "trainable": ["caf\udce9"]})
+    assert raised.value.problems[0].place == "trainable"
+
+
 def test_places_are_joined_from_the_outside():
     problem = Problem("width", "too small")
     assert str(problem.below("layers[1]").below("network")) == "network.layers[1].width: too small"

@@ -277,6 +277,7 @@ def is_refused(folder, name, field=""):
         ("interrupted", 1),
         ("diverged", None),
         ("threshold", [0.5]),
+        ("threshold", 0.5),
         ("measures", {"training": 1}),
         ("measures", {"training": {"loss": "low", "accuracy": 1}}),
         ("measures", {"training": {"loss": 0.1}}),

@@ -18,7 +18,7 @@ from ..core.files import JsonObject, open_regular
 from .dataset import Samples, as_matrix, as_targets, as_weight, check_lengths
 from .idx import find_idx, read_folder
 from .pieces import PieceReader, array_pieces, release
-from .reading.table_files import TableOptions, checked_name, load_table, table_pieces, text_of_table, understood
+from .reading.table_files import TableOptions, load_table, table_pieces, text_of_table, understood
 from .source import Source
 from .tables import as_frame, check_table, is_frame
 
@@ -29,8 +29,8 @@ _HASHED_BYTES = 8_000_000
 
 
 def _path_text(value: object) -> object:
-    """A path as text, which the file of a spec can hold. Raises InputError where it cannot."""
-    return checked_name(str(value)) if isinstance(value, str | Path) else value
+    """A path as text, which the file of a spec can hold."""
+    return str(value) if isinstance(value, Path) else value
 
 
 FilePath = Annotated[str, BeforeValidator(_path_text)]

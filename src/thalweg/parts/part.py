@@ -216,6 +216,8 @@ def _check(cls: type[Part], values: Mapping[str, object]) -> tuple[dict[str, obj
             )
         except ValidationError as error:
             problems += _problems(error, name)
+        except UnicodeEncodeError:
+            problems.append(Problem(name, f"expected text in UTF-8, received {received(value)}"))
     return checked, problems
 
 

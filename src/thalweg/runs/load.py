@@ -12,6 +12,7 @@ from ..core.errors import InputError, Problem
 from ..core.noise import noise_key
 from ..data import Preprocessing
 from ..engine.step import State, inference_state
+from ..models.linear_units import tunes
 from ..probes.boundary_frames import BoundaryFrames
 from ..spec.spec import CompleteSpec
 from ..spec.toml import read_spec
@@ -66,7 +67,7 @@ def load(folder: str | Path) -> Run:
     if frames:
         frames.check_fit(preprocessing.features, start.shapes[-1][0])
     result = read_result(path)
-    _check_result(path / "result.json", result, preprocessing)
+    _check_result(path / "result.json", result, preprocessing, tunes(spec.loss))
     return Run(
         spec=spec,
         state=load_state(path / STATE, template),
@@ -111,8 +112,8 @@ def _preprocessing(folder: Path) -> Preprocessing:
         raise InputError(str(folder / STATE.with_suffix(".json")), problems) from error
 
 
-def _check_result(path: Path, result: Result, preprocessing: Preprocessing) -> None:
-    """Raise InputError where the measures or the confusion are not those of the task."""
+def _check_result(path: Path, result: Result, preprocessing: Preprocessing, tuned: bool) -> None:
+    """Raise InputError where the measures, the confusion or the threshold are not those of the training."""
     names = measures_of(preprocessing.task)
     problems = [
         Problem(f"measures.{rows}.{name}", "is missing")
@@ -124,5 +125,7 @@ def _check_result(path: Path, result: Result, preprocessing: Preprocessing) -> N
     confusion = result["confusion"]
     if confusion is not None and [len(row) for row in confusion] != [classes] * classes:
         problems.append(Problem("confusion", f"expected {classes} rows of {classes} counts"))
+    if result["threshold"] is not None and not tuned:
+        problems.append(Problem("threshold", "expected none: the loss in spec.toml has no tuned threshold"))
     if problems:
         raise InputError(str(path), problems)

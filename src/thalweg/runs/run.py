@@ -251,7 +251,8 @@ class Run(Paged):
             known.feature_names,
             known.target_names,
         ):
-            was = f"expected {known.features} inputs and {known.outputs} outputs of the names that the training had"
+            names = f"that the training had ({STATE.with_suffix('.json')})"
+            was = f"expected {known.features} inputs and {known.outputs} outputs of the names {names}"
             fix = "restore the rows or the [data] section of spec.toml"
             raise InputError("data", f"{was}, received {found.features} and {found.outputs}, or others; {fix}")
         return split

@@ -139,8 +139,8 @@ class Reading:
                 row = int(wrong[0])
                 raise InputError(
                     "table",
-                    f"column {series.name!r}: expected {self.in_words}, received {_short(series[row])} in row "
-                    f"{row + 1} (counted from 1)",
+                    f"column {series.name!r}: expected {self.in_words}, as in the training, received "
+                    f"{_short(series[row])} in row {row + 1} (counted from 1)",
                 )
         return converted
 
