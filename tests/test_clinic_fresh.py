@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fresh import first_half
+from fresh import first_half, second_half
 from fresh.bases import bases
 from fresh.kinds import BASES_OF_A_KIND
 from thalweg.spec.complete import completed
@@ -15,7 +15,10 @@ from thalweg.training.session import Session
 FOLDER = Path(first_half.__file__).parent
 DOCTOR = FOLDER.parents[1] / "docs" / "doctor.md"
 PARTS_OF_DATA = {"data.inputs", "data.targets", "data.validation"}
-HALVES = {"f": (first_half.KINDS, first_half.first_half)}
+HALVES = {
+    "f": (first_half.KINDS, first_half.first_half),
+    "s": (second_half.KINDS, second_half.second_half),
+}
 
 
 def checked(spec):

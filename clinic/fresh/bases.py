@@ -57,6 +57,21 @@ class Base(NamedTuple):
         return self.layers[-1] == "softmax"
 
     @property
+    def images(self) -> bool:
+        """Whether a row is an image."""
+        return bool(self.layers[0] == "flatten")
+
+    @property
+    def normalised(self) -> bool:
+        """Whether the network has batch normalisation."""
+        return "batch_norm" in self.layers
+
+    @property
+    def nearly_straight(self) -> bool:
+        """Whether a straight line is nearly as good an answer as a curve."""
+        return self.name in ("progress", "flavanoids", "strokes", "rare", "pendulum")
+
+    @property
     def activation(self) -> str:
         """The activation of its hidden layers."""
         return next(layer for layer in self.layers if layer in ("relu", "tanh", "elu", "selu", "gelu", "swish"))
@@ -65,6 +80,11 @@ class Base(NamedTuple):
     def optimizer(self) -> str:
         """The kind of its optimizer."""
         return str(self.table["optimizer"]["kind"])
+
+    @property
+    def by_gradient(self) -> bool:
+        """Whether a step grows with the gradient."""
+        return self.optimizer in ("sgd", "momentum", "nesterov")
 
     @property
     def rate(self) -> float:
@@ -89,6 +109,11 @@ class Base(NamedTuple):
 def split_of(rows: int) -> RowSplit:
     """The training, validation and test rows of a base."""
     return split_in_time(rows, VALIDATION, TEST)
+
+
+def known(split: RowSplit) -> np.ndarray:
+    """The rows that are not for the test."""
+    return np.concatenate([split.train, split.validation])
 
 
 # Rows. ------------------------------------------------------------------------------------------------------------

@@ -13,21 +13,11 @@ from faults import DEAD, DECAY, HIGH, INPUTS, LARGE, LOW, ORDERED, PENALTY, SHOR
 from rows import Rows
 from thalweg.data.splitting import RowSplit
 
-from .bases import Base
-from .kinds import Case, Kind, Wrong, cases_of
+from .bases import Base, known
+from .kinds import Case, Kind, Wrong, cases_of, inserted
 
-# Optimizers whose steps grow with the gradient.
-_BY_GRADIENT = ("sgd", "momentum", "nesterov")
 _BY_MOMENTUM = ("momentum", "nesterov")
-# Tasks for which a straight line is nearly as good as a curve.
-_STRAIGHT = ("progress", "flavanoids", "strokes", "rare", "pendulum")
 _WITH_EPSILON = ("adam", "adamw", "amsgrad", "nadam", "rmsprop")
-
-
-def _known(split: RowSplit) -> np.ndarray:
-    """The rows that are not for the test."""
-    return np.concatenate([split.train, split.validation])
-
 
 # Settings. --------------------------------------------------------------------------------------------------------
 
@@ -42,13 +32,13 @@ def _no_gain_is_enough(base: Base) -> Wrong:
 
 
 def _clipped(base: Base) -> Wrong | None:
-    fits = base.optimizer in _BY_GRADIENT
+    fits = base.by_gradient
     return Wrong({"training.clip": {"kind": "value", "limit": 2e-5}}) if fits else None
 
 
 def _lasso(base: Base) -> Wrong | None:
     # A normalisation undoes what shrinks all weights of a unit alike, and straight lines need few weights.
-    if "batch_norm" in base.layers or base.name in _STRAIGHT:
+    if base.normalised or base.nearly_straight:
         return None
     return Wrong({"regularization.l1": 0.07 if base.numbers else 0.02})
 
@@ -68,7 +58,7 @@ def _huge_epsilon(base: Base) -> Wrong | None:
 
 
 def _single_rows(base: Base) -> Wrong | None:
-    if "batch_norm" in base.layers:
+    if base.normalised:
         return None
     optimizer = {"kind": "momentum", "learning_rate": 1.0, "momentum": 0.9}
     return Wrong({"training.batch_size": 1, "optimizer": optimizer, "training.epochs": max(2, base.epochs // 15)})
@@ -94,55 +84,48 @@ def _masked_rate(base: Base) -> Wrong:
 # Network. ---------------------------------------------------------------------------------------------------------
 
 
-def _inserted(base: Base, place: int, *layers: Any) -> Wrong:
-    """The base with layers before the one at a place."""
-    whole = base.layers
-    changes = {"network.layers": [*whole[:place], *layers, *whole[place:]]}
-    return Wrong(changes, tuple(f"network.layers.{place + i}" for i in range(len(layers))))
-
-
 def _dropped_inputs(base: Base) -> Wrong:
-    return _inserted(base, base.dense[0], "dropout 0.95")
+    return inserted(base, base.dense[0], "dropout 0.95")
 
 
 def _drowned(base: Base) -> Wrong:
     """Noise of thirty times the standard deviation of the inputs."""
-    return _inserted(base, base.dense[0], {"kind": "gaussian_noise", "deviation": 30.0})
+    return inserted(base, base.dense[0], {"kind": "gaussian_noise", "deviation": 30.0})
 
 
 def _waist(base: Base) -> Wrong | None:
     """A layer of one unit between wide ones, where the task needs more than one number."""
-    if not base.softmax or base.name in _STRAIGHT:
+    if not base.softmax or base.nearly_straight:
         return None
     place = base.dense[1]
-    wrong = _inserted(base, place, "dense 1", base.activation)
+    wrong = inserted(base, place, "dense 1", base.activation)
     return wrong._replace(places=(f"network.layers.{place}",))
 
 
 def _tiny(base: Base) -> Wrong | None:
-    if base.name in _STRAIGHT:
+    if base.nearly_straight:
         return None
-    layers = [base.layers[0]] * (base.layers[0] == "flatten") + ["dense 1", base.activation, *base.output]
+    layers = ["flatten"] * base.images + ["dense 1", base.activation, *base.output]
     return Wrong({"network.layers": layers}, ("network.layers",))
 
 
 def _wide_start(base: Base) -> Wrong | None:
     """The second of several layers starts with weights fifty times as large as they should be."""
-    if len(base.dense) < 3 or "batch_norm" in base.layers:
+    if len(base.dense) < 3 or base.normalised:
         return None
     return Wrong({f"network.layers.{base.dense[1]}.init": {"kind": "normal", "deviation": 12.0}})
 
 
 def _dead_bias(base: Base) -> Wrong | None:
     """The biases of the second layer start so low that no unit is ever above 0."""
-    if base.activation != "relu" or "batch_norm" in base.layers:
+    if base.activation != "relu" or base.normalised:
         return None
     return Wrong({f"network.layers.{base.dense[1]}.bias_init": {"kind": "constant", "value": -10.0}})
 
 
 def _competing_units(base: Base) -> Wrong | None:
     """The hidden units of a layer share an output of 1, which leaves little of the gradient."""
-    if base.optimizer not in _BY_GRADIENT or len(base.dense) < 3:
+    if not base.by_gradient or len(base.dense) < 3:
         return None
     wrong = [place for place, item in enumerate(base.layers) if item == base.activation]
     return Wrong({f"network.layers.{place}": "softmax" for place in wrong})
@@ -170,7 +153,7 @@ def _blind_features(base: Base) -> Wrong:
 
 def _straight(base: Base) -> Wrong | None:
     """Leaky units whose slope below 0 is the one above it: the network is a line."""
-    if base.name in _STRAIGHT:
+    if base.nearly_straight:
         return None
     layers = [{"kind": "leaky_relu", "alpha": 1.0} if item == base.activation else item for item in base.layers]
     wrong = [place for place, item in enumerate(base.layers) if item == base.activation]
@@ -181,7 +164,7 @@ def _levelled(base: Base) -> Wrong | None:
     """A normalisation over the units of a sample behind the only unit: it is a constant."""
     last = base.dense[-1]
     fits = str(base.layers[last]) == "dense 1"
-    return _inserted(base, last + 1, "layer_norm") if fits else None
+    return inserted(base, last + 1, "layer_norm") if fits else None
 
 
 def _biases_only(base: Base) -> Wrong | None:
@@ -219,8 +202,8 @@ def _moved_class(base: Base) -> Wrong | None:
         return None
 
     def move(x: np.ndarray, y: np.ndarray, split: RowSplit, rng: np.random.Generator) -> Rows:
-        known = _known(split)
-        moved = known[rng.random(len(known)) < 0.9]
+        rows = known(split)
+        moved = rows[rng.random(len(rows)) < 0.9]
         y[moved] = np.choose(y[moved], [0, 0, 1, *range(3, y.max() + 1)])
         return x, y
 
@@ -229,7 +212,7 @@ def _moved_class(base: Base) -> Wrong | None:
 
 def _far_rows(base: Base) -> Wrong | None:
     """Four training rows with a million in each column, by which the columns are then scaled."""
-    if base.layers[0] == "flatten":
+    if base.images:
         return None
 
     def spoil(x: np.ndarray, y: np.ndarray, split: RowSplit, rng: np.random.Generator) -> Rows:
@@ -255,7 +238,7 @@ def _far_targets(base: Base) -> Wrong | None:
 
 def _telling_column(base: Base) -> Wrong | None:
     """A column that is the target in all known rows, and noise where the network is used."""
-    if base.layers[0] == "flatten":
+    if base.images:
         return None
 
     def tell(x: np.ndarray, y: np.ndarray, split: RowSplit, rng: np.random.Generator) -> Rows:

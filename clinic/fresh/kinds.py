@@ -33,6 +33,13 @@ class Wrong(NamedTuple):
     `data.inputs`, `data.targets` and `data.validation`."""
 
 
+def inserted(base: Base, place: int, *layers: Any) -> Wrong:
+    """The base with wrong layers before the one at a place."""
+    whole = base.layers
+    changes = {"network.layers": [*whole[:place], *layers, *whole[place:]]}
+    return Wrong(changes, tuple(f"network.layers.{place + i}" for i in range(len(layers))))
+
+
 class Kind(NamedTuple):
     """A kind of fault."""
 
