@@ -233,9 +233,14 @@ for _rows in (shells, checks, clusters, clouds, even, topics, roll, angle, produ
 
 def source(name: str) -> dict[str, str]:
     """The data source of a spec for these rows, which are written to files if they are missing."""
+    return saved(name, ROWS[name])
+
+
+def saved(name: str, rows: Callable[[], Rows]) -> dict[str, str]:
+    """The data source of a spec for rows, which are written to files of that name if they are missing."""
     paths = {part: DRAWN / f"{name}-{part}.npy" for part in "xy"}
     if not all(path.exists() for path in paths.values()):
         DRAWN.mkdir(exist_ok=True)
-        for path, array in zip(paths.values(), ROWS[name](), strict=True):
+        for path, array in zip(paths.values(), rows(), strict=True):
             np.save(path, array)
     return {"kind": "npy", **{part: str(path) for part, path in paths.items()}}

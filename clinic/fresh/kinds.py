@@ -1,0 +1,153 @@
+"""The form of a kind of fault, its cases, and which answers of the doctor are right."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from scorecard import fits
+from thalweg.doctor.findings import Finding
+from thalweg.parts.part import Layer
+from thalweg.spec.edit import set_value
+from thalweg.spec.spec import Spec
+from thalweg.spec.toml import spec_of
+
+from .bases import Base, bases
+
+# A kind is put into at most this many of the bases that it fits.
+BASES_OF_A_KIND = 4
+
+Shows = Literal["training", "end", "held-out", "always"]
+"""Where a fault shows: in the score of the training rows, at the end of the training only, in the score of the held-out
+rows only, or whatever was learned."""
+
+
+class Wrong(NamedTuple):
+    """The changes of a base that make it faulty."""
+
+    changes: dict[str, Any]
+    """Paths of the spec with their new values."""
+    places: tuple[str, ...] = ()
+    """The paths that are wrong then, where they are not those of the changes. The parts of the data have the paths
+    `data.inputs`, `data.targets` and `data.validation`."""
+
+
+def inserted(base: Base, place: int, *layers: Any) -> Wrong:
+    """The base with wrong layers before the one at a place."""
+    whole = base.layers
+    changes = {"network.layers": [*whole[:place], *layers, *whole[place:]]}
+    return Wrong(changes, tuple(f"network.layers.{place + i}" for i in range(len(layers))))
+
+
+class Kind(NamedTuple):
+    """A kind of fault."""
+
+    name: str
+    put: Callable[[Base], Wrong | None]
+    """Makes the changes of a base; None if the kind does not fit it."""
+    codes: str = ""
+    """Codes that are right answers, the main one first, separated by commas; empty if the doctor has no name for it."""
+    shows: Shows = "training"
+
+
+class Case(NamedTuple):
+    """A base with a fault put into it."""
+
+    name: str
+    kind: Kind
+    base: str
+    """Name of the base, which is its healthy twin."""
+    spec: Spec
+    table: dict[str, Any]
+    """The sections of the spec."""
+    places: tuple[str, ...]
+    """The paths that are wrong."""
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes that are right answers, the main one first."""
+        return tuple(self.kind.codes.split(", ")) if self.kind.codes else ()
+
+
+def changed(table: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the sections of a spec with other values at some paths."""
+    result = copy.deepcopy(table)
+    for path, value in changes.items():
+        set_value(result, path, value)
+    return result
+
+
+def cases_of(half: str, kinds: Sequence[Kind]) -> dict[str, Case]:
+    """The cases of a half by name: each kind in four of the bases that it fits, the first of which rotates."""
+    cases = {}
+    for number, kind in enumerate(kinds):
+        fitting = [(base, wrong) for base in bases().values() if (wrong := kind.put(base))]
+        first = number % len(fitting)
+        for base, wrong in (fitting[first:] + fitting[:first])[:BASES_OF_A_KIND]:
+            name = f"{half}{number:02d} {kind.name}: {base.name}"
+            table = changed(base.table, wrong.changes)
+            places = wrong.places or tuple(wrong.changes)
+            cases[name] = Case(name, kind, base.name, spec_of(table, name), table, places)
+    return cases
+
+
+# Right answers. ---------------------------------------------------------------------------------------------------
+
+# Words of a finding's place that speak of a part of the data.
+_WORDS = {
+    "data.inputs": ("input", "column"),
+    "data.targets": ("target", "class", "label"),
+    "data.validation": ("validation",),
+    "data.order": ("order",),
+}
+
+
+def is_right(case: Case, finding: Finding) -> bool:
+    """Whether a finding has a right code, names a wrong place, or has a remedy that changes what is there."""
+    if fits(finding.code, case.codes):
+        return True
+    if any(names(finding.place, place) for place in case.places):
+        return True
+    changes = [change for remedy in finding.remedies for change in remedy.changes]
+    return any(touches(path, value, place, case.table) for path, value in changes for place in case.places)
+
+
+def names(text: str, place: str) -> bool:
+    """Whether the place of a finding, in words, is a path of a spec or lies in it.
+
+    >>> names("layer 4 (softmax)", "network.layers.3"), names("layer 4 (softmax)", "network.layers.2.init")
+    (True, False)
+    >>> names("training.clip", "training.clip"), names("inputs", "data.inputs"), names("validation rows", "data.inputs")
+    (True, True, False)
+    """
+    if place in _WORDS:
+        return any(word in text for word in _WORDS[place])
+    layer = text.split(" ")[1] if text.startswith("layer ") else ""
+    path = f"network.layers.{int(layer) - 1}" if layer.isdigit() else text
+    return _holds(place, path) or _holds(path, place)
+
+
+def touches(path: str, value: object, place: str, table: Mapping[str, Any]) -> bool:
+    """Whether the change of a path to a value replaces what a spec has at a place.
+
+    New layers replace a wrong one if they do not contain it any more.
+
+    >>> table = {"network": {"layers": ["dense 1", "relu", "dense 2"]}, "optimizer": {"kind": "sgd"}}
+    >>> touches("network.layers", ["dense 1", "tanh", "dense 2"], "network.layers.1", table)
+    True
+    >>> touches("network.layers", ["dense 1", "batch_norm", "relu", "dense 2"], "network.layers.1", table)
+    False
+    >>> touches("optimizer", "adam 0.01", "optimizer.learning_rate", table)
+    True
+    """
+    if path == "network.layers" and place.startswith("network.layers."):
+        layer = table["network"]["layers"][int(place.split(".")[2])]
+        assert isinstance(value, Sequence)
+        return Layer.of(layer) not in [Layer.of(item) for item in value]
+    return _holds(path, place) or _holds(place, path)
+
+
+def _holds(outer: str, inner: str) -> bool:
+    """Whether a path is another one or leads to it."""
+    return f"{inner}.".startswith(f"{outer}.")
