@@ -38,7 +38,7 @@ class Diagnosis(Paged):
     @property
     def verdict(self) -> str:
         """The diagnosis in a line: healthy, or the root cause."""
-        return verdict(self.causes)
+        return verdict(self.causes, self.findings)
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:

@@ -31,6 +31,13 @@ KeptRun = Annotated[
 DiagnosisFile = Annotated[
     Path | None, typer.Option("--page", help="Write to this file; its suffix sets the form: .html, .md, .json, .txt.")
 ]
+Quick = Annotated[bool, typer.Option("--quick", help="Name causes by the checks alone, without paired runs.")]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget", help="Seconds for the paired runs that confirm causes [default: 30, or 3 times the training]."
+    ),
+]
 Prove = Annotated[bool, typer.Option("--prove", help="Try the remedies in paired trials, and write the repaired spec.")]
 TrialSeeds = Annotated[int | None, typer.Option("--seeds", help="With --prove: seeds of each trial [default: 5].")]
 Minutes = Annotated[float | None, typer.Option("--minutes", help="With --prove: time limit for all trials.")]
@@ -50,6 +57,8 @@ def doctor(
     device: DeviceName = None,
     out: KeptRun = None,
     page: DiagnosisFile = None,
+    quick: Quick = False,
+    budget: Budget = None,
     prove: Prove = False,
     seeds: TrialSeeds = None,
     minutes: Minutes = None,
@@ -72,6 +81,7 @@ def doctor(
     output = _Output(page, json)
     trials = _TrialOptions(prove, seeds, minutes, jobs)
     trials.check()
+    _check_budget(quick, budget)
     source = source_of(
         "doctor",
         spec,
@@ -85,7 +95,7 @@ def doctor(
         device=device,
     )
     run = _run_of(source, out, prove, quiet)
-    diagnosis = run.diagnose()
+    diagnosis = _diagnosis_of(run, quick, budget, quiet)
     name = _name_of(source, run)
     output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis)))
     if prove and diagnosis.healthy:
@@ -117,6 +127,15 @@ class _TrialOptions:
         if given and not self.prove:
             raise InputError("doctor", f"takes {', '.join(given)} only together with --prove")
         check_bounds(self.seeds, self.minutes, self.jobs)
+
+
+def _check_budget(quick: bool, budget: float | None) -> None:
+    from ...core.errors import InputError
+
+    if budget is not None and quick:
+        raise InputError("doctor", "takes --budget only without --quick")
+    if budget is not None and not budget > 0:
+        raise InputError("--budget", f"expected a number of seconds above 0, received {budget}")
 
 
 class _Output:
@@ -184,6 +203,14 @@ def _run_of(source: GivenSource, out: Path | None, prove: bool, quiet: bool) -> 
         print(f"thalweg: {run.outcome} There is no diagnosis of an interrupted training.", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     return run
+
+
+def _diagnosis_of(run: Run, quick: bool, budget: float | None, quiet: bool) -> Diagnosis:
+    """The diagnosis, with causes that are confirmed by paired runs unless it is to be quick."""
+    from ...core.progress import working
+
+    with working(quiet) as watch:
+        return run.diagnose(confirm=not quick, seconds=budget, watch=watch)
 
 
 def _with_probes(spec: Spec) -> Spec:
