@@ -129,7 +129,8 @@ class _Search:
         self.began = time.monotonic()
         self.until = self.began + seconds
         self.screened_until = self.began + _SCREENING * seconds
-        self.suspects = tuple(sorted(suspects, key=lambda suspect: (suspect.finding is None, suspect.nearness)))
+        # Longer trainings last: they take the time of many.
+        self.suspects = tuple(sorted(suspects, key=lambda one: (_is_longer(one), one.finding is None, one.nearness)))
         self.tried: list[_Trial] = []
         self.not_tried: list[Suspect] = []
         self.failed: list[tuple[_Trial, Confirmation]] = []
@@ -265,6 +266,10 @@ class _Search:
         change = " and ".join(suspect.remedy.label for suspect in trial.suspects)
         means = float(np.mean(before)), float(np.mean(after))
         return Confirmation(status, self.learned.measure, *means, len(before), change)
+
+
+def _is_longer(suspect: Suspect) -> bool:
+    return any(path == "training.epochs" for path, _ in suspect.remedy.changes)
 
 
 def _roots_first(found: Iterable[_Confirmed]) -> list[_Confirmed]:

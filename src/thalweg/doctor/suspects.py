@@ -27,6 +27,8 @@ _OF_THE_MACHINE = frozenset({"epochs", "seed", "engine", "device"})
 _OF_THE_ROWS = frozenset({"source", "target", "task", "validation", "test", "split", "memory", "scale"})
 # A layer of fewer units than this fraction of both neighbours is narrow, and is made as wide as the narrower of them.
 _NARROW = 1 / 4
+# The nearness of another optimizer.
+_RULE = 199
 _RATE_FACTORS = (10.0, 100.0, 0.1, 0.01)
 _LONGER = 4
 _PENALTY = "regularization-too-strong"
@@ -80,7 +82,9 @@ def _of_findings(findings: Iterable[Finding]) -> Iterator[Suspect]:
         if finding.severity == "note" or code.group == STUCK:
             continue
         for remedy in finding.remedies[:_REMEDIES]:
-            yield Suspect(finding.code, finding.place, remedy, code.rank, finding)
+            # Another rule makes up for many faults.
+            rule = any(path == "optimizer" for path, _ in remedy.changes)
+            yield Suspect(finding.code, finding.place, remedy, max(code.rank, _RULE if rule else 0), finding)
 
 
 def _departures(spec: CompleteSpec) -> Iterator[Suspect]:
@@ -101,9 +105,9 @@ def _departures(spec: CompleteSpec) -> Iterator[Suspect]:
     if isinstance(spec.optimizer.describe().get("learning_rate"), str | dict):
         constant = Remedy("the default learning rate, constant", (("optimizer.learning_rate", None),))
         yield Suspect("decayed-rate", "optimizer.learning_rate", constant, CODES["decayed-rate"].rank + 0.5)
-    yield from _of_part("optimizer", spec.optimizer, frozenset({"learning_rate"}), 185)
+    yield from _of_part("optimizer", spec.optimizer, frozenset({"learning_rate"}), 105)
     if spec.training.precision == "float32":
-        yield _setting("training.precision", 186)
+        yield _setting("training.precision", 106)
 
 
 def _of_part(
@@ -151,7 +155,7 @@ def _of_neighbours(spec: CompleteSpec, widths: Sequence[int]) -> Iterator[Suspec
                 Remedy(f"{count_noun(wide, 'unit')} in layer {index + 1}", ((f"network.layers.{index}.width", wide),)),
                 37,
             )
-    hidden = [index for index, layer in enumerate(layers[:-1]) if isinstance(layer, Activation)]
+    hidden = [index for index, layer in enumerate(layers[:-1]) if _acts([layer])]
     kinds = Counter(layers[index].kind for index in hidden)
     if len(kinds) > 1:
         usual = kinds.most_common(1)[0][0]
@@ -163,7 +167,8 @@ def _of_neighbours(spec: CompleteSpec, widths: Sequence[int]) -> Iterator[Suspec
     if bare:
         described: list[Json] = []
         for index, layer in enumerate(layers):
-            described += [layer.describe(), "relu"] if index in bare else [layer.describe()]
+            if not (layer.is_identity and index - 1 in bare):
+                described += [layer.describe(), "relu"] if index in bare else [layer.describe()]
         remedy = Remedy("relu after each hidden layer", (("network.layers", described),))
         yield Suspect(SETTING, f"network.layers.{bare[0]}", remedy, 39)
 
@@ -198,7 +203,7 @@ def _amounts(spec: CompleteSpec, learning_rate: float) -> Iterator[Suspect]:
             True,
         )
     if spec.optimizer.kind != "adam":
-        yield Suspect(SETTING, "optimizer", Remedy("Adam at 0.001", (("optimizer", "adam"),)), 199, None, True)
+        yield Suspect(SETTING, "optimizer", Remedy("Adam at 0.001", (("optimizer", "adam"),)), _RULE, None, True)
     epochs = spec.training.epochs * _LONGER
     longer = Remedy(count_noun(epochs, "epoch"), (("training.epochs", epochs),))
     yield Suspect("epochs-too-few", "training.epochs", longer, CODES["epochs-too-few"].rank, None, True)
