@@ -60,8 +60,8 @@ class _Trial(NamedTuple):
     closed: float
 
     @property
-    def nearness(self) -> float:
-        return min(suspect.nearness for suspect in self.suspects)
+    def nearness(self) -> tuple[float, ...]:
+        return tuple(sorted(suspect.nearness for suspect in self.suspects))
 
     @property
     def changes(self) -> Changes:

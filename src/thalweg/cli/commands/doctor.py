@@ -68,7 +68,8 @@ def doctor(
 ) -> None:
     """Say why a network does not learn, and what to do about it.
 
-    Each finding comes with its evidence. A spec is trained first; a run is examined as it is. The exit code is 0 for a
+    Each finding comes with its evidence. A spec is trained first; a run is examined as it is. Causes are confirmed by
+    paired runs (--quick: by checks alone), and what they confirm goes into NAME-repaired.toml. The exit code is 0 for a
     healthy network, and 1 if something keeps it from learning. With --prove, each remedy is trained with several seeds
     and compared with the unchanged network and with a random change; what helps goes into NAME-repaired.toml.
 
@@ -78,6 +79,8 @@ def doctor(
     thalweg doctor examples/rings.toml --set optimizer.learning_rate=10
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
     """
+    from ...spec.edit import changed
+
     output = _Output(page, json)
     trials = _TrialOptions(prove, seeds, minutes, jobs)
     trials.check()
@@ -102,7 +105,9 @@ def doctor(
         print("thalweg: the network is healthy, so there is nothing to prove", file=sys.stderr)
     elif prove:
         proof = _prove(run, diagnosis, trials, out, quiet)
-        output.add_proof(proof, _write_repaired(proof, Path(name).stem))
+        output.add_proof(proof, _write_repaired(proof.repaired, Path(name).stem))
+    elif diagnosis.repair:
+        output.add_repaired(_write_repaired(changed(run.spec, diagnosis.repair.changes), Path(name).stem))
     output.finish()
     if not diagnosis.healthy:
         sys.exit(EXIT_WRONG)
@@ -162,10 +167,14 @@ class _Output:
 
     def add_proof(self, proof: Proof, repaired: Path | None) -> None:
         self._pages.append(proof.page())
-        self._result |= {"proof": proof.describe(), "repaired": repaired and str(repaired)}
+        self._result |= {"proof": proof.describe()}
         if self._prints:
             print()
             proof.summary().show()
+        self.add_repaired(repaired)
+
+    def add_repaired(self, repaired: Path | None) -> None:
+        self._result |= {"repaired": repaired and str(repaired)}
         if repaired and not self._json:
             print(f"repaired spec: {repaired}")
 
@@ -273,14 +282,14 @@ def _prove(run: Run, diagnosis: Diagnosis, trials: _TrialOptions, out: Path | No
         )
 
 
-def _write_repaired(proof: Proof, name: str) -> Path | None:
-    """Write the repaired spec to a new file in the current folder; None if no remedy helps."""
+def _write_repaired(repaired: Spec | None, name: str) -> Path | None:
+    """Write the repaired spec to a new file in the current folder; None if there is none."""
     from ...core.files import commit
     from ...spec.toml import to_toml
 
-    if proof.repaired is None:
+    if repaired is None:
         return None
     names = (f"{name}-repaired{f'-{number}' if number > 1 else ''}.toml" for number in itertools.count(1))
     path = next(Path(name) for name in names if not Path(name).exists())
-    commit(path, to_toml(proof.repaired).encode())
+    commit(path, to_toml(repaired).encode())
     return path
