@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -38,8 +37,6 @@ _CANDIDATES = 5
 _EQUAL = 0.15
 # A single change that closes more explains the shortfall alone.
 _MOST = 0.5
-# Suspects that are tried in pairs.
-_PAIRED = 4
 # In a network that learned, only a change that closes at least this fraction is a cause.
 _CERTAIN = 0.5
 
@@ -126,28 +123,26 @@ class _Search:
         # How wrong a network is that learned nothing does not matter.
         self.base = self._score(learned.score)
         self.shortfall = learned.attainable - self.base
+        self.seconds = seconds
         self.began = time.monotonic()
         self.until = self.began + seconds
         self.screened_until = self.began + _SCREENING * seconds
         # Longer trainings last: they take the time of many.
-        self.suspects = tuple(sorted(suspects, key=lambda one: (_is_longer(one), one.finding is None, one.nearness)))
+        self.suspects = tuple(sorted(suspects, key=lambda one: (_is_longer(one), one.compensates, one.nearness)))
         self.tried: list[_Trial] = []
         self.not_tried: list[Suspect] = []
         self.failed: list[tuple[_Trial, Confirmation]] = []
 
-    @property
-    def seconds(self) -> float:
-        """The time since the search began."""
-        return time.monotonic() - self.began
-
     def confirmation_of(self, finding: Finding) -> Confirmation | None:
         """What the runs say of a finding that they did not confirm; None where no change tries it."""
-        mine = [suspect for suspect in self.suspects if suspect.finding == finding]
-        tried = [trial for trial in self.tried if trial.suspects[0] in mine]
-        if not mine:
+        if not finding.remedies or finding.severity == "note":
             return None
+        mine = [
+            suspect for suspect in self.suspects if suspect.remedy.changes in [one.changes for one in finding.remedies]
+        ]
+        tried = [trial for trial in self.tried if trial.suspects[0] in mine]
         measure = self.learned.measure
-        failed = [result for trial, result in self.failed if trial.suspects[0] in mine]
+        failed = [result for trial, result in self.failed if trial.suspects[0] in mine and len(trial.suspects) == 1]
         if failed:
             return failed[0]
         best = max(tried, key=lambda trial: trial.closed, default=None)
@@ -158,27 +153,38 @@ class _Search:
 
     def run(self) -> list[_Confirmed]:
         """The confirmed changes, the root cause first."""
-        self._screen(self.suspects)
-        found = self._confirm([trial for trial in self._best_first() if trial.closed >= _PROMISING])
+        found: list[_Confirmed] = []
+        left = list(self.suspects)
+        while left and self.screened_until > time.monotonic() and not (found and found[0].closed >= _MOST):
+            left = self._screen(left)
+            known = [*(one.trial for one in found), *(trial for trial, _ in self.failed)]
+            new = [trial for trial in self._best_first() if trial.closed >= _PROMISING and trial not in known]
+            found = _roots_first([*found, *self._confirm(new)])
+        self.not_tried += left
         if not found or found[0].closed < _MOST:
-            pairs = self._pairs()
+            joint = self._together()
             best = max((one.trial.closed for one in found), default=0.0)
-            found += self._confirm([pair for pair in pairs if pair.closed >= max(best + _EQUAL, _PROMISING)][:1])
+            if joint is not None and joint.closed > best + _EQUAL:
+                found += self._confirm([joint])
         return _roots_first(found)
 
-    def _screen(self, group: Sequence[Suspect]) -> None:
-        """Try each suspect with the seed of the training; where there is no time for all, groups of them first."""
+    def _screen(self, group: Sequence[Suspect]) -> list[Suspect]:
+        """Try suspects with the seed of the training, until one closes nearly all; returns those that are left."""
         for index, suspect in enumerate(group):
-            left = self.screened_until - time.monotonic()
+            now = time.monotonic()
+            left = self.screened_until - now
             if left <= 0:
-                self.not_tried += group[index:]
-                return
+                return list(group[index:])
             # A slow training is compared by what it reaches in its share of the time.
-            share = max(left / (len(group) - index) * 2, left / 8)
-            self.watch(ProgressMessage(f"trying {suspect.remedy.label}", index / len(group) * _SCREENING))
-            trial = self._trial((suspect,), time.monotonic() + share)
+            share = max(left / (len(group) - index) * 2, left / 5)
+            self.watch(ProgressMessage(f"trying {suspect.remedy.label}", 1 - (self.until - now) / self.seconds))
+            trial = self._trial((suspect,), now + share)
             if trial is not None:
                 self.tried.append(trial)
+                if trial.closed >= 1 - _EQUAL:
+                    # What comes later is farther from the beginning, and could not close more.
+                    return list(group[index + 1 :])
+        return []
 
     def _trial(self, suspects: tuple[Suspect, ...], until: float) -> _Trial | None:
         """What putting suspects back closes with the seed of the training; None where it makes no valid spec."""
@@ -207,34 +213,46 @@ class _Search:
             left = left[len(band) :]
         return result
 
-    def _pairs(self) -> list[_Trial]:
-        """Pairs of suspects of different places, the best first."""
-        single = sorted(self.tried, key=lambda trial: (-round(max(trial.closed, 0.0), 1), trial.nearness))
-        first: dict[str, Suspect] = {}
-        for trial in [*single[:2], *sorted(self.tried, key=lambda trial: trial.nearness)]:
-            first.setdefault(trial.suspects[0].place.partition(".")[0] + trial.suspects[0].code, trial.suspects[0])
-        chosen = list(first.values())[: _PAIRED + 2]
-        trials = []
-        for index, pair in enumerate(itertools.combinations(chosen, 2)):
-            now = time.monotonic()
-            left = self.until - now
-            if left <= 0.3 * (self.until - self.screened_until):
-                break
-            labels = " and ".join(suspect.remedy.label for suspect in pair)
-            self.watch(ProgressMessage(f"trying {labels}", min(0.9, _SCREENING + index / 40)))
-            joint = self._trial(pair, now + left / 4)
-            if joint is not None:
-                trials.append(joint)
-        return sorted(trials, key=lambda trial: (-round(trial.closed / _EQUAL), trial.nearness))
+    def _together(self) -> _Trial | None:
+        """The fewest suspects that close the shortfall together, where all of them do; None where they do not.
+
+        Halves, quarters, ... of them are left out as long as the others still close it.
+
+        Source: Zeller and Hildebrandt 2002, Simplifying and isolating failure-inducing input.
+        """
+        group = _compatible([one for one in self.suspects if not one.compensates and not _is_longer(one)])
+        whole = self._timely(group)
+        if whole is None or whole.closed < _MOST:
+            return None
+        size = len(group) // 2
+        while size:
+            start = 0
+            while start < len(whole.suspects) > 1:
+                fewer = self._timely(whole.suspects[:start] + whole.suspects[start + size :])
+                if fewer is not None and fewer.closed >= whole.closed - _EQUAL:
+                    whole = fewer
+                else:
+                    start += size
+            size //= 2
+        return whole
+
+    def _timely(self, suspects: tuple[Suspect, ...]) -> _Trial | None:
+        """A trial of several suspects; None where there is no time for it, or nothing to put back."""
+        now = time.monotonic()
+        if not suspects or self.until - now < (1 - _SCREENING) / 2 * self.seconds:
+            return None
+        self.watch(ProgressMessage("trying changes together", 1 - (self.until - now) / self.seconds))
+        return self._trial(suspects, now + (self.until - now) / 5)
 
     def _confirm(self, trials: Sequence[_Trial]) -> list[_Confirmed]:
         """Those of the trials that gain in pairs of fresh seeds."""
         found: list[_Confirmed] = []
-        for index, trial in enumerate(trials[:_CANDIDATES]):
+        for trial in trials[:_CANDIDATES]:
             if any(one.closed >= _MOST and one.closed > trial.closed + _EQUAL for one in found):
                 break
             labels = " and ".join(suspect.remedy.label for suspect in trial.suspects)
-            self.watch(ProgressMessage(f"confirming {labels}", _SCREENING + (1 - _SCREENING) * index / _CANDIDATES))
+            left = (self.until - time.monotonic()) / self.seconds
+            self.watch(ProgressMessage(f"confirming {labels}", min(1.0, 1 - left)))
             result = self._paired(trial)
             if result is None:
                 break
@@ -246,7 +264,7 @@ class _Search:
         return found
 
     def _paired(self, trial: _Trial) -> Confirmation | None:
-        """The scores of a trial and of the unchanged spec with fresh seeds; None where the time was up before two."""
+        """The scores of a trial and of the unchanged spec with fresh seeds; None where the time was up before one."""
         before, after = [], []
         for seed in range(self.seed + 1, self.seed + 1 + _PAIRS):
             until = self.until
@@ -257,11 +275,13 @@ class _Search:
                 break
             before.append(self._score(pair[0].training))
             after.append(self._score(pair[1].training))
-        if len(before) < 2:
+        if not before:
             return None
         gains = np.subtract(after, before)
         mean = float(gains.mean())
-        gained = gains.min() > 0 and mean >= max(LEAST_GAP, _PROMISING * self.shortfall)
+        # One pair alone must show much.
+        least = _MOST if len(before) == 1 else _PROMISING
+        gained = gains.min() > 0 and mean >= max(LEAST_GAP, least * self.shortfall)
         status: Literal["confirmed", "not confirmed"] = "confirmed" if gained else "not confirmed"
         change = " and ".join(suspect.remedy.label for suspect in trial.suspects)
         means = float(np.mean(before)), float(np.mean(after))
@@ -270,6 +290,20 @@ class _Search:
 
 def _is_longer(suspect: Suspect) -> bool:
     return any(path == "training.epochs" for path, _ in suspect.remedy.changes)
+
+
+def _compatible(suspects: Iterable[Suspect]) -> tuple[Suspect, ...]:
+    """Suspects whose changes do not touch each other: of two that do, the first."""
+    chosen: list[Suspect] = []
+    taken: list[str] = []
+    for suspect in suspects:
+        paths = [path for path, _ in suspect.remedy.changes]
+        if not any(
+            f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.") for one in paths for other in taken
+        ):
+            chosen.append(suspect)
+            taken += paths
+    return tuple(chosen)
 
 
 def _roots_first(found: Iterable[_Confirmed]) -> list[_Confirmed]:
@@ -302,7 +336,7 @@ def _rewritten(diagnosis: Diagnosis, search: _Search, found: Sequence[_Confirmed
         causes = explained_causes(ranked(findings))
     else:
         causes = _causes(list(roots.values()), others)
-    tried = f"{count_noun(search.runs.trained, 'paired run')} in {number(search.seconds, 2)} s"
+    tried = f"{count_noun(search.runs.trained, 'paired run')} in {number(time.monotonic() - search.began, 2)} s"
     left = f"; not tried: {count_noun(len(search.not_tried), 'further change')}" if search.not_tried else ""
     return dataclasses.replace(
         diagnosis,
@@ -338,10 +372,16 @@ def _named(suspect: Suspect, one: _Confirmed, certain: bool) -> Finding:
 def _causes(roots: Sequence[Finding], others: Sequence[Finding]) -> tuple[Cause, ...]:
     """The roots, of which the first explains the symptoms, and the findings that no change can try.
 
-    A finding that was tried and not confirmed is no cause.
+    A finding that was tried and not confirmed is no cause; one that could not be tried in time stays one where there is
+    no root.
     """
     above = [finding for finding in others if finding.severity != "note"]
-    untried = [finding for finding in above if finding.confirmation is None and CODES[finding.code].group != STUCK]
+    untried = [
+        finding
+        for finding in above
+        if CODES[finding.code].group != STUCK
+        and (finding.confirmation is None or (finding.confirmation.status == "not tried" and not roots))
+    ]
     explained = tuple(finding for finding in above if finding not in untried) if roots else ()
     causes = [Cause(root, explained if not number else ()) for number, root in enumerate(roots)]
     return (*causes, *explained_causes(untried))

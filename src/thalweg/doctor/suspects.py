@@ -192,7 +192,7 @@ def _amounts(spec: CompleteSpec, learning_rate: float) -> Iterator[Suspect]:
         if isinstance(default, float) and default != learning_rate:
             code = "lr-too-low" if default > learning_rate else "lr-too-high"
             remedy = Remedy(f"a learning rate of {default:g}", ((place, default),))
-            yield Suspect(code, place, remedy, CODES[code].rank, None, True)
+            yield Suspect(code, place, remedy, CODES[code].rank)
     if spec.training.batch_size != 32:
         yield Suspect(
             "batch-size",
