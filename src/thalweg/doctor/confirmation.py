@@ -222,7 +222,7 @@ class _Search:
         """
         group = _compatible([one for one in self.suspects if not one.compensates and not _is_longer(one)])
         whole = self._timely(group)
-        if whole is None or whole.closed < _MOST:
+        if whole is None or whole.closed < _PROMISING:
             return None
         size = len(group) // 2
         while size:

@@ -114,7 +114,7 @@ class SpecRemedies:
     def no_penalty(self) -> Remedy:
         """No penalty on the weights."""
         names = [name for name in self.spec.regularization.describe() if name != "biases"]
-        return Remedy("no penalty of the weights", tuple((f"regularization.{name}", 0.0) for name in names))
+        return Remedy("no penalty of the weights", tuple((f"regularization.{name}", None) for name in names))
 
     def best_epoch(self) -> Remedy:
         """The weights of the epoch with the best validation score."""
