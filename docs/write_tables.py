@@ -17,7 +17,7 @@ def codes_table() -> str:
     """All codes of the doctor, the roots first."""
     rows = []
     for name in ordered_codes():
-        stages = dict.fromkeys(check.stage for check in CHECKS if check.code == name)
+        stages = dict.fromkeys(check.stage for check in CHECKS if check.code == name) or ("in paired runs",)
         rows.append((f"`{name}`", ", ".join(stages), CODES[name].meaning, CODES[name].advice))
     return _table(("code", "measured", "meaning", "usual remedies"), rows)
 

@@ -201,7 +201,7 @@ def commands(folder: Path) -> dict[str, tuple[str | Path, ...]]:
     rows.write_text("\n".join(line.rpartition(",")[0] for line in ROWS.splitlines()))
     return {
         "predict": ("predict", folder, rows),
-        "doctor": ("doctor", folder, "--json"),
+        "doctor": ("doctor", folder, "--json", "--quick"),
         "boundary": ("boundary", folder, "--json", "--quiet"),
         "report": ("report", folder, "--out", folder.parent / "page.html"),
     }

@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from ..core.files import JsonObject
 from ..pages.blocks import Block
 from ..pages.page import Page, Paged
-from .findings import Cause, Finding, Learned, Remedy
+from .findings import Cause, Confirmation, Finding, Learned, Remedy
 from .render import diagnosis_blocks, health_blocks, verdict
+
+
+def _is_confirmed(finding: Finding) -> bool:
+    return finding.confirmation is not None and finding.confirmation.status == "confirmed"
+
+
+def _same_runs(finding: Finding, result: Confirmation) -> bool:
+    """Whether a finding was confirmed by the same runs, because two changes only help together."""
+    return finding.confirmation is not None and finding.confirmation._replace(change="") == result._replace(change="")
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Diagnosis(Paged):
     @property
     def verdict(self) -> str:
         """The diagnosis in a line: healthy, or the root cause."""
-        return verdict(self.causes)
+        return verdict(self.causes, self.findings)
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
@@ -46,6 +55,20 @@ class Diagnosis(Paged):
         findings = [cause.finding for cause in self.causes]
         findings += [finding for cause in self.causes for finding in cause.explains]
         return tuple({remedy.label: remedy for finding in findings for remedy in finding.remedies}.values())
+
+    @property
+    def repair(self) -> Remedy | None:
+        """The change that paired runs confirmed for the root cause; None where there is none.
+
+        Two faults that only help together have one change, with the settings of both.
+        """
+        confirmed = [cause.finding for cause in self.causes if _is_confirmed(cause.finding)]
+        if not confirmed or confirmed[0] != self.causes[0].finding:
+            return None
+        first = confirmed[0].confirmation
+        together = [finding for finding in confirmed if finding.confirmation and first and _same_runs(finding, first)]
+        changes = tuple(change for finding in together for change in finding.remedies[0].changes)
+        return Remedy(" and ".join(finding.remedies[0].label for finding in together), changes)
 
     def page(self, title: str = "Diagnosis", command: str = "") -> Page:
         """The diagnosis as a page: the verdict, the causes with their evidence, what to do, the notes.
@@ -69,6 +92,7 @@ class Diagnosis(Paged):
                 for cause in self.causes
             ],
             "findings": [finding.describe() for finding in self.findings],
+            "repair": self.repair and {"label": self.repair.label, "changes": dict(self.repair.changes)},
             "evidence": list(self.evidence),
             "remarks": list(self.remarks),
         }

@@ -6,8 +6,9 @@ import math
 from typing import Literal, NamedTuple
 
 from ..core.files import Json, JsonObject
+from ..pages.numbers import count_noun, measure_name, measure_value
 
-Stage = Literal["before training", "at the start", "during training"]
+Stage = Literal["before training", "at the start", "during training", "in paired runs"]
 Severity = Literal["note", "warning", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("note", "warning", "severe")
 """From least to most severe. A note alone is not a sign of a fault."""
@@ -24,6 +25,39 @@ class Remedy(NamedTuple):
     """What to do, in words."""
     changes: tuple[tuple[str, Json], ...]
     """Paths in a spec with their new values, in the form that experiments use for their arms."""
+
+
+class Confirmation(NamedTuple):
+    """What paired runs say of a finding: trainings with and without what it names, from equal starts.
+
+    >>> Confirmation("confirmed", "accuracy", 0.31, 0.94, 3).in_words().replace("\\u202f", " ")
+    'confirmed: accuracy 31 % -> 94 % in 3 paired runs'
+    """
+
+    status: Literal["confirmed", "not confirmed", "not tried"]
+    """Whether the network learns more without what the finding names."""
+    measure: str = ""
+    """accuracy or r2."""
+    before: float = math.nan
+    """Mean score on the training rows of the unchanged spec."""
+    after: float = math.nan
+    """Mean score with the change."""
+    pairs: int = 0
+    """Number of pairs of runs; 1: the examined training beside one run."""
+    change: str = ""
+    """The label of the change that was tried."""
+
+    def in_words(self) -> str:
+        """The confirmation in a line."""
+        if self.status == "not tried":
+            return "not tried within the budget: use --prove, or a larger --budget"
+        scores = " -> ".join(measure_value(self.measure, score) for score in (self.before, self.after))
+        pairs = count_noun(self.pairs, "paired run")
+        return f"{self.status}: {measure_name(self.measure)} {scores} in {pairs}"
+
+    def describe(self) -> JsonObject:
+        """The confirmation as a JSON object; a number that is not known is None."""
+        return {key: None if value != value else value for key, value in self._asdict().items()}
 
 
 class Finding(NamedTuple):
@@ -47,11 +81,17 @@ class Finding(NamedTuple):
     """What the finding means for the training."""
     remedies: tuple[Remedy, ...] = ()
     """Suggested changes, the most promising first."""
+    confirmation: Confirmation | None = None
+    """What paired runs say of it; None: there were none."""
 
     def describe(self) -> JsonObject:
         """The finding as a JSON object; an infinite or undefined value is None."""
         remedies: list[Json] = [{"label": remedy.label, "changes": dict(remedy.changes)} for remedy in self.remedies]
-        return self._asdict() | {"value": self.value if math.isfinite(self.value) else None, "remedies": remedies}
+        return self._asdict() | {
+            "value": self.value if math.isfinite(self.value) else None,
+            "remedies": remedies,
+            "confirmation": self.confirmation and self.confirmation.describe(),
+        }
 
 
 class Cause(NamedTuple):

@@ -138,6 +138,19 @@ def check(
     return register
 
 
+SETTING = "setting"
+"""The code of a setting or a part that no check names, and without which the network learns."""
+CODES[SETTING] = Code(
+    name=SETTING,
+    rank=75,
+    meaning="a setting or a part without which the network learns: found by paired runs, whatever it is",
+    advice="its default",
+    group="",
+    explains=(STUCK, UNSTABLE),
+    explained_by=(),
+)
+
+
 def ordered_codes() -> tuple[str, ...]:
     """All codes by rank, the roots first."""
     return tuple(sorted(CODES, key=lambda name: CODES[name].rank))

@@ -15,17 +15,20 @@ _COLUMNS = ("finding", "place", "measured", "normal")
 _HEALTHY = "Healthy: nothing was found that prevents learning."
 
 
-def verdict(causes: Sequence[Cause]) -> str:
-    """The diagnosis in a line: healthy, or the root cause.
+def verdict(causes: Sequence[Cause], findings: Sequence[Finding] = ()) -> str:
+    """The diagnosis in a line: healthy, the root cause, or the symptoms where no cause is confirmed.
 
     >>> verdict([])
     'Healthy: nothing was found that prevents learning.'
     """
     serious = serious_causes(causes)
-    if not serious:
+    if serious:
+        root = serious[0].finding
+        return f"Root cause: {root.code} at {root.place}. {root.sentence}"
+    if _are_notes(findings):
         return _HEALTHY
-    root = serious[0].finding
-    return f"Root cause: {root.code} at {root.place}. {root.sentence}"
+    symptoms = dict.fromkeys(finding.code for finding in findings if finding.severity != "note")
+    return f"No cause found. Symptoms: {', '.join(symptoms)}."
 
 
 def serious_causes(causes: Iterable[Cause]) -> list[Cause]:
@@ -78,7 +81,7 @@ def health_blocks(
     notes = len(findings) - len(above)
     more = [f"`thalweg doctor` also shows {count_noun(notes, 'note')}."] if notes else []
     table = [_table("Findings, the most severe first", above)] if above else []
-    return Text(f"{verdict(causes)} {learned_in_words(learned)}"), *table, *map(Text, [*more, *remarks])
+    return Text(f"{verdict(causes, findings)} {learned_in_words(learned)}"), *table, *map(Text, [*more, *remarks])
 
 
 def learned_in_words(learned: Learned | None) -> str:
@@ -129,14 +132,19 @@ def _evidence(finding: Finding, explained: Sequence[Finding], command: str) -> l
     caption = f"Evidence, measured {finding.stage}"
     if explained:
         caption += f", with {count_noun(len(explained), 'finding')} that it explains"
+    tried = (
+        [Text(f"{finding.confirmation.in_words()} ({finding.confirmation.change}).")] if finding.confirmation else []
+    )
     remedies = [Suggestion(remedy.label, _as_command(remedy, command)) for remedy in finding.remedies]
-    return [_table(caption, [finding, *explained]), *remedies]
+    return [*tried, _table(caption, [finding, *explained]), *remedies]
 
 
 def _as_command(remedy: Remedy, command: str) -> str:
     """The remedy as a shell command; without a command, as lines of a spec."""
     if not command:
-        return "\n".join(f"{path} = {toml_value(value)}" for path, value in remedy.changes)
+        return "\n".join(
+            f"# without {path}" if value is None else f"{path} = {toml_value(value)}" for path, value in remedy.changes
+        )
     settings = (shlex.quote(f"{path}={shell_text(value)}") for path, value in remedy.changes)
     return " ".join([command, *(f"--set {setting}" for setting in settings)])
 

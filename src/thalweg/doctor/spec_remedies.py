@@ -17,7 +17,7 @@ from ..models.network import default_initializer
 from ..pages.numbers import count_noun
 from ..parts.layers import Activation, Dense
 from ..parts.part import Layer, options_of
-from ..spec.edit import SpecTable, set_value
+from ..spec.edit import changed
 from ..spec.spec import CompleteSpec, Spec
 from .findings import Remedy
 
@@ -114,7 +114,7 @@ class SpecRemedies:
     def no_penalty(self) -> Remedy:
         """No penalty on the weights."""
         names = [name for name in self.spec.regularization.describe() if name != "biases"]
-        return Remedy("no penalty of the weights", tuple((f"regularization.{name}", 0.0) for name in names))
+        return Remedy("no penalty of the weights", tuple((f"regularization.{name}", None) for name in names))
 
     def best_epoch(self) -> Remedy:
         """The weights of the epoch with the best validation score."""
@@ -138,13 +138,8 @@ class SpecRemedies:
 
     def _with(self, remedy: Remedy) -> Spec | None:
         """The spec with the changes of a remedy; None where they make no valid spec."""
-        # Rows in memory have no description that could be read back.
-        tables: SpecTable = {**self.spec.describe()}
-        set_value(tables, "data.source", self.spec.data.source)
         try:
-            for path, value in remedy.changes:
-                set_value(tables, path, value)
-            return Spec.of(tables)
+            return changed(self.spec, remedy.changes)
         except InputError:
             return None
 

@@ -15,11 +15,14 @@ from numpy.typing import ArrayLike
 from ..core.arrays import Params, arrays_of
 from ..core.errors import InputError
 from ..core.files import commit, remove
+from ..core.progress import Watch, ignore_progress
 from ..data import Preprocessing, RawRows, Split, Task
+from ..doctor.confirmation import budget_for, confirmed
 from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
 from ..doctor.measure_run import TrainingRecord, measurements_of
 from ..doctor.measurements import Measurements
+from ..doctor.suspects import suspects
 from ..engine.engine import Engine
 from ..engine.step import State, Trace, fused
 from ..models.linear_units import with_threshold
@@ -37,6 +40,7 @@ from ..spec.toml import to_toml
 from ..training.checkpoints import checkpoint_folder
 from ..training.evaluate import evaluate, predict_batches
 from ..training.inspect import inspect
+from ..training.paired import PairedRuns
 from ..training.saved_state import save_state
 from ..training.session import engine_for
 from .report import card, report_page, training_charts
@@ -220,17 +224,47 @@ class Run(Paged):
             self.network, state.params, data.x, data.y, loss=self.loss, layers=state.layers, weight=data.weight
         )
 
-    def diagnose(self) -> Diagnosis:
+    def diagnose(
+        self, confirm: bool = False, seconds: float | None = None, watch: Watch = ignore_progress
+    ) -> Diagnosis:
         """Why the network did not learn, or the evidence that it is healthy.
 
-        The rows of a run from a folder are loaded again. Raises InputError where they are gone.
+        Args:
+            confirm: whether causes are tried in paired runs (`confirmed`), rather than named by the checks alone.
+            seconds: the time for these runs; None: 30 s, or three times that of the training where this is more.
+            watch: is called with the progress of these runs.
+
+        The rows of a run from a folder are loaded again.
+
+        Raises:
+            InputError: the rows are gone.
+            KeyboardInterrupt: at Ctrl-C.
 
         >>> from thalweg import train
         >>> run = train(["dense 8", "tanh", "dense 1", "softmax"], "xor", epochs=200, engine="eager", progress=False)
         >>> run.diagnose().causes[0].finding.code
         'output-activation'
         """
-        return self._diagnosis
+        if not confirm:
+            return self._diagnosis
+        learned = self._diagnosis.learned
+        if learned is None:
+            return self._diagnosis
+        measurements = self.measurements
+        layout = self.network.layout((self.preprocessing.features,))
+        rates = measurements.learning_rates
+        return confirmed(
+            self._diagnosis,
+            suspects(
+                self.spec,
+                self._diagnosis.findings,
+                float(rates.max()) if len(rates) else measurements.learning_rate,
+                [self.preprocessing.features, *(shape[-1] for shape in layout.shapes)],
+            ),
+            PairedRuns(self.spec, self.rows(), learned.measure),
+            budget_for(self.seconds) if seconds is None else seconds,
+            watch,
+        )
 
     @cached_property
     def _diagnosis(self) -> Diagnosis:

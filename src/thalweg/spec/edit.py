@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from ..core.errors import InputError, Problem
@@ -13,6 +14,7 @@ from ..parts.clipping import Clipping
 from ..parts.optimizers import Adam
 from ..parts.part import Initializer, Layer, Loss, Optimizer, Part
 from ..parts.settings import Probes
+from .spec import Spec
 from .values import shell_value
 
 SpecTable: TypeAlias = dict[str, Any]
@@ -33,11 +35,29 @@ _FAMILY_OF_KEY: dict[str, type[Part]] = {
 }
 
 
+def changed(spec: Spec, changes: Iterable[tuple[str, object]]) -> Spec:
+    """The spec with other values at some places; None stands for the default of a setting.
+
+    Raises InputError as `set_value` does, and for values that make no valid spec.
+
+    >>> spec = Spec.of({"data": "xor", "training": {"clip": "value 0.1"}})
+    >>> training = changed(spec, [("training.clip", None), ("training.epochs", 5)]).training
+    >>> training.clip, training.epochs
+    (None, 5)
+    """
+    table: SpecTable = {**spec.describe()}
+    # Rows in memory have no description that could be read back.
+    set_value(table, "data.source", spec.data.source)
+    for path, value in changes:
+        set_value(table, path, value)
+    return Spec.of(table)
+
+
 def assign(table: SpecTable, assignment: str) -> None:
     """Change a value as the shell writes it: `optimizer.learning_rate=0.01`, `network=perceptron`.
 
-    The value is read as TOML, or taken as a plain word if it is not TOML. Raises InputError as `set_value` does, and
-    for a text without "=".
+    The value is read as TOML, or taken as a plain word if it is not TOML; nothing after the "=" stands for the default
+    of the setting. Raises InputError as `set_value` does, and for a text without "=".
 
     >>> table = {"optimizer": "adam"}
     >>> assign(table, "optimizer.learning_rate=0.01")
@@ -47,12 +67,13 @@ def assign(table: SpecTable, assignment: str) -> None:
     path, equals, text = assignment.partition("=")
     if not equals:
         raise InputError("--set", f"expected section.key=value, received {assignment!r}")
-    set_value(table, path, shell_value(text))
+    set_value(table, path, shell_value(text) if text.strip() else None)
 
 
 def set_value(table: SpecTable, path: str, value: object) -> None:
     """Change the value at a path of the tables; positions in lists count from 0: `network.layers.0`.
 
+    None removes the value, so that the setting has its default.
     Tables on the path that are missing are added, and parts in their short form become tables. Raises InputError if the
     path leads through a plain value, or to a position that the list does not have.
     """
@@ -66,6 +87,8 @@ def set_value(table: SpecTable, path: str, value: object) -> None:
         container = _inner(container, name, next_name, path)
     if isinstance(container, list):
         container[_index(container, key, path)] = value
+    elif value is None:
+        container.pop(key, None)
     else:
         container[key] = value
 

@@ -72,9 +72,13 @@ def shell_value(text: str) -> object:
 
 
 def shell_text(value: object) -> str:
-    """The text that `shell_value` reads as this value: a plain word if possible, else TOML in one line.
+    """The text that the shell reads as this value: a plain word if possible, else TOML in one line.
+
+    None, which stands for the default of a setting, is no text at all.
 
     >>> shell_text("adam"), shell_text("0.5"), shell_text({"kind": "sgd", "learning_rate": 0.1})
     ('adam', '"0.5"', '{kind = "sgd", learning_rate = 0.1}')
     """
+    if value is None:
+        return ""
     return value if isinstance(value, str) and shell_value(value) == value else toml_value(value)

@@ -31,6 +31,13 @@ KeptRun = Annotated[
 DiagnosisFile = Annotated[
     Path | None, typer.Option("--page", help="Write to this file; its suffix sets the form: .html, .md, .json, .txt.")
 ]
+Quick = Annotated[bool, typer.Option("--quick", help="Name causes by the checks alone, without paired runs.")]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget", help="Seconds for the paired runs that confirm causes [default: 30, or 3 times the training]."
+    ),
+]
 Prove = Annotated[bool, typer.Option("--prove", help="Try the remedies in paired trials, and write the repaired spec.")]
 TrialSeeds = Annotated[int | None, typer.Option("--seeds", help="With --prove: seeds of each trial [default: 5].")]
 Minutes = Annotated[float | None, typer.Option("--minutes", help="With --prove: time limit for all trials.")]
@@ -50,6 +57,8 @@ def doctor(
     device: DeviceName = None,
     out: KeptRun = None,
     page: DiagnosisFile = None,
+    quick: Quick = False,
+    budget: Budget = None,
     prove: Prove = False,
     seeds: TrialSeeds = None,
     minutes: Minutes = None,
@@ -59,7 +68,8 @@ def doctor(
 ) -> None:
     """Say why a network does not learn, and what to do about it.
 
-    Each finding comes with its evidence. A spec is trained first; a run is examined as it is. The exit code is 0 for a
+    Each finding comes with its evidence. A spec is trained first; a run is examined as it is. Causes are confirmed by
+    paired runs (--quick: by checks alone), and what they confirm goes into NAME-repaired.toml. The exit code is 0 for a
     healthy network, and 1 if something keeps it from learning. With --prove, each remedy is trained with several seeds
     and compared with the unchanged network and with a random change; what helps goes into NAME-repaired.toml.
 
@@ -69,9 +79,12 @@ def doctor(
     thalweg doctor examples/rings.toml --set optimizer.learning_rate=10
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
     """
+    from ...spec.edit import changed
+
     output = _Output(page, json)
     trials = _TrialOptions(prove, seeds, minutes, jobs)
     trials.check()
+    _check_budget(quick, budget)
     source = source_of(
         "doctor",
         spec,
@@ -85,14 +98,16 @@ def doctor(
         device=device,
     )
     run = _run_of(source, out, prove, quiet)
-    diagnosis = run.diagnose()
+    diagnosis = _diagnosis_of(run, quick, budget, quiet)
     name = _name_of(source, run)
     output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis)))
     if prove and diagnosis.healthy:
         print("thalweg: the network is healthy, so there is nothing to prove", file=sys.stderr)
     elif prove:
         proof = _prove(run, diagnosis, trials, out, quiet)
-        output.add_proof(proof, _write_repaired(proof, Path(name).stem))
+        output.add_proof(proof, _write_repaired(proof.repaired, Path(name).stem))
+    elif diagnosis.repair:
+        output.add_repaired(_write_repaired(changed(run.spec, diagnosis.repair.changes), Path(name).stem))
     output.finish()
     if not diagnosis.healthy:
         sys.exit(EXIT_WRONG)
@@ -119,6 +134,15 @@ class _TrialOptions:
         check_bounds(self.seeds, self.minutes, self.jobs)
 
 
+def _check_budget(quick: bool, budget: float | None) -> None:
+    from ...core.errors import InputError
+
+    if budget is not None and quick:
+        raise InputError("doctor", "takes --budget only without --quick")
+    if budget is not None and not budget > 0:
+        raise InputError("--budget", f"expected a number of seconds above 0, received {budget}")
+
+
 class _Output:
     """Prints the results as soon as they are there, or collects them for a file or for JSON."""
 
@@ -143,10 +167,14 @@ class _Output:
 
     def add_proof(self, proof: Proof, repaired: Path | None) -> None:
         self._pages.append(proof.page())
-        self._result |= {"proof": proof.describe(), "repaired": repaired and str(repaired)}
+        self._result |= {"proof": proof.describe()}
         if self._prints:
             print()
             proof.summary().show()
+        self.add_repaired(repaired)
+
+    def add_repaired(self, repaired: Path | None) -> None:
+        self._result |= {"repaired": repaired and str(repaired)}
         if repaired and not self._json:
             print(f"repaired spec: {repaired}")
 
@@ -184,6 +212,14 @@ def _run_of(source: GivenSource, out: Path | None, prove: bool, quiet: bool) -> 
         print(f"thalweg: {run.outcome} There is no diagnosis of an interrupted training.", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     return run
+
+
+def _diagnosis_of(run: Run, quick: bool, budget: float | None, quiet: bool) -> Diagnosis:
+    """The diagnosis, with causes that are confirmed by paired runs unless it is to be quick."""
+    from ...core.progress import working
+
+    with working(quiet) as watch:
+        return run.diagnose(confirm=not quick, seconds=budget, watch=watch)
 
 
 def _with_probes(spec: Spec) -> Spec:
@@ -246,14 +282,14 @@ def _prove(run: Run, diagnosis: Diagnosis, trials: _TrialOptions, out: Path | No
         )
 
 
-def _write_repaired(proof: Proof, name: str) -> Path | None:
-    """Write the repaired spec to a new file in the current folder; None if no remedy helps."""
+def _write_repaired(repaired: Spec | None, name: str) -> Path | None:
+    """Write the repaired spec to a new file in the current folder; None if there is none."""
     from ...core.files import commit
     from ...spec.toml import to_toml
 
-    if proof.repaired is None:
+    if repaired is None:
         return None
     names = (f"{name}-repaired{f'-{number}' if number > 1 else ''}.toml" for number in itertools.count(1))
     path = next(Path(name) for name in names if not Path(name).exists())
-    commit(path, to_toml(proof.repaired).encode())
+    commit(path, to_toml(repaired).encode())
     return path

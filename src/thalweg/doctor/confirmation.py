@@ -1,0 +1,387 @@
+"""Confirmation: a cause is what, taken away, lets the network learn. Suspects are put back in paired runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from ..core.errors import InputError
+from ..core.progress import ProgressMessage, Watch, ignore_progress
+from ..pages.numbers import count_noun, number
+from ..training.paired import Changes, PairedRuns
+from .causes import causes as explained_causes
+from .causes import ranked
+from .diagnosis import Diagnosis
+from .findings import Cause, Confirmation, Finding, Learned
+from .measurements import LEARNED, LEAST_GAP
+from .registry import CODES, STUCK
+from .suspects import Suspect
+
+LEAST_SECONDS = 30.0
+"""The budget of a confirmation is at least this."""
+BUDGET_FACTOR = 3.0
+"""It is at least this many times the time of the training."""
+
+_PAIRS = 3
+# The part of the budget in which suspects are tried with one seed.
+_SCREENING = 0.55
+# Suspects that close this fraction of the shortfall with one seed are tried with fresh seeds.
+_PROMISING = 0.2
+_CANDIDATES = 5
+# Two changes whose closed fractions differ by less are equal.
+_EQUAL = 0.15
+# A single change that closes more explains the shortfall alone.
+_MOST = 0.5
+# In a network that learned, only a change that closes at least this fraction is a cause.
+_CERTAIN = 0.5
+
+
+def budget_for(seconds: float) -> float:
+    """Seconds for the confirmation of a diagnosis, by those of the training: max(30, 3 seconds).
+
+    >>> budget_for(2.0), budget_for(100.0)
+    (30.0, 300.0)
+    """
+    return max(LEAST_SECONDS, BUDGET_FACTOR * seconds)
+
+
+class _Trial(NamedTuple):
+    """Suspects that are put back together, and the fraction of the shortfall that this closes."""
+
+    suspects: tuple[Suspect, ...]
+    closed: float
+
+    @property
+    def nearness(self) -> tuple[float, ...]:
+        return tuple(sorted(suspect.nearness for suspect in self.suspects))
+
+    @property
+    def changes(self) -> Changes:
+        return tuple(change for suspect in self.suspects for change in suspect.remedy.changes)
+
+
+class _Confirmed(NamedTuple):
+    """A trial with its scores on fresh seeds."""
+
+    trial: _Trial
+    result: Confirmation
+    closed: float
+
+
+def confirmed(
+    diagnosis: Diagnosis,
+    suspects: Sequence[Suspect],
+    runs: PairedRuns,
+    seconds: float,
+    watch: Watch = ignore_progress,
+) -> Diagnosis:
+    """The diagnosis with causes that were tried: a change without which the network learns.
+
+    Each suspect is put back in a training with the seed of the examined one. The most promising are tried again with
+    three fresh seeds, each beside the unchanged spec. A suspect is a cause if each of these pairs gains and the mean
+    gain is relevant. The change that closes most of the shortfall is the root cause; of equal ones the one that is
+    nearest to the beginning of a training. Where no single change closes half of the shortfall, changes are tried in
+    pairs.
+
+    A training that reached what is attainable has nothing to confirm, and keeps its diagnosis.
+
+    Args:
+        diagnosis: the diagnosis by the checks alone.
+        suspects: what may be put back.
+        runs: trains the changed specs.
+        seconds: the time for all runs.
+        watch: is called with the progress.
+
+    Raises:
+        KeyboardInterrupt: at Ctrl-C.
+    """
+    learned = diagnosis.learned
+    if learned is None or not math.isfinite(learned.attainable) or not suspects:
+        return diagnosis
+    search = _Search(learned, suspects, runs, seconds, watch)
+    if search.shortfall <= LEAST_GAP:
+        return diagnosis
+    found = search.run()
+    return _rewritten(diagnosis, search, found)
+
+
+class _Search:
+    """The search for the changes that close the shortfall of a training, within a time."""
+
+    def __init__(
+        self, learned: Learned, suspects: Sequence[Suspect], runs: PairedRuns, seconds: float, watch: Watch
+    ) -> None:
+        self.learned = learned
+        self.runs = runs
+        self.watch = watch
+        self.seed = runs.spec.training.seed
+        # How wrong a network is that learned nothing does not matter.
+        self.base = self._score(learned.score)
+        self.shortfall = learned.attainable - self.base
+        self.seconds = seconds
+        self.began = time.monotonic()
+        self.until = self.began + seconds
+        self.screened_until = self.began + _SCREENING * seconds
+        # Longer trainings last: they take the time of many.
+        self.suspects = tuple(sorted(suspects, key=lambda one: (_is_longer(one), one.compensates, one.nearness)))
+        self.tried: list[_Trial] = []
+        self.not_tried: list[Suspect] = []
+        self.failed: list[tuple[_Trial, Confirmation]] = []
+
+    def confirmation_of(self, finding: Finding) -> Confirmation | None:
+        """What the runs say of a finding that they did not confirm; None where no change tries it."""
+        if not finding.remedies or finding.severity == "note":
+            return None
+        mine = [
+            suspect for suspect in self.suspects if suspect.remedy.changes in [one.changes for one in finding.remedies]
+        ]
+        tried = [trial for trial in self.tried if trial.suspects[0] in mine]
+        measure = self.learned.measure
+        failed = [result for trial, result in self.failed if trial.suspects[0] in mine and len(trial.suspects) == 1]
+        if failed:
+            return failed[0]
+        best = max(tried, key=lambda trial: trial.closed, default=None)
+        if best is None or best.closed >= _PROMISING:
+            return Confirmation("not tried", measure)
+        after = self.base + best.closed * self.shortfall
+        return Confirmation("not confirmed", measure, self.base, after, 1, best.suspects[0].remedy.label)
+
+    def run(self) -> list[_Confirmed]:
+        """The confirmed changes, the root cause first."""
+        found: list[_Confirmed] = []
+        left = list(self.suspects)
+        while left and self.screened_until > time.monotonic() and not (found and found[0].closed >= _MOST):
+            left = self._screen(left)
+            known = [*(one.trial for one in found), *(trial for trial, _ in self.failed)]
+            new = [trial for trial in self._best_first() if trial.closed >= _PROMISING and trial not in known]
+            found = _roots_first([*found, *self._confirm(new)])
+        self.not_tried += left
+        if not found or found[0].closed < _MOST:
+            joint = self._together()
+            best = max((one.trial.closed for one in found), default=0.0)
+            if joint is not None and joint.closed > best + _EQUAL:
+                found += self._confirm([joint])
+        return _roots_first(found)
+
+    def _screen(self, group: Sequence[Suspect]) -> list[Suspect]:
+        """Try suspects with the seed of the training, until one closes nearly all; returns those that are left."""
+        for index, suspect in enumerate(group):
+            now = time.monotonic()
+            left = self.screened_until - now
+            if left <= 0:
+                return list(group[index:])
+            # A slow training is compared by what it reaches in its share of the time.
+            share = max(left / (len(group) - index) * 2, left / 5)
+            self.watch(ProgressMessage(f"trying {suspect.remedy.label}", 1 - (self.until - now) / self.seconds))
+            trial = self._trial((suspect,), now + share)
+            if trial is not None:
+                self.tried.append(trial)
+                if trial.closed >= 1 - _EQUAL:
+                    # What comes later is farther from the beginning, and could not close more.
+                    return list(group[index + 1 :])
+        return []
+
+    def _trial(self, suspects: tuple[Suspect, ...], until: float) -> _Trial | None:
+        """What putting suspects back closes with the seed of the training; None where it makes no valid spec."""
+        trial = _Trial(suspects, 0.0)
+        try:
+            score = self.runs.score(trial.changes, self.seed, until)
+        except InputError:
+            return None
+        return trial._replace(closed=self._closed(score.training, self.base))
+
+    def _closed(self, score: float, base: float) -> float:
+        """The fraction of the shortfall between a score and the base; a training that diverged closes nothing."""
+        return (self._score(score) - base) / self.shortfall
+
+    def _score(self, score: float) -> float:
+        """The score, at least that of the best constant output, which one that diverged has too."""
+        return max(score, self.learned.constant) if math.isfinite(score) else self.learned.constant
+
+    def _best_first(self) -> list[_Trial]:
+        """The trials by bands of equal gain, and within a band the nearest to the beginning first."""
+        left = sorted(self.tried, key=lambda trial: -trial.closed)
+        result: list[_Trial] = []
+        while left:
+            band = [trial for trial in left if trial.closed >= left[0].closed - _EQUAL]
+            result += sorted(band, key=lambda trial: trial.nearness)
+            left = left[len(band) :]
+        return result
+
+    def _together(self) -> _Trial | None:
+        """The fewest suspects that close the shortfall together, where all of them do; None where they do not.
+
+        Halves, quarters, ... of them are left out as long as the others still close it.
+
+        Source: Zeller and Hildebrandt 2002, Simplifying and isolating failure-inducing input.
+        """
+        group = _compatible([one for one in self.suspects if not one.compensates and not _is_longer(one)])
+        whole = self._timely(group)
+        if whole is None or whole.closed < _PROMISING:
+            return None
+        size = len(group) // 2
+        while size:
+            start = 0
+            while start < len(whole.suspects) > 1:
+                fewer = self._timely(whole.suspects[:start] + whole.suspects[start + size :])
+                if fewer is not None and fewer.closed >= whole.closed - _EQUAL:
+                    whole = fewer
+                else:
+                    start += size
+            size //= 2
+        return whole
+
+    def _timely(self, suspects: tuple[Suspect, ...]) -> _Trial | None:
+        """A trial of several suspects; None where there is no time for it, or nothing to put back."""
+        now = time.monotonic()
+        if not suspects or self.until - now < (1 - _SCREENING) / 2 * self.seconds:
+            return None
+        self.watch(ProgressMessage("trying changes together", 1 - (self.until - now) / self.seconds))
+        return self._trial(suspects, now + (self.until - now) / 5)
+
+    def _confirm(self, trials: Sequence[_Trial]) -> list[_Confirmed]:
+        """Those of the trials that gain in pairs of fresh seeds."""
+        found: list[_Confirmed] = []
+        for trial in trials[:_CANDIDATES]:
+            if any(one.closed >= _MOST and one.closed > trial.closed + _EQUAL for one in found):
+                break
+            labels = " and ".join(suspect.remedy.label for suspect in trial.suspects)
+            left = (self.until - time.monotonic()) / self.seconds
+            self.watch(ProgressMessage(f"confirming {labels}", min(1.0, 1 - left)))
+            result = self._paired(trial)
+            if result is None:
+                break
+            closed = (result.after - result.before) / max(self.learned.attainable - result.before, LEAST_GAP)
+            if result.status == "confirmed":
+                found.append(_Confirmed(trial, result, closed))
+            else:
+                self.failed.append((trial, result))
+        return found
+
+    def _paired(self, trial: _Trial) -> Confirmation | None:
+        """The scores of a trial and of the unchanged spec with fresh seeds; None where the time was up before one."""
+        before, after = [], []
+        for seed in range(self.seed + 1, self.seed + 1 + _PAIRS):
+            until = self.until
+            if time.monotonic() >= until:
+                break
+            pair = [self.runs.score(changes, seed, until) for changes in ((), trial.changes)]
+            if any(score.out_of_time for score in pair):
+                break
+            before.append(self._score(pair[0].training))
+            after.append(self._score(pair[1].training))
+        if not before:
+            return None
+        gains = np.subtract(after, before)
+        mean = float(gains.mean())
+        # One pair alone must show much.
+        least = _MOST if len(before) == 1 else _PROMISING
+        gained = gains.min() > 0 and mean >= max(LEAST_GAP, least * self.shortfall)
+        status: Literal["confirmed", "not confirmed"] = "confirmed" if gained else "not confirmed"
+        change = " and ".join(suspect.remedy.label for suspect in trial.suspects)
+        means = float(np.mean(before)), float(np.mean(after))
+        return Confirmation(status, self.learned.measure, *means, len(before), change)
+
+
+def _is_longer(suspect: Suspect) -> bool:
+    return any(path == "training.epochs" for path, _ in suspect.remedy.changes)
+
+
+def _compatible(suspects: Iterable[Suspect]) -> tuple[Suspect, ...]:
+    """Suspects whose changes do not touch each other: of two that do, the first."""
+    chosen: list[Suspect] = []
+    taken: list[str] = []
+    for suspect in suspects:
+        paths = [path for path, _ in suspect.remedy.changes]
+        if not any(
+            f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.") for one in paths for other in taken
+        ):
+            chosen.append(suspect)
+            taken += paths
+    return tuple(chosen)
+
+
+def _roots_first(found: Iterable[_Confirmed]) -> list[_Confirmed]:
+    """The change that closes most first; of equal ones the nearest to the beginning."""
+    left = sorted(found, key=lambda one: -one.closed)
+    result: list[_Confirmed] = []
+    while left:
+        band = [one for one in left if one.closed >= left[0].closed - _EQUAL]
+        result += sorted(band, key=lambda one: (len(one.trial.suspects), one.trial.nearness))
+        left = left[len(band) :]
+    return result
+
+
+def _rewritten(diagnosis: Diagnosis, search: _Search, found: Sequence[_Confirmed]) -> Diagnosis:
+    """The diagnosis with what the runs say of its findings, and with the causes that they confirm."""
+    learned = search.learned
+    if learned.share >= LEARNED:
+        # Many healthy networks would gain a little from another setting.
+        found = [one for one in found if one.closed >= _CERTAIN and not one.trial.suspects[0].compensates]
+    findings = [finding._replace(confirmation=search.confirmation_of(finding)) for finding in diagnosis.findings]
+    roots: dict[tuple[str, str], Finding] = {}
+    for one in found:
+        for suspect in one.trial.suspects:
+            if roots and suspect.compensates and suspect.finding is None:
+                continue
+            finding = _named(suspect, one, certain=learned.share < LEARNED)
+            roots.setdefault((finding.code, finding.place), finding)
+    others = [finding for finding in findings if (finding.code, finding.place) not in roots]
+    if not roots and learned.share >= LEARNED:
+        causes = explained_causes(ranked(findings))
+    else:
+        causes = _causes(list(roots.values()), others)
+    tried = f"{count_noun(search.runs.trained, 'paired run')} in {number(time.monotonic() - search.began, 2)} s"
+    left = f"; not tried: {count_noun(len(search.not_tried), 'further change')}" if search.not_tried else ""
+    return dataclasses.replace(
+        diagnosis,
+        findings=ranked([*roots.values(), *others]),
+        causes=causes,
+        evidence=(*diagnosis.evidence, f"changes were tried in {tried}{left}"),
+    )
+
+
+def _named(suspect: Suspect, one: _Confirmed, certain: bool) -> Finding:
+    """The finding of a confirmed suspect."""
+    partners = [other.remedy.label for other in one.trial.suspects if other is not suspect]
+    together = f" together with {' and '.join(partners)}" if partners else ""
+    result = one.result._replace(change=suspect.remedy.label + together)
+    if suspect.finding is not None:
+        finding = suspect.finding
+        remedies = (suspect.remedy, *(remedy for remedy in finding.remedies if remedy != suspect.remedy))
+        return finding._replace(remedies=remedies, confirmation=result)
+    return Finding(
+        code=suspect.code,
+        stage="in paired runs",
+        severity="severe" if certain and one.closed >= _MOST else "warning",
+        place=suspect.place,
+        value=one.closed,
+        measured=result.in_words(),
+        normal="about the same score with and without it",
+        sentence=f"With {suspect.remedy.label}{together}, it learns what it does not learn as it is.",
+        remedies=(suspect.remedy,),
+        confirmation=result,
+    )
+
+
+def _causes(roots: Sequence[Finding], others: Sequence[Finding]) -> tuple[Cause, ...]:
+    """The roots, of which the first explains the symptoms, and the findings that no change can try.
+
+    A finding that was tried and not confirmed is no cause; one that could not be tried in time stays one where there is
+    no root.
+    """
+    above = [finding for finding in others if finding.severity != "note"]
+    untried = [
+        finding
+        for finding in above
+        if CODES[finding.code].group != STUCK
+        and (finding.confirmation is None or (finding.confirmation.status == "not tried" and not roots))
+    ]
+    explained = tuple(finding for finding in above if finding not in untried) if roots else ()
+    causes = [Cause(root, explained if not number else ()) for number, root in enumerate(roots)]
+    return (*causes, *explained_causes(untried))

@@ -1,0 +1,143 @@
+"""Paired runs: a spec and changed ones, trained from the same seed on the same rows, and their scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from ..core.arrays import arrays_of
+from ..data import Split
+from ..parts.settings import Off
+from ..spec.complete import completed
+from ..spec.differences import canonical_json
+from ..spec.edit import changed
+from ..spec.spec import CompleteSpec, Spec
+from .callbacks import Callback, Progress
+from .fit import fit
+from .session import Session
+
+Changes = tuple[tuple[str, object], ...]
+"""Places of a spec with their new values; None stands for the default of a setting."""
+
+# The eager engine needs about this many seconds for the call of a layer, and for an operation on a number. A training
+# that it ends in less time than a program takes to compile is trained by it.
+_CALL_SECONDS = 4e-5
+_OPERATION_SECONDS = 4e-10
+_COMPILE_SECONDS = 3.0
+
+
+class PairedScore(NamedTuple):
+    """What a training reached.
+
+    Attributes:
+        training: score on the training rows; NaN where the training diverged.
+        held_out: score on the validation rows; NaN where it diverged, or without such rows.
+        epochs: epochs that it ran; fewer than planned where the time was up or it stopped early.
+        out_of_time: whether it ended because the time was up.
+    """
+
+    training: float
+    held_out: float
+    epochs: int
+    out_of_time: bool = False
+
+
+class PairedRuns:
+    """Trains changes of one spec, each for any seed: equal seeds give equal rows, initial weights and orders of rows.
+
+    Args:
+        spec: the completed spec that is changed.
+        split: its rows for its own seed, where they are loaded already.
+        measure: the name of the score: that of the task in `evaluate`.
+
+    >>> from thalweg.spec.spec import Spec
+    >>> spec = Session.load(Spec.of({"data": "xor", "optimizer": "adam 0.01", "training": {"epochs": 200}})).spec
+    >>> runs = PairedRuns(spec, None, "accuracy")
+    >>> runs.score((), seed=0).training, runs.score((("optimizer.learning_rate", 1e-9),), seed=0).training
+    (1.0, 0.5)
+    """
+
+    def __init__(self, spec: CompleteSpec, split: Split | None, measure: str) -> None:
+        self.spec = spec
+        self.measure = measure
+        self._splits: dict[tuple[str, int], Split] = {}
+        if split is not None:
+            self._splits[canonical_json(spec.data.describe()), spec.training.seed] = split
+        self._scores: dict[str, PairedScore] = {}
+
+    def score(self, changes: Changes, seed: int, until: float = float("inf")) -> PairedScore:
+        """Train the spec with some changes; a training that has run before is not run again.
+
+        Args:
+            changes: the changes.
+            seed: the seed of the training.
+            until: the time, as of `time.monotonic`, after which it ends where it is.
+
+        Raises:
+            InputError: the changes make no spec that suits the rows.
+            KeyboardInterrupt: at Ctrl-C.
+        """
+        spec = changed(self.spec, (*changes, ("training.seed", seed)))
+        key = canonical_json(spec.describe())
+        if key not in self._scores or (self._scores[key].out_of_time and time.monotonic() < until):
+            self._scores[key] = self._trained(self._session(spec), until)
+        return self._scores[key]
+
+    @property
+    def trained(self) -> int:
+        """Number of trainings so far."""
+        return len(self._scores)
+
+    def _session(self, spec: Spec) -> Session:
+        seed = spec.training.seed
+        key = canonical_json(spec.data.describe()), seed
+        if key not in self._splits:
+            self._splits[key] = spec.data.load(seed, precision=spec.training.number_type)
+        split = self._splits[key]
+        session = Session(dataclasses.replace(completed(spec, split.train), probes=Off()), split)
+        session.check()
+        return _fastest(session)
+
+    def _trained(self, session: Session, until: float) -> PairedScore:
+        deadline = _Deadline(until)
+        ended = fit(session, [deadline])
+        if ended.interrupted:
+            raise KeyboardInterrupt
+        if ended.fault is not None:
+            return PairedScore(float("nan"), float("nan"), len(ended.history))
+        validation = session.split.validation
+        training, held_out = (
+            float(session.evaluate(ended.state, rows)[self.measure]) if rows is not None else float("nan")
+            for rows in (session.split.train, validation)
+        )
+        return PairedScore(training, held_out, len(ended.history), bool(deadline.stop))
+
+
+class _Deadline(Callback):
+    """Ends a training when the time is up."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+
+    def on_progress(self, progress: Progress) -> None:
+        if time.monotonic() >= self.until:
+            self.stop = "the time is up"
+
+
+def _fastest(session: Session) -> Session:
+    """The session on the eager engine, where this trains it in less time than a program takes to compile."""
+    training = session.spec.training
+    if training.engine == "eager":
+        return session
+    layers = session.spec.network.layers
+    numbers = sum(np.size(array) for _, array in arrays_of(session.start.params))
+    rows = session.batches.step_rows
+    # Forward, backward and the gradient of a weight: two operations each for every row.
+    step = _CALL_SECONDS * len(layers) + _OPERATION_SECONDS * 6 * numbers * rows
+    if step * session.batches.steps > _COMPILE_SECONDS:
+        return session
+    eager = dataclasses.replace(training, engine="eager", precision=training.number_type, device=None)
+    return Session(dataclasses.replace(session.spec, training=eager), session.split)

@@ -1,0 +1,130 @@
+"""Causes that are confirmed: what, taken away, lets a network learn, whatever it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from thalweg.cli.shell import main
+from thalweg.doctor.confirmation import budget_for
+from thalweg.runs.train import run_spec
+from thalweg.spec.edit import changed
+from thalweg.spec.spec import Spec
+from thalweg.spec.toml import read_spec
+from thalweg.training.paired import PairedRuns
+
+HEALTHY = Spec.of(
+    {
+        "data": {"source": "moons 300", "validation": 0.2},
+        "network": {"layers": ["dense 16", "tanh", "dense 16", "tanh", "dense 2", "softmax"]},
+        "optimizer": "adam 0.01",
+        "training": {"epochs": 30, "engine": "eager"},
+        "probes": "standard",
+    }
+)
+
+
+def run_of(changes):
+    return run_spec(changed(HEALTHY, changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"loss": {"kind": "cross_entropy", "label_smoothing": 0.999}}, "loss.label_smoothing"),
+        ({"optimizer.epsilon": 1e5}, "optimizer.epsilon"),
+        ({"regularization.max_norm": 1e-3}, "regularization.max_norm"),
+        ({"training.clip": "value 1e-9", "optimizer": "sgd 0.1"}, "training.clip"),
+        ({"network.layers.1": "gaussian_noise 100"}, "network.layers.1.deviation"),
+    ],
+)
+def test_what_no_check_names_is_found_by_putting_it_back(changes, place):
+    diagnosis = run_of(changes.items()).diagnose(confirm=True)
+    root = diagnosis.causes[0].finding
+    assert not diagnosis.healthy
+    assert root.place == place
+    assert root.confirmation.status == "confirmed"
+    assert root.confirmation.pairs == 3
+    assert root.confirmation.after - root.confirmation.before > 0.1
+
+
+def test_the_scores_of_a_confirmation_are_those_of_the_paired_runs():
+    run = run_of([("regularization.max_norm", 1e-3)])
+    result = run.diagnose(confirm=True).causes[0].finding.confirmation
+    runs = PairedRuns(run.spec, None, run.diagnose().learned.measure)
+    scores = [
+        [runs.score(changes, seed).training for seed in (1, 2, 3)]
+        for changes in ((), (("regularization.max_norm", None),))
+    ]
+    assert (result.before, result.after) == pytest.approx(tuple(np.mean(scores, axis=1)))
+
+
+def test_a_healthy_network_is_not_tried():
+    run = run_of([])
+    assert run.diagnose(confirm=True) == run.diagnose()
+
+
+def test_a_finding_whose_removal_changes_nothing_is_no_cause():
+    """Targets drawn at random: whatever is changed, nothing is learned, and nothing is named as the root."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 3))
+    spec = changed(HEALTHY, [("data.source", (x, np.repeat([0, 1], 30))), ("optimizer", "sgd 1e-9")])
+    spec = changed(spec, [("network.layers", ["dense 2", "softmax"]), ("training.epochs", 3)])
+    run = run_spec(changed(spec, [("data.source", (np.zeros((60, 3)), np.repeat([0, 1], 30)))]))
+    codes = {cause.finding.code for cause in run.diagnose(confirm=True).causes}
+    assert not codes & {"plateau", "blind", "cannot-memorise"}
+
+
+def test_two_faults_that_mask_each_other_are_found_together():
+    run = run_of([("training.clip", "value 1e-9"), ("regularization.max_norm", 1e-3), ("optimizer", "sgd 0.1")])
+    diagnosis = run.diagnose(confirm=True)
+    sections = {cause.finding.place.partition(".")[0] for cause in diagnosis.causes[:2]}
+    assert sections == {"training", "regularization"}
+    repaired = changed(run.spec, diagnosis.repair.changes)
+    assert repaired.training.clip is None
+    assert repaired.regularization.max_norm is None
+
+
+def test_the_budget_holds():
+    run = run_of([("training.average", 0.99999), ("training.epochs", 300)])
+    began = time.monotonic()
+    run.diagnose(confirm=True, seconds=1.0)
+    # The last piece of a training, and the scores, come on top.
+    assert time.monotonic() - began < 6
+    assert budget_for(1) == 30
+    assert budget_for(60) == 180
+
+
+def shell(monkeypatch, capsys, *words):
+    monkeypatch.setattr(sys, "argv", ["thalweg", *map(str, words)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code, *capsys.readouterr()
+
+
+def test_the_shell_confirms_unless_it_is_to_be_quick(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    run_of([("regularization.max_norm", 1e-3)]).save(tmp_path / "run")
+    code, out, _ = shell(monkeypatch, capsys, "doctor", tmp_path / "run", "--json", "--quiet")
+    finding = json.loads(out)["findings"][0]
+    assert code == 1
+    assert json.loads(out)["causes"][0]["code"] == finding["code"]
+    assert finding["confirmation"]["status"] == "confirmed"
+    assert read_spec(json.loads(out)["repaired"]).regularization.max_norm is None
+    code, out, _ = shell(monkeypatch, capsys, "doctor", tmp_path / "run", "--json", "--quick")
+    assert code == 1
+    assert all(finding["confirmation"] is None for finding in json.loads(out)["findings"])
+
+
+@pytest.mark.parametrize(
+    "words", [["--budget", "0"], ["--budget", "-1"], ["--budget", "nan"], ["--quick", "--budget", "5"]]
+)
+def test_a_wrong_budget_is_refused_before_anything_is_trained(monkeypatch, capsys, words):
+    code, out, err = shell(monkeypatch, capsys, "doctor", "xor", *words)
+    assert code == 2
+    assert out == ""
+    assert "epoch" not in err

@@ -1,0 +1,86 @@
+"""Suspects: whatever departs from its default or from its neighbours can be put back."""
+
+from __future__ import annotations
+
+import pytest
+
+from thalweg.core.errors import InputError
+from thalweg.doctor.suspects import suspects
+from thalweg.parts.part import Layer, Optimizer
+from thalweg.spec.edit import changed
+from thalweg.spec.spec import Spec
+from thalweg.training.session import Session
+
+PLAIN = {
+    "data": "rings 100",
+    "network": {"layers": ["dense 8", "relu", "dense 8", "relu", "dense 2", "softmax"]},
+    "optimizer": "adam 0.001",
+    "training": {"engine": "eager"},
+}
+
+
+def found(tables):
+    spec = Session.load(Spec.of(tables)).spec
+    widths = [2, *(shape[-1] for shape in spec.network.layout((2,)).shapes)]
+    return spec, suspects(spec, (), 0.001, widths)
+
+
+def places(tables):
+    return {suspect.place for suspect in found(tables)[1] if not suspect.compensates}
+
+
+def test_a_plain_spec_has_no_suspect_but_amounts():
+    assert places(PLAIN) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"training.average": 0.99}, "training.average"),
+        ({"training.clip": "value 1"}, "training.clip"),
+        ({"training.accumulate": 4}, "training.accumulate"),
+        ({"loss": {"kind": "cross_entropy", "label_smoothing": 0.5}}, "loss.label_smoothing"),
+        ({"stopping": {"patience": 1}}, "stopping"),
+        ({"regularization.max_norm": 1.0}, "regularization.max_norm"),
+        ({"regularization.l1": 0.1}, "regularization.l1"),
+        ({"optimizer.beta_1": 0.5}, "optimizer.beta_1"),
+        ({"optimizer.learning_rate": {"kind": "exponential", "initial": 0.1, "every": 9}}, "optimizer.learning_rate"),
+        ({"network.init": "zeros"}, "network.init"),
+        ({"network.bias_init": "ones"}, "network.bias_init"),
+        ({"network.layers.0.bias_init": "ones"}, "network.layers.0.bias_init"),
+        ({"network.layers.2.trainable": False}, "network.layers.2.trainable"),
+        ({"network.layers.3": "tanh"}, "network.layers.3"),
+        ({"network.layers.2": "dense 1"}, "network.layers.2"),
+        ({"network.layers.1": "dropout 0.3"}, "network.layers.1"),
+        ({"network.layers.1": "gaussian_noise 2"}, "network.layers.1"),
+        ({"network.layers.1": "linear"}, "network.layers.0"),
+        ({"data.order": "fixed"}, "data.order"),
+    ],
+)
+def test_each_departure_is_a_suspect_whose_change_takes_it_away(changes, place):
+    tables = Spec.of(PLAIN)
+    spec, suspected = found(changed(tables, changes.items()).describe())
+    (*_, suspect) = [one for one in suspected if one.place == place]
+    repaired = changed(spec, suspect.remedy.changes)
+    assert repaired != spec
+    repaired_places = {one.place for one in found(repaired.describe())[1] if not one.compensates}
+    assert repaired_places < {one.place for one in suspected if not one.compensates} | {"none"}
+
+
+@pytest.mark.parametrize("kind", sorted({cls.kind for cls in Optimizer.kinds.values()}))
+def test_the_options_of_every_optimizer_can_be_put_back(kind):
+    spec, suspected = found({**PLAIN, "optimizer": kind})
+    for suspect in suspected:
+        assert isinstance(changed(spec, suspect.remedy.changes), Spec)
+
+
+@pytest.mark.parametrize("kind", sorted({cls.kind for cls in Layer.kinds.values()}))
+def test_every_kind_of_layer_can_be_a_suspect(kind):
+    layers = list(PLAIN["network"]["layers"])
+    layers.insert(1, {"kind": kind, **({"width": 4} if kind == "dense" else {})})
+    try:
+        spec, suspected = found({**PLAIN, "network": {"layers": layers}})
+    except InputError:
+        pytest.skip("needs more than its kind")
+    assert len({repr(suspect.remedy.changes) for suspect in suspected}) == len(suspected)
+    assert all(isinstance(changed(spec, suspect.remedy.changes), Spec) for suspect in suspected)
