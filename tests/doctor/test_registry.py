@@ -80,12 +80,6 @@ def test_a_code_is_registered_once_and_before_it_is_used(fresh):
 
 
 def test_a_check_makes_findings_of_its_code_and_stage():
-    m = Measurements(task="classification", learned=None, majority=0.95)
-    (found,) = checks.static_checks.imbalance(m)
-    assert (found.code, found.stage, found.severity, found.value) == (
-        "imbalance",
-        "before training",
-        "warning",
-        0.95,
-    )
-    assert list(checks.static_checks.imbalance(Measurements(majority=0.5))) == []
+    (found,) = checks.static_checks.encoding(Measurements(single_label_rows=1.0, outputs=3))
+    assert (found.code, found.stage, found.severity, found.value) == ("encoding-bug", "before training", "note", 1.0)
+    assert list(checks.static_checks.encoding(Measurements(single_label_rows=0.5))) == []

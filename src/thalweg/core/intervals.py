@@ -21,7 +21,7 @@ MOST_SEEDS = 1000
 """Larger numbers of seeds are not proposed."""
 
 
-def wilson(right: int, trials: int) -> tuple[float, float]:
+def wilson(right: float, trials: float) -> tuple[float, float]:
     """The 95 % interval of a proportion: (p + z²/2n ± z √(p (1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96, p = right / n.
 
     Source: Wilson 1927; Agresti and Coull 1998.

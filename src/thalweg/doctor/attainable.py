@@ -1,47 +1,166 @@
-"""What can be learned from given rows: the best constant output, and the best known score."""
+"""What can be learned from given rows: the best constant output, and the best known score.
+
+Classes and labels are scored by balanced accuracy, in which every constant output has the same score, however rare a
+class is; numbers by R².
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from ..core.noise import generator
 from ..data import Task
+from ..parts.metrics import balanced_weights
 
 # A random forest of this many trees sees as many rows as hold this many numbers, but at least a minimum.
-_TREES = 100
+TREES = 100
 _FOREST_NUMBERS = 400_000
 _LEAST_FOREST_ROWS = 500
+_FOLDS = 3
 # Fewer rows can be memorized, so unseen rows say nothing about what is attainable on them.
-_FEW_ROWS = 100
+FEW_ROWS = 100
 _NAN = float("nan")
 
 
-def constant_score(y: np.ndarray, task: Task) -> float:
+class UncertainScore(NamedTuple):
+    """A score with its uncertainty."""
+
+    value: float
+    """Balanced accuracy or R²."""
+    error: float = 0.0
+    """Standard error over the rows; 0 where the score is exact."""
+
+
+def measure_of(task: Task) -> str:
+    """The measure in which scores are given: r2 for numbers, else balanced_accuracy."""
+    return "r2" if task == "regression" else "balanced_accuracy"
+
+
+def score_of(outputs: np.ndarray, y: np.ndarray, task: Task) -> UncertainScore:
+    """Balanced accuracy or R² of predictions, as the ratio Σ gain / Σ size over the rows, with its standard error.
+
+    Classes and labels: gain = w [output = y] and size = w, with the balanced weights w. Numbers: size = (y - mean y)²
+    and gain = size - (y - output)². The error is that of a ratio: √Σ (gain - score size)² / Σ size.
+
+    Args:
+        outputs: predicted classes (n,), labels or numbers (n, outputs).
+        y: true ones, of the same shape.
+        task: the task.
+
+    Source: Cochran 1977, "Sampling Techniques", 3rd edition, section 2.11.
+
+    >>> score_of(np.array([1, 1, 1, 1, 1]), np.array([0, 1, 1, 1, 1]), "classification").value
+    0.5
+    """
+    if task == "regression":
+        y = np.asarray(y, float)
+        size = (y - y.mean(axis=0)) ** 2
+        gain = size - (y - outputs) ** 2
+    else:
+        size = balanced_weights(y)
+        gain = size * (outputs == y)
+    gain = gain.reshape(len(y), -1).sum(axis=1)
+    size = size.reshape(len(y), -1).sum(axis=1)
+    total = float(size.sum())
+    if not total:
+        return UncertainScore(0.0)
+    value = float(gain.sum()) / total
+    return UncertainScore(value, float(np.sqrt(np.sum((gain - value * size) ** 2))) / total)
+
+
+def constant_accuracy(y: np.ndarray, task: Task) -> float:
     """Accuracy (or R² of a regression) of the best output that is the same for all rows.
 
-    >>> constant_score(np.array([0, 1, 1, 1]), "classification")
+    >>> constant_accuracy(np.array([0, 1, 1, 1]), "classification")
     0.75
     """
-    return _best_by_group(y, np.zeros(len(y), int), task)
+    if task == "regression":
+        return 0.0
+    return float(np.unique(y, axis=0, return_counts=True)[1].max() / len(y))
 
 
-def attainable_score(x: np.ndarray, y: np.ndarray, task: Task) -> float:
+def constant_score(y: np.ndarray, task: Task) -> float:
+    """Balanced accuracy or R² of the best output that is the same for all rows: 1 / K for K classes that occur, or 0.
+
+    >>> constant_score(np.array([0, 1, 1, 1]), "classification")
+    0.5
+    """
+    if task == "regression":
+        return 0.0
+    return 1 / max(len(np.unique(column)) for column in y.reshape(len(y), -1).T)
+
+
+def attainable_score(x: np.ndarray, y: np.ndarray, task: Task, outputs: np.ndarray | None) -> UncertainScore:
     """The score that can be attained on rows x (n, features) with targets y.
 
-    Cross-validated score of a random forest. For fewer than 100 rows the score of memorizing them: the best output for
-    each group of rows with equal inputs.
+    The score of `reference_outputs`, which no row has had a part in. Without them, that of memorizing the rows: the
+    best output for each group of rows with equal inputs.
     """
-    if len(y) < _FEW_ROWS:
-        return _best_by_group(y, np.unique(x, axis=0, return_inverse=True)[1].ravel(), task)
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-    from sklearn.model_selection import KFold, cross_val_predict
+    if outputs is None:
+        return UncertainScore(_best_by_group(y, np.unique(x, axis=0, return_inverse=True)[1].ravel(), task))
+    seen = y[: len(outputs)]
+    return score_of(decided(outputs, seen, task), seen, task)
+
+
+def reference_outputs(x: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray | None:
+    """Cross-validated outputs of a random forest; None for fewer than 100 rows.
+
+    Args:
+        x: inputs (n, features).
+        targets: targets as numbers (n, outputs), 0 and 1 for classes and labels.
+        task: the task.
+
+    Returns:
+        For the first rows, as many as take a bounded time: values, or probabilities of the classes or labels, by a
+        forest that has not seen the row (m, outputs). The folds have equal parts of all classes.
+    """
+    if len(x) < FEW_ROWS:
+        return None
+    from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
     rows = slice(0, max(_LEAST_FOREST_ROWS, _FOREST_NUMBERS // x.shape[1]))
     x = x[rows]
-    y = y[rows]
-    forest = (RandomForestRegressor if task == "regression" else RandomForestClassifier)(_TREES, random_state=0)
-    targets = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
-    predicted = cross_val_predict(forest, x, targets, cv=KFold(3, shuffle=True, random_state=0))
-    return _score(predicted.reshape(y.shape), y, task)
+    targets = targets[rows]
+    fold = folds(targets, task)
+    outputs = np.empty(targets.shape)
+    for number in range(_FOLDS):
+        held_out = fold == number
+        if task == "regression":
+            # Random thresholds: as good for numbers, in half of the time.
+            forest = ExtraTreesRegressor(TREES // 2, random_state=0)
+        else:
+            # For targets of 0 and 1 the squared error is the Gini impurity, and means of leaves are probabilities.
+            forest = RandomForestRegressor(TREES, max_features="sqrt", random_state=0)
+        forest.fit(x[~held_out], targets[~held_out] if targets.shape[1] > 1 else targets[~held_out, 0])
+        outputs[held_out] = forest.predict(x[held_out]).reshape(-1, targets.shape[1])
+    return outputs
+
+
+def folds(targets: np.ndarray, task: Task) -> np.ndarray:
+    """The number of the fold (0, 1 or 2) of each row (n,), drawn at random, with equal parts of each class."""
+    rows = generator(0, "doctor", "folds").permutation(len(targets))
+    if task != "regression":
+        rows = rows[np.lexsort(targets[rows].T)]
+    result = np.empty(len(rows), int)
+    result[rows] = np.arange(len(rows)) % _FOLDS
+    return result
+
+
+def decided(outputs: np.ndarray, y: np.ndarray, task: Task) -> np.ndarray:
+    """Predictions in the form of y: the class, or each label, whose probability exceeds its frequency by most.
+
+    The threshold at the frequency is the best one for balanced accuracy; with equal classes it is the usual one.
+
+    Source: O'Brien and Ishwaran 2019, "A random forests quantile classifier for class imbalanced data".
+    """
+    if task == "regression":
+        return outputs.reshape(y.shape)
+    if task == "multilabel":
+        return (outputs > y.mean(axis=0)).astype(y.dtype)
+    frequencies = np.bincount(y, minlength=outputs.shape[1]) / len(y)
+    return np.asarray(np.argmax(outputs / np.where(frequencies > 0, frequencies, 1.0), axis=1))
 
 
 def constant_loss(loss: str, targets: np.ndarray, task: Task) -> float:
@@ -74,17 +193,19 @@ def constant_loss(loss: str, targets: np.ndarray, task: Task) -> float:
 
 def _best_by_group(y: np.ndarray, group: np.ndarray, task: Task) -> float:
     """The score of the best outputs that are the same for all rows of a group."""
-    outputs = np.array(y, dtype=float if task == "regression" else y.dtype)
-    for number in np.unique(group):
-        members = y[group == number]
-        values, counts = np.unique(members, axis=0, return_counts=True)
-        outputs[group == number] = members.mean(axis=0) if task == "regression" else values[counts.argmax()]
-    return _score(outputs, y, task)
-
-
-def _score(outputs: np.ndarray, y: np.ndarray, task: Task) -> float:
     if task == "regression":
-        variance = ((y - y.mean(axis=0)) ** 2).sum()
-        return float(1 - ((y - outputs) ** 2).sum() / variance) if variance else 0.0
-    right = y == outputs
-    return float(np.mean(right if y.ndim == 1 else right.all(axis=1)))
+        outputs = np.array(y, dtype=float)
+        for number in np.unique(group):
+            outputs[group == number] = y[group == number].mean(axis=0)
+        return score_of(outputs, y, task).value
+    columns = y.reshape(len(y), -1)
+    weights = balanced_weights(y).reshape(columns.shape)
+    groups = int(group.max()) + 1
+    gained = 0.0
+    for labels, weight in zip(columns.T, weights.T, strict=True):
+        # Of the weights of the values within each group, the largest is what a single output can gain.
+        values, index = np.unique(labels, return_inverse=True)
+        sums = np.zeros((groups, len(values)))
+        np.add.at(sums, (group, index.ravel()), weight)
+        gained += float(sums.max(axis=1).sum())
+    return gained

@@ -104,18 +104,20 @@ class Cause(NamedTuple):
 class Learned(NamedTuple):
     """How much of the possible improvement a training achieved, measured on its own training rows.
 
-    >>> Learned("accuracy", score=0.75, constant=0.5, attainable=1.0).share
+    >>> Learned("balanced_accuracy", score=0.75, constant=0.5, attainable=1.0).share
     0.5
     """
 
     measure: str
-    """accuracy or r2."""
+    """balanced_accuracy or r2."""
     score: float
     """The score after training; NaN if the training diverged."""
     constant: float
     """The score of the best constant output."""
     attainable: float
     """The best known score on these rows; NaN if unknown."""
+    error: float = 0.0
+    """Standard error of the attainable score; 0 where it is exact."""
 
     @property
     def share(self) -> float:
@@ -125,5 +127,6 @@ class Learned(NamedTuple):
 
     def describe(self) -> JsonObject:
         """The record as a JSON object; a number that is not finite is None."""
-        numbers = {"score": self.score, "constant": self.constant, "attainable": self.attainable, "share": self.share}
+        names = ("score", "constant", "attainable", "error", "share")
+        numbers: dict[str, float] = {name: getattr(self, name) for name in names}
         return {"measure": self.measure} | {k: v if math.isfinite(v) else None for k, v in numbers.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.arrays import LayerState, Params, arrays_of, rms
 from ..core.noise import generator
-from ..data import Dataset, Split, Task
+from ..data import Dataset, EpochIndex, Split, Task
 from ..engine.step import Trace
 from ..models.network import Network
 from ..parts.layers import Activation, Identity
@@ -24,16 +24,40 @@ from ..probes.layer_step import saturation, slope
 from ..probes.records import Observations
 from ..spec.spec import CompleteSpec
 from . import short_trials
-from .attainable import attainable_score, constant_loss, constant_score
+from .attainable import (
+    UncertainScore,
+    attainable_score,
+    constant_accuracy,
+    constant_loss,
+    constant_score,
+    measure_of,
+    reference_outputs,
+    score_of,
+)
 from .findings import Learned
 from .measurements import (
-    ClassChanges,
     ColumnShift,
     IdenticalUnits,
     LayerFacts,
     Measurements,
     Memorization,
     WrongGradient,
+)
+from .row_statistics import (
+    ColumnOutliers,
+    DoubtfulLabels,
+    FewRows,
+    SetDifference,
+    TargetOrder,
+    TellingColumn,
+    copies,
+    doubtful_labels,
+    far_inputs,
+    few_rows,
+    set_difference,
+    stretched_column,
+    target_order,
+    telling_column,
 )
 from .short_trials import Beginning
 from .spec_remedies import SpecRemedies
@@ -65,6 +89,8 @@ class TrainingRecord:
     """Loss and scores of each epoch."""
     measures: dict[str, dict[str, float]]
     """Loss and scores of the trained network by set."""
+    predict: Callable[[np.ndarray], np.ndarray]
+    """The classes (n,), or the labels or values (n, outputs), that it predicts for prepared rows (n, inputs)."""
     observations: Observations | None = None
     """The records of the probes."""
     diverged: str = ""
@@ -124,9 +150,13 @@ class _Source:
     @cached_property
     def _targets(self) -> np.ndarray:
         """The same targets as numbers (n, outputs): 0 and 1 for each class or label."""
+        return self._as_numbers(self._y)
+
+    def _as_numbers(self, y: np.ndarray) -> np.ndarray:
+        """Targets of a data set as numbers (n, outputs)."""
         if self.task == "classification":
-            return np.eye(self._train.outputs)[self._y]
-        return np.asarray(self._y, dtype=float).reshape(len(self._y), -1)
+            return np.eye(self._train.outputs)[y]
+        return np.asarray(y, dtype=float).reshape(len(y), -1)
 
     @property
     def task(self) -> Task:
@@ -163,11 +193,12 @@ class _Source:
         return tuple(self.column_names[index] for index in np.flatnonzero(self.column_deviations == 0))
 
     @property
-    def duplicate_columns(self) -> int:
+    def duplicate_columns(self) -> tuple[tuple[str, str], ...]:
         if self._train.image_shape or len(self._x) < 2 or self._x.shape[1] > _MOST_COLUMNS:
-            return 0
-        varied = self._x[:, self.column_deviations > 0]
-        return varied.shape[1] - len(np.unique(varied, axis=1, return_index=True)[1])
+            return ()
+        varied = np.flatnonzero(self.column_deviations > 0)
+        names = [self.column_names[index] for index in varied]
+        return tuple((names[copy], names[original]) for copy, original in copies(self._x[:, varied]))
 
     @property
     def target_size(self) -> float:
@@ -195,16 +226,29 @@ class _Source:
         return float(np.bincount(y).max() / len(y))
 
     @property
-    def class_changes(self) -> ClassChanges | None:
-        if self.task != "classification" or self._spec.data.order.kind not in ("fixed", "time"):
+    def target_order(self) -> TargetOrder | None:
+        order = self._spec.data.order
+        training = self._spec.training
+        if not (order.in_time or order.same_each_epoch) or len(self._train) < 2:
             return None
-        y = np.asarray(self._train.y)
-        expected = (len(y) - 1) * (1 - float(np.sum((np.bincount(y) / len(y)) ** 2)))
-        return ClassChanges(changes=int(np.sum(y[1:] != y[:-1])), expected=expected, rows=len(y))
+        batch = -(-self.rows // self._per_epoch)
+        visited = order.rows(EpochIndex(training.seed, 0, training.epochs, batch), self._train)
+        return target_order(self._as_numbers(self._train.y)[visited], batch)
+
+    @property
+    def commonest_target(self) -> float:
+        return float(np.unique(self._train.y, axis=0, return_counts=True)[1].max() / len(self._train))
 
     @cached_property
     def _distinct(self) -> set[bytes]:
         return {row.tobytes() for row in np.ascontiguousarray(self._train.x)}
+
+    @property
+    def repeated_rows(self) -> float:
+        x = np.ascontiguousarray(self._train.x)
+        y = np.ascontiguousarray(self._train.y)
+        whole = {(row.tobytes(), target.tobytes()) for row, target in zip(x, y, strict=True)}
+        return 1 - len(whole) / len(x)
 
     @property
     def shared_rows(self) -> float:
@@ -238,6 +282,25 @@ class _Source:
             return 0
         return len(set(np.unique(self._validation.y)) - set(np.unique(self._train.y)))
 
+    @cached_property
+    def _held_out(self) -> dict[str, Dataset]:
+        """The first part of the validation and the test rows, where there are enough to judge by."""
+        parts = {name: next(iter(rows.parts())) for name, rows in self._split.sets.items() if name != "training"}
+        return {name: part for name, part in parts.items() if len(part) >= _FEW_VALIDATION_ROWS}
+
+    @property
+    def stretched_column(self) -> ColumnOutliers | None:
+        return None if self._train.image_shape else stretched_column(self._x)
+
+    @property
+    def far_inputs(self) -> dict[str, ColumnOutliers]:
+        found = {name: far_inputs(rows.x, self._train.x) for name, rows in self._held_out.items()}
+        return {name: outliers for name, outliers in found.items() if outliers}
+
+    @property
+    def set_differences(self) -> dict[str, SetDifference]:
+        return {name: set_difference(self._x, rows.x[:_ROWS]) for name, rows in self._held_out.items()}
+
     # Baselines --------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -247,21 +310,67 @@ class _Source:
             targets = targets[:, 1:]
         return constant_loss(self.loss, targets, self.task)
 
+    @property
+    def constant_accuracy(self) -> float:
+        return constant_accuracy(self._y, self.task)
+
     @cached_property
-    def constant_score(self) -> float:
-        return constant_score(self._y, self.task)
+    def _reference(self) -> np.ndarray | None:
+        """Outputs of the cross-validated reference learner for the first of the examined rows."""
+        return reference_outputs(self._x, self._targets, self.task)
+
+    def _score(self, rows: Dataset) -> UncertainScore:
+        """The score of the trained network on prepared rows; NaN if the training diverged."""
+        if self._record is None or self._record.diverged:
+            return UncertainScore(_NAN, _NAN)
+        return score_of(self._record.predict(rows.x), rows.y, self.task)
 
     @cached_property
     def learned(self) -> Learned | None:
         if self._record is None:
             return None
-        name = "r2" if self.task == "regression" else "accuracy"
-        score = _NAN if self._record.diverged else self._record.measures["training"][name]
-        constant = self.constant_score
+        score = self._score(self._train).value
+        constant = constant_score(self._y, self.task)
         # Close to a perfect score: skip the (slow) estimate of what is attainable.
         near = score - constant >= 0.75 * (1 - constant) > 0
-        attainable = 1.0 if near else max(attainable_score(self._x, self._y, self.task), constant)
-        return Learned(measure=name, score=score, constant=constant, attainable=attainable)
+        best = UncertainScore(1.0) if near else attainable_score(self._x, self._y, self.task, self._reference)
+        return Learned(
+            measure=measure_of(self.task),
+            score=score,
+            constant=constant,
+            attainable=max(best.value, constant),
+            error=best.error,
+        )
+
+    @property
+    def reference(self) -> UncertainScore | None:
+        if self._record is None or self._reference is None:
+            return None
+        return attainable_score(self._x, self._y, self.task, self._reference)
+
+    @property
+    def telling_column(self) -> TellingColumn | None:
+        if self._record is None or self._train.image_shape:
+            return None
+        return telling_column(self._x, self._y, self._targets, self.task)
+
+    @property
+    def doubtful_labels(self) -> DoubtfulLabels | None:
+        if self._record is None or self._reference is None or self.task != "classification":
+            return None
+        found = doubtful_labels(self._reference, self._y[: len(self._reference)])
+        return found and found._replace(rows=self._chosen[found.rows])
+
+    @property
+    def held_out_scores(self) -> dict[str, UncertainScore]:
+        return {name: self._score(rows) for name, rows in self._held_out.items()} if self._record else {}
+
+    @property
+    def held_out_errors(self) -> dict[str, FewRows]:
+        record = self._record
+        if record is None or record.diverged or self.task != "regression":
+            return {}
+        return {name: few_rows(record.predict(rows.x), rows.y) for name, rows in self._held_out.items()}
 
     # Network and settings ---------------------------------------------------------------------------------------------
 

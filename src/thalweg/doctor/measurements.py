@@ -11,8 +11,10 @@ from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
 import numpy as np
 
 from ..data import Task
+from .attainable import UncertainScore
 from .findings import Learned, Severity
 from .remedies import Remedies
+from .row_statistics import ColumnOutliers, DoubtfulLabels, FewRows, SetDifference, TargetOrder, TellingColumn
 from .step_statistics import StepStatistics
 
 LEARNED = 2 / 3
@@ -20,6 +22,8 @@ LEARNED = 2 / 3
 attainable score."""
 LEAST_GAP = 0.05
 """A gap between the attainable score and the constant baseline below this does not count as learnable."""
+BEYOND_CHANCE = 1.96
+"""A difference of more standard errors than this is not explained by chance: it lies outside of the 95 % interval."""
 # A loss above this multiple of the start's and of the best constant output's has risen.
 _RISEN = 1.25
 # A median over fewer observed steps is not used.
@@ -53,17 +57,6 @@ class LayerFacts(NamedTuple):
     """Whether a weighted layer stands below it."""
     drop_rate: float = 0.0
     """Fraction of the numbers that the layer sets to 0 in each training step."""
-
-
-class ClassChanges(NamedTuple):
-    """How often the class changes from one row to the next, for rows that are visited in a fixed order."""
-
-    changes: int
-    """Measured number of changes."""
-    expected: float
-    """Expected number of changes in random order."""
-    rows: int
-    """Number of rows."""
 
 
 class ColumnShift(NamedTuple):
@@ -177,16 +170,23 @@ class Measurements:
     # Judgement --------------------------------------------------------------------------------------------------------
 
     @property
+    def learnable(self) -> bool:
+        """Whether more than a constant output is attainable, beyond chance; it is assumed before a training."""
+        learned = self.learned
+        if learned is None:
+            return True
+        gap = learned.attainable - learned.constant
+        return gap >= LEAST_GAP and gap > BEYOND_CHANCE * learned.error
+
+    @property
     def learns(self) -> bool:
         """Whether the training closed two thirds of the gap; False before a training, or without a gap to close."""
-        learned = self.learned
-        if learned is None or learned.attainable - learned.constant < LEAST_GAP:
-            return False
-        return learned.share >= LEARNED
+        return self.learned is not None and self.learnable and self.learned.share >= LEARNED
 
     def severity(self, certain: bool = False) -> Severity:
-        """A note for a network that learns; otherwise severe if it is `certain` to prevent learning, or a warning."""
-        if self.learns:
+        """A note for a network that learns, and for one that could not, because its rows hold nothing to learn;
+        otherwise severe if it is `certain` to prevent learning, or a warning."""
+        if self.learns or not self.learnable:
             return "note"
         return "severe" if certain else "warning"
 
@@ -233,9 +233,9 @@ class Measurements:
         return ()
 
     @fact
-    def duplicate_columns(self) -> int:
-        """Number of input columns that are copies of others."""
-        return 0
+    def duplicate_columns(self) -> tuple[tuple[str, str], ...]:
+        """Names of the input columns that are copies, each with the name of its original."""
+        return ()
 
     @fact
     def target_deviation(self) -> float:
@@ -258,8 +258,8 @@ class Measurements:
         return _NAN
 
     @fact
-    def class_changes(self) -> ClassChanges | None:
-        """Changes of the class along the rows; None if the rows are not visited in a fixed order."""
+    def target_order(self) -> TargetOrder | None:
+        """How the targets change along the rows; None if the rows are not visited in the same order in each epoch."""
         return None
 
     @fact
@@ -293,9 +293,51 @@ class Measurements:
         return _NAN
 
     @fact
-    def constant_score(self) -> float:
+    def constant_accuracy(self) -> float:
         """Accuracy or R² of the best output that is the same for all rows."""
         return _NAN
+
+    @fact
+    def commonest_target(self) -> float:
+        """Fraction of the rows that have the most frequent target."""
+        return _NAN
+
+    @fact
+    def repeated_rows(self) -> float:
+        """Fraction of the training rows that repeat the inputs and the targets of another."""
+        return _NAN
+
+    @fact
+    def reference(self) -> UncertainScore | None:
+        """Score of a cross-validated reference learner on rows that it has not seen; None before a training, which
+        takes less time, and for few rows."""
+        return None
+
+    @fact
+    def telling_column(self) -> TellingColumn | None:
+        """The input column that alone tells the target; None if there is none, and before a training."""
+        return None
+
+    @fact
+    def doubtful_labels(self) -> DoubtfulLabels | None:
+        """Labels that the reference learner contradicts; None without classes or without a reference learner."""
+        return None
+
+    @fact
+    def stretched_column(self) -> ColumnOutliers | None:
+        """The input column whose standard deviation is most due to few rows."""
+        return None
+
+    @fact
+    def far_inputs(self) -> dict[str, ColumnOutliers]:
+        """Of the sets `validation` and `test`, the column that reaches farthest beyond its range in the training rows;
+        sets without such rows are left out."""
+        return {}
+
+    @fact
+    def set_differences(self) -> dict[str, SetDifference]:
+        """The column whose distribution differs most from that of the training rows, for `validation` and `test`."""
+        return {}
 
     # Facts about the network and its settings -------------------------------------------------------------------------
 
@@ -406,6 +448,16 @@ class Measurements:
     @fact
     def final_losses(self) -> dict[str, float]:
         """Loss of the trained network on the sets `training` and `validation`."""
+        return {}
+
+    @fact
+    def held_out_scores(self) -> dict[str, UncertainScore]:
+        """Score of the trained network on the sets `validation` and `test`, in the measure of `learned`."""
+        return {}
+
+    @fact
+    def held_out_errors(self) -> dict[str, FewRows]:
+        """Scores of a regression with and without the rows of the largest errors, for the same sets."""
         return {}
 
     @fact

@@ -44,6 +44,9 @@ class Remedies(Protocol):
     def shuffle(self) -> Remedy:
         """Rows shuffled in each epoch."""
 
+    def balanced_order(self) -> Remedy:
+        """All classes equally often in each epoch."""
+
     def dropout(self, rate: float) -> Remedy:
         """Dropout with the given rate."""
 

@@ -87,8 +87,8 @@ def health_blocks(
 def learned_in_words(learned: Learned | None) -> str:
     """How much a training achieved, in a sentence.
 
-    >>> learned_in_words(Learned("accuracy", score=0.75, constant=0.5, attainable=1.0)).replace("\\u202f", " ")
-    'On the training rows: accuracy 75 %; best constant output 50 %; attainable 100 %. It closed 50 % of the gap.'
+    >>> learned_in_words(Learned("r2", score=0.5, constant=0.0, attainable=1.0)).replace("\\u202f", " ")
+    'On the training rows: R² 0.5; best constant output 0; attainable 1. It closed 50 % of the gap.'
     """
     if learned is None:
         return "Not trained yet."

@@ -106,6 +106,10 @@ class SpecRemedies:
         """Rows shuffled in each epoch."""
         return Remedy("rows shuffled in each epoch", (("data.order", "shuffled"),))
 
+    def balanced_order(self) -> Remedy:
+        """All classes equally often in each epoch."""
+        return Remedy("all classes equally often", (("data.order", "balanced"),))
+
     def dropout(self, rate: float) -> Remedy:
         """Dropout with the given rate."""
         changes = self._changed(lambda index, layer: Layer.of(f"{layer.kind} {rate}") if layer.drop_rate else layer)

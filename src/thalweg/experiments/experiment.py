@@ -16,7 +16,7 @@ from ..core.errors import InputError, Problem, nearest
 from ..core.files import Json, JsonObject
 from ..data import Data, RowSource, Source, Split, Task
 from ..data.orders import KeyFunction
-from ..doctor.attainable import constant_score
+from ..doctor.attainable import constant_accuracy
 from ..parts.part import Count, Part
 from ..spec.complete import completed
 from ..spec.differences import canonical_json
@@ -291,7 +291,7 @@ def trial_of(arm: Arm, spec: CompleteSpec, row_fingerprints: Mapping[str, int], 
 
 
 def _constant_answer(rows: RowSource) -> float:
-    return constant_score(np.concatenate([part.y for part in rows.parts()]), rows.task)
+    return constant_accuracy(np.concatenate([part.y for part in rows.parts()]), rows.task)
 
 
 def _axis_called(axes: Sequence[Axis], name: str) -> Axis | None:

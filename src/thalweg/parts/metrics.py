@@ -132,6 +132,47 @@ class RegressionMetric(Metric[Residuals], kind="residuals"):
         }
 
 
+def balanced_weights(y: np.ndarray) -> np.ndarray:
+    """Weights with which accuracy is balanced accuracy: the classes that occur count alike; their sum is 1.
+
+    w = 1 / (K n_c) for a row of class c, with n_c rows of it and K classes that occur. Several labels count alike too,
+    each with its two values; a label with one value has weight 0, unless all labels have.
+
+    Args:
+        y: numbers of classes (n,), or labels of 0 and 1 (n, labels).
+
+    Returns:
+        Weights of the shape of y.
+
+    >>> balanced_weights(np.array([0, 1, 1, 1, 1])).tolist()
+    [0.5, 0.125, 0.125, 0.125, 0.125]
+    """
+    columns = y[:, None] if y.ndim == 1 else y
+    weights = np.zeros(columns.shape)
+    several = np.array([len(np.unique(column)) > 1 for column in columns.T])
+    for index in np.flatnonzero(several) if several.any() else range(columns.shape[1]):
+        _, group, counts = np.unique(columns[:, index], return_inverse=True, return_counts=True)
+        weights[:, index] = 1 / (len(counts) * counts[group.ravel()])
+    return np.asarray(weights / weights.sum()).reshape(y.shape)
+
+
+def balanced_accuracy(y: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean recall over the classes that occur: Σ w [predicted = y] with `balanced_weights`; 1 / K for any constant.
+
+    Several labels: the mean of their balanced accuracies over the labels that have both values.
+
+    Args:
+        y: numbers of classes (n,), or labels of 0 and 1 (n, labels).
+        predicted: predictions of the shape of y.
+
+    Source: Brodersen et al. 2010, "The balanced accuracy and its posterior distribution".
+
+    >>> balanced_accuracy(np.array([0, 1, 1, 1, 1]), np.ones(5))
+    0.5
+    """
+    return float(np.sum(balanced_weights(y) * (predicted == y)))
+
+
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Counts of each true class (rows) predicted as each class (columns): (classes, classes), from numbers (n,).
 

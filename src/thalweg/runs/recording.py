@@ -179,7 +179,7 @@ class LiveDoctor(Callback):
         for finding in severe_at_once(measurements):
             report(finding)
         self._checks = LiveChecks(
-            constant=measurements.constant_score,
+            constant=measurements.constant_accuracy,
             layers=probed_layers(session.spec.network.layers),
             rows=len(session.split.train),
             per_epoch=session.batches.per_epoch,

@@ -139,12 +139,12 @@ class Run(Paged):
         Raises:
             InputError: the columns do not fit.
         """
-        outputs = self.predict_outputs(x)
+        decided = self.decided(self.predict_outputs(x))
         if self.task == "classification":
-            return self.preprocessing.labels(self.classes(outputs))
+            return self.preprocessing.labels(decided)
         if self.task == "multilabel":
-            return (outputs > self.decision_threshold).astype(int)
-        values = self.preprocessing.values(outputs)
+            return decided
+        values = self.preprocessing.values(decided)
         return values[:, 0] if values.shape[1] == 1 else values
 
     def predict_outputs(self, x: RawRows) -> np.ndarray:
@@ -164,6 +164,12 @@ class Run(Paged):
     def outputs_of(self, x: np.ndarray) -> np.ndarray:
         """The outputs (n, K) for prepared rows (n, inputs)."""
         return predict_batches(self.network, self.loss, self.state, x, self._engine)
+
+    def decided(self, outputs: np.ndarray) -> np.ndarray:
+        """What outputs (n, K) say of prepared targets: numbers of classes (n,), labels 0 and 1 or values (n, K)."""
+        if self.task == "classification":
+            return self.classes(outputs)
+        return (outputs > self.decision_threshold).astype(int) if self.task == "multilabel" else outputs
 
     def classes(self, outputs: np.ndarray) -> np.ndarray:
         """The index (n,) of the class of each row of outputs (n, K)."""
@@ -300,6 +306,7 @@ class Run(Paged):
             layers=self.state.layers,
             history=self.history,
             measures=self.measures,
+            predict=lambda x: self.decided(self.outputs_of(x)),
             observations=self.observations,
             diverged=self.diverged,
         )

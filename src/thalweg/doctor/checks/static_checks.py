@@ -1,4 +1,4 @@
-"""Checks of the spec and its rows, before training."""
+"""Checks of the spec before training, and of the sizes of inputs and targets."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...pages.numbers import count_noun, measure_name, measure_value, number, percent
+from ...pages.numbers import count_noun, measure_name, number, percent
 from ..findings import Finding
-from ..measurements import LEAST_GAP, Measurements
+from ..measurements import Measurements
 from ..normal import normal
 from ..registry import STUCK, UNSTABLE, check
 
 # Losses for numbers, which checks tell apart by name.
 _ERRORS_OF_VALUES = ("mean_absolute_error", "mean_squared_error", "half_mean_squared_error", "huber")
 _HIGH_DROPOUT = 0.8
-_SHARED_ROWS = 0.2
-_DISTINCT_ROWS = 1 / 3
-_MAJORITY = 0.9
 _SEVERAL = 0.05
 _FEW_TARGETS = 0.01
 _MANY_CLASSES = 2
@@ -286,118 +283,6 @@ def target_scale(m: Measurements) -> Iterator[Finding]:
 
 
 @check(
-    code="constant-input",
-    stage="before training",
-    rank=250,
-    meaning="input columns have the same value in all rows",
-    advice="leave them out",
-    explains=(STUCK,),
-)
-def constant_columns(m: Measurements) -> Iterator[Finding]:
-    """Input columns without information."""
-    if names := m.constant_columns:
-        columns = len(m.column_sizes)
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        yield constant_columns.finding(
-            severity="severe" if len(names) == columns else "note",
-            place="data",
-            value=float(len(names)),
-            measured=f"{len(names)} of {columns} columns are constant: {', '.join(names[:3])}{more}",
-            normal="none: a constant column does not distinguish rows",
-            sentence="These columns carry no information about the target.",
-        )
-
-
-@check(
-    code="duplicate-input",
-    stage="before training",
-    rank=280,
-    meaning="input columns are copies of others",
-    advice="leave them out",
-)
-def duplicate_columns(m: Measurements) -> Iterator[Finding]:
-    """Input columns that are copies of others."""
-    if m.duplicate_columns:
-        yield duplicate_columns.finding(
-            severity="note",
-            place="data",
-            value=float(m.duplicate_columns),
-            measured=f"columns that are copies of others: {number(m.duplicate_columns)}",
-            normal="none: a repeated column counts twice",
-            sentence="Repeated columns weigh more than others and add no information.",
-        )
-
-
-@check(
-    code="leak",
-    stage="before training",
-    rank=260,
-    meaning="many validation rows are training rows",
-    advice="other validation rows",
-)
-def shared_rows(m: Measurements) -> Iterator[Finding]:
-    """Rows that are in the training set and in the validation set."""
-    # Data with few distinct rows, such as a truth table, repeats its rows in every set.
-    if m.shared_rows > _SHARED_ROWS and m.distinct_rows > _DISTINCT_ROWS:
-        yield shared_rows.finding(
-            severity="warning",
-            place="data.validation",
-            value=m.shared_rows,
-            measured=f"{percent(m.shared_rows, 2)} of the validation rows are also training rows",
-            normal="hardly any: a score on training rows says nothing about new rows",
-            sentence="The validation score includes memorized rows and is too optimistic.",
-        )
-
-
-@check(
-    code="imbalance",
-    stage="before training",
-    rank=240,
-    meaning="nearly all rows belong to one class",
-    advice='weights, `data.order = "balanced"`',
-    explains=(STUCK,),
-)
-def imbalance(m: Measurements) -> Iterator[Finding]:
-    """Classes that are rare."""
-    if m.majority > _MAJORITY:
-        yield imbalance.finding(
-            severity=m.severity(),
-            place="data",
-            value=m.majority,
-            measured=f"{percent(m.majority, 3)} of the rows belong to one class",
-            normal='classes that occur often enough; otherwise weights, or data.order = "balanced"',
-            sentence=f"Predicting that class for all rows has accuracy {percent(m.majority, 3)}, so the accuracy says "
-            "little.",
-        )
-
-
-@check(
-    code="unshuffled",
-    stage="before training",
-    rank=50,
-    meaning="the rows are sorted by class and visited in that order",
-    advice="shuffle the rows",
-    explains=(STUCK, "oscillating-loss"),
-)
-def sorted_rows(m: Measurements) -> Iterator[Finding]:
-    """Rows that are visited class by class."""
-    order = m.class_changes
-    if order is None or order.rows <= 20 or order.changes >= order.expected / 5:
-        return
-    yield sorted_rows.finding(
-        severity=m.severity(certain=True),
-        place="data.order",
-        value=order.changes / max(order.expected, 1),
-        measured=f"the class changes {order.changes} times along the rows, and {number(order.expected, 3)} times "
-        "in random "
-        "order",
-        normal="rows that are shuffled in each epoch, so that each batch is like all rows",
-        sentence="The rows come sorted by class: the steps on one class undo what the steps on the one before learned.",
-        remedies=(m.remedies.shuffle(),),
-    )
-
-
-@check(
     code="step-activation",
     stage="before training",
     rank=20,
@@ -463,28 +348,3 @@ def batch_size(m: Measurements) -> Iterator[Finding]:
             sentence="Each batch holds all rows, so there is one update per epoch.",
             remedies=(m.remedies.batch(32),),
         )
-
-
-@check(
-    code="data-unlearnable",
-    stage="before training",
-    rank=130,
-    meaning="the best known score on these rows is no better than a constant output",
-    advice="other inputs; check how rows and targets were joined",
-    explains=(STUCK, "dying-relu", "overfitting", "epochs-too-few", "lr-too-low"),
-)
-def signal(m: Measurements) -> Iterator[Finding]:
-    """Whether the inputs predict the targets at all."""
-    learned = m.learned
-    if learned is None or m.learns or learned.attainable - learned.constant >= LEAST_GAP:
-        return
-    yield signal.finding(
-        severity="severe",
-        place="data",
-        value=learned.attainable - learned.constant,
-        measured=f"a random forest reaches {measure_value(learned.measure, learned.attainable, digits=3)} on unseen "
-        "rows, the best constant output "
-        f"{measure_value(learned.measure, learned.constant, digits=3)} ({measure_name(learned.measure)})",
-        normal="a gap between the two: inputs that are related to the targets",
-        sentence="Nothing in these inputs was found to predict the targets: more training only memorizes noise.",
-    )

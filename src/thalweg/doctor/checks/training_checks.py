@@ -21,7 +21,6 @@ _FEW_EPOCHS = 4
 _ERRORS = 3
 _DECAYED = 0.01
 _CONSTANT_OUTPUT = 10
-_SHIFTED = 1.0
 _WEIGHTS_GONE = 1e-2
 _HARDLY_MOVED = 1.01
 
@@ -389,43 +388,6 @@ def _score_fell(m: Measurements, epoch: int) -> bool:
 
 
 @check(
-    code="mismatch",
-    stage="during training",
-    rank=270,
-    meaning="the validation rows differ in kind from the training rows",
-    advice="another split",
-)
-def shifted_rows(m: Measurements) -> Iterator[Finding]:
-    """Validation rows of another kind than the training rows."""
-    if m.validation_rows < _FEW_ROWS:
-        return
-    sentence = "The validation rows differ in kind from the training rows."
-    shift = m.validation_shift
-    if shift is not None and shift.deviations > _SHIFTED:
-        worse = m.final_losses.get("validation", 0.0) > _WORSE * m.final_losses.get("training", 0.0)
-        yield shifted_rows.finding(
-            severity="warning" if worse else "note",
-            place="data.split",
-            value=shift.deviations,
-            measured=f"the mean of {shift.column} differs by {number(shift.deviations, 2)} standard deviations in the "
-            "validation rows",
-            normal="the same distribution in both sets, except for chance",
-            sentence=sentence,
-            remedies=(m.remedies.random_split(),),
-        )
-    if m.missing_classes:
-        yield shifted_rows.finding(
-            severity="warning",
-            place="data.split",
-            value=float(m.missing_classes),
-            measured=f"classes of the validation rows that occur in no training row: {number(m.missing_classes)}",
-            normal="the same classes in both sets",
-            sentence=sentence,
-            remedies=(m.remedies.random_split(),),
-        )
-
-
-@check(
     code="plateau",
     stage="during training",
     rank=370,
@@ -435,7 +397,7 @@ def shifted_rows(m: Measurements) -> Iterator[Finding]:
 def plateau(m: Measurements) -> Iterator[Finding]:
     """Training that achieved little."""
     learned = m.learned
-    if learned is None or m.learns or learned.attainable - learned.constant < LEAST_GAP:
+    if learned is None or m.learns or not m.learnable:
         return
     score = measure_value(learned.measure, learned.score, digits=3)
     yield plateau.finding(
