@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from ..data import Task
@@ -10,8 +12,10 @@ from ..data import Task
 _TREES = 100
 _FOREST_NUMBERS = 400_000
 _LEAST_FOREST_ROWS = 500
-# Fewer rows can be memorized, so unseen rows say nothing about what is attainable on them.
-_FEW_ROWS = 100
+FEW_ROWS = 100
+"""Fewer rows can be memorized, so unseen rows say nothing about what is attainable on them."""
+# The inverse of a penalty that is needed only where classes are separable.
+_HARDLY_PENALIZED = 100.0
 _NAN = float("nan")
 
 
@@ -30,7 +34,7 @@ def attainable_score(x: np.ndarray, y: np.ndarray, task: Task) -> float:
     Cross-validated score of a random forest. For fewer than 100 rows the score of memorizing them: the best output for
     each group of rows with equal inputs.
     """
-    if len(y) < _FEW_ROWS:
+    if len(y) < FEW_ROWS:
         return _best_by_group(y, np.unique(x, axis=0, return_inverse=True)[1].ravel(), task)
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.model_selection import KFold, cross_val_predict
@@ -42,6 +46,52 @@ def attainable_score(x: np.ndarray, y: np.ndarray, task: Task) -> float:
     targets = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
     predicted = cross_val_predict(forest, x, targets, cv=KFold(3, shuffle=True, random_state=0))
     return _score(predicted.reshape(y.shape), y, task)
+
+
+def line_score(x: np.ndarray, y: np.ndarray, task: Task) -> float:
+    """The score of the best straight line on its own rows x (n, features) with targets y: what layers without anything
+    nonlinear between them can reach.
+
+    Least squares for numbers; logistic regression for classes, and one for each label. A line that fits few rows well
+    by chance scores high here, as a network does on its training rows.
+
+    >>> x = np.array([[-1.0], [0.0], [1.0]])
+    >>> line_score(x, np.array([1.0, 1.0, 4.0]), "regression"), line_score(x, np.array([0, 0, 1]), "classification")
+    (0.75, 1.0)
+    """
+    deviation = x.std(axis=0)
+    x = (x - x.mean(axis=0))[:, deviation > 0] / deviation[deviation > 0]
+    if task == "regression":
+        x = np.column_stack([x, np.ones(len(x))])
+        return _score(x @ np.linalg.lstsq(x, y, rcond=None)[0], y, task)
+    labels = y.reshape(len(y), -1)
+    outputs = np.column_stack([_linear_classes(x, label) for label in labels.T])
+    return _score(outputs.reshape(y.shape), y, task)
+
+
+def _linear_classes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The classes that a logistic regression gives its own rows."""
+    if not x.shape[1] or len(np.unique(y)) < 2:
+        return np.full_like(y, np.bincount(y).argmax())
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        # Of separable classes the weights grow without end, and the classes stay the same.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return np.asarray(LogisticRegression(C=_HARDLY_PENALIZED).fit(x, y).predict(x))
+
+
+def standard_error(score: float, rows: int, measure: str) -> float:
+    """The standard error of an accuracy, or of R² (measure "r2"), measured on a number of rows.
+
+    >>> round(standard_error(0.9, 100, "accuracy"), 3), round(standard_error(0.9, 100, "r2"), 3)
+    (0.03, 0.019)
+    """
+    share = min(max(score, 0.0), 1.0)
+    # Rows without a mistake do not prove that there are none.
+    variance = 4 * share * (1 - share) ** 2 if measure == "r2" else max(share * (1 - share), 0.01)
+    return float(np.sqrt(variance / rows)) if rows else _NAN
 
 
 def constant_loss(loss: str, targets: np.ndarray, task: Task) -> float:

@@ -76,6 +76,8 @@ class Learned(NamedTuple):
     """The score of the best constant output."""
     attainable: float
     """The best known score on these rows; NaN if unknown."""
+    line: float = math.nan
+    """The score of the best straight line; NaN for a network with one layer of weights, which is a line on purpose."""
 
     @property
     def share(self) -> float:
@@ -85,5 +87,6 @@ class Learned(NamedTuple):
 
     def describe(self) -> JsonObject:
         """The record as a JSON object; a number that is not finite is None."""
-        numbers = {"score": self.score, "constant": self.constant, "attainable": self.attainable, "share": self.share}
+        names = ("score", "constant", "line", "attainable", "share")
+        numbers: dict[str, float] = {name: getattr(self, name) for name in names}
         return {"measure": self.measure} | {k: v if math.isfinite(v) else None for k, v in numbers.items()}

@@ -24,9 +24,10 @@ from ..probes.layer_step import saturation, slope
 from ..probes.records import Observations
 from ..spec.spec import CompleteSpec
 from . import short_trials
-from .attainable import attainable_score, constant_loss, constant_score
+from .attainable import attainable_score, constant_loss, constant_score, line_score
 from .findings import Learned
 from .measurements import (
+    LEAST_GAP,
     ClassChanges,
     ColumnShift,
     IdenticalUnits,
@@ -259,9 +260,10 @@ class _Source:
         score = _NAN if self._record.diverged else self._record.measures["training"][name]
         constant = self.constant_score
         # Close to a perfect score: skip the (slow) estimate of what is attainable.
-        near = score - constant >= 0.75 * (1 - constant) > 0
+        near = 1 - score < LEAST_GAP and score - constant >= 0.75 * (1 - constant) > 0
         attainable = 1.0 if near else max(attainable_score(self._x, self._y, self.task), constant)
-        return Learned(measure=name, score=score, constant=constant, attainable=attainable)
+        line = line_score(self._x, self._y, self.task) if len(self._weighted) > 1 else _NAN
+        return Learned(measure=name, score=score, constant=constant, attainable=attainable, line=line)
 
     # Network and settings ---------------------------------------------------------------------------------------------
 
@@ -577,6 +579,8 @@ def _layer_facts(layer: Layer, place: str, hidden: bool = False, above_weights: 
         hidden=hidden,
         above_weights=above_weights,
         drop_rate=layer.drop_rate,
+        weighted=layer.has_weights,
+        is_linear=layer.is_linear,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
 import numpy as np
 
 from ..data import Task
+from .attainable import FEW_ROWS, standard_error
 from .findings import Learned, Severity
 from .remedies import Remedies
 from .step_statistics import StepStatistics
@@ -18,6 +19,8 @@ from .step_statistics import StepStatistics
 LEARNED = 2 / 3
 """A network counts as having learned once it closes this fraction of the gap between the constant baseline and the
 attainable score."""
+# The error of a score blurs that line by no more than this part of the gap.
+_MOST_BLURRED = 1 / 12
 LEAST_GAP = 0.05
 """A gap between the attainable score and the constant baseline below this does not count as learnable."""
 # A loss above this multiple of the start's and of the best constant output's has risen.
@@ -53,6 +56,10 @@ class LayerFacts(NamedTuple):
     """Whether a weighted layer stands below it."""
     drop_rate: float = 0.0
     """Fraction of the numbers that the layer sets to 0 in each training step."""
+    weighted: bool = False
+    """Whether the layer multiplies its input by a matrix that it learns."""
+    is_linear: bool = False
+    """Whether the trained layer is an affine map of its input."""
 
 
 class ClassChanges(NamedTuple):
@@ -178,17 +185,65 @@ class Measurements:
 
     @property
     def learns(self) -> bool:
-        """Whether the training closed two thirds of the gap; False before a training, or without a gap to close."""
+        """Whether the training closed two thirds of the gap for certain, and found more than a straight line where more
+        is attainable; False before a training, or without a gap to close."""
+        return self.closed_gap(LEARNED + self.blur) and not self.only_line
+
+    @property
+    def borderline(self) -> bool:
+        """Whether the standard error of the score leaves open if the training closed two thirds of the gap."""
+        return self.closed_gap(LEARNED - self.blur) and not self.closed_gap(LEARNED + self.blur)
+
+    @property
+    def blur(self) -> float:
+        """Standard error of the share of the gap that the training closed, at most a twelfth."""
+        learned = self.learned
+        if learned is None or not learned.attainable > learned.constant or not self.rows:
+            return 0.0
+        error = standard_error(learned.score, self.rows, learned.measure)
+        return min(error / (learned.attainable - learned.constant), _MOST_BLURRED)
+
+    def closed_gap(self, share: float) -> bool:
+        """Whether the training closed at least this share of the gap between constant and attainable score."""
         learned = self.learned
         if learned is None or learned.attainable - learned.constant < LEAST_GAP:
             return False
-        return learned.share >= LEARNED
+        return learned.share >= share
+
+    @property
+    def line_falls_short(self) -> bool:
+        """Whether more than the score of the best straight line is attainable."""
+        return self.learned is not None and self.learned.attainable - self.learned.line >= LEAST_GAP
+
+    @property
+    def only_line(self) -> bool:
+        """Whether the network is no better than the best straight line, although unseen rows show that more is
+        attainable."""
+        learned = self.learned
+        if learned is None or not self.line_falls_short or self.rows < FEW_ROWS:
+            return False
+        return learned.score < learned.line + standard_error(learned.line, self.rows, learned.measure)
+
+    @property
+    def is_line(self) -> bool:
+        """Whether all layers up to the last one with weights are linear, so that the network is a straight line."""
+        last = max((index for index, layer in enumerate(self.layers) if layer.weighted), default=-1)
+        return last >= 0 and all(layer.is_linear for layer in self.layers[: last + 1])
+
+    @property
+    def is_best_line(self) -> bool:
+        """Whether the network is a straight line and as good as the best one: no training makes it better."""
+        learned = self.learned
+        if learned is None or not self.is_line:
+            return False
+        return learned.score > learned.line - standard_error(learned.line, self.rows, learned.measure)
 
     def severity(self, certain: bool = False) -> Severity:
-        """A note for a network that learns; otherwise severe if it is `certain` to prevent learning, or a warning."""
+        """A note for a network that learns; otherwise severe if it is `certain` to prevent learning, or a warning. Near
+        two thirds of the gap a warning in any case, so that no finding depends on chance alone."""
         if self.learns:
             return "note"
-        return "severe" if certain else "warning"
+        return "severe" if certain and not self.borderline else "warning"
 
     # Facts about the task and its rows --------------------------------------------------------------------------------
 

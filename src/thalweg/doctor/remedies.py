@@ -20,6 +20,9 @@ class Remedies(Protocol):
     def hidden_units(self, kind: str) -> Remedy:
         """Hidden activations of another kind, with initial weights that suit them."""
 
+    def units_between(self, kind: str) -> Remedy:
+        """An activation after each layer with weights that has nothing nonlinear before the next one."""
+
     def init(self) -> Remedy:
         """Initial weights that suit the activations."""
 

@@ -66,6 +66,21 @@ class SpecRemedies:
 
         return Remedy(f"{kind.replace('_', ' ')} units, with a start that suits them", self._changed(change))
 
+    def units_between(self, kind: str) -> Remedy:
+        """An activation after each layer with weights that has nothing nonlinear before the next one."""
+        new = Layer.of(kind)
+        layers: list[Layer] = []
+        waiting = False
+        for layer in self._layers:
+            if waiting and layer.has_weights:
+                layers.append(new)
+            waiting = layer.has_weights or (waiting and layer.is_linear)
+            layers.append(layer)
+        suited = [_initialized(layer, layers[index + 1 :]) for index, layer in enumerate(layers)]
+        described: list[Json] = [_without_defaults(layer) for layer in suited if not layer.is_identity]
+        label = f"{kind.replace('_', ' ')} between the layers, with a start that suits it"
+        return Remedy(label, (("network", self._network(described)),))
+
     def init(self) -> Remedy:
         """Initial weights that suit the activations."""
         changes = self._changed(lambda index, layer: _initialized(layer, self._layers[index + 1 :]))

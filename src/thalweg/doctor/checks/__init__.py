@@ -3,6 +3,7 @@
 from ..registry import CHECKS, CODES, explanation_graph, ordered_codes
 
 from . import static_checks  # isort: skip
+from . import shape_checks  # isort: skip
 from . import init_checks  # isort: skip
 from . import training_checks  # isort: skip
 
@@ -12,6 +13,7 @@ __all__ = [
     "explanation_graph",
     "init_checks",
     "ordered_codes",
+    "shape_checks",
     "static_checks",
     "training_checks",
 ]

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...pages.numbers import measure_name, measure_value, number, percent
+from ..attainable import standard_error
 from ..findings import Finding
-from ..measurements import LEAST_GAP, Measurements
+from ..measurements import LEARNED, LEAST_GAP, Measurements
 from ..normal import normal
 from ..registry import STUCK, UNSTABLE, check
 from .advice import against_death, against_growth, against_vanishing, larger_batch
@@ -235,7 +236,7 @@ def vanishing_gradient(m: Measurements) -> Iterator[Finding]:
 )
 def short_training(m: Measurements) -> Iterator[Finding]:
     """Training that ended while the loss was still falling, or hardly began."""
-    if not len(m.losses) or m.diverged or m.learns:
+    if not len(m.losses) or m.diverged or m.learns or m.is_best_line:
         return
     falls = m.falling > normal("falling").high
     few = m.updates < normal("updates").far().low
@@ -265,7 +266,7 @@ def short_training(m: Measurements) -> Iterator[Finding]:
 def still_weights(m: Measurements) -> Iterator[Finding]:
     """Weights that have hardly moved."""
     usual = normal("moved")
-    if not len(m.losses) or m.diverged or m.learns or not m.moved < usual.low:
+    if not len(m.losses) or m.diverged or m.learns or m.is_best_line or not m.moved < usual.low:
         return
     yield still_weights.finding(
         severity=m.severity(),
@@ -381,11 +382,8 @@ def _score_fell(m: Measurements, epoch: int) -> bool:
     """Whether the validation score fell since an epoch, by a relevant amount that chance does not explain."""
     best = float(m.validation_scores[epoch])
     last = float(m.validation_scores[-1])
-    if m.task == "regression":
-        error = 2 * np.sqrt(max(best, 0.0)) * (1 - best) / np.sqrt(m.validation_rows)
-    else:
-        error = np.sqrt(max(best * (1 - best), 0.01) / m.validation_rows)
-    return bool(best - last > max(_ERRORS * error, LEAST_GAP))
+    measure = "r2" if m.task == "regression" else "accuracy"
+    return best - last > max(_ERRORS * standard_error(best, m.validation_rows, measure), LEAST_GAP)
 
 
 @check(
@@ -435,17 +433,23 @@ def shifted_rows(m: Measurements) -> Iterator[Finding]:
 def plateau(m: Measurements) -> Iterator[Finding]:
     """Training that achieved little."""
     learned = m.learned
-    if learned is None or m.learns or learned.attainable - learned.constant < LEAST_GAP:
+    if learned is None or learned.attainable - learned.constant < LEAST_GAP:
+        return
+    if m.closed_gap(LEARNED) and not m.only_line:
         return
     score = measure_value(learned.measure, learned.score, digits=3)
+    near = f"; {percent(learned.share, 2)} of the gap, ± {percent(m.blur, 2)}, close to the two thirds that count as "
+    near += "learned"
     yield plateau.finding(
         severity="warning",
         place="training",
         value=learned.share,
-        measured="the training diverged" if m.diverged else f"{score} ({measure_name(learned.measure)})",
+        measured="the training diverged"
+        if m.diverged
+        else f"{score} ({measure_name(learned.measure)}){near if m.borderline else ''}",
         normal=f"{measure_value(learned.measure, learned.attainable, digits=3)} is attainable on these rows; "
-        "the best constant output has "
-        f"{measure_value(learned.measure, learned.constant, digits=3)}",
+        f"the best {'straight line' if m.only_line else 'constant output'} has "
+        f"{measure_value(learned.measure, learned.line if m.only_line else learned.constant, digits=3)}",
         sentence="The network did not learn what can be learned here.",
         remedies=(m.remedies.rate(10), m.remedies.rate(0.1), m.remedies.longer(10), m.remedies.adam()),
     )
