@@ -18,7 +18,8 @@ from ..models.network import Network
 from ..parts.layers import Activation, Identity
 from ..parts.layers.stack import Start
 from ..parts.optimizers import SGD, Momentum
-from ..parts.part import Layer, normalized_weights
+from ..parts.part import Layer, Schedule, normalized_weights
+from ..parts.schedules import MetricSchedule, in_steps
 from ..probes import quantities as q
 from ..probes.layer_step import saturation, slope
 from ..probes.records import Observations
@@ -48,6 +49,9 @@ _MOST_PARAMETERS = 100_000
 # Copies of columns are not looked for among more columns.
 _MOST_COLUMNS = 500
 _STANDARDIZED_STARTS = 5
+# A schedule is looked at up to this multiple of the training, at so many steps.
+_LATER = 100
+_RATE_STEPS = 10_001
 # The mean of a column with a smaller part of the overall deviation is shifted by a single row.
 _STILL = 0.01
 _FEW_VALIDATION_ROWS = 30
@@ -435,12 +439,10 @@ class _Source:
 
     @property
     def sharpness(self) -> float:
-        optimizer = self._spec.optimizer
-        momentum = getattr(optimizer, "momentum", 0.0)
-        plain = isinstance(optimizer, SGD | Momentum) and isinstance(momentum, int | float)
+        plain = isinstance(self._spec.optimizer, SGD | Momentum) and np.isfinite(self.momentum)
         if not plain or not self.start.finite or self._is_large:
             return _NAN
-        return self.learning_rate * short_trials.largest_curvature(self._beginning) / (2 * (1 + momentum))
+        return self.learning_rate * short_trials.largest_curvature(self._beginning) / (2 * (1 + self.momentum))
 
     # Training ---------------------------------------------------------------------------------------------------------
 
@@ -500,6 +502,24 @@ class _Source:
         if isinstance(described, int | float):
             return float(described)
         return float(self.learning_rates[0]) if len(self.learning_rates) else _NAN
+
+    @property
+    def scheduled_peak(self) -> float:
+        schedule = self._spec.optimizer.learning_rate
+        if not isinstance(schedule, Schedule) or isinstance(schedule, MetricSchedule):
+            return _NAN
+        steps = self._per_epoch * self._spec.training.epochs
+        batch = -(-self.rows // self._per_epoch)
+        later = np.linspace(0, _LATER * steps, _RATE_STEPS).round()
+        with np.errstate(over="ignore"):
+            rates = np.broadcast_to(np.asarray(in_steps(schedule, self._per_epoch, steps, batch)(later)), later.shape)
+        peak = float(rates.max())
+        return peak if peak == rates[: _RATE_STEPS // 2].max() else _NAN
+
+    @property
+    def momentum(self) -> float:
+        momentum = getattr(self._spec.optimizer, "momentum", 0.0)
+        return float(momentum) if isinstance(momentum, int | float) else _NAN
 
     @property
     def update_ratios(self) -> np.ndarray:

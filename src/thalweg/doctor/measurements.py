@@ -508,6 +508,30 @@ class Measurements:
         """A step with the weights after training; None before it."""
         return None
 
+    @fact
+    def largest_rate(self) -> float:
+        """Largest learning rate of the observed steps."""
+        rates = self.learning_rates[np.isfinite(self.learning_rates)]
+        return float(rates.max()) if len(rates) else self.learning_rate
+
+    @fact
+    def mean_rate(self) -> float:
+        """Mean learning rate of the training, from the observed steps."""
+        rates = self.learning_rates[np.isfinite(self.learning_rates)]
+        # Each observed step stands for the steps around it.
+        return float(np.trapezoid(rates) / (len(rates) - 1)) if len(rates) >= _LEAST_STEPS else _NAN
+
+    @fact
+    def momentum(self) -> float:
+        """Momentum of the optimizer: 0 without, NaN where it changes."""
+        return 0.0
+
+    @fact
+    def scheduled_peak(self) -> float:
+        """Learning rate at which the schedule stops rising if the training goes on; NaN if it does not stop, and for a
+        rate without a schedule."""
+        return _NAN
+
     # Quantities of the rows -------------------------------------------------------------------------------------------
 
     @quantity
@@ -581,12 +605,17 @@ class Measurements:
     @quantity
     def step_length(self) -> float:
         """Median of where a step ends on the parabola along it: -1 where it began, 0 at the lowest point, 1 as high as
-        it began on the other side."""
-        return _median(self.step_lengths)
+        it began on the other side. NaN for batches of single rows: the next row may contradict the one that the step
+        was made from, and a single row has no variance that would show it."""
+        single = 1 < self.rows == self.updates_per_epoch
+        return _NAN if single else _median(self.step_lengths)
 
     @quantity
     def noise(self) -> float:
-        """Variance of a batch gradient divided by the squared gradient, median over the training."""
+        """Variance of a batch gradient divided by the squared gradient, median over the training; NaN for batches of
+        all rows, which are no sample."""
+        if self.updates_per_epoch == 1:
+            return _NAN
         # The probes compare the gradient with the noise of single rows.
         signal = _median(self.signal_to_noise) * self.rows / self.updates_per_epoch
         return 1 / signal if signal > 0 else _NAN

@@ -17,6 +17,7 @@ from ..models.network import default_initializer
 from ..pages.numbers import count_noun
 from ..parts.layers import Activation, Dense
 from ..parts.part import Layer, options_of
+from ..parts.schedules import Constant
 from ..spec.edit import SpecTable, set_value
 from ..spec.spec import CompleteSpec, Spec
 from .findings import Remedy
@@ -141,13 +142,13 @@ class SpecRemedies:
 
     def effective(self, remedies: Sequence[Remedy]) -> tuple[Remedy, ...]:
         """Those that make another valid spec, each spec once, and whose learning rate is not 0 throughout."""
-        effects: list[JsonObject] = [self.spec.describe()]
+        effects: list[JsonObject] = [_effect(self.spec)]
         chosen = []
         for remedy in remedies:
             spec = self._with(remedy)
-            if spec is None or spec.describe() in effects or (spec.optimizer and spec.optimizer.learning_rate == 0):
+            if spec is None or _effect(spec) in effects or (spec.optimizer and spec.optimizer.learning_rate == 0):
                 continue
-            effects.append(spec.describe())
+            effects.append(_effect(spec))
             chosen.append(remedy)
         return tuple(chosen)
 
@@ -199,6 +200,19 @@ class SpecRemedies:
         return tuple(
             (f"network.layers.{index}", _without_defaults(new)) for index, layer, new in changed if new != layer
         )
+
+
+def _effect(spec: Spec) -> JsonObject:
+    """The spec as a table in which rates that differ by rounding, or by their form alone, are equal."""
+    table = spec.describe()
+    if spec.optimizer is None:
+        return table
+    rate = spec.optimizer.learning_rate
+    rate = rate.value if isinstance(rate, Constant) else rate
+    optimizer = spec.optimizer.describe()
+    if isinstance(rate, int | float):
+        optimizer["learning_rate"] = f"{rate:.2g}"
+    return table | {"optimizer": optimizer}
 
 
 def _without_defaults(layer: Layer) -> JsonObject:

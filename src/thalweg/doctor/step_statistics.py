@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +56,21 @@ class StepStatistics(NamedTuple):
         """Outputs of the hidden layer with the largest divided by those of the first; NaN for one hidden layer."""
         hidden = self.outputs[:-1]
         return float(np.nanmax(hidden) / hidden[0]) if len(hidden) > 1 and hidden[0] > 0 else _NAN
+
+    def outgrown(self, most: float) -> str:
+        """The first hidden layer on the way up with outputs that are not finite, or `most` times those of the first."""
+        hidden = self.outputs[:-1]
+        return self._first(~(hidden <= most * hidden[0]), self.dense) if len(hidden) else ""
+
+    def out_of_flow(self, least: float, most: float) -> str:
+        """The first hidden layer on the way back with deltas that are not `least` to `most` times those of the last."""
+        hidden = self.deltas[:-1][::-1]
+        outside = ~((least * hidden[0] <= hidden) & (hidden <= most * hidden[0])) if len(hidden) else np.zeros(0, bool)
+        return self._first(outside, self.dense[:-1][::-1])
+
+    @staticmethod
+    def _first(marks: np.ndarray, places: Sequence[str]) -> str:
+        return places[int(marks.argmax())] if marks.any() else ""
 
     @property
     def alive(self) -> dict[str, int]:
