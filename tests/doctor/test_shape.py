@@ -7,11 +7,12 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from thalweg.doctor.attainable import line_score, standard_error
-from thalweg.doctor.checks import shape_checks
+from thalweg.doctor.checks import init_checks, shape_checks
 from thalweg.doctor.examination import diagnose
 from thalweg.doctor.findings import Learned
 from thalweg.doctor.measure_run import measurements_of
 from thalweg.doctor.measurements import LayerFacts, Measurements
+from thalweg.doctor.normal import normal
 from thalweg.runs.train import run_spec
 from thalweg.spec.complete import completed
 from thalweg.spec.edit import set_value
@@ -161,6 +162,80 @@ def test_hidden_layers_that_add_nothing(score, line, attainable, rows, found):
 class Remedies:
     def __getattr__(self, name):
         return lambda *arguments: name
+
+
+# Layers that are too narrow -------------------------------------------------------------------------------------------
+
+RING = (np.hypot(X[:, 0], X[:, 1]) < 0.7).astype(int)
+
+
+@pytest.mark.parametrize(
+    "hidden", [["dense 1", "tanh"], ["dense 16", "tanh", "dense 1", "sigmoid", "dense 16", "tanh"]]
+)
+def test_a_hidden_layer_of_one_unit_is_too_narrow_for_a_ring(hidden):
+    # A single unit separates by straight lines; a ring needs three.
+    y = np.digitize(np.arctan2(X[:, 1], X[:, 0]), [-1.5, 0.0, 1.5])
+    run = after([*hidden, "dense 4", "softmax"], X, y)
+    found = next(finding for finding in run.diagnose().findings if finding.code == "too-narrow")
+    assert found.value == 1
+    assert "dense 1)" in found.place
+    table = {**run.spec.describe(), "data": rows(X, y)}
+    for path, value in found.remedies[0].changes:
+        set_value(table, path, value)
+    wide = run_spec(Spec.of(table))
+    assert wide.measures["training"]["accuracy"] > run.measures["training"]["accuracy"] + 0.1
+    assert "too-narrow" not in codes(wide.diagnose())
+
+
+@pytest.mark.parametrize(
+    ("layers", "y", "sections"),
+    [
+        # Narrow and enough.
+        (["dense 2", "tanh", "dense 1", "sigmoid"], (X[:, 0] > 0).astype(int), {}),
+        # Wide, and stuck for another reason.
+        (["dense 16", "tanh", "dense 1", "sigmoid"], RING, {"optimizer": "sgd 1e-5"}),
+        # Narrow, and no width helps.
+        (["dense 2", "tanh", "dense 1", "sigmoid"], RNG.integers(0, 2, 300), {}),
+    ],
+    ids=["enough", "wide", "chance"],
+)
+def test_layers_that_are_not_too_narrow(layers, y, sections):
+    assert "too-narrow" not in codes(after(layers, X, y, **sections).diagnose())
+
+
+# Depth that makes all rows alike --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "found"),
+    [
+        (["dense 6", "sigmoid"] * 9, True),
+        (["dense 3", "relu"] * 25, True),
+        (["dense 32", "relu"] * 12, False),
+        (["dense 12", "tanh"] * 12, False),
+        (["dense 16", "sigmoid"] * 2, False),
+        (["dense 8", "batch_norm", "relu"] * 9, False),
+    ],
+    ids=lambda layers: f"{len(layers)} {layers[-1]}" if isinstance(layers, list) else None,
+)
+def test_rows_that_become_alike_from_layer_to_layer(layers, found):
+    m = before([*layers, "dense 1"])
+    merged = list(init_checks.merging_rows(m))
+    assert bool(merged) == found
+    if merged:
+        # The layer below it still tells the rows apart.
+        index = m.start.dense.index(merged[0].place)
+        least = m.start.differences[0] * normal("separation").far().low
+        assert m.start.differences[index] < least <= m.start.differences[index - 1]
+
+
+def test_a_dead_layer_of_two_units_is_dead():
+    network = {"layers": ["dense 8", "tanh", "dense 2", "relu", "dense 1"], "bias_init": "constant -50"}
+    m = before(network)
+    assert m.alive_at_start == 0
+    assert "dying-relu" in codes(diagnose(m))
+    # One that is off for some rows alone is not counted.
+    assert np.isnan(before(["dense 2", "relu", "dense 1"]).alive_at_start)
 
 
 # Near two thirds ------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from ..core.arrays import LayerState, Params, arrays_of, rms
+from ..core.errors import InputError
 from ..core.noise import generator
 from ..data import Dataset, Split, Task
 from ..engine.step import Trace
@@ -35,10 +36,12 @@ from .measurements import (
     LayerFacts,
     Measurements,
     Memorization,
+    Widening,
     WrongGradient,
 )
+from .normal import normal, usual
 from .short_trials import Beginning
-from .spec_remedies import SpecRemedies
+from .spec_remedies import SpecRemedies, widened
 from .step_statistics import StepStatistics
 
 # At most this many rows are examined; a single step takes fewer.
@@ -352,9 +355,13 @@ class _Source:
             targets=self._targets,
         )
 
+    @cached_property
+    def parameters(self) -> int:
+        return sum(np.size(array) for _, array in arrays_of(self._start.params))
+
     @property
     def _is_large(self) -> bool:
-        return sum(np.size(array) for _, array in arrays_of(self._start.params)) > _MOST_PARAMETERS
+        return self.parameters > _MOST_PARAMETERS
 
     def _weights(self, params: Params, index: int) -> np.ndarray:
         return np.asarray(self._network.layers[index].weight_matrix(params[index]), float)
@@ -389,6 +396,7 @@ class _Source:
             spread=float(np.sqrt(np.mean(np.var(last, axis=0)))),
             level=rms(self._spec.loss.probabilities(last) if squashed else last),
             loss=float(trace.loss),
+            differences=np.array([_difference(trace.outputs[index]) for index in self._weighted]),
             finite=all(bool(np.isfinite(array).all()) for array in arrays),
         )
 
@@ -436,6 +444,33 @@ class _Source:
     @property
     def memorization(self) -> Memorization | None:
         return None if self._is_large or not self.start.finite else short_trials.memorization(self._beginning)
+
+    @property
+    def widening(self) -> Widening | None:
+        hidden = {index: int(self._weights(self._start.params, index).shape[1]) for index in self._weighted[:-1]}
+        # As narrow as no healthy network, or narrower than the classes need: they differ in one number less.
+        needed = max(normal("alive_at_start").low, self.outputs - 1 if self.task == "classification" else 0)
+        narrow = min(hidden, key=lambda index: hidden[index], default=-1)
+        if narrow < 0 or hidden[narrow] >= needed or self._is_large or not self.start.finite:
+            return None
+        wide = max(*hidden.values(), round(usual("alive_at_start")))
+        network = widened(self._network, frozenset(hidden), wide)
+        try:
+            start = network.initialize(self._spec.training.seed, (self._train.features,))
+        except InputError:
+            # Initial weights that are given as numbers fit no other width.
+            return None
+        beginnings = self._beginning, self._beginning._replace(network=network, start=start)
+        trials = [short_trials.fitting(beginning) for beginning in beginnings]
+        return Widening(
+            place=self.layers[narrow].place,
+            width=hidden[narrow],
+            wide=wide,
+            rows=trials[0].rows,
+            steps=trials[0].steps,
+            loss=trials[0].last,
+            wide_loss=trials[1].last,
+        )
 
     @property
     def sharpness(self) -> float:
@@ -602,6 +637,11 @@ def _layer_facts(layer: Layer, place: str, hidden: bool = False, above_weights: 
         weighted=layer.has_weights,
         is_linear=layer.is_linear,
     )
+
+
+def _difference(outputs: np.ndarray) -> float:
+    """Standard deviation between rows, over all units, divided by the root mean square."""
+    return float(np.sqrt(np.mean(np.var(outputs, axis=0)))) / max(rms(outputs), 1e-300)
 
 
 def _same(rows: np.ndarray) -> bool:

@@ -111,6 +111,25 @@ class Memorization(NamedTuple):
     """Loss after the last step."""
 
 
+class Widening(NamedTuple):
+    """The result of training the network, and a wider one, on some of the rows."""
+
+    place: str
+    """The narrowest hidden layer."""
+    width: int
+    """Its width."""
+    wide: int
+    """Least width of the hidden layers of the wider network."""
+    rows: int
+    """Number of rows."""
+    steps: int
+    """Number of steps of Adam."""
+    loss: float
+    """Last loss of the network."""
+    wide_loss: float
+    """Last loss of the wider network."""
+
+
 class _Fact(Generic[T]):
     """A named value: the one that was passed to `Measurements`, or else the result of the decorated method."""
 
@@ -209,6 +228,16 @@ class Measurements:
         if learned is None or learned.attainable - learned.constant < LEAST_GAP:
             return False
         return learned.share >= share
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether more than the score of the network is attainable, by a relevant amount that chance does not
+        explain."""
+        learned = self.learned
+        if learned is None:
+            return False
+        error = 2 * standard_error(learned.score, self.rows, learned.measure)
+        return learned.attainable - learned.score > max(LEAST_GAP, error)
 
     @property
     def line_falls_short(self) -> bool:
@@ -426,6 +455,16 @@ class Measurements:
         """Training on a few rows alone; None if it was not tried."""
         return None
 
+    @fact
+    def widening(self) -> Widening | None:
+        """Training a network with wider hidden layers; None where the narrowest is as wide as in healthy networks."""
+        return None
+
+    @fact
+    def parameters(self) -> int:
+        """Number of parameters; 0 if unknown."""
+        return 0
+
     # Facts about the training -----------------------------------------------------------------------------------------
 
     @fact
@@ -572,6 +611,11 @@ class Measurements:
     def growth(self) -> float:
         """Largest outputs of a hidden layer divided by those of the first hidden layer, at the start."""
         return self.start.growth
+
+    @quantity
+    def separation(self) -> float:
+        """Differences between rows in the hidden layer with the least, divided by those in the first, at the start."""
+        return self.start.separation
 
     @quantity
     def alive_at_start(self) -> float:

@@ -13,7 +13,7 @@ from typing import cast
 from ..core.errors import InputError
 from ..core.files import Json, JsonObject
 from ..data import Task
-from ..models.network import default_initializer
+from ..models.network import Network, default_initializer
 from ..pages.numbers import count_noun
 from ..parts.layers import Activation, Dense
 from ..parts.part import Layer, options_of
@@ -81,6 +81,12 @@ class SpecRemedies:
         described: list[Json] = [_without_defaults(layer) for layer in suited if not layer.is_identity]
         label = f"{kind.replace('_', ' ')} between the layers, with a start that suits it"
         return Remedy(label, (("network", self._network(described)),))
+
+    def width(self, least: int) -> Remedy:
+        """Hidden layers of at least this width."""
+        weighted = [index for index, layer in enumerate(self._layers) if layer.has_weights]
+        layers = widened(self.spec.network, frozenset(weighted[:-1]), least).layers
+        return Remedy(f"hidden layers of at least {least} units", self._changed(lambda index, layer: layers[index]))
 
     def init(self) -> Remedy:
         """Initial weights that suit the activations."""
@@ -200,6 +206,22 @@ class SpecRemedies:
         return tuple(
             (f"network.layers.{index}", _without_defaults(new)) for index, layer, new in changed if new != layer
         )
+
+
+def widened(network: Network, hidden: frozenset[int], least: int) -> Network:
+    """The network with some of its layers at least so wide.
+
+    >>> [layer.width for layer in widened(Network(["dense 3", "dense 40", "dense 1"]), frozenset([0, 1]), 24).layers]
+    [24, 40, 1]
+    """
+
+    def change(index: int, layer: Layer) -> Layer:
+        if index not in hidden:
+            return layer
+        dense = cast("Dense", layer)
+        return dataclasses.replace(dense, width=max(dense.width, least))
+
+    return dataclasses.replace(network, layers=tuple(change(*entry) for entry in enumerate(network.layers)))
 
 
 def _effect(spec: Spec) -> JsonObject:

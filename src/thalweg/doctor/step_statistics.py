@@ -42,6 +42,9 @@ class StepStatistics(NamedTuple):
     """Root mean square of the network outputs, as probabilities where they are logits of an output activation."""
     loss: float = _NAN
     """The loss."""
+    differences: np.ndarray = _NO_NUMBERS
+    """Standard deviation between rows of the outputs of each layer with weights, divided by their root mean square
+    (d,)."""
     finite: bool = True
     """Whether all outputs, deltas and the loss are finite."""
 
@@ -56,6 +59,18 @@ class StepStatistics(NamedTuple):
         """Outputs of the hidden layer with the largest divided by those of the first; NaN for one hidden layer."""
         hidden = self.outputs[:-1]
         return float(np.nanmax(hidden) / hidden[0]) if len(hidden) > 1 and hidden[0] > 0 else _NAN
+
+    @property
+    def separation(self) -> float:
+        """Differences between rows in the hidden layer with the least, divided by those in the first; NaN for one
+        hidden layer."""
+        hidden = self.differences[:-1]
+        return float(np.min(hidden) / hidden[0]) if len(hidden) > 1 and hidden[0] > 0 else _NAN
+
+    def merged(self, least: float) -> str:
+        """The first hidden layer on the way up whose rows differ less than `least` times as much as in the first."""
+        hidden = self.differences[:-1]
+        return self._first(~(hidden >= least * hidden[0]), self.dense) if len(hidden) else ""
 
     def outgrown(self, most: float) -> str:
         """The first hidden layer on the way up with outputs that are not finite, or `most` times those of the first."""
@@ -74,11 +89,12 @@ class StepStatistics(NamedTuple):
 
     @property
     def alive(self) -> dict[str, int]:
-        """Number of units that pass a gradient for some row, by hidden activation of more than two units."""
+        """Number of units that pass a gradient for some row, by hidden activation of more than two units, or with none
+        that does."""
         return {
             place: round((1 - dead) * units)
             for place, hidden, units, dead in zip(self.activations, self.hidden, self.units, self.dead, strict=True)
-            if hidden and units > _FEW_UNITS
+            if hidden and (units > _FEW_UNITS or dead == 1)
         }
 
     @property

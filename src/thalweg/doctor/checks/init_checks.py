@@ -165,6 +165,23 @@ def vanishing_start(m: Measurements) -> Iterator[Finding]:
     )
 
 
+@check(code="vanishing", stage="at the start")
+def merging_rows(m: Measurements) -> Iterator[Finding]:
+    """Rows that become alike from layer to layer on the way up."""
+    least = normal("separation").far().low
+    if explodes(m.start) or not m.separation < least:
+        return
+    yield merging_rows.finding(
+        severity=m.severity(certain=True),
+        place=m.start.merged(least),
+        value=m.separation,
+        measured=f"rows differ {number(m.separation, 2)} times as much as in the first hidden layer",
+        normal=f"about as much in all layers ({normal('separation').in_words()})",
+        sentence="The layers make all rows alike: those above cannot distinguish them.",
+        remedies=against_vanishing(m),
+    )
+
+
 def vanishing_place(step: StepStatistics) -> str:
     """The first layer on the way back at which the deltas have shrunk out of their normal range."""
     return step.out_of_flow(normal("flow").far().low, np.inf)

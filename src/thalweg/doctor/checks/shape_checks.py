@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ...pages.numbers import count_noun, measure_name, measure_value
+import numpy as np
+
+from ...pages.numbers import count_noun, measure_name, measure_value, number
 from ..attainable import standard_error
 from ..findings import Finding, Severity
 from ..measurements import LEARNED, LayerFacts, Measurements
@@ -71,6 +73,33 @@ def _beyond_line(m: Measurements) -> str:
 
 
 @check(
+    code="too-narrow",
+    stage="at the start",
+    rank=165,
+    meaning="a hidden layer has too few units for what must pass it",
+    advice="wider hidden layers",
+    explains=(STUCK, "vanishing", "lr-too-low", "epochs-too-few"),
+)
+def narrow_layer(m: Measurements) -> Iterator[Finding]:
+    """A hidden layer narrower than in healthy networks, where a wider network learns with the same steps."""
+    if m.learns or (trial := m.widening) is None:
+        return
+    if not np.isfinite(trial.wide_loss) or trial.wide_loss >= trial.loss / 2:
+        return
+    yield narrow_layer.finding(
+        severity=m.severity(),
+        place=trial.place,
+        value=float(trial.width),
+        measured=f"{count_noun(trial.width, 'unit')}: the loss of {count_noun(trial.rows, 'row')} ends at "
+        f"{number(trial.loss, 3)} after {trial.steps} steps of Adam, and at {number(trial.wide_loss, 3)} with at least "
+        f"{trial.wide} units in each hidden layer",
+        normal="hidden layers that are wide enough for the outputs: more units do not halve the loss",
+        sentence="Everything that the outputs need passes this layer, and its units are too few for it.",
+        remedies=(m.remedies.width(trial.wide),),
+    )
+
+
+@check(
     code="linear-fit",
     stage="during training",
     rank=365,
@@ -96,5 +125,10 @@ def linear_fit(m: Measurements) -> Iterator[Finding]:
         measured=f"{score}; the best straight line has {line} ({measure_name(m.learned.measure)})",
         normal=f"more than a line: {attainable} is attainable on these rows",
         sentence="The hidden layers add nothing to a straight line.",
-        remedies=(m.remedies.longer(10), m.remedies.hidden_units("relu"), m.remedies.adam()),
+        remedies=(
+            *((m.remedies.no_penalty(),) if m.decays else ()),
+            m.remedies.longer(10),
+            m.remedies.hidden_units("relu"),
+            m.remedies.adam(),
+        ),
     )

@@ -354,7 +354,8 @@ def strong_penalty(m: Measurements) -> Iterator[Finding]:
         return
     heavy = f"the penalty on the weights is {number(m.penalty, 3)} times the loss of the best constant output"
     yield strong_penalty.finding(
-        severity=m.severity(),
+        # Such a penalty is a choice that costs what is missing, also in a network that learned most of it.
+        severity="warning" if m.learns and m.falls_short else m.severity(),
         place="regularization",
         value=m.penalty,
         measured=heavy if m.penalty > 1 else "the decay has removed the weights of a layer",
@@ -402,12 +403,13 @@ def overfitting(m: Measurements) -> Iterator[Finding]:
     worse = float(losses[-1] / losses[best]) if losses[best] > 0 else 1.0
     if worse <= _WORSE or m.losses[-1] >= m.losses[best]:
         return
+    many = f"; {number(m.parameters)} parameters for {number(m.rows)} rows" if m.parameters > m.rows else ""
     yield overfitting.finding(
         severity="warning" if _score_fell(m, best) else "note",
         place="training.epochs",
         value=worse,
         measured=f"the validation loss is {number(worse, 3)} times that of epoch {best + 1}, while the training loss "
-        "kept falling",
+        f"kept falling{many}",
         normal="a validation loss that stays at its lowest value",
         sentence="The network memorizes its training rows and gets worse on others.",
         remedies=(m.remedies.best_epoch(),),
