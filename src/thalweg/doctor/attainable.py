@@ -6,6 +6,7 @@ class is; numbers by R².
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +20,10 @@ TREES = 100
 _FOREST_NUMBERS = 400_000
 _LEAST_FOREST_ROWS = 500
 _FOLDS = 3
-# Fewer rows can be memorized, so unseen rows say nothing about what is attainable on them.
 FEW_ROWS = 100
+"""Fewer rows can be memorized, so unseen rows say nothing about what is attainable on them."""
+# The inverse of a penalty that is needed only where classes are separable.
+_HARDLY_PENALIZED = 100.0
 _NAN = float("nan")
 
 
@@ -161,6 +164,52 @@ def decided(outputs: np.ndarray, y: np.ndarray, task: Task) -> np.ndarray:
         return (outputs > y.mean(axis=0)).astype(y.dtype)
     frequencies = np.bincount(y, minlength=outputs.shape[1]) / len(y)
     return np.asarray(np.argmax(outputs / np.where(frequencies > 0, frequencies, 1.0), axis=1))
+
+
+def line_score(x: np.ndarray, y: np.ndarray, task: Task) -> float:
+    """The score of the best straight line on its own rows x (n, features) with targets y: what layers without anything
+    nonlinear between them can reach.
+
+    Least squares for numbers; logistic regression for classes, and one for each label. A line that fits few rows well
+    by chance scores high here, as a network does on its training rows.
+
+    >>> x = np.array([[-1.0], [0.0], [1.0]])
+    >>> line_score(x, np.array([1.0, 1.0, 4.0]), "regression"), line_score(x, np.array([0, 0, 1]), "classification")
+    (0.75, 1.0)
+    """
+    deviation = x.std(axis=0)
+    x = (x - x.mean(axis=0))[:, deviation > 0] / deviation[deviation > 0]
+    if task == "regression":
+        x = np.column_stack([x, np.ones(len(x))])
+        return score_of(x @ np.linalg.lstsq(x, y, rcond=None)[0], y, task).value
+    labels = y.reshape(len(y), -1)
+    outputs = np.column_stack([_linear_classes(x, label) for label in labels.T])
+    return score_of(outputs.reshape(y.shape), y, task).value
+
+
+def _linear_classes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The classes that a logistic regression gives its own rows."""
+    if not x.shape[1] or len(np.unique(y)) < 2:
+        return np.full_like(y, np.bincount(y).argmax())
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        # Of separable classes the weights grow without end, and the classes stay the same.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return np.asarray(LogisticRegression(C=_HARDLY_PENALIZED, class_weight="balanced").fit(x, y).predict(x))
+
+
+def standard_error(score: float, rows: int, measure: str) -> float:
+    """The standard error of an accuracy, or of R² (measure "r2"), measured on a number of rows.
+
+    >>> round(standard_error(0.9, 100, "balanced_accuracy"), 3), round(standard_error(0.9, 100, "r2"), 3)
+    (0.03, 0.019)
+    """
+    share = min(max(score, 0.0), 1.0)
+    # Rows without a mistake do not prove that there are none.
+    variance = 4 * share * (1 - share) ** 2 if measure == "r2" else max(share * (1 - share), 0.01)
+    return float(np.sqrt(variance / rows)) if rows else _NAN
 
 
 def constant_loss(loss: str, targets: np.ndarray, task: Task) -> float:

@@ -118,6 +118,8 @@ class Learned(NamedTuple):
     """The best known score on these rows; NaN if unknown."""
     error: float = 0.0
     """Standard error of the attainable score; 0 where it is exact."""
+    line: float = math.nan
+    """The score of the best straight line; NaN for a network with one layer of weights, which is a line on purpose."""
 
     @property
     def share(self) -> float:
@@ -127,6 +129,6 @@ class Learned(NamedTuple):
 
     def describe(self) -> JsonObject:
         """The record as a JSON object; a number that is not finite is None."""
-        names = ("score", "constant", "attainable", "error", "share")
+        names = ("score", "constant", "line", "attainable", "error", "share")
         numbers: dict[str, float] = {name: getattr(self, name) for name in names}
         return {"measure": self.measure} | {k: v if math.isfinite(v) else None for k, v in numbers.items()}

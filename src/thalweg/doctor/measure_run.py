@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from ..core.arrays import LayerState, Params, arrays_of, rms
+from ..core.errors import InputError
 from ..core.noise import generator
 from ..data import Dataset, EpochIndex, Split, Task
 from ..engine.step import Trace
@@ -18,7 +19,8 @@ from ..models.network import Network
 from ..parts.layers import Activation, Identity
 from ..parts.layers.stack import Start
 from ..parts.optimizers import SGD, Momentum
-from ..parts.part import Layer, normalized_weights
+from ..parts.part import Layer, Schedule, normalized_weights
+from ..parts.schedules import MetricSchedule, in_steps
 from ..probes import quantities as q
 from ..probes.layer_step import saturation, slope
 from ..probes.records import Observations
@@ -30,19 +32,23 @@ from .attainable import (
     constant_accuracy,
     constant_loss,
     constant_score,
+    line_score,
     measure_of,
     reference_outputs,
     score_of,
 )
 from .findings import Learned
 from .measurements import (
+    LEAST_GAP,
     ColumnShift,
     IdenticalUnits,
     LayerFacts,
     Measurements,
     Memorization,
+    Widening,
     WrongGradient,
 )
+from .normal import normal, usual
 from .row_statistics import (
     ColumnOutliers,
     DoubtfulLabels,
@@ -60,7 +66,7 @@ from .row_statistics import (
     telling_column,
 )
 from .short_trials import Beginning
-from .spec_remedies import SpecRemedies
+from .spec_remedies import SpecRemedies, widened
 from .step_statistics import StepStatistics
 
 # At most this many rows are examined; a single step takes fewer.
@@ -71,6 +77,9 @@ _MOST_PARAMETERS = 100_000
 # Copies of columns are not looked for among more columns.
 _MOST_COLUMNS = 500
 _STANDARDIZED_STARTS = 5
+# A schedule is looked at up to this multiple of the training, at so many steps.
+_LATER = 100
+_RATE_STEPS = 10_001
 # The mean of a column with a smaller part of the overall deviation is shifted by a single row.
 _STILL = 0.01
 _FEW_VALIDATION_ROWS = 30
@@ -332,14 +341,16 @@ class _Source:
         score = self._score(self._train).value
         constant = constant_score(self._y, self.task)
         # Close to a perfect score: skip the (slow) estimate of what is attainable.
-        near = score - constant >= 0.75 * (1 - constant) > 0
+        near = 1 - score < LEAST_GAP and score - constant >= 0.75 * (1 - constant) > 0
         best = UncertainScore(1.0) if near else attainable_score(self._x, self._y, self.task, self._reference)
+        line = line_score(self._x, self._y, self.task) if len(self._weighted) > 1 else _NAN
         return Learned(
             measure=measure_of(self.task),
             score=score,
             constant=constant,
             attainable=max(best.value, constant),
             error=best.error,
+            line=line,
         )
 
     @property
@@ -455,9 +466,13 @@ class _Source:
             targets=self._targets,
         )
 
+    @cached_property
+    def parameters(self) -> int:
+        return sum(np.size(array) for _, array in arrays_of(self._start.params))
+
     @property
     def _is_large(self) -> bool:
-        return sum(np.size(array) for _, array in arrays_of(self._start.params)) > _MOST_PARAMETERS
+        return self.parameters > _MOST_PARAMETERS
 
     def _weights(self, params: Params, index: int) -> np.ndarray:
         return np.asarray(self._network.layers[index].weight_matrix(params[index]), float)
@@ -492,6 +507,7 @@ class _Source:
             spread=float(np.sqrt(np.mean(np.var(last, axis=0)))),
             level=rms(self._spec.loss.probabilities(last) if squashed else last),
             loss=float(trace.loss),
+            differences=np.array([_difference(trace.outputs[index]) for index in self._weighted]),
             finite=all(bool(np.isfinite(array).all()) for array in arrays),
         )
 
@@ -541,13 +557,38 @@ class _Source:
         return None if self._is_large or not self.start.finite else short_trials.memorization(self._beginning)
 
     @property
+    def widening(self) -> Widening | None:
+        hidden = {index: int(self._weights(self._start.params, index).shape[1]) for index in self._weighted[:-1]}
+        # As narrow as no healthy network, or narrower than the classes need: they differ in one number less.
+        needed = max(normal("alive_at_start").low, self.outputs - 1 if self.task == "classification" else 0)
+        narrow = min(hidden, key=lambda index: hidden[index], default=-1)
+        if narrow < 0 or hidden[narrow] >= needed or self._is_large or not self.start.finite:
+            return None
+        wide = max(*hidden.values(), round(usual("alive_at_start")))
+        network = widened(self._network, frozenset(hidden), wide)
+        try:
+            start = network.initialize(self._spec.training.seed, (self._train.features,))
+        except InputError:
+            # Initial weights that are given as numbers fit no other width.
+            return None
+        beginnings = self._beginning, self._beginning._replace(network=network, start=start)
+        trials = [short_trials.fitting(beginning) for beginning in beginnings]
+        return Widening(
+            place=self.layers[narrow].place,
+            width=hidden[narrow],
+            wide=wide,
+            rows=trials[0].rows,
+            steps=trials[0].steps,
+            loss=trials[0].last,
+            wide_loss=trials[1].last,
+        )
+
+    @property
     def sharpness(self) -> float:
-        optimizer = self._spec.optimizer
-        momentum = getattr(optimizer, "momentum", 0.0)
-        plain = isinstance(optimizer, SGD | Momentum) and isinstance(momentum, int | float)
+        plain = isinstance(self._spec.optimizer, SGD | Momentum) and np.isfinite(self.momentum)
         if not plain or not self.start.finite or self._is_large:
             return _NAN
-        return self.learning_rate * short_trials.largest_curvature(self._beginning) / (2 * (1 + momentum))
+        return self.learning_rate * short_trials.largest_curvature(self._beginning) / (2 * (1 + self.momentum))
 
     # Training ---------------------------------------------------------------------------------------------------------
 
@@ -607,6 +648,24 @@ class _Source:
         if isinstance(described, int | float):
             return float(described)
         return float(self.learning_rates[0]) if len(self.learning_rates) else _NAN
+
+    @property
+    def scheduled_peak(self) -> float:
+        schedule = self._spec.optimizer.learning_rate
+        if not isinstance(schedule, Schedule) or isinstance(schedule, MetricSchedule):
+            return _NAN
+        steps = self._per_epoch * self._spec.training.epochs
+        batch = -(-self.rows // self._per_epoch)
+        later = np.linspace(0, _LATER * steps, _RATE_STEPS).round()
+        with np.errstate(over="ignore"):
+            rates = np.broadcast_to(np.asarray(in_steps(schedule, self._per_epoch, steps, batch)(later)), later.shape)
+        peak = float(rates.max())
+        return peak if peak == rates[: _RATE_STEPS // 2].max() else _NAN
+
+    @property
+    def momentum(self) -> float:
+        momentum = getattr(self._spec.optimizer, "momentum", 0.0)
+        return float(momentum) if isinstance(momentum, int | float) else _NAN
 
     @property
     def update_ratios(self) -> np.ndarray:
@@ -686,7 +745,14 @@ def _layer_facts(layer: Layer, place: str, hidden: bool = False, above_weights: 
         hidden=hidden,
         above_weights=above_weights,
         drop_rate=layer.drop_rate,
+        weighted=layer.has_weights,
+        is_linear=layer.is_linear,
     )
+
+
+def _difference(outputs: np.ndarray) -> float:
+    """Standard deviation between rows, over all units, divided by the root mean square."""
+    return float(np.sqrt(np.mean(np.var(outputs, axis=0)))) / max(rms(outputs), 1e-300)
 
 
 def _same(rows: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
 import numpy as np
 
 from ..data import Task
-from .attainable import UncertainScore
+from .attainable import FEW_ROWS, UncertainScore, standard_error
 from .findings import Learned, Severity
 from .remedies import Remedies
 from .row_statistics import ColumnOutliers, DoubtfulLabels, FewRows, SetDifference, TargetOrder, TellingColumn
@@ -20,6 +20,8 @@ from .step_statistics import StepStatistics
 LEARNED = 2 / 3
 """A network counts as having learned once it closes this fraction of the gap between the constant baseline and the
 attainable score."""
+# The error of a score blurs that line by no more than this part of the gap.
+_MOST_BLURRED = 1 / 12
 LEAST_GAP = 0.05
 """A gap between the attainable score and the constant baseline below this does not count as learnable."""
 BEYOND_CHANCE = 1.96
@@ -57,6 +59,10 @@ class LayerFacts(NamedTuple):
     """Whether a weighted layer stands below it."""
     drop_rate: float = 0.0
     """Fraction of the numbers that the layer sets to 0 in each training step."""
+    weighted: bool = False
+    """Whether the layer multiplies its input by a matrix that it learns."""
+    is_linear: bool = False
+    """Whether the trained layer is an affine map of its input."""
 
 
 class ColumnShift(NamedTuple):
@@ -95,6 +101,25 @@ class Memorization(NamedTuple):
     """Loss before the first step."""
     last: float
     """Loss after the last step."""
+
+
+class Widening(NamedTuple):
+    """The result of training the network, and a wider one, on some of the rows."""
+
+    place: str
+    """The narrowest hidden layer."""
+    width: int
+    """Its width."""
+    wide: int
+    """Least width of the hidden layers of the wider network."""
+    rows: int
+    """Number of rows."""
+    steps: int
+    """Number of steps of Adam."""
+    loss: float
+    """Last loss of the network."""
+    wide_loss: float
+    """Last loss of the wider network."""
 
 
 class _Fact(Generic[T]):
@@ -180,15 +205,73 @@ class Measurements:
 
     @property
     def learns(self) -> bool:
-        """Whether the training closed two thirds of the gap; False before a training, or without a gap to close."""
-        return self.learned is not None and self.learnable and self.learned.share >= LEARNED
+        """Whether the training closed two thirds of the gap for certain, and found more than a straight line where more
+        is attainable; False before a training, or without a gap to close."""
+        return self.closed_gap(LEARNED + self.blur) and not self.only_line
+
+    @property
+    def borderline(self) -> bool:
+        """Whether the standard error of the score leaves open if the training closed two thirds of the gap."""
+        return self.closed_gap(LEARNED - self.blur) and not self.closed_gap(LEARNED + self.blur)
+
+    @property
+    def blur(self) -> float:
+        """Standard error of the share of the gap that the training closed, at most a twelfth."""
+        learned = self.learned
+        if learned is None or not learned.attainable > learned.constant or not self.rows:
+            return 0.0
+        error = standard_error(learned.score, self.rows, learned.measure)
+        return min(error / (learned.attainable - learned.constant), _MOST_BLURRED)
+
+    def closed_gap(self, share: float) -> bool:
+        """Whether the training closed at least this share of the gap between constant and attainable score."""
+        return self.learned is not None and self.learnable and self.learned.share >= share
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether more than the score of the network is attainable, by a relevant amount that chance does not
+        explain."""
+        learned = self.learned
+        if learned is None:
+            return False
+        error = 2 * standard_error(learned.score, self.rows, learned.measure)
+        return learned.attainable - learned.score > max(LEAST_GAP, error)
+
+    @property
+    def line_falls_short(self) -> bool:
+        """Whether more than the score of the best straight line is attainable."""
+        return self.learned is not None and self.learned.attainable - self.learned.line >= LEAST_GAP
+
+    @property
+    def only_line(self) -> bool:
+        """Whether the network is no better than the best straight line, although unseen rows show that more is
+        attainable."""
+        learned = self.learned
+        if learned is None or not self.line_falls_short or self.rows < FEW_ROWS:
+            return False
+        return learned.score < learned.line + standard_error(learned.line, self.rows, learned.measure)
+
+    @property
+    def is_line(self) -> bool:
+        """Whether all layers up to the last one with weights are linear, so that the network is a straight line."""
+        last = max((index for index, layer in enumerate(self.layers) if layer.weighted), default=-1)
+        return last >= 0 and all(layer.is_linear for layer in self.layers[: last + 1])
+
+    @property
+    def is_best_line(self) -> bool:
+        """Whether the network is a straight line and as good as the best one: no training makes it better."""
+        learned = self.learned
+        if learned is None or not self.is_line:
+            return False
+        return learned.score > learned.line - standard_error(learned.line, self.rows, learned.measure)
 
     def severity(self, certain: bool = False) -> Severity:
         """A note for a network that learns, and for one that could not, because its rows hold nothing to learn;
-        otherwise severe if it is `certain` to prevent learning, or a warning."""
+        otherwise severe if it is `certain` to prevent learning, or a warning. Near two thirds of the gap a warning, so
+        that no finding depends on chance alone."""
         if self.learns or not self.learnable:
             return "note"
-        return "severe" if certain else "warning"
+        return "severe" if certain and not self.borderline else "warning"
 
     # Facts about the task and its rows --------------------------------------------------------------------------------
 
@@ -413,6 +496,16 @@ class Measurements:
         """Training on a few rows alone; None if it was not tried."""
         return None
 
+    @fact
+    def widening(self) -> Widening | None:
+        """Training a network with wider hidden layers; None where the narrowest is as wide as in healthy networks."""
+        return None
+
+    @fact
+    def parameters(self) -> int:
+        """Number of parameters; 0 if unknown."""
+        return 0
+
     # Facts about the training -----------------------------------------------------------------------------------------
 
     @fact
@@ -505,6 +598,30 @@ class Measurements:
         """A step with the weights after training; None before it."""
         return None
 
+    @fact
+    def largest_rate(self) -> float:
+        """Largest learning rate of the observed steps."""
+        rates = self.learning_rates[np.isfinite(self.learning_rates)]
+        return float(rates.max()) if len(rates) else self.learning_rate
+
+    @fact
+    def mean_rate(self) -> float:
+        """Mean learning rate of the training, from the observed steps."""
+        rates = self.learning_rates[np.isfinite(self.learning_rates)]
+        # Each observed step stands for the steps around it.
+        return float(np.trapezoid(rates) / (len(rates) - 1)) if len(rates) >= _LEAST_STEPS else _NAN
+
+    @fact
+    def momentum(self) -> float:
+        """Momentum of the optimizer: 0 without, NaN where it changes."""
+        return 0.0
+
+    @fact
+    def scheduled_peak(self) -> float:
+        """Learning rate at which the schedule stops rising if the training goes on; NaN if it does not stop, and for a
+        rate without a schedule."""
+        return _NAN
+
     # Quantities of the rows -------------------------------------------------------------------------------------------
 
     @quantity
@@ -547,6 +664,11 @@ class Measurements:
         return self.start.growth
 
     @quantity
+    def separation(self) -> float:
+        """Differences between rows in the hidden layer with the least, divided by those in the first, at the start."""
+        return self.start.separation
+
+    @quantity
     def alive_at_start(self) -> float:
         """Number of units that pass a gradient at the start, in the hidden layer with the fewest."""
         return min(self.start.alive.values(), default=_NAN)
@@ -578,12 +700,17 @@ class Measurements:
     @quantity
     def step_length(self) -> float:
         """Median of where a step ends on the parabola along it: -1 where it began, 0 at the lowest point, 1 as high as
-        it began on the other side."""
-        return _median(self.step_lengths)
+        it began on the other side. NaN for batches of single rows: the next row may contradict the one that the step
+        was made from, and a single row has no variance that would show it."""
+        single = 1 < self.rows == self.updates_per_epoch
+        return _NAN if single else _median(self.step_lengths)
 
     @quantity
     def noise(self) -> float:
-        """Variance of a batch gradient divided by the squared gradient, median over the training."""
+        """Variance of a batch gradient divided by the squared gradient, median over the training; NaN for batches of
+        all rows, which are no sample."""
+        if self.updates_per_epoch == 1:
+            return _NAN
         # The probes compare the gradient with the noise of single rows.
         signal = _median(self.signal_to_noise) * self.rows / self.updates_per_epoch
         return 1 / signal if signal > 0 else _NAN

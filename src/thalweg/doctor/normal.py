@@ -49,6 +49,15 @@ def normal(quantity: str) -> NormalRange:
     return NormalRange(quantiles[_LOW], quantiles[_HIGH])
 
 
+def usual(quantity: str) -> float:
+    """The median of one of the quantities of `Measurements` over the healthy runs.
+
+    >>> normal("moved").low < usual("moved") < normal("moved").high
+    True
+    """
+    return _quantiles()[quantity]["50"]
+
+
 @cache
 def _quantiles() -> dict[str, dict[str, float]]:
     text = (resources.files(__package__) / "healthy.json").read_text(encoding="utf-8")

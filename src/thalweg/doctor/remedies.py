@@ -20,6 +20,12 @@ class Remedies(Protocol):
     def hidden_units(self, kind: str) -> Remedy:
         """Hidden activations of another kind, with initial weights that suit them."""
 
+    def units_between(self, kind: str) -> Remedy:
+        """An activation after each layer with weights that has nothing nonlinear before the next one."""
+
+    def width(self, least: int) -> Remedy:
+        """Hidden layers of at least this width."""
+
     def init(self) -> Remedy:
         """Initial weights that suit the activations."""
 

@@ -97,6 +97,8 @@ def learned_in_words(learned: Learned | None) -> str:
         f"{measure_name(learned.measure)} {score}",
         f"best constant output {measure_value(learned.measure, learned.constant)}",
     ]
+    if math.isfinite(learned.line):
+        parts.append(f"best straight line {measure_value(learned.measure, learned.line)}")
     if math.isfinite(learned.attainable):
         parts.append(f"attainable {measure_value(learned.measure, learned.attainable)}")
     closed = ""

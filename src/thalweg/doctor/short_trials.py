@@ -114,8 +114,17 @@ def wrong_gradient(begin: Beginning) -> tuple[int, float] | None:
 
 def memorization(begin: Beginning) -> Memorization:
     """Train the network by Adam on eight different rows alone."""
+    return _trained(begin, _MEMORY_ROWS)
+
+
+def fitting(begin: Beginning) -> Memorization:
+    """Train the network by Adam on up to 128 different rows."""
+    return _trained(begin, _CURVATURE_ROWS)
+
+
+def _trained(begin: Beginning, most_rows: int) -> Memorization:
     distinct = np.unique(begin.x, axis=0, return_index=True)[1]
-    rows = np.sort(generator(4, "doctor").permutation(distinct)[:_MEMORY_ROWS])
+    rows = np.sort(generator(4, "doctor").permutation(distinct)[:most_rows])
     plan, state, batch = begin.placed(Eager(), Adam(_MEMORY_RATE), rows)
     step = make_step(plan)
     with np.errstate(all="ignore"):

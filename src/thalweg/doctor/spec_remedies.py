@@ -13,10 +13,11 @@ from typing import cast
 from ..core.errors import InputError
 from ..core.files import Json, JsonObject
 from ..data import Task
-from ..models.network import default_initializer
+from ..models.network import Network, default_initializer
 from ..pages.numbers import count_noun
 from ..parts.layers import Activation, Dense
 from ..parts.part import Layer, options_of
+from ..parts.schedules import Constant
 from ..spec.edit import changed
 from ..spec.spec import CompleteSpec, Spec
 from .findings import Remedy
@@ -65,6 +66,27 @@ class SpecRemedies:
             return new if index in self.hidden else _initialized(layer, layers[index + 1 :])
 
         return Remedy(f"{kind.replace('_', ' ')} units, with a start that suits them", self._changed(change))
+
+    def units_between(self, kind: str) -> Remedy:
+        """An activation after each layer with weights that has nothing nonlinear before the next one."""
+        new = Layer.of(kind)
+        layers: list[Layer] = []
+        waiting = False
+        for layer in self._layers:
+            if waiting and layer.has_weights:
+                layers.append(new)
+            waiting = layer.has_weights or (waiting and layer.is_linear)
+            layers.append(layer)
+        suited = [_initialized(layer, layers[index + 1 :]) for index, layer in enumerate(layers)]
+        described: list[Json] = [_without_defaults(layer) for layer in suited if not layer.is_identity]
+        label = f"{kind.replace('_', ' ')} between the layers, with a start that suits it"
+        return Remedy(label, (("network", self._network(described)),))
+
+    def width(self, least: int) -> Remedy:
+        """Hidden layers of at least this width."""
+        weighted = [index for index, layer in enumerate(self._layers) if layer.has_weights]
+        layers = widened(self.spec.network, frozenset(weighted[:-1]), least).layers
+        return Remedy(f"hidden layers of at least {least} units", self._changed(lambda index, layer: layers[index]))
 
     def init(self) -> Remedy:
         """Initial weights that suit the activations."""
@@ -130,13 +152,13 @@ class SpecRemedies:
 
     def effective(self, remedies: Sequence[Remedy]) -> tuple[Remedy, ...]:
         """Those that make another valid spec, each spec once, and whose learning rate is not 0 throughout."""
-        effects: list[JsonObject] = [self.spec.describe()]
+        effects: list[JsonObject] = [_effect(self.spec)]
         chosen = []
         for remedy in remedies:
             spec = self._with(remedy)
-            if spec is None or spec.describe() in effects or (spec.optimizer and spec.optimizer.learning_rate == 0):
+            if spec is None or _effect(spec) in effects or (spec.optimizer and spec.optimizer.learning_rate == 0):
                 continue
-            effects.append(spec.describe())
+            effects.append(_effect(spec))
             chosen.append(remedy)
         return tuple(chosen)
 
@@ -183,6 +205,35 @@ class SpecRemedies:
         return tuple(
             (f"network.layers.{index}", _without_defaults(new)) for index, layer, new in changed if new != layer
         )
+
+
+def widened(network: Network, hidden: frozenset[int], least: int) -> Network:
+    """The network with some of its layers at least so wide.
+
+    >>> [layer.width for layer in widened(Network(["dense 3", "dense 40", "dense 1"]), frozenset([0, 1]), 24).layers]
+    [24, 40, 1]
+    """
+
+    def change(index: int, layer: Layer) -> Layer:
+        if index not in hidden:
+            return layer
+        dense = cast("Dense", layer)
+        return dataclasses.replace(dense, width=max(dense.width, least))
+
+    return dataclasses.replace(network, layers=tuple(change(*entry) for entry in enumerate(network.layers)))
+
+
+def _effect(spec: Spec) -> JsonObject:
+    """The spec as a table in which rates that differ by rounding, or by their form alone, are equal."""
+    table = spec.describe()
+    if spec.optimizer is None:
+        return table
+    rate = spec.optimizer.learning_rate
+    rate = rate.value if isinstance(rate, Constant) else rate
+    optimizer = spec.optimizer.describe()
+    if isinstance(rate, int | float):
+        optimizer["learning_rate"] = f"{rate:.2g}"
+    return table | {"optimizer": optimizer}
 
 
 def _without_defaults(layer: Layer) -> JsonObject:

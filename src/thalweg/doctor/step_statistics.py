@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +42,9 @@ class StepStatistics(NamedTuple):
     """Root mean square of the network outputs, as probabilities where they are logits of an output activation."""
     loss: float = _NAN
     """The loss."""
+    differences: np.ndarray = _NO_NUMBERS
+    """Standard deviation between rows of the outputs of each layer with weights, divided by their root mean square
+    (d,)."""
     finite: bool = True
     """Whether all outputs, deltas and the loss are finite."""
 
@@ -57,12 +61,40 @@ class StepStatistics(NamedTuple):
         return float(np.nanmax(hidden) / hidden[0]) if len(hidden) > 1 and hidden[0] > 0 else _NAN
 
     @property
+    def separation(self) -> float:
+        """Differences between rows in the hidden layer with the least, divided by those in the first; NaN for one
+        hidden layer."""
+        hidden = self.differences[:-1]
+        return float(np.min(hidden) / hidden[0]) if len(hidden) > 1 and hidden[0] > 0 else _NAN
+
+    def merged(self, least: float) -> str:
+        """The first hidden layer on the way up whose rows differ less than `least` times as much as in the first."""
+        hidden = self.differences[:-1]
+        return self._first(~(hidden >= least * hidden[0]), self.dense) if len(hidden) else ""
+
+    def outgrown(self, most: float) -> str:
+        """The first hidden layer on the way up with outputs that are not finite, or `most` times those of the first."""
+        hidden = self.outputs[:-1]
+        return self._first(~(hidden <= most * hidden[0]), self.dense) if len(hidden) else ""
+
+    def out_of_flow(self, least: float, most: float) -> str:
+        """The first hidden layer on the way back with deltas that are not `least` to `most` times those of the last."""
+        hidden = self.deltas[:-1][::-1]
+        outside = ~((least * hidden[0] <= hidden) & (hidden <= most * hidden[0])) if len(hidden) else np.zeros(0, bool)
+        return self._first(outside, self.dense[:-1][::-1])
+
+    @staticmethod
+    def _first(marks: np.ndarray, places: Sequence[str]) -> str:
+        return places[int(marks.argmax())] if marks.any() else ""
+
+    @property
     def alive(self) -> dict[str, int]:
-        """Number of units that pass a gradient for some row, by hidden activation of more than two units."""
+        """Number of units that pass a gradient for some row, by hidden activation of more than two units, or with none
+        that does."""
         return {
             place: round((1 - dead) * units)
             for place, hidden, units, dead in zip(self.activations, self.hidden, self.units, self.dead, strict=True)
-            if hidden and units > _FEW_UNITS
+            if hidden and (units > _FEW_UNITS or dead == 1)
         }
 
     @property

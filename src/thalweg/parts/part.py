@@ -418,6 +418,11 @@ class Layer(Part, ABC, Generic[P, S, C], family="layer"):
         return None
 
     @property
+    def is_linear(self) -> bool:
+        """Whether the trained layer is an affine map of its input: without random numbers, with fixed statistics."""
+        return False
+
+    @property
     def can_die(self) -> bool:
         """Whether f' is exactly 0 for all inputs on one side and not on the other, as in ReLU."""
         return False

@@ -4,6 +4,7 @@ from ..registry import CHECKS, CODES, explanation_graph, ordered_codes
 
 from . import row_checks  # isort: skip
 from . import static_checks  # isort: skip
+from . import shape_checks  # isort: skip
 from . import init_checks  # isort: skip
 from . import training_checks  # isort: skip
 
@@ -14,6 +15,7 @@ __all__ = [
     "init_checks",
     "ordered_codes",
     "row_checks",
+    "shape_checks",
     "static_checks",
     "training_checks",
 ]

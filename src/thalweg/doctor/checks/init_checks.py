@@ -15,7 +15,7 @@ from ..measurements import Measurements
 from ..normal import normal
 from ..registry import STUCK, UNSTABLE, check
 from ..step_statistics import StepStatistics
-from .advice import against_death, against_growth, against_vanishing
+from .advice import against_death, against_growth, against_vanishing, smaller_rates
 
 ALIVE = 1
 """A layer with no more living units than this passes at most one number."""
@@ -56,7 +56,8 @@ def small_weights(m: Measurements) -> Iterator[Finding]:
     least = normal("weights_small").far().low
     if not m.weights_small < least:
         return
-    place = min(m.gains, key=lambda name: m.gains[name])
+    left = np.cumprod([min(gain, 1.0) for gain in m.gains.values()])
+    place = list(m.gains)[int((left < least).argmax())]
     yield small_weights.finding(
         severity=m.severity(certain=m.weights_small < least**2),
         place=place,
@@ -83,7 +84,7 @@ def large_weights(m: Measurements) -> Iterator[Finding]:
     most = normal("weights_large").far().high
     if not m.weights_large > most:
         return
-    place = max(m.gains, key=lambda name: m.gains[name])
+    place = next(name for name, gain in m.gains.items() if gain > most)
     yield large_weights.finding(
         severity=m.severity(certain=m.weights_large > most**2),
         place=place,
@@ -123,13 +124,19 @@ def exploding_start(m: Measurements) -> Iterator[Finding]:
     )
     yield exploding_start.finding(
         severity=m.severity(certain=True),
-        place=start.dense[-1],
+        place=_growth_place(start),
         value=start.growth,
         measured=f"{growth} over {count_noun(len(start.dense), 'layer')}",
         normal=f"about the same size in all layers ({normal('growth').in_words()})",
         sentence="The signal, or its gradient on the way back, grows from layer to layer until the numbers overflow.",
         remedies=against_growth(m),
     )
+
+
+def _growth_place(step: StepStatistics) -> str:
+    """The first layer at which the outputs, or the deltas on the way back, have grown out of their normal range."""
+    most = normal("flow").far().high
+    return step.outgrown(normal("growth").far().high) or step.out_of_flow(0.0, most) or step.dense[-1]
 
 
 @check(
@@ -148,7 +155,7 @@ def vanishing_start(m: Measurements) -> Iterator[Finding]:
         return
     yield vanishing_start.finding(
         severity=m.severity(certain=True),
-        place=start.dense[0],
+        place=vanishing_place(start),
         value=start.flow,
         measured=f"the gradient of the first layer is {number(start.flow, 2)} times that of the last hidden layer "
         f"({count_noun(len(start.dense), 'layer')})",
@@ -156,6 +163,28 @@ def vanishing_start(m: Measurements) -> Iterator[Finding]:
         sentence="Each layer shrinks the gradient on its way back, so the first layers hardly learn.",
         remedies=against_vanishing(m),
     )
+
+
+@check(code="vanishing", stage="at the start")
+def merging_rows(m: Measurements) -> Iterator[Finding]:
+    """Rows that become alike from layer to layer on the way up."""
+    least = normal("separation").far().low
+    if explodes(m.start) or not m.separation < least:
+        return
+    yield merging_rows.finding(
+        severity=m.severity(certain=True),
+        place=m.start.merged(least),
+        value=m.separation,
+        measured=f"rows differ {number(m.separation, 2)} times as much as in the first hidden layer",
+        normal=f"about as much in all layers ({normal('separation').in_words()})",
+        sentence="The layers make all rows alike: those above cannot distinguish them.",
+        remedies=against_vanishing(m),
+    )
+
+
+def vanishing_place(step: StepStatistics) -> str:
+    """The first layer on the way back at which the deltas have shrunk out of their normal range."""
+    return step.out_of_flow(normal("flow").far().low, np.inf)
 
 
 @check(
@@ -261,7 +290,7 @@ def sharpness(m: Measurements) -> Iterator[Finding]:
         "along the steepest curvature",
         normal=f"below {number(most, 2)}: above 1 a step along the steepest direction ends higher than it started",
         sentence="The first steps overshoot until they reach a flat region, where units may be dead.",
-        remedies=(m.remedies.rate(max(1 / m.sharpness, 1e-6)), m.remedies.adam()),
+        remedies=(*smaller_rates(m), m.remedies.adam()),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...pages.numbers import count_noun, measure_name, number, percent
 from ..findings import Finding
 from ..measurements import Measurements
-from ..normal import normal
+from ..normal import NormalRange, normal
 from ..registry import STUCK, UNSTABLE, check
 
 # Losses for numbers, which checks tell apart by name.
@@ -269,6 +269,9 @@ def target_scale(m: Measurements) -> Iterator[Finding]:
     usual = normal("target_size").far()
     if not (m.target_size > usual.high or 0 < m.target_size < usual.low):
         return
+    far = m.target_size > usual.high**2 or m.target_size < usual.low**2
+    if not far and not _size_explains(m):
+        return
     yield target_scale.finding(
         severity=m.severity(certain=m.target_size > usual.high**2),
         place="data.scale",
@@ -280,6 +283,16 @@ def target_scale(m: Measurements) -> Iterator[Finding]:
         "the training has.",
         remedies=(m.remedies.scale(),),
     )
+
+
+def _size_explains(m: Measurements) -> bool:
+    """Whether weights that moved have left the outputs at another size than the targets; True before a training."""
+    if m.end is None:
+        return True
+    if m.moved < normal("moved").low:
+        return False
+    same = NormalRange(1.0, 1.0).far()
+    return not same.low <= m.end.level / m.target_size <= same.high
 
 
 @check(

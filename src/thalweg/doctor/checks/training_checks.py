@@ -7,12 +7,21 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...pages.numbers import measure_name, measure_value, number, percent
+from ..attainable import standard_error
 from ..findings import Finding
-from ..measurements import LEAST_GAP, Measurements
+from ..measurements import LEARNED, LEAST_GAP, Measurements
 from ..normal import normal
 from ..registry import STUCK, UNSTABLE, check
-from .advice import against_death, against_growth, against_vanishing, larger_batch
-from .init_checks import ALIVE, dead_in_words, explodes
+from .advice import (
+    against_death,
+    against_growth,
+    against_vanishing,
+    larger_batch,
+    larger_rates,
+    slow_signs,
+    smaller_rates,
+)
+from .init_checks import ALIVE, dead_in_words, explodes, vanishing_place
 
 _WORSE = 1.25
 _FEW_ROWS = 30
@@ -20,6 +29,9 @@ _FEW_EPOCHS = 4
 # A score counts as worse beyond this many standard errors.
 _ERRORS = 3
 _DECAYED = 0.01
+# An order of magnitude fewer updates than the training has would do as much at the largest rate.
+_LITTLE_RATE = 0.1
+_LITTLE_OF_PEAK = 0.5
 _CONSTANT_OUTPUT = 10
 _WEIGHTS_GONE = 1e-2
 _HARDLY_MOVED = 1.01
@@ -66,7 +78,7 @@ def long_steps(m: Measurements) -> Iterator[Finding]:
         measured="; ".join(signs),
         normal="steps of about a thousandth of the size of the weights, and a loss that falls",
         sentence="The steps overshoot: they end higher than they started, or leave units dead.",
-        remedies=(m.remedies.rate(0.1), m.remedies.rate(0.01), m.remedies.adam()),
+        remedies=(*smaller_rates(m), m.remedies.adam()),
     )
 
 
@@ -111,7 +123,7 @@ def step_too_short(m: Measurements) -> Iterator[Finding]:
             "along them",
             normal=_usual_length(),
             sentence="The steps end long before the loss stops falling along them.",
-            remedies=(m.remedies.rate(10), m.remedies.adam()),
+            remedies=(*larger_rates(m), m.remedies.adam()),
         )
 
 
@@ -213,7 +225,7 @@ def vanishing_gradient(m: Measurements) -> Iterator[Finding]:
         return
     yield vanishing_gradient.finding(
         severity=m.severity(),
-        place=m.end.dense[0],
+        place=vanishing_place(m.end),
         value=m.flow_at_end,
         measured=f"at the end the gradient of the first layer is {number(m.flow_at_end, 2)} times that of the last "
         "hidden "
@@ -234,7 +246,7 @@ def vanishing_gradient(m: Measurements) -> Iterator[Finding]:
 )
 def short_training(m: Measurements) -> Iterator[Finding]:
     """Training that ended while the loss was still falling, or hardly began."""
-    if not len(m.losses) or m.diverged or m.learns:
+    if not len(m.losses) or m.diverged or m.learns or m.is_best_line:
         return
     falls = m.falling > normal("falling").high
     few = m.updates < normal("updates").far().low
@@ -257,24 +269,22 @@ def short_training(m: Measurements) -> Iterator[Finding]:
     code="lr-too-low",
     stage="during training",
     rank=190,
-    meaning="the weights of all layers have hardly moved",
-    advice="ten or a hundred times the rate; Adam",
+    meaning="the weights of all layers have hardly moved, or the steps are far shorter than they may be",
+    advice="the rate that the curvature or the size of the weights suggests; Adam",
     explains=(STUCK, "epochs-too-few"),
 )
 def still_weights(m: Measurements) -> Iterator[Finding]:
-    """Weights that have hardly moved."""
-    usual = normal("moved")
-    if not len(m.losses) or m.diverged or m.learns or not m.moved < usual.low:
+    """Weights that have hardly moved, or steps far below what the curvature allows."""
+    if not len(m.losses) or m.diverged or m.learns or m.is_best_line or not (signs := list(slow_signs(m))):
         return
     yield still_weights.finding(
         severity=m.severity(),
         place="optimizer.learning_rate",
         value=m.moved,
-        measured=f"the weights of each layer moved by at most {percent(m.moved, 3)} of their size in "
-        f"{number(m.updates)} updates",
-        normal=f"more ({usual.in_words()})",
+        measured="; ".join(signs),
+        normal=f"more ({normal('moved').in_words()}), and steps of about a thousandth of the size of the weights",
         sentence="The steps are too short for this number of updates.",
-        remedies=(m.remedies.rate(10), m.remedies.rate(100), m.remedies.adam()),
+        remedies=(*larger_rates(m), m.remedies.adam()),
     )
 
 
@@ -288,16 +298,43 @@ def still_weights(m: Measurements) -> Iterator[Finding]:
 )
 def decayed_rate(m: Measurements) -> Iterator[Finding]:
     """A schedule that ends the training early."""
-    if not m.late_rate < _DECAYED:
+    over = m.late_rate < _DECAYED
+    share = m.mean_rate / m.largest_rate if m.largest_rate > 0 else float("nan")
+    if not over and not share < _LITTLE_RATE:
         return
     yield decayed_rate.finding(
-        severity=m.severity(certain=True),
+        severity=m.severity(certain=over),
         place="optimizer.learning_rate",
         value=m.late_rate,
-        measured=f"after a quarter of the training the learning rate is {number(m.late_rate, 1)} of its largest value",
+        measured=f"after a quarter of the training the learning rate is {number(m.late_rate, 1)} of its largest value; "
+        f"the mean is {number(share, 2)} of it",
         normal="a rate that lasts for most of the training",
         sentence="The schedule ends the training early: the remaining rate moves nothing.",
         remedies=(m.remedies.rate(1.0), m.remedies.adam()),
+    )
+
+
+@check(
+    code="unfinished-warm-up",
+    stage="during training",
+    rank=75,
+    meaning="the training ended while the schedule was still raising the rate",
+    advice="a shorter warm-up, or the rate that it rises to",
+    explains=(STUCK, "lr-too-low", "epochs-too-few"),
+)
+def unfinished_rise(m: Measurements) -> Iterator[Finding]:
+    """A schedule that would have raised the rate much further."""
+    if not m.largest_rate < _LITTLE_OF_PEAK * m.scheduled_peak:
+        return
+    yield unfinished_rise.finding(
+        severity=m.severity(),
+        place="optimizer.learning_rate",
+        value=m.largest_rate / m.scheduled_peak,
+        measured=f"a learning rate of at most {number(m.largest_rate, 2)}; the schedule rises to "
+        f"{number(m.scheduled_peak, 2)}",
+        normal="a warm-up that ends early in the training",
+        sentence="The training ended during the warm-up of its learning rate.",
+        remedies=(m.remedies.rate(m.scheduled_peak / m.largest_rate) if m.largest_rate > 0 else m.remedies.adam(),),
     )
 
 
@@ -316,7 +353,8 @@ def strong_penalty(m: Measurements) -> Iterator[Finding]:
         return
     heavy = f"the penalty on the weights is {number(m.penalty, 3)} times the loss of the best constant output"
     yield strong_penalty.finding(
-        severity=m.severity(),
+        # Such a penalty is a choice that costs what is missing, also in a network that learned most of it.
+        severity="warning" if m.learns and m.falls_short else m.severity(),
         place="regularization",
         value=m.penalty,
         measured=heavy if m.penalty > 1 else "the decay has removed the weights of a layer",
@@ -364,12 +402,13 @@ def overfitting(m: Measurements) -> Iterator[Finding]:
     worse = float(losses[-1] / losses[best]) if losses[best] > 0 else 1.0
     if worse <= _WORSE or m.losses[-1] >= m.losses[best]:
         return
+    many = f"; {number(m.parameters)} parameters for {number(m.rows)} rows" if m.parameters > m.rows else ""
     yield overfitting.finding(
         severity="warning" if _score_fell(m, best) else "note",
         place="training.epochs",
         value=worse,
         measured=f"the validation loss is {number(worse, 3)} times that of epoch {best + 1}, while the training loss "
-        "kept falling",
+        f"kept falling{many}",
         normal="a validation loss that stays at its lowest value",
         sentence="The network memorizes its training rows and gets worse on others.",
         remedies=(m.remedies.best_epoch(),),
@@ -380,11 +419,8 @@ def _score_fell(m: Measurements, epoch: int) -> bool:
     """Whether the validation score fell since an epoch, by a relevant amount that chance does not explain."""
     best = float(m.validation_scores[epoch])
     last = float(m.validation_scores[-1])
-    if m.task == "regression":
-        error = 2 * np.sqrt(max(best, 0.0)) * (1 - best) / np.sqrt(m.validation_rows)
-    else:
-        error = np.sqrt(max(best * (1 - best), 0.01) / m.validation_rows)
-    return bool(best - last > max(_ERRORS * error, LEAST_GAP))
+    measure = "r2" if m.task == "regression" else "accuracy"
+    return best - last > max(_ERRORS * standard_error(best, m.validation_rows, measure), LEAST_GAP)
 
 
 @check(
@@ -397,17 +433,22 @@ def _score_fell(m: Measurements, epoch: int) -> bool:
 def plateau(m: Measurements) -> Iterator[Finding]:
     """Training that achieved little."""
     learned = m.learned
-    if learned is None or m.learns or not m.learnable:
+    if learned is None or not m.learnable or (m.closed_gap(LEARNED) and not m.only_line):
         return
     score = measure_value(learned.measure, learned.score, digits=3)
+    rates = larger_rates(m) if any(slow_signs(m)) else (m.remedies.rate(10), m.remedies.rate(0.1))
+    near = f"; {percent(learned.share, 2)} of the gap, ± {percent(m.blur, 2)}, close to the two thirds that count as "
+    near += "learned"
     yield plateau.finding(
         severity="warning",
         place="training",
         value=learned.share,
-        measured="the training diverged" if m.diverged else f"{score} ({measure_name(learned.measure)})",
+        measured="the training diverged"
+        if m.diverged
+        else f"{score} ({measure_name(learned.measure)}){near if m.borderline else ''}",
         normal=f"{measure_value(learned.measure, learned.attainable, digits=3)} is attainable on these rows; "
-        "the best constant output has "
-        f"{measure_value(learned.measure, learned.constant, digits=3)}",
+        f"the best {'straight line' if m.only_line else 'constant output'} has "
+        f"{measure_value(learned.measure, learned.line if m.only_line else learned.constant, digits=3)}",
         sentence="The network did not learn what can be learned here.",
-        remedies=(m.remedies.rate(10), m.remedies.rate(0.1), m.remedies.longer(10), m.remedies.adam()),
+        remedies=(*rates, m.remedies.longer(10), m.remedies.adam()),
     )

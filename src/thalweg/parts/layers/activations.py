@@ -93,6 +93,7 @@ class Identity(Activation, kind="identity", also=("linear",)):
     """
 
     is_identity = True
+    is_linear = True
     output_range = (-math.inf, math.inf)
     steepest_slope = 1.0
 

@@ -20,6 +20,8 @@ class ParameterFreeLinear(ParameterFree[tuple[()], C]):
     Backward: dL/dx = Jᵀ dL/dy, whose derivative is 0. A subclass states `jvp`, J x_dot.
     """
 
+    is_linear = True
+
     def backward_jvp(
         self, params: tuple[()], cache: C, direction: tuple[()], x_dot: Array, delta: Array
     ) -> tuple[Array, tuple[()]]:

@@ -74,6 +74,7 @@ class Dense(Layer[Affine | Weights, tuple[()], Array], kind="dense"):
     """
 
     has_weights = True
+    is_linear = True
 
     width: Count
     init: Initializer | None = None

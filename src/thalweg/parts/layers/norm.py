@@ -111,6 +111,7 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
     """
 
     transparent = True
+    is_linear = True
 
     momentum: Fraction = 0.9
     epsilon: Positive = 1e-5

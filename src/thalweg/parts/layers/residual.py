@@ -71,6 +71,11 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
         return self.layers
 
     @property
+    def is_linear(self) -> bool:
+        """Whether all of its layers are."""
+        return all(layer.is_linear for layer in self.layers)
+
+    @property
     def least_batch(self) -> int:
         """The largest of what its layers need."""
         return max(layer.least_batch for layer in self.layers)
