@@ -31,7 +31,7 @@ _PERCENT = "\u202f%"
 _MOST_DECIMALS = 12
 
 _MEASURE_NAMES = {"r2": "R²", "clipped": "updates clipped", "penalty": "penalty of L1 and L2"}
-_SHARES = frozenset({"accuracy", "clipped"})
+_SHARES = frozenset({"accuracy", "balanced_accuracy", "clipped"})
 
 
 class Share(float):
