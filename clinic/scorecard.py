@@ -47,6 +47,7 @@ from run_cache import CACHE, CachedRun, cached_runs, folders_of, outcomes_of
 from thalweg import load
 from thalweg.experiments.processes import available_cores
 from thalweg.experiments.remedy_trials.prove import prove
+from thalweg.experiments.remedy_trials.score import NoScoreError
 from thalweg.spec.spec import CompleteSpec
 from thalweg.spec.toml import read_spec
 
@@ -287,13 +288,16 @@ def repairs(cards: Iterable[Card], cache: Path, jobs: int | None, minutes: float
 def _repaired(
     name: str, seed: int, cache: Path, jobs: int | None, minutes: float
 ) -> tuple[tuple[str, ...], CompleteSpec | None]:
-    """The remedies that help, and the repaired spec; None if no remedy helps."""
+    """The remedies that help, and the repaired spec; None if no remedy helps or the rows cannot show it."""
     spec = read_spec(str(FOLDER / f"{name}.toml"))
     run = load(folders_of(cached_runs({name: spec}, [seed]), cache, jobs)[name, seed])
     remedies = run.diagnose().remedies
     if not remedies:
         return (), None
-    proof = prove(run.spec, remedies, jobs=jobs, minutes=minutes, folder=cache / "proofs" / name)
+    try:
+        proof = prove(run.spec, remedies, jobs=jobs, minutes=minutes, folder=cache / "proofs" / name)
+    except NoScoreError:
+        return (), None
     return proof.chosen, proof.repaired
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import pty
 import subprocess
 import sys
 import tomllib
+import types
 from typing import NamedTuple
 
 import pytest
 
 import thalweg
 from thalweg.cli.shell import main
+from thalweg.doctor import Diagnosis
+from thalweg.experiments.remedy_trials import NoScoreError
+from thalweg.runs.run import Run
 from thalweg.runs.train import run_spec
 from thalweg.spec.toml import read_spec
 
@@ -201,7 +206,65 @@ def test_remedies_are_proven_and_the_repaired_spec_overwrites_nothing(shell, ill
 
 
 def test_of_a_healthy_network_there_is_nothing_to_prove(shell, tmp_path):
-    done = shell("doctor", "xor", "--prove", "--quiet", cwd=tmp_path)
+    done = shell("doctor", "xor", "--prove", "--quiet", "--json", cwd=tmp_path)
     assert done.returncode == 0
     assert "nothing to prove" in done.stderr
+    assert json.loads(done.stdout)["proof"] is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_findings_without_a_remedy_end_with_the_diagnosis(shell, ill, monkeypatch):
+    monkeypatch.setattr(Diagnosis, "remedies", ())
+    done = shell("doctor", "run", "--prove", "--quiet", "--json", "--page", "alone.html", cwd=ill)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert found["causes"][0]["code"] == "output-activation"
+    assert (found["proof"], found["repaired"]) == (None, None)
+    assert "remedy" in done.stderr
+    assert "output-activation" in (ill / "alone.html").read_text()
+
+
+def test_rows_that_cannot_score_end_with_the_diagnosis(shell, tmp_path):
+    # Sorted by class, and the last rows are all of one class.
+    sections = {"split": "time", "validation": "0.2", "test": "0.0"}
+    words = [word for name, value in sections.items() for word in ("--set", f"data.{name}={value}")]
+    words += ["--set", "optimizer.learning_rate=1e-9", "--epochs", 5]
+    done = shell("doctor", "iris", *words, "--prove", "--quiet", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert not found["healthy"]
+    assert found["proof"] is None
+    assert "data.validation" in done.stderr
+
+
+@pytest.mark.parametrize("spent", [0.5, 2.9, 3.0, 50.0])
+def test_the_limit_holds_for_the_whole_command(shell, ill, monkeypatch, spent):
+    # A clock that advances while the run is examined alone.
+    now = types.SimpleNamespace(minutes=1000.0)
+    clock = types.SimpleNamespace(monotonic=lambda: 60 * now.minutes)
+    diagnose, given = Run.diagnose, []
+
+    def slow(run):
+        now.minutes += spent
+        return diagnose(run)
+
+    def proof(*positional, **named):
+        given.append(named["minutes"])
+        raise NoScoreError("data", "no rows")
+
+    monkeypatch.setattr(importlib.import_module("thalweg.cli.commands.doctor"), "time", clock)
+    monkeypatch.setattr(Run, "diagnose", slow)
+    monkeypatch.setattr(importlib.import_module("thalweg.experiments.remedy_trials.prove"), "prove", proof)
+    done = shell("doctor", "run", "--prove", "--minutes", 3, "--json", "--quiet", cwd=ill)
+    assert done.returncode == 1
+    assert given == ([] if spent >= 3 else [pytest.approx(3 - spent)])
+    assert json.loads(done.stdout)["proof"] is None
+
+
+def test_the_training_of_the_spec_ends_with_the_limit(shell, tmp_path):
+    # It would train for days.
+    words = ["doctor", "xor", *SINGLE[:2], "--epochs", 10**9, "--prove", "--minutes", 0.01, "--json", "--quiet"]
+    done = shell(*words, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["proof"] is None
+    assert "0.01 minutes" in done.stderr

@@ -17,7 +17,7 @@ from thalweg.parts.clipping import ClipGlobalNorm
 from thalweg.parts.initializers import Given
 from thalweg.parts.layers import Dense
 from thalweg.parts.losses import BinaryCrossEntropy, CrossEntropy, Huber, SoftmaxCrossEntropy, SquaredError
-from thalweg.parts.metrics import ClassificationMetric, RegressionMetric
+from thalweg.parts.metrics import BalancedMetric, ClassificationMetric, RegressionMetric
 from thalweg.parts.optimizers import SGD, Adam, Momentum
 from thalweg.parts.part import ForwardContext
 from thalweg.parts.regularization import Regularization
@@ -376,6 +376,30 @@ def test_accuracy_counts_weights_and_is_scikit_learns(on):
     summary = scores.compute(on(scores.update, outputs, y, w, np.array(0.25)))
     expected = metrics.accuracy_score(y, outputs.argmax(1), sample_weight=w)
     assert summary == {"loss": pytest.approx(0.25), "accuracy": pytest.approx(expected)}
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_balanced_accuracy_is_scikit_learns_over_batches_and_of_several_labels_the_mean(width, on):
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(width)
+    # Of four classes the last one has no rows.
+    outputs, w = rng.normal(size=(40, width)), rng.uniform(size=40)
+    y = (rng.random(40) < 0.2).astype(int) if width == 1 else rng.choice(3, size=40, p=[0.8, 0.15, 0.05])
+    predicted = (outputs[:, 0] > 0.5).astype(int) if width == 1 else outputs[:, :3].argmax(axis=1)
+    outputs[:, 3:] = outputs.min()
+    scores = BalancedMetric()
+    halves = [on(scores.update, outputs[s], y[s], w[s], np.array(0.5)) for s in (slice(0, 15), slice(15, 40))]
+    summary = scores.compute(type(halves[0])(*(a + b for a, b in zip(*halves, strict=True))))
+    assert summary["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(y, predicted, sample_weight=w))
+    assert summary["accuracy"] == pytest.approx(metrics.accuracy_score(y, predicted, sample_weight=w))
+    if width > 1:
+        labels = (rng.random((40, width)) < 0.3).astype(float)
+        total = on(scores.update, outputs, labels, w, np.array(0.5))
+        one_by_one = [
+            metrics.balanced_accuracy_score(labels[:, label], outputs[:, label] > 0.5, sample_weight=w)
+            for label in range(width)
+        ]
+        assert scores.compute(total)["balanced_accuracy"] == pytest.approx(np.mean(one_by_one))
 
 
 @pytest.mark.parametrize(("threshold", "loss"), [(0.5, BinaryCrossEntropy()), (0.0, None)])

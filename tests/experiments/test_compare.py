@@ -214,7 +214,7 @@ def test_the_shell_gives_json(file: Path, tmp_path: Path):
     assert second["difference"]["mean"] == pytest.approx(pairs.mean())
     assert len(pairs) == 3
     assert facts["best"] in ("optimizer sgd 0.1", "optimizer adam 0.1")
-    assert set(facts["test"]) == {"loss", "accuracy"}
+    assert set(facts["test"]) == {"loss", "accuracy", "balanced_accuracy"}
     assert all("test" not in str(arm) for arm in facts["arms"])
     assert facts["failed"] == {}
 

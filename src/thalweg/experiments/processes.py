@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -30,17 +31,18 @@ def available_cores() -> list[int]:
 
 @contextmanager
 def local_workers(
-    trials: Sequence[Trial], jobs: int, folder: Path
+    trials: Sequence[Trial], jobs: int, folder: Path, until: float = math.inf
 ) -> Iterator[Callable[[Sequence[Trial]], Iterator[TrialOutcome]]]:
     """A function that runs some of the trials in `jobs` processes, each with its share of the cores.
 
-    All processes are killed at the end, and at Ctrl-C, which raises KeyboardInterrupt.
+    Trials are given up at the time `until`, as of `time.monotonic`. All processes are killed at the end, and at Ctrl-C,
+    which raises KeyboardInterrupt.
     """
     from joblib import Parallel, delayed
 
     cores = available_cores()
     shares = [cores[number::jobs] or [cores[number % len(cores)]] for number in range(jobs)]
-    context = WorkerContext(folder, os.getpid(), shares, {trial.key: trial.spec for trial in trials})
+    context = WorkerContext(folder, os.getpid(), shares, {trial.key: trial.spec for trial in trials}, until)
     workers = _Workers()
 
     def run(trials: Sequence[Trial]) -> Iterator[TrialOutcome]:

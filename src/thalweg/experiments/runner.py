@@ -89,7 +89,8 @@ def run_trials(
             over.
         jobs: number of processes. None: one for each core; 1: this process.
         cluster: address of a Dask or Ray cluster to run on instead.
-        until: the time, as of `time.monotonic`, after which no further trial is waited for.
+        until: the time, as of `time.monotonic`, after which no further trial is waited for; those that are running on
+            this machine are given up.
 
     Raises:
         InputError: no such cluster answers, a run cannot be written, or workers die again and again without finishing
@@ -98,7 +99,7 @@ def run_trials(
     """
     queue = _TrialQueue(trials, folder, finished, until)
     fruitless = 0
-    with _workers(trials, folder, cluster, min(jobs or len(available_cores()), len(trials))) as (run, width):
+    with _workers(trials, folder, cluster, min(jobs or len(available_cores()), len(trials)), until) as (run, width):
         while queue.missing and fruitless < _FRUITLESS_ROUNDS and not queue.out_of_time:
             before = queue.finished_count
             try:
@@ -157,7 +158,9 @@ class _TrialQueue:
     def _record(self, trial: Trial, outcome: TrialOutcome) -> None:
         if outcome.write_error:
             raise InputError(str(self._folder), f"the run of a trial cannot be written: {outcome.write_error}")
-        if isinstance(outcome.error, InputError):
+        if outcome.out_of_time:
+            self.missing[trial.key] = trial
+        elif isinstance(outcome.error, InputError):
             self.failed[trial.key] = outcome.error
         elif outcome.error:
             raise outcome.error
@@ -193,16 +196,18 @@ def _worker_error(trial: Trial, lost: _WorkerLostError) -> InputError:
 
 
 @contextmanager
-def _workers(trials: Sequence[Trial], folder: Path, cluster: str | None, jobs: int) -> Iterator[tuple[_Runner, int]]:
+def _workers(
+    trials: Sequence[Trial], folder: Path, cluster: str | None, jobs: int, until: float
+) -> Iterator[tuple[_Runner, int]]:
     """A function that runs trials and yields their outcomes, and how many trials run at a time."""
     if cluster is not None:
         with cluster_workers(cluster, folder) as workers:
             yield workers
     elif jobs > 1:
-        with local_workers(trials, jobs, folder) as run:
+        with local_workers(trials, jobs, folder, until) as run:
             yield run, jobs
     else:
         try:
-            yield lambda trials: (run_trial(trial.key, trial.spec, folder) for trial in trials), 1
+            yield lambda trials: (run_trial(trial.key, trial.spec, folder, until) for trial in trials), 1
         finally:
             forget_rows()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from ..data import Split
 from ..runs.train import run_session
 from ..spec.differences import canonical_json
 from ..spec.spec import CompleteSpec
+from ..training.callbacks import TimeLimit
 from ..training.session import Session
 from .results import write_run
 
@@ -34,25 +36,30 @@ class TrialOutcome(NamedTuple):
         key: the key of the trial.
         error: the exception that the training raised; None on success.
         write_error: why the run could not be written; empty on success.
+        out_of_time: whether the time was up before the training had ended; there is no run then.
     """
 
     key: str
     error: Exception | None = None
     write_error: str = ""
+    out_of_time: bool = False
 
 
-def run_trial(key: str, spec: CompleteSpec, folder: Path) -> TrialOutcome:
-    """Run a trial and write its run into folder/key.
+def run_trial(key: str, spec: CompleteSpec, folder: Path, until: float = math.inf) -> TrialOutcome:
+    """Run a trial and write its run into folder/key; at the time `until`, as of `time.monotonic`, it is given up.
 
     An exception of the training is returned. An exception that is raised while trials are carried out thus comes from
     the worker or its transport, never from a trial. Ctrl-C raises KeyboardInterrupt.
     """
+    limit = TimeLimit(until)
     try:
-        run = run_session(Session(spec, _split_of(spec)))
+        run = run_session(Session(spec, _split_of(spec)), callbacks=[limit])
     except Exception as error:
         return TrialOutcome(key, error)
     if run.interrupted:
         raise KeyboardInterrupt
+    if limit.stop:
+        return TrialOutcome(key, out_of_time=True)
     try:
         write_run(folder / key, run)
     except InputError as error:
@@ -81,12 +88,14 @@ class WorkerContext:
         parent: the process id of the parent.
         core_shares: the cores of each worker.
         specs: the spec of each trial, by key.
+        until: the time at which trials are given up, as of `time.monotonic`, which all processes of a machine share.
     """
 
     folder: Path
     parent: int
     core_shares: Sequence[Sequence[int]]
     specs: Mapping[str, CompleteSpec]
+    until: float = math.inf
 
     def init_worker(self) -> None:
         """Start as a worker: exit when the parent exits, and use one share of the cores."""
@@ -128,7 +137,7 @@ _loaded: dict[str, Split] = {}
 def run_trial_in_worker(key: str) -> TrialOutcome:
     """Run a trial in a process that `WorkerContext.init_worker` has prepared."""
     context = _contexts[-1]
-    return run_trial(key, context.specs[key], context.folder)
+    return run_trial(key, context.specs[key], context.folder, context.until)
 
 
 def forget_rows() -> None:

@@ -1,4 +1,4 @@
-"""Metrics: sums over batches from which loss, accuracy, R² and mean absolute error are computed."""
+"""Metrics: sums over batches from which loss, accuracies, R² and mean absolute error are computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing_extensions import TypeVar
 from ..core.arrays import Array, namespace
 from .part import Number, Part
 
-LARGER_IS_BETTER = frozenset({"accuracy", "r2"})
+LARGER_IS_BETTER = frozenset({"accuracy", "balanced_accuracy", "r2"})
 
 
 class Right(NamedTuple):
@@ -21,6 +21,22 @@ class Right(NamedTuple):
     weight: Array
     loss: Array
     right: Array
+
+
+class RightByClass(NamedTuple):
+    """Weighted sums over samples: of 1, of the loss, and of correct predictions; of both counts by class.
+
+    A task with one class for each sample has C classes and L = 1; one with several labels has C = 2, no and yes, for
+    each of its L labels.
+    """
+
+    weight: Array
+    loss: Array
+    right: Array
+    class_weight: Array
+    """Sum of the weights of each class (C, L)."""
+    class_right: Array
+    """Sum of the weights of its correct predictions (C, L)."""
 
 
 class Residuals(NamedTuple):
@@ -32,7 +48,7 @@ class Residuals(NamedTuple):
     square: Array
 
 
-MetricSums: TypeAlias = Right | Residuals
+MetricSums: TypeAlias = Right | RightByClass | Residuals
 """Sums of a metric over a batch."""
 
 
@@ -74,18 +90,68 @@ class ClassificationMetric(Metric[Right], kind="classes"):
     threshold: Number = 0.5
 
     def update(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Right:
-        xp = namespace(outputs)
-        total = xp.sum(weight)
-        if y.ndim > 1:
-            right = xp.all((outputs > self.threshold) == (y > 0.5), axis=-1)
-        elif outputs.shape[-1] == 1:
-            right = (outputs[:, 0] > self.threshold) == (y > 0)
-        else:
-            right = xp.argmax(outputs, axis=-1) == y
-        return Right(total, loss * total, xp.sum(xp.where(right, weight, xp.zeros_like(weight))))
+        return _right(_correct(outputs, y, self.threshold), weight, loss)
 
     def compute(self, total: Right) -> dict[str, np.ndarray]:
-        return {"loss": total.loss / total.weight, "accuracy": total.right / total.weight}
+        return _accuracy(total)
+
+
+@dataclass(frozen=True)
+class BalancedMetric(Metric[RightByClass], kind="balanced_classes"):
+    """loss and accuracy as in `ClassificationMetric`, and balanced accuracy = the mean over classes of the recall.
+
+    recall of a class = the weighted fraction of its samples that are predicted correctly. Classes without samples are
+    left out; of several labels it is the mean over the labels. A constant output has 1 / C, however rare a class is.
+
+    Source: Brodersen et al. 2010, The balanced accuracy and its posterior distribution; scikit-learn's
+    `balanced_accuracy_score`.
+
+    >>> metric = BalancedMetric()
+    >>> always_first = np.array([[0.9, 0.1]] * 4)
+    >>> total = metric.update(always_first, np.array([0, 0, 0, 1]), np.ones(4), np.array(0.5))
+    >>> {name: float(value) for name, value in metric.compute(total).items()}
+    {'loss': 0.5, 'accuracy': 0.75, 'balanced_accuracy': 0.5}
+    """
+
+    measures: ClassVar[tuple[str, ...]] = (*ClassificationMetric.measures, "balanced_accuracy")
+    threshold: Number = 0.5
+
+    def update(self, outputs: Array, y: Array, weight: Array, loss: Array) -> RightByClass:
+        xp = namespace(outputs)
+        correct = _correct(outputs, y, self.threshold)
+        labels = y if y.ndim > 1 else y[:, None]
+        classes = 2 if y.ndim > 1 else max(2, outputs.shape[-1])
+        of_class = labels[:, None, :] == xp.arange(classes)[None, :, None]
+        weights = xp.where(of_class, weight[:, None, None], xp.zeros_like(weight)[:, None, None])
+        right = xp.where(correct[:, None, :], weights, xp.zeros_like(weights))
+        return RightByClass(*_right(correct, weight, loss), xp.sum(weights, axis=0), xp.sum(right, axis=0))
+
+    def compute(self, total: RightByClass) -> dict[str, np.ndarray]:
+        weight = np.asarray(total.class_weight)
+        present = weight > 0
+        recall = np.where(present, total.class_right / np.where(present, weight, 1), 0)
+        return _accuracy(total) | {"balanced_accuracy": (recall.sum(axis=-2) / present.sum(axis=-2)).mean(axis=-1)}
+
+
+def _correct(outputs: Array, y: Array, threshold: Number) -> Array:
+    """Whether each label of each sample is predicted correctly, (n, L); L = 1 where a sample has one class."""
+    xp = namespace(outputs)
+    if y.ndim > 1:
+        return (outputs > threshold) == (y > 0.5)
+    if outputs.shape[-1] == 1:
+        return (outputs > threshold) == (y > 0)[:, None]
+    return (xp.argmax(outputs, axis=-1) == y)[:, None]
+
+
+def _right(correct: Array, weight: Array, loss: Array) -> Right:
+    """The sums over samples that count as correct where all of their labels are, from correct labels (n, L)."""
+    xp = namespace(weight)
+    total = xp.sum(weight)
+    return Right(total, loss * total, xp.sum(xp.where(xp.all(correct, axis=-1), weight, xp.zeros_like(weight))))
+
+
+def _accuracy(total: Right | RightByClass) -> dict[str, np.ndarray]:
+    return {"loss": total.loss / total.weight, "accuracy": total.right / total.weight}
 
 
 @dataclass(frozen=True)

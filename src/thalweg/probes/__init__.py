@@ -2,11 +2,13 @@
 
 from ..parts.metrics import (
     LARGER_IS_BETTER,
+    BalancedMetric,
     ClassificationMetric,
     Metric,
     RegressionMetric,
     Residuals,
     Right,
+    RightByClass,
     confusion_matrix,
 )
 from ..parts.settings import Full, Light, Off, Probes, Standard
@@ -14,6 +16,7 @@ from .records import Observations, Record
 
 __all__ = [
     "LARGER_IS_BETTER",
+    "BalancedMetric",
     "ClassificationMetric",
     "Full",
     "Light",
@@ -25,6 +28,7 @@ __all__ = [
     "RegressionMetric",
     "Residuals",
     "Right",
+    "RightByClass",
     "Standard",
     "confusion_matrix",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -87,6 +88,21 @@ class Callback:
 
     def on_train_end(self, engine: Engine, plan: Plan, state: State, step: int) -> None:
         """See the state after the last step, as the engine holds it; `step` updates were done."""
+
+
+class TimeLimit(Callback):
+    """Stops a training at a certain time.
+
+    Args:
+        until: the time, as of `time.monotonic`.
+    """
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+
+    def on_progress(self, progress: Progress) -> None:
+        if progress.step < progress.steps and time.monotonic() >= self.until:
+            self.stop = "the time is up"
 
 
 class ProgressMessages(Callback):

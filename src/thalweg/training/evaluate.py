@@ -11,7 +11,7 @@ from ..data import Dataset, RowSource, Task
 from ..engine.engine import Engine
 from ..engine.step import Batch, Plan, State, fused, inference_state, measure_at, predict
 from ..models.network import Network
-from ..parts.metrics import ClassificationMetric, Metric, RegressionMetric
+from ..parts.metrics import BalancedMetric, ClassificationMetric, Metric, RegressionMetric
 from ..parts.optimizers import SGD
 from ..parts.part import Loss
 from .batch_plan import as_batch, in_batches
@@ -45,7 +45,7 @@ def measures_of(task: Task) -> tuple[str, ...]:
 def evaluate(
     network: Network, loss: Loss, state: State, data: RowSource, engine: Engine, unit: np.ndarray | float = 1.0
 ) -> Record:
-    """The loss and the metric of a network over a whole data set.
+    """The loss and the metric of a network over a whole data set; for classes and labels also the balanced accuracy.
 
     Args:
         network: the network.
@@ -55,7 +55,10 @@ def evaluate(
         engine: where it is computed.
         unit: as `metric_for` takes it.
     """
-    plan = Plan(network, loss, SGD(), metric_for(network, loss, data, unit))
+    metric = metric_for(network, loss, data, unit)
+    if isinstance(metric, ClassificationMetric):
+        metric = BalancedMetric(metric.threshold)
+    plan = Plan(network, loss, SGD(), metric)
     return evaluator(plan, engine, data)(engine.place(inference_state(state)))
 
 

@@ -17,7 +17,6 @@ import pytest
 from thalweg.core.arrays import leaves
 from thalweg.core.errors import InputError
 from thalweg.core.intervals import difference
-from thalweg.data import Data
 from thalweg.doctor.findings import Remedy
 from thalweg.experiments import runner
 from thalweg.experiments.remedy_trials import search, trials
@@ -27,13 +26,14 @@ from thalweg.experiments.remedy_trials.proof import Proof
 from thalweg.experiments.remedy_trials.prove import prove
 from thalweg.experiments.remedy_trials.random_control import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, random_change
 from thalweg.experiments.remedy_trials.render import Outcome, evidence_paragraphs
-from thalweg.experiments.remedy_trials.score import Score, largest_fraction, score_for
+from thalweg.experiments.remedy_trials.score import Score
 from thalweg.parts.settings import Off, Standard
 from thalweg.runs.train import run_spec
 from thalweg.spec.complete import completed
 from thalweg.spec.edit import set_value
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import read_spec
+from thalweg.training import callbacks
 
 NAN = math.nan
 RATE = "optimizer.learning_rate"
@@ -95,9 +95,9 @@ def test_remedies_that_help_do_nothing_and_harm(slow: Proof):
 def test_trials_are_plain_trainings_with_the_same_seeds(slow: Proof):
     for seed in (0, 3):
         run = run_spec(Spec.of(changed(SLOW, optimizer__learning_rate=0.05, training__seed=seed)))
-        assert slow.effects[0].arm.values[seed] == run.measures["validation"]["accuracy"]
+        assert slow.effects[0].arm.values[seed] == run.measures["validation"]["balanced_accuracy"]
         run = run_spec(Spec.of(changed(SLOW, training__seed=seed)))
-        assert slow.unchanged.values[seed] == max(0.5, run.measures["validation"]["accuracy"])
+        assert slow.unchanged.values[seed] == run.measures["validation"]["balanced_accuracy"]
 
 
 def test_differences_are_paired_by_seed(slow: Proof):
@@ -131,7 +131,7 @@ def test_the_evidence_in_full():
     bad = effect("bad", [0.4, 0.5, 0.6])
     lost = effect("lost", [0.8, NAN, 0.81], lost=(False, True, False))
     outcome = Outcome(
-        score=Score("accuracy", "validation", 100, 0.5),
+        score=Score("balanced_accuracy", "validation", 100, 0.5),
         seeds=3,
         unchanged=unchanged,
         effects=(good, none, bad, lost),
@@ -140,8 +140,8 @@ def test_the_evidence_in_full():
         repair=good,
     )
     assert [text.replace("\u202f", " ") for text in evidence_paragraphs(outcome)] == [
-        "Over 3 seeds the unchanged spec reaches 60 % (95 % interval 35.16 to 84.84 %) accuracy on the validation rows;"
-        " the best constant answer reaches 50 %.",
+        "Over 3 seeds the unchanged spec reaches 60 % (95 % interval 35.16 to 84.84 %) balanced accuracy on the"
+        " validation rows; the best constant answer reaches 50 %.",
         "`good` helps: +24.7 points (95 % interval +22.1 to +27.2 points), and does better than a random change of"
         " equal cost (`chance`): +23 points (95 % interval +0.0536 to +45.9 points)."
         " Whether `bad` helps cannot be decided with 3 seeds: all differences are equal: -10 points."
@@ -215,12 +215,12 @@ def test_r2_means_the_same_whatever_the_scale_of_the_targets():
     assert found.effects[0].arm.values[1] == pytest.approx(r2, rel=1e-4)
 
 
-def test_an_arm_that_diverges_with_every_seed_counts_as_the_constant_answer():
+def test_an_arm_that_diverges_with_every_seed_has_the_lowest_score():
     wild = Remedy("wild", (("optimizer", "sgd 1e30"),))
     found = proven(WAVE, [wild], seeds=3)
     assert found.unchanged.values.min() > 0.1
     assert (found.effects[0].arm.diverged, found.effects[0].arm.tried) == (3, 3)
-    assert found.effects[0].arm.values.tolist() == [0, 0, 0]
+    assert found.effects[0].arm.values.tolist() == [-1, -1, -1]
     assert found.effects[0].verdict == "harms"
     assert "3 of 3 trials diverged" in found.evidence
 
@@ -272,27 +272,6 @@ def test_arms_of_another_loss_are_compared():
     assert proven(spec, [remedy], seeds=3).effects[0].verdict == "helps"
 
 
-@pytest.mark.parametrize(("share", "rows"), [(0.0, "training"), (0.2, "training"), (0.3, "validation")])
-def test_validation_rows_are_scored_if_there_are_enough(share, rows):
-    # 20 and 30 of 100 rows.
-    split = Data.of({"source": "rings 100", "validation": share, "test": 0.0}).load(0)
-    assert score_for([split]).rows == rows
-    without = Data.of({"source": "rings 100", "validation": 0.0, "test": 0.0}).load(0)
-    assert score_for([split, without]).rows == "training"
-
-
-def test_the_best_constant_answer_is_the_most_frequent_target():
-    x = np.arange(8.0)[:, None]
-    classes = Data.of({"source": (x, [0, 0, 0, 0, 0, 1, 1, 2]), "validation": 0.0, "test": 0.0})
-    assert largest_fraction(classes.load(0).train) == 5 / 8
-    # (1, 0) is the most frequent row of labels; each single label has a more frequent value.
-    labels = [[1, 0], [1, 0], [1, 0], [0, 0], [0, 0], [0, 1], [0, 1], [1, 1]]
-    several = Data.of({"source": (x, labels), "task": "multilabel", "validation": 0.0, "test": 0.0})
-    assert largest_fraction(several.load(0).train) == 3 / 8
-    weighted = Data.of({"source": (x, [0, 0, 0, 0, 0, 1, 1, 2], [1] * 5 + [4, 4, 7]), "validation": 0.0, "test": 0.0})
-    assert largest_fraction(weighted.load(0).train) == 8 / 20
-
-
 def test_another_task_cannot_be_compared():
     x = np.arange(40.0)[:, None]
     spec = {"data": {"source": (x, x[:, 0] > 20), "task": "classification"}, "training": {**EAGER, "epochs": 1}}
@@ -315,15 +294,77 @@ def test_two_faults_are_repaired_together_where_neither_helps_alone():
     ]
     found = proven(faulty, remedies, seeds=5)
     assert [effect.verdict for effect in found.effects] == ["undecided"] * 4
-    tried = [(len(each.remedies), each.kept) for each in found.combinations]
-    assert tried[:2] == [(2, False), (3, True)]
-    assert {"a start", "a rate"} <= set(found.chosen)
+    # The pairs are screened with other seeds: only the one that gains there is tried with those of the trials.
+    pair = found.combinations[0]
+    assert (pair.remedies, pair.base, pair.kept) == (("a start", "a rate"), (), True)
+    assert found.chosen[:2] == pair.remedies
     assert found.repair is not None
     assert found.repair.verdict == "helps"
     assert found.repair.against_control == "better"
     # Its random change has as many settings.
     assert found.repair.control is not None
     assert len(found.repair.control.changes) >= len(found.chosen)
+
+
+def test_faults_that_hide_each_other_are_found_behind_other_remedies(tmp_path):
+    faulty = changed(WAVE, network__init="zeros", optimizer__learning_rate=1e-9)
+    useless = [Remedy(f"batches of {size}", (("training.batch_size", size),)) for size in (40, 20)]
+    more = Remedy("more epochs", (("training.epochs", 60),))
+    start = Remedy("a start", (("network.init", "glorot_uniform"),))
+    rate = Remedy("a rate", ((RATE, 0.03),))
+    found = proven(faulty, [*useless, more, start, rate], seeds=5, folder=tmp_path)
+    assert not any(effect.gains for effect in found.effects)
+    assert {"a start", "a rate"} <= set(found.chosen)
+    assert found.combinations[0].effect.repairs
+    # No more combinations are judged than the intervals allow for: five remedies and four combinations.
+    assert len(found.combinations) <= 4
+    judged = [*found.effects, *(combination.effect for combination in found.combinations), found.repair]
+    assert {effect.difference.comparisons for effect in judged} == {9}
+    # What judges the pair are the seeds of all arms, and not those that chose it.
+    pair = found.combinations[0].effect.arm
+    changes = {path.replace(".", "__"): value for path, value in pair.changes}
+    for seed in (0, 4):
+        run = run_spec(Spec.of(changed(faulty, training__seed=seed, **changes)))
+        assert pair.values[seed] == run.measures["training"]["r2"]
+    seeds = {read_spec(str(path / "spec.toml")).training.seed for path in (tmp_path / "trials").iterdir()}
+    assert seeds == set(range(7))
+
+
+def incumbent(label, values, updates, settings=1):
+    """An arm with these scores and cost."""
+    arm = types.SimpleNamespace(settings=(setting_of(Remedy(label, ())),))
+    candidate = types.SimpleNamespace(arm=arm, updates=updates, changed_settings=settings)
+    return search.Incumbent(candidate, ArmScores(label, (), np.array(values)))
+
+
+def test_of_equal_remedies_the_cheaper_one_is_preferred():
+    # Whichever comes first.
+    equal = [incumbent("longer", [0.97] * 5, 4000), incumbent("cheaper", [0.97, 0.97, 0.98, 0.965, 0.97], 100, 3)]
+    for order in (equal, equal[::-1]):
+        assert search.preferred(order).names == ("cheaper",)
+    # With equal updates fewer settings, and with equal settings the more likely one.
+    settings = [
+        incumbent("three", [0.9] * 5, 100, 3),
+        incumbent("one", [0.9] * 5, 100),
+        incumbent("last", [0.9] * 5, 100),
+    ]
+    assert search.preferred(settings).names == ("one",)
+    # An improvement is worth its updates.
+    better = [
+        incumbent("longer", [0.97, 0.96, 0.98, 0.97, 0.97], 4000),
+        incumbent("cheaper", [0.8, 0.81, 0.8, 0.82, 0.8], 100),
+    ]
+    assert search.preferred(better).names == ("longer",)
+
+
+def test_more_epochs_give_way_to_a_remedy_that_needs_no_more_updates():
+    # Twenty times the epochs at the slow rate, or the same epochs at a large one: both classify all rows.
+    longer = Remedy("longer", (("training.epochs", 400),))
+    found = proven(SLOW, [longer, Remedy("a large rate", ((RATE, 0.1),))], seeds=5)
+    assert found.effects[0].arm.values.tolist() == found.effects[1].arm.values.tolist() == [1.0] * 5
+    assert [effect.verdict for effect in found.effects] == ["helps", "helps"]
+    assert found.effects[0].arm.updates == 20 * found.effects[1].arm.updates
+    assert found.chosen == ("a large rate",)
 
 
 def test_the_second_of_two_alternatives_for_one_place_is_tried_too():
@@ -374,7 +415,7 @@ def test_of_two_remedies_for_one_place_the_earlier_wins(first, second, left, giv
 
 def test_nothing_is_added_where_nothing_is_left_to_gain():
     spec = changed(SLOW, optimizer__learning_rate=1e-9, data__validation=0.0)
-    found = proven(spec, [Remedy("a rate", ((RATE, 0.1), ("training.epochs", 60))), SAME], seeds=3)
+    found = proven(spec, [Remedy("a rate", ((RATE, 0.1), ("training.epochs", 60))), SAME], seeds=5)
     assert found.effects[0].arm.mean > 0.99
     assert found.combinations == ()
     assert "`a rate` is within 0.01" in found.remarks[0]
@@ -497,9 +538,97 @@ def test_a_random_change_is_never_nothing_and_never_a_remedy_that_is_tried(netwo
             assert updates <= arm.updates
             # Different weights after the training prove that something is different.
             for other in others:
-                same_shapes = [array.shape for array in weights] == [array.shape for array in other]
-                same = same_shapes and all(map(np.array_equal, weights, other))
-                assert not same, (control.arm.label, optimizer)
+                assert have_different_weights(weights, other), (control.arm.label, optimizer)
+
+
+def have_different_weights(one, other) -> bool:
+    """Whether the weights of two trained arms differ."""
+    same_shapes = [array.shape for array in one] == [array.shape for array in other]
+    return not (same_shapes and all(map(np.array_equal, one, other)))
+
+
+def test_the_random_change_of_a_combination_is_none_of_its_remedies_and_no_other_one():
+    table = {
+        "data": {"source": "moons 24", "validation": 0.25},
+        "network": NETWORKS[0],
+        "optimizer": {"kind": "momentum", "learning_rate": 0.01, "momentum": 0.0},
+        "training": {"epochs": 2, "engine": "eager", "batch_size": 4},
+    }
+    factory = ArmFactory(Spec.of(table))
+    remedies = [
+        *TRIED[:2],
+        *TRIED[4:],
+        # In other words what a random change may be.
+        Remedy("plain steps", (("optimizer", {"kind": "sgd", "learning_rate": 0.05}),)),
+        Remedy("a leak of 0", (("network.layers.1", {"kind": "leaky_relu", "alpha": 0.0}),)),
+        Remedy("a constant rate", ((RATE, {"kind": "constant", "value": 0.2}),)),
+    ]
+    tried = [factory.candidate(remedy.label, [setting_of(remedy)]) for remedy in remedies]
+    others = [trained(arm)[0] for arm in (factory.unchanged, *tried)]
+    drawn = 0
+    for one, other in itertools.combinations(remedies, 2):
+        left, given_up = merged([setting_of(one)], other)
+        if given_up or not left.changes:
+            continue
+        together = factory.candidate(f"{one.label} + {other.label}", [setting_of(one), left])
+        control = factory.control(together, drawn, tried)
+        if together.updates < factory.unchanged.updates:
+            # Most random changes need an epoch of more updates.
+            continue
+        assert control is not None
+        settings = [each for each in control.arm.settings if dict(each.changes).get("training.epochs", 9) > 1]
+        assert len(settings) == 2
+        drawn += 1
+        alone = [factory.candidate(setting.label, [setting]) for setting in settings]
+        for arm in (control, *alone):
+            weights = trained(arm)[0]
+            assert all(have_different_weights(weights, each) for each in others), (control.arm.label, arm.arm.label)
+        assert have_different_weights(trained(control)[0], trained(together)[0])
+    assert drawn >= 10
+
+
+def test_an_initializer_of_the_network_is_not_drawn_where_each_layer_has_its_own():
+    rng = np.random.default_rng(0)
+    for seed in range(60):
+        own = [
+            {"kind": "dense", "width": width, "init": str(rng.choice(INITIALIZERS))}
+            for width in (int(rng.integers(2, 6)), 2)
+        ]
+        layers = [own[0], str(rng.choice(ACTIVATIONS)), own[1]]
+        spec = Spec.of({"data": "moons 24", "network": layers, "training": EAGER})
+        split = spec.data.load(0)
+        drawn = random_change(completed(spec, split.train), split, np.random.default_rng(seed), 9)
+        assert "network.init" not in {path for setting in drawn for path, _ in setting.changes}
+        assert len(drawn) >= 5
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "like"),
+    [
+        ((("training.batch_size", "full"),), (("training.batch_size", 18),), True),
+        ((("training.batch_size", 500),), (("training.batch_size", "full"),), True),
+        ((("training.batch_size", 17),), (("training.batch_size", "full"),), False),
+        ((("optimizer", {"kind": "momentum", "momentum": 0.0}),), (("optimizer", "sgd"),), True),
+        ((("optimizer", {"kind": "momentum", "momentum": 0.1}),), (("optimizer", "sgd"),), False),
+        (((RATE, {"kind": "constant", "value": 0.3}),), ((RATE, 0.3),), True),
+        (((RATE, 0.3),), ((RATE, 0.4),), True),
+        (((RATE, 0.3),), ((RATE, 0.5),), False),
+        (((RATE, {"kind": "cosine", "peak": 0.3}),), ((RATE, 0.3),), False),
+        ((("network.layers.1", "relu"),), (("network.layers.1", {"kind": "leaky_relu", "alpha": 0.0}),), True),
+        ((("network.layers.1", "relu"),), (("network.layers.1", "leaky_relu"),), False),
+        ((("network.init", "he_normal"),), (("network.layers.0", HE_LAYER),), False),
+    ],
+)
+def test_what_an_arm_makes_decides_what_it_is_like_and_not_its_name(one, other, like):
+    table = {
+        "data": {"source": "moons 24", "validation": 0.25, "test": 0.0},
+        "network": NETWORKS[0],
+        "optimizer": "sgd 0.01",
+        "training": {"epochs": 2, "engine": "eager", "batch_size": 8},
+    }
+    factory = ArmFactory(Spec.of(table))
+    arms = [factory.candidate("", [setting_of(Remedy("", changes))]) for changes in (one, other)]
+    assert arms[0].is_like(arms[1]) is arms[1].is_like(arms[0]) is like
 
 
 def other_scale(split) -> str:
@@ -524,13 +653,14 @@ def clock(monkeypatch):
     run_trial = runner.run_trial
 
     def counted(*given):
+        outcome = run_trial(*given)
         now.minutes += 1
-        return run_trial(*given)
+        return outcome
 
     calls = itertools.count()
     time = types.SimpleNamespace(monotonic=lambda: 60.0 * now.minutes + 1e-6 * next(calls))
     monkeypatch.setattr(runner, "run_trial", counted)
-    for module in (runner, search, trials, sys.modules["thalweg.experiments.remedy_trials.prove"]):
+    for module in (callbacks, runner, search, trials, sys.modules["thalweg.experiments.remedy_trials.prove"]):
         monkeypatch.setattr(module, "time", time)
     return now
 
@@ -566,6 +696,30 @@ def test_without_time_there_is_no_evidence(clock):
     assert found.evidence in found.report()
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_trial_that_runs_when_the_time_is_up_is_given_up(tmp_path, jobs):
+    # It would train for days.
+    endless = changed(SLOW, training__epochs=10**9)
+    found = proven(endless, [LARGER], minutes=0.02, jobs=jobs, folder=tmp_path)
+    assert found.unchanged.tried == 0
+    assert trials_in(tmp_path) == set()
+    assert "Time is up: " in found.remarks[0]
+
+
+def test_a_training_stops_at_the_first_piece_after_its_time(monkeypatch):
+    seconds = itertools.count()
+    monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(monotonic=lambda: next(seconds)))
+    limit = callbacks.TimeLimit(3)
+    run = run_spec(Spec.of(changed(SLOW, training__epochs=100)), callbacks=[limit])
+    assert run.outcome.startswith("Stopped after ")
+    assert limit.stop
+    assert next(seconds) == 4
+    # One that has ended in time is a whole training.
+    limit = callbacks.TimeLimit(math.inf)
+    assert run_spec(Spec.of(SLOW), callbacks=[limit]).outcome.startswith("Trained ")
+    assert limit.stop == ""
+
+
 def test_short_trials_run_in_this_process_and_long_ones_in_several():
     processes = []
     for seconds in (1e-3, 1e3):
@@ -593,7 +747,7 @@ def test_saved_files_can_be_read(slow: Proof):
     assert saved["remedies"][3]["values"] == [None] * 10
     assert "a larger rate" in (folder / "report.html").read_text()
     run = run_spec(read_spec(str(folder / "repaired.toml")))
-    assert run.measures["validation"]["accuracy"] == slow.effects[0].arm.values[0]
+    assert run.measures["validation"]["balanced_accuracy"] == slow.effects[0].arm.values[0]
 
 
 def test_an_outdated_repair_is_removed(tmp_path):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,7 +42,7 @@ Budget = Annotated[
 ]
 Prove = Annotated[bool, typer.Option("--prove", help="Try the remedies in paired trials, and write the repaired spec.")]
 TrialSeeds = Annotated[int | None, typer.Option("--seeds", help="With --prove: seeds of each trial [default: 5].")]
-Minutes = Annotated[float | None, typer.Option("--minutes", help="With --prove: time limit for all trials.")]
+Minutes = Annotated[float | None, typer.Option("--minutes", help="With --prove: time limit of the whole command.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", help="With --prove: processes [default: one for each core].")]
 
 
@@ -81,8 +83,9 @@ def doctor(
     """
     from ...spec.edit import changed
 
+    began = time.monotonic()
     output = _Output(page, json)
-    trials = _TrialOptions(prove, seeds, minutes, jobs)
+    trials = _TrialOptions(prove, seeds, minutes, jobs, began)
     trials.check()
     _check_budget(quick, budget)
     source = source_of(
@@ -97,15 +100,14 @@ def doctor(
         engine=engine,
         device=device,
     )
-    run = _run_of(source, out, prove, quiet)
-    diagnosis = _diagnosis_of(run, quick, budget, quiet)
+    run = _run_of(source, out, trials, quiet)
+    diagnosis = _diagnosis_of(run, quick, trials.budget if budget is None else budget, quiet)
     name = _name_of(source, run)
     output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis)))
-    if prove and diagnosis.healthy:
-        print("thalweg: the network is healthy, so there is nothing to prove", file=sys.stderr)
-    elif prove:
+    if prove:
         proof = _prove(run, diagnosis, trials, out, quiet)
-        output.add_proof(proof, _write_repaired(proof.repaired, Path(name).stem))
+        output.add_proof(proof)
+        output.add_repaired(_write_repaired(proof.repaired if proof else None, Path(name).stem))
     elif diagnosis.repair:
         output.add_repaired(_write_repaired(changed(run.spec, diagnosis.repair.changes), Path(name).stem))
     output.finish()
@@ -121,6 +123,22 @@ class _TrialOptions:
     seeds: int | None
     minutes: float | None
     jobs: int | None
+    began: float
+
+    @property
+    def until(self) -> float:
+        """When the command is to end, as of `time.monotonic`."""
+        return math.inf if self.minutes is None else self.began + 60 * self.minutes
+
+    @property
+    def minutes_left(self) -> float | None:
+        """The minutes that are left for the trials; None without a limit."""
+        return None if self.minutes is None else (self.until - time.monotonic()) / 60
+
+    @property
+    def budget(self) -> float | None:
+        """Seconds to confirm causes within the limit: a fifth of what is left; None without a limit."""
+        return None if self.minutes is None else max((self.until - time.monotonic()) / 5, 0.0)
 
     def check(self) -> None:
         """Raise InputError for options that do not fit, before anything is trained."""
@@ -165,13 +183,14 @@ class _Output:
         if self._prints:
             page.show()
 
-    def add_proof(self, proof: Proof, repaired: Path | None) -> None:
+    def add_proof(self, proof: Proof | None) -> None:
+        self._result |= {"proof": proof and proof.describe()}
+        if proof is None:
+            return
         self._pages.append(proof.page())
-        self._result |= {"proof": proof.describe()}
         if self._prints:
             print()
             proof.summary().show()
-        self.add_repaired(repaired)
 
     def add_repaired(self, repaired: Path | None) -> None:
         self._result |= {"repaired": repaired and str(repaired)}
@@ -192,22 +211,26 @@ class _Output:
             print(self._file)
 
 
-def _run_of(source: GivenSource, out: Path | None, prove: bool, quiet: bool) -> Run:
-    """The run to examine: loaded from a folder, or trained with probes and kept in the folder `out`, if given."""
+def _run_of(source: GivenSource, out: Path | None, trials: _TrialOptions, quiet: bool) -> Run:
+    """The run to examine: loaded from a folder, or trained with probes and kept in the folder `out`, if given.
+
+    A training ends with the time of the command.
+    """
     from ...core.errors import InputError
     from ...core.progress import loading
     from ...runs.display import shown
     from ...runs.load import load
     from ...runs.train import run_session
+    from ...training.callbacks import TimeLimit
     from ...training.session import Session
 
     spec = source.spec_or_run()
     if isinstance(spec, str):
-        if out is not None and not prove:
+        if out is not None and not trials.prove:
             raise InputError("doctor", f"examines a run as it is, so --out {out} does not apply")
         return load(spec)
     with shown(quiet) as display:
-        run = run_session(Session.load(_with_probes(spec), loading(quiet)), out, [display])
+        run = run_session(Session.load(_with_probes(spec), loading(quiet)), out, [display, TimeLimit(trials.until)])
     if run.interrupted:
         print(f"thalweg: {run.outcome} There is no diagnosis of an interrupted training.", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
@@ -263,23 +286,46 @@ def _settings(changes: Sequence[tuple[str, object]]) -> list[str]:
     return [f"{place}={shell_text(value)}" for place, value in changes]
 
 
-def _prove(run: Run, diagnosis: Diagnosis, trials: _TrialOptions, out: Path | None, quiet: bool) -> Proof:
-    """Try the remedies of a run; the trials are kept in the folder `out`, or in `out`/proof if the run is there."""
+def _prove(run: Run, diagnosis: Diagnosis, trials: _TrialOptions, out: Path | None, quiet: bool) -> Proof | None:
+    """Try the remedies of a run; None, with the reason on stderr, where nothing can be tried.
+
+    The trials are kept in the folder `out`, or in `out`/proof if the run is there.
+    """
     from ...core.progress import loading, working
     from ...experiments.remedy_trials.prove import prove
+    from ...experiments.remedy_trials.score import NoScoreError
 
-    with working(quiet) as watch:
-        return prove(
-            run.spec,
-            diagnosis.remedies,
-            seeds=5 if trials.seeds is None else trials.seeds,
-            seed=run.spec.training.seed,
-            jobs=trials.jobs,
-            minutes=trials.minutes,
-            folder=out / "proof" if out and run.folder == out else out,
-            watch=watch,
-            loading=loading(quiet),
-        )
+    reason = _nothing_to_try(diagnosis, trials)
+    if not reason:
+        try:
+            with working(quiet) as watch:
+                return prove(
+                    run.spec,
+                    diagnosis.remedies,
+                    seeds=5 if trials.seeds is None else trials.seeds,
+                    seed=run.spec.training.seed,
+                    jobs=trials.jobs,
+                    minutes=trials.minutes_left,
+                    folder=out / "proof" if out and run.folder == out else out,
+                    watch=watch,
+                    loading=loading(quiet),
+                )
+        except NoScoreError as error:
+            reason = f"no remedy was tried. {error}"
+    print(f"thalweg: {reason}", file=sys.stderr)
+    return None
+
+
+def _nothing_to_try(diagnosis: Diagnosis, trials: _TrialOptions) -> str:
+    """Why no remedy can be tried; empty where some can."""
+    if diagnosis.healthy:
+        return "the network is healthy, so there is nothing to prove"
+    if not diagnosis.remedies:
+        return "no finding has a remedy that could be tried, so there is no proof"
+    left = trials.minutes_left
+    if left is not None and left <= 0:
+        return f"the {trials.minutes:g} minutes were over before any remedy was tried"
+    return ""
 
 
 def _write_repaired(repaired: Spec | None, name: str) -> Path | None:

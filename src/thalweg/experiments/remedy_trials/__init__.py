@@ -3,6 +3,16 @@
 from .effects import ArmScores, Combination, RemedyEffect, Verdict
 from .proof import Proof
 from .prove import check_bounds, prove
-from .score import Score
+from .score import NoScoreError, Score
 
-__all__ = ["ArmScores", "Combination", "Proof", "RemedyEffect", "Score", "Verdict", "check_bounds", "prove"]
+__all__ = [
+    "ArmScores",
+    "Combination",
+    "NoScoreError",
+    "Proof",
+    "RemedyEffect",
+    "Score",
+    "Verdict",
+    "check_bounds",
+    "prove",
+]

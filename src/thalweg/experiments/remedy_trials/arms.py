@@ -12,13 +12,14 @@ import numpy as np
 
 from ...core.arrays import leaves
 from ...core.errors import InputError
-from ...core.files import Json, JsonObject
 from ...core.noise import generator
 from ...data import Arrays, Data, Split
 from ...doctor.findings import Remedy
-from ...models.network import Network
 from ...pages.numbers import count_noun
+from ...parts.layers import Activation
 from ...parts.part import Layer, options_of
+from ...parts.schedules import Constant
+from ...parts.schedules.metric_schedules import watching
 from ...spec.complete import completed
 from ...spec.differences import canonical_json
 from ...spec.edit import SpecTable, set_value
@@ -26,15 +27,15 @@ from ...spec.spec import CompleteSpec, Spec
 from ...training.checkpoints import fingerprints
 from ...training.session import Session
 from ..variation import Arm, Setting
-from .random_control import random_change
-from .score import measure_of
+from .random_control import random_change, same_rule, values_of
+from .score import ENOUGH_ROWS, NoScoreError, Score, can_score, measure_of, rows_to_hold_out, score_for, tells_apart
 
 # A random change may not suit the data or need too many updates: this many are drawn until one does.
 _DRAWS = 100
 
-
+_RATE = "optimizer.learning_rate"
 # Places whose numbers may differ a little without making another remedy, and by which factor.
-_GRADUAL = ("optimizer.learning_rate", "training.epochs")
+_GRADUAL = (_RATE, "training.epochs")
 _CLOSE = 1.5
 
 
@@ -44,49 +45,73 @@ class Candidate(NamedTuple):
     Attributes:
         arm: its settings.
         spec: its completed spec.
-        split: its rows for seed 0.
+        trained: the spec of its trials: the same, where need be with validation rows for the score.
+        split: the rows of its trials for seed 0.
         row_fingerprints: the fingerprints of these rows.
         start: a fingerprint of its initial parameters.
         updates: number of parameter updates that its training plans.
+        step_rows: number of rows of an update.
     """
 
     arm: Arm
     spec: CompleteSpec
+    trained: CompleteSpec
     split: Split
     row_fingerprints: Mapping[str, int]
     start: int
     updates: int
+    step_rows: int
+
+    @property
+    def changed_settings(self) -> int:
+        """Number of settings that it changes; the layers of a network are one."""
+        return len({re.sub(r"\.\d+", "", path) for path, _ in self.arm.changes})
 
     def is_like(self, other: Candidate) -> bool:
         """Whether both arms train alike: they differ in nothing, or in rate or epochs by less than half.
 
-        Initializers and scaling are compared by what they make: the initial parameters and the rows.
+        What they make decides, not its name: initial parameters, rows, the rows of an update, the values of activations
+        and the updates of optimizers.
         """
         ours, theirs = self._decisive, other._decisive
         places = [place for place in {*ours, *theirs} if ours.get(place) != theirs.get(place)]
+        if same_rule(self.spec.optimizer, other.spec.optimizer):
+            places = [place for place in places if place == _RATE or not place.startswith("optimizer.")]
         return all(place in _GRADUAL and _are_close(ours.get(place), theirs.get(place)) for place in places)
 
     @property
     def _decisive(self) -> dict[str, object]:
         """What decides the training, by place."""
-        network = self.spec.network
         spec = dataclasses.replace(
             self.spec,
             data=dataclasses.replace(self.spec.data, scale=None),
-            network=Network(tuple(map(_without_initializer, network.layers))),
+            training=dataclasses.replace(self.spec.training, batch_size=None),
         )
-        tables = spec.describe()
+        tables: dict[str, object] = dict(spec.describe())
         for section in ("training", "optimizer"):
             tables |= {f"{section}.{key}": value for key, value in _table(tables.pop(section)).items()}
-        return {**tables, "rows": dict(self.row_fingerprints), "start": self.start}
+        rate = self.spec.optimizer.learning_rate
+        return {
+            **tables,
+            _RATE: rate.value if isinstance(rate, Constant) else tables.get(_RATE),
+            "network": [_essence_of(layer) for layer in self.spec.network.layers],
+            "rows": dict(self.row_fingerprints),
+            "step rows": self.step_rows,
+            "start": self.start,
+        }
 
     def selects_same_rows(self, other: Candidate) -> bool:
         """Whether both arms have the same training and held-out rows."""
         return _row_selection(self.spec.data) == _row_selection(other.spec.data)
 
 
-def _table(value: Json) -> JsonObject:
+def _table(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
+
+
+def _essence_of(layer: Layer) -> object:
+    """What a layer computes: the values of an activation, the options of another layer but for its initializers."""
+    return values_of(layer) if isinstance(layer, Activation) else _without_initializer(layer).describe()
 
 
 def _without_initializer(layer: Layer) -> Layer:
@@ -118,14 +143,62 @@ class ArmFactory:
 
     Attributes:
         spec: the completed spec.
+        score: what arms are scored by.
         unchanged: the arm without changes.
+
+    Raises:
+        InputError: the spec does not suit its data.
+        NoScoreError: the rows cannot show whether an arm is better than another one.
     """
 
     def __init__(self, spec: Spec, loading: Callable[[int, int], None] = lambda done, total: None) -> None:
         self._loading = loading
         self._loaded: dict[str, tuple[Split, dict[str, int]]] = {}
-        self.spec = completed(spec, self._rows(spec.data)[0].train)
+        # The fraction of validation rows in all trials; None: that of each arm.
+        self._validation: float | None = None
+        split = self._rows(spec.data)[0]
+        self.spec = completed(spec, split.train)
+        self.score = self._choose_score(split)
         self.unchanged = self.candidate("unchanged", ())
+
+    def _choose_score(self, split: Split) -> Score:
+        """The score of the arms of a spec with these rows.
+
+        It is taken on validation rows, with training rows that are held out where these are needed; where the rows are
+        too few for that, on the training rows.
+        """
+        if split.validation is not None and can_score(split.validation):
+            return score_for(split)
+        rows = rows_to_hold_out(split)
+        if not rows:
+            if not tells_apart(split.train):
+                raise NoScoreError("data", "all training rows have the same target: any constant output is right")
+            return score_for(split)
+        # Batch normalization, a usual remedy, cannot take a last batch of a single row.
+        rows += (len(split.train) - rows) % Session(self.spec, split).batches.step_rows == 1
+        present = 0 if split.validation is None else len(split.validation)
+        self._validation = (present + rows) / (present + len(split.train))
+        try:
+            trained = self._trained(self.spec, split)
+            scored = self._rows(trained.data)[0]
+            _ = Session(trained, scored).batches
+        except InputError as error:
+            raise _no_score(present, f"{count_noun(rows, 'training row')} cannot join them: {error}") from error
+        if scored.validation is None or not can_score(scored.validation):
+            raise _no_score(
+                present,
+                f'{count_noun(rows, "training row")} that could join them have it too; set data.split = "random"',
+            )
+        return score_for(scored, held_out=rows)
+
+    def _trained(self, spec: CompleteSpec, split: Split) -> CompleteSpec:
+        """The spec of the trials of a spec with these rows: what the training decides by stays the same measure."""
+        if self._validation is None:
+            return spec
+        if split.validation is None:
+            stopping = dataclasses.replace(spec.stopping, measure=spec.stopping.measure or "loss")
+            spec = dataclasses.replace(spec, stopping=stopping, optimizer=watching(spec.optimizer, "loss"))
+        return dataclasses.replace(spec, data=dataclasses.replace(spec.data, validation=self._validation))
 
     def candidate(self, label: str, settings: Sequence[Setting]) -> Candidate:
         """The arm with these settings. Raises InputError where they make no spec that suits the data."""
@@ -137,19 +210,28 @@ class ArmFactory:
         for path, value in arm.changes:
             set_value(table, path, value)
         spec = Spec.of(table)
-        split, row_fingerprints = self._rows(spec.data)
+        split = self._rows(spec.data)[0]
         task = split.train.task
-        if measure_of(task) != measure_of(self._rows(self.spec.data)[0].train.task):
+        if measure_of(task) != self.score.measure:
             raise InputError("data.task", f"becomes {task}, whose score cannot be compared with that of the other arms")
-        session = Session(completed(spec, split.train), split)
-        session.check()
+        whole = Session(completed(spec, split.train), split)
+        trained = self._trained(whole.spec, split)
+        rows, row_fingerprints = self._rows(trained.data)
+        session = Session(trained, rows)
+        for each in (whole, session):
+            each.check()
+            _ = each.batches
+        if self.score.rows == "validation" and (rows.validation is None or not can_score(rows.validation)):
+            raise InputError("data.validation", "leaves too few validation rows for the score, or all of one target")
         return Candidate(
             arm=arm,
-            spec=session.spec,
-            split=split,
+            spec=whole.spec,
+            trained=trained,
+            split=rows,
             row_fingerprints=row_fingerprints,
             start=_fingerprint_of_start(session),
             updates=session.batches.steps,
+            step_rows=session.batches.step_rows,
         )
 
     def control(self, candidate: Candidate, seed: int, tried: Sequence[Candidate] = ()) -> Candidate | None:
@@ -159,7 +241,7 @@ class ArmFactory:
         It is not like the unchanged spec, the candidate, or one of the remedies that are tried, nor is any of its
         settings alone.
         """
-        count = len({re.sub(r"\.\d+", "", path) for path, _ in candidate.arm.changes})
+        count = candidate.changed_settings
         for number in range(_DRAWS):
             rng = generator(seed, "random change", candidate.arm.label, number)
             settings = random_change(self.spec, self.unchanged.split, rng, count)
@@ -198,6 +280,14 @@ class ArmFactory:
             split = data.load(0, self._loading)
             self._loaded[key] = split, fingerprints(split)
         return self._loaded[key]
+
+
+def _no_score(present: int, reason: str) -> NoScoreError:
+    """The error of a spec whose validation rows, `present` in number, cannot score."""
+    fault = "all have the same target" if present >= ENOUGH_ROWS else f"are too few, {present} of {ENOUGH_ROWS}"
+    return NoScoreError(
+        "data.validation", f"the validation rows cannot show whether a remedy helps: they {fault}, and {reason}"
+    )
 
 
 def _row_selection(data: Data) -> dict[str, object]:

@@ -15,7 +15,8 @@ from ..experiment import plain_value
 from ..variation import Changes
 
 MARGIN = 0.01
-"""A gain below this is kept only where its interval lies above 0; an arm this close to 1 gets no further remedy."""
+"""A gain below this is kept only where its interval lies above 0; an arm this close to 1 gets no further remedy, and
+one that is no further above the best constant answer is no repair."""
 
 _ENOUGH_EQUAL_GAINS = 5
 
@@ -32,6 +33,7 @@ class ArmScores:
         values: score of each seed (seeds,); NaN where a seed was not tried, or diverged while others did not.
         lost: whether the trial of each seed diverged; empty where none did.
         updates: number of parameter updates that a trial plans.
+        least: the lowest score that there is.
         problem: why the arm could not be tried; empty where it could.
     """
 
@@ -40,6 +42,7 @@ class ArmScores:
     values: np.ndarray
     lost: tuple[bool, ...] = ()
     updates: int = 0
+    least: float = 0.0
     problem: str = ""
 
     @property
@@ -60,8 +63,8 @@ class ArmScores:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the mean; no score is below 0 or above 1."""
-        low, high = np.clip(mean_interval(self.values), 0, 1)
+        """95 % interval of the mean, as far as there are such scores."""
+        low, high = np.clip(mean_interval(self.values), self.least, 1)
         return float(low), float(high)
 
     def diverges_more_often_than(self, other: ArmScores) -> bool:
@@ -91,12 +94,14 @@ class RemedyEffect:
         unchanged: the unchanged spec.
         control: a random change of equal cost; None where there is none.
         comparisons: number of effects whose intervals hold together with a probability of 95 %.
+        constant: score of the best constant answer.
     """
 
     arm: ArmScores
     unchanged: ArmScores
     control: ArmScores | None = None
     comparisons: int = 1
+    constant: float = 0.0
 
     @cached_property
     def difference(self) -> Difference | None:
@@ -132,8 +137,8 @@ class RemedyEffect:
         return "undecided"
 
     @property
-    def repairs(self) -> bool:
-        """Whether it may be the repair: it helps, or gains the same with each of five seeds or more.
+    def gains(self) -> bool:
+        """Whether it helps, or gains the same with each of five seeds or more.
 
         Equal differences have no interval: whether other seeds gain as much is not known. That an arm without any
         effect gains with each of five seeds has a chance of at most 1 in 32.
@@ -141,6 +146,11 @@ class RemedyEffect:
         found = self.difference
         alike = found is not None and found.all_equal and found.pairs >= _ENOUGH_EQUAL_GAINS and found.mean >= MARGIN
         return self.verdict == "helps" or (alike and not self.arm.diverges_more_often_than(self.unchanged))
+
+    @property
+    def repairs(self) -> bool:
+        """Whether it may be the repair: it gains, and what it reaches is better than any constant answer."""
+        return self.gains and self.arm.mean >= self.constant + MARGIN
 
     @property
     def against_control(self) -> str:

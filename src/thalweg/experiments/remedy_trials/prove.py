@@ -35,9 +35,13 @@ def prove(
     """Try remedies in trials paired by seed, and repair the spec by those that help.
 
     The unchanged spec and each remedy are tried first, together with a random change of as many settings and no more
-    updates for each remedy. Then remedies are combined: starting from the best one that helps, each of the others is
-    added in their order and kept where it improves the result. Where no single remedy helps, the first two are tried
-    together, then the first three, and so on. Arms that gain with two seeds are tried with all seeds before others.
+    updates for each remedy. Then remedies are combined: starting from the best one that repairs, each of the others is
+    added in their order and kept where it improves the result. Where no single remedy repairs, all pairs are screened
+    with two further seeds, and those that gain are tried with the seeds of the other arms; then the first three
+    remedies, and so on. Arms that gain with two seeds are tried with all seeds before others.
+
+    Arms are scored on validation rows; where the spec has none, or they cannot score, on training rows that are held
+    out in all trials; where the rows are too few for that, on the training rows.
 
     Args:
         spec: the spec.
@@ -46,13 +50,14 @@ def prove(
         seeds: number of seeds of each arm.
         seed: the first seed; the others are seed + 1, seed + 2, ...
         jobs: number of processes. None: one for each core, where there is enough to do; 1: this process.
-        minutes: the time after which no trial is waited for; the proof then covers what has finished.
+        minutes: the time after which trials are given up; the proof then covers what has finished.
         folder: keeps the trials and the proof (`Proof.save`); trials that it holds are not run again.
         watch: is called with the progress.
         loading: is called with the number of rows prepared and their total, while data are loaded.
 
     Raises:
         InputError: the spec does not suit its data, or an argument is invalid.
+        NoScoreError: the rows cannot show whether an arm is better than another one.
         KeyboardInterrupt: at Ctrl-C; the same call with the same folder continues.
 
     >>> spec = Spec.of({"data": "rings", "network": ["dense 4", "tanh", "dense 2"], "optimizer": "adam 1e-6",

@@ -18,7 +18,7 @@ from ...data import Split
 from ...models.network import Network
 from ...pages.numbers import count_noun
 from ...parts.layers import Activation
-from ...parts.part import Initializer, Layer, Optimizer, at
+from ...parts.part import Initializer, Layer, Optimizer, at, options_of
 from ...spec.spec import CompleteSpec
 from ..variation import Setting
 
@@ -79,15 +79,23 @@ def _rate(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting
 
 def _optimizer(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
     present = spec.optimizer
-    others = [kind for kind in OPTIMIZERS if kind != present.kind and not _same_updates(present, Optimizer.of(kind))]
+    others = [kind for kind in OPTIMIZERS if kind != present.kind and not _same_training(present, Optimizer.of(kind))]
     kind = _one_of(rng, others)
     return _setting(kind, {"optimizer": kind}) if kind else None
 
 
-def _same_updates(one: Optimizer, other: Optimizer) -> bool:
-    """Whether two optimizers are the same rule, as momentum of 0 and sgd are."""
-    if one.learning_rate != other.learning_rate:
-        return False
+def _same_training(one: Optimizer, other: Optimizer) -> bool:
+    """Whether two optimizers are the same rule with the same rate."""
+    return one.learning_rate == other.learning_rate and same_rule(one, other)
+
+
+def same_rule(one: Optimizer, other: Optimizer) -> bool:
+    """Whether two optimizers make the same updates with equal rates, as momentum of 0 and sgd do.
+
+    >>> same_rule(Optimizer.of({"kind": "momentum", "momentum": 0.0}), Optimizer.of("sgd 0.5"))
+    True
+    """
+    one, other = _with_equal_rate(one), _with_equal_rate(other)
     params = (np.array([0.3, -1.2]),)
     moments, other_moments = one.init(params), other.init(params)
     for step in range(_COMPARED_STEPS):
@@ -97,6 +105,11 @@ def _same_updates(one: Optimizer, other: Optimizer) -> bool:
         if not np.allclose(updates[0], other_updates[0], rtol=1e-9, atol=0):
             return False
     return True
+
+
+def _with_equal_rate(optimizer: Optimizer) -> Optimizer:
+    options = {option.name: getattr(optimizer, option.name) for option in options_of(type(optimizer))}
+    return type(optimizer)(**options | {"learning_rate": 1.0})
 
 
 def _initializer(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:
@@ -128,9 +141,17 @@ def _activation(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> S
 
 
 def _differ(one: Activation, other: Layer) -> bool:
-    """Whether two activations differ as functions, as leaky_relu with a slope of 0 and relu do not."""
-    z = np.linspace(-6.0, 6.0, _COMPARED_POINTS)
-    return not isinstance(other, Activation) or not np.allclose(one.value(z), other.value(z), rtol=1e-9, atol=0)
+    """Whether two activations differ as functions."""
+    return not isinstance(other, Activation) or values_of(one) != values_of(other)
+
+
+def values_of(activation: Activation) -> tuple[float, ...]:
+    """The values of an activation at some points, to 9 digits: they tell functions apart whatever they are called.
+
+    >>> values_of(Layer.of({"kind": "leaky_relu", "alpha": 0.0})) == values_of(Layer.of("relu"))
+    True
+    """
+    return tuple(float(f"{value:.9g}") for value in activation.value(np.linspace(-6.0, 6.0, _COMPARED_POINTS)))
 
 
 def _batch_size(spec: CompleteSpec, split: Split, rng: np.random.Generator) -> Setting | None:

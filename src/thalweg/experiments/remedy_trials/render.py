@@ -167,28 +167,42 @@ def _limits(outcome: Outcome) -> list[str]:
         sentences.append(f"The intervals of {comparisons} comparisons hold together with a probability of 95 %.")
     if outcome.score.rows == "training":
         sentences.append(
-            "There are too few validation rows to score: the score says how well the training rows are learned, and"
+            "There are too few rows to hold some out: the score says how well the training rows are learned, and"
             " nothing about unseen rows."
+        )
+    elif outcome.score.held_out:
+        sentences.append(
+            f"In all trials {count_noun(outcome.score.held_out, 'training row')} of the spec were held out for the"
+            " score, because its validation rows cannot score."
         )
     return sentences
 
 
 def method_paragraphs(score: Score) -> list[str]:
     """How remedies are tried and judged."""
-    any_spec = "independent of the loss" if score.measure == "accuracy" else "independent of the scale of the targets"
     constant = measure_value(score.measure, score.constant)
+    meaning = (
+        "independent of the scale of the targets; an R² below 0 is replaced by R² / (1 - R²), which lies between -1 and"
+        " 0 and keeps the order"
+        if score.measure == "r2"
+        else "the mean of the fractions of each class that are predicted correctly, independent of the loss and of how"
+        " frequent a class is"
+    )
     return [
         "Every arm is trained with the same seeds, which decide split, initial weights and order: arms with the same"
         f" seed are pairs. The score of an arm is its {measure_name(score.measure)} on the"
-        f" {count_noun(score.row_count, f'{score.rows} row')} at the end of training, {any_spec}. A trial that scores"
-        f" worse than the best constant answer ({constant}) counts as that answer. A trial that diverges is counted and"
-        " has no score: differences are those of the seeds that finish in both arms. An arm that diverges with every"
-        " seed counts as the best constant answer.",
+        f" {count_noun(score.row_count, f'{score.rows} row')} at the end of training: {meaning}. A trial that diverges"
+        " is counted and has no score: differences are those of the seeds that finish in both arms. An arm that"
+        f" diverges with every seed has the lowest score, {measure_value(score.measure, score.least)}.",
         "A remedy helps where the 95 % interval of its paired difference from the unchanged spec lies above 0 and it"
         " does not diverge more often, and harms where the interval lies below 0. Otherwise it cannot be decided, as"
         " where all differences are equal. The repair is an arm that helps, or that gains the same with each of five"
-        " seeds or more. Intervals are those of Student's t, and hold together for all effects: those"
+        f" seeds or more, and that scores at least {MARGIN:g} more than the best constant answer ({constant}). Of arms"
+        " that the best one does not improve on, the one with the fewest updates is preferred, then the one that"
+        " changes the fewest settings. Intervals are those of Student's t, and hold together for all effects: those"
         " of r remedies, and r - 1 of combinations.",
+        "Where no single remedy repairs, all pairs of remedies are screened with two further seeds, and those with a"
+        " gain are tried with the seeds of the other arms, the largest gain first.",
         "A combination is tried with all seeds where two of them show a gain. A remedy is added where the interval of"
         " its gain lies above 0, or where it harms no seed and gains at least 0.01. Of two remedies that change the"
         " same place the earlier one is used.",

@@ -1,77 +1,130 @@
-"""A score that is comparable between arms with different losses and scales."""
+"""A score that is comparable between arms with different losses and scales, and the rows that it is taken on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from ...core.errors import InputError
 from ...data import RowSource, Split, Task
 from ..results import TrialResult
 
-# With fewer validation rows the training rows are scored.
+# Fewer rows cannot score: one row more or less that is right would weigh too much.
 ENOUGH_ROWS = 30
+# Without validation rows this part of the training rows is held out for the score, at least ENOUGH_ROWS of them.
+_HELD_OUT = 1 / 5
+# Holding out a larger part would change too much of what is trained: such rows are too few.
+_MOST_HELD_OUT = 3 / 10
+
+
+class NoScoreError(InputError):
+    """No rows can score the arms of remedy trials."""
 
 
 class Score(NamedTuple):
-    """Accuracy for classes and labels, R² for numbers, at the end of a training.
+    """Balanced accuracy for classes and labels, R² for numbers, at the end of a training.
 
-    A trial that scores worse than the best constant answer counts as that answer: it has learned nothing, and how wrong
-    it is does not matter. A trial that diverged has no score.
+    Of both a constant answer has a known score, however rare a class is. R² has no lower bound: an R² below 0 is
+    replaced by R² / (1 - R²) = variance / mean square error - 1, which lies between -1 and 0 and keeps the order. A
+    trial that diverged has no score.
 
     Attributes:
-        measure: "accuracy" or "r2".
+        measure: "balanced_accuracy" or "r2".
         rows: the set of rows, "validation" or "training".
         row_count: number of rows in the set.
-        constant: score of the best constant answer: the fraction of the largest class, or 0 for R².
+        constant: score of the best constant answer: 1 / number of classes, or 0 for R².
+        held_out: number of training rows of the spec that are validation rows in all trials.
 
-    >>> score = Score("accuracy", "validation", 100, 0.6)
-    >>> result = TrialResult([], {"validation": {"accuracy": 0.75}}, "Trained.", "", 1.0)
+    >>> score = Score("r2", "validation", 100, 0.0)
+    >>> result = TrialResult([], {"validation": {"r2": -3.0}}, "Trained.", "", 1.0)
     >>> score.of(result), score.of(result._replace(diverged="the loss became NaN"))
-    (0.75, nan)
+    (-0.75, nan)
     """
 
     measure: str
     rows: str
     row_count: int
     constant: float
+    held_out: int = 0
 
     def of(self, result: TrialResult) -> float:
-        """The score of a trial; NaN where it diverged."""
-        value = result.measures[self.rows][self.measure]
-        return max(value, self.constant) if math.isfinite(value) and not result.diverged else math.nan
+        """The score of a trial; NaN where it diverged. Raises InputError where its run lacks the measure."""
+        measures = result.measures[self.rows]
+        if self.measure not in measures:
+            raise InputError(str(result.folder), f"was written by an earlier version without {self.measure}; remove it")
+        value = measures[self.measure]
+        if not math.isfinite(value) or result.diverged:
+            return math.nan
+        return value / (1 - value) if self.measure == "r2" and value < 0 else value
+
+    @property
+    def least(self) -> float:
+        """The lowest score: that of no right answer, or of an infinite error."""
+        return -1.0 if self.measure == "r2" else 0.0
 
 
-def score_for(splits: Sequence[Split]) -> Score:
-    """The score of arms with these splits: on validation rows, where all have enough; rows are those of the first."""
-    enough = all(split.validation is not None and len(split.validation) >= ENOUGH_ROWS for split in splits)
-    first = splits[0]
-    rows = first.validation if enough and first.validation is not None else first.train
-    measure = measure_of(first.train.task)
+def score_for(split: Split, held_out: int = 0) -> Score:
+    """The score of arms with the rows of a split: on validation rows where these can score, else on training rows.
+
+    Args:
+        split: the rows that the arms are trained on.
+        held_out: number of its validation rows that are training rows of the spec.
+    """
+    validation = split.validation
+    rows = split.train if validation is None or not can_score(validation) else validation
+    measure = measure_of(split.train.task)
     return Score(
         measure=measure,
-        rows="training" if rows is first.train else "validation",
+        rows="training" if rows is split.train else "validation",
         row_count=len(rows),
-        constant=0.0 if measure == "r2" else largest_fraction(rows),
+        constant=0.0 if measure == "r2" else constant_balanced_accuracy(rows),
+        held_out=held_out,
     )
+
+
+def can_score(rows: RowSource) -> bool:
+    """Whether rows are enough to score arms, and differ in their targets: else a constant answer is the best one."""
+    return len(rows) >= ENOUGH_ROWS and tells_apart(rows)
+
+
+def tells_apart(rows: RowSource) -> bool:
+    """Whether the targets of the rows differ."""
+    return len(np.unique(_targets(rows), axis=0)) > 1
+
+
+def rows_to_hold_out(split: Split) -> int:
+    """How many training rows to hold out for the score, beside the validation rows; 0 where too few are left to train.
+
+    >>> from thalweg.data import Data
+    >>> [rows_to_hold_out(Data.of({"source": f"moons {rows}", "validation": 0.0, "test": 0.0}).load(0))
+    ...  for rows in (90, 100, 1000)]
+    [0, 30, 200]
+    """
+    train = len(split.train)
+    present = len(split.validation) if split.validation is not None else 0
+    rows = ENOUGH_ROWS - present if 0 < present < ENOUGH_ROWS else max(ENOUGH_ROWS, round(_HELD_OUT * train))
+    return rows if rows <= _MOST_HELD_OUT * train else 0
 
 
 def measure_of(task: Task) -> str:
     """The measure that networks of a task are scored by."""
-    return "r2" if task == "regression" else "accuracy"
+    return "r2" if task == "regression" else "balanced_accuracy"
 
 
-def largest_fraction(rows: RowSource) -> float:
-    """The weighted fraction of the rows that have the most frequent target.
+def constant_balanced_accuracy(rows: RowSource) -> float:
+    """The balanced accuracy of any constant answer: 1 / number of classes, for labels the mean over the labels.
 
     >>> from thalweg.data import Dataset
-    >>> largest_fraction(Dataset([[0], [1], [2], [3]], [0, 1, 1, 1], "classification"))
-    0.75
+    >>> constant_balanced_accuracy(Dataset([[0], [1], [2], [3]], [0, 1, 1, 1], "classification"))
+    0.5
     """
-    parts = list(rows.parts())
-    y = np.concatenate([part.y for part in parts])
-    weight = np.concatenate([part.weight if part.weight is not None else np.ones(len(part)) for part in parts])
-    _, which = np.unique(y, axis=0, return_inverse=True)
-    return float(np.bincount(which.ravel(), weights=weight).max() / weight.sum())
+    y = _targets(rows)
+    labels = y if y.ndim > 1 else y[:, None]
+    return float(np.mean([1 / len(np.unique(label)) for label in labels.T]))
+
+
+def _targets(rows: RowSource) -> np.ndarray:
+    """The targets of the rows that count."""
+    return np.concatenate([part.y if part.weight is None else part.y[part.weight > 0] for part in rows.parts()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,12 @@ from ...pages.numbers import count_noun
 from ..variation import Setting
 from .arms import ArmFactory, Candidate, merged, setting_of
 from .effects import MARGIN, ArmScores, Combination, RemedyEffect
-from .score import score_for
 from .trials import TrialLog
 
 # Every arm is tried with this many seeds first; arms without a gain are completed last.
 _FIRST_SEEDS = 2
+# Pairs of remedies are screened with this many seeds, which judge nothing else.
+_SCREENING_SEEDS = 2
 # Places of a remedy that a remark lists; further ones are counted.
 _LISTED_PLACES = 3
 _NO_SPEC = "it makes no spec that suits the data"
@@ -84,7 +86,7 @@ class Search:
     def __init__(self, factory: ArmFactory, log: TrialLog) -> None:
         self.factory = factory
         self.log = log
-        self.score = score_for([factory.unchanged.split])
+        self.score = factory.score
         self.pairs: list[Pair] = []
         self._tried: list[Candidate | None] = []
         self._not_combined: list[str] = []
@@ -99,10 +101,13 @@ class Search:
             # The control of the repair matters more than the trials that are left.
             self._effect_of(best)
         self._complete()
-        if best is None and any(effect.repairs for effect in self.effects):
+        if best is None and any(effect.gains for effect in self.effects):
             # All seeds show a gain that the first seeds did not.
             combinations, best = self._combine()
         effect = self._effect_of(best) if best else None
+        if best and effect and effect.gains and not effect.repairs:
+            names = " + ".join(best.names)
+            self._remarks.append(f"`{names}` gains, but is no better than the best constant answer: it is no repair.")
         if effect is None or not effect.repairs:
             return Repair(combinations, None, None)
         return Repair(combinations, best, effect)
@@ -115,25 +120,30 @@ class Search:
     @property
     def effects(self) -> tuple[RemedyEffect, ...]:
         """The effect of each remedy, as far as it was tried."""
-        unchanged = self.unchanged
         return tuple(
-            RemedyEffect(
-                arm=self._result_of(pair.arm) if pair.arm else self._untried(pair.remedy),
-                unchanged=unchanged,
-                control=self._result_of(pair.control) if pair.control else None,
-                comparisons=self.comparisons,
+            self._effect(
+                self._result_of(pair.arm) if pair.arm else self._untried(pair.remedy),
+                self._result_of(pair.control) if pair.control else None,
             )
             for pair in self.pairs
         )
+
+    def _effect(self, arm: ArmScores, control: ArmScores | None = None) -> RemedyEffect:
+        return RemedyEffect(arm, self.unchanged, control, self.comparisons, self.score.constant)
 
     @property
     def comparisons(self) -> int:
         """Number of comparisons with the unchanged spec whose intervals hold together.
 
-        One for each of r remedies, and r - 1 for combinations of remedies none of which helps alone.
+        One for each of r remedies, and r - 1 for combinations: no more of them are tried with all seeds.
         """
         tried = sum(pair.arm is not None for pair in self.pairs)
-        return max(1, 2 * tried - 1)
+        return max(1, tried + self._most_combinations)
+
+    @property
+    def _most_combinations(self) -> int:
+        """Number of combinations that are tried with the seeds of every arm, at most."""
+        return max(0, sum(pair.arm is not None for pair in self.pairs) - 1)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -158,7 +168,6 @@ class Search:
         self._tried = [self._candidate(remedy.label, [setting_of(remedy)]) for remedy in remedies]
         for remedy, arm in zip(remedies, self._tried, strict=True):
             self.pairs.append(Pair(remedy, arm, self._control(arm) if arm else None))
-        self.score = score_for([arm.split for arm in self._arms])
 
     @property
     def _arms(self) -> list[Candidate]:
@@ -216,28 +225,27 @@ class Search:
         self.log.run(trials, self.log.until, "single remedies")
 
     def _combine(self) -> tuple[list[Combination], Incumbent | None]:
-        """The combinations that were tried, and the best arm of all; None where nothing helps."""
+        """The combinations that were tried, and the best arm of all; None where nothing gains."""
         effects = self.effects
         plausible = [pair for pair, effect in zip(self.pairs, effects, strict=True) if _plausible(effect)]
-        # Of equal gains the first one wins: remedies are ordered by how likely they are.
-        gains = {effect.arm.label: effect.difference.mean for effect in effects if effect.repairs and effect.difference}
+        gaining = [effect for effect in effects if effect.gains]
+        repairing = [effect for effect in gaining if effect.repairs]
         tried: list[Combination] = []
-        if gains:
-            largest = max(gains.values())
-            root = next(pair for pair in plausible if gains.get(pair.remedy.label) == largest)
-            best = self._incumbent(self.factory.candidate(root.remedy.label, [setting_of(root.remedy)]))
-            others = [pair.remedy for pair in plausible if pair is not root]
-        else:
-            first, others = self._first_that_help([pair.remedy for pair in plausible], tried)
-            if first is None:
-                return tried, None
-            best = first
+        best = None if repairing else self._first_that_repairs([pair.remedy for pair in plausible], tried)
+        if best is None and gaining:
+            labels = {effect.arm.label for effect in repairing or gaining}
+            best = preferred(
+                [self._incumbent(pair.arm) for pair in plausible if pair.arm and pair.remedy.label in labels]
+            )
+        if best is None:
+            return tried, None
+        others = [pair.remedy for pair in plausible if pair.remedy.label not in best.names]
         return tried, self._extended(best, others, tried)
 
     def _extended(self, best: Incumbent, remedies: Sequence[Remedy], tried: list[Combination]) -> Incumbent:
         """The best arm with each of the remedies added that improves it."""
         for remedy in remedies:
-            if self.log.out_of_time or self._leaves_nothing_to_gain(best):
+            if self._tried_enough(tried) or self._leaves_nothing_to_gain(best):
                 break
             if added := self._with(best.settings, remedy):
                 challenger, combination = self._compare(best, added)
@@ -247,20 +255,52 @@ class Search:
                 self._not_combined.append(f"`{remedy.label}`")
         return best
 
-    def _first_that_help(
-        self, remedies: Sequence[Remedy], tried: list[Combination]
-    ) -> tuple[Incumbent | None, list[Remedy]]:
-        """The first combination that helps where no single remedy does, and the remedies that are left."""
+    def _tried_enough(self, tried: Sequence[Combination]) -> bool:
+        """Whether no further combination is tried."""
+        return self.log.out_of_time or len(tried) >= self._most_combinations
+
+    def _first_that_repairs(self, remedies: Sequence[Remedy], tried: list[Combination]) -> Incumbent | None:
+        """The first combination that repairs where no single remedy does: of the best pairs, then of more remedies."""
         unchanged = self._incumbent(self.factory.unchanged)
-        for added in self._first_combinations(remedies):
-            if self.log.out_of_time:
+        for added in itertools.chain(self._best_pairs(remedies), self._first_combinations(remedies)):
+            if self._tried_enough(tried):
                 break
+            if added.arm.label in (combination.effect.arm.label for combination in tried):
+                continue
             challenger, combination = self._compare(unchanged, added)
             repairs = combination.effect.repairs
             tried.append(combination._replace(kept=repairs))
             if repairs:
-                return challenger, [remedy for remedy in remedies if remedy.label not in challenger.names]
-        return None, []
+                return challenger
+        return None
+
+    def _best_pairs(self, remedies: Sequence[Remedy]) -> list[Candidate]:
+        """The pairs of remedies that gain with the screening seeds, the largest gain first.
+
+        Two faults may hide each other, so that neither remedy helps alone. Pairs are ordered by how likely their
+        remedies are, so that the least likely ones are missing where the time is short.
+        """
+        places = sorted(itertools.combinations(range(len(remedies)), 2), key=sum)
+        pairs = [pair for one, other in places if (pair := self._pair(remedies[one], remedies[other]))]
+        if len(pairs) < 2:
+            return pairs
+        first = self.log.seeds.stop
+        seeds = range(first, first + _SCREENING_SEEDS)
+        now = time.monotonic()
+        trials = [(arm, seed) for seed in seeds for arm in (self.factory.unchanged, *pairs)]
+        self.log.run(trials, now + (self.log.until - now) / 2, "pairs of remedies")
+        unchanged = self.log.scores_of(self.factory.unchanged, self.score, seeds)
+        gains = [
+            differences(self.log.scores_of(pair, self.score, seeds).values, unchanged.values, self.comparisons)[0]
+            for pair in pairs
+        ]
+        ranked = sorted(zip(gains, pairs, strict=True), key=lambda each: -each[0].mean if each[0] else math.inf)
+        return [pair for gain, pair in ranked if gain and gain.mean >= MARGIN]
+
+    def _pair(self, one: Remedy, other: Remedy) -> Candidate | None:
+        """Two remedies together; None where they change the same places."""
+        left, given_up = merged([setting_of(one)], other)
+        return None if given_up or left.changes != other.changes else self._with([setting_of(one)], other)
 
     def _first_combinations(self, remedies: Sequence[Remedy]) -> Iterator[Candidate]:
         """The first two remedies, the first three, ...; then the first with each that changes a taken place."""
@@ -303,7 +343,7 @@ class Search:
                 break
         combination = Combination(
             remedies=challenger.names,
-            effect=RemedyEffect(challenger.scores, self.unchanged, comparisons=self.comparisons),
+            effect=self._effect(challenger.scores),
             base=base.names,
             gain=gain,
             kept=improves(base.scores, challenger.scores, gain),
@@ -325,8 +365,7 @@ class Search:
         control = self._control(best.candidate)
         if control:
             self.log.run([(control, seed) for seed in self.log.seeds], self.log.until, "control of the repair")
-        scores = self._result_of(control) if control else None
-        return RemedyEffect(best.scores, self.unchanged, scores, self.comparisons)
+        return self._effect(best.scores, self._result_of(control) if control else None)
 
     def _incumbent(self, arm: Candidate) -> Incumbent:
         return Incumbent(arm, self._result_of(arm))
@@ -335,6 +374,23 @@ class Search:
 def _plausible(effect: RemedyEffect) -> bool:
     """Whether a remedy may help in combination with others."""
     return not effect.arm.problem and effect.verdict != "harms"
+
+
+def preferred(incumbents: Sequence[Incumbent]) -> Incumbent:
+    """The best arm; of those that it does not improve on, that with the fewest updates, then the fewest changes.
+
+    Of arms that are equal in these too, the first one: remedies are ordered by how likely they are.
+    """
+    best = max(incumbents, key=lambda each: each.scores.mean)
+
+    def is_as_good(other: Incumbent) -> bool:
+        gain = differences(best.scores.values, other.scores.values, comparisons=1)[0]
+        return gain is not None and not improves(other.scores, best.scores, gain)
+
+    return min(
+        (each for each in incumbents if each is best or is_as_good(each)),
+        key=lambda each: (each.candidate.updates, each.candidate.changed_settings),
+    )
 
 
 def improves(base: ArmScores, challenger: ArmScores, gain: Difference | None) -> bool:

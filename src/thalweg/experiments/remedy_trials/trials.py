@@ -91,21 +91,22 @@ class TrialLog:
         fastest = min((result.seconds for result in self.results.values()), default=math.inf)
         return 1 if fastest * trials < _WORTH_PROCESSES else None
 
-    def scores_of(self, arm: Candidate, score: Score) -> ArmScores:
-        """The scores of an arm, as far as it was tried."""
-        trials = [_trial(arm, seed) for seed in self.seeds]
+    def scores_of(self, arm: Candidate, score: Score, seeds: range | None = None) -> ArmScores:
+        """The scores of an arm, as far as it was tried: with the seeds of every arm, or with other ones."""
+        trials = [_trial(arm, seed) for seed in seeds or self.seeds]
         results = [self.results.get(trial.key) for trial in trials]
         values = np.array([score.of(result) if result else math.nan for result in results])
         lost = np.isnan(values) & np.array([result is not None for result in results])
         if not np.isfinite(values).any():
-            # No seed learns anything.
-            values[lost] = score.constant
+            # No answer is right with any seed.
+            values[lost] = score.least
         errors = [str(self.failed[trial.key]) for trial in trials if trial.key in self.failed]
         return ArmScores(
             label=arm.arm.label,
             changes=arm.arm.changes,
             values=values,
             lost=tuple(lost.tolist()),
+            least=score.least,
             updates=arm.updates,
             problem=errors[0] if errors else "",
         )
@@ -113,4 +114,4 @@ class TrialLog:
 
 def _trial(arm: Candidate, seed: int) -> Trial:
     # Probes are off: a trial can be trained alone with probes.
-    return trial_of(arm.arm, dataclasses.replace(arm.spec, probes=Off()), arm.row_fingerprints, seed)
+    return trial_of(arm.arm, dataclasses.replace(arm.trained, probes=Off()), arm.row_fingerprints, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple, TypeVar, cast
 
@@ -221,12 +221,31 @@ def freeze(part: _PartT, values: Sequence[float]) -> _PartT:
     LinearWarmup(then=Constant(value=0.05), steps=5.0)
     """
     remaining = iter(values)
+    return _with_metric_schedules(part, lambda _: Constant(next(remaining)))
 
-    def frozen(value: object) -> object:
+
+def watching(part: _PartT, measure: str) -> _PartT:
+    """The same part with this measure in the metric schedules that name none.
+
+    >>> watching(ReduceOnPlateau(0.1), "loss").measure
+    'loss'
+    """
+
+    def change(schedule: MetricSchedule) -> Schedule:
+        options = {field.name: getattr(schedule, field.name) for field in options_of(type(schedule))}
+        return type(schedule)(**options | {"measure": schedule.measure or measure})
+
+    return _with_metric_schedules(part, change)
+
+
+def _with_metric_schedules(part: _PartT, change: Callable[[MetricSchedule], Schedule]) -> _PartT:
+    """The same part with its metric schedules changed, in the order of `metric_schedules`."""
+
+    def changed(value: object) -> object:
         if isinstance(value, MetricSchedule):
-            return Constant(next(remaining))
+            return change(value)
         if isinstance(value, Part):
-            return type(value)(**{field.name: frozen(getattr(value, field.name)) for field in options_of(type(value))})
-        return tuple([frozen(item) for item in value]) if isinstance(value, tuple) else value
+            return type(value)(**{field.name: changed(getattr(value, field.name)) for field in options_of(type(value))})
+        return tuple([changed(item) for item in value]) if isinstance(value, tuple) else value
 
-    return cast(_PartT, frozen(part))
+    return cast(_PartT, changed(part))
