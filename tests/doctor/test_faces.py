@@ -244,7 +244,7 @@ def test_the_limit_holds_for_the_whole_command(shell, ill, monkeypatch, spent):
     clock = types.SimpleNamespace(monotonic=lambda: 60 * now.minutes)
     diagnose, given = Run.diagnose, []
 
-    def slow(run):
+    def slow(run, **options):
         now.minutes += spent
         return diagnose(run)
 

@@ -18,7 +18,7 @@ from .causes import causes as explained_causes
 from .causes import ranked
 from .diagnosis import Diagnosis
 from .findings import Cause, Confirmation, Finding, Learned
-from .measurements import LEARNED, LEAST_GAP
+from .measurements import BEYOND_CHANCE, LEARNED, LEAST_GAP
 from .registry import CODES, STUCK
 from .suspects import Suspect
 
@@ -85,8 +85,8 @@ def confirmed(
     Each suspect is put back in a training with the seed of the examined one. The most promising are tried again with
     three fresh seeds, each beside the unchanged spec. A suspect is a cause if each of these pairs gains and the mean
     gain is relevant. The change that closes most of the shortfall is the root cause; of equal ones the one that is
-    nearest to the beginning of a training. Where no single change closes half of the shortfall, changes are tried in
-    pairs.
+    nearest to the beginning of a training. Where no single change closes half of the shortfall, the fewest that close
+    it together are looked for.
 
     A training that reached what is attainable has nothing to confirm, and keeps its diagnosis.
 
@@ -104,7 +104,7 @@ def confirmed(
     if learned is None or not math.isfinite(learned.attainable) or not suspects:
         return diagnosis
     search = _Search(learned, suspects, runs, seconds, watch)
-    if search.shortfall <= LEAST_GAP:
+    if search.shortfall <= max(LEAST_GAP, BEYOND_CHANCE * learned.error):
         return diagnosis
     found = search.run()
     return _rewritten(diagnosis, search, found)

@@ -142,7 +142,7 @@ SETTING = "setting"
 """The code of a setting or a part that no check names, and without which the network learns."""
 CODES[SETTING] = Code(
     name=SETTING,
-    rank=75,
+    rank=77,
     meaning="a setting or a part without which the network learns: found by paired runs, whatever it is",
     advice="its default",
     group="",

@@ -68,7 +68,13 @@ def suspects(
         learning_rate: the largest learning rate of the training; NaN if unknown.
         widths: the number of inputs, and the width of the network after each layer.
     """
-    found = [*_of_findings(findings), *_departures(spec), *_of_neighbours(spec, widths), *_amounts(spec, learning_rate)]
+    named = {finding.code for finding in findings if finding.severity != "note"}
+    found = [
+        *_of_findings(findings),
+        *_departures(spec),
+        *(suspect for suspect in _of_neighbours(spec, widths) if suspect.code not in named),
+        *_amounts(spec, learning_rate),
+    ]
     first: dict[str, Suspect] = {}
     for suspect in found:
         first.setdefault(repr(sorted(map(repr, suspect.remedy.changes))), suspect)
@@ -150,7 +156,7 @@ def _of_neighbours(spec: CompleteSpec, widths: Sequence[int]) -> Iterator[Suspec
         if width < max(_NARROW * beside, 2):
             wide = max(beside, 8)
             yield Suspect(
-                SETTING,
+                "too-narrow",
                 f"network.layers.{index}",
                 Remedy(f"{count_noun(wide, 'unit')} in layer {index + 1}", ((f"network.layers.{index}.width", wide),)),
                 37,
@@ -170,7 +176,7 @@ def _of_neighbours(spec: CompleteSpec, widths: Sequence[int]) -> Iterator[Suspec
             if not (layer.is_identity and index - 1 in bare):
                 described += [layer.describe(), "relu"] if index in bare else [layer.describe()]
         remedy = Remedy("relu after each hidden layer", (("network.layers", described),))
-        yield Suspect(SETTING, f"network.layers.{bare[0]}", remedy, 39)
+        yield Suspect("linear-stack", f"network.layers.{bare[0]}", remedy, 39)
 
 
 def _acts(layers: Iterable[Layer]) -> bool:
