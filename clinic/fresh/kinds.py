@@ -15,16 +15,13 @@ from thalweg.spec.toml import spec_of
 
 from .bases import Base, bases
 
-# A kind is put into at most this many of the bases that it fits.
-BASES_OF_A_KIND = 4
-
 Shows = Literal["training", "end", "held-out", "always"]
 """Where a fault shows: in the score of the training rows, at the end of the training only, in the score of the held-out
 rows only, or whatever was learned."""
 
 
 class Wrong(NamedTuple):
-    """The changes of a base that make it faulty."""
+    """The changes of a base that make it faulty, or unusual."""
 
     changes: dict[str, Any]
     """Paths of the spec with their new values."""
@@ -41,7 +38,7 @@ def inserted(base: Base, place: int, *layers: Any) -> Wrong:
 
 
 class Kind(NamedTuple):
-    """A kind of fault."""
+    """A kind of fault, or of a healthy spec that is unusual."""
 
     name: str
     put: Callable[[Base], Wrong | None]
@@ -52,7 +49,7 @@ class Kind(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A base with a fault put into it."""
+    """A base with the changes of a kind."""
 
     name: str
     kind: Kind
@@ -78,13 +75,13 @@ def changed(table: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def cases_of(half: str, kinds: Sequence[Kind]) -> dict[str, Case]:
-    """The cases of a half by name: each kind in four of the bases that it fits, the first of which rotates."""
+def cases_of(half: str, kinds: Sequence[Kind], most: int = 4) -> dict[str, Case]:
+    """The cases of a half by name: each kind in at most `most` of the bases that it fits; the first of them rotates."""
     cases = {}
     for number, kind in enumerate(kinds):
         fitting = [(base, wrong) for base in bases().values() if (wrong := kind.put(base))]
         first = number % len(fitting)
-        for base, wrong in (fitting[first:] + fitting[:first])[:BASES_OF_A_KIND]:
+        for base, wrong in (fitting[first:] + fitting[:first])[:most]:
             name = f"{half}{number:02d} {kind.name}: {base.name}"
             table = changed(base.table, wrong.changes)
             places = wrong.places or tuple(wrong.changes)
@@ -114,9 +111,11 @@ def is_right(case: Case, finding: Finding) -> bool:
 
 
 def names(text: str, place: str) -> bool:
-    """Whether the place of a finding, in words, is a path of a spec or lies in it.
+    """Whether the place of a finding, in words, is a path of a spec or lies in it. A layer may also hold the path.
 
     >>> names("layer 4 (softmax)", "network.layers.3"), names("layer 4 (softmax)", "network.layers.2.init")
+    (True, False)
+    >>> names("layer 4 (softmax)", "network.layers.3.init"), names("training", "training.clip")
     (True, False)
     >>> names("training.clip", "training.clip"), names("inputs", "data.inputs"), names("validation rows", "data.inputs")
     (True, True, False)
@@ -124,7 +123,9 @@ def names(text: str, place: str) -> bool:
     if place in _WORDS:
         return any(word in text for word in _WORDS[place])
     layer = text.split(" ")[1] if text.startswith("layer ") else ""
-    path = f"network.layers.{int(layer) - 1}" if layer.isdigit() else text
+    if not layer.isdigit():
+        return _holds(place, text)
+    path = f"network.layers.{int(layer) - 1}"
     return _holds(place, path) or _holds(path, place)
 
 
