@@ -8,7 +8,7 @@ WORKERS ?= 2
 SHARE ?= 1
 SEED ?= 0
 
-.PHONY: demo test test-slow campaign lint bench clinic clinic-healthy clinic-injected clinic-learns docs tables torch clean
+.PHONY: demo test test-slow campaign lint bench clinic clinic-fresh clinic-healthy clinic-injected clinic-learns docs tables torch clean
 
 demo: $(VENV)/.installed
 	$(BIN)/thalweg train digits
@@ -50,6 +50,11 @@ clinic-injected: $(VENV)/.installed
 # Diagnose all these runs, and write the scorecard.
 clinic: $(VENV)/.installed
 	$(BIN)/python clinic/scorecard.py
+
+# Train the faults and healthy specs that no rule of the doctor was made from, and diagnose those that count.
+clinic-fresh: $(VENV)/.installed
+	$(BIN)/python clinic/fresh_counts.py
+	$(BIN)/python clinic/fresh_scorecard.py
 
 # The tables in docs/ that are generated from the code.
 tables: $(VENV)/.dev

@@ -39,35 +39,31 @@ class CachedRun(NamedTuple):
     spec: CompleteSpec
     key: str
     """Name of the folder in the cache."""
-    measure: str
-    """The measure that scores the run: accuracy or r2."""
-    rows: Range
-    """The scores that are possible on the rows."""
+    train: Dataset
+    """The training rows."""
+    rows: str
+    """Identity of the training rows, whatever their scale."""
 
 
 class _Rows(NamedTuple):
-    """The training rows of a spec, their fingerprints, and the scores that are possible on them."""
+    """The training rows of a spec, their fingerprints, and their identity whatever their scale."""
 
     train: Dataset
     prints: dict[str, int]
-    range: Range
+    unscaled: str
 
 
 def cached_runs(specs: Mapping[str, Spec], seeds: Sequence[int] | None = None) -> list[CachedRun]:
     """The runs of each spec with the seed in the spec, or all specs with the first of several seeds, then the next."""
     rows_by_data: dict[str, _Rows] = {}
-    ranges: dict[str, Range] = {}
     wholes = {}
     for name, spec in specs.items():
         data = canonical_json(spec.data.describe())
         if data not in rows_by_data:
             split = spec.data.load(seed=0)
             assert isinstance(split.train, Dataset)
-            # The scaling of the inputs makes no difference to a forest, so it is not part of this key.
             unscaled = canonical_json([spec.data.source.describe(), spec.data.test, spec.data.validation])
-            if unscaled not in ranges:
-                ranges[unscaled] = range_of(split.train)
-            rows_by_data[data] = _Rows(split.train, fingerprints(split), ranges[unscaled])
+            rows_by_data[data] = _Rows(split.train, fingerprints(split), unscaled)
         rows = rows_by_data[data]
         wholes[name] = dataclasses.replace(completed(spec, rows.train), probes=Standard()), rows
     return [
@@ -83,14 +79,8 @@ def _cached_run(name: str, seed: int, spec: CompleteSpec, rows: _Rows) -> Cached
     # The fingerprints stand for the rows, so that the place of their file makes no difference.
     table["data"] = {key: value for key, value in table["data"].items() if key != "source"}
     identity = canonical_json({"spec": table, "rows": rows.prints})
-    return CachedRun(
-        name=name,
-        seed=seed,
-        spec=whole,
-        key=hashlib.sha256(identity.encode()).hexdigest()[:16],
-        measure=measure_of(rows.train),
-        rows=rows.range,
-    )
+    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return CachedRun(name=name, seed=seed, spec=whole, key=key, train=rows.train, rows=rows.unscaled)
 
 
 def folders_of(runs: Sequence[CachedRun], cache: Path = CACHE, jobs: int | None = None) -> dict[tuple[str, int], Path]:
@@ -120,7 +110,12 @@ def outcomes_of(
 ) -> dict[tuple[str, int], Outcome]:
     """The outcome of each run by name and seed; runs that are missing are trained."""
     folders = folders_of(runs, cache, jobs)
-    return {
-        (run.name, run.seed): outcome_of(run.measure, run.rows, run.seed, read_trial(folders[run.name, run.seed]))
-        for run in runs
-    }
+    ranges: dict[str, Range] = {}
+    outcomes = {}
+    for run in runs:
+        # The scaling of the inputs makes no difference to a forest, which finds the attainable score.
+        if run.rows not in ranges:
+            ranges[run.rows] = range_of(run.train)
+        result = read_trial(folders[run.name, run.seed])
+        outcomes[run.name, run.seed] = outcome_of(measure_of(run.train), ranges[run.rows], run.seed, result)
+    return outcomes

@@ -1,13 +1,20 @@
 """The faults and healthy specs of clinic/fresh are complete and valid, and the first half is the one that was kept."""
 
+import doctest
 import hashlib
 from pathlib import Path
 
 import pytest
+from sklearn.metrics import balanced_accuracy_score, r2_score
 
-from fresh import first_half, second_half
+from fresh import first_half, healthy, kinds, second_half
 from fresh.bases import bases
-from fresh.kinds import BASES_OF_A_KIND
+from fresh.gains import Count, counts_of_case, gain_of
+from fresh.kinds import Case, Kind, changed, is_right, value_at
+from fresh_scorecard import Answer, Repair, report
+from run_cache import cached_runs, folders_of
+from thalweg import load
+from thalweg.doctor.findings import Finding, Remedy
 from thalweg.spec.complete import completed
 from thalweg.spec.toml import spec_of
 from thalweg.training.session import Session
@@ -59,14 +66,108 @@ def test_a_half_is_complete_and_valid(half):
         for place in {*case.places} - PARTS_OF_DATA:
             assert value_at(described, place) is not None, (case.name, place)
     for used in by_kind.values():
-        assert 1 <= len({*used}) == len(used) <= BASES_OF_A_KIND
+        assert 1 <= len({*used}) == len(used) <= 4
 
 
-def value_at(table, path):
-    """The value at a path of a spec; None if it is not stated."""
-    for name in path.split("."):
-        if isinstance(table, list):
-            table = table[int(name)] if int(name) < len(table) else None
-        else:
-            table = table.get(name) if isinstance(table, dict) else None
-    return table
+def test_the_unusual_specs_are_complete_and_valid():
+    specs = healthy.unusual()
+    assert {case.kind.name for case in specs.values()} == {kind.name for kind in healthy.KINDS}
+    assert len(healthy.KINDS) >= 12
+    for case in specs.values():
+        assert not case.codes
+        checked(case.spec)
+
+
+def test_no_kind_is_in_two_halves():
+    names = [kind.name for known, _ in HALVES.values() for kind in known]
+    assert len(names) == len({*names})
+    assert sum(not kind.codes for known, _ in HALVES.values() for kind in known) >= 5
+
+
+def test_the_examples_of_right_answers_hold():
+    assert doctest.testmod(kinds) == (0, 10)
+
+
+def case_of(changes, places, codes=""):
+    base = bases()["additive"]
+    table = changed(base.table, changes)
+    return Case("a", Kind("a", lambda base: None, codes), base.name, spec_of(table, "a"), table, places)
+
+
+def finding(code="leak", place="training", changes=()):
+    remedies = (Remedy("a", tuple(changes)),) if changes else ()
+    return Finding(code, "training", "severe", place, 0.0, "", "", "", remedies)
+
+
+CLIP = case_of({"training.clip": "value 1e-5"}, ("training.clip",), "lr-too-low, step-too-short")
+WAIST = case_of({"network.layers.2": "dense 1"}, ("network.layers.2",))
+WIDER = ["dense 32", "relu", "dense 32", "relu", "dense 1"]
+NORMALISED = ["dense 32", "batch_norm", "relu", "dense 1", "batch_norm", "relu", "dense 1"]
+
+
+@pytest.mark.parametrize(("case", "answer", "right"), [
+    (CLIP, finding("lr-too-low"), True),
+    (CLIP, finding("epochs-too-few"), True),  # the family of lr-too-low
+    (CLIP, finding("leak"), False),
+    (CLIP, finding("plateau", changes=[("training.clip", None)]), False),  # a symptom
+    (CLIP, finding(place="training.clip"), True),
+    (CLIP, finding(changes=[("training.clip", None)]), True),
+    (CLIP, finding(changes=[("training.epochs", 100)]), False),
+    (WAIST, finding(place="layer 3 (dense 1)"), True),
+    (WAIST, finding(place="layer 1 (dense 32)"), False),
+    (WAIST, finding(changes=[("network.layers.2", "dense 32")]), True),
+    (WAIST, finding(changes=[("network.layers", ["dense 32", "relu", "dense 1"])]), False),
+    (WAIST, finding(changes=[("network.init", "he_normal")]), False),
+])  # fmt: skip
+def test_an_answer_is_right_by_code_place_or_remedy(case, answer, right):
+    assert is_right(case, answer) == right
+
+
+def test_new_layers_are_right_if_the_wrong_one_is_gone():
+    waist = case_of({"network.layers.2": {"kind": "dense", "width": 1, "init": "zeros"}}, ("network.layers.2",))
+    assert is_right(waist, finding(changes=[("network.layers", WIDER)]))
+    kept = [*NORMALISED[:3], waist.table["network"]["layers"][2], *NORMALISED[4:]]
+    assert not is_right(waist, finding(changes=[("network.layers", kept)]))
+
+
+@pytest.mark.parametrize("name", ["flavanoids", "progress"])
+def test_a_gain_is_that_of_the_answers_for_the_test_rows(name, tmp_path):
+    base = bases()[name]
+    folder = folders_of(cached_runs({name: spec_of(base.table, name)}, [0]), tmp_path, jobs=1)[name, 0]
+    run = load(folder)
+    test = run.rows().test
+    if base.numbers:
+        expected = r2_score(test.y, run.outputs_of(test.x))
+    else:
+        expected = balanced_accuracy_score(test.y, run.classes(run.outputs_of(test.x))) - 0.5
+    assert expected > 0.1
+    assert gain_of(folder) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_case_counts_where_its_base_learns_and_it_does_worse(monkeypatch):
+    monkeypatch.setattr("fresh.gains.gain_of", {"a": 0.3, "b": 0.5, "c": 0.1}.get)
+    of_base = [Count(0, 0.6, 1.0, True), Count(1, 0.6, 1.0, True), Count(2, 0.2, 0.4, False)]
+    folders = {0: "a", 1: "b", 2: "c"}
+    assert [one.counts for one in counts_of_case(CLIP, folders, of_base, ill=True)] == [True, False, False]
+    assert [one.counts for one in counts_of_case(CLIP, folders, of_base, ill=False)] == [False, True, False]
+    always = CLIP._replace(kind=CLIP.kind._replace(shows="always"))
+    assert [one.counts for one in counts_of_case(always, folders, of_base, ill=True)] == [True, True, False]
+
+
+def test_a_report_counts_runs_and_kinds():
+    def answer(name, kind, half, right, noticed=True):
+        return Answer(name, kind, half, 0, right, right, noticed, ("leak",))
+
+    given = [
+        answer("a", "x", "first", True),
+        answer("b", "x", "first", False),
+        answer("c", "y", "first", True),
+        answer("additive", "additive", "healthy", False, noticed=False),
+        answer("h", "z", "healthy", False),
+    ]
+    text = report(given, [Repair("a", "x", "first", (), 0.9), Repair("c", "y", "first", (), 0.1)])
+    assert "| all runs | 2 of 3 (67%, 21% to 94%) |" in text
+    assert "| all kinds | 1 of 2 (50%, 9% to 91%) |" in text
+    assert "| all | 0.50 | 1 of 2 (50%, 9% to 91%) |" in text
+    assert "| bases | 0 of 1 (0%, 0% to 79%) |  |" in text
+    assert "| unusual | 1 of 1 (100%, 21% to 100%) | h |" in text

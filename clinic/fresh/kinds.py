@@ -15,16 +15,13 @@ from thalweg.spec.toml import spec_of
 
 from .bases import Base, bases
 
-# A kind is put into at most this many of the bases that it fits.
-BASES_OF_A_KIND = 4
-
 Shows = Literal["training", "end", "held-out", "always"]
 """Where a fault shows: in the score of the training rows, at the end of the training only, in the score of the held-out
 rows only, or whatever was learned."""
 
 
 class Wrong(NamedTuple):
-    """The changes of a base that make it faulty."""
+    """The changes of a base that make it faulty, or unusual."""
 
     changes: dict[str, Any]
     """Paths of the spec with their new values."""
@@ -41,7 +38,7 @@ def inserted(base: Base, place: int, *layers: Any) -> Wrong:
 
 
 class Kind(NamedTuple):
-    """A kind of fault."""
+    """A kind of fault, or of a healthy spec that is unusual."""
 
     name: str
     put: Callable[[Base], Wrong | None]
@@ -52,7 +49,7 @@ class Kind(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A base with a fault put into it."""
+    """A base with the changes of a kind."""
 
     name: str
     kind: Kind
@@ -78,13 +75,13 @@ def changed(table: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def cases_of(half: str, kinds: Sequence[Kind]) -> dict[str, Case]:
-    """The cases of a half by name: each kind in four of the bases that it fits, the first of which rotates."""
+def cases_of(half: str, kinds: Sequence[Kind], most: int = 4) -> dict[str, Case]:
+    """The cases of a half by name: each kind in at most `most` of the bases that it fits; the first of them rotates."""
     cases = {}
     for number, kind in enumerate(kinds):
         fitting = [(base, wrong) for base in bases().values() if (wrong := kind.put(base))]
         first = number % len(fitting)
-        for base, wrong in (fitting[first:] + fitting[:first])[:BASES_OF_A_KIND]:
+        for base, wrong in (fitting[first:] + fitting[:first])[:most]:
             name = f"{half}{number:02d} {kind.name}: {base.name}"
             table = changed(base.table, wrong.changes)
             places = wrong.places or tuple(wrong.changes)
@@ -103,12 +100,22 @@ _WORDS = {
 }
 
 
+# Findings that only say that something is wrong; their remedies are guesses.
+_SYMPTOMS = ("plateau", "blind", "cannot-memorise")
+_LAYERS = "network.layers"
+
+
 def is_right(case: Case, finding: Finding) -> bool:
-    """Whether a finding has a right code, names a wrong place, or has a remedy that changes what is there."""
+    """Whether a finding has a right code, names a wrong place, or has a remedy that changes what is there.
+
+    Remedies of symptoms do not count.
+    """
     if fits(finding.code, case.codes):
         return True
     if any(names(finding.place, place) for place in case.places):
         return True
+    if finding.code in _SYMPTOMS:
+        return False
     changes = [change for remedy in finding.remedies for change in remedy.changes]
     return any(touches(path, value, place, case.table) for path, value in changes for place in case.places)
 
@@ -116,36 +123,63 @@ def is_right(case: Case, finding: Finding) -> bool:
 def names(text: str, place: str) -> bool:
     """Whether the place of a finding, in words, is a path of a spec or lies in it.
 
+    A layer also names what it holds, but not all layers.
+
     >>> names("layer 4 (softmax)", "network.layers.3"), names("layer 4 (softmax)", "network.layers.2.init")
     (True, False)
-    >>> names("training.clip", "training.clip"), names("inputs", "data.inputs"), names("validation rows", "data.inputs")
-    (True, True, False)
+    >>> names("layer 4 (softmax)", "network.layers.3.init"), names("layer 4 (softmax)", "network.layers")
+    (True, False)
+    >>> names("training.clip", "training.clip"), names("training", "training.clip")
+    (True, False)
+    >>> names("inputs", "data.inputs"), names("validation rows", "data.inputs")
+    (True, False)
     """
     if place in _WORDS:
         return any(word in text for word in _WORDS[place])
     layer = text.split(" ")[1] if text.startswith("layer ") else ""
-    path = f"network.layers.{int(layer) - 1}" if layer.isdigit() else text
-    return _holds(place, path) or _holds(path, place)
+    if not layer.isdigit():
+        return _holds(place, text)
+    path = f"{_LAYERS}.{int(layer) - 1}"
+    return place != _LAYERS and (_holds(place, path) or _holds(path, place))
 
 
 def touches(path: str, value: object, place: str, table: Mapping[str, Any]) -> bool:
     """Whether the change of a path to a value replaces what a spec has at a place.
 
-    New layers replace a wrong one if they do not contain it any more.
+    New layers replace a wrong one if they do not contain it any more. A change of one layer leaves the list of layers
+    as it is.
 
-    >>> table = {"network": {"layers": ["dense 1", "relu", "dense 2"]}, "optimizer": {"kind": "sgd"}}
+    >>> layers = ["dense 1", "relu", {"kind": "dense", "width": 2, "init": "zeros"}]
+    >>> table = {"network": {"layers": layers}, "optimizer": {"kind": "sgd", "learning_rate": 9.0}}
     >>> touches("network.layers", ["dense 1", "tanh", "dense 2"], "network.layers.1", table)
     True
     >>> touches("network.layers", ["dense 1", "batch_norm", "relu", "dense 2"], "network.layers.1", table)
     False
+    >>> touches("network.layers.2", {"kind": "dense", "width": 3, "init": "zeros"}, "network.layers.2.init", table)
+    False
     >>> touches("optimizer", "adam 0.01", "optimizer.learning_rate", table)
     True
     """
-    if path == "network.layers" and place.startswith("network.layers."):
+    if path == _LAYERS and place.startswith(f"{_LAYERS}."):
         layer = table["network"]["layers"][int(place.split(".")[2])]
         assert isinstance(value, Sequence)
         return Layer.of(layer) not in [Layer.of(item) for item in value]
-    return _holds(path, place) or _holds(place, path)
+    if _holds(path, place):
+        inside = place.removeprefix(path).strip(".")
+        return not inside or value_at(value, inside) != value_at(table, place)
+    return place != _LAYERS and _holds(place, path)
+
+
+def value_at(table: object, path: str) -> object:
+    """The value at a path of tables and lists; None if there is none."""
+    for name in path.split("."):
+        if isinstance(table, Mapping):
+            table = table.get(name)
+        elif isinstance(table, list) and name.isdigit() and int(name) < len(table):
+            table = table[int(name)]
+        else:
+            return None
+    return table
 
 
 def _holds(outer: str, inner: str) -> bool:
