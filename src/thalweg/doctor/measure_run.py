@@ -39,6 +39,7 @@ from .attainable import (
 )
 from .findings import Learned
 from .measurements import (
+    BEYOND_CHANCE,
     LEAST_GAP,
     ColumnShift,
     IdenticalUnits,
@@ -279,8 +280,12 @@ class _Source:
         if self._validation is None or self.validation_rows < _FEW_VALIDATION_ROWS:
             return None
         deviations = self.column_deviations
-        shift = np.abs(self._validation.x.mean(axis=0) - self._x.mean(axis=0)) / np.maximum(deviations, 1e-12)
-        shift = np.where(deviations > _STILL * max(float(self._x.std()), 1e-12), shift, 0.0)
+        other = self._validation.x
+        difference = np.abs(other.mean(axis=0) - self._x.mean(axis=0))
+        # A single row far away moves a mean, and widens the interval of the mean with it.
+        chance = BEYOND_CHANCE * np.sqrt(other.var(axis=0) / len(other) + deviations**2 / len(self._x))
+        moved = (deviations > _STILL * max(float(self._x.std()), 1e-12)) & (difference > chance)
+        shift = np.where(moved, difference / np.maximum(deviations, 1e-12), 0.0)
         if not shift.size:
             return None
         return ColumnShift(self.column_names[int(shift.argmax())], float(shift.max()))

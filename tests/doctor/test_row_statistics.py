@@ -1,0 +1,115 @@
+"""Statistics of rows, against scipy, numbers worked out by hand, and rows whose fault is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+
+from thalweg.doctor import row_statistics as rs
+from thalweg.doctor.attainable import reference_outputs
+
+RNG = np.random.default_rng(0)
+
+
+def test_order_of_targets():
+    steps = np.array([[0.0]] * 50 + [[1.0]] * 50)
+    order = rs.target_order(steps, batch=10)
+    # All 99 pairs of neighbours agree but one: (98 - 1) 1/4 of 100 1/4.
+    assert order == (pytest.approx(0.97), pytest.approx(1.0), 100, 10)
+    shuffled = [rs.target_order(RNG.permutation(steps), 10) for _ in range(400)]
+    assert np.std([order.autocorrelation for order in shuffled]) == pytest.approx(1 / 10, rel=0.15)
+    assert np.mean([order.between for order in shuffled]) == pytest.approx(9 / 99, rel=0.1)
+    assert rs.target_order(np.ones((9, 1)), 3)[:2] == (0.0, 0.0)
+
+
+def test_the_difference_of_two_sets_is_that_of_kolmogorov_and_smirnov():
+    a = RNG.standard_normal((300, 3))
+    b = RNG.standard_normal((200, 3)) * [1.0, 1.0, 2.0]
+    found = rs.set_difference(a, b)
+    known = ks_2samp(a[:, 2], b[:, 2], method="asymp")
+    assert (found.column, found.distance) == (2, pytest.approx(known.statistic))
+    assert found.chance == pytest.approx(3 * known.pvalue, rel=0.5)
+
+
+def test_copies_are_named_with_their_originals():
+    x = RNG.standard_normal((20, 2))
+    assert rs.copies(np.column_stack([x, x[:, 0], x[:, 1], x[:, 0]])) == [(2, 0), (3, 1), (4, 0)]
+    assert rs.copies(x) == []
+
+
+def test_rows_of_the_largest_errors():
+    y = RNG.standard_normal((100, 1))
+    outputs = y.copy()
+    outputs[[7, 30]] += [[50.0], [-60.0]]
+    found = rs.few_rows(outputs, y)
+    assert found.rows.tolist() == [30, 7]
+    assert (found.part, found.without) == (1.0, 1.0)
+    assert found.score < 0
+
+
+def test_columns_that_few_rows_stretch():
+    x = RNG.standard_normal((500, 3))
+    assert rs.stretched_column(x).distance < 1.3
+    x[3, 1] = 1e4
+    found = rs.stretched_column(x)
+    assert (found.column, found.rows) == (1, 1)
+    assert found.distance == pytest.approx(x[:, 1].std(), rel=0.2)
+    # A rare event is not a column with outliers.
+    events = np.zeros((500, 1))
+    events[:5] = 1
+    assert rs.stretched_column(events).distance == 0.0
+
+
+def test_inputs_beyond_the_known_range():
+    known = np.array([[0.0, 0.0], [1.0, 10.0]])
+    assert rs.far_inputs(np.array([[1.9, 15.0]]), known) is None
+    assert rs.far_inputs(np.array([[0.5, 45.0], [0.5, -20.0], [0.5, 5.0]]), known) == (1, 2, 3.5)
+    # Nothing is known of the range of a constant column.
+    assert rs.far_inputs(np.array([[9.0]]), np.ones((2, 1))) is None
+
+
+def overlapping(rows, distance):
+    y = RNG.integers(0, 2, rows)
+    return RNG.standard_normal((rows, 4)) + distance / 4 * (2 * y[:, None] - 1), y
+
+
+def doubt(x, y):
+    return rs.doubtful_labels(reference_outputs(x, np.eye(2)[y], "classification"), y)
+
+
+def test_flipped_labels_are_listed_and_overlapping_classes_are_expected():
+    x, y = overlapping(600, 4.0)
+    flipped = RNG.permutation(600)[:60]
+    y[flipped] = 1 - y[flipped]
+    found = doubt(x, y)
+    assert found.lowest > 2 * found.expected
+    assert np.mean(np.isin(found.rows, flipped)) > 0.8
+    found = doubt(*overlapping(600, 2.0))
+    assert found.contradicted < 2 * found.expected + 0.05
+    assert found.lowest < 2 * found.expected
+
+
+def test_the_expected_contradictions_are_those_of_two_gaussian_classes():
+    y = RNG.integers(0, 2, 400_000)
+    x = RNG.standard_normal(400_000) + 2 * y - 1
+    probability = 1 / (1 + np.exp(-2 * x))
+    found = rs.doubtful_labels(np.column_stack([1 - probability, probability]), y)
+    assert found.contradicted == pytest.approx(found.expected, rel=0.1)
+
+
+def test_no_labels_are_doubtful_with_a_single_class():
+    assert rs.doubtful_labels(np.ones((5, 1)), np.zeros(5, int)) is None
+
+
+def test_a_column_made_from_the_target_is_found_among_others():
+    x = RNG.standard_normal((300, 5))
+    y = (x[:, 0] + x[:, 1] + RNG.standard_normal(300) > 0).astype(int)
+    assert rs.telling_column(x, y, np.eye(2)[y], "classification") is None
+    leaking = np.column_stack([x, 3 * y + 0.1 * RNG.standard_normal(300)])
+    found = rs.telling_column(leaking, y, np.eye(2)[y], "classification")
+    assert found.column == 5
+    assert found.alone.value > 0.99 > found.without.value
+    t = (x[:, 0] + RNG.standard_normal(300))[:, None]
+    found = rs.telling_column(np.column_stack([np.exp(t), x]), t, t, "regression")
+    assert found.column == 0
