@@ -19,7 +19,7 @@ DECAY = "decayed-rate, lr-too-low, step-too-short, epochs-too-few"
 ORDERED = "unshuffled, lr-too-high, oscillating-loss, step-too-long"
 HIDDEN = "vanishing, saturating-hidden, init-too-small, blind"
 PENALTY = "regularization-too-strong, blind, vanishing"
-DEAD = "dying-relu, vanishing, blind"
+DEAD = "dying-relu, vanishing, blind, too-narrow"
 
 
 class InjectedFault(NamedTuple):

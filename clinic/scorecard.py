@@ -58,7 +58,7 @@ _BASE = "base "
 MARGIN = 0.05
 FAMILIES = (
     {"lr-too-high", "step-too-long"},
-    {"lr-too-low", "step-too-short", "epochs-too-few", "decayed-rate"},
+    {"lr-too-low", "step-too-short", "epochs-too-few", "decayed-rate", "unfinished-warm-up"},
     {"vanishing", "blind"},
 )
 

@@ -9,9 +9,13 @@ import pytest
 
 from thalweg.doctor.checks import init_checks, training_checks
 from thalweg.doctor.findings import Learned
+from thalweg.doctor.measure_run import measurements_of
 from thalweg.doctor.measurements import QUANTITIES, Measurements
+from thalweg.doctor.normal import normal
 from thalweg.doctor.registry import CHECKS
 from thalweg.doctor.step_statistics import StepStatistics
+from thalweg.spec.complete import completed
+from thalweg.spec.spec import Spec
 
 
 class NoRemedies:
@@ -123,3 +127,18 @@ def test_checks_of_a_step_need_nothing_but_its_statistics(check, stage, changes,
     (found,) = run(Measurements(**healthy | {stage: STEP._replace(**changes)}))
     assert (found.code, found.place) == (code, place)
     assert found.value == pytest.approx(value)
+
+
+def test_few_weights_deviate_by_chance_and_no_start_of_theirs_is_too_small():
+    layers = [*["dense 3", "relu"] * 20, "dense 1"]
+    x = np.random.default_rng(0).standard_normal((40, 3))
+    data = {"source": (x, x[:, 0]), "validation": 0, "test": 0}
+
+    def weights_small(init, seed):
+        spec = Spec.of({"data": data, "network": {"layers": layers, "init": init}, "training": {"seed": seed}})
+        split = spec.data.load(0)
+        return measurements_of(completed(spec, split.train), split, 10).weights_small
+
+    least = normal("weights_small").far().low
+    assert all(weights_small("lecun_normal", seed) > least for seed in range(5))
+    assert all(weights_small("normal 0.05", seed) < least**2 for seed in range(5))

@@ -98,6 +98,14 @@ def test_rows_that_contradict_each_other_one_by_one_say_nothing_of_the_length_of
     assert Measurements(step_lengths=lengths, rows=40, updates_per_epoch=20).step_length == 1.5
 
 
+def test_steps_at_a_rate_far_too_small_are_not_told_to_shrink():
+    long = {"step_lengths": np.full(20, 1.5), "rows": 40, "updates_per_epoch": 10}
+    assert found(training_checks.step_too_long, stuck(**long)) == ["step-too-long"]
+    assert found(training_checks.step_too_long, stuck(**long, moved=0.01)) == []
+    (high,) = training_checks.step_too_long(stuck(**long, sharpness=50.0, learning_rate=1.0))
+    assert high.remedies[0] == pytest.approx(0.5 / 50)
+
+
 def test_a_batch_of_all_rows_has_no_noise():
     signal = np.full(20, 1e-9)
     assert np.isnan(Measurements(signal_to_noise=signal, rows=40, updates_per_epoch=1).noise)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from thalweg.doctor.attainable import line_score, standard_error
-from thalweg.doctor.checks import init_checks, shape_checks
+from thalweg.doctor.checks import init_checks, shape_checks, training_checks
 from thalweg.doctor.examination import diagnose
 from thalweg.doctor.findings import Learned
 from thalweg.doctor.measure_run import measurements_of
@@ -157,6 +157,25 @@ def test_hidden_layers_that_add_nothing(score, line, attainable, rows, found):
     assert [finding.code for finding in shape_checks.linear_fit(m)] == ["linear-fit"] * found
     if found:
         assert not m.learns
+
+
+@pytest.mark.parametrize(
+    ("score", "line", "attainable", "rows", "learns"),
+    [
+        (0.87, 0.99, 0.99, 1000, False),
+        (0.95, 0.99, 0.99, 1000, True),
+        # A line that knows its rows by heart is no measure.
+        (0.87, 1.00, 0.90, 1000, True),
+        # Of few rows, chance alone may miss as much.
+        (0.90, 0.97, 0.99, 40, True),
+        (0.90, float("nan"), 0.99, 1000, True),
+    ],
+)
+def test_a_network_worse_than_a_line_has_not_learned(score, line, attainable, rows, learns):
+    learned = Learned("accuracy", score=score, constant=0.5, attainable=attainable, line=line)
+    m = Measurements(task="classification", learned=learned, rows=rows, layers=HIDDEN, remedies=Remedies())
+    assert m.learns == learns
+    assert bool(list(training_checks.plateau(m))) == (not learns)
 
 
 class Remedies:

@@ -22,8 +22,9 @@ _LEAST_FOREST_ROWS = 500
 _FOLDS = 3
 FEW_ROWS = 100
 """Fewer rows can be memorized, so unseen rows say nothing about what is attainable on them."""
-# The inverse of a penalty that is needed only where classes are separable.
-_HARDLY_PENALIZED = 100.0
+# The inverses of penalties that are needed only where columns depend on each other, or classes are separable.
+_HARDLY_PENALIZED = 1e6
+_WEAKLY_PENALIZED = 100.0
 _NAN = float("nan")
 
 
@@ -170,34 +171,32 @@ def line_score(x: np.ndarray, y: np.ndarray, task: Task) -> float:
     """The score of the best straight line on its own rows x (n, features) with targets y: what layers without anything
     nonlinear between them can reach.
 
-    Least squares for numbers; logistic regression for classes, and one for each label. A line that fits few rows well
+    Least squares for numbers and for labels (1 and -1), logistic regression for classes. A line that fits few rows well
     by chance scores high here, as a network does on its training rows.
 
     >>> x = np.array([[-1.0], [0.0], [1.0]])
-    >>> line_score(x, np.array([1.0, 1.0, 4.0]), "regression"), line_score(x, np.array([0, 0, 1]), "classification")
-    (0.75, 1.0)
+    >>> round(line_score(x, np.array([1.0, 1.0, 4.0]), "regression"), 6)
+    0.75
+    >>> line_score(x, np.array([0, 0, 1]), "classification")
+    1.0
     """
     deviation = x.std(axis=0)
-    x = (x - x.mean(axis=0))[:, deviation > 0] / deviation[deviation > 0]
-    if task == "regression":
-        x = np.column_stack([x, np.ones(len(x))])
-        return score_of(x @ np.linalg.lstsq(x, y, rcond=None)[0], y, task).value
-    labels = y.reshape(len(y), -1)
-    outputs = np.column_stack([_linear_classes(x, label) for label in labels.T])
-    return score_of(outputs.reshape(y.shape), y, task).value
-
-
-def _linear_classes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The classes that a logistic regression gives its own rows."""
-    if not x.shape[1] or len(np.unique(y)) < 2:
-        return np.full_like(y, np.bincount(y).argmax())
+    varies = deviation > 0
+    if not varies.any() or (task == "classification" and len(np.unique(y)) < 2):
+        return constant_score(y, task)
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 
+    x = (x - x.mean(axis=0))[:, varies] / deviation[varies]
+    models = {
+        "regression": Ridge(1 / _HARDLY_PENALIZED),
+        "multilabel": RidgeClassifier(1 / _HARDLY_PENALIZED, class_weight="balanced"),
+        "classification": LogisticRegression(C=_WEAKLY_PENALIZED, class_weight="balanced"),
+    }
     with warnings.catch_warnings():
         # Of separable classes the weights grow without end, and the classes stay the same.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.asarray(LogisticRegression(C=_HARDLY_PENALIZED, class_weight="balanced").fit(x, y).predict(x))
+        return score_of(np.asarray(models[task].fit(x, y).predict(x)).reshape(y.shape), y, task).value
 
 
 def standard_error(score: float, rows: int, measure: str) -> float:

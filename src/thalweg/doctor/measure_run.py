@@ -84,6 +84,8 @@ _RATE_STEPS = 10_001
 # The mean of a column with a smaller part of the overall deviation is shifted by a single row.
 _STILL = 0.01
 _FEW_VALIDATION_ROWS = 30
+# Drawn weights deviate from their initializer by no more than this many standard errors.
+_ERRORS = 2
 _NAN = float("nan")
 
 
@@ -534,9 +536,12 @@ class _Source:
             W = self._weights(self._start.params, index)
             fan_in, fan_out = W.shape
             # The standard deviations of LeCun, He and Glorot.
-            usual = np.sqrt([1 / fan_in, 2 / fan_in, 2 / (fan_in + fan_out)])
+            textbook = np.sqrt([1 / fan_in, 2 / fan_in, 2 / (fan_in + fan_out)])
+            # The size of few drawn weights deviates by chance: its relative standard error is 1 / √(2 n).
+            chance = _ERRORS / np.sqrt(2 * W.size)
             size = rms(W)
-            result[self.layers[index].place] = size / float(np.clip(size, usual.min(), usual.max()))
+            within = np.clip(size, textbook.min() / (1 + chance), textbook.max() * (1 + chance))
+            result[self.layers[index].place] = size / float(within)
         return result
 
     @property

@@ -205,9 +205,9 @@ class Measurements:
 
     @property
     def learns(self) -> bool:
-        """Whether the training closed two thirds of the gap for certain, and found more than a straight line where more
-        is attainable; False before a training, or without a gap to close."""
-        return self.closed_gap(LEARNED + self.blur) and not self.only_line
+        """Whether the training closed two thirds of the gap for certain, and did as well as a straight line, or better
+        where more is attainable; False before a training, or without a gap to close."""
+        return self.closed_gap(LEARNED + self.blur) and not self.only_line and not self.below_line
 
     @property
     def borderline(self) -> bool:
@@ -250,6 +250,17 @@ class Measurements:
         if learned is None or not self.line_falls_short or self.rows < FEW_ROWS:
             return False
         return learned.score < learned.line + standard_error(learned.line, self.rows, learned.measure)
+
+    @property
+    def below_line(self) -> bool:
+        """Whether the network is worse than the best straight line, by a relevant amount that chance does not explain.
+        What a line has on its own rows beyond the attainable score does not count: it is learned by heart."""
+        learned = self.learned
+        if learned is None or not np.isfinite(learned.line):
+            return False
+        line = min(learned.line, learned.attainable)
+        error = 2 * standard_error(learned.score, self.rows, learned.measure)
+        return line - learned.score > max(LEAST_GAP, error)
 
     @property
     def is_line(self) -> bool:

@@ -91,8 +91,8 @@ def long_steps(m: Measurements) -> Iterator[Finding]:
     group=STUCK,
 )
 def step_too_long(m: Measurements) -> Iterator[Finding]:
-    """Steps that end beyond the lowest point along them."""
-    if m.step_length > normal("step_length").high:
+    """Steps that end beyond the lowest point along them, at a rate that is not far too small by other signs."""
+    if m.step_length > normal("step_length").high and not any(slow_signs(m)):
         yield step_too_long.finding(
             severity=m.severity(),
             place="optimizer.learning_rate",
@@ -100,7 +100,7 @@ def step_too_long(m: Measurements) -> Iterator[Finding]:
             measured=f"half of the steps end at {number(m.step_length, 2)} or more beyond the lowest point along them",
             normal=_usual_length(),
             sentence="The steps go too far along their own direction.",
-            remedies=(m.remedies.rate(0.1), m.remedies.adam()),
+            remedies=(*smaller_rates(m), m.remedies.adam()),
         )
 
 
@@ -433,7 +433,10 @@ def _score_fell(m: Measurements, epoch: int) -> bool:
 def plateau(m: Measurements) -> Iterator[Finding]:
     """Training that achieved little."""
     learned = m.learned
-    if learned is None or not m.learnable or (m.closed_gap(LEARNED) and not m.only_line):
+    if learned is None or not m.learnable:
+        return
+    within_line = m.only_line or m.below_line
+    if m.closed_gap(LEARNED) and not within_line:
         return
     score = measure_value(learned.measure, learned.score, digits=3)
     rates = larger_rates(m) if any(slow_signs(m)) else (m.remedies.rate(10), m.remedies.rate(0.1))
@@ -447,8 +450,8 @@ def plateau(m: Measurements) -> Iterator[Finding]:
         if m.diverged
         else f"{score} ({measure_name(learned.measure)}){near if m.borderline else ''}",
         normal=f"{measure_value(learned.measure, learned.attainable, digits=3)} is attainable on these rows; "
-        f"the best {'straight line' if m.only_line else 'constant output'} has "
-        f"{measure_value(learned.measure, learned.line if m.only_line else learned.constant, digits=3)}",
+        f"the best {'straight line' if within_line else 'constant output'} has "
+        f"{measure_value(learned.measure, learned.line if within_line else learned.constant, digits=3)}",
         sentence="The network did not learn what can be learned here.",
         remedies=(*rates, m.remedies.longer(10), m.remedies.adam()),
     )
