@@ -138,11 +138,12 @@ class _TrialQueue:
         self._folder = folder
         self._finished = finished
         self._until = until
+        self._given_up = False
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the time is up."""
-        return time.monotonic() >= self._until
+        """Whether the time is up, by the clock of this process or by that of a trial."""
+        return self._given_up or time.monotonic() >= self._until
 
     def collect(self, run: _Runner, trials: Sequence[Trial]) -> None:
         """Run some trials until they have ended or the time is up. Raises _WorkerLostError where a worker dies."""
@@ -160,6 +161,7 @@ class _TrialQueue:
             raise InputError(str(self._folder), f"the run of a trial cannot be written: {outcome.write_error}")
         if outcome.out_of_time:
             self.missing[trial.key] = trial
+            self._given_up = True
         elif isinstance(outcome.error, InputError):
             self.failed[trial.key] = outcome.error
         elif outcome.error:
