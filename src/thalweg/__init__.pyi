@@ -14,6 +14,8 @@ from .experiments import TunedComparison as TunedComparison
 from .experiments import compare as compare
 from .experiments.remedy_trials import Proof as Proof
 from .experiments.remedy_trials import prove as prove
+from .experiments.run_diff import RunDiff as RunDiff
+from .experiments.run_diff import diff as diff
 from .insight.decision_boundary import DecisionBoundary as DecisionBoundary
 from .insight.decision_boundary import boundary as boundary
 from .insight.explain import explain as explain

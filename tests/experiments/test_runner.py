@@ -25,9 +25,9 @@ from sweeps import (
 )
 
 from thalweg.core.errors import InputError
+from thalweg.core.machine import available_cores
 from thalweg.experiments.compare import compare
 from thalweg.experiments.experiment import Experiment
-from thalweg.experiments.processes import available_cores
 from thalweg.experiments.runner import run_trials
 
 LONG = {"epochs": 1000}

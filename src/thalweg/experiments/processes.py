@@ -15,6 +15,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
 
+from ..core.machine import available_cores
 from .experiment import Trial
 from .workers import TrialOutcome, WorkerContext, run_trial_in_worker
 
@@ -22,11 +23,6 @@ from .workers import TrialOutcome, WorkerContext, run_trial_in_worker
 _LOOK_SECONDS = 0.05
 # The longest wait for the executor at the end of a sweep, which takes a fraction of a second.
 _CLOSING_SECONDS = 5.0
-
-
-def available_cores() -> list[int]:
-    """The cores that this process may use."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 @contextmanager

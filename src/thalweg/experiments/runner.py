@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..core.errors import InputError
+from ..core.machine import available_cores
 from ..core.progress import ProgressMessage
 from .clusters import cluster_workers
 from .experiment import Trial
-from .processes import available_cores, local_workers
+from .processes import local_workers
 from .results import RUNNING, TrialResult, keep_trial, read_results, read_trial
 from .workers import TrialOutcome, forget_rows, run_trial
 

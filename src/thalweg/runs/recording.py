@@ -14,6 +14,7 @@ import numpy as np
 from ..core.arrays import Params, arrays_of
 from ..core.errors import InputError
 from ..core.files import JsonObject
+from ..core.machine import libraries_in_words, machine_in_words
 from ..doctor.findings import Finding
 from ..doctor.live import LiveChecks, severe_at_once
 from ..doctor.measure_run import measurements_of, probed_layers
@@ -251,6 +252,8 @@ def _facts(session: Session, fitted: Fit, seconds: float) -> dict[str, str]:
         "seed": str(training.seed),
         "finished": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z"),
         "thalweg": f"{metadata.version('thalweg')} on Python {platform.python_version()}",
+        "libraries": libraries_in_words(),
+        "machine": machine_in_words(),
     }
     if clipped := [record["clipped"] for record in fitted.history if "clipped" in record]:
         facts["clipping"] = f"acted in {percent(float(np.mean(clipped)), 3)} of the updates"

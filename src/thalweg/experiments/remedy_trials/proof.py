@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ class Proof(Paged):
 
     spec: CompleteSpec
     score: Score
-    seeds: range
+    seeds: Sequence[int]
     unchanged: ArmScores
     effects: tuple[RemedyEffect, ...]
     combinations: tuple[Combination, ...]

@@ -188,7 +188,7 @@ class Search:
         return candidate
 
     def _control(self, arm: Candidate) -> Candidate | None:
-        control = self.factory.control(arm, self.log.seeds.start, [each for each in self._tried if each])
+        control = self.factory.control(arm, self.log.seeds[0], [each for each in self._tried if each])
         if control is None:
             self._remarks.append(f"No random change with the cost of `{arm.arm.label}` was found.")
         return control

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ class TrialLog:
 
     def __init__(
         self,
-        seeds: range,
+        seeds: Sequence[int],
         jobs: int | None,
         folder: Path | None,
         until: float,

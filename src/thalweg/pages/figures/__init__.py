@@ -31,7 +31,16 @@ from .probes import (
     step_lengths,
     update_ratios,
 )
-from .record import History, confusion, learning_curves, learning_rate, predictions, rate_range, residuals
+from .record import (
+    History,
+    confusion,
+    learning_curves,
+    learning_rate,
+    paired_losses,
+    predictions,
+    rate_range,
+    residuals,
+)
 from .theme import BLUE, GREEN, ORANGE, PURPLE, SKY, TEMPLATE, VERMILION
 
 __all__ = [
@@ -71,6 +80,7 @@ __all__ = [
     "outputs_over_time",
     "paired_differences",
     "paired_effects",
+    "paired_losses",
     "parallel_coordinates",
     "plane",
     "planes",

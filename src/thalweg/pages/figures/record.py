@@ -72,6 +72,45 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
     return figure
 
 
+def paired_losses(
+    histories: Mapping[str, History],
+    parting: float | None = None,
+    label: str = "",
+    title: str = "Loss of both trainings",
+) -> go.Figure:
+    """The losses of several trainings over the epochs, with a line at the place where they part.
+
+    Args:
+        histories: the history of each training by its name.
+        parting: the place on the axis of the epochs; an epoch with number e lies between e - 0.5 and e + 0.5.
+        label: what parts there.
+        title: the title of the figure.
+
+    >>> figure = paired_losses({"a": [{"epoch": 1, "loss": 0.7}], "b": [{"epoch": 1, "loss": 0.4}]}, 1.0, "rows")
+    >>> [trace.name for trace in figure.data], figure.data[-1].x
+    (['a', 'b', 'rows'], (1.0, 1.0))
+    """
+    longest = max(histories.values(), key=len, default=())
+    figure = _over_epochs(longest, title, "loss")
+    mode = "lines+markers" if len(longest) <= _FEW_EPOCHS else "lines"
+    all_values = np.array([])
+    styles = ((BLUE, "solid"), (VERMILION, "dash"))
+    for index, (name, history) in enumerate(histories.items()):
+        colour, dash = styles[index % len(styles)]
+        epochs, values = _column(history, "loss")
+        all_values = np.append(all_values, values[np.isfinite(values)])
+        line = {"color": colour, "dash": dash, "width": 2}
+        figure.add_scatter(x=epochs, y=values, name=_short(name), mode=mode, line=line, marker={"size": 5})
+    if parting is not None and all_values.size:
+        ends = [all_values.min(), all_values.max()]
+        line = {"color": GREEN, "width": 3, "dash": "dot"}
+        name = html.escape(label, quote=False)
+        figure.add_scatter(x=[parting, parting], y=ends, name=name, mode="lines", line=line, hoverinfo="skip")
+    if spans_decades(all_values):
+        figure.update_yaxes(**log_axis(all_values))
+    return figure
+
+
 def learning_rate(history: History, title: str = "Learning rate") -> go.Figure:
     """The learning rate at the end of each epoch, from the key `learning_rate` of the history."""
     figure = _over_epochs(history, title, "learning rate", height=260)
