@@ -284,7 +284,7 @@ class Search:
         pairs = [pair for one, other in places if (pair := self._pair(remedies[one], remedies[other]))]
         if len(pairs) < 2:
             return pairs
-        first = self.log.seeds.stop
+        first = max(self.log.seeds) + 1
         seeds = range(first, first + _SCREENING_SEEDS)
         now = time.monotonic()
         trials = [(arm, seed) for seed in seeds for arm in (self.factory.unchanged, *pairs)]

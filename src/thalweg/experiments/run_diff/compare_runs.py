@@ -16,9 +16,9 @@ from ...pages.page import Page, Paged
 from ...runs.run import Run
 from ...spec.differences import Change
 from ...training.callbacks import Record
-from ..remedy_trials.score import measure_of, score_for
+from ..remedy_trials.score import measure_of
 from .findings import Findings, Reproduction
-from .interventions import Explanation, explain_outcome, not_tried
+from .interventions import Explanation, explain_outcome, not_tried, score_of_both
 from .lockstep import Lockstep, lockstep
 from .record import (
     RunRecord,
@@ -173,7 +173,7 @@ def _better(records: tuple[RunRecord, RunRecord]) -> int | None:
     measure = measure_of(records[0].run.task)
     rows = "training"
     if splits[0] and splits[1]:
-        rows = score_for([splits[0], splits[1]]).rows
+        rows = score_of_both(splits[0], splits[1]).rows
     elif all("validation" in record.run.measures for record in records):
         rows = "validation"
     values = [record.run.measures[rows].get(measure, math.nan) for record in records]

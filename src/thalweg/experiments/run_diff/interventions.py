@@ -12,11 +12,12 @@ import numpy as np
 
 from ...core.errors import InputError
 from ...core.progress import Watch
+from ...data import Split
 from ...doctor.measurements import LEARNED
 from ...spec.differences import Change
 from ...spec.spec import CompleteSpec
 from ..remedy_trials.arms import ArmFactory, Candidate
-from ..remedy_trials.score import Score, score_for
+from ..remedy_trials.score import Score, can_score, score_for
 from ..remedy_trials.trials import TrialLog
 from ..variation import Setting
 from .record import RunRecord
@@ -85,6 +86,12 @@ def not_tried(changes: Sequence[Change], remark: str) -> Explanation:
     return Explanation(None, (), (0, 0), (nan, nan), nan, effects, remark)
 
 
+def score_of_both(one: Split, other: Split) -> Score:
+    """The score of two runs: on validation rows, where those of both can score, else on training rows."""
+    held_out = all(split.validation is not None and can_score(split.validation) for split in (one, other))
+    return score_for(one if held_out else dataclasses.replace(one, validation=None))
+
+
 def explain_outcome(
     worse: RunRecord,
     better: RunRecord,
@@ -109,7 +116,7 @@ def explain_outcome(
     """
     assert worse.split and better.split
     specs = _shortened((worse, better), len(changes), seeds, seconds)
-    score = score_for([worse.split, better.split])
+    score = score_of_both(worse.split, better.split)
     own = [record.run.spec.training.seed for record in (worse, better)]
     numbers = tuple(dict.fromkeys([*own, *range(own[0], own[0] + seeds)]))[: max(seeds, len(set(own)))]
     try:
