@@ -35,6 +35,7 @@ def run_missing(
     cluster: str | None = None,
     watch: Callable[[ProgressMessage], None] = lambda now: None,
     until: float = math.inf,
+    give_up: float = math.inf,
 ) -> tuple[dict[str, TrialResult], dict[str, InputError]]:
     """The results of trials by key, and the errors of those that could not run; only missing trials are run.
 
@@ -45,6 +46,7 @@ def run_missing(
         cluster: as in `run_trials`.
         watch: is called with the progress.
         until: as in `run_trials`.
+        give_up: as in `run_trials`.
     """
     results = read_results(folder, (trial.key for trial in trials)) if folder else {}
     known = len(results)
@@ -66,7 +68,7 @@ def run_missing(
     if missing:
         watch(ProgressMessage(f"trial {known} of {len(trials)}: starting", known / len(trials)))
         with tempfile.TemporaryDirectory(prefix=RUNNING, dir=folder, ignore_cleanup_errors=True) as running:
-            failed = run_trials(missing, Path(running), finished, jobs, cluster, until)
+            failed = run_trials(missing, Path(running), finished, jobs, cluster, until, give_up)
     return results, failed
 
 
@@ -77,6 +79,7 @@ def run_trials(
     jobs: int | None = None,
     cluster: str | None = None,
     until: float = math.inf,
+    give_up: float = math.inf,
 ) -> dict[str, InputError]:
     """Run trials, and hand over the folder of each finished run once. Returns the errors of those that could not run.
 
@@ -90,8 +93,8 @@ def run_trials(
             over.
         jobs: number of processes. None: one for each core; 1: this process.
         cluster: address of a Dask or Ray cluster to run on instead.
-        until: the time, as of `time.monotonic`, after which no further trial is waited for; those that are running on
-            this machine are given up.
+        until: the time, as of `time.monotonic`, after which no further trial is waited for.
+        give_up: the time at which a trial that is running on this machine is given up.
 
     Raises:
         InputError: no such cluster answers, a run cannot be written, or workers die again and again without finishing
@@ -100,7 +103,7 @@ def run_trials(
     """
     queue = _TrialQueue(trials, folder, finished, until)
     fruitless = 0
-    with _workers(trials, folder, cluster, min(jobs or len(available_cores()), len(trials)), until) as (run, width):
+    with _workers(trials, folder, cluster, min(jobs or len(available_cores()), len(trials)), give_up) as (run, width):
         while queue.missing and fruitless < _FRUITLESS_ROUNDS and not queue.out_of_time:
             before = queue.finished_count
             try:
@@ -200,17 +203,17 @@ def _worker_error(trial: Trial, lost: _WorkerLostError) -> InputError:
 
 @contextmanager
 def _workers(
-    trials: Sequence[Trial], folder: Path, cluster: str | None, jobs: int, until: float
+    trials: Sequence[Trial], folder: Path, cluster: str | None, jobs: int, give_up: float
 ) -> Iterator[tuple[_Runner, int]]:
     """A function that runs trials and yields their outcomes, and how many trials run at a time."""
     if cluster is not None:
         with cluster_workers(cluster, folder) as workers:
             yield workers
     elif jobs > 1:
-        with local_workers(trials, jobs, folder, until) as run:
+        with local_workers(trials, jobs, folder, give_up) as run:
             yield run, jobs
     else:
         try:
-            yield lambda trials: (run_trial(trial.key, trial.spec, folder, until) for trial in trials), 1
+            yield lambda trials: (run_trial(trial.key, trial.spec, folder, give_up) for trial in trials), 1
         finally:
             forget_rows()

@@ -649,12 +649,13 @@ def test_another_seed_draws_another_random_change(factory: ArmFactory):
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that advances by one minute for each trial only."""
-    now = types.SimpleNamespace(minutes=0)
+    now = types.SimpleNamespace(minutes=0, limits=[])
     run_trial = runner.run_trial
 
     def counted(*given):
         outcome = run_trial(*given)
         now.minutes += 1
+        now.limits.append(given[3])
         return outcome
 
     calls = itertools.count()
@@ -672,6 +673,8 @@ def test_the_time_limit_is_kept_and_missing_trials_are_counted(clock, tmp_path):
     assert found.chosen == ("a larger rate",)
     assert clock.minutes == len(trials_in(tmp_path)) <= 21
     assert "Time is up: " in found.remarks[0]
+    # A trial that began in time may take longer than its stage: it is given up at the end of all stages alone.
+    assert clock.limits == pytest.approx([21 * 60] * 21, abs=1)
     assert found.seconds == pytest.approx(60 * clock.minutes, abs=1)
     # The same call without a limit runs only what is missing.
     whole = proven(SLOW, [LARGER, SAME, TINY], folder=tmp_path)

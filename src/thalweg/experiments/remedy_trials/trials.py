@@ -79,7 +79,7 @@ class TrialLog:
             self._watch(ProgressMessage(f"{stage}: {now.text}", now.fraction))
 
         jobs = jobs or self.processes(len(missing))
-        results, failed = run_missing(missing, self._folder, jobs, None, watch, until)
+        results, failed = run_missing(missing, self._folder, jobs, None, watch, until, self.until)
         self.requested |= trials.keys()
         self.results |= results
         self.failed |= failed
