@@ -15,7 +15,7 @@ from ..spec.complete import completed
 from ..spec.differences import canonical_json
 from ..spec.edit import changed
 from ..spec.spec import CompleteSpec, Spec
-from .callbacks import Callback, Progress
+from .callbacks import TimeLimit
 from .fit import fit
 from .session import Session
 
@@ -102,8 +102,8 @@ class PairedRuns:
         return _fastest(session)
 
     def _trained(self, session: Session, until: float) -> PairedScore:
-        deadline = _Deadline(until)
-        ended = fit(session, [deadline])
+        limit = TimeLimit(until)
+        ended = fit(session, [limit])
         if ended.interrupted:
             raise KeyboardInterrupt
         if ended.fault is not None:
@@ -113,18 +113,7 @@ class PairedRuns:
             float(session.evaluate(ended.state, rows)[self.measure]) if rows is not None else float("nan")
             for rows in (session.split.train, validation)
         )
-        return PairedScore(training, held_out, len(ended.history), bool(deadline.stop))
-
-
-class _Deadline(Callback):
-    """Ends a training when the time is up."""
-
-    def __init__(self, until: float) -> None:
-        self.until = until
-
-    def on_progress(self, progress: Progress) -> None:
-        if time.monotonic() >= self.until:
-            self.stop = "the time is up"
+        return PairedScore(training, held_out, len(ended.history), bool(limit.stop))
 
 
 def _fastest(session: Session) -> Session:
