@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import polars
@@ -118,6 +119,19 @@ def test_runs_of_other_lengths_differ(base, tmp_path):
     assert found.lockstep.verdict == "same"
     assert found.verdict == "differs"
     assert [effect.verdict for effect in found.explanation.effects] == ["not tried"]
+
+
+def test_averaged_weights_are_another_outcome_of_equal_steps(base):
+    found = thalweg.diff(base, trained(average=0.99), seeds=1)
+    assert (found.verdict, found.lockstep.verdict, found.lockstep.parting) == ("differs", "same", None)
+    assert [effect.label for effect in found.explanation.effects] == ["training.average"]
+
+
+def test_a_folder_of_the_first_format_is_compared():
+    folder = Path(__file__).parents[2] / "runs" / "format_0" / "regression"
+    found = thalweg.diff(folder, folder)
+    assert found.verdict == "same"
+    assert {pair.name for pair in found.versions if pair.differs is None} >= {"numpy", "jax", "polars"}
 
 
 def table(tmp_path, name, flip=None, **options):
