@@ -304,6 +304,6 @@ def test_a_path_that_the_system_rejects_is_named(shell):
 def test_help_lists_the_commands_in_this_order(shell):
     text = shell("--help").stdout.partition("Commands:")[2]
     assert re.findall(r"^  ([a-z-]+) ", text, re.M) == [
-        *("train", "lr-range", "predict", "runs", "report", "doctor", "experiment", "explain", "gradient-flow"),
-        *("landscape", "boundary", "arena", "lesson", "exercise"),
+        *("train", "lr-range", "predict", "runs", "report", "doctor", "diff", "experiment", "explain"),
+        *("gradient-flow", "landscape", "boundary", "arena", "lesson", "exercise"),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import polars
@@ -120,6 +121,19 @@ def test_runs_of_other_lengths_differ(base, tmp_path):
     assert [effect.verdict for effect in found.explanation.effects] == ["not tried"]
 
 
+def test_averaged_weights_are_another_outcome_of_equal_steps(base):
+    found = thalweg.diff(base, trained(average=0.99), seeds=1)
+    assert (found.verdict, found.lockstep.verdict, found.lockstep.parting) == ("differs", "same", None)
+    assert [effect.label for effect in found.explanation.effects] == ["training.average"]
+
+
+def test_a_folder_of_the_first_format_is_compared():
+    folder = Path(__file__).parents[2] / "runs" / "format_0" / "regression"
+    found = thalweg.diff(folder, folder)
+    assert found.verdict == "same"
+    assert {pair.name for pair in found.versions if pair.differs is None} >= {"numpy", "jax", "polars"}
+
+
 def table(tmp_path, name, flip=None, **options):
     """A run on a CSV file of its own, with the label of one row flipped."""
     rng = np.random.default_rng(0)
@@ -178,16 +192,18 @@ def test_the_order_of_the_rows_is_found_in_the_second_epoch(base, tmp_path):
 
 def test_streamed_rows_are_compared_and_replayed(tmp_path):
     rng = np.random.default_rng(0)
-    frame = polars.DataFrame({f"x{i}": rng.normal(size=8000) for i in range(40)})
-    path = tmp_path / "rows.csv"
-    frame.with_columns(y=polars.col("x0") - polars.col("x1")).write_csv(path)
-    data = {"source": str(path), "target": "y", "memory": 1, "validation": 0.0, "test": 0.0}
-    one = trained(tmp_path / "one", ["dense 1"], data, epochs=1, batch_size=100)
-    other = trained(tmp_path / "other", ["dense 1"], data, epochs=1, batch_size=100, optimizer="adam 0.02")
-    found = thalweg.diff(one.folder, one.folder)
-    assert isinstance(found.records[0].split.train, StreamedDataset)
-    assert (found.verdict, found.lockstep.steps, found.rows[0].differing) == ("same", found.records[0].steps, 0)
+    x = rng.normal(size=(8000, 40))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", x[:, 0] - x[:, 1])
+    source = {"kind": "npy", "x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
+    data = {"source": source, "memory": 1, "validation": 0.0, "test": 0.0}
+    options = {"epochs": 1, "batch_size": 100, "probes": "off"}
+    one = trained(tmp_path / "one", ["dense 1"], data, **options)
+    other = trained(tmp_path / "other", ["dense 1"], data, **options, optimizer="adam 0.02")
     found = thalweg.diff(one.folder, other.folder, seeds=0)
+    assert isinstance(found.records[0].split.train, StreamedDataset)
+    assert (found.rows[0].same, found.rows[0].differing) == (True, 0)
+    assert (found.lockstep.first_rows.verdict, found.lockstep.start.verdict) == ("same", "same")
     assert (found.lockstep.parting.step, found.lockstep.parting.name) == (1, "update")
 
 

@@ -213,3 +213,15 @@ def test_the_measure_at_the_end_of_epochs_is_a_third_curve():
     curves = {trace.name: list(trace.y) for trace in figure.data}
     assert curves["training, end of epoch"] == [0.8, 0.4, pytest.approx(0.8 / 3)]
     assert [trace.name for trace in figure.data][:3] == ["training", "training, end of epoch", "validation"]
+
+
+def test_both_losses_and_the_place_where_they_part():
+    histories = {
+        "a<b": [{"epoch": epoch, "loss": 1.0 / epoch} for epoch in range(1, 5)],
+        "c": [{"epoch": epoch, "loss": 2.0} for epoch in range(1, 4)],
+    }
+    figure = figures.paired_losses(histories, parting=2.5, label="step 9: rows")
+    assert [trace.name for trace in figure.data] == ["a&lt;b", "c", "step 9: rows"]
+    assert figure.data[1].x.tolist() == [1, 2, 3]
+    assert (figure.data[2].x, figure.data[2].y) == ((2.5, 2.5), (0.25, 2.0))
+    assert len(figures.paired_losses(histories).data) == 2

@@ -81,6 +81,10 @@ def _where_in_words(found: Findings) -> list[str]:
         sentences.append(f"One training is longer: {one} and {other} updates.")
     if any(each and not each.holds for each in found.reproductions):
         sentences.append("A replay here does not give the recorded losses: versions, the machine or the rows differ.")
+    elif found.verdict == "differs" and found.records[0].steps == found.records[1].steps == replayed.steps:
+        sentences.append(
+            "The outcomes differ by what is made of the steps: averaged weights, or those of the best epoch."
+        )
     return sentences
 
 

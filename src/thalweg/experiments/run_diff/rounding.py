@@ -71,7 +71,7 @@ def terms_of_step(network: Network, features: int, rows: int) -> int:
     """The number of terms n of a step of a network with this many inputs, for a batch of so many rows.
 
     >>> terms_of_step(Network(["dense 3", "tanh"]), features=2, rows=10)
-    120
+    114
     """
     layout = network.layout((features,))
     count = rows + _ELEMENTWISE
