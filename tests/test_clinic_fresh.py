@@ -9,8 +9,9 @@ from sklearn.metrics import balanced_accuracy_score, r2_score
 
 from fresh import first_half, healthy, kinds, second_half
 from fresh.bases import bases
-from fresh.gains import Count, counts_of_case, gain_of
+from fresh.gains import WORSE, Count, counts_of_case, gain_of, read_counts
 from fresh.kinds import Case, Kind, changed, is_right, value_at
+from fresh_counts import SEEDS, parts
 from fresh_scorecard import Answer, Repair, report
 from run_cache import cached_runs, folders_of
 from thalweg import load
@@ -152,6 +153,28 @@ def test_a_case_counts_where_its_base_learns_and_it_does_worse(monkeypatch):
     assert [one.counts for one in counts_of_case(CLIP, folders, of_base, ill=False)] == [False, True, False]
     always = CLIP._replace(kind=CLIP.kind._replace(shows="always"))
     assert [one.counts for one in counts_of_case(always, folders, of_base, ill=True)] == [True, True, False]
+
+
+def test_kept_counts_are_those_of_all_specs():
+    counts = read_counts()
+    assert {part: {*by_name} for part, by_name in counts.items()} == {
+        "bases": {*bases()}, **{part: {*cases} for part, cases in parts().items()}
+    }  # fmt: skip
+    learns = {(name, one.seed): one.counts for name, by_seed in counts["bases"].items() for one in by_seed}
+    assert sum(learns.values()) > 0.9 * len(learns)
+    for part, cases in parts().items():
+        for name, case in cases.items():
+            assert [one.seed for one in counts[part][name]] == [*SEEDS]
+            for one in counts[part][name]:
+                worse = one.share < WORSE or case.kind.shows == "always"
+                assert one.counts == (learns[case.base, one.seed] and worse == (part != "healthy"))
+    text = (FOLDER.parent / "README.md").read_text()
+    for title, part in (
+        ("bases", "bases"), ("first half", "first"), ("second half", "second"), ("unusual healthy specs", "healthy")
+    ):  # fmt: skip
+        runs = [[one.counts for one in by_seed] for by_seed in counts[part].values()]
+        counted = f"{sum(map(sum, runs))} of {sum(map(len, runs))}"
+        assert f"| {title} | {len(runs)} | {sum(map(any, runs))} | {counted} |" in text
 
 
 def test_a_report_counts_runs_and_kinds():
