@@ -146,7 +146,7 @@ def duplicate_columns(m: Measurements) -> Iterator[Finding]:
 def duplicate_rows(m: Measurements) -> Iterator[Finding]:
     """Training rows that are copies of others."""
     # Data with few distinct rows, such as a truth table, consists of copies.
-    if m.repeated_rows > _SHARED_ROWS and m.distinct_rows > _DISTINCT_ROWS:
+    if _DISTINCT_ROWS < m.distinct_rows < 1 - _SHARED_ROWS and m.repeated_rows > _SHARED_ROWS:
         yield duplicate_rows.finding(
             severity="note",
             place="data",
