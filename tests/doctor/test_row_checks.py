@@ -192,3 +192,16 @@ def test_sets_whose_distributions_differ_though_their_means_hardly_do():
     assert "x3" in found.measured
     assert dict(found.remedies[0].changes) == {"data.split": "random"}
     assert "mismatch" not in findings(CLASSES, X, Y, split="time", epochs=2)
+
+
+def test_labels_are_scored_each_and_rare_ones_as_much_as_others():
+    labels = np.column_stack([X[:, 0] > 0, X[:, 1] > 1.5]).astype(int)
+    data = {"source": (X, labels), "task": "multilabel", "validation": 0.0, "test": 0.0}
+    never = ["dense 2", "sigmoid"]
+    run = train(never, data, epochs=1, optimizer="sgd 1e-9", engine="eager", progress=False)
+    learned = run.diagnose().learned
+    assert (learned.measure, learned.constant) == ("balanced_accuracy", 0.5)
+    assert learned.attainable > 0.9
+    decided = run.decided(run.outputs_of(run.split.train.x))
+    recalls = [np.mean(decided[labels[:, index] == value, index] == value) for index in (0, 1) for value in (0, 1)]
+    assert learned.score == pytest.approx(np.mean(recalls))

@@ -249,7 +249,9 @@ class _Source:
 
     @property
     def commonest_target(self) -> float:
-        return float(np.unique(self._train.y, axis=0, return_counts=True)[1].max() / len(self._train))
+        y = self._train.y
+        rows = y.ravel() if y.size == len(y) else y
+        return float(np.unique(rows, axis=0, return_counts=True)[1].max() / len(y))
 
     @cached_property
     def _distinct(self) -> set[bytes]:

@@ -238,15 +238,15 @@ def few_rows(outputs: np.ndarray, y: np.ndarray) -> FewRows:
 def stretched_column(x: np.ndarray) -> ColumnOutliers | None:
     """The column whose standard deviation is most due to few rows: the 2 % that are farthest from its median.
 
-    The distance is the standard deviation of all rows in that of the other rows. None where a column needs more rows
-    or the other rows are all alike, as in a column of rare events.
+    The distance is the standard deviation of all rows in that of the other rows; 0 for a column that is the same in
+    the middle half of its rows, as a count of rare events is. None for fewer than 100 rows.
     """
-    count = max(1, int(FEW * len(x)))
-    if len(x) < 3 * count or len(x) < FEW_ROWS:
+    if len(x) < FEW_ROWS:
         return None
     order = np.argsort(np.abs(x - np.median(x, axis=0)), axis=0, kind="stable")
-    rest = np.take_along_axis(x, order[:-count], axis=0).std(axis=0)
-    ratio = x.std(axis=0) / np.where(rest > 0, rest, np.inf)
+    rest = np.take_along_axis(x, order[: -int(FEW * len(x))], axis=0).std(axis=0)
+    low, high = np.quantile(x, [0.25, 0.75], axis=0)
+    ratio = x.std(axis=0) / np.where(high > low, rest, np.inf)
     column = int(ratio.argmax())
     far = np.abs(x[:, column] - np.median(x[:, column])) > 10 * rest[column]
     return ColumnOutliers(column, int(far.sum()), float(ratio[column]))

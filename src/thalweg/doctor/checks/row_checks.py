@@ -7,18 +7,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...pages.numbers import count_noun, measure_name, measure_value, number, percent
-from ..attainable import UncertainScore
+from ..attainable import FEW_ROWS, UncertainScore
 from ..findings import Finding, Severity
 from ..measurements import BEYOND_CHANCE, LEARNED, LEAST_GAP, Measurements
 from ..normal import normal
 from ..registry import STUCK, UNSTABLE, check
-from ..row_statistics import FEW
+from ..row_statistics import FEW, FewRows
 
 _SHARED_ROWS = 0.2
 _DISTINCT_ROWS = 1 / 3
 _MAJORITY = 0.9
 _NEARLY_ALL = 0.99
-_FEW_ROWS = 30
+_FEW_HELD_OUT = 30
 _FEW_ORDERED_ROWS = 20
 # Neighbouring rows are nearly alike above this correlation: classes change a fifth as often as in random order.
 _ALIKE = 0.8
@@ -82,12 +82,14 @@ def signal(m: Measurements) -> Iterator[Finding]:
     if learned is None or m.learnable:
         return
     chance = f" ± {number(BEYOND_CHANCE * learned.error, 2)}" if learned.error else ""
+    best = f"{measure_value(learned.measure, learned.attainable, digits=3)}{chance}"
+    memorized = f"the best output for each group of equal inputs reaches {best}"
     yield signal.finding(
         severity="severe",
         place="data",
         value=learned.attainable - learned.constant,
-        measured=f"a random forest reaches {measure_value(learned.measure, learned.attainable, digits=3)}{chance} on "
-        "unseen rows, the best constant output "
+        measured=f"{memorized if m.rows < FEW_ROWS else f'a random forest reaches {best} on unseen rows'}, the best "
+        "constant output "
         f"{measure_value(learned.measure, learned.constant, digits=3)} ({measure_name(learned.measure)})",
         normal="a gap between the two that chance does not explain: inputs that are related to the targets",
         sentence="Nothing in these inputs was found to predict the targets: more training only memorizes noise.",
@@ -146,7 +148,7 @@ def duplicate_columns(m: Measurements) -> Iterator[Finding]:
 def duplicate_rows(m: Measurements) -> Iterator[Finding]:
     """Training rows that are copies of others."""
     # Data with few distinct rows, such as a truth table, consists of copies.
-    if m.repeated_rows > _SHARED_ROWS and m.distinct_rows > _DISTINCT_ROWS:
+    if _DISTINCT_ROWS < m.distinct_rows < 1 - _SHARED_ROWS and m.repeated_rows > _SHARED_ROWS:
         yield duplicate_rows.finding(
             severity="note",
             place="data",
@@ -379,33 +381,39 @@ def outlying_rows(m: Measurements) -> Iterator[Finding]:
     """Rows of the validation and test sets that are far outside of the training rows, or that wreck a score."""
     for name in ("validation", "test"):
         far = m.far_inputs.get(name)
-        errors = m.held_out_errors.get(name)
-        wrecked = errors is not None and m.learned is not None and m.learns and errors.part > _HALF
-        if wrecked and errors is not None and m.learned is not None:
-            before, after = (_closed(score, 0.0, m.learned.attainable) for score in (errors.score, errors.without))
-            wrecked = before < LEARNED <= after
-        if not wrecked and far is None:
-            continue
+        errors = _decisive_errors(m, name)
         signs = []
-        if wrecked and errors is not None:
+        if errors:
             signs.append(
                 f"R² {number(errors.score, 3)}, and {number(errors.without, 3)} without "
                 f"{count_noun(len(errors.rows), 'row')}: rows (from 0) {_listed(list(map(str, errors.rows)), _SHOWN)}"
             )
-        if far is not None:
+        if far:
             signs.append(
                 f"{m.column_names[far.column]} is up to {number(far.distance, 2)} times its range outside of that in "
                 f"the training rows, in {count_noun(far.rows, 'row')}"
             )
-        yield outlying_rows.finding(
-            severity="warning" if wrecked else "note",
-            place=f"data.{name}",
-            value=errors.part if wrecked and errors is not None else far.distance if far is not None else 0.0,
-            measured="; ".join(signs),
-            normal="inputs in the range of the training rows, and errors that many rows share",
-            sentence=f"A network is not bound to anything far outside of its training rows. Few such rows decide the "
-            f"{name} score.",
-        )
+        if signs:
+            yield outlying_rows.finding(
+                severity="warning" if errors else "note",
+                place=f"data.{name}",
+                value=errors.part if errors else far.distance if far else 0.0,
+                measured="; ".join(signs),
+                normal="inputs in the range of the training rows, and errors that many rows share",
+                sentence=f"Few rows, unlike the training rows, decide the {name} score."
+                if errors
+                else "Nothing that the network has learned holds for inputs so far outside of its training rows.",
+            )
+
+
+def _decisive_errors(m: Measurements, name: str) -> FewRows | None:
+    """The rows of a set without which a network that learned closes two thirds of the gap there too, but not with them;
+    they have most of the squared error."""
+    errors = m.held_out_errors.get(name)
+    if errors is None or m.learned is None or not m.learns or errors.part <= _HALF:
+        return None
+    with_them, without = (_closed(score, 0.0, m.learned.attainable) for score in (errors.score, errors.without))
+    return errors if with_them < LEARNED <= without else None
 
 
 @check(
@@ -420,7 +428,7 @@ def shifted_rows(m: Measurements) -> Iterator[Finding]:
     for name in ("validation", "test"):
         signs = []
         value = 0.0
-        shift = m.validation_shift if name == "validation" and m.validation_rows >= _FEW_ROWS else None
+        shift = m.validation_shift if name == "validation" and m.validation_rows >= _FEW_HELD_OUT else None
         if shift is not None and shift.deviations > _SHIFTED:
             value = shift.deviations
             signs.append(f"the mean of {shift.column} differs by {number(value, 2)} standard deviations")
@@ -434,7 +442,7 @@ def shifted_rows(m: Measurements) -> Iterator[Finding]:
         if signs:
             worse = m.final_losses.get(name, 0.0) > _WORSE * m.final_losses.get("training", 0.0)
             yield _mismatch(m, name, "warning" if worse else "note", value, "; ".join(signs))
-    if m.missing_classes and m.validation_rows >= _FEW_ROWS:
+    if m.missing_classes and m.validation_rows >= _FEW_HELD_OUT:
         missing = f"classes of the validation rows that occur in no training row: {number(m.missing_classes)}"
         yield _mismatch(m, "validation", "warning", float(m.missing_classes), missing)
 
