@@ -7,7 +7,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from parts_table import BLOCKS, name_of
+from parts_table import BLOCKS, LAYERS, name_of
 
 from thalweg import layers
 from thalweg.core.arrays import arrays_of, map_arrays
@@ -507,3 +507,20 @@ def test_options_that_name_no_parameter_are_refused_at_their_place(options, plac
     with pytest.raises(InputError) as caught:
         Layer.of({"kind": "dense", "width": 3, **options})
     assert [problem.place for problem in caught.value.problems] == [place]
+
+
+@every_block
+def test_a_linear_layer_keeps_points_on_a_line(entry):
+    params, state, x, _ = case(entry.part)
+    rng = np.random.default_rng(3)
+    z, share = rng.normal(size=x.shape), 0.3
+
+    def predict(rows):
+        return entry.part.forward(params, state, rows, mode_of(False))[0]
+
+    straight = np.allclose(predict(share * x + (1 - share) * z), share * predict(x) + (1 - share) * predict(z))
+    assert entry.part.is_linear == straight
+
+
+def test_of_the_activations_only_the_identity_is_linear():
+    assert [entry.part.kind for entry in LAYERS if entry.part.is_linear] == ["identity"]

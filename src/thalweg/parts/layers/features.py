@@ -122,6 +122,11 @@ class PolynomialFeatures(Monomials, kind="polynomial"):
 
     degree: Annotated[int, Field(ge=1, le=20, strict=True)] = 2
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether the inputs are all there is."""
+        return self.degree == 1
+
     def products(self, width: int) -> Iterable[tuple[int, ...]]:
         for degree in range(1, self.degree + 1):
             yield from itertools.combinations_with_replacement(range(width), degree)
