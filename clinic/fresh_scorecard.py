@@ -259,6 +259,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="a file for all answers")
     options = parser.parse_args()
     halves = (options.half,) if options.half else ("first", "second", "healthy")
+    known = {*bases(), *(name for by_name in parts().values() for name in by_name)}
+    if unknown := {*options.cases} - known:
+        parser.error(f"unknown case: {', '.join(sorted(unknown))}")
     chosen = runs_that_count(options.cases, halves, options.seeds)
     if not chosen:
         parser.error(f"no run of these counts: {', '.join(options.cases) or options.half}")
