@@ -253,7 +253,9 @@ def memorised(m: Measurements) -> Iterator[Finding]:
     learned = m.learned
     held_out = m.held_out_scores
     name = next((name for name in ("validation", "test") if name in held_out), None)
-    if learned is None or not m.learns or name is None or not _above(UncertainScore(learned.score), held_out[name]):
+    if learned is None or name is None or not _above(UncertainScore(learned.score), held_out[name]):
+        return
+    if m.learnable and not m.learns:
         return
     other = held_out[name]
     reference = m.reference
