@@ -188,21 +188,30 @@ class Remedies:
 RING = (np.hypot(X[:, 0], X[:, 1]) < 0.7).astype(int)
 
 
+FIVE = RNG.uniform(-1, 1, (300, 5))
+SECTORS = np.digitize(np.arctan2(X[:, 1], X[:, 0]), [-1.5, 0.0, 1.5])
+
+
 @pytest.mark.parametrize(
-    "hidden", [["dense 1", "tanh"], ["dense 16", "tanh", "dense 1", "sigmoid", "dense 16", "tanh"]]
+    ("layers", "x", "y", "measure"),
+    [
+        # One number orders the rows along a line, and the sectors stand around a point.
+        (["dense 1", "tanh", "dense 4", "softmax"], X, SECTORS, "accuracy"),
+        # Five independent numbers cannot pass as one.
+        (["dense 16", "tanh", "dense 1", "tanh", "dense 16", "tanh", "dense 5"], FIVE, FIVE, "r2"),
+    ],
+    ids=["classes", "bottleneck"],
 )
-def test_a_hidden_layer_of_one_unit_is_too_narrow_for_a_ring(hidden):
-    # A single unit separates by straight lines; a ring needs three.
-    y = np.digitize(np.arctan2(X[:, 1], X[:, 0]), [-1.5, 0.0, 1.5])
-    run = after([*hidden, "dense 4", "softmax"], X, y)
+def test_a_hidden_layer_of_one_unit_is_too_narrow(layers, x, y, measure):
+    run = after(layers, x, y)
     found = next(finding for finding in run.diagnose().findings if finding.code == "too-narrow")
     assert found.value == 1
     assert "dense 1)" in found.place
-    table = {**run.spec.describe(), "data": rows(X, y)}
+    table = {**run.spec.describe(), "data": rows(x, y)}
     for path, value in found.remedies[0].changes:
         set_value(table, path, value)
     wide = run_spec(Spec.of(table))
-    assert wide.measures["training"]["accuracy"] > run.measures["training"]["accuracy"] + 0.1
+    assert wide.measures["training"][measure] > run.measures["training"][measure] + 0.1
     assert "too-narrow" not in codes(wide.diagnose())
 
 
@@ -211,12 +220,14 @@ def test_a_hidden_layer_of_one_unit_is_too_narrow_for_a_ring(hidden):
     [
         # Narrow and enough.
         (["dense 2", "tanh", "dense 1", "sigmoid"], (X[:, 0] > 0).astype(int), {}),
+        # A few sigmoid units that learn slowly, at a rate that is too small.
+        (["dense 4", "sigmoid", "dense 1", "sigmoid"], (X[:, 0] * X[:, 1] > 0).astype(int), {"optimizer": "sgd 0.001"}),
         # Wide, and stuck for another reason.
         (["dense 16", "tanh", "dense 1", "sigmoid"], RING, {"optimizer": "sgd 1e-5"}),
         # Narrow, and no width helps.
         (["dense 2", "tanh", "dense 1", "sigmoid"], RNG.integers(0, 2, 300), {}),
     ],
-    ids=["enough", "wide", "chance"],
+    ids=["enough", "slow", "wide", "chance"],
 )
 def test_layers_that_are_not_too_narrow(layers, y, sections):
     assert "too-narrow" not in codes(after(layers, X, y, **sections).diagnose())

@@ -25,6 +25,8 @@ from .measurements import Memorization
 _MEMORY_ROWS = 8
 _MEMORY_STEPS = 300
 _MEMORY_RATE = 0.01
+_FITTING_RATES = (0.01, 0.1)
+_FITTING_STARTS = 2
 _CURVATURE_ROWS = 128
 _GRADIENT_ROWS = 32
 _GRADIENT_ERROR = 0.02
@@ -114,25 +116,30 @@ def wrong_gradient(begin: Beginning) -> tuple[int, float] | None:
 
 def memorization(begin: Beginning) -> Memorization:
     """Train the network by Adam on eight different rows alone."""
-    return _trained(begin, _MEMORY_ROWS)
+    return _trained(begin, _MEMORY_ROWS, _MEMORY_RATE)
 
 
 def fitting(begin: Beginning) -> Memorization:
-    """Train the network by Adam on up to 128 different rows."""
-    return _trained(begin, _CURVATURE_ROWS)
+    """Train the network by Adam on up to 128 different rows, from several starts and at several rates, and take the
+    best: what it can represent, rather than how fast it learns."""
+    features = (begin.train.features,)
+    starts = (begin.network.initialize(seed, features) for seed in range(_FITTING_STARTS))
+    begins = [begin, *(begin._replace(start=start) for start in starts)]
+    trials = [_trained(begin, _CURVATURE_ROWS, rate) for begin in begins for rate in _FITTING_RATES]
+    return min(trials, key=lambda trial: trial.last if np.isfinite(trial.last) else np.inf)
 
 
-def _trained(begin: Beginning, most_rows: int) -> Memorization:
+def _trained(begin: Beginning, most_rows: int, rate: float) -> Memorization:
     distinct = np.unique(begin.x, axis=0, return_index=True)[1]
     rows = np.sort(generator(4, "doctor").permutation(distinct)[:most_rows])
-    plan, state, batch = begin.placed(Eager(), Adam(_MEMORY_RATE), rows)
+    plan, state, batch = begin.placed(Eager(), Adam(rate), rows)
     step = make_step(plan)
     with np.errstate(all="ignore"):
         first = float(begin.step(state.params, state.layers, rows).loss)
         for _ in range(_MEMORY_STEPS):
             state, _ = step(state, batch)
         last = float(begin.step(state.params, state.layers, rows).loss)
-    return Memorization(rows=len(rows), steps=_MEMORY_STEPS, rate=_MEMORY_RATE, first=first, last=last)
+    return Memorization(rows=len(rows), steps=_MEMORY_STEPS, rate=rate, first=first, last=last)
 
 
 def largest_curvature(begin: Beginning) -> float:
