@@ -349,8 +349,10 @@ class _Source:
             return None
         score = self._score(self._train).value
         constant = constant_score(self._y, self.task)
-        # Close to a perfect score: skip the (slow) estimate of what is attainable.
-        near = 1 - score < LEAST_GAP and score - constant >= 0.75 * (1 - constant) > 0
+        # Close to a perfect score, also on other rows: skip the (slow) estimate of what is attainable.
+        near = score - constant >= 0.75 * (1 - constant) > 0 and all(
+            1 - other < LEAST_GAP for other in (score, *(held_out.value for held_out in self.held_out_scores.values()))
+        )
         best = UncertainScore(1.0) if near else attainable_score(self._x, self._y, self.task, self._reference)
         line = line_score(self._x, self._y, self.task) if len(self._weighted) > 1 else _NAN
         return Learned(

@@ -421,9 +421,10 @@ def _decisive_errors(m: Measurements, name: str) -> FewRows | None:
 @check(
     code="mismatch",
     stage="during training",
-    rank=270,
+    rank=262,
     meaning="the validation or test rows differ in kind from the training rows",
     advice="another split",
+    explains=("memorised", "overfitting"),
 )
 def shifted_rows(m: Measurements) -> Iterator[Finding]:
     """Validation and test rows of another kind than the training rows."""
