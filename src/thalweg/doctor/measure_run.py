@@ -38,6 +38,7 @@ from .attainable import (
     score_of,
 )
 from .findings import Learned
+from .interventions.spec_remedies import SpecRemedies, widened
 from .measurements import (
     BEYOND_CHANCE,
     LEAST_GAP,
@@ -67,7 +68,6 @@ from .row_statistics import (
     telling_column,
 )
 from .short_trials import Beginning
-from .spec_remedies import SpecRemedies, widened
 from .step_statistics import StepStatistics
 
 # At most this many rows are examined; a single step takes fewer.

@@ -17,12 +17,12 @@ from ..core.errors import InputError
 from ..core.files import commit, remove
 from ..core.progress import Watch, ignore_progress
 from ..data import Preprocessing, RawRows, Split, Task
-from ..doctor.confirmation import budget_for, confirmed
 from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
+from ..doctor.interventions.confirmation import budget_for, confirmed
+from ..doctor.interventions.suspects import suspects
 from ..doctor.measure_run import TrainingRecord, measurements_of
 from ..doctor.measurements import Measurements
-from ..doctor.suspects import suspects
 from ..engine.engine import Engine
 from ..engine.step import State, Trace, fused
 from ..models.linear_units import with_threshold

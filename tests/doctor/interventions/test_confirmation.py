@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from thalweg.cli.shell import main
-from thalweg.doctor.confirmation import budget_for
+from thalweg.doctor.interventions.confirmation import budget_for
 from thalweg.runs.train import run_spec
 from thalweg.spec.edit import changed
 from thalweg.spec.spec import Spec

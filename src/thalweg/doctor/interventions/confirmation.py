@@ -10,16 +10,16 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..core.errors import InputError
-from ..core.progress import ProgressMessage, Watch, ignore_progress
-from ..pages.numbers import count_noun, number
-from ..training.paired import Changes, PairedRuns
-from .causes import causes as explained_causes
-from .causes import ranked
-from .diagnosis import Diagnosis
-from .findings import Cause, Confirmation, Finding, Learned
-from .measurements import BEYOND_CHANCE, LEARNED, LEAST_GAP
-from .registry import CODES, STUCK
+from ...core.errors import InputError
+from ...core.progress import ProgressMessage, Watch, ignore_progress
+from ...pages.numbers import count_noun, number
+from ...training.paired import Changes, PairedRuns
+from ..causes import causes as explained_causes
+from ..causes import ranked
+from ..diagnosis import Diagnosis
+from ..findings import Cause, Confirmation, Finding, Learned
+from ..measurements import BEYOND_CHANCE, LEARNED, LEAST_GAP
+from ..registry import CODES, STUCK
 from .suspects import Suspect
 
 LEAST_SECONDS = 30.0

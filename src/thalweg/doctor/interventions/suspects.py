@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.files import Json
-from ..pages.numbers import count_noun
-from ..parts.layers import Activation
-from ..parts.part import Layer, Part, options_of
-from ..spec.spec import CompleteSpec
-from .findings import Finding, Remedy
-from .registry import CODES, SETTING, STUCK
+from ...core.files import Json
+from ...pages.numbers import count_noun
+from ...parts.layers import Activation
+from ...parts.part import Layer, Part, options_of
+from ...spec.spec import CompleteSpec
+from ..findings import Finding, Remedy
+from ..registry import CODES, SETTING, STUCK
 
 # Settings that say where and how long a training runs, and which rows it has: no defect of a network.
 _OF_THE_MACHINE = frozenset({"epochs", "seed", "engine", "device"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from thalweg.core.errors import InputError
-from thalweg.doctor.suspects import suspects
+from thalweg.doctor.interventions.suspects import suspects
 from thalweg.parts.part import Layer, Optimizer
 from thalweg.spec.edit import changed
 from thalweg.spec.spec import Spec

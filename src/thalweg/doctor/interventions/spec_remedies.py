@@ -10,17 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from ..core.errors import InputError
-from ..core.files import Json, JsonObject
-from ..data import Task
-from ..models.network import Network, default_initializer
-from ..pages.numbers import count_noun
-from ..parts.layers import Activation, Dense
-from ..parts.part import Layer, options_of
-from ..parts.schedules import Constant
-from ..spec.edit import changed
-from ..spec.spec import CompleteSpec, Spec
-from .findings import Remedy
+from ...core.errors import InputError
+from ...core.files import Json, JsonObject
+from ...data import Task
+from ...models.network import Network, default_initializer
+from ...pages.numbers import count_noun
+from ...parts.layers import Activation, Dense
+from ...parts.part import Layer, options_of
+from ...parts.schedules import Constant
+from ...spec.edit import changed
+from ...spec.spec import CompleteSpec, Spec
+from ..findings import Remedy
 
 _REGRESSION_LOSSES = ("mean_squared_error", "half_mean_squared_error", "mean_absolute_error", "huber", "squared_error")
 _Changes = tuple[tuple[str, Json], ...]
