@@ -55,7 +55,7 @@ from .row_statistics import (
     ColumnOutliers,
     DoubtfulLabels,
     FewRows,
-    SetDifference,
+    SetShift,
     TargetOrder,
     TellingColumn,
     copies,
@@ -316,7 +316,7 @@ class _Source:
         return {name: outliers for name, outliers in found.items() if outliers}
 
     @property
-    def set_differences(self) -> dict[str, SetDifference]:
+    def set_differences(self) -> dict[str, SetShift]:
         return {name: set_difference(self._x, rows.x[:_ROWS]) for name, rows in self._held_out.items()}
 
     # Baselines --------------------------------------------------------------------------------------------------------

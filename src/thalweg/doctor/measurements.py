@@ -14,7 +14,7 @@ from ..data import Task
 from .attainable import FEW_ROWS, UncertainScore, standard_error
 from .findings import Learned, Severity
 from .remedies import Remedies
-from .row_statistics import ColumnOutliers, DoubtfulLabels, FewRows, SetDifference, TargetOrder, TellingColumn
+from .row_statistics import ColumnOutliers, DoubtfulLabels, FewRows, SetShift, TargetOrder, TellingColumn
 from .step_statistics import StepStatistics
 
 LEARNED = 2 / 3
@@ -429,7 +429,7 @@ class Measurements:
         return {}
 
     @fact
-    def set_differences(self) -> dict[str, SetDifference]:
+    def set_differences(self) -> dict[str, SetShift]:
         """The column whose distribution differs most from that of the training rows, for `validation` and `test`."""
         return {}
 

@@ -96,7 +96,7 @@ class ColumnOutliers(NamedTuple):
     """How far they are, in the unit that the function names."""
 
 
-class SetDifference(NamedTuple):
+class SetShift(NamedTuple):
     """The column whose distribution differs most between two sets of rows."""
 
     column: int
@@ -267,7 +267,7 @@ def far_inputs(x: np.ndarray, known: np.ndarray) -> ColumnOutliers | None:
     return ColumnOutliers(column, rows, float(distance[:, column].max())) if rows else None
 
 
-def set_difference(a: np.ndarray, b: np.ndarray) -> SetDifference:
+def set_difference(a: np.ndarray, b: np.ndarray) -> SetShift:
     """The column whose distribution differs most between rows a (n, columns) and b (m, columns).
 
     The probability is that of the two-sample test of Kolmogorov and Smirnov, times the number of columns (Bonferroni).
@@ -278,7 +278,7 @@ def set_difference(a: np.ndarray, b: np.ndarray) -> SetDifference:
     column = int(np.argmax(distances))
     distance = distances[column]
     size = np.sqrt(len(a) * len(b) / (len(a) + len(b)))
-    return SetDifference(column, distance, min(1.0, float(kolmogorov(size * distance)) * a.shape[1]))
+    return SetShift(column, distance, min(1.0, float(kolmogorov(size * distance)) * a.shape[1]))
 
 
 def _largest_difference(a: np.ndarray, b: np.ndarray) -> float:

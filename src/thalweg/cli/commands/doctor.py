@@ -81,13 +81,9 @@ def doctor(
     thalweg doctor examples/rings.toml --set optimizer.learning_rate=10
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
     """
-    from ...spec.edit import changed
-
-    began = time.monotonic()
+    trials = _TrialOptions(quick, budget, prove, seeds, minutes, jobs, time.monotonic())
     output = _Output(page, json)
-    trials = _TrialOptions(prove, seeds, minutes, jobs, began)
     trials.check()
-    _check_budget(quick, budget)
     source = source_of(
         "doctor",
         spec,
@@ -101,15 +97,11 @@ def doctor(
         device=device,
     )
     run = _run_of(source, out, trials, quiet)
-    diagnosis = _diagnosis_of(run, quick, trials.budget if budget is None else budget, quiet)
+    diagnosis = _diagnosis_of(run, trials, quiet)
     name = _name_of(source, run)
     output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis)))
-    if prove:
-        proof = _prove(run, diagnosis, trials, out, quiet)
-        output.add_proof(proof)
-        output.add_repaired(_write_repaired(proof.repaired if proof else None, Path(name).stem))
-    elif diagnosis.repair:
-        output.add_repaired(_write_repaired(changed(run.spec, diagnosis.repair.changes), Path(name).stem))
+    repaired = _repaired(run, diagnosis, trials, output, out, quiet)
+    output.add_repaired(_write_repaired(repaired, Path(name).stem))
     output.finish()
     if not diagnosis.healthy:
         sys.exit(EXIT_WRONG)
@@ -117,8 +109,10 @@ def doctor(
 
 @dataclasses.dataclass(frozen=True)
 class _TrialOptions:
-    """The option --prove, and the options that need it."""
+    """The options of the paired runs that confirm causes and, with --prove, try the remedies."""
 
+    quick: bool
+    budget: float | None
     prove: bool
     seeds: int | None
     minutes: float | None
@@ -136,9 +130,11 @@ class _TrialOptions:
         return None if self.minutes is None else (self.until - time.monotonic()) / 60
 
     @property
-    def budget(self) -> float | None:
-        """Seconds to confirm causes within the limit: a fifth of what is left; None without a limit."""
-        return None if self.minutes is None else max((self.until - time.monotonic()) / 5, 0.0)
+    def seconds(self) -> float | None:
+        """Seconds to confirm causes: as given, or a fifth of what is left of the minutes; None: the usual ones."""
+        if self.budget is not None or self.minutes is None:
+            return self.budget
+        return max((self.until - time.monotonic()) / 5, 0.0)
 
     def check(self) -> None:
         """Raise InputError for options that do not fit, before anything is trained."""
@@ -150,15 +146,10 @@ class _TrialOptions:
         if given and not self.prove:
             raise InputError("doctor", f"takes {', '.join(given)} only together with --prove")
         check_bounds(self.seeds, self.minutes, self.jobs)
-
-
-def _check_budget(quick: bool, budget: float | None) -> None:
-    from ...core.errors import InputError
-
-    if budget is not None and quick:
-        raise InputError("doctor", "takes --budget only without --quick")
-    if budget is not None and not budget > 0:
-        raise InputError("--budget", f"expected a number of seconds above 0, received {budget}")
+        if self.budget is not None and self.quick:
+            raise InputError("doctor", "takes --budget only without --quick")
+        if self.budget is not None and not self.budget > 0:
+            raise InputError("--budget", f"expected a number of seconds above 0, received {self.budget}")
 
 
 class _Output:
@@ -237,12 +228,12 @@ def _run_of(source: GivenSource, out: Path | None, trials: _TrialOptions, quiet:
     return run
 
 
-def _diagnosis_of(run: Run, quick: bool, budget: float | None, quiet: bool) -> Diagnosis:
+def _diagnosis_of(run: Run, trials: _TrialOptions, quiet: bool) -> Diagnosis:
     """The diagnosis, with causes that are confirmed by paired runs unless it is to be quick."""
     from ...core.progress import working
 
     with working(quiet) as watch:
-        return run.diagnose(confirm=not quick, seconds=budget, watch=watch)
+        return run.diagnose(confirm=not trials.quick, seconds=trials.seconds, watch=watch)
 
 
 def _with_probes(spec: Spec) -> Spec:
@@ -284,6 +275,19 @@ def _settings(changes: Sequence[tuple[str, object]]) -> list[str]:
     from ...spec.values import shell_text
 
     return [f"{place}={shell_text(value)}" for place, value in changes]
+
+
+def _repaired(
+    run: Run, diagnosis: Diagnosis, trials: _TrialOptions, output: _Output, out: Path | None, quiet: bool
+) -> Spec | None:
+    """The spec with what helps: by the proof, or else by the runs that confirmed the root cause; None without it."""
+    from ...spec.edit import changed
+
+    if trials.prove:
+        proof = _prove(run, diagnosis, trials, out, quiet)
+        output.add_proof(proof)
+        return proof.repaired if proof else None
+    return changed(run.spec, diagnosis.repair.changes) if diagnosis.repair else None
 
 
 def _prove(run: Run, diagnosis: Diagnosis, trials: _TrialOptions, out: Path | None, quiet: bool) -> Proof | None:
