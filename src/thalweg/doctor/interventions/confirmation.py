@@ -332,9 +332,8 @@ def _rewritten(diagnosis: Diagnosis, search: _Search, found: Sequence[_Confirmed
             finding = _named(suspect, one, certain=learned.share < LEARNED)
             roots.setdefault((finding.code, finding.place), finding)
     others = [finding for finding in findings if (finding.code, finding.place) not in roots]
-    if learned.share >= LEARNED:
-        # What harms other rows than those of the training comes first: no change was tried on them.
-        causes = (*explained_causes(ranked(others)), *(Cause(root, ()) for root in roots.values()))
+    if not roots and learned.share >= LEARNED:
+        causes = explained_causes(ranked(findings))
     else:
         causes = _causes(list(roots.values()), others)
     tried = f"{count_noun(search.runs.trained, 'paired run')} in {number(time.monotonic() - search.began, 2)} s"

@@ -27,7 +27,8 @@ _OF_THE_MACHINE = frozenset({"epochs", "seed", "engine", "device"})
 _OF_THE_ROWS = frozenset({"source", "target", "task", "validation", "test", "split", "memory", "scale"})
 # A layer of fewer units than this fraction of both neighbours is narrow, and is made as wide as the narrower of them.
 _NARROW = 1 / 4
-# The nearness of another optimizer.
+# The nearness of rows, and of another optimizer.
+_ROWS = 20
 _RULE = 199
 _RATE_FACTORS = (10.0, 100.0, 0.1, 0.01)
 _LONGER = 4
@@ -88,14 +89,16 @@ def _of_findings(findings: Iterable[Finding]) -> Iterator[Suspect]:
         if finding.severity == "note" or code.group == STUCK:
             continue
         for remedy in finding.remedies[:_REMEDIES]:
+            nearness = min(code.rank, _ROWS) if finding.place.startswith("data") else code.rank
             # Another rule makes up for many faults.
-            rule = any(path == "optimizer" for path, _ in remedy.changes)
-            yield Suspect(finding.code, finding.place, remedy, max(code.rank, _RULE if rule else 0), finding)
+            if any(path == "optimizer" for path, _ in remedy.changes):
+                nearness = max(nearness, _RULE)
+            yield Suspect(finding.code, finding.place, remedy, nearness, finding)
 
 
 def _departures(spec: CompleteSpec) -> Iterator[Suspect]:
     """Settings with another value than their default, each put back to it."""
-    yield from _of_part("data", spec.data, _OF_THE_ROWS, 20)
+    yield from _of_part("data", spec.data, _OF_THE_ROWS, _ROWS)
     for name in ("init", "bias_init"):
         if getattr(spec.network, name) is not None:
             yield _setting(f"network.{name}", 35)
