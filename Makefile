@@ -54,7 +54,7 @@ clinic: $(VENV)/.installed
 # Train the faults and healthy specs that no rule of the doctor was made from, and diagnose those that count.
 clinic-fresh: $(VENV)/.installed
 	$(BIN)/python clinic/fresh_counts.py
-	$(BIN)/python clinic/fresh_scorecard.py
+	$(BIN)/python clinic/fresh_scorecard.py --confirm
 
 # The tables in docs/ that are generated from the code.
 tables: $(VENV)/.dev

@@ -127,7 +127,9 @@ def test_finished_trials_of_a_folder_are_not_run_again(tmp_path: Path, monkeypat
 
     ran = []
     original = workers.run_session
-    monkeypatch.setattr(workers, "run_session", lambda session: (ran.append(session.spec), original(session))[1])
+    monkeypatch.setattr(
+        workers, "run_session", lambda session, **options: (ran.append(session.spec), original(session, **options))[1]
+    )
     first = quick(folder=tmp_path)
     assert len(ran) == 4
     again = quick(folder=tmp_path)

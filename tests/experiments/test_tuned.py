@@ -53,9 +53,9 @@ def ran(monkeypatch) -> list[tuple[float, int]]:
     runs = []
     original = workers.run_session
 
-    def run(session):
+    def run(session, **options):
         runs.append((session.spec.optimizer.learning_rate, session.spec.training.seed))
-        return original(session)
+        return original(session, **options)
 
     monkeypatch.setattr(workers, "run_session", run)
     return runs
@@ -237,10 +237,10 @@ def test_trials_of_both_stages_are_kept_and_not_run_again(tmp_path: Path, ran):
 def test_an_interrupted_sweep_goes_on_in_either_stage(stop_after, tmp_path: Path, ran, monkeypatch, found):
     original = workers.run_session
 
-    def interrupted(session):
+    def interrupted(session, **options):
         if len(ran) == stop_after:
             raise KeyboardInterrupt
-        return original(session)
+        return original(session, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(workers, "run_session", interrupted)

@@ -153,7 +153,7 @@ def test_ctrl_c_at_a_question_ends_quietly():
     with terminal("identity-mse") as (process, file):
         read_until(file, "(a) What is the output y? ")
         # A signal between the prompt and the reading waits for the next key, as in any Python program.
-        time.sleep(0.5)
+        time.sleep(2)
         process.send_signal(signal.SIGINT)
         output = read_until(file)
         assert process.wait(timeout=30) == 130

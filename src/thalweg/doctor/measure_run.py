@@ -349,11 +349,7 @@ class _Source:
             return None
         score = self._score(self._train).value
         constant = constant_score(self._y, self.task)
-        # Close to a perfect score, also on other rows: skip the (slow) estimate of what is attainable.
-        near = score - constant >= 0.75 * (1 - constant) > 0 and all(
-            1 - other < LEAST_GAP for other in (score, *(held_out.value for held_out in self.held_out_scores.values()))
-        )
-        best = UncertainScore(1.0) if near else attainable_score(self._x, self._y, self.task, self._reference)
+        best = UncertainScore(1.0) if self._is_near else attainable_score(self._x, self._y, self.task, self._reference)
         line = line_score(self._x, self._y, self.task) if len(self._weighted) > 1 else _NAN
         return Learned(
             measure=measure_of(self.task),
@@ -363,6 +359,15 @@ class _Source:
             error=best.error,
             line=line,
         )
+
+    @cached_property
+    def _is_near(self) -> bool:
+        """Whether the score is close to a perfect one, and that on other rows not far from it: the (slow) estimate of
+        what is attainable, and a search for wrong labels, would say nothing more."""
+        constant = constant_score(self._y, self.task)
+        score = self._score(self._train).value
+        values = [score, *(held_out.value for held_out in self.held_out_scores.values())]
+        return 1 - score < LEAST_GAP and all(value - constant >= 0.75 * (1 - constant) > 0 for value in values)
 
     @property
     def reference(self) -> UncertainScore | None:
@@ -378,7 +383,7 @@ class _Source:
 
     @property
     def doubtful_labels(self) -> DoubtfulLabels | None:
-        if self._record is None or self._reference is None or self.task != "classification":
+        if self._record is None or self.task != "classification" or self._is_near or self._reference is None:
             return None
         found = doubtful_labels(self._reference, self._y[: len(self._reference)])
         return found and found._replace(rows=self._chosen[found.rows])

@@ -64,7 +64,7 @@ def test_engines_are_rounding_only(base, tmp_path):
 
 
 def test_a_rate_is_found_in_the_spec_in_the_step_in_the_records_and_by_intervention(base, tmp_path):
-    found = thalweg.diff(base, trained(tmp_path / "slow", optimizer="adam 1e-5").folder)
+    found = thalweg.diff(base, trained(tmp_path / "slow", optimizer="adam 1e-5").folder, seeds=5)
     assert [tuple(change) for change in found.changes] == [("optimizer.learning_rate", 0.01, 1e-5)]
     assert (found.lockstep.parting.step, found.lockstep.parting.name) == (1, "update")
     # The probes saw it at the first step, the losses at the end of the first epoch.

@@ -285,7 +285,7 @@ def memorised(m: Measurements) -> Iterator[Finding]:
 @check(
     code="imbalance",
     stage="before training",
-    rank=195,
+    rank=194,
     meaning="nearly all rows belong to one class, and the network neglects the others",
     advice='`data.order = "balanced"`; weights of the rows',
     explains=(STUCK, "epochs-too-few"),
@@ -374,7 +374,7 @@ def stretched_column(m: Measurements) -> Iterator[Finding]:
 @check(
     code="outlying-rows",
     stage="during training",
-    rank=263,
+    rank=259,
     meaning="a few rows, unlike the training rows, decide the score of a set",
     advice="check these rows; clip the inputs",
     explains=("overfitting", "mismatch"),
@@ -421,7 +421,7 @@ def _decisive_errors(m: Measurements, name: str) -> FewRows | None:
 @check(
     code="mismatch",
     stage="during training",
-    rank=262,
+    rank=261,
     meaning="the validation or test rows differ in kind from the training rows",
     advice="another split",
     explains=("memorised", "overfitting"),

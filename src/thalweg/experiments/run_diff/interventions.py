@@ -116,7 +116,6 @@ def explain_outcome(
     """
     assert worse.split and better.split
     specs = _shortened((worse, better), len(changes), seeds, seconds)
-    score = score_of_both(worse.split, better.split)
     own = [record.run.spec.training.seed for record in (worse, better)]
     numbers = tuple(dict.fromkeys([*own, *range(own[0], own[0] + seeds)]))[: max(seeds, len(set(own)))]
     try:
@@ -124,7 +123,7 @@ def explain_outcome(
     except InputError as error:
         return not_tried(changes, str(error))
     log = TrialLog(numbers, None, None, time.monotonic() + seconds, watch)
-    trials = _Trials(factories, score, log, own)
+    trials = _Trials(factories, factories[0].score, log, own)
     return trials.explanation(changes, (specs[0].training.epochs, specs[1].training.epochs))
 
 
