@@ -261,10 +261,11 @@ def far_inputs(x: np.ndarray, known: np.ndarray) -> ColumnOutliers | None:
     low = known.min(axis=0)
     high = known.max(axis=0)
     width = np.where(high > low, high - low, np.inf)
-    distance = np.maximum(low - x, x - high) / width
-    column = int(distance.max(axis=0).argmax())
-    rows = int(np.sum(distance[:, column] > 1))
-    return ColumnOutliers(column, rows, float(distance[:, column].max())) if rows else None
+    farthest = np.maximum(low - x.min(axis=0), x.max(axis=0) - high) / width
+    column = int(farthest.argmax())
+    distance = np.maximum(low[column] - x[:, column], x[:, column] - high[column]) / width[column]
+    rows = int(np.sum(distance > 1))
+    return ColumnOutliers(column, rows, float(farthest[column])) if rows else None
 
 
 def set_difference(a: np.ndarray, b: np.ndarray) -> SetShift:
