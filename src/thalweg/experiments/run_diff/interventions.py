@@ -123,7 +123,7 @@ def explain_outcome(
     except InputError as error:
         return not_tried(changes, str(error))
     log = TrialLog(numbers, None, None, time.monotonic() + seconds, watch)
-    trials = _Trials(factories, factories[0].score, log, own)
+    trials = _Trials(factories, score_of_both(worse.split, better.split), log, own)
     return trials.explanation(changes, (specs[0].training.epochs, specs[1].training.epochs))
 
 
