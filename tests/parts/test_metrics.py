@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from thalweg.parts.metrics import balanced_accuracy, balanced_weights
+from thalweg.parts.metrics import balanced_weights
+
+
+def balanced_accuracy(y, predicted):
+    return np.sum(balanced_weights(y) * (predicted == y))
+
 
 RNG = np.random.default_rng(0)
 

@@ -79,7 +79,7 @@ _MOST_PARAMETERS = 100_000
 # Copies of columns are not looked for among more columns.
 _MOST_COLUMNS = 500
 _STANDARDIZED_STARTS = 5
-# A schedule is looked at up to this multiple of the training, at so many steps.
+# Rates of a schedule are read at this number of steps, up to this multiple of the training.
 _LATER = 100
 _RATE_STEPS = 10_001
 # The mean of a column with a smaller part of the overall deviation is shifted by a single row.
@@ -342,10 +342,14 @@ class _Source:
         return score_of(self._record.predict(rows.x[spaced]), rows.y[spaced], self.task)
 
     @cached_property
+    def _training_score(self) -> float:
+        return self._score(self._train).value
+
+    @cached_property
     def learned(self) -> Learned | None:
         if self._record is None:
             return None
-        score = self._score(self._train).value
+        score = self._training_score
         constant = constant_score(self._y, self.task)
         best = UncertainScore(1.0) if self._is_near else attainable_score(self._x, self._y, self.task, self._reference)
         line = line_score(self._x, self._y, self.task) if len(self._weighted) > 1 else _NAN
@@ -363,7 +367,7 @@ class _Source:
         """Whether the score is close to a perfect one, and that on other rows not far from it: the (slow) estimate of
         what is attainable, and a search for wrong labels, would say nothing more."""
         constant = constant_score(self._y, self.task)
-        score = self._score(self._train).value
+        score = self._training_score
         values = [score, *(held_out.value for held_out in self.held_out_scores.values())]
         return 1 - score < LEAST_GAP and all(value - constant >= 0.75 * (1 - constant) > 0 for value in values)
 
@@ -386,7 +390,7 @@ class _Source:
         found = doubtful_labels(self._reference, self._y[: len(self._reference)])
         return found and found._replace(rows=self._chosen[found.rows])
 
-    @property
+    @cached_property
     def held_out_scores(self) -> dict[str, UncertainScore]:
         return {name: self._score(rows) for name, rows in self._held_out.items()} if self._record else {}
 

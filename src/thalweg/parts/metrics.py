@@ -222,23 +222,6 @@ def balanced_weights(y: np.ndarray) -> np.ndarray:
     return np.asarray(weights / weights.sum()).reshape(y.shape)
 
 
-def balanced_accuracy(y: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean recall over the classes that occur: Σ w [predicted = y] with `balanced_weights`; 1 / K for any constant.
-
-    Several labels: the mean of their balanced accuracies over the labels that have both values.
-
-    Args:
-        y: numbers of classes (n,), or labels of 0 and 1 (n, labels).
-        predicted: predictions of the shape of y.
-
-    Source: Brodersen et al. 2010, "The balanced accuracy and its posterior distribution".
-
-    >>> balanced_accuracy(np.array([0, 1, 1, 1, 1]), np.ones(5))
-    0.5
-    """
-    return float(np.sum(balanced_weights(y) * (predicted == y)))
-
-
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Counts of each true class (rows) predicted as each class (columns): (classes, classes), from numbers (n,).
 

@@ -53,6 +53,15 @@ def changed(spec: Spec, changes: Iterable[tuple[str, object]]) -> Spec:
     return Spec.of(table)
 
 
+def overlap(path: str, other: str) -> bool:
+    """Whether two paths are the same, or one lies inside of the other.
+
+    >>> overlap("optimizer", "optimizer.momentum"), overlap("optimizer", "optimizers")
+    (True, False)
+    """
+    return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")
+
+
 def assign(table: SpecTable, assignment: str) -> None:
     """Change a value as the shell writes it: `optimizer.learning_rate=0.01`, `network=perceptron`.
 

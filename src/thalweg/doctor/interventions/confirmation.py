@@ -13,6 +13,7 @@ import numpy as np
 from ...core.errors import InputError
 from ...core.progress import ProgressMessage, Watch, ignore_progress
 from ...pages.numbers import count_noun, number
+from ...spec.edit import overlap
 from ...training.paired import Changes, PairedRuns
 from ..causes import causes as explained_causes
 from ..causes import ranked
@@ -298,9 +299,7 @@ def _compatible(suspects: Iterable[Suspect]) -> tuple[Suspect, ...]:
     taken: list[str] = []
     for suspect in suspects:
         paths = [path for path, _ in suspect.remedy.changes]
-        if not any(
-            f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.") for one in paths for other in taken
-        ):
+        if not any(overlap(one, other) for one in paths for other in taken):
             chosen.append(suspect)
             taken += paths
     return tuple(chosen)

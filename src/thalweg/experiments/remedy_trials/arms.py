@@ -14,6 +14,7 @@ from ...core.arrays import leaves
 from ...core.errors import InputError
 from ...core.noise import generator
 from ...data import Arrays, Data, Split
+from ...doctor.attainable import measure_of
 from ...doctor.findings import Remedy
 from ...pages.numbers import count_noun
 from ...parts.layers import Activation
@@ -22,13 +23,13 @@ from ...parts.schedules import Constant
 from ...parts.schedules.metric_schedules import watching
 from ...spec.complete import completed
 from ...spec.differences import canonical_json
-from ...spec.edit import SpecTable, set_value
+from ...spec.edit import SpecTable, overlap, set_value
 from ...spec.spec import CompleteSpec, Spec
 from ...training.checkpoints import fingerprints
 from ...training.session import Session
 from ..variation import Arm, Setting
 from .random_control import random_change, same_rule, values_of
-from .score import ENOUGH_ROWS, NoScoreError, Score, can_score, measure_of, rows_to_hold_out, score_for, tells_apart
+from .score import ENOUGH_ROWS, NoScoreError, Score, can_score, rows_to_hold_out, score_for, tells_apart
 
 # A random change may not suit the data or need too many updates: this many are drawn until one does.
 _DRAWS = 100
@@ -321,12 +322,7 @@ def merged(settings: Sequence[Setting], remedy: Remedy) -> MergedRemedy:
     ((('training.epochs', 50),), ('optimizer.learning_rate',))
     """
     present = dict(change for setting in settings for change in setting.changes)
-    taken = {path for path, _ in remedy.changes if any(_overlap(path, other) for other in present)}
+    taken = {path for path, _ in remedy.changes if any(overlap(path, other) for other in present)}
     left = tuple((path, value) for path, value in remedy.changes if path not in taken)
     given_up = tuple(path for path, value in remedy.changes if path in taken and present.get(path) != value)
     return MergedRemedy(Setting(remedy.label, remedy.label, left), given_up)
-
-
-def _overlap(path: str, other: str) -> bool:
-    """Whether two paths are the same, or one lies inside of the other."""
-    return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.errors import InputError
-from ...data import RowSource, Split, Task
+from ...data import RowSource, Split
+from ...doctor.attainable import measure_of
 from ..results import TrialResult
 
 # Fewer rows cannot score: one row more or less that is right would weigh too much.
@@ -106,11 +107,6 @@ def rows_to_hold_out(split: Split) -> int:
     present = len(split.validation) if split.validation is not None else 0
     rows = ENOUGH_ROWS - present if 0 < present < ENOUGH_ROWS else max(ENOUGH_ROWS, round(_HELD_OUT * train))
     return rows if rows <= _MOST_HELD_OUT * train else 0
-
-
-def measure_of(task: Task) -> str:
-    """The measure that networks of a task are scored by."""
-    return "r2" if task == "regression" else "balanced_accuracy"
 
 
 def constant_balanced_accuracy(rows: RowSource) -> float:

@@ -12,11 +12,11 @@ import numpy as np
 from ...core.errors import InputError
 from ...core.files import JsonObject
 from ...core.progress import ProgressMessage, Watch, ignore_progress
+from ...doctor.attainable import measure_of
 from ...pages.page import Page, Paged
 from ...runs.run import Run
 from ...spec.differences import Change
 from ...training.callbacks import Record
-from ..remedy_trials.score import measure_of
 from .findings import Findings, Reproduction
 from .interventions import Explanation, explain_outcome, not_tried, score_of_both
 from .lockstep import Lockstep, lockstep

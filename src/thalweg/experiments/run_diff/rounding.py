@@ -68,7 +68,7 @@ def roundoff_of_sum(terms: int, unit: float) -> float:
 
 
 def terms_of_step(network: Network, features: int, rows: int) -> int:
-    """The number of terms n of a step of a network with this many inputs, for a batch of so many rows.
+    """The number of terms n of a step of a network for a number of inputs and of rows in the batch.
 
     >>> terms_of_step(Network(["dense 3", "tanh"]), features=2, rows=10)
     114
