@@ -138,6 +138,35 @@ def check(
     return register
 
 
+PLACES = {
+    "data": 20,
+    "network": 35,
+    "loss": 45,
+    "regularization": 60,
+    "training": 65,
+    "stopping": 66,
+    "optimizer.learning_rate": 71,
+    "data.scale": 90,
+    "optimizer.": 105,
+    "training.precision": 106,
+    "training.batch_size": 198,
+    "optimizer": 199,
+    "training.epochs": 200,
+}
+"""The ranks of the places of a spec, on the scale of the codes: from what decides at the beginning of a training to
+what only makes up for it at the end. The longest beginning of a path counts; `optimizer.` are the options of the
+optimizer, `optimizer` is the choice of one."""
+
+
+def rank_of_place(path: str) -> int:
+    """The rank of a path of a spec among the causes.
+
+    >>> rank_of_place("optimizer"), rank_of_place("optimizer.epsilon"), rank_of_place("network.layers.0.width")
+    (199, 105, 35)
+    """
+    return PLACES[max((place for place in PLACES if path.startswith(place)), key=len)]
+
+
 SETTING = "setting"
 """The code of a setting or a part that no check names, and without which the network learns."""
 CODES[SETTING] = Code(

@@ -52,6 +52,36 @@ def test_what_no_check_names_is_found_by_putting_it_back(changes, place):
     assert root.confirmation.after - root.confirmation.before > 0.1
 
 
+@pytest.mark.parametrize(
+    ("changes", "code", "place"),
+    [
+        # Units that share an output of 1 pass little of the gradient on.
+        (
+            {"network.layers.1": "softmax", "network.layers.3": "softmax", "optimizer": "momentum 0.02"},
+            "setting",
+            "network.layers.1",
+        ),
+        # No row is near a centre.
+        ({"network.layers": [{"kind": "radial", "units": 12, "width": 0.004}, "dense 2", "softmax"]}, "setting", None),
+        # One plane cannot bound a ring, and no other rate, rule or length helps.
+        ({"network.layers": ["dense 2", "softmax"]}, "too-narrow", "network.layers"),
+        ({"network.layers": ["dense 1", "tanh", "dense 2", "softmax"]}, "too-narrow", None),
+    ],
+)
+def test_parts_that_a_plain_network_would_not_have_are_found(changes, code, place):
+    diagnosis = run_of([("data.source", "rings 300"), *changes.items()]).diagnose(confirm=True)
+    root = diagnosis.causes[0].finding
+    assert (root.code, root.confirmation.status) == (code, "confirmed")
+    assert place in (None, root.place)
+
+
+def test_a_larger_network_is_not_the_cause_where_something_that_is_taken_away_is():
+    few = {"network.layers": ["dense 6", "tanh", "dense 2", "softmax"], "regularization.max_norm": 0.3}
+    diagnosis = run_of([("data.source", "rings 300"), *few.items()]).diagnose(confirm=True)
+    assert diagnosis.causes[0].finding.place.startswith("regularization")
+    assert "too-narrow" not in {cause.finding.code for cause in diagnosis.causes}
+
+
 def test_the_scores_of_a_confirmation_are_those_of_the_paired_runs():
     run = run_of([("regularization.max_norm", 1e-3)])
     result = run.diagnose(confirm=True).causes[0].finding.confirmation

@@ -54,6 +54,10 @@ def test_a_plain_spec_has_no_suspect_but_amounts():
         ({"network.layers.1": "dropout 0.3"}, "network.layers.1"),
         ({"network.layers.1": "gaussian_noise 2"}, "network.layers.1"),
         ({"network.layers.1": "linear"}, "network.layers.0"),
+        ({"network.layers.1": "softmax", "network.layers.3": "softmax"}, "network.layers.1"),
+        ({"network.layers.0": "radial 8"}, "network.layers.0"),
+        ({"network.layers.0": "polynomial 3"}, "network.layers.0"),
+        ({"data.scale": "none"}, "data.scale"),
         ({"data.order": "fixed"}, "data.order"),
     ],
 )
@@ -84,3 +88,60 @@ def test_every_kind_of_layer_can_be_a_suspect(kind):
         pytest.skip("needs more than its kind")
     assert len({repr(suspect.remedy.changes) for suspect in suspected}) == len(suspected)
     assert all(isinstance(changed(spec, suspect.remedy.changes), Spec) for suspect in suspected)
+
+
+def test_the_label_of_a_default_shows_its_value():
+    tables = {
+        **PLAIN,
+        "loss": {"kind": "cross_entropy", "label_smoothing": 0.5},
+        "training": {"clip": "value 1", "accumulate": 4},
+        "data": {"source": "rings 100", "order": "fixed"},
+    }
+    labels = {suspect.place: suspect.remedy.label for suspect in found(tables)[1]}
+    places_with_defaults = {
+        "loss.label_smoothing": "0.0",
+        "training.clip": "none",
+        "training.accumulate": "1",
+        "data.order": "shuffled",
+    }
+    for place, default in places_with_defaults.items():
+        assert labels[place].startswith(f"{place} = {default},")
+
+
+def larger(layers):
+    return [suspect for suspect in found({**PLAIN, "network": {"layers": layers}})[1] if suspect.enlarges]
+
+
+def test_larger_networks_make_up_for_faults_and_come_last():
+    spec, suspected = found({**PLAIN, "network": {"layers": ["dense 3", "relu", "dense 2", "softmax"]}})
+    assert [one.enlarges for one in sorted(suspected, key=lambda one: one.order)][-3:] == [True, True, True]
+    for suspect in (one for one in suspected if one.enlarges):
+        sizes = [
+            sum(layer.width for layer in network.layers if layer.has_weights)
+            for network in (spec.network, changed(spec, suspect.remedy.changes).network)
+        ]
+        assert sizes[0] < sizes[1]
+        assert suspect.compensates
+
+
+@pytest.mark.parametrize(
+    ("layers", "place"),
+    [
+        (["dense 3", "relu", "dense 2", "softmax"], "network.layers.0"),
+        (["dense 3", "relu", "dense 4", "relu", "dense 2", "softmax"], "network.layers"),
+        (["dense 64", "relu", "dense 2", "relu", "dense 2", "softmax"], "network.layers.2"),
+    ],
+)
+def test_layers_that_are_narrower_than_usual_are_widened_alone(layers, place):
+    (wider,) = [one for one in larger(layers) if all(path.endswith("width") for path, _ in one.remedy.changes)]
+    assert wider.place == place
+    assert [path for path, _ in wider.remedy.changes] == [
+        f"network.layers.{index}.width"
+        for index, layer in enumerate(layers[:-2])
+        if layer.startswith("dense") and int(layer.split()[1]) < 32
+    ]
+
+
+def test_the_default_network_is_only_made_deeper():
+    (deeper,) = larger(["dense 64", "relu", "dense 32", "relu", "dense 2", "softmax"])
+    assert len(deeper.remedy.changes[0][1]) == 8

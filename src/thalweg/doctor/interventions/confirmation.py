@@ -21,7 +21,7 @@ from ..diagnosis import Diagnosis
 from ..findings import Cause, Confirmation, Finding, Learned
 from ..measurements import BEYOND_CHANCE, LEARNED, LEAST_GAP
 from ..registry import CODES, STUCK
-from .suspects import Suspect
+from .suspect import Suspect
 
 LEAST_SECONDS = 30.0
 """The budget of a confirmation is at least this."""
@@ -58,8 +58,13 @@ class _Trial(NamedTuple):
     closed: float
 
     @property
-    def nearness(self) -> tuple[float, ...]:
-        return tuple(sorted(suspect.nearness for suspect in self.suspects))
+    def order(self) -> tuple[int, list[tuple[bool, bool, float]]]:
+        """Its place among equal trials: single changes first, and of these the nearest to the beginning."""
+        return len(self.suspects), sorted(suspect.order for suspect in self.suspects)
+
+    @property
+    def enlarges(self) -> bool:
+        return any(suspect.enlarges for suspect in self.suspects)
 
     @property
     def changes(self) -> Changes:
@@ -129,7 +134,7 @@ class _Search:
         self.until = self.began + seconds
         self.screened_until = self.began + _SCREENING * seconds
         # Longer trainings last: they take the time of many.
-        self.suspects = tuple(sorted(suspects, key=lambda one: (_is_longer(one), one.compensates, one.nearness)))
+        self.suspects = tuple(sorted(suspects, key=lambda one: (_is_longer(one), one.order)))
         self.tried: list[_Trial] = []
         self.not_tried: list[Suspect] = []
         self.failed: list[tuple[_Trial, Confirmation]] = []
@@ -170,12 +175,20 @@ class _Search:
         return _roots_first(found)
 
     def _screen(self, group: Sequence[Suspect]) -> list[Suspect]:
-        """Try suspects with the seed of the training, until one closes nearly all; returns those that are left."""
+        """Try suspects with the seed of the training, until one closes nearly all; returns those that are left.
+
+        What is nearer to the beginning than that one is tried all the same: the others could not close more.
+        """
+        farther: list[Suspect] = []
+        nearest: _Trial | None = None
         for index, suspect in enumerate(group):
+            if nearest is not None and _Trial((suspect,), 0.0).order > nearest.order:
+                farther.append(suspect)
+                continue
             now = time.monotonic()
             left = self.screened_until - now
             if left <= 0:
-                return list(group[index:])
+                return [*farther, *group[index:]]
             # A slow training is compared by what it reaches in its share of the time.
             share = max(left / (len(group) - index) * 2, left / 5)
             self.watch(ProgressMessage(f"trying {suspect.remedy.label}", 1 - (self.until - now) / self.seconds))
@@ -183,9 +196,8 @@ class _Search:
             if trial is not None:
                 self.tried.append(trial)
                 if trial.closed >= 1 - _EQUAL:
-                    # What comes later is farther from the beginning, and could not close more.
-                    return list(group[index + 1 :])
-        return []
+                    nearest = trial
+        return farther
 
     def _trial(self, suspects: tuple[Suspect, ...], until: float) -> _Trial | None:
         """What putting suspects back closes with the seed of the training; None where it makes no valid spec."""
@@ -205,14 +217,8 @@ class _Search:
         return max(score, self.learned.constant) if math.isfinite(score) else self.learned.constant
 
     def _best_first(self) -> list[_Trial]:
-        """The trials by bands of equal gain, and within a band the nearest to the beginning first."""
-        left = sorted(self.tried, key=lambda trial: -trial.closed)
-        result: list[_Trial] = []
-        while left:
-            band = [trial for trial in left if trial.closed >= left[0].closed - _EQUAL]
-            result += sorted(band, key=lambda trial: trial.nearness)
-            left = left[len(band) :]
-        return result
+        """The trials, the best first."""
+        return [trial for trial, _ in _ranked((trial, trial.closed) for trial in self.tried)]
 
     def _together(self) -> _Trial | None:
         """The fewest suspects that close the shortfall together, where all of them do; None where they do not.
@@ -307,12 +313,27 @@ def _compatible(suspects: Iterable[Suspect]) -> tuple[Suspect, ...]:
 
 def _roots_first(found: Iterable[_Confirmed]) -> list[_Confirmed]:
     """The change that closes most first; of equal ones the nearest to the beginning."""
-    left = sorted(found, key=lambda one: -one.closed)
-    result: list[_Confirmed] = []
+    found = list(found)
+    ranked_trials = [trial for trial, _ in _ranked((one.trial, one.closed) for one in found)]
+    return [one for trial in ranked_trials for one in found if one.trial is trial]
+
+
+def _ranked(closed: Iterable[tuple[_Trial, float]]) -> list[tuple[_Trial, float]]:
+    """Trials with what they close, in bands of equal gain, and within a band the nearest to the beginning first.
+
+    A larger network makes up for nearly every fault: it comes last where something that is taken away explains the
+    shortfall.
+    """
+    left = sorted(closed, key=lambda entry: -entry[1])
+    taken_away = [part for trial, part in left if not any(suspect.compensates for suspect in trial.suspects)]
+    if max(taken_away, default=0.0) >= _MOST:
+        left.sort(key=lambda entry: entry[0].enlarges)
+    result: list[tuple[_Trial, float]] = []
     while left:
-        band = [one for one in left if one.closed >= left[0].closed - _EQUAL]
-        result += sorted(band, key=lambda one: (len(one.trial.suspects), one.trial.nearness))
-        left = left[len(band) :]
+        trial, best = left[0]
+        band = [entry for entry in left if entry[1] >= best - _EQUAL and entry[0].enlarges <= trial.enlarges]
+        result += sorted(band, key=lambda entry: entry[0].order)
+        left = [entry for entry in left if entry not in band]
     return result
 
 
