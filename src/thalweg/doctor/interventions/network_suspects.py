@@ -14,7 +14,7 @@ from ...core.files import Json
 from ...models.mlp import MultiLayerPerceptron
 from ...models.network import Network
 from ...pages.numbers import count_noun
-from ...parts.layers import Activation, Dense, Flatten
+from ...parts.layers import Activation
 from ...parts.part import Layer
 from ..findings import Remedy
 from ..registry import SETTING
@@ -43,7 +43,7 @@ def of_network(network: Network, widths: Sequence[int]) -> Iterator[Suspect]:
     yield from _other_units(layers)
     yield from _bare(layers)
     yield from _maps(layers, widths)
-    yield from _larger(layers)
+    yield from _larger(layers, widths)
 
 
 def _superfluous(layers: Sequence[Layer]) -> Iterator[Suspect]:
@@ -99,29 +99,29 @@ def _maps(layers: Sequence[Layer], widths: Sequence[int]) -> Iterator[Suspect]:
     for index, layer in enumerate(layers):
         if layer.is_feature_map:
             width = min(widths[index + 1], _AMPLE)
-            plain: list[Json] = [Dense(width).describe(), _UNIT]
+            plain: list[Json] = [f"dense {width}", _UNIT]
             changed: list[Json] = [*_described(layers[:index]), *plain, *_described(layers[index + 1 :])]
             label = f"{width} {_UNIT} units in place of {layer.kind} (layer {index + 1})"
             yield part(_path(index), Remedy(label, ((_LAYERS, changed),)))
 
 
-def _larger(layers: Sequence[Layer]) -> Iterator[Suspect]:
+def _larger(layers: Sequence[Layer], widths: Sequence[int]) -> Iterator[Suspect]:
     """Wider layers, one more layer, and the network that a spec has by default, with the outputs of this one."""
     output = _output(layers)
-    narrow = [index for index, layer in enumerate(layers[:output]) if isinstance(layer, Dense) and layer.width < _LEAST]
+    hidden = layers[:output]
+    narrow = [index for index in _weighted(hidden) if widths[index + 1] < _LEAST]
     if narrow:
         place = _path(narrow[0]) if len(narrow) == 1 else _LAYERS
         wider = tuple((f"{_path(index)}.width", _AMPLE) for index in narrow)
         yield larger(place, Remedy(f"hidden layers of at least {_AMPLE} units", wider), _TOO_NARROW, 0)
-    more: list[Json] = [Dense(_AMPLE).describe(), _UNIT]
-    deeper: list[Json] = [*_described(layers[:output]), *more, *_described(layers[output:])]
+    deeper: list[Json] = [*_described(hidden), f"dense {_AMPLE}", _UNIT, *_described(layers[output:])]
     label = f"one more hidden layer, of {_AMPLE} {_UNIT} units"
     yield larger(_LAYERS, Remedy(label, ((_LAYERS, deeper),)), _TOO_NARROW, 1)
-    flat = [layer for layer in layers[:output] if isinstance(layer, Flatten)]
-    plain = [*flat, *_PLAIN.hidden_layers, *layers[output:]]
+    prepared = itertools.takewhile(lambda layer: layer.transparent and not layer.random, hidden)
+    plain = [*prepared, *_PLAIN.hidden_layers, *layers[output:]]
     if plain != list(layers):
-        widths = " and ".join(map(str, _PLAIN.hidden))
-        remedy = Remedy(f"plain hidden layers of {widths} {_UNIT} units", ((_LAYERS, _described(plain)),))
+        units = " and ".join(map(str, _PLAIN.hidden))
+        remedy = Remedy(f"plain hidden layers of {units} {_UNIT} units", ((_LAYERS, _described(plain)),))
         yield larger(_LAYERS, remedy, SETTING, 2)
 
 
