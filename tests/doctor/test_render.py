@@ -9,9 +9,9 @@ import shlex
 import pytest
 
 from thalweg.doctor.diagnosis import Diagnosis
-from thalweg.doctor.findings import Cause, Finding, Learned, Remedy
+from thalweg.doctor.findings import Cause, Confirmation, Finding, Learned, Remedy
 from thalweg.doctor.render import finding_in_words, learned_in_words, verdict
-from thalweg.pages.blocks import Check, Heading, Suggestion, Table, Text
+from thalweg.pages.blocks import Check, Folded, Heading, Suggestion, Table, Text
 from thalweg.pages.page import FORMS
 from thalweg.runs.report import card, report_page
 from thalweg.runs.report_data import ReportData
@@ -23,10 +23,8 @@ HOSTILE = "<script>alert(1)</script>"
 
 def finding(code, severity="warning", place="the loss", remedies=(), **more):
     words = {"measured": f"{code} measured", "normal": f"{code} normal", "sentence": f"{code} explained."}
-    stage = "during training"
-    return Finding(
-        code=code, stage=stage, severity=severity, place=place, value=1.0, remedies=remedies, **(words | more)
-    )
+    more = {"stage": "during training", **words, **more}
+    return Finding(code=code, severity=severity, place=place, value=1.0, remedies=remedies, **more)
 
 
 RATE = finding(
@@ -50,21 +48,45 @@ WELL = Diagnosis(
 )
 
 
-def test_the_page_names_the_root_cause_what_it_explains_and_what_to_try():
+def folded(page):
+    """The blocks that are folded, which stand last."""
+    assert isinstance(page.blocks[-1], Folded)
+    return page.blocks[-1].blocks
+
+
+def test_the_page_names_the_root_cause_and_what_to_try_before_its_evidence():
     page = ILL.page()
     assert page.summary.startswith("Root cause: lr-too-high at optimizer.learning_rate.")
-    first = page.blocks[0].text
-    assert [code for code in ("dying-relu", "oscillating-loss", "missing-input-scaling") if f"`{code}`" in first] == [
-        "dying-relu",
-        "oscillating-loss",
-    ]
-    assert "a tenth of the rate" in first
-    headings = [block.text for block in page.blocks if isinstance(block, Heading)]
+    (tried, evidence) = page.blocks
+    assert isinstance(tried, Suggestion)
+    assert "a tenth of the rate" in tried.text
+    assert isinstance(evidence, Folded)
+    headings = [block.text for block in evidence.blocks if isinstance(block, Heading)]
     assert [heading.rpartition(" ")[2] for heading in headings[:2]] == ["lr-too-high", "missing-input-scaling"]
 
 
+def test_a_confirmed_root_is_told_once_with_the_file_of_its_spec():
+    remedy = Remedy("loss.label_smoothing = 0.0, its default", (("loss.label_smoothing", None),))
+    tried = Confirmation("confirmed", "accuracy", 0.31, 0.94, 3, remedy.label)
+    root = finding("setting", "severe", "loss.label_smoothing", (remedy,), stage="in paired runs", confirmation=tried)
+    found = Diagnosis(Learned("accuracy", 0.31, 0.1, 0.95), (root, DEAD), (Cause(root, (DEAD,)),))
+    page = found.page(command="thalweg train rings", file="rings-repaired.toml")
+    assert page.text().count(remedy.label) == 1
+    assert page.text().count("paired runs") == 1
+    assert "rings-repaired.toml" in page.blocks[1].text
+    (table,) = (block for block in folded(page) if isinstance(block, Table))
+    assert [row[0] for row in table.rows] == ["dying-relu"]
+
+
+@pytest.mark.parametrize("form", ["html", "text", "markdown", "json"])
+def test_the_evidence_is_folded_where_the_form_can_fold_it(form):
+    text = ILL.page().render(form)
+    assert ("<details>" in text) == (form == "html")
+    assert "Evidence: 5 findings" in text
+
+
 def test_the_evidence_of_a_cause_is_its_measurement_and_its_normal_range():
-    root, further, notes = (block for block in ILL.page().blocks if isinstance(block, Table))
+    root, further, notes = (block for block in folded(ILL.page()) if isinstance(block, Table))
     assert [row[0] for row in root.rows] == ["lr-too-high", "dying-relu", "oscillating-loss"]
     assert root.rows[0][1:] == ("optimizer.learning_rate", "lr-too-high measured", "lr-too-high normal")
     assert [row[0] for row in further.rows] == ["missing-input-scaling"]
@@ -72,7 +94,7 @@ def test_the_evidence_of_a_cause_is_its_measurement_and_its_normal_range():
 
 
 def test_every_finding_is_shown_once():
-    codes = [row[0] for block in ILL.page().blocks if isinstance(block, Table) for row in block.rows]
+    codes = [row[0] for block in folded(ILL.page()) if isinstance(block, Table) for row in block.rows]
     assert sorted(codes) == sorted(finding.code for finding in ILL.findings)
 
 
@@ -102,7 +124,7 @@ def test_a_value_is_written_as_the_shell_reads_it(value):
 def test_a_healthy_network_gets_the_measurements_that_support_it():
     page = WELL.page()
     assert page.summary.startswith("Healthy")
-    checks = [block for block in page.blocks if isinstance(block, Check)]
+    checks = [block for block in folded(page) if isinstance(block, Check)]
     assert [check.says for check in checks] == ["delta shrinks to 0.5", "no unit dead"]
     assert all(check.holds for check in checks)
     # A note is shown, but it is not a cause.
@@ -169,7 +191,13 @@ Diagnosis
 ════════════════════════════════════════════════════════════════════════════════
 Root cause: lr-too-high at optimizer.learning_rate. lr-too-high explained.
 
-It explains `dying-relu`. Try first: a tenth of the rate.
+To try
+→ a tenth of the rate
+    thalweg train rings --set optimizer.learning_rate=0.01 --set
+    'training.clip=global_norm 1.0'
+
+Evidence: 3 findings
+────────────────────
 
 On the training rows: accuracy 52 %; best constant output 50 %; attainable 99 %.
 It closed 4.1 % of the gap.
@@ -177,17 +205,12 @@ It closed 4.1 % of the gap.
 Root cause: lr-too-high
 ───────────────────────
 
-Evidence, measured during training, with 1 finding that it explains
+Measured during training, with 1 finding that it explains
  finding       place                  measured               normal
 ────────────────────────────────────────────────────────────────────────────────
  lr-too-high   optimizer.learning_r   lr-too-high measured   lr-too-high normal
                ate
  dying-relu    the loss               dying-relu measured    dying-relu normal
-
-To try
-→ a tenth of the rate
-    thalweg train rings --set optimizer.learning_rate=0.01 --set
-    'training.clip=global_norm 1.0'
 
 Other findings
 ──────────────

@@ -21,6 +21,7 @@ from thalweg.pages.blocks import (
     Check,
     CodeBlock,
     Facts,
+    Folded,
     Formula,
     Gallery,
     Heading,
@@ -246,3 +247,15 @@ GOLDEN = Page(
 def test_each_form_of_a_page_is_the_golden_one(form, name):
     text = GOLDEN.fragment() if form == "fragment" else GOLDEN.render(form)
     assert text == (Path(__file__).parent / "golden" / name).read_text(encoding="utf-8")
+
+
+def test_what_is_folded_is_hidden_in_a_browser_alone():
+    page = sheet(Text("first"), Folded(HOSTILE, [Heading("inner"), Text("last")]))
+    html = page.html()
+    assert HOSTILE not in html
+    assert html.index("first") < html.index("<summary>") < html.index("inner") < html.index("</details>")
+    assert "<h3>inner</h3>" in html
+    lines = page.text().splitlines()
+    assert lines.index("inner") < lines.index("last")
+    assert json.loads(page.json())["blocks"][1]["blocks"][1] == {"kind": "text", "text": "last"}
+    assert "## inner" in page.markdown()

@@ -70,12 +70,17 @@ class Diagnosis(Paged):
         changes = tuple(change for finding in together for change in finding.remedies[0].changes)
         return Remedy(" and ".join(finding.remedies[0].label for finding in together), changes)
 
-    def page(self, title: str = "Diagnosis", command: str = "") -> Page:
-        """The diagnosis as a page: the verdict, the causes with their evidence, what to do, the notes.
+    def page(self, title: str = "Diagnosis", command: str = "", file: str = "") -> Page:
+        """The diagnosis as a page: the verdict, what to do, and the evidence, which is folded.
 
-        With `command`, a shell command that trains the network, each remedy is shown as a command too.
+        Args:
+            title: the title of the page.
+            command: a shell command that trains the network; each remedy is then shown as a command too.
+            file: the file with the repaired spec; empty: none was written.
         """
-        blocks = diagnosis_blocks(self.learned, self.findings, self.causes, self.evidence, self.remarks, command)
+        blocks = diagnosis_blocks(
+            self.learned, self.findings, self.causes, self.evidence, self.remarks, self.repair, command, file
+        )
         return Page(title, blocks, self.verdict)
 
     def health_blocks(self) -> tuple[Block, ...]:

@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Iterable, Sequence
 
-from ..pages.blocks import Block, Check, Heading, Suggestion, Table, Text
+from ..pages.blocks import Block, Check, Folded, Heading, Suggestion, Table, Text
 from ..pages.numbers import count_noun, measure_name, measure_value, percent
 from ..spec.values import shell_text, toml_value
 from .findings import Cause, Finding, Learned, Remedy
@@ -42,9 +42,11 @@ def diagnosis_blocks(
     causes: Sequence[Cause],
     evidence: Sequence[str],
     remarks: Sequence[str],
+    repair: Remedy | None = None,
     command: str = "",
+    file: str = "",
 ) -> tuple[Block, ...]:
-    """The blocks of a diagnosis.
+    """The blocks of a diagnosis below its verdict: what to do, and the evidence, folded.
 
     Args:
         learned: how much the training achieved; None before it.
@@ -52,25 +54,64 @@ def diagnosis_blocks(
         causes: the causes among them, the root first.
         evidence: measurements that support health; shown where nothing is above a note.
         remarks: what could not be examined.
+        repair: the change that paired runs confirmed; None: the first remedy of the root cause is shown in its place.
         command: a shell command that trains the network; each remedy is then shown as a command too.
+        file: the file with the repaired spec; empty: none was written.
     """
     serious = serious_causes(causes)
-    blocks: list[Block] = [*_overview(serious), Text(learned_in_words(learned))]
-    shown: list[Finding] = []
-    for cause in serious:
-        blocks.append(Heading(f"{'Further' if shown else 'Root'} cause: {cause.finding.code}"))
-        blocks += [Text(cause.finding.sentence)] if shown else []
-        # A finding that several causes explain is shown with the first of them.
-        blocks += _evidence(cause.finding, [other for other in cause.explains if other not in shown], command)
-        shown += [cause.finding, *cause.explains]
+    root = serious[0].finding if serious else None
+    first = repair or (root.remedies[0] if root and root.remedies else None)
+    blocks: list[Block] = [Text(_confirmed(root, first))] if root and root.confirmation else []
+    if first:
+        label = f"{first.label}; the whole spec is in `{file}`" if file else first.label
+        blocks.append(Suggestion(label, _as_command(first, command)))
+    folded = _evidence(learned, findings, serious, first, command)
     if _are_notes(findings) and evidence:
-        blocks += [Heading("Evidence of health"), *(Check(words, measured=True) for words in evidence)]
-    if others := [finding for finding in findings if finding not in shown]:
-        caption = "Notes; none of them is a sign of a fault by itself" if _are_notes(others) else "Other findings"
-        blocks += [Heading("Other findings"), _table(caption, others)]
+        folded += [Heading("Evidence of health"), *(Check(words, measured=True) for words in evidence)]
     if remarks:
-        blocks += [Heading("Not examined"), *map(Text, remarks)]
-    return tuple(blocks)
+        folded += [Heading("Not examined"), *map(Text, remarks)]
+    return *blocks, Folded(f"Evidence: {count_noun(len(findings), 'finding')}", folded)
+
+
+def _evidence(
+    learned: Learned | None, findings: Sequence[Finding], causes: Sequence[Cause], first: Remedy | None, command: str
+) -> list[Block]:
+    """What was learned, the measurements and remedies of each cause, and the findings that belong to none."""
+    blocks: list[Block] = [Text(learned_in_words(learned))]
+    shown: list[Finding] = []
+    for cause in causes:
+        finding = cause.finding
+        blocks.append(Heading(f"{'Further' if shown else 'Root'} cause: {finding.code}"))
+        if shown:
+            tried = f" {_confirmed(finding, None)}" if finding.confirmation else ""
+            blocks.append(Text(f"{finding.sentence}{tried}"))
+        # A finding that several causes explain is shown with the first of them.
+        others = [other for other in cause.explains if other not in shown]
+        blocks += _measured(finding, others)
+        blocks += [
+            Suggestion(remedy.label, _as_command(remedy, command)) for remedy in finding.remedies if remedy != first
+        ]
+        shown += [finding, *cause.explains]
+    if others := [finding for finding in findings if finding not in shown]:
+        caption = "Notes; none of them is a sign of a fault by itself" if _are_notes(others) else "Symptoms"
+        blocks += [Heading("Other findings"), _table(caption, others)]
+    return blocks
+
+
+def _measured(finding: Finding, explained: Sequence[Finding]) -> list[Block]:
+    """The measurements of a cause and of what it explains. Paired runs are told in words."""
+    if finding.stage == "in paired runs":
+        return [_table("Findings that it explains", explained)] if explained else []
+    more = f", with {count_noun(len(explained), 'finding')} that it explains" if explained else ""
+    return [_table(f"Measured {finding.stage}{more}", [finding, *explained])]
+
+
+def _confirmed(finding: Finding, shown: Remedy | None) -> str:
+    """What paired runs say of a finding, in a sentence, with the change that they tried unless it is `shown`."""
+    assert finding.confirmation is not None
+    words, change = finding.confirmation.in_words(), finding.confirmation.change
+    with_change = f", with {change}" if change and not (shown and shown.label == change) else ""
+    return f"{words[0].upper()}{words[1:]}{with_change}."
 
 
 def health_blocks(
@@ -116,29 +157,6 @@ def finding_in_words(finding: Finding) -> str:
     return (
         f"{finding.code} at {finding.place}: {finding.sentence} Measured: {finding.measured}. Normal: {finding.normal}."
     )
-
-
-def _overview(causes: Sequence[Cause]) -> list[Block]:
-    """What the root cause explains, what to do first, and the number of further causes."""
-    sentences = []
-    for cause in causes[:1]:
-        codes = dict.fromkeys(f"`{other.code}`" for other in cause.explains if other.code != cause.finding.code)
-        sentences += [f"It explains {', '.join(codes)}."] if codes else []
-        sentences += [f"Try first: {remedy.label}." for remedy in cause.finding.remedies[:1]]
-    if len(causes) > 1:
-        sentences.append(f"{count_noun(len(causes) - 1, 'further cause')} below.")
-    return [Text(" ".join(sentences))] if sentences else []
-
-
-def _evidence(finding: Finding, explained: Sequence[Finding], command: str) -> list[Block]:
-    caption = f"Evidence, measured {finding.stage}"
-    if explained:
-        caption += f", with {count_noun(len(explained), 'finding')} that it explains"
-    tried = (
-        [Text(f"{finding.confirmation.in_words()} ({finding.confirmation.change}).")] if finding.confirmation else []
-    )
-    remedies = [Suggestion(remedy.label, _as_command(remedy, command)) for remedy in finding.remedies]
-    return [*tried, _table(caption, [finding, *explained]), *remedies]
 
 
 def _as_command(remedy: Remedy, command: str) -> str:

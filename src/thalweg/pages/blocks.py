@@ -203,6 +203,19 @@ class SideBySide:
     blocks: Sequence[Block]
 
 
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """Blocks that a browser shows once their title is chosen; elsewhere a section with this title.
+
+    Attributes:
+        title: What the blocks are, in a few words.
+        blocks: The blocks; their headings are below the title.
+    """
+
+    title: str
+    blocks: Sequence[Block]
+
+
 Block = (
     Heading
     | Text
@@ -219,17 +232,20 @@ Block = (
     | Suggestion
     | LinkList
     | SideBySide
+    | Folded
 )
 
 
 def flat(blocks: Sequence[Block]) -> Iterator[Block]:
-    """All blocks in order, those that stand side by side one after another.
+    """All blocks in order, those that stand side by side one after another, those that are folded below their title.
 
-    >>> [block.text for block in flat([Text("a"), SideBySide([Text("b"), Text("c")])])]
+    >>> [block.text for block in flat([Folded("a", [SideBySide([Text("b"), Text("c")])])])]
     ['a', 'b', 'c']
     """
     for block in blocks:
-        if isinstance(block, SideBySide):
+        if isinstance(block, Folded):
+            yield Heading(block.title)
+        if isinstance(block, SideBySide | Folded):
             yield from flat(block.blocks)
         else:
             yield block

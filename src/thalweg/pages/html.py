@@ -28,6 +28,7 @@ from .blocks import (
     Check,
     CodeBlock,
     Facts,
+    Folded,
     Formula,
     Gallery,
     Heading,
@@ -210,6 +211,9 @@ def _block_html(block: Block, name: str) -> str:
             return f'<ul class="links">\n{"".join(map(_link, block.items))}</ul>\n'
         case SideBySide():
             return f'<div class="{_arrangement(block.blocks)}">\n{_blocks_html(block.blocks, name)}</div>\n'
+        case Folded():
+            title = f"<summary>{_with_code(block.title)}</summary>"
+            return f"<details>\n{title}\n{_blocks_html(block.blocks, name)}</details>\n"
 
 
 def _arrangement(blocks: Sequence[Block]) -> str:

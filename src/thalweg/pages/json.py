@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.files import Json, JsonObject
 from ..core.printable import printable_json
-from .blocks import ArrayBlock, Block, Chart, Check, Gallery, LinkList, Settings, SideBySide, Suggestion
+from .blocks import ArrayBlock, Block, Chart, Check, Folded, Gallery, LinkList, Settings, SideBySide, Suggestion
 from .numbers import statistics
 
 _MOST_NUMBERS = 1000
@@ -55,6 +55,8 @@ def _rendered(block: Block) -> JsonObject:
             return kind | {"items": [_plain(item._asdict()) for item in block.items]}
         case SideBySide():
             return kind | {"blocks": [_rendered(inner) for inner in block.blocks]}
+        case Folded():
+            return kind | {"title": block.title, "blocks": [_rendered(inner) for inner in block.blocks]}
         case Check():
             return kind | _fields(block) | {"holds": block.holds}
         case _:

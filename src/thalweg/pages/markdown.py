@@ -15,6 +15,7 @@ from .blocks import (
     Check,
     CodeBlock,
     Facts,
+    Folded,
     Formula,
     Gallery,
     Heading,
@@ -91,7 +92,7 @@ def _rendered(block: Block) -> str:
             return f"- {_with_code(block.text)}{command}"
         case LinkList():
             return "\n".join(map(_link, block.items))
-        case SideBySide():
+        case SideBySide() | Folded():
             return "\n\n".join(map(_rendered, block.blocks))
 
 

@@ -4,6 +4,10 @@ const redraw = (width) => {
 };
 addEventListener("beforeprint", () => redraw(660));
 addEventListener("afterprint", () => redraw(null));
+// What is folded is on paper too.
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+});
 // A page opened from a file may be refused the clipboard: then the text is selected, ready to copy by hand.
 for (const button of document.querySelectorAll(".copyable > button")) {
   const words = button.parentElement.querySelector("code");

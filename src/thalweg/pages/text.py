@@ -24,6 +24,7 @@ from .blocks import (
     Check,
     CodeBlock,
     Facts,
+    Folded,
     Formula,
     Gallery,
     Heading,
@@ -121,7 +122,7 @@ def _rendered(block: Block, width: int) -> list[RenderableType]:
             return [*lines, _indented(_words(block.command, style="green"))] if block.command else lines
         case LinkList():
             return [line for item in block.items for line in _link(item)]
-        case SideBySide():
+        case SideBySide() | Folded():
             return [line for inner in block.blocks for line in _rendered(inner, width)]
 
 

@@ -98,10 +98,7 @@ def doctor(
     )
     run = _run_of(source, out, trials, quiet)
     diagnosis = _diagnosis_of(run, trials, quiet)
-    name = _name_of(source, run)
-    output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis)))
-    repaired = _repaired(run, diagnosis, trials, output, out, quiet)
-    output.add_repaired(_write_repaired(repaired, Path(name).stem))
+    _present(run, diagnosis, source, trials, output, out, quiet)
     output.finish()
     if not diagnosis.healthy:
         sys.exit(EXIT_WRONG)
@@ -183,9 +180,10 @@ class _Output:
             print()
             proof.summary().show()
 
-    def add_repaired(self, repaired: Path | None) -> None:
+    def add_repaired(self, repaired: Path | None, named: bool = False) -> None:
+        """Name the file of the repaired spec, unless the page that was shown has `named` it."""
         self._result |= {"repaired": repaired and str(repaired)}
-        if repaired and not self._json:
+        if repaired and not self._json and not (named and self._prints):
             print(f"repaired spec: {repaired}")
 
     def finish(self) -> None:
@@ -277,16 +275,32 @@ def _settings(changes: Sequence[tuple[str, object]]) -> list[str]:
     return [f"{place}={shell_text(value)}" for place, value in changes]
 
 
-def _repaired(
-    run: Run, diagnosis: Diagnosis, trials: _TrialOptions, output: _Output, out: Path | None, quiet: bool
-) -> Spec | None:
-    """The spec with what helps: by the proof, or else by the runs that confirmed the root cause; None without it."""
-    from ...spec.edit import changed
-
+def _present(
+    run: Run,
+    diagnosis: Diagnosis,
+    source: GivenSource,
+    trials: _TrialOptions,
+    output: _Output,
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    """Present the diagnosis, with the proof of its remedies if it is asked for, and write the repaired spec."""
+    name, command = _name_of(source, run), _train_command(source, diagnosis)
     if trials.prove:
+        output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", command))
         proof = _prove(run, diagnosis, trials, out, quiet)
         output.add_proof(proof)
-        return proof.repaired if proof else None
+        output.add_repaired(_write_repaired(proof.repaired if proof else None, Path(name).stem))
+    else:
+        file = _write_repaired(_repaired(run, diagnosis), Path(name).stem)
+        output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", command, str(file or "")))
+        output.add_repaired(file, named=True)
+
+
+def _repaired(run: Run, diagnosis: Diagnosis) -> Spec | None:
+    """The spec with what confirmed the root cause; None without it."""
+    from ...spec.edit import changed
+
     return changed(run.spec, diagnosis.repair.changes) if diagnosis.repair else None
 
 

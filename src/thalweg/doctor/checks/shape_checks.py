@@ -74,8 +74,8 @@ def _beyond_line(m: Measurements) -> str:
     code="too-narrow",
     stage="at the start",
     rank=195,
-    meaning="a hidden layer has too few units for what must pass it",
-    advice="wider hidden layers",
+    meaning="the hidden layers have too few units for what must pass them, or are too few",
+    advice="wider hidden layers, or one more",
     explains=(STUCK, "epochs-too-few"),
 )
 def narrow_layer(m: Measurements) -> Iterator[Finding]:
