@@ -139,31 +139,40 @@ def check(
 
 
 PLACES = {
-    "data": 20,
-    "network": 35,
+    "data": 9,
+    "data.scale": 15,
+    "network": 30,
+    "init": 39,
     "loss": 45,
     "regularization": 60,
     "training": 65,
     "stopping": 66,
     "optimizer.learning_rate": 71,
-    "data.scale": 90,
     "optimizer.": 105,
     "training.precision": 106,
     "training.batch_size": 198,
     "optimizer": 199,
     "training.epochs": 200,
 }
-"""The ranks of the places of a spec, on the scale of the codes: from what decides at the beginning of a training to
-what only makes up for it at the end. The longest beginning of a path counts; `optimizer.` are the options of the
-optimizer, `optimizer` is the choice of one."""
+"""The ranks of the places of a spec, on the scale of the codes: from the beginning of a training to its end.
+
+The longest beginning of a path counts; `optimizer.` are the options of the optimizer, `optimizer` is the choice of one.
+Initial weights and biases have the rank `init`, wherever they are. Codes and places are in one order: rows, their
+scale, network, initial weights, loss, regularization, training, optimizer, length, and what shows only on other rows.
+"""
+_INITIAL = ("init", "bias_init")
 
 
 def rank_of_place(path: str) -> int:
     """The rank of a path of a spec among the causes.
 
     >>> rank_of_place("optimizer"), rank_of_place("optimizer.epsilon"), rank_of_place("network.layers.0.width")
-    (199, 105, 35)
+    (199, 105, 30)
+    >>> rank_of_place("network.layers.0.init") == rank_of_place("network.bias_init") == PLACES["init"]
+    True
     """
+    if path.rpartition(".")[2] in _INITIAL:
+        return PLACES["init"]
     return PLACES[max((place for place in PLACES if path.startswith(place)), key=len)]
 
 

@@ -25,7 +25,7 @@ _USUAL_WEIGHTS = "1: suitable initializers (He, Glorot, LeCun) keep the size of 
 @check(
     code="wrong-gradient",
     stage="at the start",
-    rank=10,
+    rank=16,
     meaning="the gradient of a layer disagrees with finite differences of the loss",
     advice="correct the backward pass of the layer or of the loss",
     explains=(STUCK, UNSTABLE, "lr-too-low", "epochs-too-few"),
@@ -46,7 +46,7 @@ def wrong_gradient(m: Measurements) -> Iterator[Finding]:
 @check(
     code="init-too-small",
     stage="at the start",
-    rank=120,
+    rank=38,
     meaning="the initial weights make the signal smaller from layer to layer",
     advice="an initializer that suits the activation (He, Glorot, LeCun)",
     explains=(STUCK, "vanishing", "dying-relu", "lr-too-low", "epochs-too-few"),
@@ -74,7 +74,7 @@ def small_weights(m: Measurements) -> Iterator[Finding]:
 @check(
     code="init-too-large",
     stage="at the start",
-    rank=110,
+    rank=37,
     meaning="the initial weights saturate the units, or make the signal larger from layer to layer",
     advice="an initializer that suits the activation (He, Glorot, LeCun)",
     explains=(STUCK, UNSTABLE),

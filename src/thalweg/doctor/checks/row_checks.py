@@ -315,7 +315,7 @@ def imbalance(m: Measurements) -> Iterator[Finding]:
 @check(
     code="unshuffled",
     stage="before training",
-    rank=50,
+    rank=8,
     meaning="the rows are visited in an order in which neighbours have like targets",
     advice="shuffle the rows",
     explains=(STUCK, "oscillating-loss"),
@@ -344,7 +344,7 @@ def sorted_rows(m: Measurements) -> Iterator[Finding]:
 @check(
     code="outlying-inputs",
     stage="before training",
-    rank=95,
+    rank=13,
     meaning="a few rows stretch the scale of a column, in which all others are alike",
     advice="check these cells; clip them, or take their logarithm",
     explains=(STUCK, UNSTABLE, "epochs-too-few", "lr-too-low"),

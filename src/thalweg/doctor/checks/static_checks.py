@@ -23,7 +23,7 @@ _MANY_CLASSES = 2
 @check(
     code="output-activation",
     stage="before training",
-    rank=40,
+    rank=24,
     meaning="the output activation cannot produce the targets, does not suit the loss, or passes no gradient",
     advice="softmax, sigmoid or a linear output, with the loss that goes with it",
     explains=(STUCK, "dying-relu", "lr-too-low", "loss-at-start", "loss", "epochs-too-few", "vanishing"),
@@ -176,7 +176,7 @@ def encoding(m: Measurements) -> Iterator[Finding]:
 @check(
     code="loss",
     stage="before training",
-    rank=210,
+    rank=44,
     meaning="the loss does not suit the task",
     advice="cross-entropy for classes",
     explains=(STUCK,),
@@ -201,7 +201,7 @@ def loss(m: Measurements) -> Iterator[Finding]:
 @check(
     code="init-symmetric",
     stage="before training",
-    rank=30,
+    rank=36,
     meaning="the units of a layer start as copies of each other and stay copies",
     advice="random initial weights",
     explains=(STUCK, "vanishing", "lr-too-low", "epochs-too-few", "init-too-small"),
@@ -223,7 +223,7 @@ def symmetric_weights(m: Measurements) -> Iterator[Finding]:
 @check(
     code="missing-input-scaling",
     stage="before training",
-    rank=90,
+    rank=12,
     meaning="the inputs are far from 1 in size, or far from 0 on average",
     advice='`data.scale = "standard"`',
     explains=(STUCK, UNSTABLE, "epochs-too-few", "lr-too-low"),
@@ -259,7 +259,7 @@ def input_scale(m: Measurements) -> Iterator[Finding]:
 @check(
     code="missing-target-scaling",
     stage="before training",
-    rank=100,
+    rank=14,
     meaning="the targets of a regression are far from 1 in size",
     advice="standardized targets",
     explains=(STUCK, UNSTABLE, "epochs-too-few", "lr-too-low"),
@@ -321,7 +321,7 @@ def flat_activation(m: Measurements) -> Iterator[Finding]:
 @check(
     code="dropout-too-strong",
     stage="before training",
-    rank=80,
+    rank=28,
     meaning="dropout leaves too little of a layer in each step",
     advice="dropout of 0.2 to 0.5",
     explains=(STUCK, UNSTABLE, "overfitting", "epochs-too-few", "lr-too-low"),
