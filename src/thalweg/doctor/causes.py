@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from .checks import CODES, explanation_graph
 from .findings import SEVERITIES, Cause, Finding
@@ -13,7 +13,7 @@ def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: (-_weight(finding), CODES[finding.code].rank)))
 
 
-def causes(findings: Sequence[Finding]) -> tuple[Cause, ...]:
+def causes(findings: Iterable[Finding]) -> tuple[Cause, ...]:
     """The findings above a note that no other finding explains, each with the findings that it explains.
 
     The cause of the most severe finding comes first, whether that finding is the cause itself or is explained by it.

@@ -205,9 +205,15 @@ class Measurements:
 
     @property
     def learns(self) -> bool:
-        """Whether the training closed two thirds of the gap for certain, and did as well as a straight line, or better
-        where more is attainable; False before a training, or without a gap to close."""
-        return self.closed_gap(LEARNED + self.blur) and not self.only_line and not self.below_line
+        """Whether the training closed two thirds of the gap for certain, and did as well as a straight line; False
+        before a training, without a gap to close, and for a network that is a straight line where more is attainable:
+        no training takes it further. Of others that only found the line, paired runs tell what keeps them there."""
+        return self.closed_gap(LEARNED + self.blur) and not self.within_line
+
+    @property
+    def within_line(self) -> bool:
+        """Whether the network is worse than the best straight line, or is itself a line where more is attainable."""
+        return self.below_line or (self.is_line and self.only_line)
 
     @property
     def borderline(self) -> bool:

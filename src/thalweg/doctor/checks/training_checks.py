@@ -435,8 +435,7 @@ def plateau(m: Measurements) -> Iterator[Finding]:
     learned = m.learned
     if learned is None or not m.learnable:
         return
-    within_line = m.only_line or m.below_line
-    if m.closed_gap(LEARNED) and not within_line:
+    if m.closed_gap(LEARNED) and not m.within_line:
         return
     score = measure_value(learned.measure, learned.score, digits=3)
     rates = larger_rates(m) if any(slow_signs(m)) else (m.remedies.rate(10), m.remedies.rate(0.1))
@@ -450,8 +449,8 @@ def plateau(m: Measurements) -> Iterator[Finding]:
         if m.diverged
         else f"{score} ({measure_name(learned.measure)}){near if m.borderline else ''}",
         normal=f"{measure_value(learned.measure, learned.attainable, digits=3)} is attainable on these rows; "
-        f"the best {'straight line' if within_line else 'constant output'} has "
-        f"{measure_value(learned.measure, learned.line if within_line else learned.constant, digits=3)}",
+        f"the best {'straight line' if m.within_line else 'constant output'} has "
+        f"{measure_value(learned.measure, learned.line if m.within_line else learned.constant, digits=3)}",
         sentence="The network did not learn what can be learned here.",
         remedies=(*rates, m.remedies.longer(10), m.remedies.adam()),
     )

@@ -295,6 +295,12 @@ class _Search:
         return Confirmation(status, self.learned.measure, *means, len(before), change)
 
 
+def _only_line(learned: Learned) -> bool:
+    """Whether a network closed nothing of what is attainable beyond the best straight line."""
+    beyond = learned.attainable - learned.line
+    return beyond >= LEAST_GAP and learned.score - learned.line < _EQUAL * beyond
+
+
 def _is_longer(suspect: Suspect) -> bool:
     return any(path == "training.epochs" for path, _ in suspect.remedy.changes)
 
@@ -342,7 +348,11 @@ def _rewritten(diagnosis: Diagnosis, search: _Search, found: Sequence[_Confirmed
     learned = search.learned
     if learned.share >= LEARNED:
         # Many healthy networks would gain a little from another setting.
-        found = [one for one in found if one.closed >= _CERTAIN and not one.trial.suspects[0].compensates]
+        found = [
+            one
+            for one in found
+            if one.closed >= _CERTAIN and (_only_line(learned) or not one.trial.suspects[0].compensates)
+        ]
     findings = [finding._replace(confirmation=search.confirmation_of(finding)) for finding in diagnosis.findings]
     roots: dict[tuple[str, str], Finding] = {}
     for one in found:
@@ -353,7 +363,10 @@ def _rewritten(diagnosis: Diagnosis, search: _Search, found: Sequence[_Confirmed
             roots.setdefault((finding.code, finding.place), finding)
     others = [finding for finding in findings if (finding.code, finding.place) not in roots]
     if not roots and learned.share >= LEARNED:
-        causes = explained_causes(ranked(findings))
+        # Harm on other rows has no paired runs here. A symptom is no cause, whatever was learned.
+        causes = explained_causes(
+            finding for finding in ranked(findings) if finding.severity == "note" or CODES[finding.code].group != STUCK
+        )
     else:
         causes = _causes(list(roots.values()), others)
     tried = f"{count_noun(search.runs.trained, 'paired run')} in {number(time.monotonic() - search.began, 2)} s"
