@@ -295,10 +295,12 @@ class _Search:
         return Confirmation(status, self.learned.measure, *means, len(before), change)
 
 
-def _only_line(learned: Learned) -> bool:
-    """Whether a network closed nothing of what is attainable beyond the best straight line."""
+def _keeps_back(trial: _Trial, learned: Learned) -> bool:
+    """Whether what a trial changes may keep a network back that learned: something that is taken away; or else another
+    rate, rule or length, where the network closed nothing of what is attainable beyond the best straight line."""
     beyond = learned.attainable - learned.line
-    return beyond >= LEAST_GAP and learned.score - learned.line < _EQUAL * beyond
+    only_line = beyond >= LEAST_GAP and learned.score - learned.line < _EQUAL * beyond
+    return not trial.suspects[0].compensates or (only_line and not trial.enlarges)
 
 
 def _is_longer(suspect: Suspect) -> bool:
@@ -348,11 +350,7 @@ def _rewritten(diagnosis: Diagnosis, search: _Search, found: Sequence[_Confirmed
     learned = search.learned
     if learned.share >= LEARNED:
         # Many healthy networks would gain a little from another setting.
-        found = [
-            one
-            for one in found
-            if one.closed >= _CERTAIN and (_only_line(learned) or not one.trial.suspects[0].compensates)
-        ]
+        found = [one for one in found if one.closed >= _CERTAIN and _keeps_back(one.trial, learned)]
     findings = [finding._replace(confirmation=search.confirmation_of(finding)) for finding in diagnosis.findings]
     roots: dict[tuple[str, str], Finding] = {}
     for one in found:
