@@ -258,13 +258,12 @@ class Run(Paged):
             return self._diagnosis
         measurements = self.measurements
         layout = self.network.layout((self.preprocessing.features,))
-        rates = measurements.learning_rates
         return confirmed(
             self._diagnosis,
             suspects(
                 self.spec,
                 self._diagnosis.findings,
-                float(rates.max()) if len(rates) else measurements.learning_rate,
+                measurements.largest_rate,
                 [self.preprocessing.features, *(shape[-1] for shape in layout.shapes)],
             ),
             PairedRuns(self.spec, self.rows(), learned.measure),
