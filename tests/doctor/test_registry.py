@@ -8,7 +8,15 @@ from thalweg.doctor import checks, registry
 from thalweg.doctor.causes import causes
 from thalweg.doctor.findings import Finding
 from thalweg.doctor.measurements import Measurements
-from thalweg.doctor.registry import CHECKS, CODES, SETTING, check, explanation_graph, ordered_codes
+from thalweg.doctor.registry import (
+    CHECKS,
+    CODES,
+    SETTING,
+    check,
+    explanation_graph,
+    ordered_codes,
+    rank_of_place,
+)
 
 GRAPH = explanation_graph()
 every_code = pytest.mark.parametrize("code", ordered_codes())
@@ -42,6 +50,34 @@ def test_ranks_are_distinct_and_every_code_belongs_to_a_check():
     assert len({code.rank for code in CODES.values()}) == len(CODES)
     assert {check.code for check in CHECKS} == set(CODES) - {SETTING}
     assert all(code.meaning for code in CODES.values())
+
+
+def test_codes_and_places_are_in_one_order_from_the_beginning_of_a_training_to_its_end():
+    ranks = [
+        CODES["data-unlearnable"].rank,
+        rank_of_place("data.order"),
+        CODES["missing-input-scaling"].rank,
+        rank_of_place("data.scale"),
+        CODES["output-activation"].rank,
+        rank_of_place("network.layers.0.width"),
+        CODES["init-too-small"].rank,
+        rank_of_place("network.layers.0.init"),
+        CODES["loss"].rank,
+        rank_of_place("loss.label_smoothing"),
+        rank_of_place("regularization.l2"),
+        rank_of_place("training.clip"),
+        rank_of_place("stopping"),
+        CODES["decayed-rate"].rank,
+        rank_of_place("optimizer.learning_rate"),
+        rank_of_place("optimizer.epsilon"),
+        CODES["lr-too-low"].rank,
+        rank_of_place("training.batch_size"),
+        rank_of_place("optimizer"),
+        rank_of_place("training.epochs"),
+        CODES["overfitting"].rank,
+        CODES["plateau"].rank,
+    ]
+    assert ranks == sorted(ranks)
 
 
 @every_code

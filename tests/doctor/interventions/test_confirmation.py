@@ -82,6 +82,18 @@ def test_a_larger_network_is_not_the_cause_where_something_that_is_taken_away_is
     assert "too-narrow" not in {cause.finding.code for cause in diagnosis.causes}
 
 
+def test_what_keeps_a_network_at_the_straight_line_is_its_cause():
+    """Short steps leave tanh units at the line: two thirds of the gap, and nothing of what lies beyond the line."""
+    few = {"data.source": "moons 600", "network.layers": ["dense 8", "tanh", "dense 2", "softmax"]}
+    run = run_of([*few.items(), ("optimizer", "sgd 0.05"), ("training.epochs", 10)])
+    quick = run.diagnose()
+    assert quick.learned.share > 2 / 3
+    assert quick.learned.score < quick.learned.line + 0.02
+    assert [(found.code, found.severity) for found in quick.findings] == [("linear-fit", "note")]
+    root = run.diagnose(confirm=True).causes[0].finding
+    assert (root.code, root.confirmation.status) == ("lr-too-low", "confirmed")
+
+
 def test_the_scores_of_a_confirmation_are_those_of_the_paired_runs():
     run = run_of([("regularization.max_norm", 1e-3)])
     result = run.diagnose(confirm=True).causes[0].finding.confirmation
