@@ -21,8 +21,9 @@ from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
 from ..doctor.interventions.confirmation import budget_for, confirmed
 from ..doctor.interventions.suspects import suspects
-from ..doctor.measure_run import TrainingRecord, measurements_of
+from ..doctor.measure_run import measurements_of
 from ..doctor.measurements import Measurements
+from ..doctor.rows.measure_rows import TrainingRecord
 from ..engine.engine import Engine
 from ..engine.step import State, Trace, fused
 from ..models.linear_units import with_threshold

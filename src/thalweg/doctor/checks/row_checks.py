@@ -12,7 +12,7 @@ from ..findings import Finding, Severity
 from ..measurements import BEYOND_CHANCE, LEARNED, LEAST_GAP, Measurements
 from ..normal import normal
 from ..registry import STUCK, UNSTABLE, check
-from ..row_statistics import FEW, FewRows
+from ..rows.row_statistics import FEW, FewRows
 
 _SHARED_ROWS = 0.2
 _DISTINCT_ROWS = 1 / 3
