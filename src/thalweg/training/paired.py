@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.arrays import arrays_of
-from ..data import Split
+from ..data import Dataset, Split
 from ..parts.settings import Off
 from ..spec.complete import completed
 from ..spec.differences import canonical_json
@@ -42,12 +42,15 @@ class PairedScore(NamedTuple):
         held_out: score on the validation rows; NaN where it diverged, or without such rows.
         epochs: epochs that it ran; fewer than planned where the time was up or it stopped early.
         out_of_time: whether it ended because the time was up.
+        parts: the part of each validation row in its score (n,), 0 where it diverged or the rows stream: trainings that
+            are scored on the same rows differ beyond chance if these parts do.
     """
 
     training: float
     held_out: float
     epochs: int
     out_of_time: bool = False
+    parts: np.ndarray = np.zeros(0)
 
 
 class PairedRuns:
@@ -118,16 +121,21 @@ class PairedRuns:
     def _trained(self, session: Session, until: float) -> PairedScore:
         limit = TimeLimit(until)
         ended = fit(session, [limit])
+        validation = session.split.validation
         if ended.interrupted:
             raise KeyboardInterrupt
         if ended.fault is not None:
-            return PairedScore(float("nan"), float("nan"), len(ended.history))
-        validation = session.split.validation
+            return PairedScore(float("nan"), float("nan"), len(ended.history), parts=np.zeros(len(validation or ())))
         training, held_out = (
             float(session.evaluate(ended.state, rows)[self.measure]) if rows is not None else float("nan")
             for rows in (session.split.train, validation)
         )
-        return PairedScore(training, held_out, len(ended.history), bool(limit.stop))
+        parts = (
+            session.score_parts(ended.state, validation)
+            if isinstance(validation, Dataset)
+            else np.zeros(len(validation or ()))
+        )
+        return PairedScore(training, held_out, len(ended.history), bool(limit.stop), parts)
 
 
 def _fastest(session: Session) -> Session:

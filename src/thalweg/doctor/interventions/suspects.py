@@ -19,6 +19,8 @@ from ...pages.numbers import count_noun
 from ...parts.layers import Activation
 from ...parts.part import Layer, Part, options_of
 from ...spec.spec import CompleteSpec
+from ...training.paired import ROWS, Changes
+from ...training.row_changes import RowChange
 from ..findings import Finding, Remedy
 from ..registry import CODES, SETTING, STUCK
 
@@ -48,6 +50,7 @@ class Suspect(NamedTuple):
             optimizer, length.
         finding: the finding of a check that it comes from; None: no check named it.
         compensates: whether the change may make up for another fault: another rate, batch, rule or length.
+        rows: the change of the rows, where it is not one of the spec.
     """
 
     code: str
@@ -56,6 +59,12 @@ class Suspect(NamedTuple):
     nearness: float
     finding: Finding | None = None
     compensates: bool = False
+    rows: RowChange | None = None
+
+    @property
+    def changes(self) -> Changes:
+        """What is tried."""
+        return self.remedy.changes if self.rows is None else ((ROWS, self.rows),)
 
 
 def suspects(

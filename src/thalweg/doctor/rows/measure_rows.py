@@ -26,6 +26,19 @@ from ..attainable import (
 from ..findings import Learned
 from ..measurements import BEYOND_CHANCE, LEAST_GAP
 from .row_facts import ColumnShift
+from .row_faults import (
+    Atom,
+    CoarseInputs,
+    FarTargets,
+    FilledTargets,
+    Shift,
+    atom,
+    coarse_inputs,
+    far_targets,
+    filled_targets,
+    out_of_step,
+    unrelated_columns,
+)
 from .row_statistics import (
     ColumnOutliers,
     DoubtfulLabels,
@@ -324,6 +337,54 @@ class MeasuredRows:
             return None
         found = doubtful_labels(self._reference, self._y[: len(self._reference)])
         return found and found._replace(rows=self._chosen[found.rows])
+
+    @property
+    def _is_suspicious(self) -> bool:
+        """Whether faults of single rows and columns are looked for: after a training, unless its scores refute them."""
+        return self._record is not None and not self._is_near
+
+    @property
+    def filled_targets(self) -> FilledTargets | None:
+        if not self._is_suspicious or self.task != "regression":
+            return None
+        return filled_targets(self._x, self._targets)
+
+    @property
+    def filled_inputs(self) -> tuple[Atom, ...]:
+        if not self._is_suspicious or self._train.image_shape or self._x.shape[1] > _MOST_COLUMNS:
+            return ()
+        found = ((column, atom(values)) for column, values in enumerate(self._x.T))
+        return tuple(Atom(column, *one) for column, one in found if one)
+
+    @property
+    def out_of_step(self) -> Shift | None:
+        if not self._is_suspicious:
+            return None
+        # Neighbours in the source are neighbours here only if no row between them is left out.
+        rows = slice(0, _ROWS)
+        x = np.asarray(self._train.x[rows], float)
+        return out_of_step(x, self._as_numbers(self._train.y[rows]), self.task)
+
+    @property
+    def far_targets(self) -> FarTargets | None:
+        if not self._is_suspicious or self.task != "regression":
+            return None
+        found = far_targets(self._x, self._targets)
+        return found and found._replace(rows=self._chosen[found.rows])
+
+    @property
+    def unrelated_columns(self) -> tuple[int, ...]:
+        if not self._is_suspicious or self._train.image_shape or self._x.shape[1] > _MOST_COLUMNS:
+            return ()
+        return tuple(map(int, unrelated_columns(self._x, self._targets)))
+
+    @property
+    def coarse_inputs(self) -> CoarseInputs | None:
+        return coarse_inputs(self._x, self._y, self.task) if self._is_suspicious else None
+
+    @property
+    def classes(self) -> int:
+        return len(np.unique(self._train.y)) if self.task == "classification" else 0
 
     @cached_property
     def held_out_scores(self) -> dict[str, UncertainScore]:

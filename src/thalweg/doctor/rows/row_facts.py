@@ -9,6 +9,7 @@ import numpy as np
 from ...data import Task
 from ..attainable import UncertainScore
 from ..facts import Facts, fact
+from .row_faults import Atom, CoarseInputs, FarTargets, FilledTargets, Shift
 from .row_statistics import ColumnOutliers, DoubtfulLabels, SetShift, TargetOrder, TellingColumn
 
 _NAN = float("nan")
@@ -167,3 +168,38 @@ class RowFacts(Facts):
     def set_differences(self) -> dict[str, SetShift]:
         """The column whose distribution differs most from that of the training rows, for `validation` and `test`."""
         return {}
+
+    @fact
+    def filled_targets(self) -> FilledTargets | None:
+        """A value that many of otherwise continuous targets share; None if there is none, and before a training."""
+        return None
+
+    @fact
+    def filled_inputs(self) -> tuple[Atom, ...]:
+        """Values that many rows share in otherwise continuous input columns; empty before a training."""
+        return ()
+
+    @fact
+    def out_of_step(self) -> Shift | None:
+        """The shift with which inputs tell the targets of other rows; None if there is none, and before a training."""
+        return None
+
+    @fact
+    def far_targets(self) -> FarTargets | None:
+        """Few targets far from what the inputs of the others suggest; None if there are none, and before a training."""
+        return None
+
+    @fact
+    def unrelated_columns(self) -> tuple[int, ...]:
+        """Numbers of the input columns that alone tell nothing of the targets; empty before a training."""
+        return ()
+
+    @fact
+    def coarse_inputs(self) -> CoarseInputs | None:
+        """Inputs that take few values; None if they do not, and before a training."""
+        return None
+
+    @fact
+    def classes(self) -> int:
+        """Number of classes that occur in the training rows; 0 for other tasks."""
+        return 0
