@@ -15,16 +15,16 @@ class Fact(Generic[T]):
         self.default = default
         self.__doc__ = default.__doc__
 
-    def __set_name__(self, owner: type[Facts], name: str) -> None:
+    def __set_name__(self, owner: type[NamedFacts], name: str) -> None:
         self.name = name
 
     @overload
-    def __get__(self, instance: None, owner: type[Facts]) -> Self: ...
+    def __get__(self, instance: None, owner: type[NamedFacts]) -> Self: ...
 
     @overload
-    def __get__(self, instance: Facts, owner: type[Facts]) -> T: ...
+    def __get__(self, instance: NamedFacts, owner: type[NamedFacts]) -> T: ...
 
-    def __get__(self, instance: Facts | None, owner: type[Facts]) -> Self | T:
+    def __get__(self, instance: NamedFacts | None, owner: type[NamedFacts]) -> Self | T:
         if instance is None:
             return self
         value: T
@@ -38,7 +38,7 @@ class Fact(Generic[T]):
         return value
 
 
-class Quantity(Fact[float]):
+class MeasuredQuantity(Fact[float]):
     """A number that has a normal range in healthy.json."""
 
 
@@ -47,15 +47,15 @@ def fact(default: Callable[[Any], T]) -> Fact[T]:
     return Fact(default)
 
 
-def quantity(default: Callable[[Any], float]) -> Quantity:
+def quantity(default: Callable[[Any], float]) -> MeasuredQuantity:
     """Declare a quantity with a normal range; the method derives it from facts. NaN means not measured."""
-    return Quantity(default)
+    return MeasuredQuantity(default)
 
 
-class Facts:
+class NamedFacts:
     """Named facts and quantities, each given by a keyword argument, as a value or as a function that computes it.
 
-    >>> class Sizes(Facts):
+    >>> class Sizes(NamedFacts):
     ...     @fact
     ...     def rows(self) -> int:
     ...         return 0

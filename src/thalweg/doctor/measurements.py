@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from .attainable import FEW_ROWS, UncertainScore, standard_error
-from .facts import Quantity, fact, quantity
+from .facts import MeasuredQuantity, fact, quantity
 from .findings import Learned, Severity
 from .remedies import Remedies
 from .rows.row_facts import RowFacts
@@ -620,5 +620,5 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(known)) if len(known) >= _LEAST_STEPS else _NAN
 
 
-QUANTITIES = tuple(name for name, value in vars(Measurements).items() if isinstance(value, Quantity))
+QUANTITIES = tuple(name for name, value in vars(Measurements).items() if isinstance(value, MeasuredQuantity))
 """The names of all quantities; each has a normal range in healthy.json."""

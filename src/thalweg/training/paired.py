@@ -18,12 +18,12 @@ from ..spec.edit import changed
 from ..spec.spec import CompleteSpec, Spec
 from .callbacks import TimeLimit
 from .fit import fit
-from .row_changes import RowChange
+from .row_edits import RowEdit
 from .session import Session
 
 Changes = tuple[tuple[str, object], ...]
 """Places of a spec with their new values; None stands for the default of a setting. The place `rows` has a
-`RowChange`."""
+`RowEdit`."""
 ROWS = "rows"
 """The place of a change of the rows."""
 
@@ -91,7 +91,7 @@ class PairedRuns:
             InputError: the changes make no spec that suits the rows.
             KeyboardInterrupt: at Ctrl-C.
         """
-        of_rows = tuple(value for _, value in changes if isinstance(value, RowChange))
+        of_rows = tuple(value for _, value in changes if isinstance(value, RowEdit))
         of_spec = tuple(change for change in changes if change[0] != ROWS)
         spec = changed(self.spec, (*of_spec, ("training.seed", seed)))
         key = canonical_json(spec.describe()), of_rows
@@ -104,7 +104,7 @@ class PairedRuns:
         """Number of trainings so far."""
         return len(self._scores)
 
-    def _session(self, spec: Spec, of_rows: Sequence[RowChange]) -> Session:
+    def _session(self, spec: Spec, of_rows: Sequence[RowEdit]) -> Session:
         split = self._split(spec, self.spec.training.seed if of_rows else spec.training.seed)
         for change in of_rows:
             split = change.applied(split, spec.data.scale)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from ...pages.numbers import count_noun, percent
-from ...training.row_changes import MoreRows, MovedTargets, RowChange, WithoutColumns, WithoutRows, WithoutTarget
+from ...training.row_edits import MoreRows, MovedTargets, RowEdit, WithoutColumns, WithoutRows, WithoutTarget
 from ..findings import Finding, Remedy
 from ..measurements import Measurements
 from ..registry import CODES
@@ -20,7 +20,7 @@ from .suspects import Suspect
 # The largest class has more than this many times the rows of the others, on average.
 _UNEQUAL = 2.0
 
-_Trial = tuple[str, RowChange]
+_Trial = tuple[str, RowEdit]
 
 
 def row_suspects(m: Measurements, findings: Sequence[Finding]) -> tuple[Suspect, ...]:

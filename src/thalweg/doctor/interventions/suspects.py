@@ -20,7 +20,7 @@ from ...parts.layers import Activation
 from ...parts.part import Layer, Part, options_of
 from ...spec.spec import CompleteSpec
 from ...training.paired import ROWS, Changes
-from ...training.row_changes import RowChange
+from ...training.row_edits import RowEdit
 from ..findings import Finding, Remedy
 from ..registry import CODES, SETTING, STUCK
 
@@ -59,7 +59,7 @@ class Suspect(NamedTuple):
     nearness: float
     finding: Finding | None = None
     compensates: bool = False
-    rows: RowChange | None = None
+    rows: RowEdit | None = None
 
     @property
     def changes(self) -> Changes:

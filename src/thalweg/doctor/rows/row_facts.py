@@ -8,7 +8,7 @@ import numpy as np
 
 from ...data import Task
 from ..attainable import UncertainScore
-from ..facts import Facts, fact
+from ..facts import NamedFacts, fact
 from .row_faults import Atom, CoarseInputs, FarTargets, FilledTargets, Shift
 from .row_statistics import ColumnOutliers, DoubtfulLabels, SetShift, TargetOrder, TellingColumn
 
@@ -24,7 +24,7 @@ class ColumnShift(NamedTuple):
     """Difference of the means in standard deviations of the training rows."""
 
 
-class RowFacts(Facts):
+class RowFacts(NamedFacts):
     """What is known of the rows of a training."""
 
     @fact

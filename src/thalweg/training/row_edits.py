@@ -20,7 +20,7 @@ from ..data.dataset import Scale
 
 
 @dataclass(frozen=True)
-class RowChange(ABC):
+class RowEdit(ABC):
     """A change of the training rows and of the held-out rows that score it.
 
     >>> from thalweg.data import Data
@@ -38,12 +38,12 @@ class RowChange(ABC):
         return held_out
 
     @property
-    def unchanged(self) -> RowChange:
+    def unchanged(self) -> RowEdit:
         """The same training rows without the change, scored on the rows that the change is scored on."""
         return AsTheyAre()
 
     @property
-    def control(self) -> RowChange:
+    def control(self) -> RowEdit:
         """What fresh seeds compare the change with: as many rows, without what the change claims."""
         return self.unchanged
 
@@ -78,7 +78,7 @@ class RowChange(ABC):
 
 
 @dataclass(frozen=True)
-class AsTheyAre(RowChange):
+class AsTheyAre(RowEdit):
     """No change."""
 
     def training(self, train: Dataset, held_out: Dataset) -> Dataset:
@@ -86,10 +86,10 @@ class AsTheyAre(RowChange):
 
 
 @dataclass(frozen=True)
-class ScoredLike(RowChange):
+class ScoredLike(RowEdit):
     """The training rows as they are, scored on the held-out rows that score another change."""
 
-    change: RowChange
+    change: RowEdit
 
     def training(self, train: Dataset, held_out: Dataset) -> Dataset:
         return train
@@ -99,7 +99,7 @@ class ScoredLike(RowChange):
 
 
 @dataclass(frozen=True)
-class WithoutRows(RowChange):
+class WithoutRows(RowEdit):
     """Training rows left out. Held-out rows stay as they are: none is chosen by what the change claims.
 
     The control leaves out as many rows with the same labels at random, so that neither the number of the rows nor how
@@ -113,12 +113,12 @@ class WithoutRows(RowChange):
         return taken(train, np.delete(np.arange(len(train)), self.rows))
 
     @property
-    def control(self) -> RowChange:
+    def control(self) -> RowEdit:
         return WithoutAsMany(self)
 
 
 @dataclass(frozen=True)
-class WithoutAsMany(RowChange):
+class WithoutAsMany(RowEdit):
     """As many training rows of each class left out as by another change, at random."""
 
     change: WithoutRows
@@ -132,7 +132,7 @@ class WithoutAsMany(RowChange):
 
 
 @dataclass(frozen=True)
-class WithoutTarget(RowChange):
+class WithoutTarget(RowEdit):
     """Rows with one value of a target left out, in the training rows and in the rows that score.
 
     Where the inputs do not tell which rows have the value, the others are a fair sample of all rows.
@@ -150,12 +150,12 @@ class WithoutTarget(RowChange):
         return taken(held_out, np.flatnonzero(held_out.y[:, self.output] != np.float32(self.value)))
 
     @property
-    def unchanged(self) -> RowChange:
+    def unchanged(self) -> RowEdit:
         return ScoredLike(self)
 
 
 @dataclass(frozen=True)
-class MovedTargets(RowChange):
+class MovedTargets(RowEdit):
     """Row i with the target of row i + by, in the training rows and in the rows that score; ends are left out.
 
     Rows that are in step by chance alone score nothing after the move, so that it cannot gain without being right.
@@ -173,12 +173,12 @@ class MovedTargets(RowChange):
         return dataclasses.replace(moved, y=held_out.y[rows + self.by])
 
     @property
-    def unchanged(self) -> RowChange:
+    def unchanged(self) -> RowEdit:
         return ScoredLike(self)
 
 
 @dataclass(frozen=True)
-class WithoutColumns(RowChange):
+class WithoutColumns(RowEdit):
     """Input columns left out; the rows that score are the same."""
 
     columns: tuple[int, ...]
@@ -191,7 +191,7 @@ class WithoutColumns(RowChange):
 
 
 @dataclass(frozen=True)
-class MoreRows(RowChange):
+class MoreRows(RowEdit):
     """The held-out rows but each fourth train too; each fourth scores."""
 
     every: int = 4
@@ -210,7 +210,7 @@ class MoreRows(RowChange):
         return taken(held_out, np.arange(0, len(held_out), self.every))
 
     @property
-    def unchanged(self) -> RowChange:
+    def unchanged(self) -> RowEdit:
         return ScoredLike(self)
 
 
