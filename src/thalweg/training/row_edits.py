@@ -62,8 +62,6 @@ class RowEdit(ABC):
         if not isinstance(train, Dataset) or not isinstance(held_out, Dataset):
             raise InputError("rows", "only a training with training and validation rows in memory can have other rows")
         kept, scored = self.training(train, held_out), self.scored(held_out)
-        if not len(kept) or not len(scored):
-            raise InputError("rows", f"{self} leaves no training rows, or none that score it")
         known = split.preprocessing
         is_scaled = any(known.shift) or any(span != 1 for span in known.span)
         scale = scale or ("standard" if is_scaled else "none")

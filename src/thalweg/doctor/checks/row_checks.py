@@ -122,9 +122,10 @@ def constant_columns(m: Measurements) -> Iterator[Finding]:
 @check(
     code="duplicate-input",
     stage="before training",
-    rank=280,
+    rank=252,
     meaning="input columns are copies of others",
     advice="leave them out",
+    explains=("memorised", "overfitting"),
 )
 def duplicate_columns(m: Measurements) -> Iterator[Finding]:
     """Input columns that are copies of others."""
