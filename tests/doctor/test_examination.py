@@ -13,9 +13,10 @@ from thalweg.doctor.causes import causes
 from thalweg.doctor.checks import training_checks
 from thalweg.doctor.examination import diagnose
 from thalweg.doctor.findings import Finding
-from thalweg.doctor.measure_run import TrainingRecord, measurements_of
+from thalweg.doctor.measure_run import measurements_of
 from thalweg.doctor.measurements import QUANTITIES, Measurements
 from thalweg.doctor.normal import normal
+from thalweg.doctor.rows.measure_rows import TrainingRecord
 from thalweg.doctor.step_statistics import StepStatistics
 from thalweg.parts.layers import ReLU
 from thalweg.runs.train import run_spec as train_spec

@@ -9,7 +9,7 @@ from thalweg import train
 from thalweg.doctor.checks import row_checks
 from thalweg.doctor.findings import Learned
 from thalweg.doctor.measurements import Measurements
-from thalweg.doctor.row_statistics import TargetOrder
+from thalweg.doctor.rows.row_statistics import TargetOrder
 
 RNG = np.random.default_rng(0)
 CLASSES = ["dense 16", "tanh", "dense 2", "softmax"]

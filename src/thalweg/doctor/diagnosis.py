@@ -58,7 +58,7 @@ class Diagnosis(Paged):
 
     @property
     def repair(self) -> Remedy | None:
-        """The change that paired runs confirmed for the root cause; None where there is none.
+        """The change that paired runs confirmed for the root cause; None where there is none, or none of the spec.
 
         Two faults that only help together have one change, with the settings of both.
         """
@@ -67,6 +67,8 @@ class Diagnosis(Paged):
             return None
         first = confirmed[0].confirmation
         together = [finding for finding in confirmed if finding.confirmation and first and _same_runs(finding, first)]
+        if not all(finding.remedies for finding in together):
+            return None
         changes = tuple(change for finding in together for change in finding.remedies[0].changes)
         return Remedy(" and ".join(finding.remedies[0].label for finding in together), changes)
 

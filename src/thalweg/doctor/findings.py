@@ -10,6 +10,8 @@ from ..pages.numbers import count_noun, measure_name, measure_value
 
 Stage = Literal["before training", "at the start", "during training", "in paired runs"]
 Severity = Literal["note", "warning", "severe"]
+Scored = Literal["training", "held-out"]
+"""The rows that a confirmation is scored on."""
 SEVERITIES: tuple[Severity, ...] = ("note", "warning", "severe")
 """From least to most severe. A note alone is not a sign of a fault."""
 
@@ -34,18 +36,21 @@ class Confirmation(NamedTuple):
     'confirmed: accuracy 31 % -> 94 % in 3 paired runs'
     """
 
-    status: Literal["confirmed", "not confirmed", "not tried"]
-    """Whether the network learns more without what the finding names."""
+    status: Literal["confirmed", "not confirmed", "undecided", "not tried"]
+    """Whether the network learns more without what the finding names; undecided: more by an amount that chance explains
+    on so few held-out rows."""
     measure: str = ""
     """accuracy or r2."""
     before: float = math.nan
-    """Mean score on the training rows of the unchanged spec."""
+    """Mean score of the unchanged training."""
     after: float = math.nan
     """Mean score with the change."""
     pairs: int = 0
     """Number of pairs of runs; 1: the examined training beside one run."""
     change: str = ""
     """The label of the change that was tried."""
+    scored: Scored = "training"
+    """The rows that the scores are of."""
 
     def in_words(self) -> str:
         """The confirmation in a line."""
@@ -53,7 +58,8 @@ class Confirmation(NamedTuple):
             return "not tried within the budget: use --prove, or a larger --budget"
         scores = " -> ".join(measure_value(self.measure, score) for score in (self.before, self.after))
         pairs = count_noun(self.pairs, "paired run")
-        return f"{self.status}: {measure_name(self.measure)} {scores} in {pairs}"
+        where = " on held-out rows" if self.scored == "held-out" else ""
+        return f"{self.status}: {measure_name(self.measure)} {scores}{where} in {pairs}"
 
     def describe(self) -> JsonObject:
         """The confirmation as a JSON object; a number that is not known is None."""

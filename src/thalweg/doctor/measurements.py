@@ -5,16 +5,16 @@ Nothing in this file knows where the numbers come from. `measure_run` fills the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, overload
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..data import Task
 from .attainable import FEW_ROWS, UncertainScore, standard_error
+from .facts import MeasuredQuantity, fact, quantity
 from .findings import Learned, Severity
 from .remedies import Remedies
-from .row_statistics import ColumnOutliers, DoubtfulLabels, FewRows, SetShift, TargetOrder, TellingColumn
+from .rows.row_facts import RowFacts
+from .rows.row_statistics import FewRows
 from .step_statistics import StepStatistics
 
 LEARNED = 2 / 3
@@ -32,8 +32,6 @@ _RISEN = 1.25
 _LEAST_STEPS = 8
 _NAN = float("nan")
 _NO_NUMBERS = np.zeros(0)
-
-T = TypeVar("T")
 
 
 class LayerFacts(NamedTuple):
@@ -63,14 +61,6 @@ class LayerFacts(NamedTuple):
     """Whether the layer multiplies its input by a matrix that it learns."""
     is_linear: bool = False
     """Whether the trained layer is an affine map of its input."""
-
-
-class ColumnShift(NamedTuple):
-    """The input column whose mean differs most between training and validation rows."""
-
-    column: str
-    deviations: float
-    """Difference of the means in standard deviations of the training rows."""
 
 
 class IdenticalUnits(NamedTuple):
@@ -122,51 +112,7 @@ class Widening(NamedTuple):
     """Last loss of the wider network."""
 
 
-class _Fact(Generic[T]):
-    """A named value: the one that was passed to `Measurements`, or else the result of the decorated method."""
-
-    def __init__(self, default: Callable[[Measurements], T]) -> None:
-        self.default = default
-        self.__doc__ = default.__doc__
-
-    def __set_name__(self, owner: type[Measurements], name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, instance: None, owner: type[Measurements]) -> Self: ...
-
-    @overload
-    def __get__(self, instance: Measurements, owner: type[Measurements]) -> T: ...
-
-    def __get__(self, instance: Measurements | None, owner: type[Measurements]) -> Self | T:
-        if instance is None:
-            return self
-        value: T
-        if self.name in instance.sources:
-            source: Any = instance.sources[self.name]
-            value = source() if callable(source) else source
-        else:
-            value = self.default(instance)
-        # The instance attribute hides this descriptor from now on, so the value is computed once.
-        instance.__dict__[self.name] = value
-        return value
-
-
-class _Quantity(_Fact[float]):
-    """A number that has a normal range in healthy.json."""
-
-
-def fact(default: Callable[[Measurements], T]) -> _Fact[T]:
-    """Declare a fact; the method computes its default."""
-    return _Fact(default)
-
-
-def quantity(default: Callable[[Measurements], float]) -> _Quantity:
-    """Declare a quantity with a normal range; the method derives it from facts. NaN means not measured."""
-    return _Quantity(default)
-
-
-class Measurements:
+class Measurements(RowFacts):
     """Named quantities and facts about one training, before it starts or after it ends.
 
     Each keyword argument is the value of a fact or a quantity, or a function without arguments that computes it on
@@ -180,12 +126,6 @@ class Measurements:
     Raises:
         TypeError: for an argument that is not a fact or a quantity.
     """
-
-    def __init__(self, **sources: object) -> None:
-        unknown = [name for name in sources if not isinstance(getattr(type(self), name, None), _Fact)]
-        if unknown:
-            raise TypeError(f"unknown measurements: {', '.join(unknown)}")
-        self.sources: Mapping[str, object] = sources
 
     @property
     def quantities(self) -> dict[str, float]:
@@ -290,156 +230,12 @@ class Measurements:
             return "note"
         return "severe" if certain and not self.borderline else "warning"
 
-    # Facts about the task and its rows --------------------------------------------------------------------------------
-
-    @fact
-    def task(self) -> Task:
-        """classification, multilabel or regression."""
-        raise LookupError("the source of the measurements gives no task")
+    # Facts about the network and its settings -------------------------------------------------------------------------
 
     @fact
     def remedies(self) -> Remedies:
         """Makes the remedies for this training."""
         raise LookupError("the source of the measurements makes no remedies")
-
-    @fact
-    def rows(self) -> int:
-        """Number of training rows."""
-        return 0
-
-    @fact
-    def column_names(self) -> tuple[str, ...]:
-        """Names of the input columns."""
-        return ()
-
-    @fact
-    def column_sizes(self) -> np.ndarray:
-        """Root mean square of each input column (columns,)."""
-        return _NO_NUMBERS
-
-    @fact
-    def column_deviations(self) -> np.ndarray:
-        """Standard deviation of each input column (columns,)."""
-        return _NO_NUMBERS
-
-    @fact
-    def standardized_inputs(self) -> bool:
-        """Whether the inputs are standardized before training."""
-        return False
-
-    @fact
-    def constant_columns(self) -> tuple[str, ...]:
-        """Names of the input columns with the same value in all rows."""
-        return ()
-
-    @fact
-    def duplicate_columns(self) -> tuple[tuple[str, str], ...]:
-        """Names of the input columns that are copies, each with the name of its original."""
-        return ()
-
-    @fact
-    def target_deviation(self) -> float:
-        """Standard deviation of the targets of a regression."""
-        return _NAN
-
-    @fact
-    def targets_out_of_range(self) -> float:
-        """Fraction of the targets outside of the output range of the network."""
-        return _NAN
-
-    @fact
-    def single_label_rows(self) -> float:
-        """Fraction of the rows with exactly one label; NaN unless the task is multilabel with several labels."""
-        return _NAN
-
-    @fact
-    def majority(self) -> float:
-        """Fraction of the rows in the most frequent class."""
-        return _NAN
-
-    @fact
-    def target_order(self) -> TargetOrder | None:
-        """How the targets change along the rows; None if the rows are not visited in the same order in each epoch."""
-        return None
-
-    @fact
-    def shared_rows(self) -> float:
-        """Fraction of the validation rows that are training rows too."""
-        return _NAN
-
-    @fact
-    def distinct_rows(self) -> float:
-        """Number of different training rows divided by the number of training rows."""
-        return _NAN
-
-    @fact
-    def validation_rows(self) -> int:
-        """Number of validation rows."""
-        return 0
-
-    @fact
-    def validation_shift(self) -> ColumnShift | None:
-        """The column that differs most between training and validation rows."""
-        return None
-
-    @fact
-    def missing_classes(self) -> int:
-        """Number of classes that occur in validation rows and in no training row."""
-        return 0
-
-    @fact
-    def constant_loss(self) -> float:
-        """Loss of the best output that is the same for all rows; NaN if it is not known for this loss."""
-        return _NAN
-
-    @fact
-    def constant_accuracy(self) -> float:
-        """Accuracy or R² of the best output that is the same for all rows."""
-        return _NAN
-
-    @fact
-    def commonest_target(self) -> float:
-        """Fraction of the rows that have the most frequent target."""
-        return _NAN
-
-    @fact
-    def repeated_rows(self) -> float:
-        """Fraction of the training rows that repeat the inputs and the targets of another."""
-        return _NAN
-
-    @fact
-    def reference(self) -> UncertainScore | None:
-        """Score of a cross-validated reference learner on rows that it has not seen; None before a training, which
-        takes less time, and for few rows."""
-        return None
-
-    @fact
-    def telling_column(self) -> TellingColumn | None:
-        """The input column that alone tells the target; None if there is none, and before a training."""
-        return None
-
-    @fact
-    def doubtful_labels(self) -> DoubtfulLabels | None:
-        """Labels that the reference learner contradicts; None without classes or without a reference learner."""
-        return None
-
-    @fact
-    def stretched_column(self) -> ColumnOutliers | None:
-        """The input column whose standard deviation is most due to few rows."""
-        return None
-
-    @fact
-    def far_inputs(self) -> dict[str, ColumnOutliers]:
-        """Of the sets `validation` and `test`, the column that reaches farthest beyond its range in the training rows;
-        sets without such rows are left out."""
-        return {}
-
-    @fact
-    def set_differences(self) -> dict[str, SetShift]:
-        """The column whose distribution differs most from that of the training rows, for `validation` and `test`."""
-        return {}
-
-    # Facts about the network and its settings -------------------------------------------------------------------------
 
     @fact
     def layers(self) -> tuple[LayerFacts, ...]:
@@ -830,5 +626,5 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(known)) if len(known) >= _LEAST_STEPS else _NAN
 
 
-QUANTITIES = tuple(name for name, value in vars(Measurements).items() if isinstance(value, _Quantity))
+QUANTITIES = tuple(name for name, value in vars(Measurements).items() if isinstance(value, MeasuredQuantity))
 """The names of all quantities; each has a normal range in healthy.json."""

@@ -65,5 +65,8 @@ class Remedies(Protocol):
     def random_split(self) -> Remedy:
         """Validation and test rows drawn at random."""
 
+    def held_out(self, share: float) -> Remedy:
+        """A part of the rows for validation."""
+
     def effective(self, remedies: Sequence[Remedy]) -> tuple[Remedy, ...]:
         """Those that can be carried out and change something, each effect once; none sets a learning rate of 0."""

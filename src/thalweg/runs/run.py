@@ -20,9 +20,11 @@ from ..data import Preprocessing, RawRows, Split, Task
 from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
 from ..doctor.interventions.confirmation import budget_for, confirmed
+from ..doctor.interventions.row_suspects import row_suspects
 from ..doctor.interventions.suspects import suspects
-from ..doctor.measure_run import TrainingRecord, measurements_of
+from ..doctor.measure_run import measurements_of
 from ..doctor.measurements import Measurements
+from ..doctor.rows.measure_rows import TrainingRecord
 from ..engine.engine import Engine
 from ..engine.step import State, Trace, fused
 from ..models.linear_units import with_threshold
@@ -269,6 +271,8 @@ class Run(Paged):
             PairedRuns(self.spec, self.rows(), learned.measure),
             budget_for(self.seconds) if seconds is None else seconds,
             watch,
+            held_out=measurements.held_out_scores.get("validation"),
+            of_rows=row_suspects(measurements, self._diagnosis.findings),
         )
 
     @cached_property

@@ -11,7 +11,7 @@ from ..data import Dataset, RowSource, Task
 from ..engine.engine import Engine
 from ..engine.step import Batch, Plan, State, fused, inference_state, measure_at, predict
 from ..models.network import Network
-from ..parts.metrics import BalancedMetric, ClassificationMetric, Metric, RegressionMetric
+from ..parts.metrics import BalancedMetric, ClassificationMetric, Metric, RegressionMetric, balanced_weights
 from ..parts.optimizers import SGD
 from ..parts.part import Loss
 from .batch_plan import as_batch, in_batches
@@ -81,6 +81,28 @@ def evaluator(plan: Plan, engine: Engine, data: RowSource) -> Callable[[State], 
         return totals(plan.metric, map_arrays(lambda *values: np.stack([np.asarray(v) for v in values]), *sums))
 
     return measure
+
+
+def score_parts(network: Network, loss: Loss, state: State, data: Dataset, engine: Engine) -> np.ndarray:
+    """The part that each row has in a score (n,). Their sum is the balanced accuracy of classes or labels, or the R² of
+    numbers (its mean over the outputs), where all rows count alike.
+
+    Classes: w [predicted = y] with the balanced weights w. Numbers: (1 - (y - t)² / variance t) / n.
+
+    Args:
+        network: the network.
+        loss: the loss.
+        state: NumPy arrays; the averaged parameters count where an average is kept.
+        data: prepared rows.
+        engine: where it is computed.
+    """
+    outputs = predict_batches(network, loss, state, data.x, engine)
+    if data.task == "regression":
+        variance = data.y.var(axis=0, dtype=np.float64)
+        squares = (outputs - data.y) ** 2 / np.where(variance > 0, variance, np.inf)
+        return np.asarray((1 - squares).mean(axis=1) / len(data))
+    decided = loss.chosen_classes(outputs) if data.task == "classification" else outputs > loss.decision_threshold
+    return np.asarray((balanced_weights(data.y) * (decided == data.y)).reshape(len(data), -1).sum(axis=1))
 
 
 def predict_batches(network: Network, loss: Loss, state: State, x: np.ndarray, engine: Engine) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.memory import check_memory
-from ..data import EpochIndex, Preprocessing, RowSource, Split
+from ..data import Dataset, EpochIndex, Preprocessing, RowSource, Split
 from ..engine.engine import Engine, make_engine
 from ..engine.step import Plan, State
 from ..models.linear_units import tunes
@@ -25,7 +25,7 @@ from ..spec.spec import CompleteSpec, Spec
 from .batch_plan import BatchPlan
 from .checkpoints import Checkpoint
 from .early_stopping import EarlyStopping
-from .evaluate import evaluate, measures_of, metric_for, predict_batches
+from .evaluate import evaluate, measures_of, metric_for, predict_batches, score_parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +150,10 @@ class Session:
     def evaluate(self, state: State, rows: RowSource) -> dict[str, float]:
         """The loss and the metric over prepared rows, for a state of NumPy arrays."""
         return evaluate(self.spec.network, self.spec.loss, state, rows, self.engine, self.target_unit)
+
+    def score_parts(self, state: State, rows: Dataset) -> np.ndarray:
+        """The part of each row (n,) in the score of the task, for a state of NumPy arrays."""
+        return score_parts(self.spec.network, self.spec.loss, state, rows, self.engine)
 
     def predict(self, state: State, x: np.ndarray) -> np.ndarray:
         """The outputs (n, K) for prepared rows x (n, features), for a state of NumPy arrays."""

@@ -3,6 +3,7 @@
 from ..registry import CHECKS, CODES, explanation_graph, ordered_codes
 
 from . import row_checks  # isort: skip
+from . import row_fault_checks  # isort: skip
 from . import static_checks  # isort: skip
 from . import shape_checks  # isort: skip
 from . import init_checks  # isort: skip
@@ -15,6 +16,7 @@ __all__ = [
     "init_checks",
     "ordered_codes",
     "row_checks",
+    "row_fault_checks",
     "shape_checks",
     "static_checks",
     "training_checks",

@@ -12,7 +12,7 @@ from ..findings import Finding, Severity
 from ..measurements import BEYOND_CHANCE, LEARNED, LEAST_GAP, Measurements
 from ..normal import normal
 from ..registry import STUCK, UNSTABLE, check
-from ..row_statistics import FEW, FewRows
+from ..rows.row_statistics import FEW, FewRows
 
 _SHARED_ROWS = 0.2
 _DISTINCT_ROWS = 1 / 3
@@ -31,6 +31,7 @@ _WORSE = 1.25
 # Labels of well-known data sets are wrong in 0.2 to 10 % of the rows, half of them in more than about 2 % (Northcutt,
 # Athalye and Mueller 2021).
 _USUAL_ERRORS = 0.02
+_MANY_ERRORS = 0.05
 _FEW_LABELS = 3
 _FEW_INPUTS = 5
 _SHOWN = 5
@@ -112,7 +113,7 @@ def constant_columns(m: Measurements) -> Iterator[Finding]:
             severity="severe" if len(names) == columns else "note",
             place="data",
             value=float(len(names)),
-            measured=f"{len(names)} of {columns} columns are constant: {_listed(names)}",
+            measured=f"{len(names)} of {columns} columns are constant: {listed(names)}",
             normal="none: a constant column does not distinguish rows",
             sentence="These columns carry no information about the target.",
         )
@@ -121,9 +122,10 @@ def constant_columns(m: Measurements) -> Iterator[Finding]:
 @check(
     code="duplicate-input",
     stage="before training",
-    rank=280,
+    rank=252,
     meaning="input columns are copies of others",
     advice="leave them out",
+    explains=("memorised", "overfitting"),
 )
 def duplicate_columns(m: Measurements) -> Iterator[Finding]:
     """Input columns that are copies of others."""
@@ -132,7 +134,7 @@ def duplicate_columns(m: Measurements) -> Iterator[Finding]:
             severity="note",
             place="data",
             value=float(len(pairs)),
-            measured=f"columns that are copies of others: {_listed([f'{copy} of {first}' for copy, first in pairs])}",
+            measured=f"columns that are copies of others: {listed([f'{copy} of {first}' for copy, first in pairs])}",
             normal="none: a repeated column counts twice",
             sentence="Repeated columns weigh more than others and add no information.",
         )
@@ -226,14 +228,14 @@ def wrong_labels(m: Measurements) -> Iterator[Finding]:
         return
     share = len(doubtful.rows) / doubtful.examined
     more = 2 * doubtful.expected
-    if not doubtful.contradicted > max(more, _USUAL_ERRORS):
+    if not doubtful.contradicted > max(more, _USUAL_ERRORS) and share < _MANY_ERRORS:
         return
     yield wrong_labels.finding(
         severity="warning" if doubtful.lowest > max(more, _USUAL_ERRORS) else "note",
         place="data.target",
         value=share,
         measured=f"{percent(share, 2)} of the labels ({len(doubtful.rows)} of {doubtful.examined}) are contradicted "
-        f"with confidence: training rows (from 0) {_listed(list(map(str, doubtful.rows)), _SHOWN)}; "
+        f"with confidence: training rows (from 0) {listed(list(map(str, doubtful.rows)), _SHOWN)}; "
         f"{percent(doubtful.contradicted, 2)} of those where the classes are easiest to tell",
         normal=f"{percent(doubtful.expected, 1)} there, if the classes merely overlap",
         sentence="Rows like these have another label. Such labels may be wrong, and the network cannot learn them.",
@@ -388,7 +390,7 @@ def outlying_rows(m: Measurements) -> Iterator[Finding]:
         if errors:
             signs.append(
                 f"R² {number(errors.score, 3)}, and {number(errors.without, 3)} without "
-                f"{count_noun(len(errors.rows), 'row')}: rows (from 0) {_listed(list(map(str, errors.rows)), _SHOWN)}"
+                f"{count_noun(len(errors.rows), 'row')}: rows (from 0) {listed(list(map(str, errors.rows)), _SHOWN)}"
             )
         if far:
             signs.append(
@@ -472,7 +474,7 @@ def _closed(score: float, constant: float, best: float) -> float:
     return (score - constant) / (best - constant) if best > constant else 0.0
 
 
-def _listed(names: Sequence[str], most: int = 3) -> str:
+def listed(names: Sequence[str], most: int = 3) -> str:
     """The first names and the number of the others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

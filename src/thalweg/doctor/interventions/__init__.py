@@ -1,1 +1,1 @@
-"""Changes of a spec: the remedies of findings, what may be put back, and the paired runs that confirm causes."""
+"""Changes of a spec and edits of rows: the remedies of findings, suspects, and the paired runs that confirm causes."""

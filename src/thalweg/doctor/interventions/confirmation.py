@@ -14,11 +14,12 @@ from ...core.errors import InputError
 from ...core.progress import ProgressMessage, Watch, ignore_progress
 from ...pages.numbers import count_noun, number
 from ...spec.edit import overlap
-from ...training.paired import Changes, PairedRuns
+from ...training.paired import ROWS, Changes, PairedRuns, PairedScore
+from ..attainable import UncertainScore
 from ..causes import causes as explained_causes
 from ..causes import ranked
 from ..diagnosis import Diagnosis
-from ..findings import Cause, Confirmation, Finding, Learned
+from ..findings import Cause, Confirmation, Finding, Learned, Scored, Severity
 from ..measurements import BEYOND_CHANCE, LEARNED, LEAST_GAP
 from ..registry import CODES, STUCK
 from .suspect import Suspect
@@ -40,6 +41,8 @@ _EQUAL = 0.15
 _MOST = 0.5
 # In a network that learned, only a change that closes at least this fraction is a cause.
 _CERTAIN = 0.5
+# The part of the budget in which suspects of the rows are tried, before all others.
+_FOR_ROWS = 0.4
 
 
 def budget_for(seconds: float) -> float:
@@ -68,7 +71,17 @@ class _Trial(NamedTuple):
 
     @property
     def changes(self) -> Changes:
-        return tuple(change for suspect in self.suspects for change in suspect.remedy.changes)
+        return tuple(change for suspect in self.suspects for change in suspect.changes)
+
+    @property
+    def unchanged(self) -> Changes:
+        """What the trial is compared with: nothing changed, scored on the rows that score the trial."""
+        return tuple((ROWS, suspect.rows.unchanged) for suspect in self.suspects if suspect.rows is not None)
+
+    @property
+    def control(self) -> Changes:
+        """What fresh seeds compare the trial with."""
+        return tuple((ROWS, suspect.rows.control) for suspect in self.suspects if suspect.rows is not None)
 
 
 class _Confirmed(NamedTuple):
@@ -85,6 +98,9 @@ def confirmed(
     runs: PairedRuns,
     seconds: float,
     watch: Watch = ignore_progress,
+    *,
+    held_out: UncertainScore | None = None,
+    of_rows: Sequence[Suspect] = (),
 ) -> Diagnosis:
     """The diagnosis with causes that were tried: a change without which the network learns.
 
@@ -94,41 +110,85 @@ def confirmed(
     nearest to the beginning of a training. Where no single change closes half of the shortfall, the fewest that close
     it together are looked for.
 
+    Suspects of the rows come first. They are scored on held-out rows, where a gain must be beyond chance too. So are
+    all others where the score of the training rows is fine and that of the held-out rows is not.
+
     A training that reached what is attainable has nothing to confirm, and keeps its diagnosis.
 
     Args:
         diagnosis: the diagnosis by the checks alone.
-        suspects: what may be put back.
+        suspects: what may be put back in the spec.
         runs: trains the changed specs.
         seconds: the time for all runs.
         watch: is called with the progress.
+        held_out: the score on the validation rows; None: there are none, or too few.
+        of_rows: suspects that are scored on held-out rows.
 
     Raises:
         KeyboardInterrupt: at Ctrl-C.
     """
     learned = diagnosis.learned
-    if learned is None or not math.isfinite(learned.attainable) or not suspects:
+    if learned is None:
         return diagnosis
-    search = _Search(learned, suspects, runs, seconds, watch)
-    if search.shortfall <= max(LEAST_GAP, BEYOND_CHANCE * learned.error):
-        return diagnosis
-    found = search.run()
-    return _rewritten(diagnosis, search, found)
+    until = time.monotonic() + seconds
+    searches: list[_Search] = []
+    found: list[_Confirmed] = []
+    if held_out is not None and of_rows:
+        there = learned._replace(score=held_out.value)
+        searches.append(_Search(there, of_rows, runs, _FOR_ROWS * seconds, watch, scored="held-out"))
+        found = searches[0].run()
+    of_spec = _judged(learned, held_out)
+    if of_spec is not None and suspects and not (found and found[0].closed >= _MOST):
+        there, scored = of_spec
+        searches.append(_Search(there, suspects, runs, until - time.monotonic(), watch, scored))
+        found = [*found, *searches[-1].run()]
+    return _rewritten(diagnosis, searches, found) if searches else diagnosis
+
+
+def _judged(learned: Learned, held_out: UncertainScore | None) -> tuple[Learned, Scored] | None:
+    """The score that falls short, by a relevant amount that chance does not explain, and the rows that it is of.
+
+    The score of the training rows, or that of the held-out rows where the training rows are learned and these are not.
+    None where neither does.
+    """
+    if not math.isfinite(learned.attainable):
+        return None
+    # How wrong a network is that learned nothing does not matter.
+    score = max(learned.score, learned.constant) if math.isfinite(learned.score) else learned.constant
+    if learned.attainable - score > max(LEAST_GAP, BEYOND_CHANCE * learned.error):
+        return learned, "training"
+    if held_out is None or not math.isfinite(held_out.value):
+        return None
+    there = learned._replace(score=held_out.value)
+    chance = BEYOND_CHANCE * math.hypot(learned.error, held_out.error)
+    far = learned.share >= LEARNED > there.share and there.attainable - there.score > max(LEAST_GAP, chance)
+    return (there, "held-out") if far else None
 
 
 class _Search:
     """The search for the changes that close the shortfall of a training, within a time."""
 
     def __init__(
-        self, learned: Learned, suspects: Sequence[Suspect], runs: PairedRuns, seconds: float, watch: Watch
+        self,
+        learned: Learned,
+        suspects: Sequence[Suspect],
+        runs: PairedRuns,
+        seconds: float,
+        watch: Watch,
+        scored: Scored,
     ) -> None:
         self.learned = learned
+        self.scored: Scored = scored
         self.runs = runs
         self.watch = watch
         self.seed = runs.spec.training.seed
         # How wrong a network is that learned nothing does not matter.
         self.base = self._score(learned.score)
-        self.shortfall = learned.attainable - self.base
+        self.is_sound = learned.share >= LEARNED
+        # What is wrong with the rows may be wrong with the reference learner: on other rows all can be better.
+        best = 1.0 if self.is_sound and scored == "held-out" else np.fmax(learned.attainable, learned.constant)
+        self.best = float(best)
+        self.shortfall = max(self.best - self.base, LEAST_GAP)
         self.seconds = seconds
         self.began = time.monotonic()
         self.until = self.began + seconds
@@ -141,11 +201,16 @@ class _Search:
 
     def confirmation_of(self, finding: Finding) -> Confirmation | None:
         """What the runs say of a finding that they did not confirm; None where no change tries it."""
-        if not finding.remedies or finding.severity == "note":
+        if finding.severity == "note" or CODES[finding.code].group == STUCK:
             return None
+        remedies = [one.changes for one in finding.remedies]
         mine = [
-            suspect for suspect in self.suspects if suspect.remedy.changes in [one.changes for one in finding.remedies]
+            suspect
+            for suspect in self.suspects
+            if (suspect.remedy.changes in remedies if suspect.rows is None else suspect.finding == finding)
         ]
+        if not mine and (self.scored == "held-out" or not finding.remedies):
+            return None
         tried = [trial for trial in self.tried if trial.suspects[0] in mine]
         measure = self.learned.measure
         failed = [result for trial, result in self.failed if trial.suspects[0] in mine and len(trial.suspects) == 1]
@@ -155,7 +220,8 @@ class _Search:
         if best is None or best.closed >= _PROMISING:
             return Confirmation("not tried", measure)
         after = self.base + best.closed * self.shortfall
-        return Confirmation("not confirmed", measure, self.base, after, 1, best.suspects[0].remedy.label)
+        label = best.suspects[0].remedy.label
+        return Confirmation("not confirmed", measure, self.base, after, 1, label, self.scored)
 
     def run(self) -> list[_Confirmed]:
         """The confirmed changes, the root cause first."""
@@ -170,8 +236,11 @@ class _Search:
         if not found or found[0].closed < _MOST:
             joint = self._together()
             best = max((one.trial.closed for one in found), default=0.0)
-            if joint is not None and joint.closed > best + _EQUAL:
+            if joint is not None and len(joint.suspects) > 1 and joint.closed > best + _EQUAL:
                 found += self._confirm([joint])
+        if self.is_sound:
+            # Many healthy networks would gain a little from another setting.
+            found = [one for one in found if one.closed >= _CERTAIN and _keeps_back(one.trial, self.learned)]
         return _roots_first(found)
 
     def _screen(self, group: Sequence[Suspect]) -> list[Suspect]:
@@ -203,18 +272,28 @@ class _Search:
         """What putting suspects back closes with the seed of the training; None where it makes no valid spec."""
         trial = _Trial(suspects, 0.0)
         try:
-            score = self.runs.score(trial.changes, self.seed, until)
+            score = self._read(self.runs.score(trial.changes, self.seed, until))
+            base = self._read(self.runs.score(trial.unchanged, self.seed, until)) if trial.unchanged else self.base
         except InputError:
             return None
-        return trial._replace(closed=self._closed(score.training, self.base))
+        return trial._replace(closed=self._closed(score, base))
+
+    def _read(self, score: PairedScore) -> float:
+        return score.training if self.scored == "training" else score.held_out
 
     def _closed(self, score: float, base: float) -> float:
         """The fraction of the shortfall between a score and the base; a training that diverged closes nothing."""
-        return (self._score(score) - base) / self.shortfall
+        return (self._score(score) - self._score(base)) / self.shortfall
 
     def _score(self, score: float) -> float:
         """The score, at least that of the best constant output, which one that diverged has too."""
         return max(score, self.learned.constant) if math.isfinite(score) else self.learned.constant
+
+    def _parts(self, score: PairedScore) -> np.ndarray:
+        """The part of each held-out row in the score (n,); equal parts where it is that of a constant output."""
+        n = max(len(score.parts), 1)
+        none = not math.isfinite(score.held_out) or score.held_out <= self.learned.constant
+        return np.full(n, self.learned.constant / n) if none else score.parts
 
     def _best_first(self) -> list[_Trial]:
         """The trials, the best first."""
@@ -263,7 +342,7 @@ class _Search:
             result = self._paired(trial)
             if result is None:
                 break
-            closed = (result.after - result.before) / max(self.learned.attainable - result.before, LEAST_GAP)
+            closed = (result.after - result.before) / max(self.best - result.before, LEAST_GAP)
             if result.status == "confirmed":
                 found.append(_Confirmed(trial, result, closed))
             else:
@@ -272,27 +351,41 @@ class _Search:
 
     def _paired(self, trial: _Trial) -> Confirmation | None:
         """The scores of a trial and of the unchanged spec with fresh seeds; None where the time was up before one."""
-        before, after = [], []
+        before: list[float] = []
+        after: list[float] = []
+        parts: list[np.ndarray] = []
         for seed in range(self.seed + 1, self.seed + 1 + _PAIRS):
             until = self.until
             if time.monotonic() >= until:
                 break
-            pair = [self.runs.score(changes, seed, until) for changes in ((), trial.changes)]
-            if any(score.out_of_time for score in pair):
+            control, changed = (self.runs.score(changes, seed, until) for changes in (trial.control, trial.changes))
+            if control.out_of_time or changed.out_of_time:
                 break
-            before.append(self._score(pair[0].training))
-            after.append(self._score(pair[1].training))
+            before.append(self._score(self._read(control)))
+            after.append(self._score(self._read(changed)))
+            parts.append(self._parts(changed) - self._parts(control))
         if not before:
             return None
         gains = np.subtract(after, before)
         mean = float(gains.mean())
+        rows = min(map(len, parts))
         # One pair alone must show much.
         least = _MOST if len(before) == 1 else _PROMISING
-        gained = gains.min() > 0 and mean >= max(LEAST_GAP, least * self.shortfall)
-        status: Literal["confirmed", "not confirmed"] = "confirmed" if gained else "not confirmed"
+        status: Literal["confirmed", "not confirmed", "undecided"] = "not confirmed"
+        if gains.min() > 0 and mean >= max(LEAST_GAP, least * self.shortfall):
+            status = "confirmed"
+            if self.scored == "held-out" and mean <= BEYOND_CHANCE * _error([part[:rows] for part in parts]):
+                status = "undecided"
         change = " and ".join(suspect.remedy.label for suspect in trial.suspects)
         means = float(np.mean(before)), float(np.mean(after))
-        return Confirmation(status, self.learned.measure, *means, len(before), change)
+        return Confirmation(status, self.learned.measure, *means, len(before), change, self.scored)
+
+
+def _error(parts: Sequence[np.ndarray]) -> float:
+    """The standard error of the mean gain of pairs that are scored on the same few rows, by the gain of each row in
+    each pair (n,): √Σ (d - mean d)² for the mean gains d of the rows."""
+    gains = np.mean(parts, axis=0)
+    return float(np.sqrt(np.sum((gains - gains.mean()) ** 2)))
 
 
 def _keeps_back(trial: _Trial, learned: Learned) -> bool:
@@ -312,7 +405,7 @@ def _compatible(suspects: Iterable[Suspect]) -> tuple[Suspect, ...]:
     chosen: list[Suspect] = []
     taken: list[str] = []
     for suspect in suspects:
-        paths = [path for path, _ in suspect.remedy.changes]
+        paths = [path for path, _ in suspect.changes]
         if not any(overlap(one, other) for one in paths for other in taken):
             chosen.append(suspect)
             taken += paths
@@ -345,19 +438,25 @@ def _ranked(closed: Iterable[tuple[_Trial, float]]) -> list[tuple[_Trial, float]
     return result
 
 
-def _rewritten(diagnosis: Diagnosis, search: _Search, found: Sequence[_Confirmed]) -> Diagnosis:
+def _rewritten(diagnosis: Diagnosis, searches: Sequence[_Search], found: Sequence[_Confirmed]) -> Diagnosis:
     """The diagnosis with what the runs say of its findings, and with the causes that they confirm."""
+    search = searches[-1]
     learned = search.learned
-    if learned.share >= LEARNED:
-        # Many healthy networks would gain a little from another setting.
-        found = [one for one in found if one.closed >= _CERTAIN and _keeps_back(one.trial, learned)]
-    findings = [finding._replace(confirmation=search.confirmation_of(finding)) for finding in diagnosis.findings]
+    sound = diagnosis.learned is not None and diagnosis.learned.share >= LEARNED
+    findings: list[Finding] = []
+    for finding in diagnosis.findings:
+        results = (search.confirmation_of(finding) for search in searches)
+        result = next(filter(None, results), None)
+        # Odd rows that cost nothing on other rows.
+        harmless = result is not None and result.status == "not confirmed" and result.scored == "held-out"
+        severity = "note" if harmless and sound else finding.severity
+        findings.append(finding._replace(severity=severity, confirmation=result))
     roots: dict[tuple[str, str], Finding] = {}
     for one in found:
         for suspect in one.trial.suspects:
             if roots and suspect.compensates and suspect.finding is None:
                 continue
-            finding = _named(suspect, one, certain=learned.share < LEARNED)
+            finding = _named(suspect, one, certain=suspect.rows is not None or learned.share < LEARNED)
             roots.setdefault((finding.code, finding.place), finding)
     others = [finding for finding in findings if (finding.code, finding.place) not in roots]
     if not roots and learned.share >= LEARNED:
@@ -367,8 +466,9 @@ def _rewritten(diagnosis: Diagnosis, search: _Search, found: Sequence[_Confirmed
         )
     else:
         causes = _causes(list(roots.values()), others)
-    tried = f"{count_noun(search.runs.trained, 'paired run')} in {number(time.monotonic() - search.began, 2)} s"
-    left = f"; not tried: {count_noun(len(search.not_tried), 'further change')}" if search.not_tried else ""
+    tried = f"{count_noun(search.runs.trained, 'paired run')} in {number(time.monotonic() - searches[0].began, 2)} s"
+    further = sum(len(one.not_tried) for one in searches)
+    left = f"; not tried: {count_noun(further, 'further change')}" if further else ""
     return dataclasses.replace(
         diagnosis,
         findings=ranked([*roots.values(), *others]),
@@ -382,6 +482,9 @@ def _named(suspect: Suspect, one: _Confirmed, certain: bool) -> Finding:
     partners = [other.remedy.label for other in one.trial.suspects if other is not suspect]
     together = f" together with {' and '.join(partners)}" if partners else ""
     result = one.result._replace(change=suspect.remedy.label + together)
+    severity: Severity = "severe" if certain and one.closed >= _MOST else "warning"
+    if suspect.finding is not None and suspect.rows is not None:
+        return suspect.finding._replace(severity=severity, confirmation=result)
     if suspect.finding is not None:
         finding = suspect.finding
         remedies = (suspect.remedy, *(remedy for remedy in finding.remedies if remedy != suspect.remedy))
@@ -389,13 +492,13 @@ def _named(suspect: Suspect, one: _Confirmed, certain: bool) -> Finding:
     return Finding(
         code=suspect.code,
         stage="in paired runs",
-        severity="severe" if certain and one.closed >= _MOST else "warning",
+        severity=severity,
         place=suspect.place,
         value=one.closed,
         measured=result.in_words(),
         normal="about the same score with and without it",
         sentence=f"With {suspect.remedy.label}{together}, it learns what it does not learn as it is.",
-        remedies=(suspect.remedy,),
+        remedies=(suspect.remedy,) if suspect.remedy.changes else (),
         confirmation=result,
     )
 
@@ -411,7 +514,11 @@ def _causes(roots: Sequence[Finding], others: Sequence[Finding]) -> tuple[Cause,
         finding
         for finding in above
         if CODES[finding.code].group != STUCK
-        and (finding.confirmation is None or (finding.confirmation.status == "not tried" and not roots))
+        and (
+            finding.confirmation is None
+            or finding.confirmation.status == "undecided"
+            or (finding.confirmation.status == "not tried" and not roots)
+        )
     ]
     explained = tuple(finding for finding in above if finding not in untried) if roots else ()
     causes = [Cause(root, explained if not number else ()) for number, root in enumerate(roots)]

@@ -150,6 +150,10 @@ class SpecRemedies:
         """Validation and test rows drawn at random."""
         return Remedy("rows split at random", (("data.split", "random"),))
 
+    def held_out(self, share: float) -> Remedy:
+        """A part of the rows for validation."""
+        return Remedy(f"{share:.0%} of the rows held out for validation", (("data.validation", share),))
+
     def effective(self, remedies: Sequence[Remedy]) -> tuple[Remedy, ...]:
         """Those that make another valid spec, each spec once, and whose learning rate is not 0 throughout."""
         effects: list[JsonObject] = [_effect(self.spec)]

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from ...parts.part import Part
 from ...spec.values import shell_text
+from ...training.paired import ROWS, Changes
+from ...training.row_edits import RowEdit
 from ..findings import Finding, Remedy
 from ..registry import SETTING, rank_of_place
 
@@ -23,6 +25,7 @@ class Suspect(NamedTuple):
         compensates: whether the change may make up for another fault: another rate, batch, rule or length.
         enlarges: whether the change is a larger or a plainer network, which makes up for nearly every fault. It
             explains a shortfall only where no change that takes something away does.
+        rows: the change of the rows, where it is not one of the spec.
     """
 
     code: str
@@ -32,6 +35,12 @@ class Suspect(NamedTuple):
     finding: Finding | None = None
     compensates: bool = False
     enlarges: bool = False
+    rows: RowEdit | None = None
+
+    @property
+    def changes(self) -> Changes:
+        """What is tried."""
+        return self.remedy.changes if self.rows is None else ((ROWS, self.rows),)
 
     @property
     def order(self) -> tuple[bool, bool, float]:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.intervals import wilson
-from ..data import Task
-from ..parts.metrics import balanced_weights
-from .attainable import (
+from ...core.intervals import wilson
+from ...data import Task
+from ...parts.metrics import balanced_weights
+from ..attainable import (
     FEW_ROWS,
     TREES,
     UncertainScore,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from thalweg.doctor import row_statistics as rs
 from thalweg.doctor.attainable import reference_outputs
+from thalweg.doctor.rows import row_statistics as rs
 
 RNG = np.random.default_rng(0)
 

@@ -1,0 +1,110 @@
+"""Suspects of rows: rows, columns and targets that checks found odd, each with the change that takes them away.
+
+No change of a spec can try them. Each is tried by a training on changed rows, scored on held-out rows, because a score
+on the changed rows would be that of other rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from ...pages.numbers import count_noun, percent
+from ...training.row_edits import MoreRows, MovedTargets, RowEdit, WithoutColumns, WithoutRows, WithoutTarget
+from ..findings import Finding, Remedy
+from ..measurements import Measurements
+from ..registry import CODES
+from .suspect import Suspect
+
+# The largest class has more than this many times the rows of the others, on average.
+_UNEQUAL = 2.0
+
+_Trial = tuple[str, RowEdit]
+
+
+def row_suspects(m: Measurements, findings: Sequence[Finding]) -> tuple[Suspect, ...]:
+    """The suspects among the rows: those that checks have found, and classes of unequal size.
+
+    Args:
+        m: the measurements of the training.
+        findings: what the checks found in them; notes count too.
+    """
+    return tuple(sorted([*_of_findings(m, findings), *_of_classes(m)], key=lambda suspect: suspect.nearness))
+
+
+def _of_findings(m: Measurements, findings: Sequence[Finding]) -> Iterator[Suspect]:
+    for finding in findings:
+        trial = _TRIALS[finding.code](m) if finding.code in _TRIALS else None
+        if trial is not None:
+            label, change = trial
+            yield Suspect(
+                finding.code, finding.place, Remedy(label, ()), CODES[finding.code].rank, finding, rows=change
+            )
+
+
+def _of_classes(m: Measurements) -> Iterator[Suspect]:
+    """Classes of unequal size, visited as often as they occur. A network may neglect the smaller ones."""
+    others = (1 - m.majority) / max(m.classes - 1, 1)
+    if m.classes > 1 and m.majority > _UNEQUAL * others:
+        yield Suspect("imbalance", "data.order", m.remedies.balanced_order(), CODES["imbalance"].rank)
+
+
+def _moved(m: Measurements) -> _Trial | None:
+    shift = m.out_of_step
+    if shift is None:
+        return None
+    where = "further on" if shift.by > 0 else "before"
+    return f"the target {count_noun(abs(shift.by), 'row')} {where} for each row", MovedTargets(shift.by)
+
+
+def _measured(m: Measurements) -> _Trial | None:
+    found = m.filled_targets
+    if found is None:
+        return None
+    change = WithoutTarget(found.atom.column, found.atom.value)
+    return f"only the {percent(1 - found.atom.share, 2)} of the rows with other targets", change
+
+
+def _near(m: Measurements) -> _Trial | None:
+    found = m.far_targets
+    if found is None:
+        return None
+    return f"the rows without the {count_noun(len(found.rows), 'target')} far away", WithoutRows(_numbers(found.rows))
+
+
+def _undoubted(m: Measurements) -> _Trial | None:
+    found = m.doubtful_labels
+    if found is None or not len(found.rows):
+        return None
+    return f"the rows without the {count_noun(len(found.rows), 'doubtful label')}", WithoutRows(_numbers(found.rows))
+
+
+def _without_copies(m: Measurements) -> _Trial | None:
+    index = {name: number for number, name in enumerate(m.column_names)}
+    copies = tuple(index[copy] for copy, _ in m.duplicate_columns)
+    return f"the inputs without {count_noun(len(copies), 'copy', 'copies')}", WithoutColumns(copies)
+
+
+def _related(m: Measurements) -> _Trial | None:
+    columns = m.unrelated_columns
+    return f"the inputs without {count_noun(len(columns), 'unrelated column')}", WithoutColumns(columns)
+
+
+def _more(m: Measurements) -> _Trial | None:
+    return "three quarters of the validation rows to train on too", MoreRows()
+
+
+def _numbers(rows: np.ndarray) -> tuple[int, ...]:
+    return tuple(sorted(map(int, rows)))
+
+
+_TRIALS: dict[str, Callable[[Measurements], _Trial | None]] = {
+    "out-of-step": _moved,
+    "filled-targets": _measured,
+    "outlying-targets": _near,
+    "wrong-labels": _undoubted,
+    "few-training-rows": _more,
+    "duplicate-input": _without_copies,
+    "unrelated-input": _related,
+}

@@ -1,0 +1,1 @@
+"""What the doctor measures of rows: their order, copies, targets, labels, columns, and the sets they are split into."""
