@@ -70,7 +70,8 @@ def diagnosis_blocks(
         folded += [Heading("Evidence of health"), *(Check(words, measured=True) for words in evidence)]
     if remarks:
         folded += [Heading("Not examined"), *map(Text, remarks)]
-    return *blocks, Folded(f"Evidence: {count_noun(len(findings), 'finding')}", folded)
+    many = f": {count_noun(len(findings), 'finding')}" if findings else ""
+    return *blocks, Folded(f"Evidence{many}", folded)
 
 
 def _evidence(
