@@ -41,6 +41,8 @@ _EQUAL = 0.15
 _MOST = 0.5
 # In a network that learned, only a change that closes at least this fraction is a cause.
 _CERTAIN = 0.5
+# On held-out rows it must gain at least this.
+_SURE_GAIN = 0.1
 # The part of the budget in which suspects of the rows are tried, before all others.
 _FOR_ROWS = 0.4
 
@@ -180,10 +182,10 @@ class _Search:
         # How wrong a network is that learned nothing does not matter.
         self.base = self._score(learned.score)
         self.is_sound = learned.share >= LEARNED
-        # What is wrong with the rows may be wrong with the reference learner: on other rows all can be better.
-        best = 1.0 if self.is_sound and scored == "held-out" else np.fmax(learned.attainable, learned.constant)
-        self.best = float(best)
-        self.shortfall = max(self.best - self.base, LEAST_GAP)
+        self.best = float(np.fmax(learned.attainable, learned.constant))
+        # What is wrong with the rows may be wrong with the reference learner: there may be more to gain than it says.
+        self.least = _SURE_GAIN / _CERTAIN if self.is_sound and scored == "held-out" else LEAST_GAP
+        self.shortfall = max(self.best - self.base, self.least)
         self.seconds = seconds
         self.began = time.monotonic()
         self.until = self.began + seconds
@@ -336,7 +338,7 @@ class _Search:
             result = self._paired(trial)
             if result is None:
                 break
-            closed = (result.after - result.before) / max(self.best - result.before, LEAST_GAP)
+            closed = (result.after - result.before) / max(self.best - result.before, self.least)
             if result.status == "confirmed":
                 found.append(_Confirmed(trial, result, closed))
             else:

@@ -46,6 +46,7 @@ from .row_statistics import (
     SetShift,
     TargetOrder,
     TellingColumn,
+    coincidence,
     copies,
     doubtful_labels,
     far_inputs,
@@ -221,6 +222,10 @@ class MeasuredRows:
         if not self.validation_rows or self._validation is None:
             return _NAN
         return float(np.isin(_hashes(self._validation.x), self._distinct).mean())
+
+    @property
+    def shared_by_chance(self) -> float:
+        return coincidence(self._x, len(self._train))
 
     @property
     def distinct_rows(self) -> float:
