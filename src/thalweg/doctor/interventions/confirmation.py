@@ -416,12 +416,13 @@ def _rewritten(diagnosis: Diagnosis, searches: Sequence[_Search], found: Sequenc
     search = searches[-1]
     learned = search.learned
     sound = diagnosis.learned is not None and diagnosis.learned.share >= LEARNED
+    of_rows = [suspect.finding for search in searches for suspect in search.suspects if suspect.rows is not None]
     findings: list[Finding] = []
     for finding in diagnosis.findings:
         results = (search.confirmation_of(finding) for search in searches)
         result = next(filter(None, results), None)
-        # Odd rows that cost nothing on other rows.
-        harmless = result is not None and result.status == "not confirmed" and result.scored == "held-out"
+        # Odd rows without which nothing is better.
+        harmless = finding in of_rows and result is not None and result.status == "not confirmed"
         severity = "note" if harmless and sound else finding.severity
         findings.append(finding._replace(severity=severity, confirmation=result))
     roots: dict[tuple[str, str], Finding] = {}

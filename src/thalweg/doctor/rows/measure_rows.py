@@ -352,7 +352,11 @@ class MeasuredRows:
     def filled_targets(self) -> FilledTargets | None:
         if not self._is_suspicious or self.task != "regression":
             return None
-        return filled_targets(self._x, self._targets)
+        found = filled_targets(self._x, self._targets)
+        if found is None:
+            return None
+        values = self._split.preprocessing.values(self._targets[found.rows[:1]])
+        return found._replace(rows=self._chosen[found.rows], original=float(np.ravel(values)[found.atom.column]))
 
     @property
     def filled_inputs(self) -> tuple[Atom, ...]:
