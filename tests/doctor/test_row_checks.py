@@ -205,3 +205,9 @@ def test_labels_are_scored_each_and_rare_ones_as_much_as_others():
     decided = run.decided(run.outputs_of(run.split.train.x))
     recalls = [np.mean(decided[labels[:, index] == value, index] == value) for index in (0, 1) for value in (0, 1)]
     assert learned.score == pytest.approx(np.mean(recalls))
+
+
+def test_equal_rows_of_few_values_are_no_leak():
+    counts = RNG.integers(0, 5, (700, 4)).astype(float)
+    y = (counts[:, 0] + counts[:, 1] > 4).astype(int)
+    assert "leak" not in findings(CLASSES, counts, y, epochs=20)

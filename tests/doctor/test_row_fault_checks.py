@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from thalweg import train
 from thalweg.doctor.attainable import UncertainScore
 from thalweg.doctor.causes import causes
 from thalweg.doctor.checks import row_checks
@@ -36,7 +37,7 @@ def test_rows_out_of_step_are_the_cause_of_unlearnable_rows():
     [(0.5, 0.7, "warning"), (0.9, 0.7, None), (0.53, 0.7, "warning"), (0.5, 0.01, "note")],
 )
 def test_a_frequent_value_is_filled_in_if_inputs_tell_the_others_but_not_it(told, others, expected):
-    found = FilledTargets(Atom(0, 0.0, 0.4), UncertainScore(told, 0.02), UncertainScore(others, 0.02))
+    found = FilledTargets(Atom(0, 0.0, 0.4), UncertainScore(told, 0.02), UncertainScore(others, 0.02), np.arange(4))
     assert severity(checks.filled_targets, filled_targets=found) == expected
 
 
@@ -77,3 +78,16 @@ def test_many_contradicted_labels_are_noted_even_where_classes_overlap():
     learned = Learned("balanced_accuracy", 0.9, 0.5, 0.7)
     assert severity(row_checks.wrong_labels, doubtful_labels=labels(300), learned=learned) == "note"
     assert severity(row_checks.wrong_labels, doubtful_labels=labels(20), learned=learned) is None
+
+
+def test_a_filled_in_value_is_told_in_the_unit_of_the_source():
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((400, 3))
+    t = np.where(rng.random(400) < 0.5, 731.0, 500 + 40 * x[:, 0])
+    layers = ["dense 8", "tanh", "dense 1"]
+    run = train(layers, {"source": (x, t), "test": 0.2}, epochs=3, engine="eager", progress=False)
+    found = run.measurements.filled_targets
+    assert found.original == pytest.approx(731, rel=1e-4)
+    rows = run.rows().train.y[found.rows, 0]
+    assert np.unique(rows).size == 1
+    assert len(rows) == pytest.approx(0.5 * 320, rel=0.2)

@@ -145,7 +145,7 @@ class WithoutTarget(RowEdit):
         return self.scored(train)
 
     def scored(self, held_out: Dataset) -> Dataset:
-        return taken(held_out, np.flatnonzero(held_out.y[:, self.output] != np.float32(self.value)))
+        return taken(held_out, np.flatnonzero(held_out.y[:, self.output] != held_out.y.dtype.type(self.value)))
 
     @property
     def unchanged(self) -> RowEdit:

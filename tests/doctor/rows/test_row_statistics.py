@@ -114,3 +114,29 @@ def test_a_column_made_from_the_target_is_found_among_others():
     t = (x[:, 0] + RNG.standard_normal(300))[:, None]
     found = rs.telling_column(np.column_stack([np.exp(t), x]), t, t, "regression")
     assert found.column == 0
+
+
+def test_rows_of_independent_columns_coincide_as_often_as_chance_says():
+    rng = np.random.default_rng(8)
+
+    def draw(n):
+        return np.column_stack([rng.integers(0, 4, n), rng.poisson(1.0, n), rng.integers(0, 6, n)])
+
+    shared = []
+    for _ in range(100):
+        known = {row.tobytes() for row in draw(120)}
+        shared.append(np.mean([row.tobytes() in known for row in draw(200)]))
+    assert rs.coincidence(draw(20_000), 120) == pytest.approx(np.mean(shared), abs=0.02)
+    # Doubled rows of a continuous column are no coincidence.
+    assert rs.coincidence(np.repeat(rng.standard_normal((200, 1)), 2, axis=0), 300) == 0
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.2, False), (0.9, True)])
+def test_labels_of_a_class_that_was_moved_outnumber_those_that_are_left(share, expected):
+    rng = np.random.default_rng(9)
+    y = rng.integers(0, 3, 900)
+    x = rng.standard_normal((900, 4)) + 4 * np.eye(4)[y]
+    labels = np.where((y == 2) & (rng.random(900) < share), 1, y)
+    found = rs.doubtful_labels(reference_outputs(x, np.eye(3)[labels], "classification"), labels)
+    assert (found.outnumbered > 0.5) == expected
+    assert np.mean(y[found.rows] == 2) > 0.9

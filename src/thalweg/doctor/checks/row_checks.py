@@ -171,7 +171,7 @@ def duplicate_rows(m: Measurements) -> Iterator[Finding]:
 def shared_rows(m: Measurements) -> Iterator[Finding]:
     """Rows that are in the training set and in the validation set."""
     # Data with few distinct rows, such as a truth table, repeats its rows in every set.
-    if m.shared_rows > _SHARED_ROWS and m.distinct_rows > _DISTINCT_ROWS:
+    if m.shared_rows - m.shared_by_chance > _SHARED_ROWS and m.distinct_rows > _DISTINCT_ROWS:
         yield shared_rows.finding(
             severity="warning",
             place="data.validation",
@@ -236,7 +236,8 @@ def wrong_labels(m: Measurements) -> Iterator[Finding]:
         value=share,
         measured=f"{percent(share, 2)} of the labels ({len(doubtful.rows)} of {doubtful.examined}) are contradicted "
         f"with confidence: training rows (from 0) {listed(list(map(str, doubtful.rows)), _SHOWN)}; "
-        f"{percent(doubtful.contradicted, 2)} of those where the classes are easiest to tell",
+        f"{percent(doubtful.contradicted, 2)} of those where the classes are easiest to tell"
+        + ("; most rows that look like these have the same label" if doubtful.outnumbered > _HALF else ""),
         normal=f"{percent(doubtful.expected, 1)} there, if the classes merely overlap",
         sentence="Rows like these have another label. Such labels may be wrong, and the network cannot learn them.",
     )

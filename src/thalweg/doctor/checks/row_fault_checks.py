@@ -63,9 +63,9 @@ def filled_targets(m: Measurements) -> Iterator[Finding]:
         severity="warning" if known else "note",
         place="data.target",
         value=found.atom.share,
-        measured=f"{percent(found.atom.share, 2)} of the targets have one value; inputs tell which rows these are with "
-        f"balanced accuracy {percent(found.told.value, 2)}, and the other values with R² "
-        f"{number(found.others.value, 2)}",
+        measured=f"{percent(found.atom.share, 2)} of the targets are {number(found.original, 4)}, in the training rows "
+        f"(from 0) {_rows(found.rows)}; inputs tell which rows these are with balanced accuracy "
+        f"{percent(found.told.value, 2)}, and the other values with R² {number(found.others.value, 2)}",
         normal="values of which hardly two are equal, or a frequent value that depends on the inputs",
         sentence="The frequent value was probably filled in where the target was missing; the network learns it as if "
         "it were measured.",

@@ -41,6 +41,8 @@ _EQUAL = 0.15
 _MOST = 0.5
 # In a network that learned, only a change that closes at least this fraction is a cause.
 _CERTAIN = 0.5
+# On held-out rows it must gain at least this.
+_SURE_GAIN = 0.1
 # The part of the budget in which suspects of the rows are tried, before all others.
 _FOR_ROWS = 0.4
 
@@ -185,10 +187,10 @@ class _Search:
         # How wrong a network is that learned nothing does not matter.
         self.base = self._score(learned.score)
         self.is_sound = learned.share >= LEARNED
-        # What is wrong with the rows may be wrong with the reference learner: on other rows all can be better.
-        best = 1.0 if self.is_sound and scored == "held-out" else np.fmax(learned.attainable, learned.constant)
-        self.best = float(best)
-        self.shortfall = max(self.best - self.base, LEAST_GAP)
+        self.best = float(np.fmax(learned.attainable, learned.constant))
+        # What is wrong with the rows may be wrong with the reference learner: there may be more to gain than it says.
+        self.least = _SURE_GAIN / _CERTAIN if self.is_sound and scored == "held-out" else LEAST_GAP
+        self.shortfall = max(self.best - self.base, self.least)
         self.seconds = seconds
         self.began = time.monotonic()
         self.until = self.began + seconds
@@ -342,7 +344,7 @@ class _Search:
             result = self._paired(trial)
             if result is None:
                 break
-            closed = (result.after - result.before) / max(self.best - result.before, LEAST_GAP)
+            closed = (result.after - result.before) / max(self.best - result.before, self.least)
             if result.status == "confirmed":
                 found.append(_Confirmed(trial, result, closed))
             else:
@@ -443,12 +445,13 @@ def _rewritten(diagnosis: Diagnosis, searches: Sequence[_Search], found: Sequenc
     search = searches[-1]
     learned = search.learned
     sound = diagnosis.learned is not None and diagnosis.learned.share >= LEARNED
+    of_rows = [suspect.finding for search in searches for suspect in search.suspects if suspect.rows is not None]
     findings: list[Finding] = []
     for finding in diagnosis.findings:
         results = (search.confirmation_of(finding) for search in searches)
         result = next(filter(None, results), None)
-        # Odd rows that cost nothing on other rows.
-        harmless = result is not None and result.status == "not confirmed" and result.scored == "held-out"
+        # Odd rows without which nothing is better.
+        harmless = finding in of_rows and result is not None and result.status == "not confirmed"
         severity = "note" if harmless and sound else finding.severity
         findings.append(finding._replace(severity=severity, confirmation=result))
     roots: dict[tuple[str, str], Finding] = {}

@@ -19,6 +19,7 @@ from .suspect import Suspect
 
 # The largest class has more than this many times the rows of the others, on average.
 _UNEQUAL = 2.0
+_HALF = 1 / 2
 
 _Trial = tuple[str, RowEdit]
 
@@ -75,7 +76,7 @@ def _near(m: Measurements) -> _Trial | None:
 
 def _undoubted(m: Measurements) -> _Trial | None:
     found = m.doubtful_labels
-    if found is None or not len(found.rows):
+    if found is None or not len(found.rows) or found.outnumbered > _HALF:
         return None
     return f"the rows without the {count_noun(len(found.rows), 'doubtful label')}", WithoutRows(_numbers(found.rows))
 

@@ -46,6 +46,7 @@ from .row_statistics import (
     SetShift,
     TargetOrder,
     TellingColumn,
+    coincidence,
     copies,
     doubtful_labels,
     far_inputs,
@@ -223,6 +224,10 @@ class MeasuredRows:
         return float(np.isin(_hashes(self._validation.x), self._distinct).mean())
 
     @property
+    def shared_by_chance(self) -> float:
+        return coincidence(self._x, len(self._train))
+
+    @property
     def distinct_rows(self) -> float:
         return len(self._distinct) / len(self._train.x)
 
@@ -347,7 +352,11 @@ class MeasuredRows:
     def filled_targets(self) -> FilledTargets | None:
         if not self._is_suspicious or self.task != "regression":
             return None
-        return filled_targets(self._x, self._targets)
+        found = filled_targets(self._x, self._targets)
+        if found is None:
+            return None
+        values = self._split.preprocessing.values(self._targets[found.rows[:1]])
+        return found._replace(rows=self._chosen[found.rows], original=float(np.ravel(values)[found.atom.column]))
 
     @property
     def filled_inputs(self) -> tuple[Atom, ...]:

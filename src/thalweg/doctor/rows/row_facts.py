@@ -98,6 +98,11 @@ class RowFacts(NamedFacts):
         return _NAN
 
     @fact
+    def shared_by_chance(self) -> float:
+        """The same fraction where rows are drawn anew from independent columns: what few values in few columns do."""
+        return 0.0
+
+    @fact
     def distinct_rows(self) -> float:
         """Number of different training rows divided by the number of training rows."""
         return _NAN

@@ -54,6 +54,10 @@ class FilledTargets(NamedTuple):
     """How well the inputs tell which rows have it: balanced accuracy of a reference learner, cross-validated."""
     others: UncertainScore
     """R² that is attainable on the rows with other values."""
+    rows: np.ndarray
+    """Numbers of the rows that have it."""
+    original: float = float("nan")
+    """The value in the unit of the source."""
 
 
 class Shift(NamedTuple):
@@ -130,7 +134,7 @@ def filled_targets(x: np.ndarray, targets: np.ndarray) -> FilledTargets | None:
     told = attainable_score(x, classes, "classification", reference_outputs(x, np.eye(2)[classes], "classification"))
     rest = x[~has_it], targets[~has_it]
     others = attainable_score(*rest, "regression", reference_outputs(*rest, "regression"))
-    return FilledTargets(largest, told, others)
+    return FilledTargets(largest, told, others, np.flatnonzero(has_it))
 
 
 def out_of_step(x: np.ndarray, targets: np.ndarray, task: Task) -> Shift | None:

@@ -27,6 +27,8 @@ _CANDIDATES = 3
 _NEARLY_PERFECT = 0.99
 # The rows of whose labels a reference learner is most certain.
 _CERTAIN = 0.25
+# A column with more values than this part of its rows is continuous.
+_FEW_VALUES = 1 / 3
 FEW = 0.02
 """At most this fraction of the rows counts as few."""
 
@@ -70,6 +72,9 @@ class DoubtfulLabels(NamedTuple):
     """Lower end of the 95 % interval of this fraction."""
     expected: float
     """The same fraction where classes overlap: two Gaussian classes of the same total error."""
+    outnumbered: float = 0.0
+    """Fraction of the doubtful rows whose label is more frequent than the class that the learner names, among all rows
+    for which it names this class: other rows then have such labels too, and cannot tell which is right."""
 
 
 class FewRows(NamedTuple):
@@ -133,6 +138,24 @@ def copies(x: np.ndarray) -> list[tuple[int, int]]:
     _, first, group = np.unique(x, axis=1, return_index=True, return_inverse=True)
     originals = first[group.ravel()]
     return [(index, int(original)) for index, original in enumerate(originals) if index != original]
+
+
+def coincidence(x: np.ndarray, rows: int) -> float:
+    """The probability that a row with independent columns equals one of a number of others.
+
+    Mean over the rows of x (n, columns) of 1 - (1 - Π p)^rows, with the fraction p of the rows that have the row's
+    value of a column. p = 0 in columns with more values than a third of the rows: there a value does not come again.
+
+    >>> round(coincidence(np.array([[0, 5], [1, 5], [0, 5], [1, 5], [0, 5], [1, 5]]), 1), 3)
+    0.5
+    >>> coincidence(np.array([[0.1], [0.2], [0.3]]), 1000)
+    0.0
+    """
+    equal = np.ones(len(x))
+    for column in x.T:
+        found, index, counts = np.unique(column, return_inverse=True, return_counts=True)
+        equal *= counts[index.ravel()] / len(x) if len(found) <= len(x) * _FEW_VALUES else 0.0
+    return float(np.mean(1 - (1 - equal) ** rows))
 
 
 def telling_column(x: np.ndarray, y: np.ndarray, targets: np.ndarray, task: Task) -> TellingColumn | None:
@@ -206,7 +229,12 @@ def doubtful_labels(probabilities: np.ndarray, y: np.ndarray) -> DoubtfulLabels 
     size = contradicted * (1 - contradicted) / variance if variance else len(certain)
     lowest = wilson(contradicted * size, size)[0]
     expected = _overlap(float(np.sum(weights * wrong)))
-    return DoubtfulLabels(rows, len(y), contradicted, lowest, expected)
+    pairs = np.zeros((len(counts), len(counts)), int)
+    np.add.at(pairs, (named, y), 1)
+    outnumbered = pairs[named, y] > pairs[named, named]
+    return DoubtfulLabels(
+        rows, len(y), contradicted, lowest, expected, float(outnumbered[rows].mean()) if len(rows) else 0.0
+    )
 
 
 def _overlap(error: float) -> float:
