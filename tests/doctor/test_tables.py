@@ -27,7 +27,7 @@ def test_the_tables_are_up_to_date(write_tables, page):
 
 
 def test_a_new_check_enters_the_table_of_codes(write_tables, monkeypatch):
-    monkeypatch.setitem(registry.CODES, "new", registry.CODES["leak"]._replace(name="new", rank=1, meaning="a|b"))
+    monkeypatch.setitem(registry.CODES, "new", registry.CODES["leak"]._replace(name="new", rank=0, meaning="a|b"))
     monkeypatch.setattr(
         write_tables, "CHECKS", [*registry.CHECKS, registry.RegisteredCheck(lambda m: iter(()), "new", "at the start")]
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from thalweg.doctor.interventions.confirmation import _error
+from thalweg.doctor.registry import explanation_graph
 from thalweg.runs.train import run_spec
 from thalweg.spec.spec import Spec
 
@@ -64,6 +65,8 @@ def test_a_fault_of_the_rows_is_confirmed_on_held_out_rows(code):
     assert root.code == code
     assert root.confirmation.status == "confirmed"
     assert root.confirmation.scored == "held-out"
+    # What the root explains is no further cause.
+    assert not {cause.finding.code for cause in diagnosis.causes[1:]} & explanation_graph()[code]
     assert root.confirmation.after - root.confirmation.before > 0.05
     # What no change of a spec takes away has no repair.
     assert (diagnosis.repair is None) == (code != "few-training-rows")

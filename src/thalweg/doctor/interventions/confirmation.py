@@ -21,7 +21,7 @@ from ..causes import ranked
 from ..diagnosis import Diagnosis
 from ..findings import Cause, Confirmation, Finding, Learned, Scored, Severity
 from ..measurements import BEYOND_CHANCE, LEARNED, LEAST_GAP
-from ..registry import CODES, STUCK
+from ..registry import CODES, STUCK, explanation_graph
 from .suspect import Suspect
 
 LEAST_SECONDS = 30.0
@@ -507,16 +507,19 @@ def _named(suspect: Suspect, one: _Confirmed, certain: bool) -> Finding:
 
 
 def _causes(roots: Sequence[Finding], others: Sequence[Finding]) -> tuple[Cause, ...]:
-    """The roots, of which the first explains the symptoms, and the findings that no change can try.
+    """The roots, of which the first explains the symptoms, and the findings that nothing tries and no root explains.
 
     A finding that was tried and not confirmed is no cause; one that could not be tried in time stays one where there is
     no root.
     """
     above = [finding for finding in others if finding.severity != "note"]
+    graph = explanation_graph()
+    effects = {code for root in roots for code in graph[root.code]}
     untried = [
         finding
         for finding in above
         if CODES[finding.code].group != STUCK
+        and finding.code not in effects
         and (
             finding.confirmation is None
             or finding.confirmation.status == "undecided"
