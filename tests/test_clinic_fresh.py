@@ -1,4 +1,4 @@
-"""The faults and healthy specs of clinic/fresh are complete and valid, and the first half is the one that was kept."""
+"""The faults and healthy specs of clinic/fresh are complete and valid, and sealed files are those that were kept."""
 
 import doctest
 import hashlib
@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import balanced_accuracy_score, r2_score
 
-from fresh import first_half, healthy, kinds, second_half
+from fresh import first_half, healthy, kinds, second_half, third_part
 from fresh.bases import bases
 from fresh.gains import WORSE, Count, counts_of_case, gain_of, read_counts
 from fresh.kinds import Case, Kind, changed, is_right, value_at
+from fresh.third_bases import third_bases
 from fresh_counts import SEEDS, parts
 from fresh_scorecard import Answer, Repair, report
 from run_cache import cached_runs, folders_of
@@ -22,10 +23,11 @@ from thalweg.training.session import Session
 
 FOLDER = Path(first_half.__file__).parent
 DOCTOR = FOLDER.parents[1] / "docs" / "doctor.md"
-PARTS_OF_DATA = {"data.inputs", "data.targets", "data.validation"}
-HALVES = {
+PARTS_OF_DATA = {"data.inputs", "data.targets", "data.validation", "data.test"}
+PARTS = {
     "f": (first_half.KINDS, first_half.first_half),
     "s": (second_half.KINDS, second_half.second_half),
+    "t": (third_part.KINDS, third_part.third_part),
 }
 
 
@@ -37,23 +39,23 @@ def checked(spec):
     return whole
 
 
-def test_the_first_half_is_the_one_that_was_kept():
-    kept, name = (FOLDER / "first_half.sha256").read_text().split()
-    assert name == "first_half.py"
+@pytest.mark.parametrize("sealed", ["first_half", "third_part"])
+def test_a_sealed_part_is_the_one_that_was_kept(sealed):
+    kept, name = (FOLDER / f"{sealed}.sha256").read_text().split()
+    assert name == f"{sealed}.py"
     assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == kept
 
 
-@pytest.mark.parametrize("name", bases())
-def test_a_base_fits_its_rows(name):
-    base = bases()[name]
-    assert checked(spec_of(base.table, name)).data.keeps_test_rows
+@pytest.mark.parametrize("base", [*bases().values(), *third_bases().values()], ids=lambda base: base.name)
+def test_a_base_fits_its_rows(base):
+    assert checked(spec_of(base.table, base.name)).data.keeps_test_rows
     x, y = base.rows()
     assert len(x) == len(y)
 
 
-@pytest.mark.parametrize("half", HALVES)
-def test_a_half_is_complete_and_valid(half):
-    kinds, cases = HALVES[half]
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_is_complete_and_valid(part):
+    kinds, cases = PARTS[part]
     text = DOCTOR.read_text().partition("<!-- table codes -->")[2].partition("<!-- end -->")[0]
     codes = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")} | {"optimizer"}
     assert len(kinds) >= 20
@@ -79,10 +81,11 @@ def test_the_unusual_specs_are_complete_and_valid():
         checked(case.spec)
 
 
-def test_no_kind_is_in_two_halves():
-    names = [kind.name for known, _ in HALVES.values() for kind in known]
+def test_no_kind_is_in_two_parts():
+    names = [kind.name for known, _ in PARTS.values() for kind in known]
     assert len(names) == len({*names})
-    assert sum(not kind.codes for known, _ in HALVES.values() for kind in known) >= 5
+    assert sum(not kind.codes for known, _ in PARTS.values() for kind in known) >= 5
+    assert sum(not kind.codes for kind in third_part.KINDS) >= 12
 
 
 def test_the_examples_of_right_answers_hold():

@@ -31,10 +31,13 @@ def gain_of(folder: Path) -> float:
     result = read_result(folder)
     if result["diverged"]:
         return 0.0
-    if (confusion := result["confusion"]) is None:
-        return max(float(result["measures"]["test"]["r2"]), 0.0)
-    counts = np.array(confusion)
-    return max(float(np.mean(np.diag(counts) / counts.sum(axis=1))) - 1 / len(counts), 0.0)
+    measures = result["measures"]["test"]
+    if "r2" in measures:
+        return max(float(measures["r2"]), 0.0)
+    # A class without test rows counts for nothing; of several labels each has two classes.
+    counts = result["confusion"]
+    classes = 2 if counts is None else np.count_nonzero(np.sum(counts, axis=1))
+    return max(float(measures["balanced_accuracy"]) - 1 / classes, 0.0)
 
 
 def attainable_gain(base: Base) -> float:
