@@ -3,7 +3,7 @@
     python clinic/fresh_counts.py [PART ...] [--jobs N] [--cache FOLDER]
 
 trains the bases, the faults and the unusual healthy specs with three seeds each, and writes fresh/counts.json. With
-names of parts (first, second, third, healthy, third-healthy) only these are trained, and the others stay as
+names of parts (first, second, third, redrawn, healthy, third-healthy) only these are trained, and the others stay as
 they were. The doctor takes no part in it.
 
 A base learns with a seed if it closes three quarters of the gap between a constant answer and a random forest, both on
@@ -23,6 +23,7 @@ from fresh.first_half import first_half
 from fresh.gains import RESULTS, Count, counts_of_base, counts_of_case, read_counts, write_counts
 from fresh.healthy import unusual
 from fresh.kinds import Case
+from fresh.redrawn import redrawn, redrawn_bases
 from fresh.second_half import second_half
 from fresh.third_bases import third_bases
 from fresh.third_healthy import third_unusual
@@ -36,6 +37,7 @@ CASES: dict[str, Callable[[], dict[str, Case]]] = {
     "first": first_half,
     "second": second_half,
     "third": third_part,
+    "redrawn": redrawn,
     "healthy": unusual,
     "third-healthy": third_unusual,
 }
@@ -43,6 +45,7 @@ CASES: dict[str, Callable[[], dict[str, Case]]] = {
 HEALTHY: dict[str, Callable[[], dict[str, Base]]] = {
     "healthy": bases,
     "third-healthy": third_bases,
+    "redrawn-healthy": redrawn_bases,
 }
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, r2_score
 
-from fresh import first_half, healthy, kinds, second_half, third_healthy, third_part
+import fresh_counts
+import unseen
+from fresh import first_half, healthy, kinds, redrawn, second_half, third_healthy, third_part
 from fresh.bases import bases
 from fresh.gains import WORSE, Count, attainable_gain, counts_of_case, gain_of, read_counts
 from fresh.kinds import Case, Kind, changed, is_right, value_at
@@ -82,6 +84,17 @@ def test_the_unusual_specs_are_complete_and_valid(known, specs, least):
     for case in specs().values():
         assert not case.codes
         checked(case.spec)
+
+
+def test_the_redrawn_cases_are_valid_and_have_the_kinds_of_the_unseen_ones():
+    cases = redrawn.redrawn()
+    left_out = {"sorted, not shuffled", "rows that leak"}
+    assert {case.kind.name for case in cases.values()} == {name for name, *_ in unseen.KINDS} - left_out
+    assert not {case.base for case in cases.values()} & {*unseen.bases(), *bases(), *third_bases()}
+    for case in cases.values():
+        described = checked(case.spec).describe()
+        for place in case.places:
+            assert value_at(described, place) is not None, (case.name, place)
 
 
 def test_no_kind_is_in_two_parts():
@@ -197,6 +210,16 @@ def test_kept_counts_are_those_of_all_specs():
         assert f"| {part} | {len(runs)} | {sum(map(any, runs))} | {counted} |" in text
 
 
+def test_counts_of_a_part_leave_the_others_as_they_were(monkeypatch, tmp_path):
+    found = {"bases": {"arm": [Count(0, 0.5, 0.4, False)]}, "third": {}}
+    monkeypatch.setattr("fresh_counts.counts", lambda chosen, cache, jobs: found)
+    monkeypatch.setattr("fresh_counts.RESULTS", tmp_path / "counts.json")
+    monkeypatch.setattr("sys.argv", ["fresh_counts.py", "third"])
+    fresh_counts.main()
+    kept, written = read_counts(), read_counts(tmp_path / "counts.json")
+    assert written == {**kept, "bases": kept["bases"] | found["bases"], "third": {}}
+
+
 def test_most_sealed_kinds_show():
     counted = [name for name, by_seed in read_counts()["third"].items() if any(one.counts for one in by_seed)]
     cases = parts()["third"]
@@ -235,7 +258,7 @@ def test_a_report_counts_runs_and_kinds():
 
 
 def test_a_confirmed_repair_is_scored_with_fresh_seeds(tmp_path, monkeypatch):
-    monkeypatch.setattr("fresh_scorecard.FRESH_SEEDS", range(1000, 1002))
+    monkeypatch.setattr("fresh_scorecard.FRESH_SEEDS", [1000])
     name = next(name for name in parts()["second"] if name.endswith("clipped by norm to nothing: flavanoids"))
     first = first_runs(runs_that_count([name], ["second"], 1))
     given = [answer(name, first[name].kind, "second", repair=(("training.clip", None),))]
