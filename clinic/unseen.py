@@ -84,7 +84,8 @@ def _end(base: _Table) -> list[Any]:
 
 def _classes(base: _Table) -> bool:
     """Whether the task is classification with one class a row."""
-    return base["network"]["layers"][-1] in ("softmax", "sigmoid") and "topics" not in base["data"]["source"]["x"]
+    *_, last, activation = base["network"]["layers"]
+    return activation == "softmax" or (last, activation) == _ONE
 
 
 def _numbers(base: _Table) -> bool:

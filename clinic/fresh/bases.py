@@ -30,6 +30,8 @@ class Base(NamedTuple):
     """Its sections."""
     rows: Callable[[], Rows]
     """Its rows in their order."""
+    nearly_straight: bool = False
+    """Whether a straight line is nearly as good an answer as a curve."""
 
     @property
     def layers(self) -> list[Any]:
@@ -49,7 +51,7 @@ class Base(NamedTuple):
     @property
     def numbers(self) -> bool:
         """Whether the targets are numbers."""
-        return str(self.layers[-1]).startswith("dense")
+        return self.layers[-1] not in ("softmax", "sigmoid")
 
     @property
     def softmax(self) -> bool:
@@ -65,11 +67,6 @@ class Base(NamedTuple):
     def normalised(self) -> bool:
         """Whether the network has batch normalisation."""
         return "batch_norm" in self.layers
-
-    @property
-    def nearly_straight(self) -> bool:
-        """Whether a straight line is nearly as good an answer as a curve."""
-        return self.name in ("progress", "flavanoids", "strokes", "rare", "pendulum")
 
     @property
     def activation(self) -> str:
@@ -119,10 +116,9 @@ def known(split: RowSplit) -> np.ndarray:
 # Rows. ------------------------------------------------------------------------------------------------------------
 
 
-def _spread(x: np.ndarray, y: np.ndarray) -> Rows:
+def spread(x: np.ndarray, y: np.ndarray) -> Rows:
     """Rows in an order in which those of each class are spread evenly."""
-    mixed = np.random.default_rng(0).permutation(len(y))
-    x, y = x[mixed], y[mixed]
+    x, y = _mixed(x, y)
     place = np.empty(len(y))
     for name in np.unique(y):
         of_class = np.flatnonzero(y == name)
@@ -140,7 +136,7 @@ def _mixed(x: np.ndarray, y: np.ndarray) -> Rows:
 def progress() -> Rows:
     """Whether diabetes progresses faster than in half of the patients; other inputs would tell more."""
     x, y = load_diabetes(return_X_y=True)
-    return _spread(x, (y > np.median(y)).astype(int))
+    return spread(x, (y > np.median(y)).astype(int))
 
 
 def flavanoids() -> Rows:
@@ -153,7 +149,7 @@ def strokes() -> Rows:
     """Handwritten digits of 8 x 8 pixels, in three groups: drawn with loops, with straight lines, with open curves."""
     images, digits = load_digits(return_X_y=True)
     groups = np.array([0, 1, 2, 2, 1, 2, 0, 1, 0, 0])
-    return _spread(images.reshape(-1, 8, 8) / 16, groups[digits])
+    return spread(images.reshape(-1, 8, 8) / 16, groups[digits])
 
 
 def bars() -> Rows:
@@ -169,7 +165,7 @@ def bars() -> Rows:
             image[row - 2 : row + 3, column] = 1
         if kind == 2:
             image[row - 1 : row + 2, column - 1 : column + 2] = 1
-    return _spread(images + 0.15 * rng.standard_normal(images.shape), kinds)
+    return spread(images + 0.15 * rng.standard_normal(images.shape), kinds)
 
 
 def mixture() -> Rows:
@@ -177,7 +173,7 @@ def mixture() -> Rows:
     rng = np.random.default_rng(0)
     centres = 2.2 * rng.standard_normal((15, 8))
     cloud = np.arange(1200) % 15
-    return _spread(centres[cloud] + rng.standard_normal((len(cloud), 8)), cloud % 5)
+    return spread(centres[cloud] + rng.standard_normal((len(cloud), 8)), cloud % 5)
 
 
 def additive() -> Rows:
@@ -194,7 +190,7 @@ def rare() -> Rows:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2400, 6))
     height = x[:, 0] + x[:, 1] + np.abs(x[:, 2]) + 0.1 * rng.standard_normal(len(x))
-    return _spread(x, (height > np.quantile(height, 1 - 0.03)).astype(int))
+    return spread(x, (height > np.quantile(height, 1 - 0.03)).astype(int))
 
 
 def pinwheel() -> Rows:
@@ -203,7 +199,7 @@ def pinwheel() -> Rows:
     arm = np.arange(1200) % 6
     radius = rng.uniform(0.3, 2.0, len(arm))
     angle = 2 * np.pi * arm / 6 + 1.2 * radius + 0.13 * rng.standard_normal(len(arm))
-    return _spread(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), arm)
+    return spread(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), arm)
 
 
 def pendulum() -> Rows:
@@ -217,7 +213,8 @@ def pendulum() -> Rows:
 # Specs. -----------------------------------------------------------------------------------------------------------
 
 
-def _by(kind: str, rate: float, **more: float) -> dict[str, Any]:
+def by(kind: str, rate: float, **more: float) -> dict[str, Any]:
+    """The table of an optimizer."""
     return {"kind": kind, "learning_rate": rate, **more}
 
 
@@ -229,24 +226,29 @@ def bases() -> dict[str, Base]:
     """The healthy specs by name."""
     # fmt: off
     chosen = {
-        progress: (stack(1, 8, "tanh", "dense 1", "sigmoid"), "glorot_uniform", _by("sgd", 0.03), 60, 16),
-        flavanoids: (stack(1, 12, "elu", "dense 1"), "glorot_normal", _by("nesterov", 0.003), 50, 16),
-        strokes: (["flatten", *stack(2, 32, "relu", "dense 3", "softmax")], "he_uniform", _by("momentum", 0.02), 30),
-        bars: (["flatten", *stack(2, 48, "relu", "dense 4", "softmax")], "he_normal", _by("adam", 0.002), 25),
-        mixture: (stack(2, 32, "tanh", "dense 5", "softmax"), "glorot_normal", _by("nadam", 0.005), 40),
-        additive: (stack(2, 32, "relu", "dense 1"), "he_normal", _by("momentum", 0.01), 40),
-        rare: (stack(2, 24, "relu", "dense 1", "sigmoid"), "he_normal", _by("adamw", 0.003), 30, 64),
+        progress: (stack(1, 8, "tanh", "dense 1", "sigmoid"), "glorot_uniform", by("sgd", 0.03), 60, 16),
+        flavanoids: (stack(1, 12, "elu", "dense 1"), "glorot_normal", by("nesterov", 0.003), 50, 16),
+        strokes: (["flatten", *stack(2, 32, "relu", "dense 3", "softmax")], "he_uniform", by("momentum", 0.02), 30),
+        bars: (["flatten", *stack(2, 48, "relu", "dense 4", "softmax")], "he_normal", by("adam", 0.002), 25),
+        mixture: (stack(2, 32, "tanh", "dense 5", "softmax"), "glorot_normal", by("nadam", 0.005), 40),
+        additive: (stack(2, 32, "relu", "dense 1"), "he_normal", by("momentum", 0.01), 40),
+        rare: (stack(2, 24, "relu", "dense 1", "sigmoid"), "he_normal", by("adamw", 0.003), 30, 64),
         pinwheel: (
-            [*_block(24, "batch_norm", "relu") * 3, "dense 6", "softmax"], "he_normal", _by("rmsprop", 0.003), 40, 48,
+            [*_block(24, "batch_norm", "relu") * 3, "dense 6", "softmax"], "he_normal", by("rmsprop", 0.003), 40, 48,
         ),
-        pendulum: (stack(3, 24, "swish", "dense 1"), "he_uniform", _by("amsgrad", 0.004), 50),
+        pendulum: (stack(3, 24, "swish", "dense 1"), "he_uniform", by("amsgrad", 0.004), 50),
     }
     # fmt: on
+    straight = (progress, flavanoids, strokes, rare, pendulum)
     result = {}
     for rows, settings in chosen.items():
         name = rows.__name__
-        whole = table(saved(f"fresh-{name}", rows), *settings)
-        whole["data"] |= {"validation": VALIDATION, "test": TEST, "split": "time", "scale": "standard"}
-        result[name] = Base(name, whole, rows)
+        result[name] = base_of(rows, table(saved(f"fresh-{name}", rows), *settings), rows in straight)
     result["rare"].table["data"]["order"] = "balanced"
     return result
+
+
+def base_of(rows: Callable[[], Rows], whole: Table, nearly_straight: bool) -> Base:
+    """A base with the name of its rows, whose split and scale are those of all bases."""
+    whole["data"] |= {"validation": VALIDATION, "test": TEST, "split": "time", "scale": "standard"}
+    return Base(rows.__name__, whole, rows, nearly_straight)

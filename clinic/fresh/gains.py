@@ -25,16 +25,19 @@ WORSE = 0.8
 def gain_of(folder: Path) -> float:
     """The score of a run on its test rows above that of a constant answer; 0 if it diverged or is no better.
 
-    The score is R² for numbers. For classes it is the balanced accuracy: the mean over the classes of the part of
-    their rows that is right.
+    The score is R² for numbers, as the mean of several targets. For classes it is the balanced accuracy: the mean over
+    the classes of the part of their rows that is right; of several labels, the mean over the labels.
     """
     result = read_result(folder)
     if result["diverged"]:
         return 0.0
-    if (confusion := result["confusion"]) is None:
-        return max(float(result["measures"]["test"]["r2"]), 0.0)
-    counts = np.array(confusion)
-    return max(float(np.mean(np.diag(counts) / counts.sum(axis=1))) - 1 / len(counts), 0.0)
+    measures = result["measures"]["test"]
+    if "r2" in measures:
+        return max(float(measures["r2"]), 0.0)
+    # A class without test rows counts for nothing; of several labels each has two classes.
+    counts = result["confusion"]
+    classes = 2 if counts is None else int(np.count_nonzero(np.sum(counts, axis=1)))
+    return max(float(measures["balanced_accuracy"]) - 1 / classes, 0.0)
 
 
 def attainable_gain(base: Base) -> float:
@@ -47,8 +50,9 @@ def attainable_gain(base: Base) -> float:
         return float(r2_score(y[split.test], forest.predict(x[split.test])))
     # Leaves of a few rows, weighted by class: a forest of single rows does not find rare classes.
     forest = RandomForestClassifier(random_state=0, class_weight="balanced", min_samples_leaf=3)
-    forest.fit(x[split.train], y[split.train])
-    return float(balanced_accuracy_score(y[split.test], forest.predict(x[split.test]))) - 1 / len(np.unique(y))
+    answers = forest.fit(x[split.train], y[split.train]).predict(x[split.test])
+    labels = zip(y[split.test].reshape(len(answers), -1).T, answers.reshape(len(answers), -1).T, strict=True)
+    return float(np.mean([balanced_accuracy_score(*of_label) for of_label in labels])) - 1 / len(np.unique(y))
 
 
 class Count(NamedTuple):
@@ -81,7 +85,7 @@ def counts_of_case(case: Case, folders: Mapping[int, Path], of_base: list[Count]
 
 
 def read_counts(file: Path = RESULTS) -> dict[str, dict[str, list[Count]]]:
-    """The kept counts by part (bases, first half, second half, unusual) and name."""
+    """The kept counts by part (the bases, the parts of faults, those of unusual specs) and name."""
     content: dict[str, Any] = json.loads(file.read_text())
     return {
         part: {name: [Count(**count) for count in counts] for name, counts in by_name.items()}

@@ -14,9 +14,8 @@ from .bases import Base
 from .kinds import Case, Kind, Wrong, cases_of, inserted
 
 
-def _setting(
-    path: str, value: Any, suits: Callable[[Base], bool] = lambda base: True
-) -> Callable[[Base], Wrong | None]:
+def setting(path: str, value: Any, suits: Callable[[Base], bool] = lambda base: True) -> Callable[[Base], Wrong | None]:
+    """A value at a path, in the bases that it suits."""
     return lambda base: Wrong({path: value}) if suits(base) else None
 
 
@@ -24,7 +23,7 @@ def _classes(base: Base) -> bool:
     return not base.numbers
 
 
-def _layers(base: Base, hidden: list[Any], **more: Any) -> Wrong:
+def with_hidden(base: Base, hidden: list[Any], **more: Any) -> Wrong:
     """The base with other hidden layers."""
     return Wrong({"network.layers": ["flatten"] * base.images + hidden + base.output, **more})
 
@@ -50,13 +49,13 @@ def _large_batches(base: Base) -> Wrong:
 
 def _deep_and_normalised(base: Base) -> Wrong | None:
     hidden = ["dense 24", "batch_norm", "relu"] * 8
-    return None if base.nearly_straight else _layers(base, hidden, optimizer="adam 0.003")
+    return None if base.nearly_straight else with_hidden(base, hidden, optimizer="adam 0.003")
 
 
 def _deep_and_residual(base: Base) -> Wrong | None:
     block = {"kind": "residual", "layers": ["layer_norm", "dense 24", "relu"]}
     hidden = ["dense 24", "relu", *[block] * 9]
-    return None if base.nearly_straight else _layers(base, hidden, optimizer="adam 0.002")
+    return None if base.nearly_straight else with_hidden(base, hidden, optimizer="adam 0.002")
 
 
 def _mild_dropout(base: Base) -> Wrong:
@@ -86,7 +85,9 @@ def _wide_radial(base: Base) -> Wrong | None:
     """Radial features as wide as the cloud of the rows, where there are few inputs."""
     if base.name not in ("pinwheel", "pendulum"):
         return None
-    return _layers(base, [{"kind": "radial", "units": 120, "width": 1.0}, "dense 24", "relu"], optimizer="adam 0.005")
+    return with_hidden(
+        base, [{"kind": "radial", "units": 120, "width": 1.0}, "dense 24", "relu"], optimizer="adam 0.005"
+    )
 
 
 def _held_features(base: Base) -> Wrong:
@@ -127,31 +128,31 @@ def _few_wrong(base: Base) -> Wrong | None:
 
 KINDS = (
     Kind("targets smoothed a little", _smoothed),
-    Kind("average of the last weights", _setting("training.average", 0.99)),
-    Kind("average that decays slowly", _setting("training.average", 0.99999)),
-    Kind("largest norm that is loose", _setting("regularization.max_norm", 6.0)),
-    Kind("batches of seven", _setting("training.batch_size", 7, lambda base: not base.normalised)),
+    Kind("average of the last weights", setting("training.average", 0.99)),
+    Kind("average that decays slowly", setting("training.average", 0.99999)),
+    Kind("largest norm that is loose", setting("regularization.max_norm", 6.0)),
+    Kind("batches of seven", setting("training.batch_size", 7, lambda base: not base.normalised)),
     Kind("large batches and more epochs", _large_batches),
     Kind("deep and normalised", _deep_and_normalised),
     Kind("deep and residual", _deep_and_residual),
     Kind("mild dropout", _mild_dropout),
     Kind("cosine with a warm-up", _cosine),
     Kind("rate that falls late", _late_step),
-    Kind("clip that rarely acts", _setting("training.clip", {"kind": "global_norm", "limit": 30.0})),
-    Kind("numbers of 64 bits", _setting("training.precision", "float64")),
-    Kind("weak penalty", _setting("regularization.l2", 1e-4)),
-    Kind("slow decay", _setting("regularization.weight_decay", 1e-3)),
-    Kind("patience for long", _setting("stopping", {"patience": 15})),
+    Kind("clip that rarely acts", setting("training.clip", {"kind": "global_norm", "limit": 30.0})),
+    Kind("numbers of 64 bits", setting("training.precision", "float64")),
+    Kind("weak penalty", setting("regularization.l2", 1e-4)),
+    Kind("slow decay", setting("regularization.weight_decay", 1e-3)),
+    Kind("patience for long", setting("stopping", {"patience": 15})),
     Kind("faint noise on the inputs", _faint_noise),
-    Kind("the same order each epoch", _setting("data.order", "fixed", lambda base: "order" not in base.table["data"])),
-    Kind("batches in proportion", _setting("data.order", "stratified", lambda base: base.softmax)),
-    Kind("inputs from 0 to 1", _setting("data.scale", "range", lambda base: base.softmax)),
-    Kind("orthogonal start", _setting("network.init", "orthogonal")),
+    Kind("the same order each epoch", setting("data.order", "fixed", lambda base: "order" not in base.table["data"])),
+    Kind("batches in proportion", setting("data.order", "stratified", lambda base: base.softmax)),
+    Kind("inputs from 0 to 1", setting("data.scale", "range", lambda base: base.softmax)),
+    Kind("orthogonal start", setting("network.init", "orthogonal")),
     Kind("no biases in hidden layers", _without_biases),
     Kind("softplus units", _with_units("softplus", "glorot_normal")),
     Kind("leaky units", _with_units("leaky_relu", "he_normal")),
-    Kind("two batches for an update", _setting("training.accumulate", 2)),
-    Kind("huber beyond a deviation", _setting("loss", {"kind": "huber", "delta": 1.5}, lambda base: base.numbers)),
+    Kind("two batches for an update", setting("training.accumulate", 2)),
+    Kind("huber beyond a deviation", setting("loss", {"kind": "huber", "delta": 1.5}, lambda base: base.numbers)),
     Kind("radial features", _wide_radial),
     Kind("features that do not learn", _held_features),
     Kind("targets of millions", _large_targets),

@@ -27,7 +27,7 @@ class Wrong(NamedTuple):
     """Paths of the spec with their new values."""
     places: tuple[str, ...] = ()
     """The paths that are wrong then, where they are not those of the changes. The parts of the data have the paths
-    `data.inputs`, `data.targets` and `data.validation`."""
+    `data.inputs`, `data.targets`, `data.validation` and `data.test`."""
 
 
 def inserted(base: Base, place: int, *layers: Any) -> Wrong:
@@ -75,14 +75,16 @@ def changed(table: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def cases_of(half: str, kinds: Sequence[Kind], most: int = 4) -> dict[str, Case]:
-    """The cases of a half by name: each kind in at most `most` of the bases that it fits; the first of them rotates."""
+def cases_of(
+    part: str, kinds: Sequence[Kind], most: int = 4, among: Callable[[], Mapping[str, Base]] = bases
+) -> dict[str, Case]:
+    """The cases of a part by name: each kind in at most `most` of the bases that it fits; the first of them rotates."""
     cases = {}
     for number, kind in enumerate(kinds):
-        fitting = [(base, wrong) for base in bases().values() if (wrong := kind.put(base))]
+        fitting = [(base, wrong) for base in among().values() if (wrong := kind.put(base))]
         first = number % len(fitting)
         for base, wrong in (fitting[first:] + fitting[:first])[:most]:
-            name = f"{half}{number:02d} {kind.name}: {base.name}"
+            name = f"{part}{number:02d} {kind.name}: {base.name}"
             table = changed(base.table, wrong.changes)
             places = wrong.places or tuple(wrong.changes)
             cases[name] = Case(name, kind, base.name, spec_of(table, name), table, places)
@@ -96,6 +98,7 @@ _WORDS = {
     "data.inputs": ("input", "column"),
     "data.targets": ("target", "class", "label"),
     "data.validation": ("validation",),
+    "data.test": ("test",),
     "data.order": ("order",),
 }
 
