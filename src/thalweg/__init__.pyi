@@ -42,6 +42,9 @@ from .parts.regularization import Regularization as Regularization
 from .parts.settings import Checkpoints as Checkpoints
 from .parts.settings import Stopping as Stopping
 from .parts.settings import Training as Training
+from .runs.converted import ConvertedNetwork as ConvertedNetwork
+from .runs.converted import from_keras as from_keras
+from .runs.converted import from_torch as from_torch
 from .runs.load import load as load
 from .runs.resume import resume as resume
 from .runs.run import Run as Run
