@@ -13,7 +13,6 @@ from .experiments import Experiment as Experiment
 from .experiments import TunedComparison as TunedComparison
 from .experiments import compare as compare
 from .experiments.remedy_trials import Proof as Proof
-from .experiments.remedy_trials import prove as prove
 from .experiments.run_diff import RunDiff as RunDiff
 from .experiments.run_diff import diff as diff
 from .insight.decision_boundary import DecisionBoundary as DecisionBoundary
@@ -57,3 +56,5 @@ from .sklearn import Perceptron as Perceptron
 from .spec.spec import Spec as Spec
 from .spec.toml import read_spec as read_spec
 from .training.inspect import inspect as inspect
+from .watching.recipes.prove import prove as prove
+from .watching.recipes.recipe import Recipe as Recipe

@@ -1,0 +1,1 @@
+"""PyTorch and Keras: trainings of other libraries, watched, repaired and converted."""

@@ -1,0 +1,71 @@
+"""Recipes in files, which are run to read them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+from ...core.errors import InputError
+from ...core.files import read_bytes
+from .recipe import Recipe
+
+_LARGEST_FILE = 2**20
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """The recipe that a Python file defines: `recipe = thalweg.Recipe(...)`, or `def recipe()` that returns one.
+
+    The file is run, as `import` runs it; its folder is where its own imports are found.
+
+    Raises InputError where the file cannot be read, raises an error, or defines no recipe.
+    """
+    module = _module(Path(path).resolve())
+    found = getattr(module, "recipe", None)
+    if isinstance(found, FunctionType):
+        try:
+            found = found()
+        except InputError:
+            raise
+        except Exception as error:
+            raise _error(Path(path), error) from error
+    if not isinstance(found, Recipe):
+        known = "a function that returns something else" if hasattr(module, "recipe") else "none"
+        raise InputError(
+            str(path), f"expected `recipe = thalweg.Recipe(...)` or `def recipe()` that returns one, received {known}"
+        )
+    return found
+
+
+def _module(path: Path) -> ModuleType:
+    """The module of a file, under a name that depends on its path alone, so that it is run once in a process."""
+    text = read_bytes(path, _LARGEST_FILE)
+    name = f"thalweg_recipe_{hashlib.sha256(str(path).encode() + text).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, InputError) or not isinstance(error, Exception):
+            raise
+        raise _error(path, error) from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def _error(path: Path, error: Exception) -> InputError:
+    """The error of the user's code with the last of its lines that took part."""
+    own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path.resolve())]
+    line = f" line {own[-1]}:" if own else ""
+    return InputError(str(path), f"{line} {type(error).__name__}: {error}".strip())
