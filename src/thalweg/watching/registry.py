@@ -1,0 +1,45 @@
+"""The registry of the checks of watched trainings: that of the doctor, which calls them for watched trainings alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+
+from ..doctor.findings import Finding, Stage
+from ..doctor.measurements import Measurements
+from ..doctor.registry import Group, RegisteredCheck, check
+from .measure_watch import WatchMeasurements
+
+
+def watch_check(
+    *,
+    code: str,
+    stage: Stage,
+    rank: int | None = None,
+    meaning: str = "",
+    advice: str = "",
+    group: Group = "",
+    explains: Iterable[str] = (),
+    explained_by: Iterable[str] = (),
+) -> Callable[[Callable[[WatchMeasurements], Iterator[Finding]]], RegisteredCheck]:
+    """Register a check of watched trainings; the arguments are those of `doctor.registry.check`."""
+    register = check(
+        code=code,
+        stage=stage,
+        rank=rank,
+        meaning=meaning,
+        advice=advice,
+        group=group,
+        explains=explains,
+        explained_by=explained_by,
+    )
+
+    def decorate(function: Callable[[WatchMeasurements], Iterator[Finding]]) -> RegisteredCheck:
+        @wraps(function)
+        def only_watched(measurements: Measurements) -> Iterator[Finding]:
+            if isinstance(measurements, WatchMeasurements):
+                yield from function(measurements)
+
+        return register(only_watched)
+
+    return decorate
