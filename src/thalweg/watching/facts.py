@@ -208,6 +208,8 @@ class ParameterStatistics:
     """Whether any number changed; None: not seen."""
     reached: bool | None = None
     """Whether backward reached it in this step; None: not seen."""
+    distance: float = _NAN
+    """Root mean square of its difference from the first look."""
 
 
 @dataclass(frozen=True)
@@ -407,6 +409,8 @@ class WatchedEpoch:
     """Mean of the losses of its steps; NaN: no loss was seen."""
     root_training: bool
     """`model.training` when `watch.epoch` was called."""
+    evaluated_in_training: int = 0
+    """Forward passes of the user's own without gradients while `model.training`, since the epoch before."""
     training: SetScores | None = None
     """The latest batches of the training in evaluation mode."""
     training_as_trained: SetScores | None = None
@@ -415,6 +419,26 @@ class WatchedEpoch:
     """The validation rows in evaluation mode."""
     validation_as_found: SetScores | None = None
     """The validation rows in the mode in which the model was found; None where that is evaluation mode."""
+
+
+@dataclass(frozen=True)
+class ReferenceScores:
+    """How well a random forest predicts the targets of rows that it has not seen (cross-validated)."""
+
+    training: float = _NAN
+    """Balanced accuracy or R² on the latest rows of the training."""
+    training_error: float = _NAN
+    """Its standard error."""
+    training_constant: float = _NAN
+    """The score of the best constant output there."""
+    training_line: float = _NAN
+    """The score of the best straight line on its own rows."""
+    validation: float = _NAN
+    """The same of the validation rows, by a forest of their own."""
+    validation_error: float = _NAN
+    validation_constant: float = _NAN
+    rows: int = 0
+    """Number of rows of the training."""
 
 
 # All of it ------------------------------------------------------------------------------------------------------------
@@ -435,6 +459,8 @@ class WatchedTraining:
     """Number of optimizer steps."""
     nonfinite: Nonfinite | None = None
     """The first NaN or infinity."""
+    reference: ReferenceScores | None = None
+    """What a reference learner reaches; None: it was not tried."""
     faults: tuple[str, ...] = ()
     """Errors inside of the watch, which has switched itself off; the user's training went on."""
     remarks: tuple[str, ...] = ()
