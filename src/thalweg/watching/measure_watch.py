@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..data import Task
-from ..doctor.attainable import UncertainScore, measure_of, standard_error
+from ..doctor.attainable import UncertainScore, constant_loss, measure_of, standard_error
 from ..doctor.findings import Learned
 from ..doctor.measurements import ColumnShift, IdenticalUnits, LayerFacts, Measurements
 from ..doctor.row_statistics import TargetOrder
@@ -94,6 +94,27 @@ class WatchMeasurements(Measurements):
         """Model, loss and optimizer when the watch attached."""
         return self.watched.model
 
+    @property
+    def latest(self) -> WatchedEpoch | None:
+        """The latest epoch of which the training rows were scored."""
+        return latest(self.watched)
+
+    @property
+    def validation(self) -> SetScores | None:
+        """The latest scores on validation rows."""
+        return latest_validation(self.watched)
+
+
+def latest(watched: WatchedTraining) -> WatchedEpoch | None:
+    """The latest epoch of which the training rows were scored; None if there is none."""
+    epochs = (*watched.epochs, *([watched.final] if watched.final else []))
+    return next((epoch for epoch in reversed(epochs) if epoch.training is not None), None)
+
+
+def latest_validation(watched: WatchedTraining) -> SetScores | None:
+    """The latest scores on validation rows; None if there are none."""
+    return next((epoch.validation for epoch in reversed(watched.epochs) if epoch.validation is not None), None)
+
 
 def measurements_of_watch(training: WatchedTraining) -> WatchMeasurements:
     """The measurements of a watched training; all of them are computed on first use."""
@@ -120,7 +141,7 @@ class _Source:
 
     @cached_property
     def _last(self) -> WatchedEpoch | None:
-        return self._watched.epochs[-1] if self._watched.epochs else None
+        return latest(self._watched)
 
     @property
     def _training(self) -> SetScores | None:
@@ -128,7 +149,7 @@ class _Source:
 
     @property
     def _validation(self) -> SetScores | None:
-        return self._last.validation if self._last else None
+        return latest_validation(self._watched)
 
     @cached_property
     def task(self) -> Task:
@@ -267,8 +288,24 @@ class _Source:
 
     @cached_property
     def constant_loss(self) -> float:
-        known = [look.constant_loss for look in self._looks if np.isfinite(look.constant_loss)]
-        return float(np.mean(known)) if known else _NAN
+        """From the targets of all looks, where each row has a single one."""
+        loss, targets = self._model.loss, self._targets
+        if not len(targets) or not np.isfinite(targets).all() or loss.reduction != "mean":
+            return _NAN
+        if self.task == "classification":
+            shares = np.unique(targets, return_counts=True)[1] / len(targets)
+            return float(-np.sum(shares * np.log(shares))) if loss.takes in ("logits", "log_probabilities") else _NAN
+        if self.task == "multilabel":
+            return constant_loss("binary_cross_entropy", targets[:, None], self.task)
+        kinds = {"huber": "", "mean_squared_error": "mean_squared_error", "mean_absolute_error": "mean_absolute_error"}
+        kind = kinds.get(self.loss, "")
+        several = any(
+            look.loss_input and len(look.loss_input.target_shape) > 1 and look.loss_input.target_shape[1] > 1
+            for look in self._looks
+        )
+        if several:
+            return self.target_deviation**2 if kind == "mean_squared_error" else _NAN
+        return constant_loss(kind, targets[:, None], self.task) if kind else _NAN
 
     # Network ----------------------------------------------------------------------------------------------------------
 

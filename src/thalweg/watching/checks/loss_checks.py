@@ -237,10 +237,9 @@ def permuted_classes(m: WatchMeasurements) -> Iterator[Finding]:
     """Validation rows whose classes the network tells apart, under other codes."""
     from scipy.optimize import linear_sum_assignment
 
-    epoch = next((epoch for epoch in reversed(m.watched.epochs) if epoch.validation is not None), None)
-    if epoch is None or epoch.validation is None or len(epoch.validation.confusion) < 2:
+    if m.validation is None or len(m.validation.confusion) < 2:
         return
-    counts = np.array(epoch.validation.confusion, float)
+    counts = np.array(m.validation.confusion, float)
     rows, columns = linear_sum_assignment(-counts)
     # Only classes that occur count; a class that is told under its own code is no evidence.
     total = counts.sum()

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...doctor.findings import Finding
+from ...doctor.measurements import BEYOND_CHANCE
 from ...pages.numbers import count_noun, number, percent
-from ..facts import BatchStatistics, SetScores, WatchedEpoch
+from ..facts import BatchStatistics, SetScores
 from ..measure_watch import WatchMeasurements
 from ..registry import watch_check
 from .common import BROKEN, line
@@ -25,6 +26,8 @@ _MOST_COLUMNS = 0.5
 _RISEN = 10.0
 _GAP = 1 / 3
 _LEARNED = 2 / 3
+# Standard errors of a difference that chance does not make once in ten thousand trainings.
+_CERTAIN = 4.0
 
 
 def _batches(m: WatchMeasurements) -> list[BatchStatistics]:
@@ -38,14 +41,9 @@ def _share(scores: SetScores | None) -> float:
     return (scores.balanced_score - scores.constant_score) / (1 - scores.constant_score)
 
 
-def _last(m: WatchMeasurements) -> WatchedEpoch | None:
-    return m.watched.epochs[-1] if m.watched.epochs else None
-
-
 def _generalizes(m: WatchMeasurements) -> bool:
     """Whether the network is about as good on the validation rows as a network that learned."""
-    last = _last(m)
-    return last is not None and _share(last.validation) >= _LEARNED
+    return _share(m.validation) >= _LEARNED
 
 
 @watch_check(
@@ -105,8 +103,7 @@ def same_batch(m: WatchMeasurements) -> Iterator[Finding]:
     batches = [frozenset(batch.rows) for batch in _batches(m) if batch.rows]
     if len(batches) < _FEW_LOOKS or any(batch != batches[0] for batch in batches) or m.watched.steps < _FEW_LOOKS:
         return
-    last = _last(m)
-    other = last is not None and last.validation is not None
+    other = m.validation is not None
     yield same_batch.finding(
         # Steps on all rows are gradient descent as it stands in the books.
         severity="note" if not other or _generalizes(m) else "severe",
@@ -205,10 +202,9 @@ def _drift(early: list[BatchStatistics], late: list[BatchStatistics], name: str)
 )
 def prepared_otherwise(m: WatchMeasurements) -> Iterator[Finding]:
     """Validation inputs on another scale, in most of the columns."""
-    last = _last(m)
-    if last is None or last.training is None or last.validation is None:
+    here, there = m.latest and m.latest.training, m.validation
+    if here is None or there is None:
         return
-    here, there = last.training, last.validation
     columns = bool(here.column_means) and len(here.column_means) == len(there.column_means)
     mean, deviation = _statistics(here, columns)
     other_mean, other_deviation = _statistics(there, columns)
@@ -254,7 +250,7 @@ def _scores(training: SetScores, validation: SetScores) -> str:
 )
 def statistics_disagree(m: WatchMeasurements) -> Iterator[Finding]:
     """Running statistics that are not those of the batches."""
-    last = _last(m)
+    last = m.latest
     norms = [module.name for module in m.model.modules if module.role == "norm"]
     if last is None or not norms:
         return
@@ -300,4 +296,35 @@ def evaluation_in_train_mode(m: WatchMeasurements) -> Iterator[Finding]:
         normal="model.eval() before an evaluation",
         sentence="The answers of an evaluation depend on the other rows of its batch, or on chance.",
         remedies=line("model.eval()  # before the evaluation; model.train() after it"),
+    )
+
+
+@watch_check(
+    code="rows-misaligned",
+    stage="during training",
+    rank=33,
+    meaning="the training rows tell nothing of their targets, and the validation rows do",
+    advice="permute inputs and targets together: `x[order], y[order]`",
+    explains=(*BROKEN, "data-unlearnable", "memorised", "mismatch", "validation-prepared-otherwise", "wrong-labels"),
+)
+def rows_misaligned(m: WatchMeasurements) -> Iterator[Finding]:
+    """A reference learner that learns from the validation rows and not from the training rows."""
+    known = m.watched.reference
+    if known is None or not np.isfinite(known.training) or not np.isfinite(known.validation):
+        return
+    here, there = known.training - known.training_constant, known.validation - known.validation_constant
+    beyond = there - here > _CERTAIN * float(np.hypot(known.training_error, known.validation_error))
+    if here > BEYOND_CHANCE * known.training_error or there <= _CERTAIN * known.validation_error or not beyond:
+        return
+    yield rows_misaligned.finding(
+        severity="severe" if not _generalizes(m) else "note",
+        place="data.targets",
+        value=here,
+        measured=f"a random forest reaches {number(known.validation, 3)} on unseen validation rows "
+        f"({number(known.validation_constant, 3)} by a constant output), and {number(known.training, 3)} ± "
+        f"{number(BEYOND_CHANCE * known.training_error, 2)} on unseen training rows "
+        f"({number(known.training_constant, 3)})",
+        normal="about the same on both",
+        sentence="The targets of the training rows belong to other rows, so there is nothing to learn from them.",
+        remedies=line("order = torch.randperm(len(x)); x, y = x[order], y[order]  # both, by the same order"),
     )
