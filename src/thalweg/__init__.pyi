@@ -54,3 +54,5 @@ from .sklearn import Perceptron as Perceptron
 from .spec.spec import Spec as Spec
 from .spec.toml import read_spec as read_spec
 from .training.inspect import inspect as inspect
+from .watching import Watch as Watch
+from .watching import watch as watch

@@ -27,6 +27,7 @@ Role = Literal[
     "other",
 ]
 """What a module does, whatever its class is called."""
+Direction = Literal["input", "forward", "loss", "backward", "update"]
 Task = Literal["classification", "multilabel", "regression", ""]
 LossTakes = Literal["logits", "log_probabilities", "probabilities", "values", ""]
 
@@ -220,22 +221,22 @@ class LossInput:
     target_shape: tuple[int, ...]
     target_type: str
     """"float32", "int64", ..."""
-    target_integers: bool
+    target_integers: bool = False
     """Whether all targets are whole numbers."""
-    broadcast: bool
+    broadcast: bool = False
     """Whether the loss compares shapes elementwise that differ, so that one is broadcast against the other."""
-    low: float
+    low: float = _NAN
     """Smallest output."""
-    high: float
+    high: float = _NAN
     """Largest output."""
-    target_low: float
-    target_high: float
-    target_mean: float
-    target_deviation: float
-    output_mean: float
-    output_deviation: float
+    target_low: float = _NAN
+    target_high: float = _NAN
+    target_mean: float = _NAN
+    target_deviation: float = _NAN
+    output_mean: float = _NAN
+    output_deviation: float = _NAN
     """Standard deviation of all outputs."""
-    spread: float
+    spread: float = _NAN
     """Standard deviation of the outputs between samples (root of the mean variance over all other axes)."""
     row_sum: float = _NAN
     """Mean over rows of Σ outputs over the classes; 1 for probabilities."""
@@ -284,7 +285,7 @@ class Nonfinite:
 
     place: str
     """The module, the parameter, "input", "target" or "loss"."""
-    direction: Literal["input", "forward", "loss", "backward", "update"]
+    direction: Direction
     """Which way the numbers ran: the module's inputs were finite (forward), or the delta of its outputs (backward)."""
     step: int
     exact: bool = True
@@ -340,11 +341,11 @@ class Look:
     root_training: bool | None = None
     """`model.training` in the forward pass."""
     loss_input: LossInput | None = None
+    loss_operations: tuple[str, ...] = ()
+    """Autograd operations between the model's output and the loss that `watch.step` tells, from the loss back."""
     batch: BatchStatistics | None = None
     score: float = _NAN
     """Accuracy or R² of the outputs on the batch, as the model gave them in training."""
-    constant_loss: float = _NAN
-    """Loss of the best constant output on this batch; NaN for a loss without a known one."""
     curvature: float = _NAN
     """gᵀHg / |g|², the curvature of the loss along its gradient; only in the first look."""
     signal_to_noise: float = _NAN
@@ -451,6 +452,8 @@ class WatchedTraining:
     model: WatchedModel
     looks: tuple[Look, ...] = ()
     epochs: tuple[WatchedEpoch, ...] = ()
+    final: WatchedEpoch | None = None
+    """The model when the diagnosis was made or the watch was closed; None: the last of `epochs` is as late."""
     losses: tuple[float, ...] = ()
     """The loss of each step (steps,): what `watch.step` tells, else what the loss module gave; NaN: none was seen."""
     rates: tuple[tuple[int, tuple[float, ...]], ...] = ()

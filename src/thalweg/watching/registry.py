@@ -10,6 +10,14 @@ from ..doctor.measurements import Measurements
 from ..doctor.registry import Group, RegisteredCheck, check
 from .measure_watch import WatchMeasurements
 
+WATCH_CHECKS: list[RegisteredCheck] = []
+"""All checks of watched trainings."""
+
+
+def severe_at_once(measurements: WatchMeasurements) -> list[Finding]:
+    """The severe findings of these checks: what a look proves needs no end of the training."""
+    return [finding for check in WATCH_CHECKS for finding in check(measurements) if finding.severity == "severe"]
+
 
 def watch_check(
     *,
@@ -40,6 +48,8 @@ def watch_check(
             if isinstance(measurements, WatchMeasurements):
                 yield from function(measurements)
 
-        return register(only_watched)
+        registered = register(only_watched)
+        WATCH_CHECKS.append(registered)
+        return registered
 
     return decorate
