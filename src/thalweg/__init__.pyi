@@ -56,5 +56,7 @@ from .sklearn import Perceptron as Perceptron
 from .spec.spec import Spec as Spec
 from .spec.toml import read_spec as read_spec
 from .training.inspect import inspect as inspect
+from .watching import Watch as Watch
+from .watching import watch as watch
 from .watching.recipes.prove import prove as prove
 from .watching.recipes.recipe import Recipe as Recipe

@@ -117,7 +117,7 @@ def exploding_start(m: Measurements) -> Iterator[Finding]:
     start = m.start
     if len(start.dense) < 2 or not explodes(start):
         return
-    if sum(map(explodes, m.standardized_starts)) <= len(m.standardized_starts) / 2:
+    if m.standardized_starts and sum(map(explodes, m.standardized_starts)) <= len(m.standardized_starts) / 2:
         return
     growth = (
         f"outputs that grow by a factor of {number(start.growth, 3)}" if start.finite else "numbers that are not finite"

@@ -1,0 +1,143 @@
+"""What a batch is: sizes, scale, targets, fingerprints of its rows; and the scores of outputs on it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .facts import Task
+from .tensors import exact
+
+_COLUMNS = 512
+_FINGERPRINTS = 512
+_CLASSES = 1000
+_CONFUSED = 64
+_NAN = float("nan")
+
+
+def batch_statistics(inputs: Tensor, targets: Tensor | None) -> dict[str, Any]:
+    """The fields of `BatchStatistics`, as tensors where they are numbers of the batch."""
+    found: dict[str, Any] = {
+        "shape": tuple(inputs.shape),
+        "type": str(inputs.dtype).removeprefix("torch."),
+        "rows": fingerprints(inputs),
+    }
+    if inputs.is_floating_point() and inputs.numel():
+        x = exact(inputs)
+        found["deviation"], found["mean"] = torch.std_mean(x, correction=0)
+        found["rms"] = torch.hypot(found["deviation"], found["mean"])
+        found["largest"] = torch.linalg.vector_norm(x, math.inf)
+        found |= columns(x)
+    if targets is not None and targets.numel() and not targets.is_complex():
+        y = exact(targets)[:_FINGERPRINTS]
+        found["targets"] = y.reshape(len(y), -1).mean(1) if y.dim() > 1 else y.reshape(-1)
+    return found
+
+
+def columns(x: Tensor) -> dict[str, Tensor]:
+    """Mean and deviation of each column of inputs (rows, columns); nothing for other shapes."""
+    if x.dim() != 2 or not 0 < x.shape[1] <= _COLUMNS or not len(x):
+        return {}
+    deviations, means = torch.std_mean(x, dim=0, correction=0)
+    return {"column_means": means, "column_deviations": deviations}
+
+
+def fingerprints(inputs: Tensor) -> Tensor:
+    """A number for each row (n,) that equal rows share, and different ones hardly ever do."""
+    if not inputs.dim() or not inputs.numel():
+        return torch.zeros(0, device=inputs.device)
+    x = exact(inputs)[:_FINGERPRINTS].reshape(min(len(inputs), _FINGERPRINTS), -1)
+    # Weights without a pattern, equal in every batch and drawn without PyTorch's random state.
+    places = torch.arange(1, x.shape[1] + 1, dtype=x.dtype, device=x.device)
+    return x @ torch.frac(places * 0.6180339887498949 + 0.1)
+
+
+def class_counts(values: Tensor) -> dict[str, int]:
+    """Number of rows by class, of whole non-negative numbers below 1000; empty for other targets."""
+    y = values.detach().reshape(-1)
+    if not y.numel() or y.is_complex() or (y.is_floating_point() and not bool((y == y.round()).all())):
+        return {}
+    low, high = int(y.min()), int(y.max())
+    if high - low >= _CLASSES:
+        return {}
+    counts = torch.bincount(y.long() - low).tolist()
+    return {str(low + index): count for index, count in enumerate(counts) if count}
+
+
+def class_outputs(outputs: Tensor, targets: Tensor) -> Tensor | None:
+    """Outputs (rows, classes) for whole targets of one dimension less, as cross-entropy takes them; None for others."""
+    if targets.is_floating_point() or outputs.dim() != targets.dim() + 1:
+        return None
+    if outputs.shape[0] == targets.shape[0] and outputs.shape[2:] == targets.shape[1:]:
+        return outputs.movedim(1, -1).reshape(-1, outputs.shape[1])
+    # Many loops of language models flatten (batch, time, classes) before the loss.
+    return outputs.reshape(-1, outputs.shape[-1]) if outputs.shape[:-1] == targets.shape else None
+
+
+def scores(outputs: Tensor, targets: Tensor, task: Task, threshold: float = 0.0) -> dict[str, Any]:
+    """Score, classes, predictions and spread of outputs on some rows; empty where they do not fit the targets.
+
+    Args:
+        outputs: the outputs of the model.
+        targets: the targets as the loss takes them.
+        task: the task of the loss; "" for a loss that is not PyTorch's own.
+        threshold: outputs above it mean yes: 0 for logits, 0.5 for probabilities.
+    """
+    z, y = exact(outputs), targets.detach()
+    found: dict[str, Any] = {"level": _rms(z), "spread": _between(z)}
+    by_class = class_outputs(z, y)
+    if by_class is not None:
+        labels = y.reshape(-1).long()
+        return found | _class_scores(by_class.argmax(1), labels)
+    if z.numel() != y.numel():
+        return found
+    z, y = z.reshape(-1), exact(y).reshape(-1)
+    if task == "multilabel" and bool(((y == 0) | (y == 1)).all()):
+        return found | _class_scores((z > threshold).long(), y.long())
+    variance = float(torch.var(y, correction=0))
+    r2 = 1 - float(torch.mean((z - y) ** 2)) / variance if variance > 0 else _NAN
+    return found | {"score": r2, "balanced_score": r2, "constant_score": 0.0}
+
+
+def _class_scores(predicted: Tensor, labels: Tensor) -> dict[str, Any]:
+    classes = class_counts(labels)
+    right = predicted == labels
+    recalls = {name: float(right[labels == int(name)].float().mean()) for name in classes}
+    found: dict[str, Any] = {
+        "score": float(right.float().mean()),
+        "classes": classes,
+        "predicted": class_counts(predicted),
+        "recalls": recalls,
+        "balanced_score": sum(recalls.values()) / len(recalls) if recalls else _NAN,
+        "constant_score": 1 / len(recalls) if recalls else _NAN,
+    }
+    size = max(int(labels.max()), int(predicted.max())) + 1 if len(labels) else 0
+    if 0 < size <= _CONFUSED and int(labels.min()) >= 0:
+        table = torch.bincount(labels * size + predicted, minlength=size * size).reshape(size, size)
+        found["confusion"] = tuple(map(tuple, table.tolist()))
+    return found
+
+
+def _rms(values: Tensor) -> float:
+    return float(torch.linalg.vector_norm(values)) / math.sqrt(max(values.numel(), 1))
+
+
+def _between(values: Tensor) -> float:
+    """Root of the variance between rows, averaged over all outputs."""
+    return float(torch.var(values, dim=0, correction=0).mean().sqrt()) if values.dim() and len(values) else _NAN
+
+
+def quick_score(outputs: Tensor, targets: Tensor, task: Task, threshold: float) -> Tensor | float:
+    """Accuracy or R² of outputs on a batch, on their device; NaN where they do not fit."""
+    by_class = class_outputs(outputs, targets)
+    if by_class is not None:
+        return (by_class.argmax(1) == targets.reshape(-1)).float().mean()
+    if outputs.numel() != targets.numel() or not targets.numel() or task == "":
+        return _NAN
+    z, y = exact(outputs).reshape(-1), exact(targets).reshape(-1)
+    if task == "multilabel":
+        return ((z > threshold) == (y > 0.5)).float().mean()
+    return 1 - torch.mean((z - y) ** 2) / torch.var(y, correction=0)

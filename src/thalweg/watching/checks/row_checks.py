@@ -1,0 +1,330 @@
+"""Checks of the rows that the training sees, and of those on which it is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...doctor.findings import Finding
+from ...doctor.measurements import BEYOND_CHANCE
+from ...pages.numbers import count_noun, number, percent
+from ..facts import BatchStatistics, SetScores
+from ..measure_watch import WatchMeasurements
+from ..registry import watch_check
+from .common import BROKEN, line
+
+_FEW_LOOKS = 3
+_FEW_EPOCHS = 3
+# The rows of all epochs together are this many times those of one epoch, or more: most rows are left out.
+_SEVERAL = 3.0
+_RARELY_SEEN = 0.5
+_DRIFT = 5.0
+_DIFFERENT_SCALE = 2.0
+_FAR = 1.0
+_MOST_COLUMNS = 0.5
+_RISEN = 10.0
+_GAP = 1 / 3
+_LEARNED = 2 / 3
+# Standard errors of a difference that chance does not make once in ten thousand trainings.
+_CERTAIN = 4.0
+
+
+def _batches(m: WatchMeasurements) -> list[BatchStatistics]:
+    return [look.batch for look in m.watched.looks if look.batch is not None]
+
+
+def _share(scores: SetScores | None) -> float:
+    """The part of the gap between the best constant output and a perfect score that a score closes."""
+    if scores is None or not scores.constant_score < 1:
+        return float("nan")
+    return (scores.balanced_score - scores.constant_score) / (1 - scores.constant_score)
+
+
+def _generalizes(m: WatchMeasurements) -> bool:
+    """Whether the network is about as good on the validation rows as a network that learned."""
+    return _share(m.validation) >= _LEARNED
+
+
+@watch_check(
+    code="not-finite",
+    stage="during training",
+    rank=8,
+    meaning="a NaN or an infinity arises at a place where numbers were of a normal size",
+    advice="`torch.log(p + 1e-6)`, `torch.sqrt(x + 1e-6)`, targets and inputs without NaN; `nn.BCEWithLogitsLoss()` "
+    "instead of a logarithm of one's own",
+    explains=BROKEN,
+)
+def not_finite(m: WatchMeasurements) -> Iterator[Finding]:
+    """A NaN or an infinity that no growing numbers led to."""
+    first = m.watched.nonfinite
+    if first is None:
+        return
+    losses = np.array(m.watched.losses[: first.step + 1], float)
+    losses = losses[np.isfinite(losses)]
+    growing = len(losses) > 1 and np.abs(losses[-5:]).max() > _RISEN * max(np.abs(losses[:5]).max(), 1e-3)
+    if first.direction != "input" and (growing or first.direction in ("forward", "update")):
+        return
+    where = {
+        "input": "the rows",
+        "loss": "the loss, from outputs that are finite",
+        "backward": "the gradient, from a loss that is finite",
+        "forward": "the outputs",
+        "update": "the step",
+    }[first.direction]
+    yield not_finite.finding(
+        severity="severe",
+        place=first.place,
+        value=float("nan"),
+        measured=f"the first NaN or infinity is in {where}, in step {number(first.step)}"
+        + (f"; the losses before it are at most {number(np.abs(losses).max(), 3)}" if len(losses) else ""),
+        normal="finite numbers: a logarithm, a root or a division has no value or no slope at 0",
+        sentence="A function was taken where it has no finite value or slope, and then nothing is left of the network."
+        if first.direction != "input"
+        else "The rows hold NaN or infinity: one such number makes all weights NaN.",
+        remedies=line(
+            "assert torch.isfinite(x).all() and torch.isfinite(y).all()  # the rows"
+            if first.direction == "input"
+            else "torch.log(p + 1e-6), torch.sqrt(x + 1e-6)  # away from 0"
+        ),
+    )
+
+
+@watch_check(
+    code="same-batch",
+    stage="during training",
+    rank=28,
+    meaning="every step sees the same batch",
+    advice="`for x, y in loader:` instead of `next(iter(loader))`",
+    explains=("overfitting", "memorised", "unshuffled", "stuck", "mismatch", "epoch-cut-short"),
+)
+def same_batch(m: WatchMeasurements) -> Iterator[Finding]:
+    """Batches that all hold the same rows, while the validation rows are not learned."""
+    batches = [frozenset(batch.rows) for batch in _batches(m) if batch.rows]
+    if len(batches) < _FEW_LOOKS or any(batch != batches[0] for batch in batches) or m.watched.steps < _FEW_LOOKS:
+        return
+    other = m.validation is not None
+    yield same_batch.finding(
+        # Steps on all rows are gradient descent as it stands in the books.
+        severity="note" if not other or _generalizes(m) else "severe",
+        place="data.order",
+        value=float(len(batches[0])),
+        measured=f"the same {count_noun(len(batches[0]), 'row')} in each of {len(batches)} observed steps",
+        normal="other rows in each step, until all were seen",
+        sentence="The network only ever sees these rows, and learns them by heart.",
+        remedies=line("for x, y in loader:  # not next(iter(loader)), which begins again each time"),
+    )
+
+
+@watch_check(
+    code="epoch-cut-short",
+    stage="during training",
+    rank=29,
+    meaning="an epoch ends long before all rows were seen",
+    advice="no `break` or `return` in the loop over batches",
+    explains=("overfitting", "memorised", "stuck", "lr-too-low", "epochs-too-few", "vanishing"),
+)
+def epoch_cut_short(m: WatchMeasurements) -> Iterator[Finding]:
+    """Epochs of a single step, each on other rows."""
+    epochs = m.watched.epochs
+    single = len(epochs) >= _FEW_EPOCHS and all(epoch.steps == 1 for epoch in epochs)
+    batches = [frozenset(batch.rows) for batch in _batches(m) if batch.rows]
+    if not single or len(batches) < _FEW_LOOKS:
+        return
+    sizes = sum(map(len, batches))
+    distinct = len(frozenset().union(*batches))
+    # If each epoch had all rows, they would be the same ones.
+    if distinct < _SEVERAL * sizes / len(batches):
+        return
+    yield epoch_cut_short.finding(
+        severity=m.severity(certain=True),
+        place="loop",
+        value=sizes / len(batches) / distinct,
+        measured=f"{count_noun(len(epochs), 'epoch')} of 1 step; {len(batches)} of them have {distinct} different rows",
+        normal="all rows in each epoch",
+        sentence="Each epoch ends after its first batch, so the training has far fewer steps than it seems.",
+        remedies=line("# no break or return at the end of: for x, y in loader:"),
+    )
+
+
+@watch_check(
+    code="data-mutated",
+    stage="during training",
+    rank=31,
+    meaning="the stored rows are changed in place, again in each epoch",
+    advice="`x = x.clone()` or `x = (x - mean) / std` in `__getitem__`, not `x -= mean`",
+    explains=(*BROKEN, "mismatch", "validation-prepared-otherwise", "outlying-rows"),
+)
+def data_mutated(m: WatchMeasurements) -> Iterator[Finding]:
+    """Inputs whose mean or scale drifts from epoch to epoch, far beyond what differs between batches."""
+    known = [look for look in m.watched.looks if look.batch is not None and np.isfinite(look.batch.mean)]
+    ends = [epoch.step for epoch in m.watched.epochs]
+    if len(ends) < _FEW_EPOCHS:
+        return
+    age = np.searchsorted(ends, [look.step for look in known], side="right")
+    early, late = (
+        [look.batch for look, a in zip(known, age, strict=True) if look.batch and low <= a < high]
+        for low, high in ((0, max(len(ends) / 3, 1)), (2 * len(ends) / 3, np.inf))
+    )
+    drifts = {name: _drift(early, late, name) for name in ("mean", "deviation")}
+    name = max(drifts, key=lambda name: abs(drifts[name]))
+    if len(early) < 2 or len(late) < 2 or not abs(drifts[name]) > _DRIFT:
+        return
+    first, last = (np.median([getattr(batch, name) for batch in side]) for side in (early, late))
+    yield data_mutated.finding(
+        severity=m.severity(certain=True) if not _generalizes(m) else "note",
+        place="data.inputs",
+        value=float(abs(drifts[name])),
+        measured=f"the {name} of the inputs went from {number(first, 3)} to {number(last, 3)}, "
+        f"{number(abs(drifts[name]), 2)} times what differs between batches",
+        normal="the same distribution in all epochs",
+        sentence="The rows change from epoch to epoch: what reads them writes into them.",
+        remedies=line("x = self.x[i].clone()  # before x -= mean, x /= std"),
+    )
+
+
+def _drift(early: list[BatchStatistics], late: list[BatchStatistics], name: str) -> float:
+    """Difference of the medians of both sides in units of the scatter between batches of the first epochs."""
+    before, after = (np.array([getattr(batch, name) for batch in side], float) for side in (early, late))
+    if len(before) < 2 or len(after) < 2:
+        return 0.0
+    scatter = max(float(np.std(before)), 0.05 * float(np.median([batch.deviation for batch in early])), 1e-12)
+    return float((np.median(after) - np.median(before)) / scatter)
+
+
+@watch_check(
+    code="validation-prepared-otherwise",
+    stage="during training",
+    rank=257,
+    meaning="the inputs of the validation rows have another scale or offset than those of the training rows",
+    advice="the same transform for all rows, with the mean and deviation of the training rows",
+    explains=("mismatch", "memorised", "overfitting", "outlying-rows", "evaluation-in-train-mode"),
+)
+def prepared_otherwise(m: WatchMeasurements) -> Iterator[Finding]:
+    """Validation inputs on another scale, in most of the columns."""
+    here, there = m.latest and m.latest.training, m.validation
+    if here is None or there is None:
+        return
+    columns = bool(here.column_means) and len(here.column_means) == len(there.column_means)
+    mean, deviation = _statistics(here, columns)
+    other_mean, other_deviation = _statistics(there, columns)
+    varies = deviation > 0
+    if not varies.any():
+        return
+    offset = np.abs(other_mean - mean)[varies] / deviation[varies]
+    scale = other_deviation[varies] / deviation[varies]
+    off = (offset > _FAR) | (scale > _DIFFERENT_SCALE) | (scale < 1 / _DIFFERENT_SCALE)
+    if off.mean() <= _MOST_COLUMNS:
+        return
+    worse = not _share(there) > _share(here) - _GAP
+    of = f"{percent(off.mean(), 2)} of the columns: " if columns else ""
+    yield prepared_otherwise.finding(
+        severity="severe" if worse else "note",
+        place="validation",
+        value=float(np.median(scale)),
+        measured=f"{of}a mean {number(np.median(offset), 3)} deviations away, and {number(np.median(scale), 3)} times "
+        f"the deviation of the training rows; {_scores(here, there)}",
+        normal="the same scale, except for chance",
+        sentence="The validation rows were prepared in another way than the training rows.",
+        remedies=line("x_validation = (x_validation - mean) / std  # mean and std of the training rows"),
+    )
+
+
+def _statistics(scores: SetScores, columns: bool) -> tuple[np.ndarray, np.ndarray]:
+    if columns:
+        return np.array(scores.column_means), np.array(scores.column_deviations)
+    return np.array([scores.input_mean]), np.array([scores.input_deviation])
+
+
+def _scores(training: SetScores, validation: SetScores) -> str:
+    return f"score {number(training.score, 3)} on training rows, {number(validation.score, 3)} on validation rows"
+
+
+@watch_check(
+    code="statistics-disagree",
+    stage="during training",
+    rank=256,
+    meaning="a network with normalization is good in training mode and bad in evaluation mode, on the same rows",
+    advice="`momentum=0.1` and `track_running_stats=True`, larger batches, or `nn.GroupNorm`, `nn.LayerNorm`",
+    explains=("stuck", "overfitting", "memorised", "mismatch", "epochs-too-few", "lr-too-low", "oscillating-loss"),
+)
+def statistics_disagree(m: WatchMeasurements) -> Iterator[Finding]:
+    """Running statistics that are not those of the batches."""
+    last = m.latest
+    norms = [module.name for module in m.model.modules if module.role == "norm"]
+    if last is None or not norms:
+        return
+    trained, evaluated = _share(last.training_as_trained), _share(last.training)
+    if not trained - evaluated > _GAP:
+        return
+    yield statistics_disagree.finding(
+        severity="severe",
+        place=norms[0],
+        value=trained - evaluated,
+        measured=f"on the same training rows {percent(trained, 2)} of the gap to a perfect score is closed in training "
+        f"mode, and {percent(max(evaluated, 0.0), 2)} in evaluation mode",
+        normal="about the same in both modes",
+        sentence="The running statistics of the normalization are not those of the batches that the network "
+        "was trained with.",
+        remedies=line("nn.BatchNorm1d(width, momentum=0.1)  # statistics that follow the batches"),
+    )
+
+
+@watch_check(
+    code="evaluation-in-train-mode",
+    stage="during training",
+    rank=258,
+    meaning="the network is evaluated in training mode: with batch statistics and active dropout",
+    advice="`model.eval()` before the evaluation, `model.train()` after it",
+    explains=("overfitting", "memorised"),
+)
+def evaluation_in_train_mode(m: WatchMeasurements) -> Iterator[Finding]:
+    """Forward passes without gradients in training mode, of a network whose layers differ between the modes."""
+    modes = [
+        module.name
+        for module in m.model.modules
+        if module.role == "norm" or (module.role == "dropout" and module.drop_rate)
+    ]
+    passes = sum(epoch.evaluated_in_training for epoch in m.watched.epochs)
+    if not modes or not passes:
+        return
+    yield evaluation_in_train_mode.finding(
+        severity="warning",
+        place=modes[0],
+        value=float(passes),
+        measured=f"{count_noun(passes, 'forward pass', 'forward passes')} without gradients in training mode",
+        normal="model.eval() before an evaluation",
+        sentence="The answers of an evaluation depend on the other rows of its batch, or on chance.",
+        remedies=line("model.eval()  # before the evaluation; model.train() after it"),
+    )
+
+
+@watch_check(
+    code="rows-misaligned",
+    stage="during training",
+    rank=33,
+    meaning="the training rows tell nothing of their targets, and the validation rows do",
+    advice="permute inputs and targets together: `x[order], y[order]`",
+    explains=(*BROKEN, "data-unlearnable", "memorised", "mismatch", "validation-prepared-otherwise", "wrong-labels"),
+)
+def rows_misaligned(m: WatchMeasurements) -> Iterator[Finding]:
+    """A reference learner that learns from the validation rows and not from the training rows."""
+    known = m.watched.reference
+    if known is None or not np.isfinite(known.training) or not np.isfinite(known.validation):
+        return
+    here, there = known.training - known.training_constant, known.validation - known.validation_constant
+    beyond = there - here > _CERTAIN * float(np.hypot(known.training_error, known.validation_error))
+    if here > BEYOND_CHANCE * known.training_error or there <= _CERTAIN * known.validation_error or not beyond:
+        return
+    yield rows_misaligned.finding(
+        severity="severe" if not _generalizes(m) else "note",
+        place="data.targets",
+        value=here,
+        measured=f"a random forest reaches {number(known.validation, 3)} on unseen validation rows "
+        f"({number(known.validation_constant, 3)} by a constant output), and {number(known.training, 3)} ± "
+        f"{number(BEYOND_CHANCE * known.training_error, 2)} on unseen training rows "
+        f"({number(known.training_constant, 3)})",
+        normal="about the same on both",
+        sentence="The targets of the training rows belong to other rows, so there is nothing to learn from them.",
+        remedies=line("order = torch.randperm(len(x)); x, y = x[order], y[order]  # both, by the same order"),
+    )

@@ -1,0 +1,266 @@
+"""A look at one step: what its recorder has measured, and what the optimizer did to the parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from . import tensors as t
+from .facts import BatchStatistics, Direction, Look, LossInput, Nonfinite, ParameterStatistics, PlaceStatistics
+from .recorder import Recorder
+from .roles import role_of
+from .structure import as_float, foreign, held_parameters, missing
+
+_NAN = math.nan
+_CHANGES_IN_TRAINING = ("dropout", "norm")
+# A gradient that was clipped by more than this says nothing of the slope.
+_UNCLIPPED = 0.99
+
+
+class StepMeasurement:
+    """Measures the step of the optimizer that belongs to a recorder.
+
+    Args:
+        step: number of steps before it.
+        model: the eager module.
+        optimizer: its optimizer.
+        recorder: the recorder of the forward and backward pass.
+    """
+
+    def __init__(self, step: int, model: nn.Module, optimizer: Optimizer, recorder: Recorder) -> None:
+        self.step = step
+        self.recorder = recorder
+        self.source = "hooks"
+        self.curvature: float = _NAN
+        self.unseen: list[str] = []
+        self._model = model
+        self._optimizer = optimizer
+        self._names = {id(parameter): name for name, parameter in model.named_parameters()}
+        self._before: dict[int, t.Sample] = {}
+        self._changes: dict[int, tuple[Tensor, Tensor]] = {}
+        self._numbers: dict[str, Any] = {}
+        self._slope: Any = _NAN
+        self._next_slope: Any = _NAN
+
+    @torch.no_grad()
+    def before_step(self) -> None:
+        """Measure gradients and parameters when `optimizer.step()` begins."""
+        held = list(held_parameters(self._optimizer))
+        model = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
+        unique = {id(parameter): parameter for parameter in (*held, *model)}
+        self._all = list(unique.values())
+        ids = list(unique)
+        self._norms = dict(zip(ids, t.norms(self._all), strict=True))
+        graded = {key: p.grad for key, p in unique.items() if p.grad is not None}
+        self._grads = dict(zip(graded, t.norms(list(graded.values())), strict=True))
+        held_ids = [id(parameter) for parameter in held]
+        self._numbers["weights"] = t.total([self._norms[key] for key in held_ids])
+        self._numbers["gradient"] = t.total([self._grads[key] for key in held_ids if key in self._grads])
+        self._before = {id(parameter): t.sample(parameter) for parameter in held}
+        self._slopes = {key: t.sample(grad) for key, grad in graded.items() if not grad.is_sparse}
+        self.rates = tuple(as_float(group["lr"]) if "lr" in group else _NAN for group in self._optimizer.param_groups)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Measure the update when `optimizer.step()` has ended."""
+        slopes, norms = [], []
+        self._direction: dict[int, Tensor] = {}
+        for parameter in held_parameters(self._optimizer):
+            key = id(parameter)
+            before, after = self._before[key], t.sample(parameter)
+            change = after.norm_of_difference(before)
+            self._changes[key] = (change, after.values.ne(before.values).any())
+            norms.append(change)
+            if key in self._slopes:
+                self._direction[key] = after.values - before.values
+                slopes.append((self._direction[key] * self._slopes[key].values).sum().float() * before.share)
+        self._numbers["update"] = t.total(norms)
+        self._slope = torch.stack(slopes).sum() if slopes else _NAN
+        self._before, self._slopes = {}, {}
+
+    @torch.no_grad()
+    def at_next_step(self) -> None:
+        """Measure the slope along this step by the gradient of the next batch, when the next step begins."""
+        slopes = []
+        for parameter in held_parameters(self._optimizer):
+            direction, grad = self._direction.get(id(parameter)), parameter.grad
+            if direction is not None and grad is not None and not grad.is_sparse:
+                found = t.sample(grad)
+                slopes.append((direction * found.values).sum().float() * found.share)
+        self._next_slope = torch.stack(slopes).sum() if slopes else _NAN
+
+    def look(self) -> Look:
+        """The look, with the one synchronisation that it needs."""
+        seen = self.recorder.finished()
+        tree = t.fetched(
+            {
+                "seen": seen,
+                "numbers": self._numbers,
+                "norms": self._norms,
+                "grads": self._grads,
+                "changes": self._changes,
+                "slopes": (self._slope, self._next_slope),
+            }
+        )
+        seen, numbers = tree["seen"], tree["numbers"]
+        places = tuple(_place(fields) for fields in seen.pop("places"))
+        seen["score"] = _finite_or_unseen(seen.get("score", _NAN))
+        unused, cut = self._not_trained(places)
+        fresh, stale = seen.pop("fresh"), seen.pop("stale", _NAN)
+        squares, raw = seen.pop("squares"), seen.pop("raw")
+        batch, loss_input = seen.pop("batch", None), seen.pop("loss_input")
+        gradients = list(raw.values())
+        raw_gradient = math.hypot(*gradients) if gradients else _NAN
+        return Look(
+            step=self.step,
+            source="hooks" if self.source == "hooks" else "replay",
+            stale_gradient=0.0 if stale == 0 else stale / fresh if fresh > 0 else _NAN,
+            raw_gradient=raw_gradient,
+            gradient=numbers["gradient"],
+            update=numbers["update"],
+            weights=numbers["weights"],
+            rates=self.rates,
+            places=places,
+            parameters=self._parameters(tree),
+            frozen=tuple(name for name, p in self._model.named_parameters() if not p.requires_grad),
+            missing=missing(self._model, self._optimizer),
+            foreign=foreign(self._model, self._optimizer),
+            unused=unused,
+            cut=cut,
+            cut_by=_cut_by(places, cut),
+            evaluating=tuple(
+                name
+                for name, module in self._model.named_modules()
+                if not module.training and role_of(module) in _CHANGES_IN_TRAINING
+            ),
+            loss_input=None if loss_input is None else LossInput(**_with_flag(loss_input)),
+            batch=None if batch is None else _batch(batch),
+            curvature=self.curvature,
+            signal_to_noise=_signal_to_noise(squares, raw, stale),
+            step_length=_step_length(tree["slopes"], numbers["gradient"], raw_gradient),
+            unseen=tuple(self.unseen),
+            **seen,
+        )
+
+    def _not_trained(self, places: Sequence[PlaceStatistics]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The trainable parameters of modules that were not used, and those that backward did not reach."""
+        used = {place.module for place in places}
+        attention = {place.module for place in places if place.role == "attention"}
+        unused, cut = [], []
+        for name, parameter in self._model.named_parameters():
+            owner = name.rpartition(".")[0]
+            if not parameter.requires_grad or name in self.recorder.reached or not places:
+                continue
+            # Attention uses the parameters of the modules inside of it without calling them.
+            if owner in used or any(owner.startswith(f"{outer}.") for outer in attention):
+                cut.append(name)
+            else:
+                unused.append(name)
+        return tuple(unused), tuple(cut) if self.recorder.backwards else ()
+
+    def _parameters(self, tree: Mapping[str, Any]) -> tuple[ParameterStatistics, ...]:
+        found = []
+        for parameter in self._all:
+            key = id(parameter)
+            if key not in self._names:
+                continue
+            root = math.sqrt(max(parameter.numel(), 1))
+            change, moved = tree["changes"].get(key, (_NAN, None))
+            found.append(
+                ParameterStatistics(
+                    name=self._names[key],
+                    rms=tree["norms"][key] / root,
+                    gradient=tree["grads"].get(key, _NAN) / root,
+                    update=change / root,
+                    moved=None if moved is None else bool(moved),
+                    reached=self._names[key] in self.recorder.reached if self.recorder.backwards else None,
+                )
+            )
+        return tuple(found)
+
+
+def _place(fields: dict[str, Any]) -> PlaceStatistics:
+    # Outputs that are the same for all samples have no rank.
+    return PlaceStatistics(**fields | {"rank": _finite_or_unseen(fields.get("rank", _NAN))})
+
+
+def _finite_or_unseen(value: float) -> float:
+    return value if math.isfinite(value) else _NAN
+
+
+def _with_flag(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields | {"target_integers": bool(fields.get("target_integers", False))}
+
+
+def _batch(fields: dict[str, Any]) -> BatchStatistics:
+    largest = fields.get("largest", 0.0)
+    targets = fields.get("targets", ())
+    whole = all(value == math.floor(value) for value in targets if math.isfinite(value))
+    classes: dict[str, int] = {}
+    if whole:
+        for value in targets:
+            if math.isfinite(value):
+                classes[str(int(value))] = classes.get(str(int(value)), 0) + 1
+    return BatchStatistics(**fields, finite=math.isfinite(largest), classes=classes if len(classes) <= 1000 else {})
+
+
+def _cut_by(places: Sequence[PlaceStatistics], cut: Sequence[str]) -> str:
+    """The first place after the modules behind the cut whose input has no graph."""
+    modules = {name.rpartition(".")[0] for name in cut}
+    behind = [index for index, place in enumerate(places) if place.module in modules]
+    if not behind:
+        return ""
+    after = places[behind[-1] + 1 :]
+    return next((place.place for place in after if place.input_has_graph is False), "")
+
+
+def _signal_to_noise(squares: Mapping[str, float], raw: Mapping[str, float], stale: float) -> float:
+    """|g|² divided by the variance of the gradients of single rows, over the dense layers; NaN where old gradients are
+    mixed in, or a layer was used twice."""
+    if stale != 0 or any(place.endswith(")") for place in squares):
+        return _NAN
+    signal = variance = 0.0
+    for place, square in squares.items():
+        own = [raw.get(f"{place}.{name}" if place else name, 0.0) for name in ("weight", "bias")]
+        gradient = math.fsum(norm**2 for norm in own)
+        signal += gradient
+        variance += max(square - gradient, 0.0)
+    return signal / variance if variance > 0 else _NAN
+
+
+def _step_length(slopes: tuple[float, float], gradient: float, raw: float) -> float:
+    """-q'(1) / q'(0) along the step from these two slopes; NaN for a step that did not go down, or whose gradient was
+    clipped."""
+    slope, next_slope = slopes
+    clipped = raw > 0 and gradient < _UNCLIPPED * raw
+    return -next_slope / slope if slope < 0 and not clipped else _NAN
+
+
+def first_nonfinite(look: Look) -> Nonfinite | None:
+    """Where NaN or infinity arose in a step, by the first number that is not finite; None if all are."""
+    if look.batch is not None and not look.batch.finite:
+        return Nonfinite("input", "input", look.step)
+    if bad := {parameter.name for parameter in look.parameters if math.isinf(parameter.rms)}:
+        # The gradients of an earlier step were not finite, from some layer on down.
+        return Nonfinite(_last_owner(look.places, bad), "backward", max(look.step - 1, 0), exact=False)
+    numbers: list[tuple[str, Direction, float]] = [
+        *((place.place, "forward", place.rms) for place in look.places),
+        ("loss", "loss", look.loss),
+        *((place.place, "backward", place.delta) for place in reversed(look.places)),
+        *((parameter.name, "backward", parameter.gradient) for parameter in look.parameters),
+        *((parameter.name, "update", parameter.update) for parameter in look.parameters),
+    ]
+    found = next(((place, direction) for place, direction, value in numbers if math.isinf(value)), None)
+    return Nonfinite(*found, look.step) if found else None
+
+
+def _last_owner(places: Sequence[PlaceStatistics], parameters: Collection[str]) -> str:
+    """Of the modules of some parameters the last one in the forward pass."""
+    owners = {name.rpartition(".")[0] for name in parameters}
+    used = [place.module for place in places if place.module in owners]
+    return used[-1] if used else min(owners)

@@ -1,0 +1,71 @@
+"""What a reference learner reaches on the rows of a watched training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data import Task
+from ..doctor.attainable import (
+    FEW_ROWS,
+    UncertainScore,
+    attainable_score,
+    constant_score,
+    line_score,
+    reference_outputs,
+)
+from .facts import ReferenceScores
+
+_MOST_COLUMNS = 1000
+_MOST_ROWS = 400
+
+
+def reference_scores(
+    training: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray] | None, task: Task
+) -> ReferenceScores | None:
+    """The scores of random forests, each cross-validated on its own rows.
+
+    Args:
+        training: inputs (n, ...) and targets (n,) or (n, outputs) of the training.
+        validation: the same of the validation.
+        task: the task.
+
+    Returns:
+        None for fewer than 100 rows, and for rows that are not finite numbers.
+    """
+    known = _score(*training, task)
+    if known is None:
+        return None
+    score, constant, line, rows = known
+    other = _score(*validation, task) if validation is not None else None
+    return ReferenceScores(
+        training=score.value,
+        training_error=score.error,
+        training_constant=constant,
+        training_line=line,
+        validation=other[0].value if other else float("nan"),
+        validation_error=other[0].error if other else float("nan"),
+        validation_constant=other[1] if other else float("nan"),
+        rows=rows,
+    )
+
+
+def _score(x: np.ndarray, y: np.ndarray, task: Task) -> tuple[UncertainScore, float, float, int] | None:
+    """The score of the forest, that of a constant output, that of a line, and the number of rows."""
+    x = np.asarray(x, float).reshape(len(x), -1)[:_MOST_ROWS, :_MOST_COLUMNS]
+    y = np.asarray(y)[:_MOST_ROWS]
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    finite = np.isfinite(x).all() and np.isfinite(y.astype(float)).all()
+    if len(x) < FEW_ROWS or not finite or (task == "classification" and y.ndim != 1):
+        return None
+    classes = task == "classification" or (task == "multilabel" and y.ndim == 1)
+    if classes:
+        names, y = np.unique(y, return_inverse=True)
+        if len(names) < 2 or len(names) > len(y) / 2:
+            return None
+        targets = np.eye(len(names))[y]
+    else:
+        targets = y.reshape(len(y), -1).astype(float)
+    kind: Task = "classification" if classes else task
+    outputs = reference_outputs(x, targets, kind)
+    best = attainable_score(x, y, kind, outputs)
+    return best, constant_score(y, kind), line_score(x, y, kind), len(x)

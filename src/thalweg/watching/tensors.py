@@ -1,0 +1,181 @@
+"""Statistics of tensors that stay on their device until `fetched` reads all of them at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..probes import quantities as q
+from .roles import SLOPES
+
+# Of a larger parameter a fixed sample of this many numbers is compared before and after a step.
+_SAMPLED = 65_536
+# Effective ranks are computed from at most this many rows, and of at most this many units.
+_RANK_ROWS = 512
+_RANK_UNITS = 1024
+_LOW_PRECISION = (torch.float16, torch.bfloat16)
+
+
+def fetched(tree: Any) -> Any:
+    """A tree of dicts, lists and tuples with numbers in place of its tensors, by one synchronisation for each device.
+
+    Tensors with one number become floats, vectors become tuples of floats. All other values stay as they are. A
+    measured NaN becomes infinity, because NaN means that a number was not measured.
+
+    >>> fetched({"rms": torch.tensor(2.0), "rows": (torch.tensor([1.0, 3.0]), "x")})
+    {'rms': 2.0, 'rows': ((1.0, 3.0), 'x')}
+    """
+    tensors = list(_tensors(tree))
+    groups: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for tensor in tensors:
+        groups.setdefault((tensor.device, tensor.dtype), []).append(tensor)
+    values: dict[int, float | tuple[float, ...]] = {}
+    for group in groups.values():
+        numbers = torch.cat([tensor.reshape(-1) for tensor in group]).tolist()
+        start = 0
+        for tensor in group:
+            part = numbers[start : start + tensor.numel()]
+            values[id(tensor)] = _measured(part[0]) if tensor.dim() == 0 else tuple(map(_measured, part))
+            start += tensor.numel()
+    return _replaced(tree, values)
+
+
+def _measured(value: float) -> float:
+    return math.inf if math.isnan(value) else float(value)
+
+
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, dict):
+        for value in tree.values():
+            yield from _tensors(value)
+    elif isinstance(tree, list | tuple):
+        for value in tree:
+            yield from _tensors(value)
+
+
+def _replaced(tree: Any, values: Mapping[int, float | tuple[float, ...]]) -> Any:
+    if isinstance(tree, Tensor):
+        return values[id(tree)]
+    if isinstance(tree, dict):
+        return {key: _replaced(value, values) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_replaced(value, values) for value in tree)
+    return tree
+
+
+def all_tensors(value: object) -> Iterator[Tensor]:
+    """The floating tensors in the output of a module: a tensor, or those in a tuple, list, dict or data class."""
+    items: Sequence[object] = ()
+    if isinstance(value, Tensor):
+        if value.is_floating_point():
+            yield value
+    elif isinstance(value, Mapping):
+        # Models that return a loss and logits in a dict mean the logits by their output.
+        items = [value["logits"]] if "logits" in value else list(value.values())
+    elif isinstance(value, list | tuple):
+        items = value
+    elif hasattr(value, "__dataclass_fields__"):
+        items = list(vars(value).values())
+    for item in items:
+        yield from all_tensors(item)
+
+
+def first_tensor(value: object) -> Tensor | None:
+    """The first of them; None if there is none."""
+    return next(all_tensors(value), None)
+
+
+def any_tensor(values: Sequence[object]) -> Tensor | None:
+    """The first tensor of any type among values, of tuples and dicts too."""
+    for value in values:
+        if isinstance(value, Tensor):
+            return value
+        inner = list(value.values()) if isinstance(value, Mapping) else value
+        if isinstance(inner, list | tuple) and (found := any_tensor(inner)) is not None:
+            return found
+    return None
+
+
+def exact(tensor: Tensor) -> Tensor:
+    """The numbers without their graph, in at least single precision."""
+    values = tensor.detach()
+    return values.float() if values.dtype in _LOW_PRECISION or not values.is_floating_point() else values
+
+
+def rms(values: Tensor) -> Tensor:
+    """√(mean v²)."""
+    return torch.linalg.vector_norm(values) / math.sqrt(max(values.numel(), 1))
+
+
+def difference(values: Tensor, axis: int) -> Tensor:
+    """The standard deviation between samples, which lie along `axis`, averaged in squares over everything else."""
+    return torch.var(values, dim=axis, correction=0).mean().sqrt()
+
+
+def by_unit(values: Tensor, axis: int) -> Tensor:
+    """The values as (rows, units); `axis` has the units."""
+    return values.movedim(axis, -1).reshape(-1, values.shape[axis])
+
+
+def even(rows: int, like: Tensor) -> Tensor:
+    """Equal weights of some rows (n,); they sum to 1."""
+    return torch.full((rows,), 1 / max(rows, 1), dtype=like.dtype, device=like.device)
+
+
+def effective_rank(values: Tensor) -> Tensor | float:
+    """The effective rank of values (rows, units), from a part of many rows; NaN for too many units."""
+    if values.shape[1] > _RANK_UNITS:
+        return math.nan
+    part = values[:: -(-values.shape[0] // _RANK_ROWS)] if values.shape[0] > _RANK_ROWS else values
+    return q.effective_rank(part, even(len(part), part))  # type: ignore[arg-type, return-value]
+
+
+def activity(kind: str, outputs: Tensor) -> dict[str, Tensor]:
+    """`dead` and `saturated` of an activation with outputs (rows, units), where its slope is known and can be 0."""
+    slope = SLOPES.get(kind)
+    if slope is None:
+        return {}
+    slopes: Any = slope.of_output(outputs)
+    weights: Any = even(len(outputs), outputs)
+    numbers: dict[str, Any] = {"dead": q.dead(slopes, weights)}
+    if slope.saturates:
+        numbers["saturated"] = q.saturated(slopes, slope.steepest, weights)
+    return numbers
+
+
+class Sample(NamedTuple):
+    """A fixed sample of the numbers of a tensor, and how many numbers each of them stands for."""
+
+    values: Tensor
+    share: float
+
+    def norm_of_difference(self, other: Sample) -> Tensor:
+        """An estimate of |a - b| from the samples of both; exact for tensors that are read whole."""
+        return torch.linalg.vector_norm(self.values - other.values) * math.sqrt(self.share)
+
+
+def sample(tensor: Tensor) -> Sample:
+    """A copy of evenly spaced numbers of a tensor."""
+    flat = tensor.detach().reshape(-1)
+    every = max(1, -(-flat.numel() // _SAMPLED))
+    return Sample(flat[::every].clone(), flat.numel() / max(-(-flat.numel() // every), 1))
+
+
+def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The norm of each tensor."""
+    dense = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
+    return list(torch._foreach_norm([tensor.detach() for tensor in dense])) if dense else []
+
+
+def total(squares: Sequence[Tensor]) -> Tensor | float:
+    """√(Σ n²) of some norms; NaN of none."""
+    if not squares:
+        return math.nan
+    device = squares[0].device
+    return torch.linalg.vector_norm(torch.stack([norm.to(device, torch.float32) for norm in squares]))
