@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, SpecOrRun, Target
+from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, Target
 from ..output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
 from ..registry import command
 from ..source import GivenSource, source_of
 
 if TYPE_CHECKING:
     from ...doctor.diagnosis import Diagnosis
-    from ...experiments.remedy_trials.proof import Proof
+    from ...experiments.remedy_trials.proof import Proof, RemedyTrials
     from ...pages.page import Page
     from ...runs.run import Run
     from ...spec.spec import Spec
@@ -44,11 +44,25 @@ Prove = Annotated[bool, typer.Option("--prove", help="Try the remedies in paired
 TrialSeeds = Annotated[int | None, typer.Option("--seeds", help="With --prove: seeds of each trial [default: 5].")]
 Minutes = Annotated[float | None, typer.Option("--minutes", help="With --prove: time limit of the whole command.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", help="With --prove: processes [default: one for each core].")]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on", help="Exit with 1 for findings from this severity on: note, warning or severe [default: warning]."
+    ),
+]
+Examined = Annotated[
+    str | None,
+    typer.Argument(
+        help="A TOML file, the name of an example or of a data source, the folder of a run, or a Python file with a"
+        " recipe.",
+        show_default=False,
+    ),
+]
 
 
 @command(position=60)
 def doctor(
-    spec: SpecOrRun = None,
+    spec: Examined = None,
     settings: Settings = None,
     data: DataFile = None,
     target: Target = None,
@@ -65,25 +79,30 @@ def doctor(
     seeds: TrialSeeds = None,
     minutes: Minutes = None,
     jobs: Jobs = None,
+    fail_on: FailOn = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say why a network does not learn, and what to do about it.
 
     Each finding comes with its evidence. A spec is trained first; a run is examined as it is. Causes are confirmed by
-    paired runs (--quick: by checks alone), and what they confirm goes into NAME-repaired.toml. The exit code is 0 for a
-    healthy network, and 1 if something keeps it from learning. With --prove, each remedy is trained with several seeds
-    and compared with the unchanged network and with a random change; what helps goes into NAME-repaired.toml.
+    paired runs (--quick: by checks alone), and what they confirm goes into NAME-repaired.toml. A Python file that
+    defines `recipe = thalweg.Recipe(...)` or `def recipe()` is run, and its recipe is trained in a plain loop. The exit
+    code is 0 for a healthy network, and 1 if something keeps it from learning (--fail-on). With --prove, each remedy is
+    trained with several seeds and compared with the unchanged network and with a random change; what helps goes into
+    NAME-repaired.toml, for a recipe as lines of PyTorch into --out.
 
     \b
     thalweg doctor deep-plain
     thalweg doctor deep-plain --prove --seeds 3 --minutes 10
     thalweg doctor examples/rings.toml --set optimizer.learning_rate=10
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
+    thalweg doctor my_training.py --prove --minutes 10 --fail-on severe
     """
     trials = _TrialOptions(quick, budget, prove, seeds, minutes, jobs, time.monotonic())
     output = _Output(page, json)
     trials.check()
+    fails = _failing(fail_on)
     source = source_of(
         "doctor",
         spec,
@@ -96,15 +115,78 @@ def doctor(
         engine=engine,
         device=device,
     )
+    examine = _examine_recipe if spec is not None and spec.endswith(".py") else _examine
+    diagnosis = examine(source, trials, output, out, quiet)
+    output.finish()
+    if any(finding.severity in fails for finding in diagnosis.findings):
+        sys.exit(EXIT_WRONG)
+
+
+def _failing(severity: str | None) -> tuple[str, ...]:
+    """The severities that make the command fail."""
+    from ...core.errors import InputError
+    from ...doctor.findings import SEVERITIES
+
+    if severity is None:
+        return SEVERITIES[1:]
+    if severity not in SEVERITIES:
+        raise InputError("--fail-on", f"expected {', '.join(SEVERITIES)}, received {severity!r}")
+    return SEVERITIES[SEVERITIES.index(severity) :]
+
+
+def _examine(source: GivenSource, trials: _TrialOptions, output: _Output, out: Path | None, quiet: bool) -> Diagnosis:
+    """Examine a run, or a spec that is trained first."""
     run = _run_of(source, out, trials, quiet)
     diagnosis = _diagnosis_of(run, trials, quiet)
     name = _name_of(source, run)
-    output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis)))
+    page = diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis))
+    output.add_diagnosis(run.folder, diagnosis, page)
     repaired = _repaired(run, diagnosis, trials, output, out, quiet)
     output.add_repaired(_write_repaired(repaired, Path(name).stem))
-    output.finish()
-    if not diagnosis.healthy:
-        sys.exit(EXIT_WRONG)
+    return diagnosis
+
+
+def _examine_recipe(
+    source: GivenSource, trials: _TrialOptions, output: _Output, out: Path | None, quiet: bool
+) -> Diagnosis:
+    """Examine the recipe of a Python file, which is run for it; with --prove, try its remedies."""
+    from ...core.progress import print_line, working
+    from ...watching.recipes.files import load_recipe
+
+    path = Path(str(source.argument))
+    _check_recipe_options(source, trials, out)
+    print_line(f"thalweg: running the code of {path}")
+    recipe = load_recipe(path)
+    diagnosis = recipe.diagnose()
+    output.add_diagnosis(None, diagnosis, diagnosis.page(f"Diagnosis of {path.name}"))
+    if trials.prove:
+        from ...watching.recipes.proving import prove_recipe
+
+        with working(quiet) as watch:
+            proof = prove_recipe(
+                path.resolve(),
+                seeds=5 if trials.seeds is None else trials.seeds,
+                jobs=trials.jobs,
+                minutes=trials.minutes_left,
+                folder=out,
+                watch=watch,
+            )
+        output.add_proof(proof)
+    return diagnosis
+
+
+def _check_recipe_options(source: GivenSource, trials: _TrialOptions, out: Path | None) -> None:
+    """Raise InputError for options that only specs and runs have."""
+    from ...core.errors import InputError
+
+    given = [place for place, _ in source.changes]
+    if source.settings or given or source.data:
+        fix = "change the recipe in the file itself"
+        raise InputError("doctor", f"a recipe takes no --set and no options of data and training; {fix}")
+    if trials.budget is not None or (out is not None and not trials.prove):
+        raise InputError("doctor", "a recipe takes no --budget, and --out only together with --prove")
+    if trials.minutes_left is not None and trials.minutes_left <= 0:
+        raise InputError("--minutes", "the time is up before the first training")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,13 +250,13 @@ class _Output:
     def _prints(self) -> bool:
         return not self._json and self._file is None
 
-    def add_diagnosis(self, run: Run, diagnosis: Diagnosis, page: Page) -> None:
+    def add_diagnosis(self, folder: Path | None, diagnosis: Diagnosis, page: Page) -> None:
         self._pages.append(page)
-        self._result |= {"folder": run.folder and str(run.folder), **diagnosis.describe()}
+        self._result |= {"folder": folder and str(folder), **diagnosis.describe()}
         if self._prints:
             page.show()
 
-    def add_proof(self, proof: Proof | None) -> None:
+    def add_proof(self, proof: RemedyTrials | None) -> None:
         self._result |= {"proof": proof and proof.describe()}
         if proof is None:
             return

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ...core.errors import InputError
-from .parts import TrainingParts, batches
+from ...doctor.diagnosis import Diagnosis
+from ..handle import Watch
+from .parts import LossFunction, TrainingParts, batches
 from .rows import seeded
 from .scoring import score_of
 
@@ -46,7 +49,7 @@ def train(
     parts: TrainingParts,
     seed: int,
     until: float = math.inf,
-    on_step: Callable[[Tensor, Tensor, Tensor], None] = lambda x, y, loss: None,
+    watch: Callable[[nn.Module, Optimizer, LossFunction], Watch] | None = None,
 ) -> TrainedRecipe:
     """Train the model of these parts.
 
@@ -54,7 +57,7 @@ def train(
         parts: what is trained.
         seed: decides the order of the rows, and the noise of layers.
         until: the time, as of `time.monotonic`, at which the training is given up.
-        on_step: is called with the inputs, the targets and the loss of each step.
+        watch: makes the watch of the training, as `thalweg.watch` does; None: it is not watched.
 
     Raises:
         InputError: the parts do not fit together.
@@ -62,7 +65,7 @@ def train(
     began = time.monotonic()
     try:
         with seeded(seed):
-            history, diverged, ended = _epochs(parts, seed, until, on_step)
+            history, diverged, ended = _epochs(parts, seed, until, watch)
     except InputError:
         raise
     except Exception as error:
@@ -80,8 +83,24 @@ def train(
     )
 
 
+def watched(parts: TrainingParts, seed: int) -> Diagnosis:
+    """The diagnosis of a training of these parts under a watch. Raises InputError, as `train`."""
+    watches: list[Watch] = []
+
+    def attached(model: nn.Module, optimizer: Optimizer, loss: LossFunction) -> Watch:
+        watches.append(Watch(model, optimizer, loss, quiet=True))
+        return watches[0]
+
+    train(parts, seed, watch=attached)
+    with watches[0] as watch:
+        return watch.diagnose()
+
+
 def _epochs(
-    parts: TrainingParts, seed: int, until: float, on_step: Callable[[Tensor, Tensor, Tensor], None]
+    parts: TrainingParts,
+    seed: int,
+    until: float,
+    watch: Callable[[nn.Module, Optimizer, LossFunction], Watch] | None,
 ) -> tuple[list[dict[str, float]], str, bool]:
     """The record of each epoch, what diverged, and whether all epochs were trained."""
     model = parts.model
@@ -89,6 +108,7 @@ def _epochs(
     x, y = parts.rows.x.to(device), parts.rows.y.to(device)
     optimizer = parts.optimizer(model)
     schedule = parts.schedule(optimizer) if parts.schedule else None
+    watched = watch(model, optimizer, parts.loss) if watch else None
     order = torch.Generator().manual_seed(seed) if parts.shuffle else None
     history: list[dict[str, float]] = []
     step = 0
@@ -104,7 +124,8 @@ def _epochs(
                 nn.utils.clip_grad_norm_(model.parameters(), parts.clip)
             optimizer.step()
             step += 1
-            on_step(x[batch], y[batch], loss)
+            if watched is not None:
+                watched.step(x[batch], y[batch], loss)
             value = float(loss.detach())
             total += len(batch) * value
             if not math.isfinite(total):
@@ -115,6 +136,8 @@ def _epochs(
         history.append({"epoch": epoch + 1, "step": step, "learning_rate": rate, "loss": total / len(y)})
         if schedule is not None:
             schedule.step()
+        if watched is not None:
+            watched.epoch(validation=(parts.rows.held_out_x, parts.rows.held_out_y))
     return history, "", True
 
 

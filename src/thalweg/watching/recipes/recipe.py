@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
+    from ...doctor.diagnosis import Diagnosis
     from .loop import TrainedRecipe
     from .parts import TrainingParts
     from .rows import RecipeRows
@@ -124,6 +125,17 @@ class Recipe:
         from .loop import train
 
         return train(self.parts(self.rows(), seed), seed)
+
+    def diagnose(self, seed: int = 0) -> Diagnosis:
+        """Train a new model in the plain loop under `thalweg.watch`, and say why it does not learn.
+
+        Raises:
+            InputError: PyTorch is not installed, or the factories do not fit together.
+        """
+        _check_torch()
+        from .loop import watched
+
+        return watched(self.parts(self.rows(), seed), seed)
 
     def rows(self) -> RecipeRows:
         """The rows; `data` is called once more. Raises InputError where they are not two sets of (x, y)."""
