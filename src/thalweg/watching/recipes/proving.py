@@ -27,10 +27,12 @@ from .trials import RecipeArms, RecipeCandidate, RecipeSource, check_importable
 
 # Remedies are chosen with this many seeds, which judge nothing else.
 _SCREENING_SEEDS = 3
-# So many remedies are tried with fresh seeds at most; so many also where they show no gain, because two faults may hide
-# each other.
+# So many remedies are tried with fresh seeds at most; without any gain so many nevertheless: two faults may hide
+# each other. More comparisons make each of them less certain.
 _MOST = 3
-_LEAST = 2
+_WITHOUT_GAIN = 2
+# Of remedies that change the length of steps only the best is tried with fresh seeds.
+_STEP_PLACES = {"learning_rate", "optimizer"}
 # The part of the time that choosing may take.
 _SCREENING_SHARE = 1 / 3
 
@@ -82,7 +84,7 @@ def prove_recipe(
 
 def _chosen(arms: RecipeArms, log: TrialLog, remedies: Sequence[Remedy]) -> list[Remedy]:
     """The remedies that gain most with the screening seeds, in the order of their gains."""
-    if len(remedies) <= _LEAST:
+    if len(remedies) <= _WITHOUT_GAIN:
         return list(remedies)
     candidates = {remedy.label: _candidate(arms, remedy) for remedy in remedies}
     able = [arm for arm in candidates.values() if arm]
@@ -108,9 +110,17 @@ def _chosen(arms: RecipeArms, log: TrialLog, remedies: Sequence[Remedy]) -> list
         return float(np.isfinite(scores).sum() - np.isfinite(unchanged).sum())
 
     gains = {remedy.label: gain(remedy) for remedy in remedies}
-    ranked = sorted(remedies, key=lambda remedy: -gains[remedy.label])
-    number = max(_LEAST, sum(value >= MARGIN for value in gains.values()))
-    return [remedy for remedy in ranked if gains[remedy.label] > -math.inf][: min(number, _MOST)]
+    best: dict[str, Remedy] = {}
+    for remedy in sorted(remedies, key=lambda remedy: -gains[remedy.label]):
+        if gains[remedy.label] > -math.inf:
+            best.setdefault(_subject_of(remedy), remedy)
+    number = sum(gains[remedy.label] >= MARGIN for remedy in best.values()) or _WITHOUT_GAIN
+    return list(best.values())[: min(number, _MOST)]
+
+
+def _subject_of(remedy: Remedy) -> str:
+    """What a remedy is about: its places, where all that change the length of steps are one."""
+    return " ".join(sorted({"step" if place in _STEP_PLACES else place for place, _ in remedy.changes}))
 
 
 def _candidate(arms: RecipeArms, remedy: Remedy) -> RecipeCandidate | None:

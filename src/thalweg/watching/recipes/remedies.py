@@ -28,7 +28,7 @@ from .parts import TrainingParts
 _ROWS = 256
 # A scale is unusual where it departs from 1 by more than this factor.
 _USUAL = 3.0
-_RATE_FACTORS = (0.1, 10.0, 0.01, 100.0)
+_RATE_FACTORS = (0.1, 10.0, 0.01, 100.0, 0.001, 1000.0)
 _ADAPTIVE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam)
 _LARGE_BATCH = 128
 _SMALL_BATCH = 4
