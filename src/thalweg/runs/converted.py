@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class ConvertedNetwork:
         context = ForwardContext(training=False)
         return self.network.forward(self.params, self.states, np.asarray(x, dtype=float), context).outputs[-1]
 
-    def run(self, data: Any, loss: Loss | str | Mapping[str, Any] | None = None) -> Run:
+    def run(self, data: object, loss: Loss | str | Mapping[str, object] | None = None) -> Run:
         """A run without a step whose weights are these: for its measures, its boundary, its loss landscape and more.
 
         Args:

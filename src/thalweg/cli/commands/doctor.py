@@ -150,29 +150,45 @@ def _examine_recipe(
     source: GivenSource, trials: _TrialOptions, output: _Output, out: Path | None, quiet: bool
 ) -> Diagnosis:
     """Examine the recipe of a Python file, which is run for it; with --prove, try its remedies."""
-    from ...core.progress import print_line, working
+    from ...core.progress import print_line
+    from ...pages.blocks import Text
     from ...watching.recipes.files import load_recipe
 
     path = Path(str(source.argument))
     _check_recipe_options(source, trials, out)
     print_line(f"thalweg: running the code of {path}")
-    recipe = load_recipe(path)
-    diagnosis = recipe.diagnose()
-    output.add_diagnosis(None, diagnosis, diagnosis.page(f"Diagnosis of {path.name}"))
-    if trials.prove:
-        from ...watching.recipes.proving import prove_recipe
+    diagnosis = load_recipe(path).diagnose(until=trials.until)
+    from ...watching.recipes.proof import LOOP_REMARK
 
-        with working(quiet) as watch:
-            proof = prove_recipe(
-                path.resolve(),
-                seeds=5 if trials.seeds is None else trials.seeds,
-                jobs=trials.jobs,
-                minutes=trials.minutes_left,
-                folder=out,
-                watch=watch,
-            )
-        output.add_proof(proof)
+    page = diagnosis.page(f"Diagnosis of {path.name}")
+    output.add_diagnosis(None, diagnosis, dataclasses.replace(page, blocks=(*page.blocks, Text(LOOP_REMARK))))
+    if trials.prove:
+        output.add_proof(_prove_recipe(path, trials, out, quiet))
     return diagnosis
+
+
+def _prove_recipe(path: Path, trials: _TrialOptions, out: Path | None, quiet: bool) -> RemedyTrials | None:
+    """Try the remedies of a recipe; None, with the reason on stderr, where nothing can be tried."""
+    from ...core.progress import working
+    from ...experiments.remedy_trials.score import NoScoreError
+    from ...watching.recipes.proving import prove_recipe
+
+    reason = _out_of_time(trials)
+    if not reason:
+        try:
+            with working(quiet) as watch:
+                return prove_recipe(
+                    path.resolve(),
+                    seeds=5 if trials.seeds is None else trials.seeds,
+                    jobs=trials.jobs,
+                    minutes=trials.minutes_left,
+                    folder=out,
+                    watch=watch,
+                )
+        except NoScoreError as error:
+            reason = f"no remedy was tried. {error}"
+    print(f"thalweg: {reason}", file=sys.stderr)
+    return None
 
 
 def _check_recipe_options(source: GivenSource, trials: _TrialOptions, out: Path | None) -> None:
@@ -185,8 +201,6 @@ def _check_recipe_options(source: GivenSource, trials: _TrialOptions, out: Path 
         raise InputError("doctor", f"a recipe takes no --set and no options of data and training; {fix}")
     if trials.budget is not None or (out is not None and not trials.prove):
         raise InputError("doctor", "a recipe takes no --budget, and --out only together with --prove")
-    if trials.minutes_left is not None and trials.minutes_left <= 0:
-        raise InputError("--minutes", "the time is up before the first training")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -408,10 +422,16 @@ def _nothing_to_try(diagnosis: Diagnosis, trials: _TrialOptions) -> str:
         return "the network is healthy, so there is nothing to prove"
     if not diagnosis.remedies:
         return "no finding has a remedy that could be tried, so there is no proof"
+    return _out_of_time(trials)
+
+
+def _out_of_time(trials: _TrialOptions) -> str:
     left = trials.minutes_left
-    if left is not None and left <= 0:
-        return f"the {trials.minutes:g} minutes were over before any remedy was tried"
-    return ""
+    return (
+        f"the {trials.minutes:g} minutes were over before any remedy was tried"
+        if left is not None and left <= 0
+        else ""
+    )
 
 
 def _write_repaired(repaired: Spec | None, name: str) -> Path | None:

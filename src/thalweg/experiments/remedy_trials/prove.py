@@ -14,9 +14,9 @@ from typing_extensions import TypedDict
 from ...core.errors import InputError
 from ...core.progress import ProgressMessage
 from ...doctor.findings import Remedy
-from ...spec.spec import Spec
+from ...spec.spec import CompleteSpec, Spec
 from ..results import locked_folder
-from .arms import ArmFactory
+from .arms import ArmFactory, Candidate
 from .effects import ArmScores, Combination, RemedyEffect
 from .proof import Proof
 from .score import Score
@@ -79,19 +79,24 @@ def prove(
     path = Path(folder) if folder is not None else None
     log = TrialLog(range(seed, seed + seeds), jobs, path, until, watch)
     with locked_folder(path) if path else nullcontext():
-        search = Search(factory, log)
-        repair = search.run(remedies)
-        proof = Proof(
-            spec=factory.spec,
-            repaired=repair.best.candidate.spec if repair.best else None,
-            **results_of(search, repair),
-            seconds=time.monotonic() - began,
-            folder=path,
-        )
+        proof = _proof(Search(factory, log), factory.spec, remedies, began, path)
         if path:
             watch(ProgressMessage("writing the report"))
             proof.save(path)
     return proof
+
+
+def _proof(
+    search: Search[Candidate], spec: CompleteSpec, remedies: Sequence[Remedy], began: float, folder: Path | None
+) -> Proof:
+    repair = search.run(remedies)
+    return Proof(
+        spec=spec,
+        repaired=repair.best.candidate.spec if repair.best else None,
+        **results_of(search, repair),
+        seconds=time.monotonic() - began,
+        folder=folder,
+    )
 
 
 class SearchResults(TypedDict):

@@ -84,7 +84,7 @@ def _dense(layer: KerasLayer, config: Config) -> list[WeightedLayer]:
     return [whole, *_activation(config["activation"])]
 
 
-def _activation(config: Any) -> list[WeightedLayer]:
+def _activation(config: object) -> list[WeightedLayer]:
     """The activation that a layer names; none for "linear"."""
     if isinstance(config, dict) and isinstance(config.get("config"), str):
         config = config["config"]
@@ -95,7 +95,7 @@ def _activation(config: Any) -> list[WeightedLayer]:
     return [WeightedLayer(_ACTIVATIONS[config])]
 
 
-def _initializer(config: Any) -> Initializer:
+def _initializer(config: Config) -> Initializer:
     """Keras's normal rules draw truncated normals of the same variance; ours are not truncated."""
     name, options = config["class_name"], config["config"]
     if name not in _INITIALIZERS:

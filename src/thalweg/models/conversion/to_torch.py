@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.arrays import LayerState, Params
+from ...core.arrays import Array, LayerState, Params
 from ...core.errors import InputError, Problem
 from ...parts import layers
+from ...parts.layers.dense import Affine, Weights
+from ...parts.layers.norm import RunningMoments, Scale
+from ...parts.layers.residual import Branch
 from ...parts.part import Layer
 from ..network import Network
 
@@ -59,21 +62,21 @@ def _modules(own: Sequence[Layer], params: Sequence[Params], states: Sequence[La
     return [_CONVERTERS[type(layer)](layer, *weights) for layer, *weights in zip(own, params, states, strict=True)]
 
 
-def _fill(tensors: Sequence[torch.Tensor], arrays: Sequence[Any]) -> None:
+def _fill(tensors: Sequence[torch.Tensor], arrays: Sequence[Array]) -> None:
     import torch
 
     for tensor, array in zip(tensors, arrays, strict=True):
         tensor.data.copy_(torch.from_numpy(np.array(array)))
 
 
-def _hold(layer: Any, named: dict[str, torch.Tensor]) -> None:
+def _hold(layer: layers.Dense | layers.BatchNorm | layers.LayerNorm, named: dict[str, torch.Tensor]) -> None:
     """Hold the parameters that a training of the layer holds."""
     trained = layer.trainable
     for name, parameter in named.items():
         parameter.requires_grad_(trained if isinstance(trained, bool) else name in trained)
 
 
-def _dense(layer: layers.Dense, params: Any, state: LayerState) -> nn.Module:
+def _dense(layer: layers.Dense, params: Affine | Weights, state: LayerState) -> nn.Module:
     from torch import nn
 
     fan_in, width = params.W.shape
@@ -84,7 +87,7 @@ def _dense(layer: layers.Dense, params: Any, state: LayerState) -> nn.Module:
     return module
 
 
-def _batch_norm(layer: layers.BatchNorm, params: Any, state: Any) -> nn.Module:
+def _batch_norm(layer: layers.BatchNorm, params: Scale, state: RunningMoments) -> nn.Module:
     from torch import nn
 
     module = nn.BatchNorm1d(len(params.gamma), layer.epsilon, 1 - layer.momentum)
@@ -95,7 +98,7 @@ def _batch_norm(layer: layers.BatchNorm, params: Any, state: Any) -> nn.Module:
     return module
 
 
-def _layer_norm(layer: layers.LayerNorm, params: Any, state: LayerState) -> nn.Module:
+def _layer_norm(layer: layers.LayerNorm, params: Scale, state: LayerState) -> nn.Module:
     from torch import nn
 
     module = nn.LayerNorm(len(params.gamma), layer.epsilon)
@@ -104,7 +107,7 @@ def _layer_norm(layer: layers.LayerNorm, params: Any, state: LayerState) -> nn.M
     return module
 
 
-def _residual(layer: layers.Residual, params: Any, state: Any) -> nn.Module:
+def _residual(layer: layers.Residual, params: Branch, state: Sequence[LayerState]) -> nn.Module:
     from torch import nn
 
     shortcut: nn.Module = nn.Identity()
@@ -157,7 +160,7 @@ def _noise(layer: layers.GaussianNoise, params: Params, state: LayerState) -> nn
 
 
 @cache
-def _own_modules() -> dict[str, Callable[..., Any]]:
+def _own_modules() -> dict[str, Callable[..., nn.Module]]:
     """Modules for layers that PyTorch has not: classes that can be made only where it is installed."""
     import torch
     from torch import Tensor, nn

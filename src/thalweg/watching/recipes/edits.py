@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,10 @@ _LEAST = 1e-7
 _EPSILON = 1e-6
 
 
-class Edit(NamedTuple):
+V = TypeVar("V")
+
+
+class Edit(NamedTuple, Generic[V]):
     """A change of the parts of a training.
 
     Attributes:
@@ -39,8 +42,8 @@ class Edit(NamedTuple):
         lines: value -> the lines of PyTorch that make the same change.
     """
 
-    apply: Callable[[TrainingParts, Any], TrainingParts]
-    lines: Callable[[Any], str]
+    apply: Callable[[TrainingParts, V], TrainingParts]
+    lines: Callable[[V], str]
 
 
 def edited(parts: TrainingParts, changes: Mapping[str, Json], seed: int) -> TrainingParts:
@@ -60,7 +63,7 @@ def lines_of(changes: Mapping[str, Json]) -> str:
 # The model ------------------------------------------------------------------------------------------------------------
 
 
-def _on_model(change: Callable[[nn.Module, Any], nn.Module]) -> Callable[[TrainingParts, Any], TrainingParts]:
+def _on_model(change: Callable[[nn.Module, V], nn.Module]) -> Callable[[TrainingParts, V], TrainingParts]:
     return lambda parts, value: dataclasses.replace(parts, model=change(parts.model, value))
 
 
@@ -205,8 +208,8 @@ def _optimizer(parts: TrainingParts, value: str) -> TrainingParts:
     )
 
 
-def _on_groups(change: Callable[[Optimizer, Any], None]) -> Callable[[TrainingParts, Any], TrainingParts]:
-    def apply(parts: TrainingParts, value: Any) -> TrainingParts:
+def _on_groups(change: Callable[[Optimizer, V], None]) -> Callable[[TrainingParts, V], TrainingParts]:
+    def apply(parts: TrainingParts, value: V) -> TrainingParts:
         before = parts.optimizer
 
         def make(model: nn.Module) -> Optimizer:
@@ -243,11 +246,23 @@ def _optimizer_lines(value: str) -> str:
     return f"optimizer = torch.optim.{kind.__name__}(model.parameters(), {written})"
 
 
-def _set(name: str) -> Callable[[TrainingParts, Any], TrainingParts]:
-    return lambda parts, value: dataclasses.replace(parts, **{name: value})
+def _clip(parts: TrainingParts, value: float | None) -> TrainingParts:
+    return dataclasses.replace(parts, clip=value)
 
 
-EDITS: dict[str, Edit] = {
+def _batch_size(parts: TrainingParts, value: int) -> TrainingParts:
+    return dataclasses.replace(parts, batch_size=value)
+
+
+def _shuffle(parts: TrainingParts, value: bool) -> TrainingParts:
+    return dataclasses.replace(parts, shuffle=value)
+
+
+def _epochs(parts: TrainingParts, value: int) -> TrainingParts:
+    return dataclasses.replace(parts, epochs=value)
+
+
+EDITS: dict[str, Edit[Any]] = {
     "output_activation": Edit(
         _on_model(_output_activation),
         lambda value: (
@@ -295,7 +310,7 @@ EDITS: dict[str, Edit] = {
         _on_groups(_weight_decay), lambda value: f"weight_decay={value:g}   # where the optimizer is made"
     ),
     "clip": Edit(
-        _set("clip"),
+        _clip,
         lambda value: (
             "# leave out the clipping of gradients"
             if value is None
@@ -310,8 +325,8 @@ EDITS: dict[str, Edit] = {
             else "# leave out the scheduler"
         ),
     ),
-    "batch_size": Edit(_set("batch_size"), lambda value: f"DataLoader(..., batch_size={value})"),
-    "shuffle": Edit(_set("shuffle"), lambda value: f"DataLoader(..., shuffle={value})"),
-    "epochs": Edit(_set("epochs"), lambda value: f"for epoch in range({value}):"),
+    "batch_size": Edit(_batch_size, lambda value: f"DataLoader(..., batch_size={value})"),
+    "shuffle": Edit(_shuffle, lambda value: f"DataLoader(..., shuffle={value})"),
+    "epochs": Edit(_epochs, lambda value: f"for epoch in range({value}):"),
 }
 """By place, in the order in which they are made."""

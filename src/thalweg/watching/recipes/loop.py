@@ -1,4 +1,4 @@
-"""The training loop of a recipe: plain PyTorch, with nothing between its lines."""
+"""The training loop of a recipe: plain PyTorch."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def train(
     )
 
 
-def watched(parts: TrainingParts, seed: int) -> Diagnosis:
+def watched(parts: TrainingParts, seed: int, until: float) -> Diagnosis:
     """The diagnosis of a training of these parts under a watch. Raises InputError, as `train`."""
     watches: list[Watch] = []
 
@@ -91,7 +91,7 @@ def watched(parts: TrainingParts, seed: int) -> Diagnosis:
         watches.append(Watch(model, optimizer, loss, quiet=True))
         return watches[0]
 
-    train(parts, seed, watch=attached)
+    train(parts, seed, until, attached)
     with watches[0] as watch:
         return watch.diagnose()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from ...core.errors import InputError
 from .rows import RecipeRows, called, seeded
@@ -47,7 +48,7 @@ class TrainingParts:
     batch_size: int
     shuffle: bool
     score: ScoreName | ScoreFunction
-    schedule: Callable[[Optimizer], Any] | None = None
+    schedule: Callable[[Optimizer], LRScheduler] | None = None
     clip: float | None = None
     unscaled: Callable[[Tensor], Tensor] = lambda outputs: outputs
 
@@ -81,17 +82,17 @@ def parts_of(
     rows: RecipeRows,
     seed: int,
     model: Callable[[], nn.Module],
-    loss: Callable[..., Any],
+    loss: Callable[..., object],
     optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
     epochs: int,
-    schedule: Callable[[Optimizer], Any] | None,
+    schedule: Callable[[Optimizer], LRScheduler] | None,
     clip: float | None,
     score: ScoreName | ScoreFunction | None,
 ) -> TrainingParts:
     """The parts of a recipe, with a model of this seed. Raises InputError where a factory gives something else."""
     with seeded(seed):
         module = called("model", model)
-        function = called("loss", loss) if inspect.isclass(loss) else loss
+        function = cast(LossFunction, called("loss", loss) if inspect.isclass(loss) else loss)
     if not isinstance(module, nn.Module):
         raise InputError("model", f"expected a function that gives an nn.Module, received a {type(module).__name__}")
     if not any(True for _ in module.parameters()):

@@ -12,7 +12,7 @@ from .edits import lines_of
 from .random_change import SPACE
 
 LOOP_REMARK = (
-    "All of this was trained in the recipe's own plain loop. If the recipe learns and your training does not, the fault"
+    "This was trained in the plain loop of the recipe. If the recipe learns and your own training does not, the fault"
     " is in your loop, not in the model, the data, the loss or the optimizer."
 )
 """What a recipe that learns says of the user's own loop."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ...core.errors import InputError, Problem
 from ...core.files import Json
@@ -17,6 +17,7 @@ from ...core.printable import received
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
 
     from ...doctor.diagnosis import Diagnosis
     from .loop import TrainedRecipe
@@ -63,14 +64,14 @@ class Recipe:
     """
 
     model: Callable[[], nn.Module]
-    data: Callable[[], tuple[Any, Any]]
-    loss: Callable[..., Any]
+    data: Callable[[], tuple[object, object]]
+    loss: Callable[..., object]
     optimizer: Callable[..., Optimizer]
     epochs: int = 10
     batch_size: int | None = None
     shuffle: bool | None = None
     score: Literal["accuracy", "r2"] | Callable[..., float] | None = None
-    schedule: Callable[[Optimizer], Any] | None = None
+    schedule: Callable[[Optimizer], LRScheduler] | None = None
     clip: float | None = None
 
     def __post_init__(self) -> None:
@@ -126,8 +127,12 @@ class Recipe:
 
         return train(self.parts(self.rows(), seed), seed)
 
-    def diagnose(self, seed: int = 0) -> Diagnosis:
+    def diagnose(self, seed: int = 0, until: float = math.inf) -> Diagnosis:
         """Train a new model in the plain loop under `thalweg.watch`, and say why it does not learn.
+
+        Args:
+            seed: as in `train`.
+            until: the time, as of `time.monotonic`, at which the training is given up.
 
         Raises:
             InputError: PyTorch is not installed, or the factories do not fit together.
@@ -135,7 +140,7 @@ class Recipe:
         _check_torch()
         from .loop import watched
 
-        return watched(self.parts(self.rows(), seed), seed)
+        return watched(self.parts(self.rows(), seed), seed, until)
 
     def rows(self) -> RecipeRows:
         """The rows; `data` is called once more. Raises InputError where they are not two sets of (x, y)."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...core.files import Json
 from ...doctor.findings import Remedy
@@ -14,6 +14,7 @@ from ...pages.numbers import number
 from .edits import input_scale, target_scale
 from .loop import predicted
 from .modules import (
+    ACTIVATIONS,
     DROPOUTS,
     NORMALIZATIONS,
     SATURATING,
@@ -93,7 +94,7 @@ def _class_outputs(parts: TrainingParts, outputs: Tensor) -> Iterator[Remedy]:
 def _yes_or_no_outputs(parts: TrainingParts, outputs: Tensor) -> Iterator[Remedy]:
     last = output_activation(parts.model)
     within = bool(((outputs >= 0) & (outputs <= 1)).all())
-    is_sigmoid = last is not None and isinstance(last[1], nn.Sigmoid)
+    is_sigmoid = last is not None and isinstance(last[1], ACTIVATIONS["sigmoid"])
     if last and not (is_sigmoid and parts.loss_name in _BINARY):
         yield _remedy("a logit and the loss on it", output_activation="none", loss="bce_with_logits")
     elif within and parts.loss_name not in _BINARY:
@@ -165,7 +166,7 @@ def _layers(parts: TrainingParts) -> Iterator[Remedy]:
     activations = [module for _, module in hidden_activations(model)]
     if any(isinstance(module, SATURATING) for module in activations):
         yield _remedy("ReLU", activation="relu")
-    elif any(isinstance(module, nn.ReLU) for module in activations):
+    elif any(isinstance(module, ACTIVATIONS["relu"]) for module in activations):
         yield _remedy("leaky ReLU", activation="leaky_relu")
     elif not activations and bare_pairs(model):
         yield _remedy("ReLU between the layers", activation="relu")

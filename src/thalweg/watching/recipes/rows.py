@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from ...core.errors import InputError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ def seeded(seed: int) -> Iterator[None]:
         np.random.set_state(states[1])
 
 
-def called(place: str, function: Any, *arguments: Any) -> Any:
+def called(place: str, function: Callable[..., T], *arguments: object) -> T:
     """What a function of the user returns. Raises InputError that names the function and its error."""
     try:
         return function(*arguments)
@@ -71,7 +73,7 @@ def called(place: str, function: Any, *arguments: Any) -> Any:
         raise InputError(place, f"raised {type(error).__name__}: {error}") from error
 
 
-def rows_of(data: Callable[[], Any], batch_size: int | None, shuffle: bool | None) -> RecipeRows:
+def rows_of(data: Callable[[], object], batch_size: int | None, shuffle: bool | None) -> RecipeRows:
     """The rows that `data` of a recipe gives. Its random numbers are those of seed 0: all trainings have the same rows.
 
     Args:
@@ -96,7 +98,7 @@ def rows_of(data: Callable[[], Any], batch_size: int | None, shuffle: bool | Non
     return RecipeRows(x, y, held_out_x, held_out_y, min(size, len(y)), random_order if shuffle is None else shuffle)
 
 
-def _tensors(name: str, rows: Any) -> tuple[Tensor, Tensor]:
+def _tensors(name: str, rows: object) -> tuple[Tensor, Tensor]:
     """The inputs and targets of one set of rows."""
     place = f"data, {name} rows"
     if isinstance(rows, DataLoader):
@@ -112,8 +114,8 @@ def _tensors(name: str, rows: Any) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def _collated(place: str, dataset: Any) -> tuple[Tensor, Tensor]:
-    if not hasattr(dataset, "__len__"):
+def _collated(place: str, dataset: Dataset[object]) -> tuple[Tensor, Tensor]:
+    if not isinstance(dataset, Sized):
         raise InputError(place, "expected a Dataset with a length, received an IterableDataset")
     samples = called(place, lambda: [dataset[index] for index in range(len(dataset))])
     if not samples or not all(isinstance(sample, tuple | list) and len(sample) == 2 for sample in samples):
@@ -123,13 +125,13 @@ def _collated(place: str, dataset: Any) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def _tensor(place: str, values: Any) -> Tensor:
+def _tensor(place: str, values: object) -> Tensor:
     """Numbers as a tensor; fractional ones in PyTorch's default type."""
     tensor = called(place, torch.as_tensor, values).detach()
     return tensor.to(torch.get_default_dtype()) if tensor.dtype == torch.float64 else tensor
 
 
-def _in_words(value: Any) -> str:
+def _in_words(value: object) -> str:
     if isinstance(value, tuple | list):
         return f"{len(value)} values: {', '.join(type(item).__name__ for item in value[:4])}"
     return f"a {type(value).__name__}"

@@ -29,10 +29,7 @@ def score_of(score: ScoreName | ScoreFunction, outputs: Tensor, targets: Tensor,
     if not torch.isfinite(outputs).all():
         return math.nan
     if not isinstance(score, str):
-        value = called("score", score, outputs, targets)
-        if not isinstance(value, int | float | Tensor) or (isinstance(value, Tensor) and value.numel() != 1):
-            raise InputError("score", f"expected a function that gives a number, received a {type(value).__name__}")
-        return float(value)
+        return called("score", lambda: float(score(outputs, targets)))
     if score == "accuracy":
         return _accuracy(outputs, targets, loss_name)
     return _r_squared(as_targets(outputs, targets), targets)

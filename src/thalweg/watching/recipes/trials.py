@@ -8,11 +8,11 @@ import inspect
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 
@@ -277,12 +277,12 @@ def _code_of(recipe: Recipe, rows: RecipeRows) -> str:
     return hashlib.sha256("\0".join([*names, *map(str, plain), *sorted(texts)]).encode()).hexdigest()
 
 
-def _qualified(factory: Any) -> str:
+def _qualified(factory: object) -> str:
     own = _plain(factory)
     return getattr(own, "__qualname__", type(own).__qualname__)
 
 
-def _source(factory: Callable[..., Any]) -> str:
+def _source(factory: object) -> str:
     module = sys.modules.get(getattr(_plain(factory), "__module__", "") or "")
     try:
         return inspect.getsource(module) if module else ""
@@ -290,7 +290,7 @@ def _source(factory: Callable[..., Any]) -> str:
         return ""
 
 
-def _plain(factory: Callable[..., Any]) -> Callable[..., Any]:
+def _plain(factory: object) -> object:
     return _plain(factory.func) if isinstance(factory, partial) else factory
 
 
