@@ -320,24 +320,51 @@ def test_output_and_loss_that_do_not_belong_together(end, loss, changes, rings):
 
 
 def test_the_right_remedy_wins_and_the_random_change_does_not(rings, tmp_path):
-    proof = thalweg.prove(rings.slow, jobs=1, folder=tmp_path / "proof")
-    assert proof.changes is not None
-    assert proof.changes.keys() & {"learning_rate", "optimizer"}
+    remedies = [
+        Remedy("larger", (("learning_rate", 0.3),)),
+        Remedy("smaller", (("learning_rate", 1e-6),)),
+        Remedy("decay", (("weight_decay", 0.1),)),
+        Remedy("dropout", (("dropout", 0.5),)),
+    ]
+    proof = thalweg.prove(rings.slow, remedies, jobs=1, folder=tmp_path / "proof")
+    assert proof.chosen == ("larger",)
     assert proof.repair.arm.mean > 0.9 > proof.unchanged.mean
-    assert all(effect.control.label != effect.arm.label for effect in proof.effects if effect.control)
-    assert "lr" in proof.lines
+    assert proof.repair.against_control == "better"
+    assert "0.3" in proof.lines
     assert (tmp_path / "proof" / "repaired.py").read_text(encoding="utf-8").strip() == proof.lines
-    # The lines are the change: with them a plain training has the same score.
+    # A trial is a plain training of the changed recipe.
     repaired = train(parts_with(rings.slow, proof.changes, seed=2), 2)
     assert proof.repair.arm.values[2] == repaired.score
 
 
+@pytest.mark.slow
+def test_a_convolutional_network_that_begins_at_zero_is_repaired_by_its_start(rings):
+    def images():
+        from sklearn.datasets import load_digits
+
+        x, y = load_digits(return_X_y=True)
+        rows = torch.tensor(x / 8 - 1, dtype=torch.float32).reshape(-1, 1, 8, 8), torch.tensor(y)
+        return tuple(each[:600] for each in rows), tuple(each[600:1000] for each in rows)
+
+    def model():
+        model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, 10))
+        for parameter in model.parameters():
+            nn.init.zeros_(parameter)
+        return model
+
+    recipe = dataclasses.replace(rings.healthy, model=model, data=images, optimizer=rings.adam, epochs=3)
+    proof = thalweg.prove(recipe, jobs=1)
+    assert "init" in proof.changes
+    assert proof.repair.arm.mean > 0.8 > 0.2 > proof.unchanged.mean
+
+
 def test_a_healthy_recipe_gets_no_repair(rings):
     remedies = [Remedy("slower", (("learning_rate", 1e-6),)), Remedy("leaky", (("activation", "leaky_relu"),))]
-    proof = thalweg.prove(rings.healthy, remedies, jobs=1, seeds=3)
-    assert proof.changes is None
-    assert proof.unchanged.mean > 0.9
-    assert proof.effects[0].verdict != "helps"
+    for tried in (remedies, [*remedies, Remedy("batch norm", (("normalization", "batch_norm"),))]):
+        proof = thalweg.prove(rings.healthy, tried, jobs=1, seeds=3)
+        assert proof.changes is None
+        assert proof.unchanged.mean > 0.9
+        assert not any(effect.verdict == "helps" for effect in proof.effects)
 
 
 @pytest.mark.slow

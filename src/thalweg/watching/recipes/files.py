@@ -51,7 +51,9 @@ def _module(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+    if str(path.parent) not in sys.path:
+        # It stays there: a function of the file may import when it is called.
+        sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
@@ -59,8 +61,6 @@ def _module(path: Path) -> ModuleType:
         if isinstance(error, InputError) or not isinstance(error, Exception):
             raise
         raise _error(path, error) from error
-    finally:
-        sys.path.remove(str(path.parent))
     return module
 
 

@@ -106,6 +106,7 @@ def _epochs(
     model = parts.model
     device = next(model.parameters()).device
     x, y = parts.rows.x.to(device), parts.rows.y.to(device)
+    held_out = parts.rows.held_out_x.to(device), parts.rows.held_out_y.to(device)
     optimizer = parts.optimizer(model)
     schedule = parts.schedule(optimizer) if parts.schedule else None
     watched = watch(model, optimizer, parts.loss) if watch else None
@@ -137,7 +138,7 @@ def _epochs(
         if schedule is not None:
             schedule.step()
         if watched is not None:
-            watched.epoch(validation=(parts.rows.held_out_x, parts.rows.held_out_y))
+            watched.epoch(validation=held_out)
     return history, "", True
 
 

@@ -8,7 +8,7 @@ import inspect
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -198,9 +198,10 @@ class RecipeArms:
         self._code = _code_of(self.recipe, self.rows)
         self.unchanged = self.candidate("unchanged", ())
 
-    def parts(self, changes: Mapping[str, Json] = {}) -> TrainingParts:
-        """The parts of a training with seed 0."""
-        return self.recipe.parts(self.rows, 0, changes)
+    @property
+    def parts(self) -> TrainingParts:
+        """The parts of an unchanged training with seed 0; each time with a new model."""
+        return self.recipe.parts(self.rows, 0)
 
     def _score(self) -> Score:
         targets = self.rows.held_out_y
@@ -210,14 +211,14 @@ class RecipeArms:
         if len(targets.unique(dim=0)) < 2:
             raise NoScoreError("data", "all held-out rows have the same target: any constant output is right")
         measure = measure_of(self.recipe, self.rows)
-        constant = constant_score(self.parts().score, targets)
+        constant = constant_score(self.parts.score, targets)
         return Score(measure=measure, rows="validation", row_count=len(targets), constant=constant)
 
     def candidate(self, label: str, settings: Sequence[Setting]) -> RecipeCandidate:
         """The arm with these settings. Raises InputError where they do not suit the recipe: one step is tried."""
         changes = _as_changes(settings)
         with one_thread():
-            parts = self.parts(changes)
+            parts = self.recipe.parts(self.rows, 0, changes)
             updates = parts.updates
             _try_one_step(parts)
         return RecipeCandidate(Arm(label, tuple(settings)), self.source, self._code, updates)
@@ -231,7 +232,7 @@ class RecipeArms:
         """
         for number in range(_DRAWS):
             rng = generator(seed, "random change", candidate.arm.label, number)
-            changes = random_change(self.parts(), rng, candidate.changed_settings)
+            changes = random_change(self.parts, rng, candidate.changed_settings)
             settings = [_setting(place, value) for place, value in changes.items()]
             try:
                 control = self._limited(settings, candidate.updates)
