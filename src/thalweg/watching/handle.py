@@ -36,7 +36,7 @@ from .replay import RandomState, Snapshot
 from .report import watch_page
 from .schedule import next_look
 from .structure import as_float, described, eager
-from .tensors import fetched
+from .tensors import Sample, fetched
 from .writers import Writer
 
 # Curvature is measured by a replay on a copy of models with no more parameters.
@@ -102,6 +102,8 @@ class Watch:
         self._off = self._closed = self._busy = False
         self._steps = 0
         self._due = 0
+        self._first_values: dict[int, Sample] = {}
+        self._evaluated_in_training = 0
         self._recorder: Recorder | None = None
         self._measurement: StepMeasurement | None = None
         self._pending: StepMeasurement | None = None
@@ -257,7 +259,10 @@ class Watch:
             self._recorder = Recorder(self._eager, self.model, self.training.model.loss, self._guarded)
 
     def _on_forward(self, model: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
-        if self._busy or not torch.is_grad_enabled():
+        if self._busy:
+            return
+        if not torch.is_grad_enabled():
+            self._evaluated_in_training += model.training
             return
         self._call = args, kwargs
         if self._steps == self._due and (self._replays or self._steps == 0):
@@ -285,7 +290,9 @@ class Watch:
         if self._steps == self._due:
             recorder = self._recorder or Recorder(self._eager, self.model, self.training.model.loss, self._guarded)
             recorder.remove()
-            self._measurement = StepMeasurement(self._steps, self._eager, self.optimizer, recorder)
+            self._measurement = StepMeasurement(
+                self._steps, self._eager, self.optimizer, recorder, self._first_values
+            )
             self._measurement.before_step()
             self._take_snapshot()
         elif self._lost_its_numbers():
@@ -442,6 +449,7 @@ class Watch:
             self._epoch_due = next_look(self._epoch_due)
         epoch = self._evaluated(validation) if is_due else self._plain_epoch()
         self._epoch_start = self._steps
+        self._evaluated_in_training = 0
         self._change(epochs=(*self.training.epochs, epoch))
         if self._folder is not None:
             self._folder.add_epoch(epoch, losses)
@@ -457,6 +465,7 @@ class Watch:
             steps=self._steps - self._epoch_start,
             loss=math.fsum(seen) / len(seen) if seen else math.nan,
             root_training=self.model.training,
+            evaluated_in_training=self._evaluated_in_training,
         )
 
     def _evaluated(self, validation: tuple[object, Tensor] | None) -> WatchedEpoch:

@@ -30,15 +30,20 @@ class StepMeasurement:
         model: the eager module.
         optimizer: its optimizer.
         recorder: the recorder of the forward and backward pass.
+        first: samples of the parameters when they were first seen, by their identity; new ones are added.
     """
 
-    def __init__(self, step: int, model: nn.Module, optimizer: Optimizer, recorder: Recorder) -> None:
+    def __init__(
+        self, step: int, model: nn.Module, optimizer: Optimizer, recorder: Recorder, first: dict[int, t.Sample]
+    ) -> None:
         self.step = step
         self.recorder = recorder
         self.source = "hooks"
         self.curvature: float = _NAN
         self.unseen: list[str] = []
         self._model = model
+        self._first = first
+        self._distances: dict[int, Tensor] = {}
         self._optimizer = optimizer
         self._names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._before: dict[int, t.Sample] = {}
@@ -62,6 +67,8 @@ class StepMeasurement:
         self._numbers["weights"] = t.total([self._norms[key] for key in held_ids])
         self._numbers["gradient"] = t.total([self._grads[key] for key in held_ids if key in self._grads])
         self._before = {id(parameter): t.sample(parameter) for parameter in held}
+        for key, found in self._before.items():
+            self._distances[key] = found.norm_of_difference(self._first.setdefault(key, found))
         self._slopes = {key: t.sample(grad) for key, grad in graded.items() if not grad.is_sparse}
         self.rates = tuple(as_float(group["lr"]) if "lr" in group else _NAN for group in self._optimizer.param_groups)
 
@@ -104,6 +111,7 @@ class StepMeasurement:
                 "norms": self._norms,
                 "grads": self._grads,
                 "changes": self._changes,
+                "distances": self._distances,
                 "slopes": (self._slope, self._next_slope),
             }
         )
@@ -177,6 +185,7 @@ class StepMeasurement:
                     rms=tree["norms"][key] / root,
                     gradient=tree["grads"].get(key, _NAN) / root,
                     update=change / root,
+                    distance=tree["distances"].get(key, _NAN) / root,
                     moved=None if moved is None else bool(moved),
                     reached=self._names[key] in self.recorder.reached if self.recorder.backwards else None,
                 )
