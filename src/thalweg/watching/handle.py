@@ -290,9 +290,7 @@ class Watch:
         if self._steps == self._due:
             recorder = self._recorder or Recorder(self._eager, self.model, self.training.model.loss, self._guarded)
             recorder.remove()
-            self._measurement = StepMeasurement(
-                self._steps, self._eager, self.optimizer, recorder, self._first_values
-            )
+            self._measurement = StepMeasurement(self._steps, self._eager, self.optimizer, recorder, self._first_values)
             self._measurement.before_step()
             self._take_snapshot()
         elif self._lost_its_numbers():
