@@ -28,7 +28,7 @@ from . import listeners
 from .evaluation import in_mode, set_scores
 from .facts import WatchedEpoch, WatchedTraining
 from .folder import WatchFolder
-from .looks import StepMeasurement, first_nonfinite
+from .looks import FirstValues, StepMeasurement, first_nonfinite
 from .measure_watch import measurements_of_watch
 from .recorder import Recorder
 from .registry import severe_at_once
@@ -36,7 +36,7 @@ from .replay import RandomState, Snapshot
 from .report import watch_page
 from .schedule import next_look
 from .structure import as_float, described, eager
-from .tensors import Sample, fetched
+from .tensors import fetched
 from .writers import Writer
 
 # Curvature is measured by a replay on a copy of models with no more parameters.
@@ -102,7 +102,7 @@ class Watch:
         self._off = self._closed = self._busy = False
         self._steps = 0
         self._due = 0
-        self._first_values: dict[int, Sample] = {}
+        self._first_values = FirstValues()
         self._evaluated_in_training = 0
         self._recorder: Recorder | None = None
         self._measurement: StepMeasurement | None = None
