@@ -30,9 +30,12 @@ class StepMeasurement:
         model: the eager module.
         optimizer: its optimizer.
         recorder: the recorder of the forward and backward pass.
+        origin: samples of the parameters before the first step that was looked at, by id; this look adds new ones.
     """
 
-    def __init__(self, step: int, model: nn.Module, optimizer: Optimizer, recorder: Recorder) -> None:
+    def __init__(
+        self, step: int, model: nn.Module, optimizer: Optimizer, recorder: Recorder, origin: dict[int, t.Sample]
+    ) -> None:
         self.step = step
         self.recorder = recorder
         self.source = "hooks"
@@ -42,6 +45,8 @@ class StepMeasurement:
         self._optimizer = optimizer
         self._names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._before: dict[int, t.Sample] = {}
+        self._origin = origin
+        self._distances: dict[int, Tensor] = {}
         self._changes: dict[int, tuple[Tensor, Tensor]] = {}
         self._numbers: dict[str, Any] = {}
         self._slope: Any = _NAN
@@ -75,6 +80,7 @@ class StepMeasurement:
             before, after = self._before[key], t.sample(parameter)
             change = after.norm_of_difference(before)
             self._changes[key] = (change, after.values.ne(before.values).any())
+            self._distances[key] = after.norm_of_difference(self._origin.setdefault(key, before))
             norms.append(change)
             if key in self._slopes:
                 self._direction[key] = after.values - before.values
@@ -104,6 +110,7 @@ class StepMeasurement:
                 "norms": self._norms,
                 "grads": self._grads,
                 "changes": self._changes,
+                "distances": self._distances,
                 "slopes": (self._slope, self._next_slope),
             }
         )
@@ -177,6 +184,7 @@ class StepMeasurement:
                     rms=tree["norms"][key] / root,
                     gradient=tree["grads"].get(key, _NAN) / root,
                     update=change / root,
+                    distance=tree["distances"].get(key, _NAN) / root,
                     moved=None if moved is None else bool(moved),
                     reached=self._names[key] in self.recorder.reached if self.recorder.backwards else None,
                 )

@@ -54,9 +54,10 @@ def cut_graph(m: WatchMeasurements) -> Iterator[Finding]:
     """Parameters that the loss does not depend on, as far as backward can tell."""
     looks = m.watched.looks
     cut = in_most(look.cut for look in looks)
-    if not cut:
+    whole = mostly(looks, lambda look: look.source == "hooks" and look.backwards == 0 and look.forwards > 0)
+    if not cut and not whole:
         return
-    whole = not mostly(looks, lambda look: any(statistics.reached for statistics in look.parameters))
+    whole = whole or not mostly(looks, lambda look: any(statistics.reached for statistics in look.parameters))
     place = "loss" if whole else next((look.cut_by for look in looks if look.cut_by), modules_of(cut)[-1])
     yield cut_graph.finding(
         severity=m.severity(certain=True),

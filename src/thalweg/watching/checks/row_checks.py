@@ -202,7 +202,7 @@ def _drift(early: list[BatchStatistics], late: list[BatchStatistics], name: str)
 )
 def prepared_otherwise(m: WatchMeasurements) -> Iterator[Finding]:
     """Validation inputs on another scale, in most of the columns."""
-    here, there = m.latest and m.latest.training, m.validation
+    here, there = m.latest.training if m.latest else None, m.validation
     if here is None or there is None:
         return
     columns = bool(here.column_means) and len(here.column_means) == len(there.column_means)

@@ -192,7 +192,7 @@ def accumulation(m: WatchMeasurements) -> Iterator[Finding]:
     """The sum of the scales of the backward passes of a step, which is 1 for a mean over all of its rows."""
     scales = [look.loss_scale * look.backwards for look in m.watched.looks if look.loss_scale == look.loss_scale]
     several = mostly(m.watched.looks, lambda look: look.backwards > 1)
-    unscaled = mostly(m.watched.looks, lambda look: abs(look.gradient / look.raw_gradient - 1) < _LEFT)
+    unscaled = mostly(m.watched.looks, lambda look: abs(look.gradient - look.raw_gradient) < _LEFT * look.raw_gradient)
     whole = float(np.median(scales)) if scales else 1.0
     if m.model.loss.reduction != "mean" or not ((whole > _SCALED and several) or whole < 1 / _SCALED):
         return
