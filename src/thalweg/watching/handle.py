@@ -106,6 +106,8 @@ class Watch:
         self._off = self._closed = self._busy = False
         self._steps = 0
         self._due = 0
+        self._first_values: dict[int, Sample] = {}
+        self._evaluated_in_training = 0
         self._recorder: Recorder | None = None
         self._measurement: StepMeasurement | None = None
         self._pending: StepMeasurement | None = None
@@ -117,8 +119,6 @@ class Watch:
         self._losses: list[Tensor | float] = []
         self._recent: list[tuple[object, Tensor]] = []
         self._validation: tuple[object, Tensor] | None = None
-        self._origin: dict[int, Sample] = {}
-        self._evaluations = 0
         self._referred = -1
         self._epoch_start = 0
         self._epoch_due = 0
@@ -269,7 +269,7 @@ class Watch:
         if self._busy:
             return
         if not torch.is_grad_enabled():
-            self._evaluations += model.training
+            self._evaluated_in_training += model.training
             return
         self._call = args, kwargs
         if self._steps == self._due and (self._replays or self._steps == 0):
@@ -297,7 +297,7 @@ class Watch:
         if self._steps == self._due:
             recorder = self._recorder or Recorder(self._eager, self.model, self.training.model.loss, self._guarded)
             recorder.remove()
-            self._measurement = StepMeasurement(self._steps, self._eager, self.optimizer, recorder, self._origin)
+            self._measurement = StepMeasurement(self._steps, self._eager, self.optimizer, recorder, self._first_values)
             self._measurement.before_step()
             self._take_snapshot()
         elif self._lost_its_numbers():
@@ -438,7 +438,7 @@ class Watch:
         last = latest(self.training)
         rows = _joined(self._recent)
         near = last is not None and last.training is not None and last.training.score > _NEAR
-        if rows is None or near or (self.training.reference is not None and self._referred == self._steps):
+        if rows is None or near or self._referred == self._steps:
             return
         training, validation = _as_arrays(rows), self._validation and _as_arrays(self._validation)
         task = self.training.model.loss.task or ("regression" if rows[1].is_floating_point() else "classification")
@@ -467,8 +467,8 @@ class Watch:
             self._epoch_due = next_look(self._epoch_due)
         epoch = self._evaluated(validation) if is_due else self._plain_epoch()
         self._epoch_start = self._steps
-        self._evaluations = 0
         self._validation = validation or self._validation
+        self._evaluated_in_training = 0
         self._change(epochs=(*self.training.epochs, epoch))
         if self._folder is not None:
             self._folder.add_epoch(epoch, losses)
@@ -484,7 +484,7 @@ class Watch:
             steps=self._steps - self._epoch_start,
             loss=math.fsum(seen) / len(seen) if seen else math.nan,
             root_training=self.model.training,
-            evaluated_in_training=self._evaluations,
+            evaluated_in_training=self._evaluated_in_training,
         )
 
     def _evaluated(self, validation: tuple[object, Tensor] | None) -> WatchedEpoch:

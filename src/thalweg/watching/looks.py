@@ -30,11 +30,11 @@ class StepMeasurement:
         model: the eager module.
         optimizer: its optimizer.
         recorder: the recorder of the forward and backward pass.
-        origin: samples of the parameters before the first step that was looked at, by id; this look adds new ones.
+        first: samples of the parameters when they were first seen, by their identity; new ones are added.
     """
 
     def __init__(
-        self, step: int, model: nn.Module, optimizer: Optimizer, recorder: Recorder, origin: dict[int, t.Sample]
+        self, step: int, model: nn.Module, optimizer: Optimizer, recorder: Recorder, first: dict[int, t.Sample]
     ) -> None:
         self.step = step
         self.recorder = recorder
@@ -42,11 +42,11 @@ class StepMeasurement:
         self.curvature: float = _NAN
         self.unseen: list[str] = []
         self._model = model
+        self._first = first
+        self._distances: dict[int, Tensor] = {}
         self._optimizer = optimizer
         self._names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._before: dict[int, t.Sample] = {}
-        self._origin = origin
-        self._distances: dict[int, Tensor] = {}
         self._changes: dict[int, tuple[Tensor, Tensor]] = {}
         self._numbers: dict[str, Any] = {}
         self._slope: Any = _NAN
@@ -67,6 +67,8 @@ class StepMeasurement:
         self._numbers["weights"] = t.total([self._norms[key] for key in held_ids])
         self._numbers["gradient"] = t.total([self._grads[key] for key in held_ids if key in self._grads])
         self._before = {id(parameter): t.sample(parameter) for parameter in held}
+        for key, found in self._before.items():
+            self._distances[key] = found.norm_of_difference(self._first.setdefault(key, found))
         self._slopes = {key: t.sample(grad) for key, grad in graded.items() if not grad.is_sparse}
         self.rates = tuple(as_float(group["lr"]) if "lr" in group else _NAN for group in self._optimizer.param_groups)
 
@@ -80,7 +82,6 @@ class StepMeasurement:
             before, after = self._before[key], t.sample(parameter)
             change = after.norm_of_difference(before)
             self._changes[key] = (change, after.values.ne(before.values).any())
-            self._distances[key] = after.norm_of_difference(self._origin.setdefault(key, before))
             norms.append(change)
             if key in self._slopes:
                 self._direction[key] = after.values - before.values
