@@ -9,6 +9,7 @@ from thalweg.doctor.causes import causes
 from thalweg.doctor.findings import Finding
 from thalweg.doctor.measurements import Measurements
 from thalweg.doctor.registry import CHECKS, CODES, SETTING, check, explanation_graph, ordered_codes
+from thalweg.watching import checks as watch_checks  # noqa: F401 - registers the codes of watched trainings
 
 GRAPH = explanation_graph()
 every_code = pytest.mark.parametrize("code", ordered_codes())

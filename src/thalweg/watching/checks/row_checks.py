@@ -150,7 +150,7 @@ def epoch_cut_short(m: WatchMeasurements) -> Iterator[Finding]:
 @watch_check(
     code="data-mutated",
     stage="during training",
-    rank=31,
+    rank=19,
     meaning="the stored rows are changed in place, again in each epoch",
     advice="`x = x.clone()` or `x = (x - mean) / std` in `__getitem__`, not `x -= mean`",
     explains=(*BROKEN, "mismatch", "validation-prepared-otherwise", "outlying-rows"),
@@ -246,7 +246,7 @@ def _scores(training: SetScores, validation: SetScores) -> str:
     rank=256,
     meaning="a network with normalization is good in training mode and bad in evaluation mode, on the same rows",
     advice="`momentum=0.1` and `track_running_stats=True`, larger batches, or `nn.GroupNorm`, `nn.LayerNorm`",
-    explains=("stuck", "overfitting", "memorised", "mismatch", "epochs-too-few", "lr-too-low", "oscillating-loss"),
+    explains=("stuck", "overfitting", "memorised", "mismatch"),
 )
 def statistics_disagree(m: WatchMeasurements) -> Iterator[Finding]:
     """Running statistics that are not those of the batches."""
@@ -302,10 +302,10 @@ def evaluation_in_train_mode(m: WatchMeasurements) -> Iterator[Finding]:
 @watch_check(
     code="rows-misaligned",
     stage="during training",
-    rank=33,
+    rank=9,
     meaning="the training rows tell nothing of their targets, and the validation rows do",
     advice="permute inputs and targets together: `x[order], y[order]`",
-    explains=(*BROKEN, "data-unlearnable", "memorised", "mismatch", "validation-prepared-otherwise", "wrong-labels"),
+    explains=(*BROKEN, "mismatch", "validation-prepared-otherwise", "wrong-labels"),
 )
 def rows_misaligned(m: WatchMeasurements) -> Iterator[Finding]:
     """A reference learner that learns from the validation rows and not from the training rows."""
