@@ -80,10 +80,13 @@ class Recorder:
         self._forwards += 1
         if self._forward_handles:
             return
+        if not self._begun:
+            self._hook_modules(args, kwargs)
+        # The last of the hooks: it takes the others off, among them that of a root with parameters of its own.
         end = self._guard(self._end_forward)
         self._forward_handles.append(self.root.register_forward_hook(end, always_call=True))
-        if self._begun:
-            return
+
+    def _hook_modules(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         self._thread = threading.get_ident()
         self._uses = {}
         inputs = t.any_tensor([*args, *kwargs.values()])
@@ -119,8 +122,8 @@ class Recorder:
         place = name if uses == 1 else f"{name} ({uses})"
         role = role_of(module)
         path = Path((), (), ()) if inputs is None else path_to(inputs, self._known)
-        if inputs is not None and inputs.grad_fn is y.grad_fn is not None:
-            # It works in place, so that its input is its output by now.
+        if inputs is not None and role == "activation" and inputs.grad_fn is y.grad_fn is not None:
+            # It works in place, so that its input is its output by now. A dropout of nothing returns its input too.
             path = path._replace(operations=path.operations[1:])
         elif inputs is not None:
             self._add_function(place, name, inputs, path)
