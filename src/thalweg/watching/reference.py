@@ -57,7 +57,7 @@ def _score(x: np.ndarray, y: np.ndarray, task: Task) -> tuple[UncertainScore, fl
     x, y = x[first], np.asarray(y)[first]
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     finite = np.isfinite(x).all() and np.isfinite(y.astype(float)).all()
-    if len(x) < FEW_ROWS or not finite or (task == "classification" and y.ndim != 1):
+    if len(x) < FEW_ROWS or not finite or y.ndim > 2 or (task == "classification" and y.ndim != 1):
         return None
     classes = task == "classification" or (task == "multilabel" and y.ndim == 1)
     if classes:
