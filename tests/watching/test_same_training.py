@@ -30,7 +30,7 @@ class Result:
         self.state = copy.deepcopy(model.state_dict())
         self.grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
         self.moments = copy.deepcopy(optimizer.state_dict()["state"])
-        self.random = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+        self.random = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
         self.modes = [module.training for module in model.modules()]
         self.watch = watch
 
@@ -63,7 +63,7 @@ def seed() -> Any:
     """The random states at their start, and a generator for rows."""
     torch.manual_seed(1)
     random.seed(2)
-    np.random.seed(3)  # noqa: NPY002
+    np.random.seed(3)
     return torch.Generator().manual_seed(4)
 
 
@@ -158,7 +158,7 @@ class Random(nn.Module):
         self.fc = nn.Linear(128, 3)
 
     def forward(self, x: Any) -> Any:
-        return self.fc(x.flatten(1)) * (1 + 0.1 * random.random() + 0.1 * np.random.rand())  # noqa: NPY002
+        return self.fc(x.flatten(1)) * (1 + 0.1 * random.random() + 0.1 * np.random.rand())
 
 
 @pytest.mark.parametrize(

@@ -176,8 +176,6 @@ class PlaceStatistics:
     """Fraction of the outputs with a slope below 5 % of the steepest; only for activations."""
     rank: float = _NAN
     """Effective rank of the outputs (`probes.quantities.effective_rank`)."""
-    largest: float = _NAN
-    """Largest absolute output."""
     evaluating: bool = False
     """Whether the module was in evaluation mode."""
     input_shape: tuple[int, ...] = ()

@@ -14,7 +14,7 @@ from . import tensors as t
 from .facts import BatchStatistics, Direction, Look, LossInput, Nonfinite, ParameterStatistics, PlaceStatistics
 from .recorder import Recorder
 from .roles import role_of
-from .structure import as_float, foreign, held_parameters, missing
+from .structure import as_float, held_parameters, membership
 
 _NAN = math.nan
 _CHANGES_IN_TRAINING = ("dropout", "norm")
@@ -47,7 +47,7 @@ class StepMeasurement:
         self._optimizer = optimizer
         self._names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._before: dict[int, t.Sample] = {}
-        self._changes: dict[int, tuple[Tensor, Tensor]] = {}
+        self._changes: dict[int, dict[str, Tensor]] = {}
         self._numbers: dict[str, Any] = {}
         self._slope: Any = _NAN
         self._next_slope: Any = _NAN
@@ -81,7 +81,7 @@ class StepMeasurement:
             key = id(parameter)
             before, after = self._before[key], t.sample(parameter)
             change = after.norm_of_difference(before)
-            self._changes[key] = (change, after.values.ne(before.values).any())
+            self._changes[key] = {"update": change, "moved": after.values.ne(before.values).any()}
             norms.append(change)
             if key in self._slopes:
                 self._direction[key] = after.values - before.values
@@ -112,7 +112,7 @@ class StepMeasurement:
                 "grads": self._grads,
                 "changes": self._changes,
                 "distances": self._distances,
-                "slopes": (self._slope, self._next_slope),
+                "slopes": [self._slope, self._next_slope],
             }
         )
         seen, numbers = tree["seen"], tree["numbers"]
@@ -135,9 +135,7 @@ class StepMeasurement:
             rates=self.rates,
             places=places,
             parameters=self._parameters(tree),
-            frozen=tuple(name for name, p in self._model.named_parameters() if not p.requires_grad),
-            missing=missing(self._model, self._optimizer),
-            foreign=foreign(self._model, self._optimizer),
+            **membership(self._model, self._optimizer)._asdict(),
             unused=unused,
             cut=cut,
             cut_by=_cut_by(places, cut),
@@ -178,15 +176,15 @@ class StepMeasurement:
             if key not in self._names:
                 continue
             root = math.sqrt(max(parameter.numel(), 1))
-            change, moved = tree["changes"].get(key, (_NAN, None))
+            change = tree["changes"].get(key, {})
             found.append(
                 ParameterStatistics(
                     name=self._names[key],
                     rms=tree["norms"][key] / root,
                     gradient=tree["grads"].get(key, _NAN) / root,
-                    update=change / root,
+                    update=change.get("update", _NAN) / root,
                     distance=tree["distances"].get(key, _NAN) / root,
-                    moved=None if moved is None else bool(moved),
+                    moved=bool(change["moved"]) if change else None,
                     reached=self._names[key] in self.recorder.reached if self.recorder.backwards else None,
                 )
             )
@@ -242,7 +240,7 @@ def _signal_to_noise(squares: Mapping[str, float], raw: Mapping[str, float], sta
     return signal / variance if variance > 0 else _NAN
 
 
-def _step_length(slopes: tuple[float, float], gradient: float, raw: float) -> float:
+def _step_length(slopes: Sequence[float], gradient: float, raw: float) -> float:
     """-q'(1) / q'(0) along the step from these two slopes; NaN for a step that did not go down, or whose gradient was
     clipped."""
     slope, next_slope = slopes

@@ -26,6 +26,10 @@ _MEASURED: frozenset[Role] = frozenset(
     {"dense", "conv", "recurrent", "attention", "embedding", "norm", "activation", "softmax"}
 )
 _WEIGHTED: frozenset[Role] = frozenset({"dense", "conv", "recurrent", "attention", "embedding"})
+# At most this many rows are read for the effective rank, and for dead and saturated units; positions of a picture and
+# steps in time are rows.
+_RANK_ROWS = 512
+_ACTIVITY_ROWS = 4096
 Guard = Callable[[Callable[..., None]], Callable[..., None]]
 """Wraps a hook, so that an error inside of it never reaches the training."""
 
@@ -388,13 +392,13 @@ def _measured(y: Tensor, axis: int, role: Role, activation: str, sample_axis: in
     if not v.numel() or not v.dim():
         return {}
     size = t.rms(v)
-    found: dict[str, Any] = {"rms": size, "largest": torch.linalg.vector_norm(v, math.inf)}
-    if v.shape[min(sample_axis, v.dim() - 1)] > 1:
-        found["difference"] = t.difference(v, sample_axis) / size.clamp(min=1e-30)
+    found: dict[str, Any] = {"rms": size}
     if role in _WEIGHTED:
-        found["rank"] = t.effective_rank(t.by_unit(v, axis))
+        if v.shape[min(sample_axis, v.dim() - 1)] > 1:
+            found["difference"] = t.difference(v, sample_axis) / size.clamp(min=1e-30)
+        found["rank"] = t.effective_rank(t.by_unit(v, axis, _RANK_ROWS))
     elif activation:
-        found |= t.activity(activation, t.by_unit(v, axis))
+        found |= t.activity(activation, t.by_unit(v, axis, _ACTIVITY_ROWS))
     return found
 
 
