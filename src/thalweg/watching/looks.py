@@ -146,7 +146,7 @@ class StepMeasurement:
 
     def _not_trained(self, places: Sequence[PlaceStatistics]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The trainable parameters of modules that were not used, and those that backward did not reach."""
-        used = {place.module for place in places}
+        used = {place.module for place in places} | self.recorder.without_graph
         attention = {place.module for place in places if place.role == "attention"}
         unused, cut = [], []
         for name, parameter in self._model.named_parameters():
