@@ -14,7 +14,6 @@ import pytest
 
 import thalweg
 from thalweg import linear_units
-from thalweg.doctor import checks  # noqa: F401 - registers all codes
 from thalweg.doctor.registry import ordered_codes
 from thalweg.experiments.experiment import Experiment
 from thalweg.learn.exercises import EXERCISES
@@ -22,6 +21,7 @@ from thalweg.learn.lessons import LESSONS
 from thalweg.models.mlp import MultiLayerPerceptron
 from thalweg.parts.part import Part
 from thalweg.spec.spec import Spec
+from thalweg.watching import checks  # noqa: F401 - registers all codes, the doctor's among them
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -371,6 +371,7 @@ def frozen_statistics(fixed):
     return trained(model, nn.CrossEntropyLoss(), data, held, optimizer=optimizer, epochs=12)
 
 
+@pytest.mark.filterwarnings("ignore:Using a target size")
 @pytest.mark.parametrize("name", CASES)
 def test_a_fault_is_found_at_its_place_and_its_twin_is_sound(name):
     code, place, program = CASES[name]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .facts import Task
-from .tensors import exact
+from .tensors import column_moments, difference, exact, largest, mean_and_deviation, rms
 
 _COLUMNS = 512
 _FINGERPRINTS = 512
@@ -27,9 +26,9 @@ def batch_statistics(inputs: Tensor, targets: Tensor | None) -> dict[str, Any]:
     }
     if inputs.is_floating_point() and inputs.numel():
         x = exact(inputs)
-        found["deviation"], found["mean"] = torch.std_mean(x, correction=0)
+        found["mean"], found["deviation"] = mean_and_deviation(x)
         found["rms"] = torch.hypot(found["deviation"], found["mean"])
-        found["largest"] = torch.linalg.vector_norm(x, math.inf)
+        found["largest"] = largest(x)
         found |= columns(x)
     if targets is not None and targets.numel() and not targets.is_complex():
         y = exact(targets)[:_FINGERPRINTS]
@@ -41,7 +40,7 @@ def columns(x: Tensor) -> dict[str, Tensor]:
     """Mean and deviation of each column of inputs (rows, columns); nothing for other shapes."""
     if x.dim() != 2 or not 0 < x.shape[1] <= _COLUMNS or not len(x):
         return {}
-    deviations, means = torch.std_mean(x, dim=0, correction=0)
+    means, deviations = column_moments(x)
     return {"column_means": means, "column_deviations": deviations}
 
 
@@ -87,7 +86,7 @@ def scores(outputs: Tensor, targets: Tensor, task: Task, threshold: float = 0.0)
         threshold: outputs above it mean yes: 0 for logits, 0.5 for probabilities.
     """
     z, y = exact(outputs), targets.detach()
-    found: dict[str, Any] = {"level": _rms(z), "spread": _between(z)}
+    found: dict[str, Any] = {"level": float(rms(z)), "spread": float(difference(z, 0))}
     by_class = class_outputs(z, y)
     if by_class is not None:
         labels = y.reshape(-1).long()
@@ -97,7 +96,7 @@ def scores(outputs: Tensor, targets: Tensor, task: Task, threshold: float = 0.0)
     z, y = z.reshape(-1), exact(y).reshape(-1)
     if task == "multilabel" and bool(((y == 0) | (y == 1)).all()):
         return found | _class_scores((z > threshold).long(), y.long())
-    variance = float(torch.var(y, correction=0))
+    variance = float(difference(y, 0)) ** 2
     r2 = 1 - float(torch.mean((z - y) ** 2)) / variance if variance > 0 else _NAN
     return found | {"score": r2, "balanced_score": r2, "constant_score": 0.0}
 
@@ -121,15 +120,6 @@ def _class_scores(predicted: Tensor, labels: Tensor) -> dict[str, Any]:
     return found
 
 
-def _rms(values: Tensor) -> float:
-    return float(torch.linalg.vector_norm(values)) / math.sqrt(max(values.numel(), 1))
-
-
-def _between(values: Tensor) -> float:
-    """Root of the variance between rows, averaged over all outputs."""
-    return float(torch.var(values, dim=0, correction=0).mean().sqrt()) if values.dim() and len(values) else _NAN
-
-
 def quick_score(outputs: Tensor, targets: Tensor, task: Task, threshold: float) -> Tensor | float:
     """Accuracy or R² of outputs on a batch, on their device; NaN where they do not fit."""
     by_class = class_outputs(outputs, targets)
@@ -140,4 +130,4 @@ def quick_score(outputs: Tensor, targets: Tensor, task: Task, threshold: float) 
     z, y = exact(outputs).reshape(-1), exact(targets).reshape(-1)
     if task == "multilabel":
         return ((z > threshold) == (y > 0.5)).float().mean()
-    return 1 - torch.mean((z - y) ** 2) / torch.var(y, correction=0)
+    return 1 - torch.mean((z - y) ** 2) / difference(y, 0) ** 2

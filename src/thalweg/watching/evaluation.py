@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .batches import columns, fingerprints, scores
 from .facts import SetScores, WatchedLoss
 from .replay import kept_random_state
-from .tensors import any_tensor, exact, fetched, first_tensor
+from .tensors import any_tensor, exact, fetched, first_tensor, mean_and_deviation
 
 # At most this many rows are evaluated, evenly spaced.
 _ROWS = 1024
@@ -92,10 +92,10 @@ def _of_rows(inputs: object, targets: Tensor) -> dict[str, Any]:
         found["row_fingerprints"] = fingerprints(x)
         if x.is_floating_point():
             values = exact(x)
-            found["input_deviation"], found["input_mean"] = torch.std_mean(values, correction=0)
+            found["input_mean"], found["input_deviation"] = mean_and_deviation(values)
             found |= columns(values)
     if targets.numel():
-        found["target_deviation"], found["target_mean"] = torch.std_mean(exact(targets), correction=0)
+        found["target_mean"], found["target_deviation"] = mean_and_deviation(exact(targets))
     return found
 
 

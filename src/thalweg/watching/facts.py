@@ -176,8 +176,6 @@ class PlaceStatistics:
     """Fraction of the outputs with a slope below 5 % of the steepest; only for activations."""
     rank: float = _NAN
     """Effective rank of the outputs (`probes.quantities.effective_rank`)."""
-    largest: float = _NAN
-    """Largest absolute output."""
     evaluating: bool = False
     """Whether the module was in evaluation mode."""
     input_shape: tuple[int, ...] = ()
@@ -252,6 +250,10 @@ class LossInput:
     """The axis of that softmax, counted from 0."""
     axis_size: int = 0
     """Number of entries along that axis; a softmax over one entry is constant."""
+    operations: tuple[str, ...] = ()
+    """Autograd operations between the outputs and the last modules, as in `PlaceStatistics`."""
+    follows: tuple[str, ...] = ()
+    """The places of these modules."""
     from_seen_output: bool = True
     """Whether the graph of the loss leads to the output of the watched model."""
 

@@ -46,9 +46,14 @@ def path_to(tensor: Tensor, known: Mapping[Node, str]) -> Path:
         tensor: the tensor.
         known: places by the nodes of their outputs.
     """
+    return path_from(tensor.grad_fn, known)
+
+
+def path_from(start: Node | None, known: Mapping[Node, str]) -> Path:
+    """The same from the node of a tensor."""
     nodes: list[Node] = []
     follows: dict[str, None] = {}
-    for node in _walk(tensor.grad_fn, known):
+    for node in _walk(start, known):
         if node in known:
             follows[known[node]] = None
         elif operation(node) != "accumulategrad":

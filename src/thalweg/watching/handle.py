@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -25,25 +26,28 @@ from ..doctor.examination import diagnose
 from ..doctor.render import finding_in_words
 from ..pages.page import Page
 from . import listeners
+from .checks import severe_at_once
 from .evaluation import in_mode, set_scores
 from .facts import WatchedEpoch, WatchedTraining
 from .folder import WatchFolder
-from .looks import StepMeasurement, first_nonfinite
-from .measure_watch import measurements_of_watch
+from .looks import FirstValues, StepMeasurement, first_nonfinite
+from .measure_watch import latest, measurements_of_watch
 from .recorder import Recorder
-from .registry import severe_at_once
+from .reference import reference_scores
 from .replay import RandomState, Snapshot
 from .report import watch_page
 from .schedule import next_look
 from .structure import as_float, described, eager
-from .tensors import fetched
+from .tensors import any_tensor, exact, fetched
 from .writers import Writer
 
 # Curvature is measured by a replay on a copy of models with no more parameters.
 _MOST_PARAMETERS = 1_000_000
 # The latest batches that are kept for the score of a training, by reference.
-_KEPT_ROWS = 256
+_KEPT_ROWS = 512
 _LIVE_STEP = 3
+# A score that no reference needs to judge.
+_NEAR = 0.95
 
 _WATCHED: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
@@ -102,6 +106,8 @@ class Watch:
         self._off = self._closed = self._busy = False
         self._steps = 0
         self._due = 0
+        self._first_values = FirstValues()
+        self._evaluated_in_training = 0
         self._recorder: Recorder | None = None
         self._measurement: StepMeasurement | None = None
         self._pending: StepMeasurement | None = None
@@ -112,6 +118,8 @@ class Watch:
         self._loss: Tensor | None = None
         self._losses: list[Tensor | float] = []
         self._recent: list[tuple[object, Tensor]] = []
+        self._validation: tuple[object, Tensor] | None = None
+        self._referred = -1
         self._epoch_start = 0
         self._epoch_due = 0
         self._told: set[str] = set()
@@ -156,6 +164,7 @@ class Watch:
     def diagnose(self) -> Diagnosis:
         """The diagnosis of the training so far."""
         self._guarded(self._finish)()
+        self._guarded(self._try_reference)()
         return diagnose(measurements_of_watch(self.training))
 
     def page(self) -> Page:
@@ -257,7 +266,10 @@ class Watch:
             self._recorder = Recorder(self._eager, self.model, self.training.model.loss, self._guarded)
 
     def _on_forward(self, model: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
-        if self._busy or not torch.is_grad_enabled():
+        if self._busy:
+            return
+        if not torch.is_grad_enabled():
+            self._evaluated_in_training += model.training
             return
         self._call = args, kwargs
         if self._steps == self._due and (self._replays or self._steps == 0):
@@ -285,7 +297,7 @@ class Watch:
         if self._steps == self._due:
             recorder = self._recorder or Recorder(self._eager, self.model, self.training.model.loss, self._guarded)
             recorder.remove()
-            self._measurement = StepMeasurement(self._steps, self._eager, self.optimizer, recorder)
+            self._measurement = StepMeasurement(self._steps, self._eager, self.optimizer, recorder, self._first_values)
             self._measurement.before_step()
             self._take_snapshot()
         elif self._lost_its_numbers():
@@ -421,6 +433,19 @@ class Watch:
         if self._recent and (last is None or last.step < self._steps):
             self._change(final=self._evaluated(None))
 
+    def _try_reference(self) -> None:
+        """Learn the latest rows, and the validation rows, by another learner, unless the model is near perfect."""
+        last = latest(self.training)
+        rows = _joined(self._recent)
+        near = last is not None and last.training is not None and last.training.score > _NEAR
+        if rows is None or near or self._referred == self._steps:
+            return
+        training, validation = _as_arrays(rows), self._validation and _as_arrays(self._validation)
+        task = self.training.model.loss.task or ("regression" if rows[1].is_floating_point() else "classification")
+        if training is not None:
+            self._change(reference=reference_scores(training, validation, task))
+            self._referred = self._steps
+
     def _report_severe(self) -> None:
         for finding in severe_at_once(measurements_of_watch(self.training)):
             if finding.code not in self._told:
@@ -442,6 +467,8 @@ class Watch:
             self._epoch_due = next_look(self._epoch_due)
         epoch = self._evaluated(validation) if is_due else self._plain_epoch()
         self._epoch_start = self._steps
+        self._validation = validation or self._validation
+        self._evaluated_in_training = 0
         self._change(epochs=(*self.training.epochs, epoch))
         if self._folder is not None:
             self._folder.add_epoch(epoch, losses)
@@ -457,6 +484,7 @@ class Watch:
             steps=self._steps - self._epoch_start,
             loss=math.fsum(seen) / len(seen) if seen else math.nan,
             root_training=self.model.training,
+            evaluated_in_training=self._evaluated_in_training,
         )
 
     def _evaluated(self, validation: tuple[object, Tensor] | None) -> WatchedEpoch:
@@ -501,6 +529,14 @@ def _check(model: object, optimizer: object, loss_fn: object) -> None:
         raise InputError("watch", "model: its parameters are on the meta device: use model.to_empty(device=...) first")
     if eager(model) in _WATCHED:
         raise InputError("watch", "model: it is watched already: close that watch first")
+
+
+def _as_arrays(rows: tuple[object, Tensor]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The first tensor of the inputs, and the targets, as arrays; None where they have other rows."""
+    x = any_tensor([rows[0]])
+    if x is None or not x.dim() or len(x) != len(rows[1]):
+        return None
+    return exact(x).cpu().numpy(), rows[1].detach().cpu().numpy()
 
 
 def _as_call(x: object) -> tuple[tuple[object, ...], Mapping[str, object]]:

@@ -38,7 +38,7 @@ def statistics(outputs: Tensor, targets: Tensor) -> dict[str, Any]:
 
 
 def _moments(name: str, values: Tensor) -> dict[str, Any]:
-    deviation, mean = torch.std_mean(values, correction=0)
+    mean, deviation = t.mean_and_deviation(values)
     low, high = torch.aminmax(values)
     prefix = "" if name == "output" else "target_"
     return {f"{name}_mean": mean, f"{name}_deviation": deviation, f"{prefix}low": low, f"{prefix}high": high}
@@ -48,7 +48,7 @@ def _row_sums(z: Tensor) -> dict[str, Any]:
     """Sums over the classes, which are 1 for probabilities, and of the exponentials, 1 for log-probabilities."""
     if z.dim() < 2 or z.shape[1] < 2:
         return {}
-    deviation, mean = torch.std_mean(z.sum(1), correction=0)
+    mean, deviation = t.mean_and_deviation(z.sum(1))
     return {"row_sum": mean, "row_sum_deviation": deviation, "row_exp_sum": torch.exp(z).sum(1).mean()}
 
 

@@ -70,6 +70,8 @@ _LOSSES = {
     "smooth_l1_loss": "huber",
 }
 # Steps of these optimizers follow from the gradient itself, so that a curvature says which rate is stable.
+# Modules of PyTorch that only pass numbers on.
+_PASSING = ("Identity", "Flatten", "Unflatten")
 _PLAIN = ("SGD",)
 _RATE_POINTS = 200
 _NAN = float("nan")
@@ -318,9 +320,11 @@ class _Source:
         places = self._places
         weighted = [index for index, place in enumerate(places) if place.role in _WEIGHTED]
         rates = {module.name: module.drop_rate for module in self._model.modules}
+        kinds = {module.name: module.kind for module in self._model.modules}
         layers = [
             _layer_facts(
                 place,
+                kinds.get(place.module, "") in _PASSING,
                 rates.get(place.module, 0.0),
                 hidden=place.role == "activation" and bool(weighted) and index < weighted[-1],
                 above_weights=bool(weighted) and weighted[0] < index,
@@ -577,11 +581,13 @@ def _activation_facts(kind: str, place: str, hidden: bool = False, above_weights
     )
 
 
-def _layer_facts(place: PlaceStatistics, drop_rate: float, hidden: bool, above_weights: bool) -> LayerFacts:
+def _layer_facts(
+    place: PlaceStatistics, passes: bool, drop_rate: float, hidden: bool, above_weights: bool
+) -> LayerFacts:
     if place.role == "activation":
         facts = _activation_facts(place.activation, place.place, hidden, above_weights)
     else:
-        straight = place.role not in _NONLINEAR and place.role not in ("norm", "pooling")
+        straight = passes or place.role not in (*_NONLINEAR, "norm", "pooling")
         facts = LayerFacts(
             place=place.place,
             kind=place.role,

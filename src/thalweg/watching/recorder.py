@@ -16,7 +16,7 @@ from ..probes import quantities as q
 from . import tensors as t
 from .batches import batch_statistics, quick_score
 from .facts import Role, Task, WatchedLoss
-from .graph import RESHAPES, Path, path_to, shape_of
+from .graph import RESHAPES, Path, path_from, path_to, shape_of
 from .loss_input import last_activation, statistics, under_loss
 from .roles import LOSSES, activation_of, activation_of_operation, role_of
 from .structure import watched_modules
@@ -26,6 +26,10 @@ _MEASURED: frozenset[Role] = frozenset(
     {"dense", "conv", "recurrent", "attention", "embedding", "norm", "activation", "softmax"}
 )
 _WEIGHTED: frozenset[Role] = frozenset({"dense", "conv", "recurrent", "attention", "embedding"})
+# At most this many rows are read for the effective rank, and for dead and saturated units; positions of a picture and
+# steps in time are rows.
+_RANK_ROWS = 512
+_ACTIVITY_ROWS = 4096
 Guard = Callable[[Callable[..., None]], Callable[..., None]]
 """Wraps a hook, so that an error inside of it never reaches the training."""
 
@@ -48,6 +52,7 @@ class Recorder:
         self.root = root
         self.loss = loss
         self.reached: set[str] = set()
+        self.without_graph: set[str] = set()
         self.inputs: Tensor | None = None
         self.targets: Tensor | None = None
         self._guard = guard
@@ -80,10 +85,13 @@ class Recorder:
         self._forwards += 1
         if self._forward_handles:
             return
+        if not self._begun:
+            self._hook_modules(args, kwargs)
+        # The last of the hooks: it takes the others off, among them that of a root with parameters of its own.
         end = self._guard(self._end_forward)
         self._forward_handles.append(self.root.register_forward_hook(end, always_call=True))
-        if self._begun:
-            return
+
+    def _hook_modules(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         self._thread = threading.get_ident()
         self._uses = {}
         inputs = t.any_tensor([*args, *kwargs.values()])
@@ -105,7 +113,11 @@ class Recorder:
 
     def _module_hook(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Sequence[object], kwargs: Mapping[str, object], output: object) -> None:
-            if torch.is_grad_enabled() and threading.get_ident() == self._thread:
+            if threading.get_ident() != self._thread:
+                return
+            if not torch.is_grad_enabled():
+                self.without_graph.add(name)
+            else:
                 with torch.no_grad(), _without_autocast(output):
                     self._add(name, module, t.first_tensor([*args, *kwargs.values()]), output)
 
@@ -119,8 +131,8 @@ class Recorder:
         place = name if uses == 1 else f"{name} ({uses})"
         role = role_of(module)
         path = Path((), (), ()) if inputs is None else path_to(inputs, self._known)
-        if inputs is not None and inputs.grad_fn is y.grad_fn is not None:
-            # It works in place, so that its input is its output by now.
+        if inputs is not None and role == "activation" and inputs.grad_fn is y.grad_fn is not None:
+            # It works in place, so that its input is its output by now. A dropout of nothing returns its input too.
             path = path._replace(operations=path.operations[1:])
         elif inputs is not None:
             self._add_function(place, name, inputs, path)
@@ -250,7 +262,7 @@ class Recorder:
             {
                 "broadcast": elementwise and outputs.shape != targets.shape,
                 "from_seen_output": sees,
-                **last_activation(outputs.grad_fn, self._known),
+                **self._last_operations(outputs.grad_fn),
             },
         )
 
@@ -284,9 +296,14 @@ class Recorder:
             fields = {
                 "broadcast": differs and any(math.prod(shape_of(node)) > most for node in path.nodes),
                 "from_seen_output": bool(path.follows),
-                **last_activation(below, self._known),
+                **self._last_operations(below),
             }
         self._set_loss_input(outputs, targets, fields)
+
+    def _last_operations(self, node: Node | None) -> dict[str, Any]:
+        """What was done to the outputs of the last modules."""
+        path = path_from(node, self._known)
+        return {"operations": path.operations, "follows": path.follows, **last_activation(node, self._known)}
 
     def _set_loss_input(self, outputs: Tensor, targets: Tensor, fields: dict[str, Any]) -> None:
         self.targets = targets.detach()
@@ -375,13 +392,13 @@ def _measured(y: Tensor, axis: int, role: Role, activation: str, sample_axis: in
     if not v.numel() or not v.dim():
         return {}
     size = t.rms(v)
-    found: dict[str, Any] = {"rms": size, "largest": torch.linalg.vector_norm(v, math.inf)}
-    if v.shape[min(sample_axis, v.dim() - 1)] > 1:
-        found["difference"] = t.difference(v, sample_axis) / size.clamp(min=1e-30)
+    found: dict[str, Any] = {"rms": size}
     if role in _WEIGHTED:
-        found["rank"] = t.effective_rank(t.by_unit(v, axis))
+        if v.shape[min(sample_axis, v.dim() - 1)] > 1:
+            found["difference"] = t.difference(v, sample_axis) / size.clamp(min=1e-30)
+        found["rank"] = t.effective_rank(t.by_unit(v, axis, _RANK_ROWS))
     elif activation:
-        found |= t.activity(activation, t.by_unit(v, axis))
+        found |= t.activity(activation, t.by_unit(v, axis, _ACTIVITY_ROWS))
     return found
 
 

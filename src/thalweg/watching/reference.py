@@ -51,11 +51,13 @@ def reference_scores(
 
 def _score(x: np.ndarray, y: np.ndarray, task: Task) -> tuple[UncertainScore, float, float, int] | None:
     """The score of the forest, that of a constant output, that of a line, and the number of rows."""
-    x = np.asarray(x, float).reshape(len(x), -1)[:_MOST_ROWS, :_MOST_COLUMNS]
-    y = np.asarray(y)[:_MOST_ROWS]
+    x = np.asarray(x, float).reshape(len(x), -1)[:, :_MOST_COLUMNS]
+    # Rows of several epochs: a copy in another fold would tell the target.
+    first = np.sort(np.unique(x, axis=0, return_index=True)[1])[:_MOST_ROWS]
+    x, y = x[first], np.asarray(y)[first]
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     finite = np.isfinite(x).all() and np.isfinite(y.astype(float)).all()
-    if len(x) < FEW_ROWS or not finite or (task == "classification" and y.ndim != 1):
+    if len(x) < FEW_ROWS or not finite or y.ndim > 2 or (task == "classification" and y.ndim != 1):
         return None
     classes = task == "classification" or (task == "multilabel" and y.ndim == 1)
     if classes:

@@ -40,6 +40,8 @@ def watch_check(
         group=group,
         explains=explains,
         explained_by=explained_by,
+        # What only a loop in PyTorch can do wrong is changed there.
+        pytorch=advice,
     )
 
     def decorate(function: Callable[[WatchMeasurements], Iterator[Finding]]) -> RegisteredCheck:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -56,7 +57,7 @@ def described(model: nn.Module, optimizer: Optimizer, loss: object) -> WatchedMo
         optimizer=type(optimizer).__name__,
         groups=tuple(map(_group, optimizer.param_groups)),
         unregistered=tuple(unregistered(inner, held)),
-        foreign=foreign(inner, optimizer),
+        foreign=membership(inner, optimizer).foreign,
         compiled=is_compiled(model),
         decoupled_decay=type(optimizer).__name__ == "AdamW" or bool(optimizer.defaults.get("decoupled_weight_decay")),
     )
@@ -83,18 +84,28 @@ def held_parameters(optimizer: Optimizer) -> Iterator[torch.Tensor]:
         yield from group["params"]
 
 
-def foreign(model: nn.Module, optimizer: Optimizer) -> tuple[str, ...]:
-    """The shapes of the parameters that an optimizer holds and a model does not have, not even in a plain list."""
-    known = {id(parameter) for parameter in model.parameters()}
-    known |= {id(parameter) for _, modules in _hidden(model) for module in modules for parameter in module.parameters()}
-    return tuple(str(tuple(held.shape)) for held in held_parameters(optimizer) if id(held) not in known)
+class Membership(NamedTuple):
+    """Which parameters the optimizer and the model have in common."""
+
+    frozen: tuple[str, ...]
+    """Parameters of the model that are not trained."""
+    missing: tuple[str, ...]
+    """Trainable parameters of the model that the optimizer does not hold."""
+    foreign: tuple[str, ...]
+    """Shapes of the parameters that the optimizer holds and the model does not have, not even in a plain list."""
 
 
-def missing(model: nn.Module, optimizer: Optimizer) -> tuple[str, ...]:
-    """The trainable parameters of a model that an optimizer does not hold."""
-    held = {id(parameter) for parameter in held_parameters(optimizer)}
-    return tuple(
-        name for name, parameter in model.named_parameters() if parameter.requires_grad and id(parameter) not in held
+def membership(model: nn.Module, optimizer: Optimizer) -> Membership:
+    """Compare the parameters of a model with those that an optimizer holds."""
+    named = dict(model.named_parameters())
+    held = {id(parameter): parameter for parameter in held_parameters(optimizer)}
+    unknown = held.keys() - {id(parameter) for parameter in named.values()}
+    if unknown:
+        unknown -= {id(p) for _, modules in _hidden(model) for module in modules for p in module.parameters()}
+    return Membership(
+        frozen=tuple(name for name, parameter in named.items() if not parameter.requires_grad),
+        missing=tuple(name for name, p in named.items() if p.requires_grad and id(p) not in held),
+        foreign=tuple(str(tuple(parameter.shape)) for key, parameter in held.items() if key in unknown),
     )
 
 

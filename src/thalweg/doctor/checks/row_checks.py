@@ -247,6 +247,7 @@ def wrong_labels(m: Measurements) -> Iterator[Finding]:
     meaning="the score on the training rows is far above what can be attained on others",
     advice="fewer units, regularize, more rows",
     explains=("overfitting",),
+    pytorch="fewer units, `nn.Dropout(0.2)`, `weight_decay=1e-4`",
 )
 def memorised(m: Measurements) -> Iterator[Finding]:
     """A training score that says nothing about other rows."""
@@ -289,6 +290,7 @@ def memorised(m: Measurements) -> Iterator[Finding]:
     meaning="nearly all rows belong to one class, and the network neglects the others",
     advice='`data.order = "balanced"`; weights of the rows',
     explains=(STUCK, "epochs-too-few"),
+    pytorch="`nn.CrossEntropyLoss(weight=1 / counts)`, `nn.BCEWithLogitsLoss(pos_weight=negative / positive)`",
 )
 def imbalance(m: Measurements) -> Iterator[Finding]:
     """Classes that are rare: a fault if the network could tell them better than it does."""
@@ -319,6 +321,7 @@ def imbalance(m: Measurements) -> Iterator[Finding]:
     meaning="the rows are visited in an order in which neighbours have like targets",
     advice="shuffle the rows",
     explains=(STUCK, "oscillating-loss"),
+    pytorch="`DataLoader(..., shuffle=True)`",
 )
 def sorted_rows(m: Measurements) -> Iterator[Finding]:
     """Rows that are visited class by class, or with targets that drift, so that each batch is of another kind."""
@@ -425,6 +428,7 @@ def _decisive_errors(m: Measurements, name: str) -> FewRows | None:
     meaning="the validation or test rows differ in kind from the training rows",
     advice="another split",
     explains=("memorised", "overfitting"),
+    pytorch="`torch.utils.data.random_split(dataset, [0.8, 0.2])`",
 )
 def shifted_rows(m: Measurements) -> Iterator[Finding]:
     """Validation and test rows of another kind than the training rows."""

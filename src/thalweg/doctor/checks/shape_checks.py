@@ -18,6 +18,7 @@ from ..registry import STUCK, check
     meaning="layers with weights have nothing nonlinear between them and act as a single one",
     advice="relu or tanh between them",
     explains=(STUCK,),
+    pytorch="`torch.relu(layer(x))` between the layers",
 )
 def linear_stack(m: Measurements) -> Iterator[Finding]:
     """Layers with weights without anything nonlinear between them."""

@@ -29,7 +29,6 @@ BROKEN = (
     "loss",
     "imbalance",
     "saturating-hidden",
-    "data-unlearnable",
 )
 """Symptoms of a step that does not do what the loss asks for."""
 MOST = 0.5

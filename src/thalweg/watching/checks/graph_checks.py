@@ -54,9 +54,10 @@ def cut_graph(m: WatchMeasurements) -> Iterator[Finding]:
     """Parameters that the loss does not depend on, as far as backward can tell."""
     looks = m.watched.looks
     cut = in_most(look.cut for look in looks)
-    if not cut:
+    whole = mostly(looks, lambda look: look.source == "hooks" and look.backwards == 0 and look.forwards > 0)
+    if not cut and not whole:
         return
-    whole = not mostly(looks, lambda look: any(statistics.reached for statistics in look.parameters))
+    whole = whole or not mostly(looks, lambda look: any(statistics.reached for statistics in look.parameters))
     place = "loss" if whole else next((look.cut_by for look in looks if look.cut_by), modules_of(cut)[-1])
     yield cut_graph.finding(
         severity=m.severity(certain=True),
@@ -105,9 +106,12 @@ def mixed_rows(m: WatchMeasurements) -> Iterator[Finding]:
     """The first place at which rows of a batch influence each other, or at which axes are regrouped."""
     for look in m.watched.looks[:1]:
         for place in look.places:
-            if finding := _reads_batch_as_time(m, look, place) or _regroups(m, look, place):
+            gets = _regroups(m, look, place.place, place.follows, place.operations, place.input_shape)
+            if finding := _reads_batch_as_time(m, look, place) or gets:
                 yield finding
                 return
+        if given := look.loss_input:
+            yield from filter(None, [_regroups(m, look, "loss", given.follows, given.operations, given.output_shape)])
 
 
 def _reads_batch_as_time(m: WatchMeasurements, look: Look, place: PlaceStatistics) -> Finding | None:
@@ -146,21 +150,27 @@ def _operations_below(look: Look, place: PlaceStatistics) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _regroups(m: WatchMeasurements, look: Look, place: PlaceStatistics) -> Finding | None:
-    """A reshape between two modules that neither joins nor splits neighbouring axes."""
-    names = [name.strip("_") for name in place.operations]
-    below = next((other for other in look.places if other.place in place.follows), None)
-    if below is None or len(place.follows) != 1 or not names or any(name not in _RESHAPES for name in names):
+def _regroups(
+    m: WatchMeasurements,
+    look: Look,
+    place: str,
+    follows: tuple[str, ...],
+    operations: tuple[str, ...],
+    shape: tuple[int, ...],
+) -> Finding | None:
+    """A reshape before a place that neither joins nor splits neighbouring axes."""
+    names = [name.strip("_") for name in operations]
+    below = next((other for other in look.places if other.place in follows), None)
+    if below is None or len(follows) != 1 or not names or any(name not in _RESHAPES for name in names):
         return None
     # An axis that was split off a longer one, such as (rows * choices, features), is grouped with its neighbours.
-    if look.batch is None or look.batch.shape[0] not in below.shape or not regrouped(below.shape, place.input_shape):
+    if look.batch is None or look.batch.shape[0] not in below.shape or not regrouped(below.shape, shape):
         return None
     return mixed_rows.finding(
         severity=m.severity(certain=True),
-        place=place.place,
-        value=float(len(place.input_shape)),
-        measured=f"the output of {below.place}, of shape {below.shape}, is read as {place.input_shape} without moving "
-        "an axis",
+        place=place,
+        value=float(len(shape)),
+        measured=f"the output of {below.place}, of shape {below.shape}, is read as {shape} without moving an axis",
         normal="a reshape that joins or splits neighbouring axes",
         sentence="The reshape deals the numbers out in another order: rows or axes are mixed.",
         remedies=line("x = x.transpose(0, 1).reshape(batch, -1)  # move the axis first"),

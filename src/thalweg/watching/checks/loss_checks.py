@@ -90,7 +90,7 @@ def single_softmax(m: WatchMeasurements) -> Iterator[Finding]:
 @watch_check(
     code="wrong-axis",
     stage="during training",
-    rank=24,
+    rank=22,
     meaning="a softmax runs over the samples or another axis instead of the classes",
     advice="`dim=1` (the classes) instead of `dim=0` (the samples)",
     explains=(*BROKEN, "activated-twice", "log-missing", "single-softmax", "mixed-rows"),
@@ -202,7 +202,7 @@ def activated_twice(m: WatchMeasurements) -> Iterator[Finding]:
 @watch_check(
     code="label-coding",
     stage="during training",
-    rank=22,
+    rank=24,
     meaning="the targets are coded otherwise than the loss reads them, or otherwise in the validation rows",
     advice="targets of 0 and 1 for `nn.BCEWithLogitsLoss()`, of 0 to K - 1 for `nn.CrossEntropyLoss()`; one coding for "
     "all rows",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ...pages.numbers import count_noun, number, percent
 from ..facts import BatchStatistics, SetScores
 from ..measure_watch import WatchMeasurements
 from ..registry import watch_check
-from .common import BROKEN, line
+from .common import BROKEN, line, loss_inputs
 
 _FEW_LOOKS = 3
 _FEW_EPOCHS = 3
@@ -60,6 +61,11 @@ def not_finite(m: WatchMeasurements) -> Iterator[Finding]:
     first = m.watched.nonfinite
     if first is None:
         return
+    if first.direction != "input" and _targets_not_finite(m):
+        first = replace(first, place="targets", direction="input")
+    elif first.direction == "backward" and first.place == _last_place(m):
+        # What comes after the last module: a function at the end of the model, or the loss.
+        first = replace(first, place="loss")
     losses = np.array(m.watched.losses[: first.step + 1], float)
     losses = losses[np.isfinite(losses)]
     growing = len(losses) > 1 and np.abs(losses[-5:]).max() > _RISEN * max(np.abs(losses[:5]).max(), 1e-3)
@@ -88,6 +94,15 @@ def not_finite(m: WatchMeasurements) -> Iterator[Finding]:
             else "torch.log(p + 1e-6), torch.sqrt(x + 1e-6)  # away from 0"
         ),
     )
+
+
+def _targets_not_finite(m: WatchMeasurements) -> bool:
+    return any(np.isinf([given.target_low, given.target_high]).any() for given in loss_inputs(m))
+
+
+def _last_place(m: WatchMeasurements) -> str:
+    """The last module with weights, in the order of the forward pass."""
+    return m.start.dense[-1] if m.start.dense else ""
 
 
 @watch_check(
@@ -150,7 +165,7 @@ def epoch_cut_short(m: WatchMeasurements) -> Iterator[Finding]:
 @watch_check(
     code="data-mutated",
     stage="during training",
-    rank=31,
+    rank=19,
     meaning="the stored rows are changed in place, again in each epoch",
     advice="`x = x.clone()` or `x = (x - mean) / std` in `__getitem__`, not `x -= mean`",
     explains=(*BROKEN, "mismatch", "validation-prepared-otherwise", "outlying-rows"),
@@ -161,10 +176,11 @@ def data_mutated(m: WatchMeasurements) -> Iterator[Finding]:
     ends = [epoch.step for epoch in m.watched.epochs]
     if len(ends) < _FEW_EPOCHS:
         return
+    # The scatter between batches is that of the rows as they were when the training began.
     age = np.searchsorted(ends, [look.step for look in known], side="right")
     early, late = (
         [look.batch for look, a in zip(known, age, strict=True) if look.batch and low <= a < high]
-        for low, high in ((0, max(len(ends) / 3, 1)), (2 * len(ends) / 3, np.inf))
+        for low, high in ((0, 1), (len(ends) / 2, np.inf))
     )
     drifts = {name: _drift(early, late, name) for name in ("mean", "deviation")}
     name = max(drifts, key=lambda name: abs(drifts[name]))
@@ -202,7 +218,7 @@ def _drift(early: list[BatchStatistics], late: list[BatchStatistics], name: str)
 )
 def prepared_otherwise(m: WatchMeasurements) -> Iterator[Finding]:
     """Validation inputs on another scale, in most of the columns."""
-    here, there = m.latest and m.latest.training, m.validation
+    here, there = m.latest.training if m.latest else None, m.validation
     if here is None or there is None:
         return
     columns = bool(here.column_means) and len(here.column_means) == len(there.column_means)
@@ -246,7 +262,7 @@ def _scores(training: SetScores, validation: SetScores) -> str:
     rank=256,
     meaning="a network with normalization is good in training mode and bad in evaluation mode, on the same rows",
     advice="`momentum=0.1` and `track_running_stats=True`, larger batches, or `nn.GroupNorm`, `nn.LayerNorm`",
-    explains=("stuck", "overfitting", "memorised", "mismatch", "epochs-too-few", "lr-too-low", "oscillating-loss"),
+    explains=("stuck", "overfitting", "memorised", "mismatch"),
 )
 def statistics_disagree(m: WatchMeasurements) -> Iterator[Finding]:
     """Running statistics that are not those of the batches."""
@@ -302,10 +318,10 @@ def evaluation_in_train_mode(m: WatchMeasurements) -> Iterator[Finding]:
 @watch_check(
     code="rows-misaligned",
     stage="during training",
-    rank=33,
+    rank=9,
     meaning="the training rows tell nothing of their targets, and the validation rows do",
     advice="permute inputs and targets together: `x[order], y[order]`",
-    explains=(*BROKEN, "data-unlearnable", "memorised", "mismatch", "validation-prepared-otherwise", "wrong-labels"),
+    explains=(*BROKEN, "mismatch", "validation-prepared-otherwise", "wrong-labels"),
 )
 def rows_misaligned(m: WatchMeasurements) -> Iterator[Finding]:
     """A reference learner that learns from the validation rows and not from the training rows."""

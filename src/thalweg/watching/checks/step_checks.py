@@ -93,7 +93,7 @@ def optimizer_parameters(m: WatchMeasurements) -> Iterator[Finding]:
     signs = [f"the optimizer does not have {listed(missing)}"] if missing else []
     signs += [f"it has parameters of shapes {listed(foreign)} that the model does not have"] if foreign else []
     yield optimizer_parameters.finding(
-        severity=m.severity(certain=bool(missing)),
+        severity=m.severity(certain=all_missing or (bool(missing) and m.learned is not None)),
         place="optimizer" if all_missing or not missing else modules_of(missing)[0],
         value=float(len(missing) or len(foreign)),
         measured="; ".join(signs),
@@ -127,7 +127,8 @@ def frozen_parameters(m: WatchMeasurements) -> Iterator[Finding]:
     share = sum(sizes.get(name, 0) for name in names) / max(sum(sizes.values()), 1)
     reason = "requires_grad is False" if frozen else "a gradient, and a step of 0"
     yield frozen_parameters.finding(
-        severity=m.severity(certain=share > 0.5),
+        # A trained network may be kept on purpose: what the training reaches decides.
+        severity=m.severity(certain=share > 0.5 and m.learned is not None),
         place=modules_of(names)[0],
         value=share,
         measured=f"{percent(share, 2)} of the parameters are frozen ({reason}): {listed(modules_of(names))}",
@@ -192,7 +193,7 @@ def accumulation(m: WatchMeasurements) -> Iterator[Finding]:
     """The sum of the scales of the backward passes of a step, which is 1 for a mean over all of its rows."""
     scales = [look.loss_scale * look.backwards for look in m.watched.looks if look.loss_scale == look.loss_scale]
     several = mostly(m.watched.looks, lambda look: look.backwards > 1)
-    unscaled = mostly(m.watched.looks, lambda look: abs(look.gradient / look.raw_gradient - 1) < _LEFT)
+    unscaled = mostly(m.watched.looks, lambda look: abs(look.gradient - look.raw_gradient) < _LEFT * look.raw_gradient)
     whole = float(np.median(scales)) if scales else 1.0
     if m.model.loss.reduction != "mean" or not ((whole > _SCALED and several) or whole < 1 / _SCALED):
         return

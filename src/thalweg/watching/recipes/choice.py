@@ -50,7 +50,7 @@ def choose(arms: RecipeArms, log: TrialLog, remedies: Sequence[Remedy]) -> Choic
     candidates = [(remedy, arm) for remedy in remedies if (arm := _candidate(arms, remedy))]
     unchanged, scores = _tried(arms, log, [arm for _, arm in candidates])
     gains = {remedy.label: _gain(own, unchanged) for (remedy, _), own in zip(candidates, scores, strict=True)}
-    remarks = (_in_words(gains, arms.score),)
+    remarks = (_in_words({label: gain for label, gain in gains.items() if gain > -math.inf}, arms.score),)
     if _is_near(unchanged, scores, arms.score):
         near = (
             f"The recipe closes at least {_NEAR:.0%} of the way from the best constant answer to the best of these arms"
@@ -88,7 +88,9 @@ def _tried(arms: RecipeArms, log: TrialLog, candidates: Sequence[RecipeCandidate
 
 
 def _gain(arm: ArmScores, unchanged: ArmScores) -> float:
-    """The mean gain over the seeds that both finish; where there is none, that it finishes at all."""
+    """The mean gain over the seeds that both finish, or how many more seeds it finishes; -inf without a trial."""
+    if not arm.tried or not unchanged.tried:
+        return -math.inf
     found = differences(arm.values, unchanged.values, comparisons=1)[0]
     if found:
         return found.mean
@@ -106,6 +108,8 @@ def _subject_of(remedy: Remedy) -> str:
 
 
 def _in_words(gains: Mapping[str, float], score: Score) -> str:
+    if not gains:
+        return "The time was too short to choose among the remedies: the first ones are tried."
     ranked = sorted(gains, key=lambda label: -gains[label])
     listed = ", ".join(f"`{label}` {difference(score.measure, gains[label])}" for label in ranked)
     return f"Mean gains with the {_SEEDS} seeds of the choice, which judge nothing else: {listed}."
