@@ -32,21 +32,21 @@ _SHARE = 1 / 3
 _STEP_PLACES = {"learning_rate", "optimizer"}
 
 
-class Choice(NamedTuple):
+class ChosenRemedies(NamedTuple):
     """The remedies that are tried with fresh seeds, and what is to be said of the choice."""
 
     remedies: list[Remedy]
     remarks: tuple[str, ...]
 
 
-def choose(arms: RecipeArms, log: TrialLog, remedies: Sequence[Remedy]) -> Choice:
+def choose(arms: RecipeArms, log: TrialLog, remedies: Sequence[Remedy]) -> ChosenRemedies:
     """Try all remedies with seeds that judge nothing else, and choose those that gain, the largest gain first.
 
     A recipe that is near the best arm needs no repair: none is chosen. Where there are no more remedies than are tried
     without any gain, there is nothing to choose.
     """
     if len(remedies) <= _WITHOUT_GAIN:
-        return Choice(list(remedies), ())
+        return ChosenRemedies(list(remedies), ())
     candidates = [(remedy, arm) for remedy in remedies if (arm := _candidate(arms, remedy))]
     unchanged, scores = _tried(arms, log, [arm for _, arm in candidates])
     gains = {remedy.label: _gain(own, unchanged) for (remedy, _), own in zip(candidates, scores, strict=True)}
@@ -55,12 +55,12 @@ def choose(arms: RecipeArms, log: TrialLog, remedies: Sequence[Remedy]) -> Choic
         near = (
             f"The recipe closes at least {_NEAR:.0%} of the way from the best constant answer to the best of these arms"
         )
-        return Choice([], (f"{near}: it needs no repair.", *remarks))
+        return ChosenRemedies([], (f"{near}: it needs no repair.", *remarks))
     best: dict[str, Remedy] = {}
     for remedy, _ in sorted(candidates, key=lambda each: -gains[each[0].label]):
         best.setdefault(_subject_of(remedy), remedy)
     number = sum(gains[remedy.label] >= MARGIN for remedy in best.values()) or _WITHOUT_GAIN
-    return Choice(list(best.values())[: min(number, _MOST)], remarks)
+    return ChosenRemedies(list(best.values())[: min(number, _MOST)], remarks)
 
 
 def _candidate(arms: RecipeArms, remedy: Remedy) -> RecipeCandidate | None:

@@ -266,8 +266,9 @@ EDITS: dict[str, Edit[Any]] = {
     "output_activation": Edit(
         _on_model(_output_activation),
         lambda value: (
-            "# the last module of the model\n"
-            + ("(leave it out)" if value == "none" else "nn.Sigmoid()   # in place of the last activation")
+            "# leave out the activation behind the last layer"
+            if value == "none"
+            else "nn.Sigmoid()   # in place of the activation behind the last layer"
         ),
     ),
     "activation": Edit(
@@ -285,7 +286,7 @@ EDITS: dict[str, Edit[Any]] = {
     "inputs": Edit(
         _inputs,
         lambda value: (
-            "mean, std = x_train.mean(0), x_train.std(0).clamp_min(1e-6)   # images: over (0, 2, 3)\n"
+            "mean, std = x_train.mean(0), x_train.std(0).clamp_min(1e-6)   # of images over (0, 2, 3)\n"
             "x_train, x_test = (x_train - mean) / std, (x_test - mean) / std"
         ),
     ),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...core.files import Json
-from ..recipes.edits import OPTIMIZERS
+from .edits import OPTIMIZERS
 from .modules import ACTIVATIONS
 from .parts import TrainingParts
 
