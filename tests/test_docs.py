@@ -31,11 +31,20 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "benchmarks" / "README.md",
 ]
-MODULES = [
-    importlib.import_module(module.name)
-    for module in pkgutil.walk_packages(thalweg.__path__, "thalweg.")
-    if module.name != "thalweg.__main__"
-]
+
+
+def imported(name):
+    """A module; None where it needs a library that is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name.startswith("thalweg"):
+            raise
+        return None
+
+
+NAMES = [module.name for module in pkgutil.walk_packages(thalweg.__path__, "thalweg.")]
+MODULES = [module for name in NAMES if name != "thalweg.__main__" and (module := imported(name))]
 
 
 def blocks(language):

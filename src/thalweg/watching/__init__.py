@@ -8,12 +8,34 @@ from typing import TYPE_CHECKING
 from ..core.errors import InputError
 
 if TYPE_CHECKING:
+    from .callbacks.keras_callback import KerasCallback
+    from .callbacks.lightning_callback import LightningCallback
+    from .callbacks.skorch_callback import SkorchCallback
+    from .callbacks.transformers_callback import TransformersCallback
     from .handle import Watch, watch
     from .writers import TensorBoardWriter, WandbWriter
 
 # A name is imported when it is first used: what a watch has written is read without PyTorch.
-_HOMES = {"Watch": "handle", "watch": "handle", "TensorBoardWriter": "writers", "WandbWriter": "writers"}
-__all__ = ["TensorBoardWriter", "WandbWriter", "Watch", "watch"]
+_HOMES = {
+    "KerasCallback": "callbacks.keras_callback",
+    "LightningCallback": "callbacks.lightning_callback",
+    "SkorchCallback": "callbacks.skorch_callback",
+    "TensorBoardWriter": "writers",
+    "TransformersCallback": "callbacks.transformers_callback",
+    "WandbWriter": "writers",
+    "Watch": "handle",
+    "watch": "handle",
+}
+__all__ = [
+    "KerasCallback",
+    "LightningCallback",
+    "SkorchCallback",
+    "TensorBoardWriter",
+    "TransformersCallback",
+    "WandbWriter",
+    "Watch",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -22,6 +44,8 @@ def __getattr__(name: str) -> object:
     try:
         return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        library = (error.name or "").partition(".")[0]
+        if library == "thalweg":
             raise
-        raise InputError("watch", "needs PyTorch, which is not installed: pip install 'thalweg[torch]'") from error
+        package = "'thalweg[torch]'" if library == "torch" else library
+        raise InputError(name, f"needs {library}, which is not installed: pip install {package}") from error
