@@ -21,8 +21,8 @@ from thalweg.core.errors import InputError  # noqa: E402
 from thalweg.doctor.findings import Remedy  # noqa: E402
 from thalweg.experiments.remedy_trials.score import NoScoreError  # noqa: E402
 from thalweg.watching.recipes.edits import EDITS, edited, lines_of  # noqa: E402
-from thalweg.watching.recipes.files import load_recipe  # noqa: E402
 from thalweg.watching.recipes.loop import train  # noqa: E402
+from thalweg.watching.recipes.origin import load_recipe  # noqa: E402
 from thalweg.watching.recipes.parts import batches  # noqa: E402
 from thalweg.watching.recipes.proving import prove_recipe  # noqa: E402
 from thalweg.watching.recipes.random_change import random_change  # noqa: E402

@@ -152,7 +152,7 @@ def _examine_recipe(
     """Examine the recipe of a Python file, which is run for it; with --prove, try its remedies."""
     from ...core.progress import print_line
     from ...pages.blocks import Text
-    from ...watching.recipes.files import load_recipe
+    from ...watching.recipes.origin import load_recipe
 
     path = Path(str(source.argument))
     _check_recipe_options(source, trials, out)

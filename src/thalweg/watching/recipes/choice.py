@@ -17,7 +17,7 @@ from ...experiments.remedy_trials.effects import MARGIN, ArmScores
 from ...experiments.remedy_trials.score import Score
 from ...experiments.remedy_trials.trials import TrialLog
 from ...pages.numbers import difference
-from .trials import RecipeArms, RecipeCandidate
+from .arms import RecipeArms, RecipeCandidate
 
 _SEEDS = 3
 # More comparisons make each of them less certain.

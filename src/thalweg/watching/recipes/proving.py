@@ -14,11 +14,13 @@ from ...experiments.remedy_trials.prove import check_bounds, check_remedies, res
 from ...experiments.remedy_trials.search import Search
 from ...experiments.remedy_trials.trials import TrialLog
 from ...experiments.results import locked_folder
+from .arms import RecipeArms
 from .choice import choose
+from .origin import check_importable
 from .proof import RecipeProof
 from .recipe import Recipe
 from .remedies import remedies_for
-from .trials import RecipeArms, RecipeSource, check_importable
+from .trials import RecipeSource
 
 
 def prove_recipe(
