@@ -367,6 +367,55 @@ def test_a_healthy_recipe_gets_no_repair(rings):
         assert not any(effect.verdict == "helps" for effect in proof.effects)
 
 
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1)
+
+
+def faulty(fault, rings):
+    """A recipe with a planted fault, and the places of which a repair changes one."""
+
+    def zeros():
+        model = rings.model()
+        for parameter in model.parameters():
+            nn.init.zeros_(parameter)
+        return model
+
+    def shifted():
+        return tuple((1e3 * x + 2e4, y) for x, y in rings.rows())
+
+    def deep():
+        hidden = [nn.Sequential(nn.Linear(2 if place == 0 else 12, 12), nn.Sigmoid()) for place in range(6)]
+        return nn.Sequential(*hidden, nn.Linear(12, 3))
+
+    def decayed(parameters):
+        return torch.optim.SGD(parameters, lr=0.1, weight_decay=5.0)
+
+    recipe = dataclasses.replace(rings.healthy, epochs=10)
+    return {
+        "zeros": (dataclasses.replace(recipe, model=zeros, optimizer=sgd), {"init"}),
+        "inputs": (dataclasses.replace(recipe, data=shifted), {"inputs", "normalization"}),
+        "clip": (dataclasses.replace(recipe, optimizer=sgd, clip=1e-6), {"clip", "optimizer"}),
+        "decay": (dataclasses.replace(recipe, optimizer=decayed), {"weight_decay", "optimizer"}),
+        "deep": (dataclasses.replace(recipe, model=deep), {"activation", "normalization", "init"}),
+        "rate": (
+            dataclasses.replace(recipe, optimizer=lambda p: torch.optim.SGD(p, lr=300.0)),
+            {"learning_rate", "optimizer"},
+        ),
+    }[fault]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["zeros", "inputs", "clip", "decay", "deep", "rate"])
+def test_planted_faults_are_repaired(fault, rings):
+    recipe, places = faulty(fault, rings)
+    proof = thalweg.prove(recipe, jobs=1)
+    assert proof.changes is not None
+    assert proof.changes.keys() & places
+    sound = np.mean([dataclasses.replace(rings.healthy, epochs=10).train(seed).score for seed in range(20, 25)])
+    way = (proof.repair.arm.mean - proof.unchanged.mean) / (sound - proof.unchanged.mean)
+    assert way >= 0.9
+
+
 @pytest.mark.slow
 def test_trials_in_processes_are_those_of_this_process():
     remedies = [Remedy("slower", (("learning_rate", 0.02),)), Remedy("clip", (("clip", 1.0),))]

@@ -152,14 +152,16 @@ def _examine_recipe(
     """Examine the recipe of a Python file, which is run for it; with --prove, try its remedies."""
     from ...core.progress import print_line
     from ...pages.blocks import Text
+    from ...watching.recipes.recipe import check_torch
+
+    check_torch()
     from ...watching.recipes.origin import load_recipe
+    from ...watching.recipes.proof import LOOP_REMARK
 
     path = Path(str(source.argument))
     _check_recipe_options(source, trials, out)
     print_line(f"thalweg: running the code of {path}")
     diagnosis = load_recipe(path).diagnose(until=trials.until)
-    from ...watching.recipes.proof import LOOP_REMARK
-
     page = diagnosis.page(f"Diagnosis of {path.name}")
     output.add_diagnosis(None, diagnosis, dataclasses.replace(page, blocks=(*page.blocks, Text(LOOP_REMARK))))
     if trials.prove:

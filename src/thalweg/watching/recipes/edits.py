@@ -23,7 +23,7 @@ from .modules import (
     with_dropout,
 )
 from .parts import LossFunction, TrainingParts
-from .rows import seeded
+from .rows import called, seeded
 from .scoring import as_targets
 
 # The logarithm of a smaller probability is taken of this one.
@@ -51,7 +51,7 @@ def edited(parts: TrainingParts, changes: Mapping[str, Json], seed: int) -> Trai
     for place, edit in EDITS.items():
         if place in changes:
             with seeded(seed):
-                parts = edit.apply(parts, changes[place])
+                parts = called(place, edit.apply, parts, changes[place])
     return parts
 
 

@@ -106,7 +106,7 @@ def with_batch_norm(model: nn.Module) -> nn.Module:
         raise InputError("normalization", "the model has no hidden dense or convolutional module")
     for name, module in hidden:
         width = getattr(module, "out_features", None) or module.out_channels
-        norm = _BATCH_NORMS[type(module)](width)
+        norm = next(norm for kind, norm in _BATCH_NORMS.items() if isinstance(module, kind))(width)
         model = replaced(model, name, nn.Sequential(module, norm))
     return model
 

@@ -12,7 +12,7 @@ from ...doctor.findings import Remedy
 from ...experiments import remedy_trials
 from ...experiments.remedy_trials.proof import Proof
 from ...spec.spec import Spec
-from .recipe import Recipe
+from .recipe import Recipe, check_torch
 
 if TYPE_CHECKING:
     from .proof import RecipeProof
@@ -87,6 +87,7 @@ def prove(
     'helps'
     """
     if isinstance(subject, Recipe):
+        check_torch()
         from .proving import prove_recipe
 
         return prove_recipe(

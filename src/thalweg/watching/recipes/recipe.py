@@ -122,7 +122,7 @@ class Recipe:
         Raises:
             InputError: PyTorch is not installed, or the factories do not fit together.
         """
-        _check_torch()
+        check_torch()
         from .loop import train
 
         return train(self.parts(self.rows(), seed), seed)
@@ -137,7 +137,7 @@ class Recipe:
         Raises:
             InputError: PyTorch is not installed, or the factories do not fit together.
         """
-        _check_torch()
+        check_torch()
         from .loop import watched
 
         return watched(self.parts(self.rows(), seed), seed, until)
@@ -159,7 +159,8 @@ class Recipe:
         return edited(plain, changes, seed)
 
 
-def _check_torch() -> None:
+def check_torch() -> None:
+    """Raise InputError where PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:
         raise InputError("Recipe", "PyTorch is not installed; pip install 'thalweg[torch]'")
 
