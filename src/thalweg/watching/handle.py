@@ -441,8 +441,8 @@ class Watch:
         if rows is None or near or self._referred == self._steps:
             return
         training, validation = _as_arrays(rows), self._validation and _as_arrays(self._validation)
-        task = self.training.model.loss.task or ("regression" if rows[1].is_floating_point() else "classification")
         if training is not None:
+            task = measurements_of_watch(self.training).task
             self._change(reference=reference_scores(training, validation, task))
             self._referred = self._steps
 

@@ -158,7 +158,10 @@ class _Source:
         if self._model.loss.task:
             return self._model.loss.task
         inputs = [look.loss_input for look in self._looks if look.loss_input]
-        return "classification" if inputs and inputs[0].target_type.startswith("int") else "regression"
+        if inputs and inputs[0].target_type.startswith("int"):
+            return "classification"
+        # Yes and no, for a loss of the user's own.
+        return "multilabel" if set(self._targets) == {0.0, 1.0} else "regression"
 
     @cached_property
     def remedies(self) -> TorchRemedies:
