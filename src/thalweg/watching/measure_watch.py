@@ -11,8 +11,8 @@ import numpy as np
 
 from ..data import Task
 from ..doctor.attainable import UncertainScore, constant_loss, measure_of, standard_error
-from ..doctor.findings import Learned
-from ..doctor.measurements import ColumnShift, IdenticalUnits, LayerFacts, Measurements
+from ..doctor.findings import Learned, Severity
+from ..doctor.measurements import LEARNED, ColumnShift, IdenticalUnits, LayerFacts, Measurements
 from ..doctor.row_statistics import TargetOrder
 from ..doctor.step_statistics import StepStatistics
 from ..parts.part import Layer
@@ -95,6 +95,36 @@ class WatchMeasurements(Measurements):
     def model(self) -> WatchedModel:
         """Model, loss and optimizer when the watch attached."""
         return self.watched.model
+
+    # What is attainable is known from few rows, and no line was fitted on all of them: half of the gap counts as learned.
+    @property
+    def enough(self) -> float:
+        return 1 / 2
+
+    @property
+    def only_line(self) -> bool:
+        return False
+
+    @property
+    def below_line(self) -> bool:
+        return False
+
+    @property
+    def falls_short(self) -> bool:
+        return False
+
+    @property
+    def line_falls_short(self) -> bool:
+        """Whether more is attainable than this network reached; asked of networks that are a line."""
+        return self.learned is not None and not self.learns
+
+    def proven(self) -> Severity:
+        """The severity of a step that does not do what the loss asks for: severe, unless the network came most of the
+        way to a perfect score all the same."""
+        learned = self.learned
+        if learned is None or not learned.constant < 1:
+            return "severe"
+        return "note" if (learned.score - learned.constant) / (1 - learned.constant) >= LEARNED else "severe"
 
     @property
     def latest(self) -> WatchedEpoch | None:

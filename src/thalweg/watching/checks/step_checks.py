@@ -38,7 +38,7 @@ def gradients_not_reset(m: WatchMeasurements) -> Iterator[Finding]:
         return
     left = float(np.median([look.stale_gradient for look in looks]))
     yield gradients_not_reset.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place="optimizer",
         value=left,
         measured=f"when backward begins, the gradient that is still there is {number(left, 3)} times the one that it "
@@ -63,7 +63,7 @@ def no_update(m: WatchMeasurements) -> Iterator[Finding]:
     if not mostly(looks, lambda look: not look.gradient > 0):
         return
     yield no_update.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place="optimizer",
         value=0.0,
         measured=f"a gradient of {number(looks[0].raw_gradient, 2)} after backward, and none when the optimizer steps",
@@ -262,7 +262,7 @@ def training_in_eval_mode(m: WatchMeasurements) -> Iterator[Finding]:
     norms = [name for name in evaluating if roles.get(name) == "norm"]
     yield training_in_eval_mode.finding(
         # Without dropout a network learns its training rows all the same.
-        severity=m.severity(certain=True) if norms else "note",
+        severity=m.proven() if norms else "note",
         place=(norms or list(evaluating))[0],
         value=float(len(evaluating)),
         measured=f"{listed(evaluating)} in evaluation mode while the optimizer steps",
