@@ -96,9 +96,9 @@ class WatchMeasurements(Measurements):
         """Model, loss and optimizer when the watch attached."""
         return self.watched.model
 
-    # What is attainable is known from few rows, and no line was fitted on all of them: half of the gap counts as learned.
     @property
     def enough(self) -> float:
+        """Half of the gap: what is attainable is known from few rows, and no line was fitted on all of them."""
         return 1 / 2
 
     @property
@@ -302,13 +302,19 @@ class _Source:
 
     @cached_property
     def validation_shift(self) -> ColumnShift | None:
-        mean, deviation = self._columns
-        other = np.array(self._validation.column_means if self._validation else ())
-        if not len(other) or len(other) != len(mean) or not (deviation > 0).any():
+        here, there = self._training, self._validation
+        if here is None or there is None:
             return None
-        shift = np.abs(other - mean) / np.where(deviation > 0.01 * deviation.max(), deviation, np.inf)
-        column = int(shift.argmax())
-        return ColumnShift(self.column_names[column], float(shift[column]))
+        mean, deviation = self._columns
+        other = np.array(there.column_means or (there.input_mean,))
+        shifts = {}
+        if len(other) == len(mean) and (deviation > 0).any():
+            shift = np.abs(other - mean) / np.where(deviation > 0.01 * deviation.max(), deviation, np.inf)
+            shifts[self.column_names[int(shift.argmax())]] = float(shift.max())
+        if self.task == "regression" and here.target_deviation > 0:
+            shifts["the target"] = abs(there.target_mean - here.target_mean) / here.target_deviation
+        name = max(shifts, key=lambda name: shifts[name], default="")
+        return ColumnShift(name, shifts[name]) if name else None
 
     @cached_property
     def missing_classes(self) -> int:
@@ -461,9 +467,12 @@ class _Source:
     @cached_property
     def diverged(self) -> str:
         first = self._watched.nonfinite
+        losses = np.array(self._watched.losses, float)
+        # A scaler of the loss skips the steps whose gradients overflow.
+        if len(losses) and np.isfinite(losses[-1]) and self._looks and np.isfinite(self._looks[-1].weights):
+            return ""
         if first is not None:
             return f"NaN or infinity first at {first.place or 'the model'}, in step {first.step}"
-        losses = np.array(self._watched.losses, float)
         return (
             "" if not len(losses) or np.isfinite(losses[-1]) or np.isnan(losses).all() else "a loss that is not finite"
         )
