@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,22 @@ _CHANGES_IN_TRAINING = ("dropout", "norm")
 _UNCLIPPED = 0.99
 
 
+class FirstValues:
+    """The parameters when they were first read, so that later looks know how far they have come."""
+
+    def __init__(self) -> None:
+        self._keys: tuple[int, ...] = ()
+        self._vectors: list[Tensor] = []
+
+    def distances(self, vectors: t.Vectors, now: list[Tensor]) -> dict[int, Tensor]:
+        """The distance of each parameter from its first values; none where other parameters are read than then."""
+        if not self._keys:
+            self._keys, self._vectors = vectors.keys, now
+        if self._keys != vectors.keys:
+            return {}
+        return vectors.norms([a - b for a, b in zip(now, self._vectors, strict=True)])
+
+
 class StepMeasurement:
     """Measures the step of the optimizer that belongs to a recorder.
 
@@ -30,84 +46,72 @@ class StepMeasurement:
         model: the eager module.
         optimizer: its optimizer.
         recorder: the recorder of the forward and backward pass.
-        first: samples of the parameters when they were first seen, by their identity; new ones are added.
+        forwards: number of passes with a graph since the step before.
+        first: the first values of the parameters.
     """
 
     def __init__(
-        self, step: int, model: nn.Module, optimizer: Optimizer, recorder: Recorder, first: dict[int, t.Sample]
+        self,
+        step: int,
+        model: nn.Module,
+        optimizer: Optimizer,
+        recorder: Recorder,
+        forwards: int,
+        first: FirstValues,
     ) -> None:
         self.step = step
         self.recorder = recorder
-        self.source = "hooks"
+        self.source: Literal["hooks", "replay"] = "hooks"
+        self._forwards = forwards
         self.curvature: float = _NAN
         self.unseen: list[str] = []
         self._model = model
-        self._first = first
-        self._distances: dict[int, Tensor] = {}
         self._optimizer = optimizer
+        self._first = first
         self._names = {id(parameter): name for name, parameter in model.named_parameters()}
-        self._before: dict[int, t.Sample] = {}
-        self._changes: dict[int, dict[str, Tensor]] = {}
-        self._numbers: dict[str, Any] = {}
-        self._slope: Any = _NAN
-        self._next_slope: Any = _NAN
+        self._held = {id(parameter): parameter for parameter in held_parameters(optimizer)}
+        self._all = self._held | {id(p): p for p in model.parameters() if p.requires_grad}
+        self._vectors = t.Vectors(list(self._held.values()))
+        self._changes: dict[int, Tensor] = {}
+        self._slope: Tensor | float = _NAN
+        self._next_slope: Tensor | float = _NAN
+
+    def take_replay(self, recorder: Recorder) -> None:
+        """Take what a replay has seen, because hooks saw nothing of the step itself."""
+        self.recorder, self.source = recorder, "replay"
+        self.unseen.append("gradients before the step and the number of backward passes: hooks do not see them here")
 
     @torch.no_grad()
     def before_step(self) -> None:
         """Measure gradients and parameters when `optimizer.step()` begins."""
-        held = list(held_parameters(self._optimizer))
-        model = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
-        unique = {id(parameter): parameter for parameter in (*held, *model)}
-        self._all = list(unique.values())
-        ids = list(unique)
-        self._norms = dict(zip(ids, t.norms(self._all), strict=True))
-        graded = {key: p.grad for key, p in unique.items() if p.grad is not None}
+        graded = {key: p.grad for key, p in self._all.items() if p.grad is not None}
+        self._norms = dict(zip(self._all, t.norms(list(self._all.values())), strict=True))
         self._grads = dict(zip(graded, t.norms(list(graded.values())), strict=True))
-        held_ids = [id(parameter) for parameter in held]
-        self._numbers["weights"] = t.total([self._norms[key] for key in held_ids])
-        self._numbers["gradient"] = t.total([self._grads[key] for key in held_ids if key in self._grads])
-        self._before = {id(parameter): t.sample(parameter) for parameter in held}
-        for key, found in self._before.items():
-            self._distances[key] = found.norm_of_difference(self._first.setdefault(key, found))
-        self._slopes = {key: t.sample(grad) for key, grad in graded.items() if not grad.is_sparse}
+        self._before = self._vectors.read(self._held)
+        self._gradient = self._vectors.read(graded)
+        self._distances = self._first.distances(self._vectors, self._before)
         self.rates = tuple(as_float(group["lr"]) if "lr" in group else _NAN for group in self._optimizer.param_groups)
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Measure the update when `optimizer.step()` has ended."""
-        slopes, norms = [], []
-        self._direction: dict[int, Tensor] = {}
-        for parameter in held_parameters(self._optimizer):
-            key = id(parameter)
-            before, after = self._before[key], t.sample(parameter)
-            change = after.norm_of_difference(before)
-            self._changes[key] = {"update": change, "moved": after.values.ne(before.values).any()}
-            norms.append(change)
-            if key in self._slopes:
-                self._direction[key] = after.values - before.values
-                slopes.append((self._direction[key] * self._slopes[key].values).sum().float() * before.share)
-        self._numbers["update"] = t.total(norms)
-        self._slope = torch.stack(slopes).sum() if slopes else _NAN
-        self._before, self._slopes = {}, {}
+        after = self._vectors.read(self._held)
+        self._direction = [a - b for a, b in zip(after, self._before, strict=True)]
+        self._changes = self._vectors.norms(self._direction)
+        self._slope = self._vectors.dot(self._direction, self._gradient)
+        self._before = self._gradient = []
 
     @torch.no_grad()
     def at_next_step(self) -> None:
         """Measure the slope along this step by the gradient of the next batch, when the next step begins."""
-        slopes = []
-        for parameter in held_parameters(self._optimizer):
-            direction, grad = self._direction.get(id(parameter)), parameter.grad
-            if direction is not None and grad is not None and not grad.is_sparse:
-                found = t.sample(grad)
-                slopes.append((direction * found.values).sum().float() * found.share)
-        self._next_slope = torch.stack(slopes).sum() if slopes else _NAN
+        gradient = self._vectors.read({key: p.grad for key, p in self._held.items() if p.grad is not None})
+        self._next_slope = self._vectors.dot(self._direction, gradient)
 
     def look(self) -> Look:
         """The look, with the one synchronisation that it needs."""
-        seen = self.recorder.finished()
         tree = t.fetched(
             {
-                "seen": seen,
-                "numbers": self._numbers,
+                "seen": self.recorder.finished(),
                 "norms": self._norms,
                 "grads": self._grads,
                 "changes": self._changes,
@@ -115,23 +119,26 @@ class StepMeasurement:
                 "slopes": [self._slope, self._next_slope],
             }
         )
-        seen, numbers = tree["seen"], tree["numbers"]
+        seen = tree["seen"]
+        gradient = _norm(tree["grads"][key] for key in self._held if key in tree["grads"])
         places = tuple(_place(fields) for fields in seen.pop("places"))
         seen["score"] = _finite_or_unseen(seen.get("score", _NAN))
         unused, cut = self._not_trained(places)
         fresh, stale = seen.pop("fresh"), seen.pop("stale", _NAN)
+        if self.source == "replay":
+            # A copy begins without gradients, and runs once.
+            stale, seen["backwards"], seen["forwards"] = _NAN, max(self._forwards, 1), max(self._forwards, 1)
         squares, raw = seen.pop("squares"), seen.pop("raw")
         batch, loss_input = seen.pop("batch", None), seen.pop("loss_input")
-        gradients = list(raw.values())
-        raw_gradient = math.hypot(*gradients) if gradients else _NAN
+        raw_gradient = _norm(raw.values())
         return Look(
             step=self.step,
-            source="hooks" if self.source == "hooks" else "replay",
+            source=self.source,
             stale_gradient=0.0 if stale == 0 else stale / fresh if fresh > 0 else _NAN,
             raw_gradient=raw_gradient,
-            gradient=numbers["gradient"],
-            update=numbers["update"],
-            weights=numbers["weights"],
+            gradient=gradient,
+            update=_norm(tree["changes"].values()),
+            weights=_norm(tree["norms"][key] for key in self._held),
             rates=self.rates,
             places=places,
             parameters=self._parameters(tree),
@@ -148,7 +155,7 @@ class StepMeasurement:
             batch=None if batch is None else _batch(batch),
             curvature=self.curvature,
             signal_to_noise=_signal_to_noise(squares, raw, stale),
-            step_length=_step_length(tree["slopes"], numbers["gradient"], raw_gradient),
+            step_length=_step_length(tree["slopes"], gradient, raw_gradient),
             unseen=tuple(self.unseen),
             **seen,
         )
@@ -171,24 +178,28 @@ class StepMeasurement:
 
     def _parameters(self, tree: Mapping[str, Any]) -> tuple[ParameterStatistics, ...]:
         found = []
-        for parameter in self._all:
-            key = id(parameter)
-            if key not in self._names:
-                continue
-            root = math.sqrt(max(parameter.numel(), 1))
-            change = tree["changes"].get(key, {})
-            found.append(
-                ParameterStatistics(
-                    name=self._names[key],
-                    rms=tree["norms"][key] / root,
-                    gradient=tree["grads"].get(key, _NAN) / root,
-                    update=change.get("update", _NAN) / root,
-                    distance=tree["distances"].get(key, _NAN) / root,
-                    moved=bool(change["moved"]) if change else None,
-                    reached=self._names[key] in self.recorder.reached if self.recorder.backwards else None,
+        for key, parameter in self._all.items():
+            if key in self._names:
+                name, root = self._names[key], math.sqrt(max(parameter.numel(), 1))
+                change = tree["changes"].get(key, _NAN)
+                found.append(
+                    ParameterStatistics(
+                        name=name,
+                        rms=tree["norms"][key] / root,
+                        gradient=tree["grads"].get(key, _NAN) / root,
+                        update=change / root,
+                        distance=tree["distances"].get(key, _NAN) / root,
+                        moved=None if math.isnan(change) else change > 0,
+                        reached=name in self.recorder.reached if self.recorder.backwards else None,
+                    )
                 )
-            )
         return tuple(found)
+
+
+def _norm(norms: Iterable[float]) -> float:
+    """√(Σ n²); NaN of none."""
+    known = list(norms)
+    return math.hypot(*known) if known else _NAN
 
 
 def _place(fields: dict[str, Any]) -> PlaceStatistics:

@@ -102,6 +102,11 @@ class Recorder:
             hook = self._guard(self._module_hook(name))
             self._forward_handles.append(module.register_forward_hook(hook, with_kwargs=True))
 
+    @property
+    def has_seen(self) -> bool:
+        """Whether it has seen anything of the step."""
+        return bool(self._places)
+
     def remove(self) -> None:
         """Take all hooks off."""
         for handle in (*self._forward_handles, *self._handles):

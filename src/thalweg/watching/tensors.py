@@ -183,6 +183,62 @@ def sample(tensor: Tensor) -> Sample:
     return Sample(flat[::every].clone(), flat.numel() / max(-(-flat.numel() // every), 1))
 
 
+class Vectors:
+    """A fixed sample of the numbers of some parameters, read into one vector for each device.
+
+    Args:
+        parameters: the parameters, each once.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self._groups: dict[torch.device, list[Tensor]] = {}
+        for parameter in parameters:
+            self._groups.setdefault(parameter.device, []).append(parameter)
+        self.keys = tuple(id(parameter) for group in self._groups.values() for parameter in group)
+
+    def read(self, tensors: Mapping[int, Tensor]) -> list[Tensor]:
+        """A vector for each device, from the tensors that belong to the parameters; 0 for those without one."""
+        return [torch.cat([_spaced(parameter, tensors.get(id(parameter))) for parameter in group])
+                for group in self._groups.values()]  # fmt: skip
+
+    def norms(self, vectors: Sequence[Tensor]) -> dict[int, Tensor]:
+        """The norm of each parameter's part of vectors; for a parameter that is not read whole, an estimate."""
+        found: dict[int, Tensor] = {}
+        for group, vector in zip(self._groups.values(), vectors, strict=True):
+            parts = torch._foreach_norm(vector.split([_sampled(parameter) for parameter in group]))
+            for parameter, norm in zip(group, parts, strict=True):
+                share = parameter.numel() / max(_sampled(parameter), 1)
+                found[id(parameter)] = norm if share == 1 else norm * math.sqrt(share)
+        return found
+
+    def dot(self, vectors: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+        """The inner product over all parameters, an estimate where some are not read whole."""
+        total = torch.zeros(())
+        for group, a, b in zip(self._groups.values(), vectors, others, strict=True):
+            sizes = [_sampled(parameter) for parameter in group]
+            whole = sum(parameter.numel() for parameter in group) == sum(sizes)
+            if whole:
+                total = total.to(a.device) + torch.dot(a, b)
+            else:
+                for parameter, x, y in zip(group, a.split(sizes), b.split(sizes), strict=True):
+                    total = total.to(a.device) + torch.dot(x, y) * (parameter.numel() / max(len(x), 1))
+        return total
+
+
+def _every(tensor: Tensor) -> int:
+    return max(1, -(-tensor.numel() // _SAMPLED))
+
+
+def _sampled(tensor: Tensor) -> int:
+    return -(-tensor.numel() // _every(tensor))
+
+
+def _spaced(parameter: Tensor, tensor: Tensor | None) -> Tensor:
+    if tensor is None or tensor.is_sparse:
+        return torch.zeros(_sampled(parameter), device=parameter.device)
+    return tensor.detach().reshape(-1)[:: _every(parameter)].float()
+
+
 def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     """The norm of each tensor."""
     dense = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]

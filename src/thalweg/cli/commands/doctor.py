@@ -17,7 +17,7 @@ import typer
 from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, SpecOrRun, Target
 from ..output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
 from ..registry import command
-from ..source import GivenSource, source_of
+from ..source import GivenSource, is_watch_folder, source_of
 
 if TYPE_CHECKING:
     from ...doctor.diagnosis import Diagnosis
@@ -46,6 +46,11 @@ Minutes = Annotated[float | None, typer.Option("--minutes", help="With --prove: 
 Jobs = Annotated[int | None, typer.Option("--jobs", help="With --prove: processes [default: one for each core].")]
 
 
+FailOn = Annotated[
+    str, typer.Option("--fail-on", help="The least severe finding with exit code 1: note, warning or severe.")
+]
+
+
 @command(position=60)
 def doctor(
     spec: SpecOrRun = None,
@@ -65,12 +70,14 @@ def doctor(
     seeds: TrialSeeds = None,
     minutes: Minutes = None,
     jobs: Jobs = None,
+    fail_on: FailOn = "warning",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say why a network does not learn, and what to do about it.
 
-    Each finding comes with its evidence. A spec is trained first; a run is examined as it is. Causes are confirmed by
+    Each finding comes with its evidence. A spec is trained first; a run is examined as it is, and so is the folder of
+    a training that `thalweg.watch` has watched. Causes are confirmed by
     paired runs (--quick: by checks alone), and what they confirm goes into NAME-repaired.toml. The exit code is 0 for a
     healthy network, and 1 if something keeps it from learning. With --prove, each remedy is trained with several seeds
     and compared with the unchanged network and with a random change; what helps goes into NAME-repaired.toml.
@@ -84,6 +91,12 @@ def doctor(
     trials = _TrialOptions(quick, budget, prove, seeds, minutes, jobs, time.monotonic())
     output = _Output(page, json)
     trials.check()
+    _check_severity(fail_on)
+    if spec is not None and is_watch_folder(Path(spec)):
+        given = {"--set": settings, "--data": data, "--target": target, "--epochs": epochs, "--seed": seed}
+        _refuse(given | {"--engine": engine, "--device": device, "--out": out, "--prove": prove or None})
+        _finish(_examine_watch(Path(spec), output), output, fail_on)
+        return
     source = source_of(
         "doctor",
         spec,
@@ -99,11 +112,51 @@ def doctor(
     run = _run_of(source, out, trials, quiet)
     diagnosis = _diagnosis_of(run, trials, quiet)
     name = _name_of(source, run)
-    output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis)))
+    output.add_diagnosis(
+        run.folder, diagnosis, diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis))
+    )
     repaired = _repaired(run, diagnosis, trials, output, out, quiet)
     output.add_repaired(_write_repaired(repaired, Path(name).stem))
+    _finish(diagnosis, output, fail_on)
+
+
+def _examine_watch(folder: Path, output: _Output) -> Diagnosis:
+    """The diagnosis of a watched training, from what its folder has kept."""
+    from ...doctor.examination import diagnose
+    from ...watching import checks  # noqa: F401  (registers the checks of watched trainings)
+    from ...watching.folder import read_watch
+    from ...watching.measure_watch import measurements_of_watch
+    from ...watching.report import watch_page
+
+    training = read_watch(folder)
+    diagnosis = diagnose(measurements_of_watch(training))
+    output.add_diagnosis(folder, diagnosis, watch_page(training, diagnosis, f"Diagnosis of {folder.name}"))
+    return diagnosis
+
+
+def _refuse(given: dict[str, object]) -> None:
+    """Raise InputError for options that do not apply to a watched training."""
+    from ...core.errors import InputError
+
+    if names := [name for name, value in given.items() if value]:
+        raise InputError("doctor", f"a watched training is examined as it is, so it takes no {', '.join(names)}")
+
+
+def _check_severity(fail_on: str) -> None:
+    from ...core.errors import InputError, nearest
+    from ...doctor.findings import SEVERITIES
+
+    if fail_on not in SEVERITIES:
+        raise InputError("--fail-on", f"expected a severity, received {fail_on!r}; {nearest(fail_on, SEVERITIES)}")
+
+
+def _finish(diagnosis: Diagnosis, output: _Output, fail_on: str) -> None:
+    """End the output, and the command where a finding is too severe."""
+    from ...doctor.findings import SEVERITIES
+
     output.finish()
-    if not diagnosis.healthy:
+    failing = SEVERITIES[[str(severity) for severity in SEVERITIES].index(fail_on) :]
+    if any(finding.severity in failing for finding in diagnosis.findings):
         sys.exit(EXIT_WRONG)
 
 
@@ -168,9 +221,9 @@ class _Output:
     def _prints(self) -> bool:
         return not self._json and self._file is None
 
-    def add_diagnosis(self, run: Run, diagnosis: Diagnosis, page: Page) -> None:
+    def add_diagnosis(self, folder: Path | None, diagnosis: Diagnosis, page: Page) -> None:
         self._pages.append(page)
-        self._result |= {"folder": run.folder and str(run.folder), **diagnosis.describe()}
+        self._result |= {"folder": folder and str(folder), **diagnosis.describe()}
         if self._prints:
             page.show()
 
