@@ -36,6 +36,7 @@ from .recorder import Recorder
 from .reference import reference_scores
 from .replay import RandomState, Snapshot
 from .report import watch_page
+from .row_mixing import mixing_place
 from .schedule import next_look
 from .structure import as_float, described, eager
 from .tensors import any_tensor, exact, fetched
@@ -167,6 +168,7 @@ class Watch:
         """The diagnosis of the training so far."""
         self._guarded(self._finish)()
         self._guarded(self._try_reference)()
+        self._guarded(self._replace_a_row)()
         return diagnose(measurements_of_watch(self.training))
 
     def page(self) -> Page:
@@ -457,10 +459,23 @@ class Watch:
         if rows is None or near or self._referred == self._steps:
             return
         training, validation = _as_arrays(rows), self._validation and _as_arrays(self._validation)
-        task = self.training.model.loss.task or ("regression" if rows[1].is_floating_point() else "classification")
         if training is not None:
+            task = measurements_of_watch(self.training).task
             self._change(reference=reference_scores(training, validation, task))
             self._referred = self._steps
+
+    def _replace_a_row(self) -> None:
+        """Find whether the outputs of a row depend on other rows."""
+        x = self._recent[-1][0] if self._recent else None
+        if not isinstance(x, Tensor) or self.training.mixing is not None:
+            return
+        self._busy = True
+        try:
+            self._change(mixing=mixing_place(self._eager, x.detach()))
+        except Exception as error:
+            self._remark(f"No row was replaced: {type(error).__name__}.")
+        finally:
+            self._busy = False
 
     def _report_severe(self) -> None:
         for finding in severe_at_once(measurements_of_watch(self.training)):
