@@ -47,6 +47,8 @@ _MOST_PARAMETERS = 1_000_000
 # The latest batches that are kept for the score of a training, by reference.
 _KEPT_ROWS = 512
 _LIVE_STEP = 3
+# Effective ranks are measured in each so manyth look.
+_RANKS_EVERY = 3
 # A score that no reference needs to judge.
 _NEAR = 0.95
 
@@ -311,7 +313,8 @@ class Watch:
                 self._take_snapshot()
 
     def _new_recorder(self) -> Recorder:
-        return Recorder(self._eager, self.model, self.training.model.loss, self._guarded)
+        ranks = len(self.training.looks) % _RANKS_EVERY == 0
+        return Recorder(self._eager, self.model, self.training.model.loss, self._guarded, ranks)
 
     def _lost_its_numbers(self, loss: Tensor | None) -> bool:
         """Whether a loss, on a device where asking costs nothing, is not finite for the first time."""
