@@ -102,7 +102,8 @@ def not_finite(m: WatchMeasurements) -> Iterator[Finding]:
 def _grew(m: WatchMeasurements, losses: np.ndarray) -> bool:
     """Whether numbers grew before they were lost: losses, or weights by steps of their own size."""
     risen = len(losses) > 1 and np.abs(losses[-5:]).max() > _RISEN * max(np.abs(losses[:5]).max(), 1e-3)
-    return bool(risen) or m.first_step > normal("first_step").high or explodes(m.start)
+    grows = m.start.finite and explodes(m.start)
+    return bool(risen) or m.first_step > normal("first_step").high or grows
 
 
 def _targets_not_finite(m: WatchMeasurements) -> bool:
@@ -350,7 +351,7 @@ def rows_misaligned(m: WatchMeasurements) -> Iterator[Finding]:
 def neglected_class(m: WatchMeasurements) -> Iterator[Finding]:
     """A rare class that the network never names, while it names the others well."""
     scores = m.latest.training if m.latest else None
-    if scores is None or not scores.classes or m.majority > _MAJORITY:
+    if scores is None or not scores.classes or not m.majority <= _MAJORITY:
         return
     rows = sum(scores.classes.values())
     rare = {
