@@ -27,6 +27,7 @@ _DIFFERENT_SCALE = 2.0
 _FAR = 5.0
 _MOST_COLUMNS = 0.5
 _RISEN = 10.0
+_HUGE = 1e6
 _MAJORITY = 0.9
 _RARE = 0.1
 _GAP = 1 / 3
@@ -72,7 +73,8 @@ def not_finite(m: WatchMeasurements) -> Iterator[Finding]:
         first = replace(first, place="loss")
     losses = np.array(m.watched.losses[: first.step + 1], float)
     losses = losses[np.isfinite(losses)]
-    if first.direction != "input" and (_grew(m, losses) or not m.diverged):
+    from_small = first.direction == "loss" and _outputs_were_small(m, first.step)
+    if first.direction != "input" and not from_small and (_grew(m, losses) or not m.diverged):
         return
     where = {
         "input": "the rows",
@@ -97,6 +99,12 @@ def not_finite(m: WatchMeasurements) -> Iterator[Finding]:
             else "torch.log(p + 1e-6), torch.sqrt(x + 1e-6)  # away from 0"
         ),
     )
+
+
+def _outputs_were_small(m: WatchMeasurements, step: int) -> bool:
+    """Whether the loss of a step that was looked at lost its numbers from outputs far from overflowing."""
+    given = next((look.loss_input for look in m.watched.looks if look.step == step), None)
+    return given is not None and max(abs(given.low), abs(given.high)) < _HUGE
 
 
 def _grew(m: WatchMeasurements, losses: np.ndarray) -> bool:
