@@ -136,10 +136,10 @@ def same_batch(m: WatchMeasurements) -> Iterator[Finding]:
     batches = [frozenset(batch.rows) for batch in _batches(m) if batch.rows]
     if len(batches) < _FEW_LOOKS or any(batch != batches[0] for batch in batches) or m.watched.steps < _FEW_LOOKS:
         return
-    other = m.validation is not None
+    trained = _share(m.latest.training if m.latest else None)
     yield same_batch.finding(
         # Steps on all rows are gradient descent as it stands in the books.
-        severity="note" if not other or _generalizes(m) else "severe",
+        severity="severe" if _share(m.validation) < trained / 2 else "note",
         place="data.order",
         value=float(len(batches[0])),
         measured=f"the same {count_noun(len(batches[0]), 'row')} in each of {len(batches)} observed steps",
@@ -241,7 +241,7 @@ def prepared_otherwise(m: WatchMeasurements) -> Iterator[Finding]:
     off = (offset > _FAR) | (scale > _DIFFERENT_SCALE) | (scale < 1 / _DIFFERENT_SCALE)
     if off.mean() <= _MOST_COLUMNS:
         return
-    worse = not _share(there) > _share(here) - _GAP
+    worse = _share(there) <= _share(here) - _GAP
     of = f"{percent(off.mean(), 2)} of the columns: " if columns else ""
     yield prepared_otherwise.finding(
         severity="severe" if worse else "note",
