@@ -27,6 +27,7 @@ _DIFFERENT_SCALE = 2.0
 _FAR = 5.0
 _MOST_COLUMNS = 0.5
 _RISEN = 10.0
+_HUGE = 1e6
 _MAJORITY = 0.9
 _RARE = 0.1
 _GAP = 1 / 3
@@ -72,7 +73,8 @@ def not_finite(m: WatchMeasurements) -> Iterator[Finding]:
         first = replace(first, place="loss")
     losses = np.array(m.watched.losses[: first.step + 1], float)
     losses = losses[np.isfinite(losses)]
-    if first.direction != "input" and (_grew(m, losses) or not m.diverged):
+    from_small = first.direction == "loss" and _outputs_were_small(m, first.step)
+    if first.direction != "input" and not from_small and (_grew(m, losses) or not m.diverged):
         return
     where = {
         "input": "the rows",
@@ -99,10 +101,17 @@ def not_finite(m: WatchMeasurements) -> Iterator[Finding]:
     )
 
 
+def _outputs_were_small(m: WatchMeasurements, step: int) -> bool:
+    """Whether the loss of a step that was looked at lost its numbers from outputs far from overflowing."""
+    given = next((look.loss_input for look in m.watched.looks if look.step == step), None)
+    return given is not None and max(abs(given.low), abs(given.high)) < _HUGE
+
+
 def _grew(m: WatchMeasurements, losses: np.ndarray) -> bool:
     """Whether numbers grew before they were lost: losses, or weights by steps of their own size."""
     risen = len(losses) > 1 and np.abs(losses[-5:]).max() > _RISEN * max(np.abs(losses[:5]).max(), 1e-3)
-    return bool(risen) or m.first_step > normal("first_step").high or explodes(m.start)
+    grows = m.start.finite and explodes(m.start)
+    return bool(risen) or m.first_step > normal("first_step").high or grows
 
 
 def _targets_not_finite(m: WatchMeasurements) -> bool:
@@ -127,10 +136,10 @@ def same_batch(m: WatchMeasurements) -> Iterator[Finding]:
     batches = [frozenset(batch.rows) for batch in _batches(m) if batch.rows]
     if len(batches) < _FEW_LOOKS or any(batch != batches[0] for batch in batches) or m.watched.steps < _FEW_LOOKS:
         return
-    other = m.validation is not None
+    trained = _share(m.latest.training if m.latest else None)
     yield same_batch.finding(
         # Steps on all rows are gradient descent as it stands in the books.
-        severity="note" if not other or _generalizes(m) else "severe",
+        severity="severe" if _share(m.validation) < trained / 2 else "note",
         place="data.order",
         value=float(len(batches[0])),
         measured=f"the same {count_noun(len(batches[0]), 'row')} in each of {len(batches)} observed steps",
@@ -232,7 +241,7 @@ def prepared_otherwise(m: WatchMeasurements) -> Iterator[Finding]:
     off = (offset > _FAR) | (scale > _DIFFERENT_SCALE) | (scale < 1 / _DIFFERENT_SCALE)
     if off.mean() <= _MOST_COLUMNS:
         return
-    worse = not _share(there) > _share(here) - _GAP
+    worse = _share(there) <= _share(here) - _GAP
     of = f"{percent(off.mean(), 2)} of the columns: " if columns else ""
     yield prepared_otherwise.finding(
         severity="severe" if worse else "note",
@@ -350,7 +359,7 @@ def rows_misaligned(m: WatchMeasurements) -> Iterator[Finding]:
 def neglected_class(m: WatchMeasurements) -> Iterator[Finding]:
     """A rare class that the network never names, while it names the others well."""
     scores = m.latest.training if m.latest else None
-    if scores is None or not scores.classes or m.majority > _MAJORITY:
+    if scores is None or not scores.classes or not m.majority <= _MAJORITY:
         return
     rows = sum(scores.classes.values())
     rare = {
