@@ -13,8 +13,15 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import thalweg  # noqa: E402
+from thalweg.watching.reference import reference_scores  # noqa: E402
 
 ROWS, COLUMNS, CLASSES = 96, 6, 3
+
+
+@pytest.fixture(autouse=True)
+def without_reference(monkeypatch):
+    """A random forest takes longer than all else here."""
+    monkeypatch.setattr("thalweg.watching.handle.reference_scores", lambda *_: None)
 
 
 def rows(seed: int = 0, count: int = ROWS):
@@ -371,6 +378,35 @@ def frozen_statistics(fixed):
     return trained(model, nn.CrossEntropyLoss(), data, held, optimizer=optimizer, epochs=12)
 
 
+@case("unfinished-warm-up", "optimizer.learning_rate")
+def still_warming_up(fixed):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+
+    def warm():
+        optimizer.param_groups[0]["lr"] *= 1.0 if fixed else 1.05
+
+    return trained(model, nn.CrossEntropyLoss(), optimizer=optimizer, before_step=warm)
+
+
+@case("regularization-too-strong", "regularization")
+def heavy_decay(fixed):
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.01 if fixed else 50.0)
+    return trained(model, nn.CrossEntropyLoss(), optimizer=optimizer)
+
+
+@case("imbalance", "data")
+def rare_class(fixed):
+    x, _ = rows()
+    y = (x[:, 0] > 0).long()
+    if not fixed:
+        y[::16] = 2
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    return trained(model, nn.CrossEntropyLoss(), (x, y), (x, y), optimizer=optimizer, epochs=6)
+
+
 @pytest.mark.filterwarnings("ignore:Using a target size")
 @pytest.mark.parametrize("name", CASES)
 def test_a_fault_is_found_at_its_place_and_its_twin_is_sound(name):
@@ -425,7 +461,9 @@ def test_an_evaluation_in_training_mode_is_found():
     assert places(program(True), "evaluation-in-train-mode") == []
 
 
-def test_labels_of_other_rows_are_found():
+def test_labels_of_other_rows_are_found(monkeypatch):
+    monkeypatch.setattr("thalweg.watching.handle.reference_scores", reference_scores)
+
     def program(fixed: bool):
         x, y = rows(0, 400)
         y = y if fixed else y[torch.randperm(400, generator=torch.Generator().manual_seed(5))]

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from ..spec.spec import Spec
 
 
+def is_watch_folder(path: Path) -> bool:
+    """Whether a folder holds a training that `thalweg.watch` has watched."""
+    return (path / "watch.json").is_file()
+
+
 @dataclass(frozen=True)
 class GivenSource:
     """The arguments of a command that describe a spec or a run."""

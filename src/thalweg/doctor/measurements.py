@@ -207,12 +207,17 @@ class Measurements:
     def learns(self) -> bool:
         """Whether the training closed two thirds of the gap for certain, and did as well as a straight line, or better
         where more is attainable; False before a training, or without a gap to close."""
-        return self.closed_gap(LEARNED + self.blur) and not self.only_line and not self.below_line
+        return self.closed_gap(self.enough + self.blur) and not self.only_line and not self.below_line
+
+    @property
+    def enough(self) -> float:
+        """The part of the gap that counts as learned."""
+        return LEARNED
 
     @property
     def borderline(self) -> bool:
         """Whether the standard error of the score leaves open if the training closed two thirds of the gap."""
-        return self.closed_gap(LEARNED - self.blur) and not self.closed_gap(LEARNED + self.blur)
+        return self.closed_gap(self.enough - self.blur) and not self.closed_gap(self.enough + self.blur)
 
     @property
     def blur(self) -> float:

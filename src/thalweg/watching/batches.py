@@ -94,7 +94,9 @@ def scores(outputs: Tensor, targets: Tensor, task: Task, threshold: float = 0.0)
     if z.numel() != y.numel():
         return found
     z, y = z.reshape(-1), exact(y).reshape(-1)
-    if task == "multilabel" and bool(((y == 0) | (y == 1)).all()):
+    if task != "regression" and bool(((y == 0) | (y == 1)).all()):
+        if not task and bool(((z >= 0) & (z <= 1)).all()):
+            threshold = 0.5
         return found | _class_scores((z > threshold).long(), y.long())
     variance = float(difference(y, 0)) ** 2
     r2 = 1 - float(torch.mean((z - y) ** 2)) / variance if variance > 0 else _NAN

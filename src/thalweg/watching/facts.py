@@ -175,7 +175,7 @@ class PlaceStatistics:
     saturated: float = _NAN
     """Fraction of the outputs with a slope below 5 % of the steepest; only for activations."""
     rank: float = _NAN
-    """Effective rank of the outputs (`probes.quantities.effective_rank`)."""
+    """Effective rank of the outputs (`probes.quantities.effective_rank`); in each third look."""
     evaluating: bool = False
     """Whether the module was in evaluation mode."""
     input_shape: tuple[int, ...] = ()
@@ -466,6 +466,9 @@ class WatchedTraining:
     """The first NaN or infinity."""
     reference: ReferenceScores | None = None
     """What a reference learner reaches; None: it was not tried."""
+    mixing: str | None = None
+    """The first module in which the rows of a batch influence each other in evaluation mode; "output" for a function
+    after all modules, "" where none does. None: it was not tried."""
     faults: tuple[str, ...] = ()
     """Errors inside of the watch, which has switched itself off; the user's training went on."""
     remarks: tuple[str, ...] = ()

@@ -36,6 +36,7 @@ from .recorder import Recorder
 from .reference import reference_scores
 from .replay import RandomState, Snapshot
 from .report import watch_page
+from .row_mixing import mixing_place
 from .schedule import next_look
 from .structure import as_float, described, eager
 from .tensors import any_tensor, exact, fetched
@@ -46,6 +47,8 @@ _MOST_PARAMETERS = 1_000_000
 # The latest batches that are kept for the score of a training, by reference.
 _KEPT_ROWS = 512
 _LIVE_STEP = 3
+# Effective ranks are measured in each so manyth look.
+_RANKS_EVERY = 3
 # A score that no reference needs to judge.
 _NEAR = 0.95
 
@@ -108,6 +111,8 @@ class Watch:
         self._due = 0
         self._first_values = FirstValues()
         self._evaluated_in_training = 0
+        self._forwards = 0
+        self._searched = False
         self._recorder: Recorder | None = None
         self._measurement: StepMeasurement | None = None
         self._pending: StepMeasurement | None = None
@@ -165,6 +170,7 @@ class Watch:
         """The diagnosis of the training so far."""
         self._guarded(self._finish)()
         self._guarded(self._try_reference)()
+        self._guarded(self._replace_a_row)()
         return diagnose(measurements_of_watch(self.training))
 
     def page(self) -> Page:
@@ -262,8 +268,9 @@ class Watch:
     def _prepare(self) -> None:
         """Make ready for the next step."""
         self._call = self._targets = self._loss = self._random = self._snapshot = None
+        self._forwards = 0
         if self._steps == self._due and not self._replays:
-            self._recorder = Recorder(self._eager, self.model, self.training.model.loss, self._guarded)
+            self._recorder = self._new_recorder()
 
     def _on_forward(self, model: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
         if self._busy:
@@ -272,6 +279,7 @@ class Watch:
             self._evaluated_in_training += model.training
             return
         self._call = args, kwargs
+        self._forwards += 1
         if self._steps == self._due and (self._replays or self._steps == 0):
             self._random = RandomState.now()
         if self._recorder is not None:
@@ -294,27 +302,36 @@ class Watch:
         if self._pending is not None:
             self._pending.at_next_step()
             self._finish_pending()
-        if self._steps == self._due:
-            recorder = self._recorder or Recorder(self._eager, self.model, self.training.model.loss, self._guarded)
+        if self._steps == self._due or self._lost_its_numbers(self._loss):
+            recorder = self._recorder or self._new_recorder()
             recorder.remove()
-            self._measurement = StepMeasurement(self._steps, self._eager, self.optimizer, recorder, self._first_values)
+            self._measurement = StepMeasurement(
+                self._steps, self._eager, self.optimizer, recorder, self._forwards, self._first_values
+            )
             self._measurement.before_step()
-            self._take_snapshot()
-        elif self._lost_its_numbers():
-            self._take_snapshot()
+            if not recorder.has_seen or self._is_measured_twice():
+                self._take_snapshot()
 
-    def _lost_its_numbers(self) -> bool:
-        """Whether the loss, on a device where asking costs nothing, is not finite for the first time."""
-        on_cpu = self._loss is not None and self._loss.device.type == "cpu"
-        return self.training.nonfinite is None and on_cpu and not math.isfinite(float(self._loss or 0.0))
+    def _new_recorder(self) -> Recorder:
+        ranks = len(self.training.looks) % _RANKS_EVERY == 0
+        return Recorder(self._eager, self.model, self.training.model.loss, self._guarded, ranks)
+
+    def _lost_its_numbers(self, loss: Tensor | None) -> bool:
+        """Whether a loss, on a device where asking costs nothing, is not finite for the first time."""
+        if self._searched or loss is None or loss.device.type != "cpu" or math.isfinite(float(loss)):
+            return False
+        self._searched = True
+        return True
+
+    def _is_measured_twice(self) -> bool:
+        """Whether the curvature is to be measured by a replay of the first step."""
+        return self._steps == 0 and sum(parameter.numel() for parameter in self._eager.parameters()) <= _MOST_PARAMETERS
 
     def _take_snapshot(self) -> None:
-        """Copy the model where this step is to be repeated, with the parameters that it starts from."""
-        small = sum(parameter.numel() for parameter in self._eager.parameters()) <= _MOST_PARAMETERS
-        if not (self._replays or self._steps != self._due or (self._steps == 0 and small and self.loss_fn)):
-            return
+        """Copy the model with the parameters that this step starts from, so that it can be repeated."""
         try:
-            self._snapshot = Snapshot.of(self.model, self.loss_fn or nn.Identity(), self._random)
+            if self.loss_fn is not None:
+                self._snapshot = Snapshot.of(self.model, self.loss_fn, self._random)
         except Exception as error:
             self._remark(f"No step was repeated: the model cannot be copied ({type(error).__name__}).")
 
@@ -340,8 +357,11 @@ class Watch:
         if isinstance(loss, Tensor) and loss.numel() == 1:
             if self._losses:
                 self._losses[-1] = loss.detach().reshape(())
+            if self._recorder is None and self._lost_its_numbers(loss.detach().reshape(())):
+                self._due = self._steps
+                self._prepare()
         elif loss is not None:
-            self._say_once(f"watch.step: loss: expected a tensor with one number, received {received(loss)}")
+            self._say_once(f"watch.step: loss: expected a tensor with one number, received {_in_words(loss)}")
         if self._pending is not None and self._pending.step == self._steps - 1:
             self._pending.recorder.add_step(x, y, loss)
         if self._snapshot is not None:
@@ -388,14 +408,15 @@ class Watch:
         """Repeat the step that has just ended, where hooks did not see it, or for what they cannot see."""
         self._busy = True
         try:
-            measurement = self._pending if self._pending and self._pending.step == self._steps - 1 else None
-            seen = math.nan if loss is None else float(loss.detach())
-            if measurement is None or self._replays:
-                recorder = snapshot.recorded(args, kwargs, targets, self.training.model.loss, self._guarded)
-                if measurement is not None:
-                    measurement.recorder, measurement.source = recorder, "replay"
-            if measurement is not None and measurement.step == 0:
-                measurement.curvature = snapshot.curvature(args, kwargs, targets, seen)
+            measurement = self._pending
+            if measurement is None or measurement.step != self._steps - 1:
+                return
+            if not measurement.recorder.has_seen:
+                seen = snapshot.recorded(args, kwargs, targets, self.training.model.loss, self._guarded)
+                measurement.take_replay(seen)
+            if measurement.step == 0:
+                known = math.nan if loss is None else float(loss.detach())
+                measurement.curvature = snapshot.curvature(args, kwargs, targets, known)
         except Exception as error:
             self._remark(f"Step {self._steps - 1} could not be repeated: {type(error).__name__}.")
         finally:
@@ -441,10 +462,23 @@ class Watch:
         if rows is None or near or self._referred == self._steps:
             return
         training, validation = _as_arrays(rows), self._validation and _as_arrays(self._validation)
-        task = self.training.model.loss.task or ("regression" if rows[1].is_floating_point() else "classification")
         if training is not None:
+            task = measurements_of_watch(self.training).task
             self._change(reference=reference_scores(training, validation, task))
             self._referred = self._steps
+
+    def _replace_a_row(self) -> None:
+        """Find whether the outputs of a row depend on other rows."""
+        x = self._recent[-1][0] if self._recent else None
+        if not isinstance(x, Tensor) or self.training.mixing is not None:
+            return
+        self._busy = True
+        try:
+            self._change(mixing=mixing_place(self._eager, x.detach()))
+        except Exception as error:
+            self._remark(f"No row was replaced: {type(error).__name__}.")
+        finally:
+            self._busy = False
 
     def _report_severe(self) -> None:
         for finding in severe_at_once(measurements_of_watch(self.training)):
@@ -456,7 +490,7 @@ class Watch:
 
     def _on_epoch(self, validation: tuple[object, Tensor] | None) -> None:
         if validation is not None and not _is_pair(validation):
-            self._say_once(f"watch.epoch: validation: expected (inputs, targets), received {received(validation)}")
+            self._say_once(f"watch.epoch: validation: expected (inputs, targets), received {_in_words(validation)}")
             validation = None
         self._finish_pending()
         losses = fetched(self._losses)
@@ -537,6 +571,10 @@ def _as_arrays(rows: tuple[object, Tensor]) -> tuple[np.ndarray, np.ndarray] | N
     if x is None or not x.dim() or len(x) != len(rows[1]):
         return None
     return exact(x).cpu().numpy(), rows[1].detach().cpu().numpy()
+
+
+def _in_words(value: object) -> str:
+    return f"one of shape {tuple(value.shape)}" if isinstance(value, Tensor) else received(value)
 
 
 def _as_call(x: object) -> tuple[tuple[object, ...], Mapping[str, object]]:

@@ -46,15 +46,23 @@ class StepMeasurement:
         model: the eager module.
         optimizer: its optimizer.
         recorder: the recorder of the forward and backward pass.
+        forwards: number of passes with a graph since the step before.
         first: the first values of the parameters.
     """
 
     def __init__(
-        self, step: int, model: nn.Module, optimizer: Optimizer, recorder: Recorder, first: FirstValues
+        self,
+        step: int,
+        model: nn.Module,
+        optimizer: Optimizer,
+        recorder: Recorder,
+        forwards: int,
+        first: FirstValues,
     ) -> None:
         self.step = step
         self.recorder = recorder
         self.source: Literal["hooks", "replay"] = "hooks"
+        self._forwards = forwards
         self.curvature: float = _NAN
         self.unseen: list[str] = []
         self._model = model
@@ -67,6 +75,11 @@ class StepMeasurement:
         self._changes: dict[int, Tensor] = {}
         self._slope: Tensor | float = _NAN
         self._next_slope: Tensor | float = _NAN
+
+    def take_replay(self, recorder: Recorder) -> None:
+        """Take what a replay has seen, because hooks saw nothing of the step itself."""
+        self.recorder, self.source = recorder, "replay"
+        self.unseen.append("gradients before the step and the number of backward passes: hooks do not see them here")
 
     @torch.no_grad()
     def before_step(self) -> None:
@@ -112,6 +125,9 @@ class StepMeasurement:
         seen["score"] = _finite_or_unseen(seen.get("score", _NAN))
         unused, cut = self._not_trained(places)
         fresh, stale = seen.pop("fresh"), seen.pop("stale", _NAN)
+        if self.source == "replay":
+            # A copy begins without gradients, and runs once.
+            stale, seen["backwards"], seen["forwards"] = _NAN, max(self._forwards, 1), max(self._forwards, 1)
         squares, raw = seen.pop("squares"), seen.pop("raw")
         batch, loss_input = seen.pop("batch", None), seen.pop("loss_input")
         raw_gradient = _norm(raw.values())

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..data import Task
 from ..doctor.attainable import UncertainScore, constant_loss, measure_of, standard_error
-from ..doctor.findings import Learned
-from ..doctor.measurements import ColumnShift, IdenticalUnits, LayerFacts, Measurements
+from ..doctor.findings import Learned, Severity
+from ..doctor.measurements import LEARNED, ColumnShift, IdenticalUnits, LayerFacts, Measurements
 from ..doctor.row_statistics import TargetOrder
 from ..doctor.step_statistics import StepStatistics
 from ..parts.part import Layer
@@ -97,6 +97,36 @@ class WatchMeasurements(Measurements):
         return self.watched.model
 
     @property
+    def enough(self) -> float:
+        """Half of the gap: what is attainable is known from few rows, and no line was fitted on all of them."""
+        return 1 / 2
+
+    @property
+    def only_line(self) -> bool:
+        return False
+
+    @property
+    def below_line(self) -> bool:
+        return False
+
+    @property
+    def falls_short(self) -> bool:
+        return False
+
+    @property
+    def line_falls_short(self) -> bool:
+        """Whether more is attainable than this network reached; asked of networks that are a line."""
+        return self.learned is not None and not self.learns
+
+    def proven(self) -> Severity:
+        """The severity of a step that does not do what the loss asks for: severe, unless the network came most of the
+        way to a perfect score all the same."""
+        learned = self.learned
+        if learned is None or not learned.constant < 1:
+            return "severe"
+        return "note" if (learned.score - learned.constant) / (1 - learned.constant) >= LEARNED else "severe"
+
+    @property
     def latest(self) -> WatchedEpoch | None:
         """The latest epoch of which the training rows were scored."""
         return latest(self.watched)
@@ -158,7 +188,10 @@ class _Source:
         if self._model.loss.task:
             return self._model.loss.task
         inputs = [look.loss_input for look in self._looks if look.loss_input]
-        return "classification" if inputs and inputs[0].target_type.startswith("int") else "regression"
+        if inputs and inputs[0].target_type.startswith("int"):
+            return "classification"
+        # Yes and no, for a loss of the user's own.
+        return "multilabel" if set(self._targets) == {0.0, 1.0} else "regression"
 
     @cached_property
     def remedies(self) -> TorchRemedies:
@@ -269,13 +302,19 @@ class _Source:
 
     @cached_property
     def validation_shift(self) -> ColumnShift | None:
-        mean, deviation = self._columns
-        other = np.array(self._validation.column_means if self._validation else ())
-        if not len(other) or len(other) != len(mean) or not (deviation > 0).any():
+        here, there = self._training, self._validation
+        if here is None or there is None:
             return None
-        shift = np.abs(other - mean) / np.where(deviation > 0.01 * deviation.max(), deviation, np.inf)
-        column = int(shift.argmax())
-        return ColumnShift(self.column_names[column], float(shift[column]))
+        mean, deviation = self._columns
+        other = np.array(there.column_means or (there.input_mean,))
+        shifts = {}
+        if len(other) == len(mean) and (deviation > 0).any():
+            shift = np.abs(other - mean) / np.where(deviation > 0.01 * deviation.max(), deviation, np.inf)
+            shifts[self.column_names[int(shift.argmax())]] = float(shift.max())
+        if self.task == "regression" and here.target_deviation > 0:
+            shifts["the target"] = abs(there.target_mean - here.target_mean) / here.target_deviation
+        name = max(shifts, key=lambda name: shifts[name], default="")
+        return ColumnShift(name, shifts[name]) if name else None
 
     @cached_property
     def missing_classes(self) -> int:
@@ -428,9 +467,12 @@ class _Source:
     @cached_property
     def diverged(self) -> str:
         first = self._watched.nonfinite
+        losses = np.array(self._watched.losses, float)
+        # A scaler of the loss skips the steps whose gradients overflow.
+        if len(losses) and np.isfinite(losses[-1]) and self._looks and np.isfinite(self._looks[-1].weights):
+            return ""
         if first is not None:
             return f"NaN or infinity first at {first.place or 'the model'}, in step {first.step}"
-        losses = np.array(self._watched.losses, float)
         return (
             "" if not len(losses) or np.isfinite(losses[-1]) or np.isnan(losses).all() else "a loss that is not finite"
         )

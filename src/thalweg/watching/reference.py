@@ -1,6 +1,19 @@
-"""What a reference learner reaches on the rows of a watched training."""
+"""What a reference learner reaches on the rows of a watched training.
+
+scikit-learn is not imported into the user's process: unless it is there already, this module runs as a program, which
+reads rows from stdin and writes scores to stdout.
+"""
 
 from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -15,13 +28,17 @@ from ..doctor.attainable import (
 )
 from .facts import ReferenceScores
 
+Rows = tuple[np.ndarray, np.ndarray]
+"""Inputs and targets."""
+_NAMES = ("x", "y", "validation_x", "validation_y")
+# No more rows are sent, and the other process has this many seconds.
+_READ_ROWS = 2000
+_SECONDS = 60
 _MOST_COLUMNS = 1000
 _MOST_ROWS = 400
 
 
-def reference_scores(
-    training: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray] | None, task: Task
-) -> ReferenceScores | None:
+def reference_scores(training: Rows, validation: Rows | None, task: Task) -> ReferenceScores | None:
     """The scores of random forests, each cross-validated on its own rows.
 
     Args:
@@ -30,8 +47,45 @@ def reference_scores(
         task: the task.
 
     Returns:
-        None for fewer than 100 rows, and for rows that are not finite numbers.
+        None for fewer than 100 rows, for rows that are not finite numbers, and if the other process fails.
     """
+    few = [None if rows is None else (rows[0][:_READ_ROWS], rows[1][:_READ_ROWS]) for rows in (training, validation)]
+    if "sklearn" in sys.modules:
+        return _scores(cast("Rows", few[0]), few[1], task)
+    return _in_another_process(cast("Rows", few[0]), few[1], task)
+
+
+def _in_another_process(training: Rows, validation: Rows | None, task: Task) -> ReferenceScores | None:
+    arrays = dict(zip(_NAMES, (*training, *(validation or ())), strict=False))
+    content = io.BytesIO()
+    np.savez(content, task=np.array(task), **arrays)
+    package = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", __name__],
+            input=content.getvalue(),
+            env=environment,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = json.loads(done.stdout)
+    return found and ReferenceScores(**found)
+
+
+def main() -> None:
+    """Read rows from stdin, and write their scores to stdout."""
+    with np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False) as arrays:
+        rows = [arrays[name] for name in _NAMES if name in arrays]
+        task = cast("Task", str(arrays["task"]))
+    scores = _scores((rows[0], rows[1]), (rows[2], rows[3]) if len(rows) > 2 else None, task)
+    sys.stdout.write(json.dumps(scores and dataclasses.asdict(scores)))
+
+
+def _scores(training: Rows, validation: Rows | None, task: Task) -> ReferenceScores | None:
     known = _score(*training, task)
     if known is None:
         return None
@@ -71,3 +125,7 @@ def _score(x: np.ndarray, y: np.ndarray, task: Task) -> tuple[UncertainScore, fl
     outputs = reference_outputs(x, targets, kind)
     best = attainable_score(x, y, kind, outputs)
     return best, constant_score(y, kind), line_score(x, y, kind), len(x)
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ import typer
 from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, Target
 from ..output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
 from ..registry import command
-from ..source import GivenSource, source_of
+from ..source import GivenSource, is_watch_folder, source_of
 
 if TYPE_CHECKING:
     from ...doctor.diagnosis import Diagnosis
@@ -45,16 +45,13 @@ TrialSeeds = Annotated[int | None, typer.Option("--seeds", help="With --prove: s
 Minutes = Annotated[float | None, typer.Option("--minutes", help="With --prove: time limit of the whole command.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", help="With --prove: processes [default: one for each core].")]
 FailOn = Annotated[
-    str | None,
-    typer.Option(
-        "--fail-on", help="Exit with 1 for findings from this severity on: note, warning or severe [default: warning]."
-    ),
+    str, typer.Option("--fail-on", help="The least severe finding with exit code 1: note, warning or severe.")
 ]
 Examined = Annotated[
     str | None,
     typer.Argument(
-        help="A TOML file, the name of an example or of a data source, the folder of a run, or a Python file with a"
-        " recipe.",
+        help="A TOML file, the name of an example or of a data source, the folder of a run or of a watched training, or"
+        " a Python file with a recipe.",
         show_default=False,
     ),
 ]
@@ -79,21 +76,20 @@ def doctor(
     seeds: TrialSeeds = None,
     minutes: Minutes = None,
     jobs: Jobs = None,
-    fail_on: FailOn = None,
+    fail_on: FailOn = "warning",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say why a network does not learn, and what to do about it.
 
-    Each finding comes with its evidence. A spec is trained first; a run is examined as it is. Causes are confirmed by
-    paired runs (--quick: by checks alone), and what they confirm goes into NAME-repaired.toml. A Python file that
-    defines `recipe = thalweg.Recipe(...)` or `def recipe()` is run, and its recipe is trained in a plain loop. The exit
-    code is 0 for a healthy network, and 1 if something keeps it from learning (--fail-on). With --prove, each remedy is
-    trained with several seeds and compared with the unchanged network and with a random change; what helps goes into
-    NAME-repaired.toml, for a recipe as lines of PyTorch into --out.
+    Each finding comes with its evidence. A spec is trained first; a run is examined as it is, and so is the folder of a
+    training that `thalweg.watch` has watched. A Python file that defines `recipe = thalweg.Recipe(...)` or `def
+    recipe()` is run, and its recipe is trained in a plain loop. Causes are confirmed by paired runs (--quick: by checks
+    alone), and what they confirm goes into NAME-repaired.toml. The exit code is 0 for a healthy network, and 1 if
+    something keeps it from learning. With --prove, each remedy is trained with several seeds and compared with the
+    unchanged network and with a random change; what helps goes into NAME-repaired.toml.
 
     \b
-    thalweg doctor deep-plain
     thalweg doctor deep-plain --prove --seeds 3 --minutes 10
     thalweg doctor examples/rings.toml --set optimizer.learning_rate=10
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
@@ -102,7 +98,12 @@ def doctor(
     trials = _TrialOptions(quick, budget, prove, seeds, minutes, jobs, time.monotonic())
     output = _Output(page, json)
     trials.check()
-    fails = _failing(fail_on)
+    _check_severity(fail_on)
+    if spec is not None and is_watch_folder(Path(spec)):
+        given = {"--set": settings, "--data": data, "--target": target, "--epochs": epochs, "--seed": seed}
+        _refuse(given | {"--engine": engine, "--device": device, "--out": out, "--prove": prove or None})
+        _finish(_examine_watch(Path(spec), output), output, fail_on)
+        return
     source = source_of(
         "doctor",
         spec,
@@ -116,22 +117,7 @@ def doctor(
         device=device,
     )
     examine = _examine_recipe if spec is not None and spec.endswith(".py") else _examine
-    diagnosis = examine(source, trials, output, out, quiet)
-    output.finish()
-    if any(finding.severity in fails for finding in diagnosis.findings):
-        sys.exit(EXIT_WRONG)
-
-
-def _failing(severity: str | None) -> tuple[str, ...]:
-    """The severities that make the command fail."""
-    from ...core.errors import InputError
-    from ...doctor.findings import SEVERITIES
-
-    if severity is None:
-        return SEVERITIES[1:]
-    if severity not in SEVERITIES:
-        raise InputError("--fail-on", f"expected {', '.join(SEVERITIES)}, received {severity!r}")
-    return SEVERITIES[SEVERITIES.index(severity) :]
+    _finish(examine(source, trials, output, out, quiet), output, fail_on)
 
 
 def _examine(source: GivenSource, trials: _TrialOptions, output: _Output, out: Path | None, quiet: bool) -> Diagnosis:
@@ -203,6 +189,46 @@ def _check_recipe_options(source: GivenSource, trials: _TrialOptions, out: Path 
         raise InputError("doctor", f"a recipe takes no --set and no options of data and training; {fix}")
     if trials.budget is not None or (out is not None and not trials.prove):
         raise InputError("doctor", "a recipe takes no --budget, and --out only together with --prove")
+
+
+def _examine_watch(folder: Path, output: _Output) -> Diagnosis:
+    """The diagnosis of a watched training, from what its folder has kept."""
+    from ...doctor.examination import diagnose
+    from ...watching import checks  # noqa: F401  (registers the checks of watched trainings)
+    from ...watching.folder import read_watch
+    from ...watching.measure_watch import measurements_of_watch
+    from ...watching.report import watch_page
+
+    training = read_watch(folder)
+    diagnosis = diagnose(measurements_of_watch(training))
+    output.add_diagnosis(folder, diagnosis, watch_page(training, diagnosis, f"Diagnosis of {folder.name}"))
+    return diagnosis
+
+
+def _refuse(given: dict[str, object]) -> None:
+    """Raise InputError for options that do not apply to a watched training."""
+    from ...core.errors import InputError
+
+    if names := [name for name, value in given.items() if value]:
+        raise InputError("doctor", f"a watched training is examined as it is, so it takes no {', '.join(names)}")
+
+
+def _check_severity(fail_on: str) -> None:
+    from ...core.errors import InputError, nearest
+    from ...doctor.findings import SEVERITIES
+
+    if fail_on not in SEVERITIES:
+        raise InputError("--fail-on", f"expected a severity, received {fail_on!r}; {nearest(fail_on, SEVERITIES)}")
+
+
+def _finish(diagnosis: Diagnosis, output: _Output, fail_on: str) -> None:
+    """End the output, and the command where a finding is too severe."""
+    from ...doctor.findings import SEVERITIES
+
+    output.finish()
+    failing = SEVERITIES[[str(severity) for severity in SEVERITIES].index(fail_on) :]
+    if any(finding.severity in failing for finding in diagnosis.findings):
+        sys.exit(EXIT_WRONG)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _severity_of_line(m: Measurements) -> Severity:
         return "warning"
     if not m.line_falls_short:
         return "note"
-    return "severe" if m.only_line or not m.closed_gap(LEARNED) else "warning"
+    return "severe" if m.only_line or not m.closed_gap(m.enough) else "warning"
 
 
 def _beyond_line(m: Measurements) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from ...pages.numbers import measure_name, measure_value, number, percent
 from ..attainable import standard_error
 from ..findings import Finding
-from ..measurements import LEARNED, LEAST_GAP, Measurements
+from ..measurements import LEAST_GAP, Measurements
 from ..normal import normal
 from ..registry import STUCK, UNSTABLE, check
 from .advice import (
@@ -443,7 +443,7 @@ def plateau(m: Measurements) -> Iterator[Finding]:
     if learned is None or not m.learnable:
         return
     within_line = m.only_line or m.below_line
-    if m.closed_gap(LEARNED) and not within_line:
+    if m.closed_gap(m.enough) and not within_line:
         return
     score = measure_value(learned.measure, learned.score, digits=3)
     rates = larger_rates(m) if any(slow_signs(m)) else (m.remedies.rate(10), m.remedies.rate(0.1))

@@ -53,6 +53,11 @@ def in_most(places: Iterable[Iterable[str]]) -> tuple[str, ...]:
     return tuple(name for name in names if np.mean([name in other for other in sets]) >= MOST)
 
 
+def late(m: WatchMeasurements) -> tuple[Look, ...]:
+    """The looks at the second half of the training: the first steps are looked at more often than the others."""
+    return tuple(look for look in m.watched.looks if 2 * look.step >= m.watched.steps)
+
+
 def loss_inputs(m: WatchMeasurements) -> tuple[LossInput, ...]:
     """What the loss got in each look in which this was seen."""
     return tuple(look.loss_input for look in m.watched.looks if look.loss_input is not None)

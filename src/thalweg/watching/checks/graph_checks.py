@@ -31,7 +31,7 @@ def unregistered_layers(m: WatchMeasurements) -> Iterator[Finding]:
     for found in m.model.unregistered:
         if found.parameters and not found.optimized:
             yield unregistered_layers.finding(
-                severity=m.severity(certain=True),
+                severity=m.proven(),
                 place=found.name,
                 value=float(found.parameters),
                 measured=f"{found.name} holds {listed(found.kinds)} with {number(found.parameters)} parameters, which "
@@ -60,7 +60,7 @@ def cut_graph(m: WatchMeasurements) -> Iterator[Finding]:
     whole = whole or not mostly(looks, lambda look: any(statistics.reached for statistics in look.parameters))
     place = "loss" if whole else next((look.cut_by for look in looks if look.cut_by), modules_of(cut)[-1])
     yield cut_graph.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place=place,
         value=float(len(cut)),
         measured=f"backward reaches {'no parameter' if whole else 'none of ' + listed(cut)}, although the forward pass "
@@ -80,13 +80,16 @@ def cut_graph(m: WatchMeasurements) -> Iterator[Finding]:
 @watch_check(code="cut-graph", stage="during training")
 def flat_operation(m: WatchMeasurements) -> Iterator[Finding]:
     """Rounding or signs on the way to the loss: their slope is 0, so that nothing below them gets a gradient."""
-    for place in m.watched.looks[0].places if m.watched.looks else ():
-        if flat := [name for name in place.operations if name.strip("_") in _FLAT]:
+    look = m.watched.looks[0] if m.watched.looks else None
+    steps = [(place.place, place.operations) for place in look.places] if look else []
+    steps += [("loss", look.loss_input.operations)] if look and look.loss_input else []
+    for place, operations in steps:
+        if flat := [name for name in operations if name.strip("_") in _FLAT]:
             yield flat_operation.finding(
-                severity=m.severity(certain=True),
-                place=place.place,
+                severity=m.proven(),
+                place=place,
                 value=0.0,
-                measured=f"{flat[0]} before {place.place}, a function whose slope is 0",
+                measured=f"{flat[0]} before {place}, a function whose slope is 0",
                 normal="functions with a slope",
                 sentence="No gradient passes this function, so nothing below it learns.",
                 remedies=line("x = x + (x.round() - x).detach()  # rounds, and passes the gradient on"),
@@ -110,8 +113,28 @@ def mixed_rows(m: WatchMeasurements) -> Iterator[Finding]:
             if finding := _reads_batch_as_time(m, look, place) or gets:
                 yield finding
                 return
-        if given := look.loss_input:
-            yield from filter(None, [_regroups(m, look, "loss", given.follows, given.operations, given.output_shape)])
+        given = look.loss_input
+        if given and (finding := _regroups(m, look, "loss", given.follows, given.operations, given.output_shape)):
+            yield finding
+            return
+    if m.watched.mixing and m.watched.mixing not in softmax_places(m):
+        yield mixed_rows.finding(
+            severity=m.proven(),
+            place=m.watched.mixing,
+            value=1.0,
+            measured="when the first row of a batch is replaced, the outputs of other rows change, in evaluation mode",
+            normal="outputs of a row that depend on this row alone",
+            sentence="The rows of a batch are mixed, so the network cannot tell to which of them a target belongs.",
+            remedies=line("x = x.transpose(0, 1)  # before this layer: (time, batch, features); or batch_first=True"),
+        )
+
+
+def softmax_places(m: WatchMeasurements) -> tuple[str, ...]:
+    """The places that a softmax leads to, or that are one."""
+    places = m.watched.looks[0].places if m.watched.looks else ()
+    given = m.watched.looks[0].loss_input if m.watched.looks else None
+    found = tuple(p.place for p in places if p.role == "softmax" or {"softmax", "logsoftmax"} & {*p.operations})
+    return (*found, "output") if given is not None and given.activation in ("softmax", "log_softmax") else found
 
 
 def _reads_batch_as_time(m: WatchMeasurements, look: Look, place: PlaceStatistics) -> Finding | None:
@@ -124,7 +147,7 @@ def _reads_batch_as_time(m: WatchMeasurements, look: Look, place: PlaceStatistic
     if turned or place.input_shape[0] != rows or len(look.batch.shape) < 2 or place.input_shape[1] == rows:
         return None
     return mixed_rows.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place=place.module,
         value=float(rows),
         measured=f"{module.kind} reads (time, batch, features) and gets {place.input_shape}: {rows} is the number of "
@@ -167,7 +190,7 @@ def _regroups(
     if look.batch is None or look.batch.shape[0] not in below.shape or not regrouped(below.shape, shape):
         return None
     return mixed_rows.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place=place,
         value=float(len(shape)),
         measured=f"the output of {below.place}, of shape {below.shape}, is read as {shape} without moving an axis",

@@ -12,6 +12,7 @@ from ..facts import LossInput
 from ..measure_watch import WatchMeasurements
 from ..registry import watch_check
 from .common import BROKEN, MOST, line, loss_inputs
+from .graph_checks import softmax_places
 
 # Sums of 32-bit (or 16-bit) probabilities differ from 1 by less.
 _ROUNDING = 0.01
@@ -19,6 +20,8 @@ _SAMPLES = 0
 _CLASSES = 1
 _SOFTMAXES = ("softmax", "log_softmax")
 _BOUNDED = ("softmax", "sigmoid", "tanh", "hardsigmoid", "hardtanh", "softsign")
+# Autograd's operations of losses on logits.
+_OF_LOGITS = {"binarycrossentropywithlogits", "logsoftmax"}
 _WHOLE_CLASSES = ("CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss")
 _BINARY = ("BCELoss", "binary_cross_entropy", "BCEWithLogitsLoss", "binary_cross_entropy_with_logits")
 _SIGNS = ("SoftMarginLoss", "soft_margin_loss", "HingeEmbeddingLoss", "hinge_embedding_loss")
@@ -44,7 +47,7 @@ def target_broadcast(m: WatchMeasurements) -> Iterator[Finding]:
         return
     given = next(given for given in inputs if given.broadcast)
     yield target_broadcast.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place="loss",
         value=float(len(given.output_shape) - len(given.target_shape)),
         measured=f"outputs of shape {given.output_shape}, targets of shape {given.target_shape}",
@@ -77,7 +80,7 @@ def single_softmax(m: WatchMeasurements) -> Iterator[Finding]:
     given = inputs[0]
     own = given.activation in _SOFTMAXES and given.axis_size == 1
     yield single_softmax.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place=(given.activation_place or "output") if own else "loss",
         value=1.0,
         measured=f"{given.activation.replace('_', '-') if own else m.model.loss.kind} over 1 output",
@@ -98,30 +101,40 @@ def single_softmax(m: WatchMeasurements) -> Iterator[Finding]:
 def wrong_axis(m: WatchMeasurements) -> Iterator[Finding]:
     """A softmax over samples, or over another axis than that of the classes."""
     inputs = loss_inputs(m)
-
-    def wrong(given: LossInput) -> bool:
-        classes = _CLASSES if m.model.loss.kind in _WHOLE_CLASSES else len(given.output_shape) - 1
-        several = len(given.output_shape) > 1
-        return given.activation in _SOFTMAXES and several and given.axis not in (None, classes)
-
-    if _always(inputs, [wrong(given) for given in inputs]):
+    if _always(inputs, [_is_over_other_axis(m, given) for given in inputs]):
         given = inputs[0]
         yield _over_axis(m, given.activation_place or "output", given.activation, given.axis, given.output_shape)
-        return
-    for look in m.watched.looks[:1]:
-        for place in look.places:
-            axis = next((module.axis for module in m.model.modules if module.name == place.module), None)
-            if place.role == "softmax" and axis == _SAMPLES and len(place.shape) > 1 and place.place != "":
-                yield _over_axis(m, place.place, place.activation or "softmax", axis, place.shape)
-                return
+    elif inputs and (place := _units_elsewhere(m, inputs[0])):
+        yield _over_axis(m, place, "softmax", _CLASSES, inputs[0].output_shape)
+    elif m.watched.mixing and m.watched.mixing in softmax_places(m):
+        yield _over_axis(m, m.watched.mixing, "softmax", _SAMPLES, ())
+
+
+def _is_over_other_axis(m: WatchMeasurements, given: LossInput) -> bool:
+    """A softmax at the output over samples, or whose results do not sum to 1 over the classes of the loss."""
+    if given.activation not in _SOFTMAXES or given.axis is None or not given.target_shape:
+        return False
+    if given.axis == _SAMPLES:
+        return True
+    total = given.row_exp_sum if given.activation == "log_softmax" else given.row_sum
+    return m.model.loss.kind in _WHOLE_CLASSES and abs(total - 1) > _ROUNDING
+
+
+def _units_elsewhere(m: WatchMeasurements, given: LossInput) -> str:
+    """The last layer, if its units are the last axis of the outputs and the loss compares those along the second."""
+    if m.model.loss.kind not in _WHOLE_CLASSES or len(given.output_shape) < 3 or len(given.follows) != 1:
+        return ""
+    last = next((place for place in m.watched.looks[0].places if place.place == given.follows[0]), None)
+    is_dense = last is not None and last.role in ("dense", "recurrent", "attention")
+    return given.follows[0] if is_dense and not given.operations else ""
 
 
 def _over_axis(m: WatchMeasurements, place: str, kind: str, axis: int | None, shape: tuple[int, ...]) -> Finding:
     return wrong_axis.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place=place,
         value=float(axis or 0),
-        measured=f"{kind.replace('_', '-')} over axis {axis} of an output of shape {shape}",
+        measured=f"{kind.replace('_', '-')} over axis {axis}" + (f" of an output of shape {shape}" if shape else ""),
         normal="over the classes, each row on its own",
         sentence="The outputs of a row depend on the other rows of its batch, and do not compare the classes."
         if axis == _SAMPLES
@@ -147,7 +160,7 @@ def log_missing(m: WatchMeasurements) -> Iterator[Finding]:
     given = inputs[-1]
     probabilities = abs(given.row_sum - 1) < _ROUNDING and given.low >= 0
     yield log_missing.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place="loss",
         value=given.row_exp_sum,
         measured=f"the exponentials of a row sum to {number(given.row_exp_sum, 3)}"
@@ -170,7 +183,7 @@ def log_missing(m: WatchMeasurements) -> Iterator[Finding]:
 def activated_twice(m: WatchMeasurements) -> Iterator[Finding]:
     """Squashed outputs before a loss on logits."""
     inputs = loss_inputs(m)
-    if m.model.loss.takes != "logits" or not inputs:
+    if not inputs or not _takes_logits(m):
         return
 
     def probabilities(given: LossInput) -> bool:
@@ -185,7 +198,7 @@ def activated_twice(m: WatchMeasurements) -> Iterator[Finding]:
     low, high = min(given.low for given in inputs), max(given.high for given in inputs)
     sums = ", and sum to 1 in each row" if probabilities(inputs[-1]) else ""
     yield activated_twice.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place=inputs[0].activation_place or "output",
         value=high,
         measured=f"outputs of {kind or 'a softmax'} before {m.model.loss.kind}: they lie between {number(low, 3)} and "
@@ -197,6 +210,13 @@ def activated_twice(m: WatchMeasurements) -> Iterator[Finding]:
             f"# leave out {kind or 'softmax'} before {m.model.loss.kind}; apply it to read probabilities only"
         ),
     )
+
+
+def _takes_logits(m: WatchMeasurements) -> bool:
+    """Whether the loss applies softmax or sigmoid, by its name or by its own operations."""
+    loss = m.model.loss
+    operations = m.watched.looks[0].loss_operations
+    return loss.takes == "logits" or (not loss.takes and bool({*operations} & _OF_LOGITS))
 
 
 @watch_check(
@@ -215,14 +235,15 @@ def label_coding(m: WatchMeasurements) -> Iterator[Finding]:
     if not inputs:
         return
     low, high = min(given.target_low for given in inputs), max(given.target_high for given in inputs)
-    if kind in _BINARY and (low < 0 or high > 1):
+    soft = kind in _WHOLE_CLASSES and inputs[0].output_shape == inputs[0].target_shape
+    if (kind in _BINARY or soft) and (low < 0 or high > 1):
         normal, reads = "0 to 1", "probabilities"
     elif kind in _SIGNS and low == 0 and high == 1:
         normal, reads = "-1 and 1", "signs"
     else:
         return
     yield label_coding.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place="targets",
         value=low if low < 0 else high,
         measured=f"targets from {number(low, 3)} to {number(high, 3)}",

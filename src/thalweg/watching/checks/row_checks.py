@@ -7,24 +7,29 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...doctor.checks.init_checks import explodes
 from ...doctor.findings import Finding
 from ...doctor.measurements import BEYOND_CHANCE
+from ...doctor.normal import normal
 from ...pages.numbers import count_noun, number, percent
 from ..facts import BatchStatistics, SetScores
 from ..measure_watch import WatchMeasurements
 from ..registry import watch_check
-from .common import BROKEN, line, loss_inputs
+from .common import BROKEN, MOST, line, loss_inputs
 
 _FEW_LOOKS = 3
 _FEW_EPOCHS = 3
 # The rows of all epochs together are this many times those of one epoch, or more: most rows are left out.
 _SEVERAL = 3.0
 _RARELY_SEEN = 0.5
-_DRIFT = 5.0
+_DRIFT = 0.3
 _DIFFERENT_SCALE = 2.0
-_FAR = 1.0
+_FAR = 5.0
 _MOST_COLUMNS = 0.5
 _RISEN = 10.0
+_HUGE = 1e6
+_MAJORITY = 0.9
+_RARE = 0.1
 _GAP = 1 / 3
 _LEARNED = 2 / 3
 # Standard errors of a difference that chance does not make once in ten thousand trainings.
@@ -68,8 +73,8 @@ def not_finite(m: WatchMeasurements) -> Iterator[Finding]:
         first = replace(first, place="loss")
     losses = np.array(m.watched.losses[: first.step + 1], float)
     losses = losses[np.isfinite(losses)]
-    growing = len(losses) > 1 and np.abs(losses[-5:]).max() > _RISEN * max(np.abs(losses[:5]).max(), 1e-3)
-    if first.direction != "input" and (growing or first.direction in ("forward", "update")):
+    from_small = first.direction == "loss" and _outputs_were_small(m, first.step)
+    if first.direction != "input" and not from_small and (_grew(m, losses) or not m.diverged):
         return
     where = {
         "input": "the rows",
@@ -96,6 +101,19 @@ def not_finite(m: WatchMeasurements) -> Iterator[Finding]:
     )
 
 
+def _outputs_were_small(m: WatchMeasurements, step: int) -> bool:
+    """Whether the loss of a step that was looked at lost its numbers from outputs far from overflowing."""
+    given = next((look.loss_input for look in m.watched.looks if look.step == step), None)
+    return given is not None and max(abs(given.low), abs(given.high)) < _HUGE
+
+
+def _grew(m: WatchMeasurements, losses: np.ndarray) -> bool:
+    """Whether numbers grew before they were lost: losses, or weights by steps of their own size."""
+    risen = len(losses) > 1 and np.abs(losses[-5:]).max() > _RISEN * max(np.abs(losses[:5]).max(), 1e-3)
+    grows = m.start.finite and explodes(m.start)
+    return bool(risen) or m.first_step > normal("first_step").high or grows
+
+
 def _targets_not_finite(m: WatchMeasurements) -> bool:
     return any(np.isinf([given.target_low, given.target_high]).any() for given in loss_inputs(m))
 
@@ -118,10 +136,10 @@ def same_batch(m: WatchMeasurements) -> Iterator[Finding]:
     batches = [frozenset(batch.rows) for batch in _batches(m) if batch.rows]
     if len(batches) < _FEW_LOOKS or any(batch != batches[0] for batch in batches) or m.watched.steps < _FEW_LOOKS:
         return
-    other = m.validation is not None
+    trained = _share(m.latest.training if m.latest else None)
     yield same_batch.finding(
         # Steps on all rows are gradient descent as it stands in the books.
-        severity="note" if not other or _generalizes(m) else "severe",
+        severity="severe" if _share(m.validation) < trained / 2 else "note",
         place="data.order",
         value=float(len(batches[0])),
         measured=f"the same {count_noun(len(batches[0]), 'row')} in each of {len(batches)} observed steps",
@@ -171,41 +189,31 @@ def epoch_cut_short(m: WatchMeasurements) -> Iterator[Finding]:
     explains=(*BROKEN, "mismatch", "validation-prepared-otherwise", "outlying-rows"),
 )
 def data_mutated(m: WatchMeasurements) -> Iterator[Finding]:
-    """Inputs whose mean or scale drifts from epoch to epoch, far beyond what differs between batches."""
-    known = [look for look in m.watched.looks if look.batch is not None and np.isfinite(look.batch.mean)]
-    ends = [epoch.step for epoch in m.watched.epochs]
-    if len(ends) < _FEW_EPOCHS:
+    """Rows whose mean or scale drifts from epoch to epoch: those at the end of each epoch are compared."""
+    scored = [epoch.training for epoch in m.watched.epochs if epoch.training is not None]
+    if len(scored) < _FEW_EPOCHS:
         return
-    # The scatter between batches is that of the rows as they were when the training began.
-    age = np.searchsorted(ends, [look.step for look in known], side="right")
-    early, late = (
-        [look.batch for look, a in zip(known, age, strict=True) if look.batch and low <= a < high]
-        for low, high in ((0, 1), (len(ends) / 2, np.inf))
-    )
-    drifts = {name: _drift(early, late, name) for name in ("mean", "deviation")}
-    name = max(drifts, key=lambda name: abs(drifts[name]))
-    if len(early) < 2 or len(late) < 2 or not abs(drifts[name]) > _DRIFT:
+    first, last = scored[0], scored[-1]
+    drifts = {
+        "mean of the inputs": (first.input_mean, last.input_mean, first.input_deviation),
+        "deviation of the inputs": (first.input_deviation, last.input_deviation, first.input_deviation),
+        "mean of the targets": (first.target_mean, last.target_mean, first.target_deviation),
+        "deviation of the targets": (first.target_deviation, last.target_deviation, first.target_deviation),
+    }
+    far = {name: abs(b - a) / scale for name, (a, b, scale) in drifts.items() if scale > 0 and np.isfinite(b)}
+    name = max(far, key=lambda name: far[name], default="")
+    if not name or far[name] <= max(_DRIFT, 1 / np.sqrt(min(first.rows, last.rows)) * _CERTAIN):
         return
-    first, last = (np.median([getattr(batch, name) for batch in side]) for side in (early, late))
     yield data_mutated.finding(
         severity=m.severity(certain=True) if not _generalizes(m) else "note",
-        place="data.inputs",
-        value=float(abs(drifts[name])),
-        measured=f"the {name} of the inputs went from {number(first, 3)} to {number(last, 3)}, "
-        f"{number(abs(drifts[name]), 2)} times what differs between batches",
+        place="data.inputs" if "inputs" in name else "data.targets",
+        value=far[name],
+        measured=f"the {name} went from {number(drifts[name][0], 3)} in the first epoch to "
+        f"{number(drifts[name][1], 3)} in the last one, {number(far[name], 2)} deviations",
         normal="the same distribution in all epochs",
         sentence="The rows change from epoch to epoch: what reads them writes into them.",
         remedies=line("x = self.x[i].clone()  # before x -= mean, x /= std"),
     )
-
-
-def _drift(early: list[BatchStatistics], late: list[BatchStatistics], name: str) -> float:
-    """Difference of the medians of both sides in units of the scatter between batches of the first epochs."""
-    before, after = (np.array([getattr(batch, name) for batch in side], float) for side in (early, late))
-    if len(before) < 2 or len(after) < 2:
-        return 0.0
-    scatter = max(float(np.std(before)), 0.05 * float(np.median([batch.deviation for batch in early])), 1e-12)
-    return float((np.median(after) - np.median(before)) / scatter)
 
 
 @watch_check(
@@ -229,10 +237,11 @@ def prepared_otherwise(m: WatchMeasurements) -> Iterator[Finding]:
         return
     offset = np.abs(other_mean - mean)[varies] / deviation[varies]
     scale = other_deviation[varies] / deviation[varies]
+    # A shift of the mean alone is also that of rows of another kind.
     off = (offset > _FAR) | (scale > _DIFFERENT_SCALE) | (scale < 1 / _DIFFERENT_SCALE)
     if off.mean() <= _MOST_COLUMNS:
         return
-    worse = not _share(there) > _share(here) - _GAP
+    worse = _share(there) <= _share(here) - _GAP
     of = f"{percent(off.mean(), 2)} of the columns: " if columns else ""
     yield prepared_otherwise.finding(
         severity="severe" if worse else "note",
@@ -343,4 +352,30 @@ def rows_misaligned(m: WatchMeasurements) -> Iterator[Finding]:
         normal="about the same on both",
         sentence="The targets of the training rows belong to other rows, so there is nothing to learn from them.",
         remedies=line("order = torch.randperm(len(x)); x, y = x[order], y[order]  # both, by the same order"),
+    )
+
+
+@watch_check(code="imbalance", stage="during training")
+def neglected_class(m: WatchMeasurements) -> Iterator[Finding]:
+    """A rare class that the network never names, while it names the others well."""
+    scores = m.latest.training if m.latest else None
+    if scores is None or not scores.classes or not m.majority <= _MAJORITY:
+        return
+    rows = sum(scores.classes.values())
+    rare = {
+        name for name, count in scores.classes.items() if count < _RARE * rows and scores.recalls.get(name, 1) < _RARE
+    }
+    others = [recall for name, recall in scores.recalls.items() if name not in rare]
+    if not rare or not others or min(others) < MOST:
+        return
+    name = min(rare, key=lambda name: scores.classes[name])
+    yield neglected_class.finding(
+        severity=m.severity() if scores.balanced_score < _LEARNED else "note",
+        place="data",
+        value=scores.classes[name] / rows,
+        measured=f"class {name} has {percent(scores.classes[name] / rows, 2)} of the rows, and "
+        f"{percent(scores.recalls[name], 2)} of them are found",
+        normal="classes that occur often enough, or weights",
+        sentence="The loss hardly counts the rare class, so the network never names it.",
+        remedies=(m.remedies.balanced_order(),),
     )

@@ -12,13 +12,15 @@ from ...pages.numbers import count_noun, number, percent
 from ..facts import Look, ParameterStatistics
 from ..measure_watch import WatchMeasurements
 from ..registry import watch_check
-from .common import BROKEN, in_most, line, listed, modules_of, mostly
+from .common import BROKEN, MOST, in_most, late, line, listed, modules_of, mostly
 
 # A gradient that is left from the step before is at least this part of a fresh one.
 _LEFT = 0.01
 _FEW_LOOKS = 3
 _LITTLE_LEFT = 0.1
 _SCALED = 2.0
+_LATEST = 50
+_FIRST_LOOKS = 10
 # These divide a gradient by its own size, so that its scale changes nothing.
 _SCALE_FREE = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "Rprop", "Lion", "Muon")
 
@@ -38,7 +40,7 @@ def gradients_not_reset(m: WatchMeasurements) -> Iterator[Finding]:
         return
     left = float(np.median([look.stale_gradient for look in looks]))
     yield gradients_not_reset.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place="optimizer",
         value=left,
         measured=f"when backward begins, the gradient that is still there is {number(left, 3)} times the one that it "
@@ -63,7 +65,7 @@ def no_update(m: WatchMeasurements) -> Iterator[Finding]:
     if not mostly(looks, lambda look: not look.gradient > 0):
         return
     yield no_update.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(),
         place="optimizer",
         value=0.0,
         measured=f"a gradient of {number(looks[0].raw_gradient, 2)} after backward, and none when the optimizer steps",
@@ -191,10 +193,9 @@ def rate_of_zero(m: WatchMeasurements) -> Iterator[Finding]:
 )
 def accumulation(m: WatchMeasurements) -> Iterator[Finding]:
     """The sum of the scales of the backward passes of a step, which is 1 for a mean over all of its rows."""
-    scales = [look.loss_scale * look.backwards for look in m.watched.looks if look.loss_scale == look.loss_scale]
     several = mostly(m.watched.looks, lambda look: look.backwards > 1)
     unscaled = mostly(m.watched.looks, lambda look: abs(look.gradient - look.raw_gradient) < _LEFT * look.raw_gradient)
-    whole = float(np.median(scales)) if scales else 1.0
+    whole = _whole_scale(m, several)
     if m.model.loss.reduction != "mean" or not ((whole > _SCALED and several) or whole < 1 / _SCALED):
         return
     if not unscaled and not several:
@@ -210,6 +211,58 @@ def accumulation(m: WatchMeasurements) -> Iterator[Finding]:
         normal="1: the loss of each small batch divided by their number",
         sentence="The step is that of a learning rate " + f"{number(whole, 3)} times as large.",
         remedies=line(f"(loss / {batches}).backward()"),
+    )
+
+
+def _whole_scale(m: WatchMeasurements, several: bool) -> float:
+    """How many mean losses a step descends, Σ d(backward's loss)/d(mean loss); of a function, by its value
+    on the latest rows."""
+    scales = [look.loss_scale * look.backwards for look in m.watched.looks if np.isfinite(look.loss_scale)]
+    if scales:
+        return float(np.median(scales))
+    scores = m.latest.training_as_trained if m.latest else None
+    latest = np.array(m.watched.losses[-_LATEST:], float)
+    if not several or scores is None or not scores.loss > 0 or not np.isfinite(latest).any():
+        return 1.0
+    return float(np.nanmean(latest) / scores.loss * np.median([look.backwards for look in m.watched.looks]))
+
+
+@watch_check(code="regularization-too-strong", stage="during training")
+def decay_against_gradient(m: WatchMeasurements) -> Iterator[Finding]:
+    """A decay that moves the weights as much as the gradient does, from the first steps on."""
+    looks = m.watched.looks[:_FIRST_LOOKS]
+    decay = max((group.weight_decay for group in m.model.groups), default=0.0)
+    if not m.model.decoupled_decay or not decay or not looks:
+        return
+    parts = [max(look.rates, default=0.0) * decay * look.weights / look.update for look in looks if look.update > 0]
+    part = float(np.median(parts)) if parts else 0.0
+    if part <= MOST:
+        return
+    yield decay_against_gradient.finding(
+        severity=m.severity(),
+        place="regularization",
+        value=part,
+        measured=f"the decay makes {percent(part, 2)} of the first steps",
+        normal="a few percent",
+        sentence="The training makes the weights small instead of the loss.",
+        remedies=(m.remedies.no_penalty(),),
+    )
+
+
+@watch_check(code="unfinished-warm-up", stage="during training")
+def still_rising(m: WatchMeasurements) -> Iterator[Finding]:
+    """A rate that has risen in all of the training, to its last step."""
+    rates = np.array([max(rates, default=0.0) for _, rates in m.watched.rates])
+    if len(rates) <= _FEW_LOOKS or not (np.diff(rates) > 0).all() or 2 * m.watched.rates[-1][0] < m.watched.steps:
+        return
+    yield still_rising.finding(
+        severity=m.severity(),
+        place="optimizer.learning_rate",
+        value=float(rates[-1]),
+        measured=f"a learning rate that rose from {number(rates[0], 2)} to {number(rates[-1], 2)} until the last step",
+        normal="a warm-up that ends early in the training",
+        sentence="The training ended during the warm-up of its learning rate.",
+        remedies=line("scheduler.step()  # after each batch, or a warm-up of fewer steps than the training has"),
     )
 
 
@@ -255,14 +308,15 @@ def clipping(m: WatchMeasurements) -> Iterator[Finding]:
 )
 def training_in_eval_mode(m: WatchMeasurements) -> Iterator[Finding]:
     """Steps with modules in evaluation mode."""
-    evaluating = in_most(look.evaluating for look in m.watched.looks)
+    # A mode that an evaluation leaves behind begins after the first epoch.
+    evaluating = in_most(look.evaluating for look in m.watched.looks) or in_most(look.evaluating for look in late(m))
     if not evaluating:
         return
     roles = {module.name: module.role for module in m.model.modules}
     norms = [name for name in evaluating if roles.get(name) == "norm"]
     yield training_in_eval_mode.finding(
         # Without dropout a network learns its training rows all the same.
-        severity=m.severity(certain=True) if norms else "note",
+        severity=m.proven() if norms else "note",
         place=(norms or list(evaluating))[0],
         value=float(len(evaluating)),
         measured=f"{listed(evaluating)} in evaluation mode while the optimizer steps",
