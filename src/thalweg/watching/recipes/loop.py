@@ -159,4 +159,5 @@ def predicted(parts: TrainingParts, x: Tensor) -> Tensor:
 
 def evaluated(parts: TrainingParts, x: Tensor, y: Tensor) -> float:
     """The score of the model on rows."""
-    return score_of(parts.score, parts.unscaled(predicted(parts, x)), y, parts.loss_name)
+    outputs = predicted(parts, x)
+    return score_of(parts.score, parts.unscaled(outputs) if parts.unscaled else outputs, y, parts.loss_name)

@@ -36,7 +36,7 @@ class TrainingParts:
         score: what held-out rows are scored by.
         schedule: makes the scheduler of the rate; None: the rate is constant.
         clip: largest norm of the gradient of all parameters; None: no limit.
-        unscaled: turns outputs into the units of the targets.
+        unscaled: turns outputs into the units of the targets; None: they have these.
     """
 
     model: nn.Module
@@ -50,7 +50,7 @@ class TrainingParts:
     score: ScoreName | ScoreFunction
     schedule: Callable[[Optimizer], LRScheduler] | None = None
     clip: float | None = None
-    unscaled: Callable[[Tensor], Tensor] = lambda outputs: outputs
+    unscaled: Callable[[Tensor], Tensor] | None = None
 
     @property
     def updates(self) -> int:
