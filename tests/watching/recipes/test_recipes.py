@@ -20,6 +20,7 @@ import thalweg  # noqa: E402
 from thalweg.core.errors import InputError  # noqa: E402
 from thalweg.doctor.findings import Remedy  # noqa: E402
 from thalweg.experiments.remedy_trials.score import NoScoreError  # noqa: E402
+from thalweg.watching.recipes import trials  # noqa: E402
 from thalweg.watching.recipes.edits import EDITS, edited, lines_of  # noqa: E402
 from thalweg.watching.recipes.loop import train  # noqa: E402
 from thalweg.watching.recipes.origin import load_recipe  # noqa: E402
@@ -134,9 +135,13 @@ def test_rows_come_from_arrays_datasets_and_loaders():
     x, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
     dataset = TensorDataset(torch.tensor(x, dtype=torch.float32), torch.tensor(y))
     loader = DataLoader(dataset, batch_size=8, shuffle=False)
-    plain, loaded = (regression(batch_size=None, data=lambda d=d: (d, (x, y))).rows() for d in ((x, y), loader))
-    assert torch.equal(plain.x, loaded.x)
-    assert torch.equal(plain.y, loaded.y)
+    part = torch.utils.data.Subset(dataset, range(40))
+    plain, parted, loaded = (
+        regression(batch_size=None, data=lambda d=d: (d, (x, y))).rows() for d in ((x, y), part, loader)
+    )
+    for other in (parted, loaded):
+        assert torch.equal(plain.x, other.x)
+        assert torch.equal(plain.y, other.y)
     assert (plain.batch_size, plain.shuffle, loaded.batch_size, loaded.shuffle) == (32, True, 8, False)
 
 
@@ -434,6 +439,27 @@ def test_lambdas_and_programs_are_refused_before_processes_start(monkeypatch):
         thalweg.prove(regression(model=parts_with.__get__(regression())), jobs=2)
 
 
+def test_trials_that_a_folder_holds_are_not_run_again(rings, tmp_path, monkeypatch):
+    remedies = [Remedy("larger", (("learning_rate", 0.3),))]
+    first = thalweg.prove(rings.slow, remedies, jobs=1, seeds=2, folder=tmp_path / "proof")
+    monkeypatch.setattr(trials, "train", lambda *given: pytest.fail("a trial was run again"))
+    again = thalweg.prove(rings.slow, remedies, jobs=1, seeds=2, folder=tmp_path / "proof")
+    assert again.describe()["remedies"] == first.describe()["remedies"]
+
+
+def test_ctrl_c_ends_a_proof(rings):
+    calls = []
+
+    def optimizer(parameters):
+        calls.append(0)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return rings.adam(parameters)
+
+    with pytest.raises(KeyboardInterrupt):
+        thalweg.prove(dataclasses.replace(rings.healthy, optimizer=optimizer), jobs=1)
+
+
 def test_rows_that_cannot_score_are_an_error(rings):
     (x, y), held_out = rings.rows()
     few = dataclasses.replace(rings.healthy, data=lambda: ((x, y), (held_out[0][:10], held_out[1][:10])))
@@ -455,6 +481,8 @@ def test_a_time_limit_includes_everything(rings):
 
 def test_a_file_gives_its_recipe_or_one_clear_error(tmp_path):
     assert load_recipe(FILE).epochs == 5
+    with pytest.raises(InputError):
+        load_recipe(tmp_path / "nowhere.py")
     wrong = {"x = 1\ny = 1 / 0\n": "line 2", "x =\n": "SyntaxError", "recipe = 3\n": "recipe", "": "recipe"}
     for number, (text, reason) in enumerate(wrong.items()):
         path = tmp_path / f"file{number}.py"

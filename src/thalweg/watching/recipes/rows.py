@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import DataLoader, Dataset, RandomSampler, TensorDataset
 
 from ...core.errors import InputError
 
@@ -53,7 +53,7 @@ def seeded(seed: int) -> Iterator[None]:
     """Random numbers of a seed in this block, in PyTorch, NumPy and Python; then those that would have come."""
     states = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
             random.seed(seed)
             np.random.seed(seed)
             torch.manual_seed(seed)
@@ -115,6 +115,9 @@ def _tensors(name: str, rows: object) -> tuple[Tensor, Tensor]:
 
 
 def _collated(place: str, dataset: Dataset[object]) -> tuple[Tensor, Tensor]:
+    if isinstance(dataset, TensorDataset) and len(dataset.tensors) == 2:
+        x, y = dataset.tensors
+        return x, y
     if not isinstance(dataset, Sized):
         raise InputError(place, "expected a Dataset with a length, received an IterableDataset")
     samples = called(place, lambda: [dataset[index] for index in range(len(dataset))])
