@@ -15,7 +15,8 @@ nn = torch.nn
 
 import thalweg  # noqa: E402
 from thalweg import InputError  # noqa: E402
-from thalweg.watching import evaluation, handle, looks, recorder  # noqa: E402
+from thalweg.watching import handle  # noqa: E402
+from thalweg.watching.looks import evaluation, measure_step, recorder  # noqa: E402
 
 SOURCE = str(Path(thalweg.__file__).parents[1])
 
@@ -110,10 +111,10 @@ def test_inputs_need_not_be_floating():
         (recorder.Recorder, "_end_forward"),
         (recorder.Recorder, "add_loss"),
         (recorder.Recorder, "_begin_backward"),
-        (looks.StepMeasurement, "before_step"),
-        (looks.StepMeasurement, "after_step"),
-        (looks.StepMeasurement, "at_next_step"),
-        (looks.StepMeasurement, "look"),
+        (measure_step.StepMeasurement, "before_step"),
+        (measure_step.StepMeasurement, "after_step"),
+        (measure_step.StepMeasurement, "at_next_step"),
+        (measure_step.StepMeasurement, "look"),
         (handle.Watch, "_on_step_end"),
         (evaluation, "scores"),
     ],

@@ -25,21 +25,21 @@ from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
 from ..doctor.render import finding_in_words
 from ..pages.page import Page
-from . import listeners
 from .checks import severe_at_once
-from .evaluation import in_mode, set_scores
 from .facts import WatchedEpoch, WatchedTraining
 from .folder import WatchFolder
-from .looks import FirstValues, StepMeasurement, first_nonfinite
+from .looks import listeners
+from .looks.evaluation import in_mode, set_scores
+from .looks.measure_step import FirstValues, StepMeasurement, first_nonfinite
+from .looks.recorder import Recorder
+from .looks.replay import RandomState, Snapshot
+from .looks.row_mixing import mixing_place
+from .looks.schedule import next_look
+from .looks.structure import as_float, described, eager
+from .looks.tensors import Fields, any_tensor, exact, fetched
 from .measure_watch import latest, measurements_of_watch
-from .recorder import Recorder
 from .reference import reference_scores
-from .replay import RandomState, Snapshot
 from .report import watch_page
-from .row_mixing import mixing_place
-from .schedule import next_look
-from .structure import as_float, described, eager
-from .tensors import any_tensor, exact, fetched
 from .writers import Writer
 
 # Curvature is measured by a replay on a copy of models with no more parameters.
@@ -526,7 +526,7 @@ class Watch:
         evaluating = self.training.looks[-1].evaluating if self.training.looks else ()
         self._busy = True
         try:
-            found: dict[str, Any] = {}
+            found: Fields = {}
             rows = _joined(self._recent)
             if rows is not None:
                 with in_mode(self._eager, False):
