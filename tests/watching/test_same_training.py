@@ -332,4 +332,4 @@ def test_other_threads_and_evaluations_are_not_part_of_a_look():
     for look in handle.training.looks:
         assert [place.place for place in look.places] == ["0", "1", "2"]
         assert {place.shape[0] for place in look.places} == {6}
-        assert look.batch is not None and look.batch.shape == (6, 4)
+        assert look.batch.shape == (6, 4)

@@ -47,6 +47,8 @@ _MOST_PARAMETERS = 1_000_000
 # The latest batches that are kept for the score of a training, by reference.
 _KEPT_ROWS = 512
 _LIVE_STEP = 3
+# Effective ranks are measured in each so manyth look.
+_RANKS_EVERY = 3
 # A score that no reference needs to judge.
 _NEAR = 0.95
 
@@ -311,7 +313,8 @@ class Watch:
                 self._take_snapshot()
 
     def _new_recorder(self) -> Recorder:
-        return Recorder(self._eager, self.model, self.training.model.loss, self._guarded)
+        ranks = len(self.training.looks) % _RANKS_EVERY == 0
+        return Recorder(self._eager, self.model, self.training.model.loss, self._guarded, ranks)
 
     def _lost_its_numbers(self, loss: Tensor | None) -> bool:
         """Whether a loss, on a device where asking costs nothing, is not finite for the first time."""
@@ -358,7 +361,7 @@ class Watch:
                 self._due = self._steps
                 self._prepare()
         elif loss is not None:
-            self._say_once(f"watch.step: loss: expected a tensor with one number, received {received(loss)}")
+            self._say_once(f"watch.step: loss: expected a tensor with one number, received {_in_words(loss)}")
         if self._pending is not None and self._pending.step == self._steps - 1:
             self._pending.recorder.add_step(x, y, loss)
         if self._snapshot is not None:
@@ -487,7 +490,7 @@ class Watch:
 
     def _on_epoch(self, validation: tuple[object, Tensor] | None) -> None:
         if validation is not None and not _is_pair(validation):
-            self._say_once(f"watch.epoch: validation: expected (inputs, targets), received {received(validation)}")
+            self._say_once(f"watch.epoch: validation: expected (inputs, targets), received {_in_words(validation)}")
             validation = None
         self._finish_pending()
         losses = fetched(self._losses)
@@ -568,6 +571,10 @@ def _as_arrays(rows: tuple[object, Tensor]) -> tuple[np.ndarray, np.ndarray] | N
     if x is None or not x.dim() or len(x) != len(rows[1]):
         return None
     return exact(x).cpu().numpy(), rows[1].detach().cpu().numpy()
+
+
+def _in_words(value: object) -> str:
+    return f"one of shape {tuple(value.shape)}" if isinstance(value, Tensor) else received(value)
 
 
 def _as_call(x: object) -> tuple[tuple[object, ...], Mapping[str, object]]:

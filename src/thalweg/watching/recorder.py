@@ -45,9 +45,11 @@ class Recorder:
         root: the module that the user calls; the model itself, or what wraps it.
         loss: what is known of the loss.
         guard: wraps each hook.
+        ranks: whether effective ranks are measured, which take the most time.
     """
 
-    def __init__(self, model: nn.Module, root: nn.Module, loss: WatchedLoss, guard: Guard) -> None:
+    def __init__(self, model: nn.Module, root: nn.Module, loss: WatchedLoss, guard: Guard, ranks: bool = True) -> None:
+        self._ranks = ranks
         self.model = model
         self.root = root
         self.loss = loss
@@ -161,6 +163,8 @@ class Recorder:
         }
         if role in _MEASURED or next(module.parameters(recurse=False), None) is not None:
             fields |= _measured(y, axis, role, fields["activation"], 1 if fields["time_first"] else 0)
+            if self._ranks and "difference" in fields:
+                fields["rank"] = t.effective_rank(t.by_unit(t.exact(y), axis, _RANK_ROWS))
             self._watch_delta(y, fields, self._noise_source(module, role, inputs, y, place))
         self._places.append(fields)
         self._remember(y, place, axis)
@@ -401,7 +405,6 @@ def _measured(y: Tensor, axis: int, role: Role, activation: str, sample_axis: in
     if role in _WEIGHTED:
         if v.shape[min(sample_axis, v.dim() - 1)] > 1:
             found["difference"] = t.difference(v, sample_axis) / size.clamp(min=1e-30)
-        found["rank"] = t.effective_rank(t.by_unit(v, axis, _RANK_ROWS))
     elif activation:
         found |= t.activity(activation, t.by_unit(v, axis, _ACTIVITY_ROWS))
     return found

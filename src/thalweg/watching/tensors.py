@@ -12,7 +12,10 @@ from torch import Tensor
 from ..probes import quantities as q
 from .roles import SLOPES
 
-# Of a larger parameter a fixed sample of this many numbers is compared before and after a step.
+# Of parameters with more numbers than this in all a part is read, and of each at least so many.
+_READ = 2**20
+_LEAST_READ = 256
+# Of a larger gradient a fixed sample of this many numbers is kept from before a backward pass.
 _SAMPLED = 65_536
 # Effective ranks are computed of at most this many units.
 _RANK_UNITS = 1024
@@ -32,12 +35,15 @@ def fetched(tree: Any) -> Any:
     _collect(tree, groups)
     values: dict[int, float | tuple[float, ...]] = {}
     for group in groups.values():
-        numbers = torch.cat([tensor.reshape(-1) for tensor in group]).tolist()
-        start = 0
+        scalars = [tensor for tensor in group if tensor.dim() == 0]
+        vectors = [tensor.reshape(-1) for tensor in group if tensor.dim()]
+        numbers = torch.cat([torch.stack(scalars), *vectors] if scalars else vectors).tolist()
+        values |= {id(tensor): _measured(number) for tensor, number in zip(scalars, numbers, strict=False)}
+        start = len(scalars)
         for tensor in group:
-            part = [_measured(number) for number in numbers[start : start + tensor.numel()]]
-            values[id(tensor)] = part[0] if tensor.dim() == 0 else tuple(part)
-            start += tensor.numel()
+            if tensor.dim():
+                values[id(tensor)] = tuple(map(_measured, numbers[start : start + tensor.numel()]))
+                start += tensor.numel()
     return _replaced(tree, values)
 
 
@@ -184,30 +190,35 @@ def sample(tensor: Tensor) -> Sample:
 
 
 class Vectors:
-    """A fixed sample of the numbers of some parameters, read into one vector for each device.
+    """The numbers of some parameters in one vector for each device; of large models an evenly spaced part.
 
     Args:
         parameters: the parameters, each once.
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
+        every = -(-sum(parameter.numel() for parameter in parameters) // _READ)
         self._groups: dict[torch.device, list[Tensor]] = {}
+        self._every: dict[int, int] = {}
         for parameter in parameters:
             self._groups.setdefault(parameter.device, []).append(parameter)
+            self._every[id(parameter)] = max(1, min(every, parameter.numel() // _LEAST_READ))
         self.keys = tuple(id(parameter) for group in self._groups.values() for parameter in group)
 
     def read(self, tensors: Mapping[int, Tensor]) -> list[Tensor]:
         """A vector for each device, from the tensors that belong to the parameters; 0 for those without one."""
-        return [torch.cat([_spaced(parameter, tensors.get(id(parameter))) for parameter in group])
-                for group in self._groups.values()]  # fmt: skip
+        return [
+            torch.cat([self._part(parameter, tensors.get(id(parameter))) for parameter in group])
+            for group in self._groups.values()
+        ]
 
     def norms(self, vectors: Sequence[Tensor]) -> dict[int, Tensor]:
         """The norm of each parameter's part of vectors; for a parameter that is not read whole, an estimate."""
         found: dict[int, Tensor] = {}
         for group, vector in zip(self._groups.values(), vectors, strict=True):
-            parts = torch._foreach_norm(vector.split([_sampled(parameter) for parameter in group]))
+            parts = torch._foreach_norm(vector.split([self._size(parameter) for parameter in group]))
             for parameter, norm in zip(group, parts, strict=True):
-                share = parameter.numel() / max(_sampled(parameter), 1)
+                share = parameter.numel() / max(self._size(parameter), 1)
                 found[id(parameter)] = norm if share == 1 else norm * math.sqrt(share)
         return found
 
@@ -215,28 +226,23 @@ class Vectors:
         """The inner product over all parameters, an estimate where some are not read whole."""
         total = torch.zeros(())
         for group, a, b in zip(self._groups.values(), vectors, others, strict=True):
-            sizes = [_sampled(parameter) for parameter in group]
-            whole = sum(parameter.numel() for parameter in group) == sum(sizes)
-            if whole:
+            sizes = [self._size(parameter) for parameter in group]
+            if sum(parameter.numel() for parameter in group) == sum(sizes):
                 total = total.to(a.device) + torch.dot(a, b)
             else:
                 for parameter, x, y in zip(group, a.split(sizes), b.split(sizes), strict=True):
                     total = total.to(a.device) + torch.dot(x, y) * (parameter.numel() / max(len(x), 1))
         return total
 
+    def _size(self, parameter: Tensor) -> int:
+        return -(-parameter.numel() // self._every[id(parameter)])
 
-def _every(tensor: Tensor) -> int:
-    return max(1, -(-tensor.numel() // _SAMPLED))
-
-
-def _sampled(tensor: Tensor) -> int:
-    return -(-tensor.numel() // _every(tensor))
-
-
-def _spaced(parameter: Tensor, tensor: Tensor | None) -> Tensor:
-    if tensor is None or tensor.is_sparse:
-        return torch.zeros(_sampled(parameter), device=parameter.device)
-    return tensor.detach().reshape(-1)[:: _every(parameter)].float()
+    def _part(self, parameter: Tensor, tensor: Tensor | None) -> Tensor:
+        if tensor is None or tensor.is_sparse:
+            return torch.zeros(self._size(parameter), device=parameter.device)
+        every = self._every[id(parameter)]
+        flat = tensor.reshape(-1)
+        return (flat if every == 1 else flat[::every]).float()
 
 
 def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
