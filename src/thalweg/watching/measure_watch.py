@@ -456,10 +456,12 @@ class _Source:
         )
 
     def _attainable(self, constant: float) -> tuple[float, float]:
-        """What a reference learner reaches, if it finds anything; otherwise a perfect score, which nobody knows to be
-        out of reach. A line counts for networks with hidden layers."""
+        """What a reference learner reaches, if it finds anything in a table; otherwise a perfect score, which nobody
+        knows to be out of reach. A line counts for networks with hidden layers."""
         reference = self._watched.reference
-        if reference is None or not np.isfinite(reference.training):
+        # Of tokens, series and pictures a forest learns less than a network made for them.
+        is_table = any(look.batch and look.batch.column_means for look in self._looks)
+        if reference is None or not np.isfinite(reference.training) or not is_table:
             return 1.0, _NAN
         found = reference.training - reference.training_constant > max(0.05, 2 * reference.training_error)
         deep = sum(layer.weighted for layer in self.layers) > 1
