@@ -287,3 +287,34 @@ def test_severe_findings_are_told_once_while_it_trains(capsys):
     told = capsys.readouterr().err
     assert told.count("optimizer-parameters") == 1
     assert watch.diagnose().causes[0].finding.code == "optimizer-parameters"
+
+
+def test_a_notebook_has_one_card_that_changes(monkeypatch):
+    class Shown:
+        def __init__(self) -> None:
+            self.pages: list[str] = []
+            self.displays = 0
+
+        def HTML(self, text: str) -> str:  # noqa: N802
+            return text
+
+        def display(self, shown: str, display_id: bool) -> Shown:
+            self.displays += 1
+            self.pages.append(shown)
+            return self
+
+        def update(self, shown: str) -> None:
+            self.pages.append(shown)
+
+        def get_ipython(self) -> object:
+            return self
+
+    shown = Shown()
+    for name in ("IPython", "IPython.display", "ipykernel"):
+        monkeypatch.setitem(sys.modules, name, shown)
+    given = parts()
+    with thalweg.watch(*given, quiet=True):
+        for _ in range(5):
+            step(*given)
+    assert shown.displays == 1
+    assert len(shown.pages) == 5
