@@ -17,7 +17,7 @@ import typer
 from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, Target
 from ..output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
 from ..registry import command
-from ..source import GivenSource, is_watch_folder, source_of
+from ..source import GivenSource, source_of
 
 if TYPE_CHECKING:
     from ...doctor.diagnosis import Diagnosis
@@ -96,14 +96,8 @@ def doctor(
     thalweg doctor my_training.py --prove --minutes 10 --fail-on severe
     """
     trials = _TrialOptions(quick, budget, prove, seeds, minutes, jobs, time.monotonic())
-    output = _Output(page, json)
+    output = _Output(page, json, fail_on)
     trials.check()
-    _check_severity(fail_on)
-    if spec is not None and is_watch_folder(Path(spec)):
-        given = {"--set": settings, "--data": data, "--target": target, "--epochs": epochs, "--seed": seed}
-        _refuse(given | {"--engine": engine, "--device": device, "--out": out, "--prove": prove or None})
-        _finish(_examine_watch(Path(spec), output), output, fail_on)
-        return
     source = source_of(
         "doctor",
         spec,
@@ -116,12 +110,19 @@ def doctor(
         engine=engine,
         device=device,
     )
-    examine = _examine_recipe if spec is not None and spec.endswith(".py") else _examine
-    _finish(examine(source, trials, output, out, quiet), output, fail_on)
+    if source.watch_folder:
+        diagnosis = _examine_watch(source, out, trials, output)
+    elif source.recipe_file:
+        diagnosis = _examine_recipe(source, out, trials, output, quiet)
+    else:
+        diagnosis = _examine_run(source, out, trials, output, quiet)
+    output.finish(diagnosis)
 
 
-def _examine(source: GivenSource, trials: _TrialOptions, output: _Output, out: Path | None, quiet: bool) -> Diagnosis:
-    """Examine a run, or a spec that is trained first."""
+def _examine_run(
+    source: GivenSource, out: Path | None, trials: _TrialOptions, output: _Output, quiet: bool
+) -> Diagnosis:
+    """The diagnosis of a run, or of a spec that is trained first, and what follows from it."""
     run = _run_of(source, out, trials, quiet)
     diagnosis = _diagnosis_of(run, trials, quiet)
     name = _name_of(source, run)
@@ -133,7 +134,7 @@ def _examine(source: GivenSource, trials: _TrialOptions, output: _Output, out: P
 
 
 def _examine_recipe(
-    source: GivenSource, trials: _TrialOptions, output: _Output, out: Path | None, quiet: bool
+    source: GivenSource, out: Path | None, trials: _TrialOptions, output: _Output, quiet: bool
 ) -> Diagnosis:
     """Examine the recipe of a Python file, which is run for it; with --prove, try its remedies."""
     from ...core.progress import print_line
@@ -144,7 +145,7 @@ def _examine_recipe(
     from ...watching.recipes.origin import load_recipe
     from ...watching.recipes.proof import LOOP_REMARK
 
-    path = Path(str(source.argument))
+    path = Path(str(source.recipe_file))
     _check_recipe_options(source, trials, out)
     print_line(f"thalweg: running the code of {path}")
     diagnosis = load_recipe(path).diagnose(until=trials.until)
@@ -191,44 +192,22 @@ def _check_recipe_options(source: GivenSource, trials: _TrialOptions, out: Path 
         raise InputError("doctor", "a recipe takes no --budget, and --out only together with --prove")
 
 
-def _examine_watch(folder: Path, output: _Output) -> Diagnosis:
+def _examine_watch(source: GivenSource, out: Path | None, trials: _TrialOptions, output: _Output) -> Diagnosis:
     """The diagnosis of a watched training, from what its folder has kept."""
+    from ...core.errors import InputError
     from ...doctor.examination import diagnose
     from ...watching import checks  # noqa: F401  (registers the checks of watched trainings)
     from ...watching.folder import read_watch
     from ...watching.measure_watch import measurements_of_watch
     from ...watching.report import watch_page
 
+    if source.changes or source.settings or out or trials.prove:
+        raise InputError("doctor", "a watched training is examined as it is, so it takes no --set, --out or --prove")
+    folder = Path(source.watch_folder or "")
     training = read_watch(folder)
     diagnosis = diagnose(measurements_of_watch(training))
     output.add_diagnosis(folder, diagnosis, watch_page(training, diagnosis, f"Diagnosis of {folder.name}"))
     return diagnosis
-
-
-def _refuse(given: dict[str, object]) -> None:
-    """Raise InputError for options that do not apply to a watched training."""
-    from ...core.errors import InputError
-
-    if names := [name for name, value in given.items() if value]:
-        raise InputError("doctor", f"a watched training is examined as it is, so it takes no {', '.join(names)}")
-
-
-def _check_severity(fail_on: str) -> None:
-    from ...core.errors import InputError, nearest
-    from ...doctor.findings import SEVERITIES
-
-    if fail_on not in SEVERITIES:
-        raise InputError("--fail-on", f"expected a severity, received {fail_on!r}; {nearest(fail_on, SEVERITIES)}")
-
-
-def _finish(diagnosis: Diagnosis, output: _Output, fail_on: str) -> None:
-    """End the output, and the command where a finding is too severe."""
-    from ...doctor.findings import SEVERITIES
-
-    output.finish()
-    failing = SEVERITIES[[str(severity) for severity in SEVERITIES].index(fail_on) :]
-    if any(finding.severity in failing for finding in diagnosis.findings):
-        sys.exit(EXIT_WRONG)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,9 +258,15 @@ class _TrialOptions:
 class _Output:
     """Prints the results as soon as they are there, or collects them for a file or for JSON."""
 
-    def __init__(self, file: Path | None, json: bool) -> None:
+    def __init__(self, file: Path | None, json: bool, fail_on: str) -> None:
+        from ...core.errors import InputError, nearest
+        from ...doctor.findings import SEVERITIES
         from ...pages.page import form_of
 
+        names = [str(severity) for severity in SEVERITIES]
+        if fail_on not in names:
+            raise InputError("--fail-on", f"expected a severity, received {fail_on!r}; {nearest(fail_on, names)}")
+        self._failing = names[names.index(fail_on) :]
         self._file = file
         self._form = form_of(file)
         self._json = json
@@ -312,8 +297,8 @@ class _Output:
         if repaired and not self._json:
             print(f"repaired spec: {repaired}")
 
-    def finish(self) -> None:
-        """Write the file, and print JSON or the path of the file."""
+    def finish(self, diagnosis: Diagnosis) -> None:
+        """Write the file, and print JSON or the path of the file. Ends the command where a finding is too severe."""
         from ...core.files import commit
 
         if self._file is not None:
@@ -324,6 +309,8 @@ class _Output:
             print_json(self._result)
         elif self._file is not None:
             print(self._file)
+        if any(finding.severity in self._failing for finding in diagnosis.findings):
+            sys.exit(EXIT_WRONG)
 
 
 def _run_of(source: GivenSource, out: Path | None, trials: _TrialOptions, quiet: bool) -> Run:

@@ -16,6 +16,8 @@ from .graph_checks import softmax_places
 
 # Sums of 32-bit (or 16-bit) probabilities differ from 1 by less.
 _ROUNDING = 0.01
+# Of fewer rows a renaming may help by chance.
+_FEW_ROWS = 30
 _SAMPLES = 0
 _CLASSES = 1
 _SOFTMAXES = ("softmax", "log_softmax")
@@ -258,7 +260,7 @@ def permuted_classes(m: WatchMeasurements) -> Iterator[Finding]:
     """Validation rows whose classes the network tells apart, under other codes."""
     from scipy.optimize import linear_sum_assignment
 
-    if m.validation is None or len(m.validation.confusion) < 2:
+    if m.validation is None or len(m.validation.confusion) < 2 or m.validation.rows < _FEW_ROWS:
         return
     counts = np.array(m.validation.confusion, float)
     rows, columns = linear_sum_assignment(-counts)
