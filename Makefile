@@ -8,7 +8,7 @@ WORKERS ?= 2
 SHARE ?= 1
 SEED ?= 0
 
-.PHONY: demo test test-slow campaign lint bench clinic clinic-fresh clinic-healthy clinic-injected clinic-learns docs tables torch clean
+.PHONY: demo test test-slow campaign lint bench clinic clinic-torch clinic-fresh clinic-healthy clinic-injected clinic-learns docs tables torch clean
 
 demo: $(VENV)/.installed
 	$(BIN)/thalweg train digits
@@ -55,6 +55,10 @@ clinic: $(VENV)/.installed
 clinic-fresh: $(VENV)/.installed
 	$(BIN)/python clinic/fresh_counts.py
 	$(BIN)/python clinic/fresh_scorecard.py --confirm
+
+# Watch the PyTorch programs of ../shared/torch-cases and of clinic/torch_ward, and diagnose them.
+clinic-torch: $(VENV)/.torch
+	$(BIN)/python clinic/torch_scorecard.py --seeds 3
 
 # The tables in docs/ that are generated from the code.
 tables: $(VENV)/.dev

@@ -1,4 +1,4 @@
-"""Write the tables of docs/doctor.md and docs/probes.md from the registries of checks and probes."""
+"""Write the tables of the docs from the registries of checks and probes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from thalweg.doctor.checks import CHECKS, CODES, ordered_codes
 from thalweg.probes.observe import PRESETS, PROBES
+from thalweg.watching import checks as _watch_checks  # noqa: F401  (registers the codes of watched trainings)
 
 DOCS = Path(__file__).parent
-PAGES = (DOCS / "doctor.md", DOCS / "probes.md")
+PAGES = (DOCS / "doctor.md", DOCS / "probes.md", DOCS / "pytorch.md")
 
 
 def codes_table() -> str:
@@ -20,6 +21,12 @@ def codes_table() -> str:
         stages = dict.fromkeys(check.stage for check in CHECKS if check.code == name) or ("in paired runs",)
         rows.append((f"`{name}`", ", ".join(stages), CODES[name].meaning, CODES[name].advice))
     return _table(("code", "measured", "meaning", "usual remedies"), rows)
+
+
+def pytorch_table() -> str:
+    """The codes that a watched PyTorch training can show, with the line to change."""
+    rows = [(f"`{name}`", CODES[name].meaning, CODES[name].pytorch) for name in ordered_codes() if CODES[name].pytorch]
+    return _table(("code", "meaning", "line of PyTorch"), rows)
 
 
 def probes_table(preset: str) -> str:
@@ -34,7 +41,11 @@ def probes_table(preset: str) -> str:
 
 def with_tables(text: str) -> str:
     """A page with new tables between its comments `<!-- table NAME -->` and `<!-- end -->`."""
-    tables = {"codes": codes_table(), **{preset: probes_table(preset) for preset in PRESETS}}
+    tables = {
+        "codes": codes_table(),
+        "pytorch": pytorch_table(),
+        **{preset: probes_table(preset) for preset in PRESETS},
+    }
     return re.sub(
         r"(<!-- table (\w+) -->\n).*?(<!-- end -->)",
         lambda match: match[1] + tables[match[2]] + match[3],

@@ -30,6 +30,7 @@ FOLDERS = [
     "experiments",
     "learn",
     "sklearn",
+    "watching",
     "cli",
 ]
 TOP = ["__init__", "__main__"]

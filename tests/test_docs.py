@@ -14,7 +14,6 @@ import pytest
 
 import thalweg
 from thalweg import linear_units
-from thalweg.doctor import checks  # noqa: F401 - registers all codes
 from thalweg.doctor.registry import ordered_codes
 from thalweg.experiments.experiment import Experiment
 from thalweg.learn.exercises import EXERCISES
@@ -22,6 +21,7 @@ from thalweg.learn.lessons import LESSONS
 from thalweg.models.mlp import MultiLayerPerceptron
 from thalweg.parts.part import Part
 from thalweg.spec.spec import Spec
+from thalweg.watching import checks  # noqa: F401 - registers all codes, the doctor's among them
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -31,11 +31,20 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "benchmarks" / "README.md",
 ]
-MODULES = [
-    importlib.import_module(module.name)
-    for module in pkgutil.walk_packages(thalweg.__path__, "thalweg.")
-    if module.name != "thalweg.__main__"
-]
+
+
+def imported(name):
+    """A module; None where it needs a library that is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name.startswith("thalweg"):
+            raise
+        return None
+
+
+NAMES = [module.name for module in pkgutil.walk_packages(thalweg.__path__, "thalweg.")]
+MODULES = [module for name in NAMES if name != "thalweg.__main__" and (module := imported(name))]
 
 
 def blocks(language):

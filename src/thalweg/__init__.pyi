@@ -13,7 +13,6 @@ from .experiments import Experiment as Experiment
 from .experiments import TunedComparison as TunedComparison
 from .experiments import compare as compare
 from .experiments.remedy_trials import Proof as Proof
-from .experiments.remedy_trials import prove as prove
 from .experiments.run_diff import RunDiff as RunDiff
 from .experiments.run_diff import diff as diff
 from .insight.decision_boundary import DecisionBoundary as DecisionBoundary
@@ -42,6 +41,9 @@ from .parts.regularization import Regularization as Regularization
 from .parts.settings import Checkpoints as Checkpoints
 from .parts.settings import Stopping as Stopping
 from .parts.settings import Training as Training
+from .runs.converted import ConvertedNetwork as ConvertedNetwork
+from .runs.converted import from_keras as from_keras
+from .runs.converted import from_torch as from_torch
 from .runs.load import load as load
 from .runs.resume import resume as resume
 from .runs.run import Run as Run
@@ -54,3 +56,7 @@ from .sklearn import Perceptron as Perceptron
 from .spec.spec import Spec as Spec
 from .spec.toml import read_spec as read_spec
 from .training.inspect import inspect as inspect
+from .watching import Watch as Watch
+from .watching import watch as watch
+from .watching.recipes.prove import prove as prove
+from .watching.recipes.recipe import Recipe as Recipe

@@ -1,4 +1,4 @@
-"""The tables of docs/doctor.md and docs/probes.md are those of the registries."""
+"""The tables of the docs are those of the registries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_tables(monkeypatch):
     sys.modules.pop("write_tables", None)
 
 
-@pytest.mark.parametrize("page", ["doctor.md", "probes.md"])
+@pytest.mark.parametrize("page", ["doctor.md", "probes.md", "pytorch.md"])
 def test_the_tables_are_up_to_date(write_tables, page):
     text = (DOCS / page).read_text()
     assert write_tables.with_tables(text) == text, "run python docs/write_tables.py"

@@ -37,6 +37,17 @@ class GivenSource:
         is_run = self.argument is not None and os.path.isfile(os.path.join(self.argument, "spec.toml"))
         return self.argument if is_run else None
 
+    @property
+    def watch_folder(self) -> str | None:
+        """The argument, if it is a folder of `thalweg.watch`."""
+        is_watch = self.argument is not None and os.path.isfile(os.path.join(self.argument, "watch.json"))
+        return self.argument if is_watch else None
+
+    @property
+    def recipe_file(self) -> str | None:
+        """The argument, if it is a Python file."""
+        return self.argument if self.argument is not None and self.argument.endswith(".py") else None
+
     def spec(self) -> Spec:
         """The spec with all changes and settings.
 

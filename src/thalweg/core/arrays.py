@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TypeAlias, TypeVar, cast
@@ -33,13 +34,17 @@ TreeT = TypeVar("TreeT", bound=Tree)
 def namespace(x: Scalar) -> ModuleType:
     """The module with the array functions for `x`, by the Array API standard; NumPy for a Python number.
 
+    PyTorch's tensors do not tell their namespace; `torch` has the functions of the standard that the probes use.
+
     >>> import numpy
     >>> namespace(numpy.zeros(2)) is numpy and namespace(0.5) is numpy
     True
     """
     if type(x) is np.ndarray:
         return np
-    return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
+    if hasattr(x, "__array_namespace__"):
+        return x.__array_namespace__()
+    return sys.modules["torch"] if type(x).__module__.startswith("torch") else np
 
 
 def map_arrays(function: Callable[..., Array], tree: TreeT, *others: Tree) -> TreeT:

@@ -148,7 +148,12 @@ class Measurements(RowFacts):
         """Whether the training closed two thirds of the gap for certain, and did as well as a straight line; False
         before a training, without a gap to close, and for a network that is a straight line where more is attainable:
         no training takes it further. Of others that only found the line, paired runs tell what keeps them there."""
-        return self.closed_gap(LEARNED + self.blur) and not self.within_line
+        return self.closed_gap(self.enough + self.blur) and not self.within_line
+
+    @property
+    def enough(self) -> float:
+        """The part of the gap that counts as learned."""
+        return LEARNED
 
     @property
     def within_line(self) -> bool:
@@ -158,7 +163,7 @@ class Measurements(RowFacts):
     @property
     def borderline(self) -> bool:
         """Whether the standard error of the score leaves open if the training closed two thirds of the gap."""
-        return self.closed_gap(LEARNED - self.blur) and not self.closed_gap(LEARNED + self.blur)
+        return self.closed_gap(self.enough - self.blur) and not self.closed_gap(self.enough + self.blur)
 
     @property
     def blur(self) -> float:

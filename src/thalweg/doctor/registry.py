@@ -38,6 +38,8 @@ class Code(NamedTuple):
     """Codes and groups of codes that this code explains."""
     explained_by: tuple[str, ...]
     """Further codes that explain this code."""
+    pytorch: str = ""
+    """The line of PyTorch to change, for the table in docs/pytorch.md; empty for what no watched training shows."""
 
 
 class RegisteredCheck:
@@ -96,6 +98,7 @@ def check(
     group: Group = "",
     explains: Iterable[str] = (),
     explained_by: Iterable[str] = (),
+    pytorch: str = "",
 ) -> Callable[[_Function], RegisteredCheck]:
     """Register a check.
 
@@ -111,6 +114,7 @@ def check(
         group: the group of symptoms that the code belongs to.
         explains: codes and groups that this code explains.
         explained_by: codes that explain this one; use it to leave the registrations of those codes as they are.
+        pytorch: the line of PyTorch to change, for the table in docs/pytorch.md.
 
     Raises:
         ValueError: if a code is registered twice, or not at all.
@@ -126,6 +130,7 @@ def check(
             group=group,
             explains=tuple(explains),
             explained_by=tuple(explained_by),
+            pytorch=pytorch,
         )
     elif code not in CODES:
         raise ValueError(f"code {code!r} is not registered: pass rank and meaning")
@@ -139,11 +144,11 @@ def check(
 
 
 PLACES = {
-    "data": 9,
-    "data.scale": 15,
-    "network": 30,
-    "init": 39,
-    "loss": 45,
+    "data": 31,
+    "data.scale": 35,
+    "network": 44,
+    "init": 49,
+    "loss": 53,
     "regularization": 60,
     "training": 65,
     "stopping": 66,
@@ -167,7 +172,7 @@ def rank_of_place(path: str) -> int:
     """The rank of a path of a spec among the causes.
 
     >>> rank_of_place("optimizer"), rank_of_place("optimizer.epsilon"), rank_of_place("network.layers.0.width")
-    (199, 105, 30)
+    (199, 105, 44)
     >>> rank_of_place("network.layers.0.init") == rank_of_place("network.bias_init") == PLACES["init"]
     True
     """

@@ -25,7 +25,7 @@ _RAY_ATTEMPTS = 3
 _RAY_TASKS_PER_WORKER = 4
 
 # A cluster shares no folder: it returns the files of a run with its outcome.
-_RemoteRunner: TypeAlias = Callable[[Sequence[Trial]], Iterator[tuple[TrialOutcome, dict[str, bytes]]]]
+_RemoteRunner: TypeAlias = Callable[[Sequence[Trial[object]]], Iterator[tuple[TrialOutcome, dict[str, bytes]]]]
 
 
 class _Cluster(NamedTuple):
@@ -38,7 +38,7 @@ class _Cluster(NamedTuple):
 @contextmanager
 def cluster_workers(
     address: str, folder: Path
-) -> Iterator[tuple[Callable[[Sequence[Trial]], Iterator[TrialOutcome]], int]]:
+) -> Iterator[tuple[Callable[[Sequence[Trial[object]]], Iterator[TrialOutcome]], int]]:
     """A function that runs trials on a cluster and writes their runs into the folder, and how many run at a time.
 
     Raises:
@@ -46,7 +46,7 @@ def cluster_workers(
     """
     with _connected(address) as (run, width):
 
-        def run_and_write(trials: Sequence[Trial]) -> Iterator[TrialOutcome]:
+        def run_and_write(trials: Sequence[Trial[object]]) -> Iterator[TrialOutcome]:
             for outcome, files in run(trials):
                 for name, content in files.items():
                     commit(folder / outcome.key / name, content)
@@ -95,7 +95,7 @@ def _dask(host: str, port: int) -> Iterator[_Cluster]:
     from distributed import Client
     from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 
-    def run(trials: Sequence[Trial]) -> Iterator[tuple[TrialOutcome, dict[str, bytes]]]:
+    def run(trials: Sequence[Trial[object]]) -> Iterator[tuple[TrialOutcome, dict[str, bytes]]]:
         with parallel_config("dask", client=client):
             parallel = Parallel(return_as="generator_unordered", batch_size=1)
             yield from parallel(delayed(run_trial_remotely)(trial.key, trial.spec) for trial in trials)
@@ -115,7 +115,7 @@ def _ray(host: str, port: int) -> Iterator[_Cluster]:
     from joblib import Parallel, delayed, effective_n_jobs, parallel_config
     from ray.util.joblib import register_ray
 
-    def run(trials: Sequence[Trial]) -> Iterator[tuple[TrialOutcome, dict[str, bytes]]]:
+    def run(trials: Sequence[Trial[object]]) -> Iterator[tuple[TrialOutcome, dict[str, bytes]]]:
         with parallel_config("ray"), Parallel(-1, batch_size=1) as parallel:
             size = _RAY_TASKS_PER_WORKER * width
             for start in range(0, len(trials), size):

@@ -7,10 +7,11 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import TypeVar
 
 from ..core.errors import InputError, Problem, nearest
 from ..core.files import Json, JsonObject
@@ -88,19 +89,22 @@ class Compare(Part):
     best_over: str | None = None
 
 
-class Trial(NamedTuple):
+_Work = TypeVar("_Work", covariant=True, default=CompleteSpec)
+
+
+class Trial(NamedTuple, Generic[_Work]):
     """One arm with one seed.
 
     Attributes:
         arm: the arm.
         seed: the seed.
-        spec: the completed spec, with this seed.
+        spec: what is trained, with this seed: a completed spec, or whatever else `workers.record` can train.
         key: a hash of all that decides the result: the spec and the rows of the data.
     """
 
     arm: Arm
     seed: int
-    spec: CompleteSpec
+    spec: _Work
     key: str
 
 

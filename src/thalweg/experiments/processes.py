@@ -27,8 +27,8 @@ _CLOSING_SECONDS = 5.0
 
 @contextmanager
 def local_workers(
-    trials: Sequence[Trial], jobs: int, folder: Path, until: float = math.inf
-) -> Iterator[Callable[[Sequence[Trial]], Iterator[TrialOutcome]]]:
+    trials: Sequence[Trial[object]], jobs: int, folder: Path, until: float = math.inf
+) -> Iterator[Callable[[Sequence[Trial[object]]], Iterator[TrialOutcome]]]:
     """A function that runs some of the trials in `jobs` processes, each with its share of the cores.
 
     Trials are given up at the time `until`, as of `time.monotonic`. All processes are killed at the end, and at Ctrl-C,
@@ -41,7 +41,7 @@ def local_workers(
     context = WorkerContext(folder, os.getpid(), shares, {trial.key: trial.spec for trial in trials}, until)
     workers = _Workers()
 
-    def run(trials: Sequence[Trial]) -> Iterator[TrialOutcome]:
+    def run(trials: Sequence[Trial[object]]) -> Iterator[TrialOutcome]:
         workers.stop_if_asked()
         parallel = Parallel(
             *(jobs, "loky", "generator_unordered"),

@@ -25,11 +25,11 @@ _ATTEMPTS_ALONE = 2
 # After this many rounds in which workers die and no trial finishes, the trials are not the cause.
 _FRUITLESS_ROUNDS = 3
 
-_Runner: TypeAlias = Callable[[Sequence[Trial]], Iterator[TrialOutcome]]
+_Runner: TypeAlias = Callable[[Sequence[Trial[object]]], Iterator[TrialOutcome]]
 
 
 def run_missing(
-    trials: Sequence[Trial],
+    trials: Sequence[Trial[object]],
     folder: Path | None = None,
     jobs: int | None = None,
     cluster: str | None = None,
@@ -53,7 +53,7 @@ def run_missing(
     began = time.monotonic()
     missing = [trial for trial in trials if trial.key not in results]
 
-    def finished(trial: Trial, path: Path) -> None:
+    def finished(trial: Trial[object], path: Path) -> None:
         if folder:
             results[trial.key] = read_trial(keep_trial(path, folder))
         else:
@@ -73,9 +73,9 @@ def run_missing(
 
 
 def run_trials(
-    trials: Sequence[Trial],
+    trials: Sequence[Trial[object]],
     folder: Path,
-    finished: Callable[[Trial, Path], None],
+    finished: Callable[[Trial[object], Path], None],
     jobs: int | None = None,
     cluster: str | None = None,
     until: float = math.inf,
@@ -134,7 +134,11 @@ class _TrialQueue:
     """
 
     def __init__(
-        self, trials: Sequence[Trial], folder: Path, finished: Callable[[Trial, Path], None], until: float
+        self,
+        trials: Sequence[Trial[object]],
+        folder: Path,
+        finished: Callable[[Trial[object], Path], None],
+        until: float,
     ) -> None:
         self.missing = {trial.key: trial for trial in trials}
         self.failed: dict[str, InputError] = {}
@@ -149,7 +153,7 @@ class _TrialQueue:
         """Whether the time is up, by the clock of this process or by that of a trial."""
         return self._given_up or time.monotonic() >= self._until
 
-    def collect(self, run: _Runner, trials: Sequence[Trial]) -> None:
+    def collect(self, run: _Runner, trials: Sequence[Trial[object]]) -> None:
         """Run some trials until they have ended or the time is up. Raises _WorkerLostError where a worker dies."""
         with closing(_outcomes(run, trials)) as outcomes:
             for outcome in outcomes:
@@ -160,7 +164,7 @@ class _TrialQueue:
                 if self.out_of_time:
                     return
 
-    def _record(self, trial: Trial, outcome: TrialOutcome) -> None:
+    def _record(self, trial: Trial[object], outcome: TrialOutcome) -> None:
         if outcome.write_error:
             raise InputError(str(self._folder), f"the run of a trial cannot be written: {outcome.write_error}")
         if outcome.out_of_time:
@@ -174,7 +178,7 @@ class _TrialQueue:
             self._finished(trial, self._folder / trial.key)
             self.finished_count += 1
 
-    def run_alone(self, run: _Runner, trial: Trial) -> None:
+    def run_alone(self, run: _Runner, trial: Trial[object]) -> None:
         """Run one trial that was running when a worker died; it has failed where its workers die again."""
         for attempt in range(_ATTEMPTS_ALONE):
             try:
@@ -185,7 +189,7 @@ class _TrialQueue:
                     self.failed[trial.key] = _worker_error(self.missing.pop(trial.key), lost)
 
 
-def _outcomes(run: _Runner, trials: Sequence[Trial]) -> Generator[TrialOutcome]:
+def _outcomes(run: _Runner, trials: Sequence[Trial[object]]) -> Generator[TrialOutcome]:
     try:
         yield from run(trials)
     except InputError:
@@ -196,14 +200,14 @@ def _outcomes(run: _Runner, trials: Sequence[Trial]) -> Generator[TrialOutcome]:
         raise _WorkerLostError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
 
 
-def _worker_error(trial: Trial, lost: _WorkerLostError) -> InputError:
+def _worker_error(trial: Trial[object], lost: _WorkerLostError) -> InputError:
     fix = "check the memory that it needs, and run it alone (--jobs 1); on a cluster thalweg must be installed"
     return InputError(f"{trial.arm.label}, seed {trial.seed}", f"every worker that ran it died ({lost}); {fix}")
 
 
 @contextmanager
 def _workers(
-    trials: Sequence[Trial], folder: Path, cluster: str | None, jobs: int, give_up: float
+    trials: Sequence[Trial[object]], folder: Path, cluster: str | None, jobs: int, give_up: float
 ) -> Iterator[tuple[_Runner, int]]:
     """A function that runs trials and yields their outcomes, and how many trials run at a time."""
     if cluster is not None:

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,29 +46,51 @@ class TrialOutcome(NamedTuple):
     out_of_time: bool = False
 
 
-def run_trial(key: str, spec: CompleteSpec, folder: Path, until: float = math.inf) -> TrialOutcome:
+@singledispatch
+def record(work: object, path: Path, until: float) -> bool:
+    """Train what a trial trains, and write the run into the folder `path`; whoever has trials registers the kind.
+
+    Returns whether the training ended before the time `until`, as of `time.monotonic`. Raises whatever the training
+    raises, `RunWriteError` where the run cannot be written, and KeyboardInterrupt at Ctrl-C.
+    """
+    raise TypeError(f"no trial trains {type(work).__name__}")
+
+
+class RunWriteError(Exception):
+    """The run of a trial cannot be written."""
+
+
+@record.register
+def _record_spec(spec: CompleteSpec, path: Path, until: float) -> bool:
+    limit = TimeLimit(until)
+    run = run_session(Session(spec, _split_of(spec)), callbacks=[limit])
+    if run.interrupted:
+        raise KeyboardInterrupt
+    if limit.stop:
+        return False
+    try:
+        write_run(path, run)
+    except InputError as error:
+        raise RunWriteError(str(error)) from error
+    return True
+
+
+def run_trial(key: str, spec: object, folder: Path, until: float = math.inf) -> TrialOutcome:
     """Run a trial and write its run into folder/key; at the time `until`, as of `time.monotonic`, it is given up.
 
     An exception of the training is returned. An exception that is raised while trials are carried out thus comes from
     the worker or its transport, never from a trial. Ctrl-C raises KeyboardInterrupt.
     """
-    limit = TimeLimit(until)
     try:
-        run = run_session(Session(spec, _split_of(spec)), callbacks=[limit])
+        in_time = record(spec, folder / key, until)
+    except RunWriteError as error:
+        return TrialOutcome(key, write_error=str(error))
     except Exception as error:
         return TrialOutcome(key, error)
-    if run.interrupted:
-        raise KeyboardInterrupt
-    if limit.stop:
-        return TrialOutcome(key, out_of_time=True)
-    try:
-        write_run(folder / key, run)
-    except InputError as error:
-        return TrialOutcome(key, write_error=str(error))
-    return TrialOutcome(key)
+    return TrialOutcome(key, out_of_time=not in_time)
 
 
-def run_trial_remotely(key: str, spec: CompleteSpec) -> tuple[TrialOutcome, dict[str, bytes]]:
+def run_trial_remotely(key: str, spec: object) -> tuple[TrialOutcome, dict[str, bytes]]:
     """`run_trial` on a machine that shares no folder with the parent: the files of the run are returned by name."""
     with tempfile.TemporaryDirectory(prefix="thalweg-") as name:
         outcome = run_trial(key, spec, Path(name))
@@ -87,14 +110,14 @@ class WorkerContext:
         folder: the temporary folder for the runs; the parent moves each finished run out of it.
         parent: the process id of the parent.
         core_shares: the cores of each worker.
-        specs: the spec of each trial, by key.
+        specs: what each trial trains, by key.
         until: the time at which trials are given up, as of `time.monotonic`, which all processes of a machine share.
     """
 
     folder: Path
     parent: int
     core_shares: Sequence[Sequence[int]]
-    specs: Mapping[str, CompleteSpec]
+    specs: Mapping[str, object]
     until: float = math.inf
 
     def init_worker(self) -> None:

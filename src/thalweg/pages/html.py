@@ -16,8 +16,6 @@ from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
-from plotly.io import to_html
-from plotly.offline import get_plotlyjs
 
 from ..core.printable import printable, printable_json
 from .blocks import (
@@ -108,6 +106,8 @@ def render_fragment(title: str, blocks: Sequence[Block], summary: str = "", sett
 
 def library_text() -> str:
     """The script that draws charts: the content of the file `LIBRARY`."""
+    from plotly.offline import get_plotlyjs
+
     text: str = get_plotlyjs()
     return text
 
@@ -287,6 +287,8 @@ def _table(block: Table) -> str:
 
 
 def _chart(block: Chart, name: str) -> str:
+    from plotly.io import to_html
+
     config = {"displayModeBar": False, "responsive": True}
     # Animations wait for their button.
     drawing = to_html(block.figure, config, auto_play=False, include_plotlyjs=False, full_html=False, div_id=name)

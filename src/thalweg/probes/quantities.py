@@ -74,7 +74,7 @@ def saturated(slopes: Array, steepest: float, weights: Array) -> Array:
     """
     xp = namespace(slopes)
     flat = _flat(slopes)
-    flags = xp.astype(xp.abs(flat) < SATURATED * steepest, flat.dtype)
+    flags = xp.where(xp.abs(flat) < SATURATED * steepest, xp.ones_like(flat), xp.zeros_like(flat))
     return xp.sum(weights * xp.mean(flags, axis=1))
 
 
@@ -85,7 +85,9 @@ def dead(slopes: Array, weights: Array) -> Array:
     >>> float(dead(np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([0.5, 0.5])))
     0.5
     """
-    return 1 - namespace(slopes).mean(namespace(slopes).astype(alive(slopes, weights), weights.dtype))
+    xp = namespace(slopes)
+    unit = weights[0]
+    return 1 - xp.mean(xp.where(alive(slopes, weights), xp.ones_like(unit), xp.zeros_like(unit)))
 
 
 def saturated_probabilities(p: Array, weights: Array) -> Array:

@@ -26,7 +26,8 @@ from ..doctor.measure_run import measurements_of
 from ..doctor.measurements import Measurements
 from ..doctor.rows.measure_rows import TrainingRecord
 from ..engine.engine import Engine
-from ..engine.step import State, Trace, fused
+from ..engine.step import State, Trace, fused, inference_state
+from ..models.conversion.to_torch import module_of
 from ..models.linear_units import with_threshold
 from ..models.mean_field import predicted
 from ..models.network import Network
@@ -51,6 +52,7 @@ from .run_folder import REPORT_FILE, RESULT, RESULT_FILE, json_line, new_run_fol
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+    from torch import nn
 
 STATE = Path("checkpoints") / "final.safetensors"
 
@@ -299,6 +301,23 @@ class Run(Paged):
             fix = "restore the rows or the [data] section of spec.toml"
             raise InputError("data", f"{was}, received {found.features} and {found.outputs}, or others; {fix}")
         return split
+
+    def to_torch(self) -> nn.Sequential:
+        """The network as nn.Sequential of PyTorch, with its weights and running statistics, in evaluation mode.
+
+        It takes prepared rows, `run.preprocessing.inputs(x)`, and gives the outputs of the network: logits where the
+        loss takes logits. Raises InputError without PyTorch, and with every layer that has no equal module.
+
+        >>> import pytest
+        >>> torch = pytest.importorskip("torch")
+        >>> from thalweg import train
+        >>> run = train(["dense 3", "tanh", "dense 2", "softmax"], "xor", epochs=9, engine="eager", progress=False)
+        >>> x = torch.tensor([[0.0, 1.0]])
+        >>> np.allclose(run.to_torch()(x).detach().numpy(), run.predict_outputs(x.numpy()), atol=1e-6)
+        True
+        """
+        state = inference_state(self.state)
+        return module_of(self.network, state.params, state.layers)
 
     @property
     def measurements(self) -> Measurements:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.progress import ProgressMessage, loading, print_line
 from ..doctor.findings import Finding
@@ -25,11 +25,15 @@ from ..training.callbacks import Callback, ProgressMessages
 from ..training.checkpoints import Checkpoint
 from ..training.fit import fit
 from ..training.session import Session
+from .converted import network_from
 from .display import shown
 from .load import load
 from .recording import FolderRecorder, LiveDoctor, RunBuilder, linear_training_of
 from .run import Run
 from .run_folder import new_run_folder, write_spec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Warn = Callable[[Finding], None]
 """Hears of each severe finding of the doctor once, when it first holds."""
@@ -38,7 +42,14 @@ PartTable = dict[str, Any]
 
 
 def train(
-    network: Network | MultiLayerPerceptron | LinearUnit | Sequence[Layer | str | PartTable] | str | PartTable | None,
+    network: Network
+    | MultiLayerPerceptron
+    | LinearUnit
+    | Sequence[Layer | str | PartTable]
+    | nn.Module
+    | str
+    | PartTable
+    | None,
     data: Any,
     *,
     loss: Loss | str | PartTable | None = None,
@@ -65,7 +76,8 @@ def train(
     the data.
 
     Args:
-        network: a `Network`, its layers, or a linear unit ("perceptron"); None for one that suits the data.
+        network: a `Network`, its layers, a linear unit ("perceptron"), or nn.Sequential of PyTorch or keras.Sequential,
+            which `from_torch` or `from_keras` converts (and new weights are drawn); None for one that suits the data.
         data: a `Data`, or what its `source` may be: a name ("digits"), the path of a table, or (x, y).
         loss: the loss; by default the one that belongs to the last layer and the task.
         optimizer: the optimizer; Adam by default.
@@ -107,7 +119,7 @@ def train(
     spec = Spec.of(
         {
             "data": data,
-            "network": network,
+            "network": network_from(network, print_line if progress else lambda line: None),
             "loss": loss,
             "optimizer": optimizer,
             "training": training,

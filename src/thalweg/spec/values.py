@@ -11,7 +11,7 @@ from ..core.bounds import DEEPEST, check_bounds
 from ..core.errors import InputError
 from ..core.files import JsonObject
 
-_MOST_VALUES = 20_000
+MOST_VALUES = 20_000
 # The time to read a dotted name grows with the square of its parts.
 _LONG_NAME = re.compile(rf"""(?:\.[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+){{{DEEPEST}}}""")
 
@@ -40,7 +40,7 @@ def _loaded(subject: str, text: str) -> JsonObject:
     except ValueError:
         # Python refuses to read a whole number of thousands of digits.
         raise InputError(subject, "expected whole numbers of at most 64 bits") from None
-    check_bounds(subject, table, most=_MOST_VALUES)
+    check_bounds(subject, table, most=MOST_VALUES)
     return table
 
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, SpecOrRun, Target
+from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, Target
 from ..output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
 from ..registry import command
 from ..source import GivenSource, source_of
 
 if TYPE_CHECKING:
     from ...doctor.diagnosis import Diagnosis
-    from ...experiments.remedy_trials.proof import Proof
+    from ...experiments.remedy_trials.proof import Proof, RemedyTrials
     from ...pages.page import Page
     from ...runs.run import Run
     from ...spec.spec import Spec
@@ -44,11 +44,22 @@ Prove = Annotated[bool, typer.Option("--prove", help="Try the remedies in paired
 TrialSeeds = Annotated[int | None, typer.Option("--seeds", help="With --prove: seeds of each trial [default: 5].")]
 Minutes = Annotated[float | None, typer.Option("--minutes", help="With --prove: time limit of the whole command.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", help="With --prove: processes [default: one for each core].")]
+FailOn = Annotated[
+    str, typer.Option("--fail-on", help="The least severe finding with exit code 1: note, warning or severe.")
+]
+Examined = Annotated[
+    str | None,
+    typer.Argument(
+        help="A TOML file, the name of an example or of a data source, the folder of a run or of a watched training, or"
+        " a Python file with a recipe.",
+        show_default=False,
+    ),
+]
 
 
 @command(position=60)
 def doctor(
-    spec: SpecOrRun = None,
+    spec: Examined = None,
     settings: Settings = None,
     data: DataFile = None,
     target: Target = None,
@@ -65,24 +76,27 @@ def doctor(
     seeds: TrialSeeds = None,
     minutes: Minutes = None,
     jobs: Jobs = None,
+    fail_on: FailOn = "warning",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say why a network does not learn, and what to do about it.
 
-    Each finding comes with its evidence. A spec is trained first; a run is examined as it is. Causes are confirmed by
-    paired runs (--quick: by checks alone), and what they confirm goes into NAME-repaired.toml. The exit code is 0 for a
-    healthy network, and 1 if something keeps it from learning. With --prove, each remedy is trained with several seeds
-    and compared with the unchanged network and with a random change; what helps goes into NAME-repaired.toml.
+    Each finding comes with its evidence. A spec is trained first; a run is examined as it is, and so is the folder of a
+    training that `thalweg.watch` has watched. A Python file that defines `recipe = thalweg.Recipe(...)` or `def
+    recipe()` is run, and its recipe is trained in a plain loop. Causes are confirmed by paired runs (--quick: by checks
+    alone), and what they confirm goes into NAME-repaired.toml. The exit code is 0 for a healthy network, and 1 if
+    something keeps it from learning. With --prove, each remedy is trained with several seeds and compared with the
+    unchanged network and with a random change; what helps goes into NAME-repaired.toml.
 
     \b
-    thalweg doctor deep-plain
     thalweg doctor deep-plain --prove --seeds 3 --minutes 10
     thalweg doctor examples/rings.toml --set optimizer.learning_rate=10
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
+    thalweg doctor my_training.py --prove --minutes 10 --fail-on severe
     """
     trials = _TrialOptions(quick, budget, prove, seeds, minutes, jobs, time.monotonic())
-    output = _Output(page, json)
+    output = _Output(page, json, fail_on)
     trials.check()
     source = source_of(
         "doctor",
@@ -96,12 +110,100 @@ def doctor(
         engine=engine,
         device=device,
     )
+    if source.watch_folder:
+        diagnosis = _examine_watch(source, out, trials, output)
+    elif source.recipe_file:
+        diagnosis = _examine_recipe(source, out, trials, output, quiet)
+    else:
+        diagnosis = _examine_run(source, out, trials, output, quiet)
+    output.finish(diagnosis)
+
+
+def _examine_run(
+    source: GivenSource, out: Path | None, trials: _TrialOptions, output: _Output, quiet: bool
+) -> Diagnosis:
+    """The diagnosis of a run, or of a spec that is trained first, and what follows from it."""
     run = _run_of(source, out, trials, quiet)
     diagnosis = _diagnosis_of(run, trials, quiet)
     _present(run, diagnosis, source, trials, output, out, quiet)
-    output.finish()
-    if not diagnosis.healthy:
-        sys.exit(EXIT_WRONG)
+    return diagnosis
+
+
+def _examine_recipe(
+    source: GivenSource, out: Path | None, trials: _TrialOptions, output: _Output, quiet: bool
+) -> Diagnosis:
+    """Examine the recipe of a Python file, which is run for it; with --prove, try its remedies."""
+    from ...core.progress import print_line
+    from ...pages.blocks import Text
+    from ...watching.recipes.recipe import check_torch
+
+    check_torch()
+    from ...watching.recipes.origin import load_recipe
+    from ...watching.recipes.proof import LOOP_REMARK
+
+    path = Path(str(source.recipe_file))
+    _check_recipe_options(source, trials, out)
+    print_line(f"thalweg: running the code of {path}")
+    diagnosis = load_recipe(path).diagnose(until=trials.until)
+    page = diagnosis.page(f"Diagnosis of {path.name}")
+    output.add_diagnosis(None, diagnosis, dataclasses.replace(page, blocks=(*page.blocks, Text(LOOP_REMARK))))
+    if trials.prove:
+        output.add_proof(_prove_recipe(path, trials, out, quiet))
+    return diagnosis
+
+
+def _prove_recipe(path: Path, trials: _TrialOptions, out: Path | None, quiet: bool) -> RemedyTrials | None:
+    """Try the remedies of a recipe; None, with the reason on stderr, where nothing can be tried."""
+    from ...core.progress import working
+    from ...experiments.remedy_trials.score import NoScoreError
+    from ...watching.recipes.proving import prove_recipe
+
+    reason = _out_of_time(trials)
+    if not reason:
+        try:
+            with working(quiet) as watch:
+                return prove_recipe(
+                    path.resolve(),
+                    seeds=5 if trials.seeds is None else trials.seeds,
+                    jobs=trials.jobs,
+                    minutes=trials.minutes_left,
+                    folder=out,
+                    watch=watch,
+                )
+        except NoScoreError as error:
+            reason = f"no remedy was tried. {error}"
+    print(f"thalweg: {reason}", file=sys.stderr)
+    return None
+
+
+def _check_recipe_options(source: GivenSource, trials: _TrialOptions, out: Path | None) -> None:
+    """Raise InputError for options that only specs and runs have."""
+    from ...core.errors import InputError
+
+    given = [place for place, _ in source.changes]
+    if source.settings or given or source.data:
+        fix = "change the recipe in the file itself"
+        raise InputError("doctor", f"a recipe takes no --set and no options of data and training; {fix}")
+    if trials.budget is not None or (out is not None and not trials.prove):
+        raise InputError("doctor", "a recipe takes no --budget, and --out only together with --prove")
+
+
+def _examine_watch(source: GivenSource, out: Path | None, trials: _TrialOptions, output: _Output) -> Diagnosis:
+    """The diagnosis of a watched training, from what its folder has kept."""
+    from ...core.errors import InputError
+    from ...doctor.examination import diagnose
+    from ...watching import checks  # noqa: F401  (registers the checks of watched trainings)
+    from ...watching.folder import read_watch
+    from ...watching.measure_watch import measurements_of_watch
+    from ...watching.report import watch_page
+
+    if source.changes or source.settings or out or trials.prove:
+        raise InputError("doctor", "a watched training is examined as it is, so it takes no --set, --out or --prove")
+    folder = Path(source.watch_folder or "")
+    training = read_watch(folder)
+    diagnosis = diagnose(measurements_of_watch(training))
+    output.add_diagnosis(folder, diagnosis, watch_page(training, diagnosis, f"Diagnosis of {folder.name}"))
+    return diagnosis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,9 +254,15 @@ class _TrialOptions:
 class _Output:
     """Prints the results as soon as they are there, or collects them for a file or for JSON."""
 
-    def __init__(self, file: Path | None, json: bool) -> None:
+    def __init__(self, file: Path | None, json: bool, fail_on: str) -> None:
+        from ...core.errors import InputError, nearest
+        from ...doctor.findings import SEVERITIES
         from ...pages.page import form_of
 
+        names = [str(severity) for severity in SEVERITIES]
+        if fail_on not in names:
+            raise InputError("--fail-on", f"expected a severity, received {fail_on!r}; {nearest(fail_on, names)}")
+        self._failing = names[names.index(fail_on) :]
         self._file = file
         self._form = form_of(file)
         self._json = json
@@ -165,13 +273,13 @@ class _Output:
     def _prints(self) -> bool:
         return not self._json and self._file is None
 
-    def add_diagnosis(self, run: Run, diagnosis: Diagnosis, page: Page) -> None:
+    def add_diagnosis(self, folder: Path | None, diagnosis: Diagnosis, page: Page) -> None:
         self._pages.append(page)
-        self._result |= {"folder": run.folder and str(run.folder), **diagnosis.describe()}
+        self._result |= {"folder": folder and str(folder), **diagnosis.describe()}
         if self._prints:
             page.show()
 
-    def add_proof(self, proof: Proof | None) -> None:
+    def add_proof(self, proof: RemedyTrials | None) -> None:
         self._result |= {"proof": proof and proof.describe()}
         if proof is None:
             return
@@ -186,8 +294,8 @@ class _Output:
         if repaired and not self._json and not (named and self._prints):
             print(f"repaired spec: {repaired}")
 
-    def finish(self) -> None:
-        """Write the file, and print JSON or the path of the file."""
+    def finish(self, diagnosis: Diagnosis) -> None:
+        """Write the file, and print JSON or the path of the file. Ends the command where a finding is too severe."""
         from ...core.files import commit
 
         if self._file is not None:
@@ -198,6 +306,8 @@ class _Output:
             print_json(self._result)
         elif self._file is not None:
             print(self._file)
+        if any(finding.severity in self._failing for finding in diagnosis.findings):
+            sys.exit(EXIT_WRONG)
 
 
 def _run_of(source: GivenSource, out: Path | None, trials: _TrialOptions, quiet: bool) -> Run:
@@ -287,13 +397,13 @@ def _present(
     """Present the diagnosis, with the proof of its remedies if it is asked for, and write the repaired spec."""
     name, command = _name_of(source, run), _train_command(source, diagnosis)
     if trials.prove:
-        output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", command))
+        output.add_diagnosis(run.folder, diagnosis, diagnosis.page(f"Diagnosis of {name}", command))
         proof = _prove(run, diagnosis, trials, out, quiet)
         output.add_proof(proof)
         output.add_repaired(_write_repaired(proof.repaired if proof else None, Path(name).stem))
     else:
         file = _write_repaired(_repaired(run, diagnosis), Path(name).stem)
-        output.add_diagnosis(run, diagnosis, diagnosis.page(f"Diagnosis of {name}", command, str(file or "")))
+        output.add_diagnosis(run.folder, diagnosis, diagnosis.page(f"Diagnosis of {name}", command, str(file or "")))
         output.add_repaired(file, named=True)
 
 
@@ -340,10 +450,16 @@ def _nothing_to_try(diagnosis: Diagnosis, trials: _TrialOptions) -> str:
         return "the network is healthy, so there is nothing to prove"
     if not diagnosis.remedies:
         return "no finding has a remedy that could be tried, so there is no proof"
+    return _out_of_time(trials)
+
+
+def _out_of_time(trials: _TrialOptions) -> str:
     left = trials.minutes_left
-    if left is not None and left <= 0:
-        return f"the {trials.minutes:g} minutes were over before any remedy was tried"
-    return ""
+    return (
+        f"the {trials.minutes:g} minutes were over before any remedy was tried"
+        if left is not None and left <= 0
+        else ""
+    )
 
 
 def _write_repaired(repaired: Spec | None, name: str) -> Path | None:

@@ -25,7 +25,7 @@ _USUAL_WEIGHTS = "1: suitable initializers (He, Glorot, LeCun) keep the size of 
 @check(
     code="wrong-gradient",
     stage="at the start",
-    rank=16,
+    rank=36,
     meaning="the gradient of a layer disagrees with finite differences of the loss",
     advice="correct the backward pass of the layer or of the loss",
     explains=(STUCK, UNSTABLE, "lr-too-low", "epochs-too-few"),
@@ -46,10 +46,11 @@ def wrong_gradient(m: Measurements) -> Iterator[Finding]:
 @check(
     code="init-too-small",
     stage="at the start",
-    rank=38,
+    rank=48,
     meaning="the initial weights make the signal smaller from layer to layer",
     advice="an initializer that suits the activation (He, Glorot, LeCun)",
     explains=(STUCK, "vanishing", "dying-relu", "lr-too-low", "epochs-too-few"),
+    pytorch="`nn.init.kaiming_uniform_(layer.weight)`",
 )
 def small_weights(m: Measurements) -> Iterator[Finding]:
     """Initial weights that lose the signal."""
@@ -74,10 +75,11 @@ def small_weights(m: Measurements) -> Iterator[Finding]:
 @check(
     code="init-too-large",
     stage="at the start",
-    rank=37,
+    rank=47,
     meaning="the initial weights saturate the units, or make the signal larger from layer to layer",
     advice="an initializer that suits the activation (He, Glorot, LeCun)",
     explains=(STUCK, UNSTABLE),
+    pytorch="`nn.init.kaiming_uniform_(layer.weight)`",
 )
 def large_weights(m: Measurements) -> Iterator[Finding]:
     """Initial weights that amplify the signal."""
@@ -111,13 +113,14 @@ def explodes(step: StepStatistics) -> bool:
     advice="initializer, scaling, a smaller rate, gradient clipping",
     group=UNSTABLE,
     explains=(STUCK, "lr-too-high", "oscillating-loss", "loss-at-start"),
+    pytorch="`nn.init.kaiming_uniform_(layer.weight)`, `nn.BatchNorm1d(width)`",
 )
 def exploding_start(m: Measurements) -> Iterator[Finding]:
     """Outputs or deltas that grow from layer to layer, also with standardized inputs."""
     start = m.start
     if len(start.dense) < 2 or not explodes(start):
         return
-    if sum(map(explodes, m.standardized_starts)) <= len(m.standardized_starts) / 2:
+    if m.standardized_starts and sum(map(explodes, m.standardized_starts)) <= len(m.standardized_starts) / 2:
         return
     growth = (
         f"outputs that grow by a factor of {number(start.growth, 3)}" if start.finite else "numbers that are not finite"
@@ -147,6 +150,7 @@ def _growth_place(step: StepStatistics) -> str:
     advice="initializer, normalization, residual blocks, ReLU units",
     group=UNSTABLE,
     explains=(STUCK, "lr-too-low", "epochs-too-few", "saturating-hidden"),
+    pytorch="`nn.ReLU()` instead of `nn.Sigmoid()`, `nn.BatchNorm1d(width)`",
 )
 def vanishing_start(m: Measurements) -> Iterator[Finding]:
     """Deltas that shrink from layer to layer on their way back."""
@@ -195,6 +199,7 @@ def vanishing_place(step: StepStatistics) -> str:
     advice="a smaller rate, a leaky slope, another initializer",
     group=UNSTABLE,
     explains=(STUCK, "vanishing", "lr-too-low", "epochs-too-few"),
+    pytorch="`nn.LeakyReLU()`, a smaller `lr`; no `nn.ReLU()` at the output",
 )
 def dead_units_at_start(m: Measurements) -> Iterator[Finding]:
     """Units that pass no gradient before the first step."""
@@ -226,6 +231,7 @@ def dead_in_words(alive: float) -> str:
     advice="scaling, initializer, normalization",
     group=UNSTABLE,
     explains=(STUCK,),
+    pytorch="`x = (x - mean) / std`, `nn.BatchNorm1d(width)`",
 )
 def saturated_at_start(m: Measurements) -> Iterator[Finding]:
     """Hidden units that start at their limits."""
@@ -275,6 +281,7 @@ def first_loss(m: Measurements) -> Iterator[Finding]:
     advice="a tenth or a hundredth of the rate; `thalweg lr-range`",
     group=UNSTABLE,
     explains=(STUCK, "dying-relu", "vanishing", "saturating-hidden", "overfitting", "oscillating-loss"),
+    pytorch="`torch.optim.SGD(model.parameters(), lr=lr / 10)`",
 )
 def sharpness(m: Measurements) -> Iterator[Finding]:
     """The learning rate against the curvature of the loss."""

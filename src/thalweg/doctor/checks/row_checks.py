@@ -250,6 +250,7 @@ def wrong_labels(m: Measurements) -> Iterator[Finding]:
     meaning="the score on the training rows is far above what can be attained on others",
     advice="fewer units, regularize, more rows",
     explains=("overfitting",),
+    pytorch="fewer units, `nn.Dropout(0.2)`, `weight_decay=1e-4`",
 )
 def memorised(m: Measurements) -> Iterator[Finding]:
     """A training score that says nothing about other rows."""
@@ -292,6 +293,7 @@ def memorised(m: Measurements) -> Iterator[Finding]:
     meaning="nearly all rows belong to one class, and the network neglects the others",
     advice='`data.order = "balanced"`; weights of the rows',
     explains=(STUCK, "epochs-too-few"),
+    pytorch="`nn.CrossEntropyLoss(weight=1 / counts)`, `nn.BCEWithLogitsLoss(pos_weight=negative / positive)`",
 )
 def imbalance(m: Measurements) -> Iterator[Finding]:
     """Classes that are rare: a fault if the network could tell them better than it does."""
@@ -318,10 +320,11 @@ def imbalance(m: Measurements) -> Iterator[Finding]:
 @check(
     code="unshuffled",
     stage="before training",
-    rank=8,
+    rank=30,
     meaning="the rows are visited in an order in which neighbours have like targets",
     advice="shuffle the rows",
     explains=(STUCK, "oscillating-loss"),
+    pytorch="`DataLoader(..., shuffle=True)`",
 )
 def sorted_rows(m: Measurements) -> Iterator[Finding]:
     """Rows that are visited class by class, or with targets that drift, so that each batch is of another kind."""
@@ -347,7 +350,7 @@ def sorted_rows(m: Measurements) -> Iterator[Finding]:
 @check(
     code="outlying-inputs",
     stage="before training",
-    rank=13,
+    rank=33,
     meaning="a few rows stretch the scale of a column, in which all others are alike",
     advice="check these cells; clip them, or take their logarithm",
     explains=(STUCK, UNSTABLE, "epochs-too-few", "lr-too-low"),
@@ -428,6 +431,7 @@ def _decisive_errors(m: Measurements, name: str) -> FewRows | None:
     meaning="the validation or test rows differ in kind from the training rows",
     advice="another split",
     explains=("memorised", "overfitting"),
+    pytorch="`torch.utils.data.random_split(dataset, [0.8, 0.2])`",
 )
 def shifted_rows(m: Measurements) -> Iterator[Finding]:
     """Validation and test rows of another kind than the training rows."""

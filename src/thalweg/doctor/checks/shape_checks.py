@@ -18,6 +18,7 @@ from ..registry import STUCK, check
     meaning="layers with weights have nothing nonlinear between them and act as a single one",
     advice="relu or tanh between them",
     explains=(STUCK,),
+    pytorch="`torch.relu(layer(x))` between the layers",
 )
 def linear_stack(m: Measurements) -> Iterator[Finding]:
     """Layers with weights without anything nonlinear between them."""
@@ -57,7 +58,7 @@ def _severity_of_line(m: Measurements) -> Severity:
         return "warning"
     if not m.line_falls_short:
         return "note"
-    return "severe" if m.only_line or not m.closed_gap(LEARNED) else "warning"
+    return "severe" if m.only_line or not m.closed_gap(m.enough) else "warning"
 
 
 def _beyond_line(m: Measurements) -> str:

@@ -23,10 +23,11 @@ _MANY_CLASSES = 2
 @check(
     code="output-activation",
     stage="before training",
-    rank=24,
+    rank=40,
     meaning="the output activation cannot produce the targets, does not suit the loss, or passes no gradient",
     advice="softmax, sigmoid or a linear output, with the loss that goes with it",
     explains=(STUCK, "dying-relu", "lr-too-low", "loss-at-start", "loss", "epochs-too-few", "vanishing"),
+    pytorch="nothing after the last `nn.Linear`; `nn.MSELoss()`, `nn.CrossEntropyLoss()`, `nn.BCEWithLogitsLoss()`",
 )
 def output_activation(m: Measurements) -> Iterator[Finding]:
     """The output activation against the loss and the targets: the first rule that applies gives the finding."""
@@ -176,10 +177,11 @@ def encoding(m: Measurements) -> Iterator[Finding]:
 @check(
     code="loss",
     stage="before training",
-    rank=44,
+    rank=52,
     meaning="the loss does not suit the task",
     advice="cross-entropy for classes",
     explains=(STUCK,),
+    pytorch="`nn.CrossEntropyLoss()`",
 )
 def loss(m: Measurements) -> Iterator[Finding]:
     """The loss against the task."""
@@ -201,10 +203,11 @@ def loss(m: Measurements) -> Iterator[Finding]:
 @check(
     code="init-symmetric",
     stage="before training",
-    rank=36,
+    rank=46,
     meaning="the units of a layer start as copies of each other and stay copies",
     advice="random initial weights",
     explains=(STUCK, "vanishing", "lr-too-low", "epochs-too-few", "init-too-small"),
+    pytorch="`nn.init.kaiming_uniform_(layer.weight)`, never one number for all weights",
 )
 def symmetric_weights(m: Measurements) -> Iterator[Finding]:
     """Hidden units that start as copies of each other."""
@@ -223,10 +226,11 @@ def symmetric_weights(m: Measurements) -> Iterator[Finding]:
 @check(
     code="missing-input-scaling",
     stage="before training",
-    rank=12,
+    rank=32,
     meaning="the inputs are far from 1 in size, or far from 0 on average",
     advice='`data.scale = "standard"`',
     explains=(STUCK, UNSTABLE, "epochs-too-few", "lr-too-low"),
+    pytorch="`x = (x - mean) / std`, with the mean and deviation of the training rows",
 )
 def input_scale(m: Measurements) -> Iterator[Finding]:
     """Size, offset and unevenness of the inputs."""
@@ -259,10 +263,11 @@ def input_scale(m: Measurements) -> Iterator[Finding]:
 @check(
     code="missing-target-scaling",
     stage="before training",
-    rank=14,
+    rank=34,
     meaning="the targets of a regression are far from 1 in size",
     advice="standardized targets",
     explains=(STUCK, UNSTABLE, "epochs-too-few", "lr-too-low"),
+    pytorch="`y = (y - mean) / std`",
 )
 def target_scale(m: Measurements) -> Iterator[Finding]:
     """Size of the targets of a regression."""
@@ -298,7 +303,7 @@ def _size_explains(m: Measurements) -> bool:
 @check(
     code="step-activation",
     stage="before training",
-    rank=20,
+    rank=38,
     meaning="a hidden activation has slope 0 everywhere and passes no gradient",
     advice="relu or tanh",
     explains=(STUCK, "vanishing", "dying-relu", "lr-too-low", "epochs-too-few"),
@@ -321,10 +326,11 @@ def flat_activation(m: Measurements) -> Iterator[Finding]:
 @check(
     code="dropout-too-strong",
     stage="before training",
-    rank=28,
+    rank=42,
     meaning="dropout leaves too little of a layer in each step",
     advice="dropout of 0.2 to 0.5",
     explains=(STUCK, UNSTABLE, "overfitting", "epochs-too-few", "lr-too-low"),
+    pytorch="`nn.Dropout(0.2)`: the part that is dropped, not the part that is kept",
 )
 def dropout(m: Measurements) -> Iterator[Finding]:
     """Dropout that leaves hardly anything."""

@@ -9,7 +9,7 @@ import numpy as np
 from ...pages.numbers import measure_name, measure_value, number, percent
 from ..attainable import standard_error
 from ..findings import Finding
-from ..measurements import LEARNED, LEAST_GAP, Measurements
+from ..measurements import LEAST_GAP, Measurements
 from ..normal import normal
 from ..registry import STUCK, UNSTABLE, check
 from .advice import (
@@ -163,6 +163,7 @@ def noisy_gradient(m: Measurements) -> Iterator[Finding]:
     advice="a smaller rate, larger batches",
     group=UNSTABLE,
     explains=(STUCK,),
+    pytorch="`lr=lr / 10`, `DataLoader(..., batch_size=64)`",
 )
 def oscillating_loss(m: Measurements) -> Iterator[Finding]:
     """A loss that jumps instead of settling."""
@@ -243,6 +244,7 @@ def vanishing_gradient(m: Measurements) -> Iterator[Finding]:
     meaning="the training ended before the loss settled",
     advice="more epochs",
     explains=(STUCK,),
+    pytorch="`for epoch in range(10 * epochs):`",
 )
 def short_training(m: Measurements) -> Iterator[Finding]:
     """Training that ended while the loss was still falling, or hardly began."""
@@ -272,6 +274,7 @@ def short_training(m: Measurements) -> Iterator[Finding]:
     meaning="the weights of all layers have hardly moved, or the steps are far shorter than they may be",
     advice="the rate that the curvature or the size of the weights suggests; Adam",
     explains=(STUCK, "epochs-too-few"),
+    pytorch="`torch.optim.SGD(model.parameters(), lr=10 * lr)`",
 )
 def still_weights(m: Measurements) -> Iterator[Finding]:
     """Weights that have hardly moved, or steps far below what the curvature allows."""
@@ -295,6 +298,7 @@ def still_weights(m: Measurements) -> Iterator[Finding]:
     meaning="the schedule lowers the rate to almost nothing early in the training",
     advice="a rate that lasts",
     explains=(STUCK, "lr-too-low", "epochs-too-few"),
+    pytorch="`scheduler.step()` once an epoch where its settings count epochs, once a batch where they count batches",
 )
 def decayed_rate(m: Measurements) -> Iterator[Finding]:
     """A schedule that ends the training early."""
@@ -321,6 +325,7 @@ def decayed_rate(m: Measurements) -> Iterator[Finding]:
     meaning="the training ended while the schedule was still raising the rate",
     advice="a shorter warm-up, or the rate that it rises to",
     explains=(STUCK, "lr-too-low", "epochs-too-few"),
+    pytorch="fewer warm-up steps than the training has",
 )
 def unfinished_rise(m: Measurements) -> Iterator[Finding]:
     """A schedule that would have raised the rate much further."""
@@ -345,6 +350,7 @@ def unfinished_rise(m: Measurements) -> Iterator[Finding]:
     meaning="the penalty outweighs the loss, or has removed the weights of a layer",
     advice="a weaker penalty",
     explains=(STUCK, "vanishing", "dying-relu", "lr-too-low"),
+    pytorch="`weight_decay=1e-4`",
 )
 def strong_penalty(m: Measurements) -> Iterator[Finding]:
     """A penalty that outweighs the loss, or a decay that has removed the weights."""
@@ -392,6 +398,7 @@ def constant_output(m: Measurements) -> Iterator[Finding]:
     rank=265,
     meaning="the validation loss rises while the training loss falls",
     advice="stop at the best epoch, regularize",
+    pytorch="`torch.save(model.state_dict(), path)` at the best epoch",
 )
 def overfitting(m: Measurements) -> Iterator[Finding]:
     """Validation rows that get worse while the training rows get better."""
@@ -435,7 +442,7 @@ def plateau(m: Measurements) -> Iterator[Finding]:
     learned = m.learned
     if learned is None or not m.learnable:
         return
-    if m.closed_gap(LEARNED) and not m.within_line:
+    if m.closed_gap(m.enough) and not m.within_line:
         return
     score = measure_value(learned.measure, learned.score, digits=3)
     rates = larger_rates(m) if any(slow_signs(m)) else (m.remedies.rate(10), m.remedies.rate(0.1))

@@ -21,12 +21,14 @@ from ...parts.layers import Activation
 from ...parts.part import Layer, options_of
 from ...parts.schedules import Constant
 from ...parts.schedules.metric_schedules import watching
+from ...parts.settings import Off
 from ...spec.complete import completed
 from ...spec.differences import canonical_json
 from ...spec.edit import SpecTable, overlap, set_value
 from ...spec.spec import CompleteSpec, Spec
 from ...training.checkpoints import fingerprints
 from ...training.session import Session
+from ..experiment import Trial, trial_of
 from ..variation import Arm, Setting
 from .random_control import random_change, same_rule, values_of
 from .score import ENOUGH_ROWS, NoScoreError, Score, can_score, rows_to_hold_out, score_for, tells_apart
@@ -62,6 +64,10 @@ class Candidate(NamedTuple):
     start: int
     updates: int
     step_rows: int
+
+    def trial(self, seed: int) -> Trial:
+        """Its trial with a seed. Probes are off: a trial can be trained alone with probes."""
+        return trial_of(self.arm, dataclasses.replace(self.trained, probes=Off()), self.row_fingerprints, seed)
 
     @property
     def changed_settings(self) -> int:

@@ -9,15 +9,20 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from typing_extensions import TypedDict
+
 from ...core.errors import InputError
 from ...core.progress import ProgressMessage
 from ...doctor.findings import Remedy
-from ...spec.spec import Spec
+from ...spec.spec import CompleteSpec, Spec
 from ..results import locked_folder
-from .arms import ArmFactory
+from .arms import ArmFactory, Candidate
+from .effects import ArmScores, Combination, RemedyEffect
 from .proof import Proof
-from .search import Search
+from .score import Score
+from .search import Repair, Search
 from .trials import TrialLog
+from .tried_arm import A
 
 
 def prove(
@@ -66,7 +71,7 @@ def prove(
     >>> proof.effects[0].verdict, proof.repaired.optimizer
     ('helps', Adam(learning_rate=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-08))
     """
-    _check(remedies)
+    check_remedies(remedies)
     check_bounds(seeds, minutes, jobs)
     began = time.monotonic()
     factory = ArmFactory(spec, loading)
@@ -74,17 +79,42 @@ def prove(
     path = Path(folder) if folder is not None else None
     log = TrialLog(range(seed, seed + seeds), jobs, path, until, watch)
     with locked_folder(path) if path else nullcontext():
-        proof = _proof(Search(factory, log), remedies, began, path)
+        proof = _proof(Search(factory, log), factory.spec, remedies, began, path)
         if path:
             watch(ProgressMessage("writing the report"))
             proof.save(path)
     return proof
 
 
-def _proof(search: Search, remedies: Sequence[Remedy], began: float, folder: Path | None) -> Proof:
+def _proof(
+    search: Search[Candidate], spec: CompleteSpec, remedies: Sequence[Remedy], began: float, folder: Path | None
+) -> Proof:
     repair = search.run(remedies)
     return Proof(
-        spec=search.factory.spec,
+        spec=spec,
+        repaired=repair.best.candidate.spec if repair.best else None,
+        **results_of(search, repair),
+        seconds=time.monotonic() - began,
+        folder=folder,
+    )
+
+
+class SearchResults(TypedDict):
+    """What a search gives to any proof; the fields are those of `RemedyTrials`."""
+
+    score: Score
+    seeds: Sequence[int]
+    unchanged: ArmScores
+    effects: tuple[RemedyEffect, ...]
+    combinations: tuple[Combination, ...]
+    chosen: tuple[str, ...]
+    repair: RemedyEffect | None
+    remarks: tuple[str, ...]
+
+
+def results_of(search: Search[A], repair: Repair[A]) -> SearchResults:
+    """The results of a search that has ended."""
+    return SearchResults(
         score=search.score,
         seeds=search.log.seeds,
         unchanged=search.unchanged,
@@ -92,14 +122,12 @@ def _proof(search: Search, remedies: Sequence[Remedy], began: float, folder: Pat
         combinations=tuple(repair.combinations),
         chosen=repair.best.names if repair.best else (),
         repair=repair.effect,
-        repaired=repair.best.candidate.spec if repair.best else None,
         remarks=search.remarks,
-        seconds=time.monotonic() - began,
-        folder=folder,
     )
 
 
-def _check(remedies: Sequence[Remedy]) -> None:
+def check_remedies(remedies: Sequence[Remedy]) -> None:
+    """Raise InputError for no remedies, or two of the same label."""
     if not remedies:
         raise InputError("remedies", "expected at least one remedy, received none")
     labels = Counter(remedy.label for remedy in remedies)

@@ -24,7 +24,6 @@ from ..prose import (
     undecided,
 )
 from .effects import MARGIN, ArmScores, Combination, RemedyEffect
-from .random_control import SPACE
 from .score import Score
 
 
@@ -39,6 +38,7 @@ class Outcome(NamedTuple):
         combinations: the combinations that were tried.
         chosen: labels of the remedies in the repaired spec.
         repair: effect of the repaired spec; None where nothing helps.
+        subject: what the remedies change, in a word.
     """
 
     score: Score
@@ -48,12 +48,13 @@ class Outcome(NamedTuple):
     combinations: tuple[Combination, ...]
     chosen: tuple[str, ...]
     repair: RemedyEffect | None
+    subject: str = "spec"
 
 
 def evidence_paragraphs(outcome: Outcome) -> list[str]:
     """What the trials support and what they do not, a paragraph for each subject."""
     if not outcome.unchanged.tried:
-        return ["No trial of the unchanged spec has finished: nothing can be decided."]
+        return [f"No trial of the unchanged {outcome.subject} has finished: nothing can be decided."]
     paragraphs = [[_unchanged(outcome)], _remedies(outcome), _repair(outcome), _limits(outcome)]
     return [" ".join(sentences) for sentences in paragraphs if sentences]
 
@@ -62,7 +63,7 @@ def _unchanged(outcome: Outcome) -> str:
     score = outcome.score
     arm = outcome.unchanged
     sentence = (
-        f"Over {count_noun(arm.tried, 'seed')} the unchanged spec reaches {_mean(score, arm)}"
+        f"Over {count_noun(arm.tried, 'seed')} the unchanged {outcome.subject} reaches {_mean(score, arm)}"
         f" {measure_name(score.measure)} on the {score.rows} rows; the best constant answer reaches"
         f" {measure_value(score.measure, score.constant)}"
     )
@@ -131,7 +132,10 @@ def _repair(outcome: Outcome) -> list[str]:
     effect = outcome.repair
     if effect is None:
         together = ", nor any combination" if outcome.combinations else ""
-        return [f"No single remedy was shown to help{together}: there is no repaired spec.", *_largest_gain(outcome)]
+        return [
+            f"No single remedy was shown to help{together}: there is no repaired {outcome.subject}.",
+            *_largest_gain(outcome),
+        ]
     score = outcome.score
     reached = _mean(score, effect.arm)
     if len(outcome.chosen) > 1 and effect.difference:
@@ -139,7 +143,7 @@ def _repair(outcome: Outcome) -> list[str]:
         names = listed(outcome.chosen)
         sentences = [f"Together {names} reach {reached}: {by}{_beyond_control(score.measure, effect)}."]
     else:
-        sentences = [f"The repaired spec has only `{outcome.chosen[0]}`: {reached}."]
+        sentences = [f"The repaired {outcome.subject} has only `{outcome.chosen[0]}`: {reached}."]
     if effect.verdict != "helps":
         sentences.append("It gains the same with every seed: whether other seeds gain as much is not known.")
     arms = len(outcome.effects) + len(outcome.combinations)
@@ -172,42 +176,46 @@ def _limits(outcome: Outcome) -> list[str]:
         )
     elif outcome.score.held_out:
         sentences.append(
-            f"In all trials {count_noun(outcome.score.held_out, 'training row')} of the spec were held out for the"
-            " score, because its validation rows cannot score."
+            f"In all trials {count_noun(outcome.score.held_out, 'training row')} of the {outcome.subject} were held out"
+            " for the score, because its validation rows cannot score."
         )
     return sentences
 
 
-def method_paragraphs(score: Score) -> list[str]:
-    """How remedies are tried and judged."""
+_MEANINGS = {
+    "r2": "independent of the scale of the targets; an R² below 0 is replaced by R² / (1 - R²), which lies between -1"
+    " and 0 and keeps the order",
+    "balanced_accuracy": "the mean of the fractions of each class that are predicted correctly, independent of the loss"
+    " and of how frequent a class is",
+    "accuracy": "the fraction of rows that are predicted correctly",
+}
+
+
+def method_paragraphs(outcome: Outcome, space: str) -> list[str]:
+    """How remedies are tried and judged; `space` says what random changes are drawn from."""
+    score = outcome.score
     constant = measure_value(score.measure, score.constant)
-    meaning = (
-        "independent of the scale of the targets; an R² below 0 is replaced by R² / (1 - R²), which lies between -1 and"
-        " 0 and keeps the order"
-        if score.measure == "r2"
-        else "the mean of the fractions of each class that are predicted correctly, independent of the loss and of how"
-        " frequent a class is"
-    )
+    meaning = _MEANINGS.get(score.measure, "what the function of the recipe returns")
     return [
         "Every arm is trained with the same seeds, which decide split, initial weights and order: arms with the same"
         f" seed are pairs. The score of an arm is its {measure_name(score.measure)} on the"
         f" {count_noun(score.row_count, f'{score.rows} row')} at the end of training: {meaning}. A trial that diverges"
         " is counted and has no score: differences are those of the seeds that finish in both arms. An arm that"
         f" diverges with every seed has the lowest score, {measure_value(score.measure, score.least)}.",
-        "A remedy helps where the 95 % interval of its paired difference from the unchanged spec lies above 0 and it"
-        " does not diverge more often, and harms where the interval lies below 0. Otherwise it cannot be decided, as"
-        " where all differences are equal. The repair is an arm that helps, or that gains the same with each of five"
-        f" seeds or more, and that scores at least {MARGIN:g} more than the best constant answer ({constant}). Of arms"
-        " that the best one does not improve on, the one with the fewest updates is preferred, then the one that"
-        " changes the fewest settings. Intervals are those of Student's t, and hold together for all effects: those"
-        " of r remedies, and r - 1 of combinations.",
+        f"A remedy helps where the 95 % interval of its paired difference from the unchanged {outcome.subject} lies"
+        " above 0 and it does not diverge more often, and harms where the interval lies below 0. Otherwise it cannot be"
+        " decided, as where all differences are equal. The repair is an arm that helps, or that gains the same with"
+        f" each of five seeds or more, and that scores at least {MARGIN:g} more than the best constant answer"
+        f" ({constant}). Of arms that the best one does not improve on, the one with the fewest updates is preferred,"
+        " then the one that changes the fewest settings. Intervals are those of Student's t, and hold together for all"
+        " effects: those of r remedies, and r - 1 of combinations.",
         "Where no single remedy repairs, all pairs of remedies are screened with two further seeds, and those with a"
         " gain are tried with the seeds of the other arms, the largest gain first.",
         "A combination is tried with all seeds where two of them show a gain. A remedy is added where the interval of"
         " its gain lies above 0, or where it harms no seed and gains at least 0.01. Of two remedies that change the"
         " same place the earlier one is used.",
         "A random change has as many changed settings as the remedy, and plans no more updates. It is drawn from:"
-        f" {SPACE}.",
+        f" {space}.",
     ]
 
 
@@ -260,7 +268,8 @@ def remedies_table(outcome: Outcome) -> Table:
     ]
     columns = ("remedy", "verdict", "effect", "random change", "its effect", "remedy against it")
     comparisons = max((effect.comparisons for effect in outcome.effects), default=1)
-    caption = f"{capitalized(measure_name(measure))} minus that of the unchanged spec, with {simultaneous(comparisons)}"
+    base = f"that of the unchanged {outcome.subject}"
+    caption = f"{capitalized(measure_name(measure))} minus {base}, with {simultaneous(comparisons)}"
     return Table(caption, columns, rows)
 
 

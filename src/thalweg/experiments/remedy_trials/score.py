@@ -10,6 +10,7 @@ import numpy as np
 from ...core.errors import InputError
 from ...data import RowSource, Split
 from ...doctor.attainable import measure_of
+from ...pages.numbers import is_share
 from ..results import TrialResult
 
 # Fewer rows cannot score: one row more or less that is right would weigh too much.
@@ -29,10 +30,10 @@ class Score(NamedTuple):
 
     Of both a constant answer has a known score, however rare a class is. R² has no lower bound: an R² below 0 is
     replaced by R² / (1 - R²) = variance / mean square error - 1, which lies between -1 and 0 and keeps the order. A
-    trial that diverged has no score.
+    trial that diverged has no score. A recipe may have another score.
 
     Attributes:
-        measure: "balanced_accuracy" or "r2".
+        measure: "balanced_accuracy" or "r2"; of a recipe "accuracy", "r2", or "score" for a function of the user.
         rows: the set of rows, "validation" or "training".
         row_count: number of rows in the set.
         constant: score of the best constant answer: 1 / number of classes, or 0 for R².
@@ -58,12 +59,12 @@ class Score(NamedTuple):
         value = measures[self.measure]
         if not math.isfinite(value) or result.diverged:
             return math.nan
-        return value / (1 - value) if self.measure == "r2" and value < 0 else value
+        return value / (1 - value) if value < 0 else value
 
     @property
     def least(self) -> float:
         """The lowest score: that of no right answer, or of an infinite error."""
-        return -1.0 if self.measure == "r2" else 0.0
+        return 0.0 if is_share(self.measure) else -1.0
 
 
 def score_for(split: Split, held_out: int = 0) -> Score:

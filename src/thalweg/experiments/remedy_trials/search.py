@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 import numpy as np
 
@@ -15,9 +15,10 @@ from ...core.intervals import Difference, differences
 from ...doctor.findings import Remedy
 from ...pages.numbers import count_noun
 from ..variation import Setting
-from .arms import ArmFactory, Candidate, merged, setting_of
+from .arms import merged, setting_of
 from .effects import MARGIN, ArmScores, Combination, RemedyEffect
 from .trials import TrialLog
+from .tried_arm import A, ArmMaker
 
 # Every arm is tried with this many seeds first; arms without a gain are completed last.
 _FIRST_SEEDS = 2
@@ -28,7 +29,7 @@ _LISTED_PLACES = 3
 _NO_SPEC = "it makes no spec that suits the data"
 
 
-class Pair(NamedTuple):
+class Pair(NamedTuple, Generic[A]):
     """A remedy and its control.
 
     Attributes:
@@ -38,14 +39,14 @@ class Pair(NamedTuple):
     """
 
     remedy: Remedy
-    arm: Candidate | None
-    control: Candidate | None
+    arm: A | None
+    control: A | None
 
 
-class Incumbent(NamedTuple):
+class Incumbent(NamedTuple, Generic[A]):
     """The best arm so far, with its scores."""
 
-    candidate: Candidate
+    candidate: A
     scores: ArmScores
 
     @property
@@ -59,7 +60,7 @@ class Incumbent(NamedTuple):
         return tuple(setting.label for setting in self.settings)
 
 
-class Repair(NamedTuple):
+class Repair(NamedTuple, Generic[A]):
     """What the search has found.
 
     Attributes:
@@ -69,11 +70,11 @@ class Repair(NamedTuple):
     """
 
     combinations: list[Combination]
-    best: Incumbent | None
+    best: Incumbent[A] | None
     effect: RemedyEffect | None
 
 
-class Search:
+class Search(Generic[A]):
     """Tries remedies alone and in combination.
 
     Attributes:
@@ -83,16 +84,16 @@ class Search:
         pairs: the remedies with their controls.
     """
 
-    def __init__(self, factory: ArmFactory, log: TrialLog) -> None:
+    def __init__(self, factory: ArmMaker[A], log: TrialLog) -> None:
         self.factory = factory
         self.log = log
         self.score = factory.score
-        self.pairs: list[Pair] = []
-        self._tried: list[Candidate | None] = []
+        self.pairs: list[Pair[A]] = []
+        self._tried: list[A | None] = []
         self._not_combined: list[str] = []
         self._remarks: list[str] = []
 
-    def run(self, remedies: Sequence[Remedy]) -> Repair:
+    def run(self, remedies: Sequence[Remedy]) -> Repair[A]:
         """Try all remedies, and find the best combination of them."""
         self._prepare(remedies)
         self._try_individually()
@@ -156,7 +157,7 @@ class Search:
             remarks.append(f"Not combined with others, because they change the same places: {names}.")
         return tuple(remarks)
 
-    def _result_of(self, arm: Candidate) -> ArmScores:
+    def _result_of(self, arm: A) -> ArmScores:
         return self.log.scores_of(arm, self.score)
 
     def _untried(self, remedy: Remedy) -> ArmScores:
@@ -170,12 +171,12 @@ class Search:
             self.pairs.append(Pair(remedy, arm, self._control(arm) if arm else None))
 
     @property
-    def _arms(self) -> list[Candidate]:
+    def _arms(self) -> list[A]:
         """The unchanged spec, the remedies, and their controls."""
         arms = [*(pair.arm for pair in self.pairs), *(pair.control for pair in self.pairs)]
         return [self.factory.unchanged, *(arm for arm in arms if arm)]
 
-    def _candidate(self, label: str, settings: Sequence[Setting]) -> Candidate | None:
+    def _candidate(self, label: str, settings: Sequence[Setting]) -> A | None:
         """The arm with these settings; None, with a remark, where they make no spec."""
         try:
             candidate = self.factory.candidate(label, settings)
@@ -187,7 +188,7 @@ class Search:
             self._remarks.append(f"`{label}` selects other rows than the unchanged spec, and is scored on these.")
         return candidate
 
-    def _control(self, arm: Candidate) -> Candidate | None:
+    def _control(self, arm: A) -> A | None:
         control = self.factory.control(arm, self.log.seeds[0], [each for each in self._tried if each])
         if control is None:
             self._remarks.append(f"No random change with the cost of `{arm.arm.label}` was found.")
@@ -207,13 +208,13 @@ class Search:
         pairs = [trial for pair in self._with_gain() for trial in self._trials_of(pair)]
         self.log.run(pairs, now + (until - now) * 2 / 3, "single remedies")
 
-    def _with_gain(self) -> list[Pair]:
+    def _with_gain(self) -> list[Pair[A]]:
         """The remedies with a gain so far, the largest first."""
         gains = [effect.difference.mean if effect.difference else -math.inf for effect in self.effects]
         ranked = sorted(range(len(gains)), key=lambda place: -gains[place])
         return [self.pairs[place] for place in ranked if gains[place] >= MARGIN]
 
-    def _trials_of(self, pair: Pair) -> Iterator[tuple[Candidate, int]]:
+    def _trials_of(self, pair: Pair[A]) -> Iterator[tuple[A, int]]:
         """The trials that judge a remedy: with all seeds beside the unchanged spec, then those of its control."""
         for arms in ((self.factory.unchanged, pair.arm), (pair.control,)):
             for seed in self.log.seeds:
@@ -224,7 +225,7 @@ class Search:
         trials = [(arm, seed) for seed in self.log.seeds for arm in self._arms]
         self.log.run(trials, self.log.until, "single remedies")
 
-    def _combine(self) -> tuple[list[Combination], Incumbent | None]:
+    def _combine(self) -> tuple[list[Combination], Incumbent[A] | None]:
         """The combinations that were tried, and the best arm of all; None where nothing gains."""
         effects = self.effects
         plausible = [pair for pair, effect in zip(self.pairs, effects, strict=True) if _plausible(effect)]
@@ -242,7 +243,7 @@ class Search:
         others = [pair.remedy for pair in plausible if pair.remedy.label not in best.names]
         return tried, self._extended(best, others, tried)
 
-    def _extended(self, best: Incumbent, remedies: Sequence[Remedy], tried: list[Combination]) -> Incumbent:
+    def _extended(self, best: Incumbent[A], remedies: Sequence[Remedy], tried: list[Combination]) -> Incumbent[A]:
         """The best arm with each of the remedies added that improves it."""
         for remedy in remedies:
             if self._tried_enough(tried) or self._leaves_nothing_to_gain(best):
@@ -259,7 +260,7 @@ class Search:
         """Whether no further combination is tried."""
         return self.log.out_of_time or len(tried) >= self._most_combinations
 
-    def _first_that_repairs(self, remedies: Sequence[Remedy], tried: list[Combination]) -> Incumbent | None:
+    def _first_that_repairs(self, remedies: Sequence[Remedy], tried: list[Combination]) -> Incumbent[A] | None:
         """The first combination that repairs where no single remedy does: of the best pairs, then of more remedies."""
         unchanged = self._incumbent(self.factory.unchanged)
         for added in itertools.chain(self._best_pairs(remedies), self._first_combinations(remedies)):
@@ -274,7 +275,7 @@ class Search:
                 return challenger
         return None
 
-    def _best_pairs(self, remedies: Sequence[Remedy]) -> list[Candidate]:
+    def _best_pairs(self, remedies: Sequence[Remedy]) -> list[A]:
         """The pairs of remedies that gain with the screening seeds, the largest gain first.
 
         Two faults may hide each other, so that neither remedy helps alone. Pairs are ordered by how likely their
@@ -297,12 +298,12 @@ class Search:
         ranked = sorted(zip(gains, pairs, strict=True), key=lambda each: -each[0].mean if each[0] else math.inf)
         return [pair for gain, pair in ranked if gain and gain.mean >= MARGIN]
 
-    def _pair(self, one: Remedy, other: Remedy) -> Candidate | None:
+    def _pair(self, one: Remedy, other: Remedy) -> A | None:
         """Two remedies together; None where they change the same places."""
         left, given_up = merged([setting_of(one)], other)
         return None if given_up or left.changes != other.changes else self._with([setting_of(one)], other)
 
-    def _first_combinations(self, remedies: Sequence[Remedy]) -> Iterator[Candidate]:
+    def _first_combinations(self, remedies: Sequence[Remedy]) -> Iterator[A]:
         """The first two remedies, the first three, ...; then the first with each that changes a taken place."""
         settings: tuple[Setting, ...] = ()
         alternatives = []
@@ -318,7 +319,7 @@ class Search:
             if added := self._with(settings[:1], remedy):
                 yield added
 
-    def _with(self, settings: Sequence[Setting], remedy: Remedy) -> Candidate | None:
+    def _with(self, settings: Sequence[Setting], remedy: Remedy) -> A | None:
         """The arm with a remedy added to settings; None where it adds nothing or makes no spec."""
         setting, given_up = merged(settings, remedy)
         if not setting.changes:
@@ -330,7 +331,7 @@ class Search:
         extended = [*settings, setting]
         return self._candidate(" + ".join(setting.label for setting in extended), extended)
 
-    def _compare(self, base: Incumbent, added: Candidate) -> tuple[Incumbent, Combination]:
+    def _compare(self, base: Incumbent[A], added: A) -> tuple[Incumbent[A], Combination]:
         """Try an arm against the best one so far: with all seeds where the first ones show a gain."""
         stage = f"combination of {len(added.arm.settings)} remedies"
         for seeds in (self.log.seeds[:_FIRST_SEEDS], self.log.seeds):
@@ -350,14 +351,14 @@ class Search:
         )
         return challenger, combination
 
-    def _leaves_nothing_to_gain(self, best: Incumbent) -> bool:
+    def _leaves_nothing_to_gain(self, best: Incumbent[A]) -> bool:
         if 1 - best.scores.mean >= MARGIN:
             return False
         names = " + ".join(best.names)
         self._remarks.append(f"`{names}` is within {MARGIN:g} of the highest score: no further remedy was added.")
         return True
 
-    def _effect_of(self, best: Incumbent) -> RemedyEffect:
+    def _effect_of(self, best: Incumbent[A]) -> RemedyEffect:
         """The effect of the best arm; a combination gets its own control."""
         single = [effect for effect in self.effects if best.names == (effect.arm.label,)]
         if single:
@@ -367,7 +368,7 @@ class Search:
             self.log.run([(control, seed) for seed in self.log.seeds], self.log.until, "control of the repair")
         return self._effect(best.scores, self._result_of(control) if control else None)
 
-    def _incumbent(self, arm: Candidate) -> Incumbent:
+    def _incumbent(self, arm: A) -> Incumbent[A]:
         return Incumbent(arm, self._result_of(arm))
 
 
@@ -376,14 +377,14 @@ def _plausible(effect: RemedyEffect) -> bool:
     return not effect.arm.problem and effect.verdict != "harms"
 
 
-def preferred(incumbents: Sequence[Incumbent]) -> Incumbent:
+def preferred(incumbents: Sequence[Incumbent[A]]) -> Incumbent[A]:
     """The best arm; of those that it does not improve on, that with the fewest updates, then the fewest changes.
 
     Of arms that are equal in these too, the first one: remedies are ordered by how likely they are.
     """
     best = max(incumbents, key=lambda each: each.scores.mean)
 
-    def is_as_good(other: Incumbent) -> bool:
+    def is_as_good(other: Incumbent[A]) -> bool:
         gain = differences(best.scores.values, other.scores.values, comparisons=1)[0]
         return gain is not None and not improves(other.scores, best.scores, gain)
 

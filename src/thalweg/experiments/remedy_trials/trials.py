@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,13 +11,11 @@ import numpy as np
 
 from ...core.errors import InputError
 from ...core.progress import ProgressMessage
-from ...parts.settings import Off
-from ..experiment import Trial, trial_of
 from ..results import TrialResult
 from ..runner import run_missing
-from .arms import Candidate
 from .effects import ArmScores
 from .score import Score
+from .tried_arm import TriedArm
 
 # Processes take seconds to start: trials that this process can run in this time are run here.
 _WORTH_PROCESSES = 20.0
@@ -63,7 +60,7 @@ class TrialLog:
         """Number of trials that were asked for and not run."""
         return len(self.requested - self.results.keys() - self.failed.keys())
 
-    def run(self, pairs: Iterable[tuple[Candidate, int]], until: float, stage: str, jobs: int | None = None) -> None:
+    def run(self, pairs: Iterable[tuple[TriedArm, int]], until: float, stage: str, jobs: int | None = None) -> None:
         """Run the trials of arms and seeds that have no result yet, in this order.
 
         Args:
@@ -72,7 +69,7 @@ class TrialLog:
             stage: what is being tried, for the progress.
             jobs: number of processes, instead of the usual one.
         """
-        trials = {trial.key: trial for trial in (_trial(arm, seed) for arm, seed in pairs)}
+        trials = {trial.key: trial for trial in (arm.trial(seed) for arm, seed in pairs)}
         missing = [trial for key, trial in trials.items() if key not in self.results and key not in self.failed]
 
         def watch(now: ProgressMessage) -> None:
@@ -91,9 +88,9 @@ class TrialLog:
         fastest = min((result.seconds for result in self.results.values()), default=math.inf)
         return 1 if fastest * trials < _WORTH_PROCESSES else None
 
-    def scores_of(self, arm: Candidate, score: Score, seeds: range | None = None) -> ArmScores:
+    def scores_of(self, arm: TriedArm, score: Score, seeds: range | None = None) -> ArmScores:
         """The scores of an arm, as far as it was tried: with the seeds of every arm, or with other ones."""
-        trials = [_trial(arm, seed) for seed in seeds or self.seeds]
+        trials = [arm.trial(seed) for seed in seeds or self.seeds]
         results = [self.results.get(trial.key) for trial in trials]
         values = np.array([score.of(result) if result else math.nan for result in results])
         lost = np.isnan(values) & np.array([result is not None for result in results])
@@ -110,8 +107,3 @@ class TrialLog:
             updates=arm.updates,
             problem=errors[0] if errors else "",
         )
-
-
-def _trial(arm: Candidate, seed: int) -> Trial:
-    # Probes are off: a trial can be trained alone with probes.
-    return trial_of(arm.arm, dataclasses.replace(arm.trained, probes=Off()), arm.row_fingerprints, seed)

@@ -1,0 +1,156 @@
+"""The cost of `thalweg.watch`: the same PyTorch training without a watch, with one, and with hooks on every step.
+
+    python benchmarks/watching.py [--steps 500] [--rounds 7] [--json FILE]
+
+A small convolutional network on 28 x 28 pictures and a 784-256-128-10 network of ReLU units train on random rows in
+batches of 64 with Adam, on one thread. Times are those of the processor, which other programs on the machine change
+least. In each round all kinds train in turn from the same weights. `watched` includes attaching the watch and closing
+it; `none due` compares the median times of those steps that are not looked at, and have no look right before or behind
+them. `hooks` is what trackers of experiments do, here on every step: histograms of all outputs
+and all gradients. A ratio is computed within a round; the median and the extremes are printed. The final weights of all
+trainings must be identical to the bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+import thalweg
+from training_speed import machine
+
+BATCH = 64
+KINDS = ("bare", "watched", "hooks")
+
+
+def dense() -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)
+    )
+
+
+def convolutional() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(800, 64), nn.ReLU(), nn.Linear(64, 10),
+    )  # fmt: skip
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {"784-256-128-10": dense, "small CNN": convolutional}
+
+
+class Training(NamedTuple):
+    """The times and the weights of a training."""
+
+    attach: float
+    total: float
+    steps: list[float]
+    looked_at: frozenset[int]
+    weights: bytes
+
+
+def histograms(model: nn.Module) -> list[Any]:
+    """Hooks that count all outputs and gradients into 64 bins on every step."""
+    kept: dict[str, torch.Tensor] = {}
+
+    def forward(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: object, output: torch.Tensor) -> None:
+            kept[name] = torch.histc(output.detach().float(), 64)
+
+        return hook
+
+    def backward(name: str) -> Callable[[torch.Tensor], None]:
+        def hook(gradient: torch.Tensor) -> None:
+            kept[name] = torch.histc(gradient.detach().float(), 64)
+
+        return hook
+
+    handles = [module.register_forward_hook(forward(name)) for name, module in model.named_modules() if name]
+    return [*handles, *(p.register_hook(backward(name)) for name, p in model.named_parameters())]
+
+
+def train(make: Callable[[], nn.Module], kind: str, steps: int) -> Training:
+    torch.manual_seed(0)
+    model, loss_fn = make(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    batches = [(torch.randn(BATCH, 1, 28, 28), torch.randint(0, 10, (BATCH,))) for _ in range(16)]
+    for x, y in batches[:3]:
+        # Kernels are chosen and memory is taken before the clock starts.
+        loss_fn(model(x), y).backward()
+    gc.collect()
+    begin = time.process_time()
+    watch = thalweg.watch(model, optimizer, loss_fn, quiet=True) if kind == "watched" else None
+    attach = time.process_time() - begin
+    handles = histograms(model) if kind == "hooks" else []
+    times = []
+    for step in range(steps):
+        start = time.process_time()
+        x, y = batches[step % len(batches)]
+        optimizer.zero_grad()
+        loss = loss_fn(model(x), y)
+        loss.backward()
+        optimizer.step()
+        times.append(time.process_time() - start)
+    if watch:
+        watch.close()
+    total = time.process_time() - begin
+    for handle in handles:
+        handle.remove()
+    assert watch is None or not watch.training.faults, watch.training.faults
+    looked_at = frozenset(look.step for look in watch.training.looks) if watch else frozenset()
+    return Training(attach, total, times, looked_at, b"".join(p.detach().numpy().tobytes() for p in model.parameters()))
+
+
+def quiet_ratio(watched: Training, bare: Training) -> float:
+    """Median time of the steps far from looks, by that of the same steps without a watch."""
+    near = {step + shift for step in watched.looked_at for shift in (-1, 0, 1)}
+    far = [step for step in range(len(bare.steps)) if step not in near]
+    return statistics.median(watched.steps[step] for step in far) / statistics.median(bare.steps[step] for step in far)
+
+
+def spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    report: dict[str, object] = {"machine": machine(), "steps": options.steps}
+    for name, make in MODELS.items():
+        ratios: dict[str, list[float]] = {"watched": [], "none due": [], "hooks": []}
+        attach = []
+        bare_times = []
+        for number in range(options.rounds + 1):
+            found = {kind: train(make, kind, options.steps) for kind in KINDS}
+            assert len({result.weights for result in found.values()}) == 1, "the watch changed the training"
+            if not number:
+                continue
+            bare_times.append(found["bare"].total)
+            attach.append(found["watched"].attach)
+            ratios["none due"].append(quiet_ratio(found["watched"], found["bare"]))
+            for kind in ("watched", "hooks"):
+                ratios[kind].append(found[kind].total / found["bare"].total)
+        print(f"{name}: {options.steps} steps, bare {statistics.median(bare_times):.3f} s", flush=True)
+        print(f"  looks {len(found['watched'].looked_at)}, attach {1000 * statistics.median(attach):.1f} ms")
+        for kind, values in ratios.items():
+            print(f"  {kind:9} ratio to bare: {spread(values)}")
+        report[name] = {"bare": bare_times, "attach": attach, "ratios": ratios}
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()

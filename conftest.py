@@ -1,0 +1,11 @@
+"""Modules that need a library which is not installed cannot be collected."""
+
+from importlib.util import find_spec
+
+CALLBACKS = ("keras", "lightning", "skorch", "transformers")
+NEED_TORCH = ("handle.py", "looks/*", "recipes/*", "callbacks/*")
+
+collect_ignore_glob = [
+    *(f"src/thalweg/watching/{name}" for name in NEED_TORCH if not find_spec("torch")),
+    *(f"src/thalweg/watching/callbacks/{name}_callback.py" for name in CALLBACKS if not find_spec(name)),
+]

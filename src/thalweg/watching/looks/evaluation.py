@@ -1,0 +1,141 @@
+"""The user's model on some rows, without a graph: what it changes on the way is put back."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..facts import SetScores, WatchedLoss
+from .batches import columns, fingerprints, scores
+from .replay import kept_random_state
+from .tensors import Fields, any_tensor, exact, fetched, first_tensor, mean_and_deviation
+
+# At most this many rows are evaluated, evenly spaced.
+_ROWS = 1024
+
+
+@contextlib.contextmanager
+def in_mode(model: nn.Module, training: bool | None, evaluating: Collection[str] = ()) -> Iterator[None]:
+    """The modules in training or in evaluation mode; afterwards they and their buffers are as before.
+
+    Args:
+        model: the model.
+        training: the mode; None leaves each module as it is.
+        evaluating: names of the modules that stay in evaluation mode.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [] if training is False else [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    try:
+        if training is not None:
+            for name, module in model.named_modules():
+                # The attribute itself: `train` may be a method of the user's own.
+                module.training = training and name not in evaluating
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for buffer, before in buffers:
+            buffer.copy_(before)
+
+
+def called(model: Callable[..., Any], inputs: object) -> Any:
+    """The model on inputs: a tensor, a tuple or list of arguments, or a dict of keywords."""
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, list | tuple) else model(inputs)
+
+
+@torch.no_grad()
+def set_scores(
+    model: nn.Module,
+    loss_fn: Callable[..., Any] | None,
+    loss: WatchedLoss,
+    inputs: object,
+    targets: Tensor,
+    chunk: int,
+) -> SetScores:
+    """Scores of a model on some rows, in the mode in which it is; the random states stay as they are.
+
+    Args:
+        model: the model.
+        loss_fn: the loss function; None: the loss is not computed.
+        loss: what is known of it.
+        inputs: what the model takes.
+        targets: what the loss takes.
+        chunk: rows that are evaluated at once.
+    """
+    inputs, targets = _spaced(inputs, targets)
+    outputs: list[Tensor] = []
+    with kept_random_state():
+        for part, _ in _chunks(inputs, targets, chunk):
+            output = first_tensor(called(model, part))
+            if output is None:
+                return SetScores(rows=len(targets))
+            outputs.append(output)
+        joined = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+        value = _loss_of(loss_fn, joined, targets)
+    threshold = 0.5 if loss.takes == "probabilities" else 0.0
+    found: Fields = {"rows": len(targets), "loss": value, **scores(joined, targets, loss.task, threshold)}
+    return SetScores(**fetched(found | _of_rows(inputs, targets)))
+
+
+def _of_rows(inputs: object, targets: Tensor) -> Fields:
+    """Scale and fingerprints of the rows themselves."""
+    x = any_tensor([inputs])
+    found: Fields = {}
+    if x is not None and x.numel():
+        found["row_fingerprints"] = fingerprints(x)
+        if x.is_floating_point():
+            values = exact(x)
+            found["input_mean"], found["input_deviation"] = mean_and_deviation(values)
+            found |= columns(values)
+    if targets.numel():
+        found["target_mean"], found["target_deviation"] = mean_and_deviation(exact(targets))
+    return found
+
+
+def _loss_of(loss_fn: Callable[..., Any] | None, outputs: Tensor, targets: Tensor) -> float:
+    if loss_fn is None:
+        return math.nan
+    try:
+        value = loss_fn(outputs, targets)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        # The loop may reshape the outputs before the loss.
+        return math.nan
+    return float(value) if isinstance(value, Tensor) and value.numel() == 1 else math.nan
+
+
+def _spaced(inputs: object, targets: Tensor) -> tuple[object, Tensor]:
+    """At most 1024 evenly spaced rows."""
+    every = -(-len(targets) // _ROWS)
+    if every == 1 or not _is_by_row(inputs, len(targets)):
+        return inputs, targets
+    return _sliced(inputs, slice(None, None, every)), targets[::every]
+
+
+def _chunks(inputs: object, targets: Tensor, size: int) -> Iterator[tuple[object, Tensor]]:
+    if len(targets) <= size or not _is_by_row(inputs, len(targets)):
+        yield inputs, targets
+        return
+    for start in range(0, len(targets), size):
+        part = slice(start, start + size)
+        yield _sliced(inputs, part), targets[part]
+
+
+def _is_by_row(inputs: object, rows: int) -> bool:
+    """Whether the first axis of all inputs has the rows."""
+    items = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, list | tuple) else [inputs]
+    return all(isinstance(item, Tensor) and item.dim() > 0 and len(item) == rows for item in items)
+
+
+def _sliced(inputs: object, part: slice) -> object:
+    if isinstance(inputs, Mapping):
+        return {name: value[part] for name, value in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        return [value[part] for value in inputs]
+    return inputs[part] if isinstance(inputs, Tensor) else inputs

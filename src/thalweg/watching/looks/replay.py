@@ -1,0 +1,131 @@
+"""Steps that are repeated on a copy of the model: nothing of the user's is touched, and random states are put back."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..facts import WatchedLoss
+from .recorder import Guard, Recorder
+from .structure import eager
+
+# The loss of a replay may differ from that of the loop by this part: the loop may be in low precision.
+_ALIKE = 0.02
+
+
+class RandomState(NamedTuple):
+    """The random states of Python, NumPy and PyTorch."""
+
+    python: Any
+    numpy: Any
+    cpu: Tensor
+    devices: list[Tensor]
+
+    @classmethod
+    def now(cls) -> RandomState:
+        """The states as they are."""
+        numpy = sys.modules["numpy"].random.get_state()
+        # Asking CUDA for its state would start CUDA in processes that do not use it.
+        devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        return cls(random.getstate(), numpy, torch.get_rng_state(), devices)
+
+    def put_back(self) -> None:
+        """Set the states to these."""
+        random.setstate(self.python)
+        sys.modules["numpy"].random.set_state(self.numpy)
+        torch.set_rng_state(self.cpu)
+        if self.devices:
+            torch.cuda.set_rng_state_all(self.devices)
+
+
+@contextlib.contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Whatever is drawn inside, the random states are afterwards as before."""
+    before = RandomState.now()
+    try:
+        yield
+    finally:
+        before.put_back()
+
+
+class Snapshot(NamedTuple):
+    """A copy of a model with the parameters that a step started from."""
+
+    model: nn.Module
+    loss: Callable[..., Any]
+    random: RandomState | None
+    """The random states when the forward pass of the step began; None: not known."""
+
+    @classmethod
+    def of(cls, model: nn.Module, loss: Callable[..., Any], state: RandomState | None) -> Snapshot:
+        """Copy the eager modules of a model, and its loss where that is a module.
+
+        Raises:
+            Exception: where the model cannot be copied.
+        """
+        twin = copy.deepcopy(eager(model))
+        for module in twin.modules():
+            module._compiled_call_impl = None
+            for name, child in module.named_children():
+                module._modules[name] = eager(child)
+        twin.zero_grad(set_to_none=True)
+        return cls(twin, copy.deepcopy(loss) if isinstance(loss, nn.Module) else loss, state)
+
+    @contextlib.contextmanager
+    def _from_its_start(self) -> Iterator[None]:
+        with kept_random_state():
+            if self.random is not None:
+                self.random.put_back()
+            yield
+
+    def recorded(
+        self, args: Sequence[object], kwargs: Mapping[str, object], targets: object, loss: WatchedLoss, guard: Guard
+    ) -> Recorder:
+        """Repeat the step under a recorder. Raises what the model or the loss raises."""
+        recorder = Recorder(self.model, self.model, loss, guard)
+        try:
+            with self._from_its_start(), torch.enable_grad():
+                recorder.begin_forward(args, kwargs)
+                outputs = self.model(*args, **kwargs)
+                value = self.loss(outputs, targets)
+                recorder.add_loss((outputs, targets), value)
+                value.backward()
+                recorder.add_step(args, targets, value)
+        finally:
+            recorder.remove()
+        return recorder
+
+    def curvature(
+        self, args: Sequence[object], kwargs: Mapping[str, object], targets: object, seen_loss: float
+    ) -> float:
+        """gᵀHg / |g|², the curvature of the loss along its gradient; NaN where the loop computes another loss.
+
+        Kernels without a second derivative are replaced by those that have one.
+
+        Args:
+            args, kwargs: what the model got.
+            targets: what the loss got.
+            seen_loss: the loss of the loop; NaN: not known.
+        """
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        kernels = sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False)
+        with self._from_its_start(), torch.enable_grad(), kernels[0], kernels[1]:
+            value = self.loss(self.model(*args, **kwargs), targets)
+            if abs(float(value.detach()) - seen_loss) > _ALIKE * max(abs(seen_loss), _ALIKE):
+                return math.nan
+            gradients = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
+            pairs = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None and g.requires_grad]
+            product = torch.stack([(g * g.detach()).sum() for _, g in pairs]).sum()
+            directions = torch.autograd.grad(product, [p for p, _ in pairs], allow_unused=True)
+            along = [(g.detach() * h).sum() for (_, g), h in zip(pairs, directions, strict=True) if h is not None]
+        square = float(product.detach())
+        return float(torch.stack(along).sum().detach()) / square if along and square > 0 else math.nan

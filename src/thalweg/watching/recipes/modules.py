@@ -1,0 +1,149 @@
+"""Changes of a module: its activations, normalisation, dropout, initial weights and last activation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+from torch import nn
+
+from ...core.errors import InputError
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+SATURATING = (nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.LogSigmoid)
+OUTPUT_ACTIVATIONS = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.ReLU, nn.Tanh)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+NORMALIZATIONS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+_OTHER_ACTIVATIONS = (nn.ReLU6, nn.SELU, nn.CELU, nn.Softplus, nn.Hardswish, nn.Mish, nn.PReLU)
+_WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_BATCH_NORMS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: nn.BatchNorm1d,
+    nn.Conv1d: nn.BatchNorm1d,
+    nn.Conv2d: nn.BatchNorm2d,
+    nn.Conv3d: nn.BatchNorm3d,
+}
+
+
+def leaves(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The modules without children, with their names, in the order in which they were registered."""
+    return [(name, module) for name, module in model.named_modules() if not list(module.children())]
+
+
+def weighted(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The dense and convolutional modules, with their names."""
+    return [(name, module) for name, module in leaves(model) if isinstance(module, _WEIGHTED)]
+
+
+def output_activation(model: nn.Module) -> tuple[str, nn.Module] | None:
+    """The activation that is registered last, behind all modules with weights; None where there is none."""
+    last = leaves(model)[-1]
+    return last if isinstance(last[1], OUTPUT_ACTIVATIONS) else None
+
+
+def hidden_activations(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The activations before the last module with weights."""
+    kinds = (*ACTIVATIONS.values(), *SATURATING, *_OTHER_ACTIVATIONS)
+    found = leaves(model)
+    last = max((place for place, (_, module) in enumerate(found) if isinstance(module, _WEIGHTED)), default=0)
+    return [(name, module) for name, module in found[:last] if isinstance(module, kinds)]
+
+
+def replaced(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
+    """The model with another module of that name; a model that is this module is the other one then."""
+    if not name:
+        return module
+    parent, _, own = name.rpartition(".")
+    setattr(model.get_submodule(parent), own, module)
+    return model
+
+
+def with_activation(model: nn.Module, kind: str) -> nn.Module:
+    """Every hidden activation of this kind; where there is none, one between dense layers that follow each other.
+
+    Raises InputError where the model has neither: it calls its activations as functions.
+    """
+    names = [name for name, _ in hidden_activations(model)]
+    for name in names:
+        model = replaced(model, name, ACTIVATIONS[kind]())
+    if names:
+        return model
+    pairs = list(_bare_pairs(model))
+    if not pairs:
+        raise InputError("activation", "the model has no activations as modules: it calls them as functions")
+    for parent, name, module in pairs:
+        setattr(parent, name, nn.Sequential(module, ACTIVATIONS[kind]()))
+    return model
+
+
+def bare_pairs(model: nn.Module) -> int:
+    """Number of dense layers that another one follows with nothing nonlinear between them."""
+    return len(list(_bare_pairs(model)))
+
+
+def _bare_pairs(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
+    """Modules with weights that another one follows in the same nn.Sequential, with their parents and names."""
+    linear = (*NORMALIZATIONS, *DROPOUTS, nn.Flatten, nn.Identity)
+    for parent in model.modules():
+        if isinstance(parent, nn.Sequential):
+            children = [(name, child) for name, child in parent.named_children() if not isinstance(child, linear)]
+            for (name, child), (_, following) in itertools.pairwise(children):
+                if isinstance(child, _WEIGHTED) and isinstance(following, _WEIGHTED):
+                    yield parent, name, child
+
+
+def with_batch_norm(model: nn.Module) -> nn.Module:
+    """Batch normalisation behind every module with weights but the last one."""
+    *hidden, _ = weighted(model)
+    if not hidden:
+        raise InputError("normalization", "the model has no hidden dense or convolutional module")
+    for name, module in hidden:
+        width = getattr(module, "out_features", None) or module.out_channels
+        norm = next(norm for kind, norm in _BATCH_NORMS.items() if isinstance(module, kind))(width)
+        model = replaced(model, name, nn.Sequential(module, norm))
+    return model
+
+
+def with_dropout(model: nn.Module, rate: float) -> nn.Module:
+    """Dropout of this rate in all dropout modules; where there is none, behind every hidden activation."""
+    modules = [module for module in model.modules() if isinstance(module, DROPOUTS)]
+    for module in modules:
+        module.p = rate
+    if modules:
+        return model
+    activations = hidden_activations(model)
+    if not activations:
+        raise InputError("dropout", "the model has neither dropout nor activations as modules")
+    for name, activation in activations:
+        model = replaced(model, name, nn.Sequential(activation, nn.Dropout(rate)))
+    return model
+
+
+def initialized(model: nn.Module, kind: str) -> nn.Module:
+    """New initial weights: "default" for PyTorch's of all modules; else by a rule, with biases of 0.
+
+    "he" draws He's normal distribution for hidden layers and Glorot's uniform one for the last, "glorot" Glorot's for
+    all of them.
+    """
+    if kind == "default":
+        for _, module in leaves(model):
+            reset = getattr(module, "reset_parameters", None)
+            if reset is not None:
+                reset()
+        return model
+    found = weighted(model)
+    for place, (_, module) in enumerate(found):
+        hidden = place + 1 < len(found)
+        draw: Callable[..., object] = nn.init.xavier_uniform_
+        if kind == "he" and hidden:
+            draw = nn.init.kaiming_normal_
+        for name, parameter in module.named_parameters(recurse=False):
+            draw(parameter) if name == "weight" else nn.init.zeros_(parameter)
+    return model
