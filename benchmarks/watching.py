@@ -3,12 +3,12 @@
     python benchmarks/watching.py [--steps 500] [--rounds 7] [--json FILE]
 
 A small convolutional network on 28 x 28 pictures and a 784-256-128-10 network of ReLU units train on random rows in
-batches of 64 with Adam, on one thread; times are those of the processor. In each round all kinds train in turn from the same weights. `watched` includes attaching the
-watch and closing it; `none due` compares the median times of those steps that are not looked at, and have no look right
-before or behind them. `hooks` is what a user writes by hand, or what trackers of experiments do, on every step:
-histograms of all outputs and all gradients. A ratio is computed within a round; the median and the extremes are printed.
-Memory is the peak of live tensors in a step that is looked at, beside that of the bare loop and beside the outputs of
-all modules for one batch. The final weights of all trainings must be identical to the bit.
+batches of 64 with Adam, on one thread. Times are those of the processor, which other programs on the machine change
+least. In each round all kinds train in turn from the same weights. `watched` includes attaching the watch and closing
+it; `none due` compares the median times of those steps that are not looked at, and have no look right before or behind
+them. `hooks` is what trackers of experiments do, here on every step: histograms of all outputs
+and all gradients. A ratio is computed within a round; the median and the extremes are printed. The final weights of all
+trainings must be identical to the bit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import thalweg
 from training_speed import machine
 
 BATCH = 64
-HIDDEN_NAMES = ("bare", "watched", "hooks")
+KINDS = ("bare", "watched", "hooks")
 
 
 def dense() -> nn.Module:
@@ -134,7 +134,7 @@ def main() -> None:
         attach = []
         bare_times = []
         for number in range(options.rounds + 1):
-            found = {kind: train(make, kind, options.steps) for kind in HIDDEN_NAMES}
+            found = {kind: train(make, kind, options.steps) for kind in KINDS}
             assert len({result.weights for result in found.values()}) == 1, "the watch changed the training"
             if not number:
                 continue

@@ -15,7 +15,8 @@ nn = torch.nn
 
 import thalweg  # noqa: E402
 from thalweg import InputError  # noqa: E402
-from thalweg.watching import evaluation, handle, looks, recorder  # noqa: E402
+from thalweg.watching import handle  # noqa: E402
+from thalweg.watching.looks import evaluation, measure_step, recorder  # noqa: E402
 
 SOURCE = str(Path(thalweg.__file__).parents[1])
 
@@ -110,10 +111,10 @@ def test_inputs_need_not_be_floating():
         (recorder.Recorder, "_end_forward"),
         (recorder.Recorder, "add_loss"),
         (recorder.Recorder, "_begin_backward"),
-        (looks.StepMeasurement, "before_step"),
-        (looks.StepMeasurement, "after_step"),
-        (looks.StepMeasurement, "at_next_step"),
-        (looks.StepMeasurement, "look"),
+        (measure_step.StepMeasurement, "before_step"),
+        (measure_step.StepMeasurement, "after_step"),
+        (measure_step.StepMeasurement, "at_next_step"),
+        (measure_step.StepMeasurement, "look"),
         (handle.Watch, "_on_step_end"),
         (evaluation, "scores"),
     ],
@@ -286,3 +287,34 @@ def test_severe_findings_are_told_once_while_it_trains(capsys):
     told = capsys.readouterr().err
     assert told.count("optimizer-parameters") == 1
     assert watch.diagnose().causes[0].finding.code == "optimizer-parameters"
+
+
+def test_a_notebook_has_one_card_that_changes(monkeypatch):
+    class Shown:
+        def __init__(self) -> None:
+            self.pages: list[str] = []
+            self.displays = 0
+
+        def HTML(self, text: str) -> str:  # noqa: N802
+            return text
+
+        def display(self, shown: str, display_id: bool) -> Shown:
+            self.displays += 1
+            self.pages.append(shown)
+            return self
+
+        def update(self, shown: str) -> None:
+            self.pages.append(shown)
+
+        def get_ipython(self) -> object:
+            return self
+
+    shown = Shown()
+    for name in ("IPython", "IPython.display", "ipykernel"):
+        monkeypatch.setitem(sys.modules, name, shown)
+    given = parts()
+    with thalweg.watch(*given, quiet=True):
+        for _ in range(5):
+            step(*given)
+    assert shown.displays == 1
+    assert len(shown.pages) == 5

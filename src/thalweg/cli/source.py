@@ -11,11 +11,6 @@ if TYPE_CHECKING:
     from ..spec.spec import Spec
 
 
-def is_watch_folder(path: Path) -> bool:
-    """Whether a folder holds a training that `thalweg.watch` has watched."""
-    return (path / "watch.json").is_file()
-
-
 @dataclass(frozen=True)
 class GivenSource:
     """The arguments of a command that describe a spec or a run."""
@@ -41,6 +36,12 @@ class GivenSource:
         """The argument, if it is a run folder."""
         is_run = self.argument is not None and os.path.isfile(os.path.join(self.argument, "spec.toml"))
         return self.argument if is_run else None
+
+    @property
+    def watch_folder(self) -> str | None:
+        """The argument, if it is a folder of `thalweg.watch`."""
+        is_watch = self.argument is not None and os.path.isfile(os.path.join(self.argument, "watch.json"))
+        return self.argument if is_watch else None
 
     def spec(self) -> Spec:
         """The spec with all changes and settings.

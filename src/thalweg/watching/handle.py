@@ -23,23 +23,25 @@ from ..core.errors import InputError
 from ..core.printable import printable, received
 from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
+from ..doctor.findings import Finding
 from ..doctor.render import finding_in_words
 from ..pages.page import Page
-from . import listeners
+from .card import NotebookCard, card_page
 from .checks import severe_at_once
-from .evaluation import in_mode, set_scores
 from .facts import WatchedEpoch, WatchedTraining
 from .folder import WatchFolder
-from .looks import FirstValues, StepMeasurement, first_nonfinite
+from .looks import listeners
+from .looks.evaluation import in_mode, set_scores
+from .looks.measure_step import FirstValues, StepMeasurement, first_nonfinite
+from .looks.recorder import Recorder
+from .looks.replay import RandomState, Snapshot
+from .looks.row_mixing import mixing_place
+from .looks.schedule import next_look
+from .looks.structure import as_float, described, eager
+from .looks.tensors import Fields, any_tensor, exact, fetched
 from .measure_watch import latest, measurements_of_watch
-from .recorder import Recorder
 from .reference import reference_scores
-from .replay import RandomState, Snapshot
 from .report import watch_page
-from .row_mixing import mixing_place
-from .schedule import next_look
-from .structure import as_float, described, eager
-from .tensors import any_tensor, exact, fetched
 from .writers import Writer
 
 # Curvature is measured by a replay on a copy of models with no more parameters.
@@ -127,7 +129,8 @@ class Watch:
         self._referred = -1
         self._epoch_start = 0
         self._epoch_due = 0
-        self._told: set[str] = set()
+        self._severe: list[Finding] = []
+        self._card = NotebookCard()
         methods = listeners.Methods(
             forward=self._guarded(self._on_forward),
             loss=self._guarded(self._on_loss),
@@ -191,10 +194,13 @@ class Watch:
         self._closed = self._off = True
         self._detach()
         self._recent = []
-        if self._folder is not None:
-            self._folder.close(self.training)
-        for writer in self._writers:
-            writer.close()
+        try:
+            if self._folder is not None:
+                self._folder.close(self.training)
+            for writer in self._writers:
+                writer.close()
+        except Exception as error:
+            self._fail(error)
 
     def __enter__(self) -> Self:
         return self
@@ -205,7 +211,7 @@ class Watch:
         self.close()
 
     def _repr_html_(self) -> str:
-        return self.diagnose().page("Watched training").fragment()
+        return card_page(self.training, self._severe).fragment()
 
     # Faults -----------------------------------------------------------------------------------------------------------
 
@@ -443,6 +449,7 @@ class Watch:
             writer.add_look(look)
         if len(self.training.looks) == _LIVE_STEP or nonfinite is not known:
             self._report_severe()
+        self._card.show(self.training, self._severe)
 
     def _finish(self) -> None:
         """Take in all that was seen so far."""
@@ -481,9 +488,11 @@ class Watch:
             self._busy = False
 
     def _report_severe(self) -> None:
+        told = {finding.code for finding in self._severe}
         for finding in severe_at_once(measurements_of_watch(self.training)):
-            if finding.code not in self._told:
-                self._told.add(finding.code)
+            if finding.code not in told:
+                told.add(finding.code)
+                self._severe.append(finding)
                 self._tell(finding_in_words(finding))
 
     # Epochs -----------------------------------------------------------------------------------------------------------
@@ -509,6 +518,7 @@ class Watch:
         for writer in self._writers:
             writer.add_epoch(epoch)
         self._report_severe()
+        self._card.show(self.training, self._severe)
 
     def _plain_epoch(self) -> WatchedEpoch:
         seen = [loss for loss in self.training.losses[self._epoch_start :] if math.isfinite(loss)]
@@ -526,7 +536,7 @@ class Watch:
         evaluating = self.training.looks[-1].evaluating if self.training.looks else ()
         self._busy = True
         try:
-            found: dict[str, Any] = {}
+            found: Fields = {}
             rows = _joined(self._recent)
             if rows is not None:
                 with in_mode(self._eager, False):

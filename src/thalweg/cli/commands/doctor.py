@@ -17,7 +17,7 @@ import typer
 from ..options import DataDir, DataFile, DeviceName, EngineName, Epochs, Json, Quiet, Seed, Settings, SpecOrRun, Target
 from ..output import EXIT_INTERRUPTED, EXIT_WRONG, print_json
 from ..registry import command
-from ..source import GivenSource, is_watch_folder, source_of
+from ..source import GivenSource, source_of
 
 if TYPE_CHECKING:
     from ...doctor.diagnosis import Diagnosis
@@ -76,11 +76,11 @@ def doctor(
 ) -> None:
     """Say why a network does not learn, and what to do about it.
 
-    Each finding comes with its evidence. A spec is trained first; a run is examined as it is, and so is the folder of
-    a training that `thalweg.watch` has watched. Causes are confirmed by
-    paired runs (--quick: by checks alone), and what they confirm goes into NAME-repaired.toml. The exit code is 0 for a
-    healthy network, and 1 if something keeps it from learning. With --prove, each remedy is trained with several seeds
-    and compared with the unchanged network and with a random change; what helps goes into NAME-repaired.toml.
+    Each finding comes with its evidence. A spec is trained first; a run is examined as it is, and so is a folder of
+    `thalweg.watch`. Causes are confirmed by paired runs (--quick: by checks alone), and what they confirm goes into
+    NAME-repaired.toml. The exit code is 0 for a healthy network, and 1 if something keeps it from learning. With
+    --prove, each remedy is trained with several seeds and compared with the unchanged network and with a random change;
+    what helps goes into NAME-repaired.toml.
 
     \b
     thalweg doctor deep-plain
@@ -89,14 +89,8 @@ def doctor(
     thalweg doctor runs/digits-20260102-101500 --page diagnosis.html
     """
     trials = _TrialOptions(quick, budget, prove, seeds, minutes, jobs, time.monotonic())
-    output = _Output(page, json)
+    output = _Output(page, json, fail_on)
     trials.check()
-    _check_severity(fail_on)
-    if spec is not None and is_watch_folder(Path(spec)):
-        given = {"--set": settings, "--data": data, "--target": target, "--epochs": epochs, "--seed": seed}
-        _refuse(given | {"--engine": engine, "--device": device, "--out": out, "--prove": prove or None})
-        _finish(_examine_watch(Path(spec), output), output, fail_on)
-        return
     source = source_of(
         "doctor",
         spec,
@@ -109,55 +103,42 @@ def doctor(
         engine=engine,
         device=device,
     )
+    if source.watch_folder:
+        output.finish(_examine_watch(source, out, trials, output))
+    else:
+        output.finish(_examine_run(source, out, trials, output, quiet))
+
+
+def _examine_run(
+    source: GivenSource, out: Path | None, trials: _TrialOptions, output: _Output, quiet: bool
+) -> Diagnosis:
+    """The diagnosis of a run, or of a spec that is trained first, and what follows from it."""
     run = _run_of(source, out, trials, quiet)
     diagnosis = _diagnosis_of(run, trials, quiet)
     name = _name_of(source, run)
-    output.add_diagnosis(
-        run.folder, diagnosis, diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis))
-    )
+    page = diagnosis.page(f"Diagnosis of {name}", _train_command(source, diagnosis))
+    output.add_diagnosis(run.folder, diagnosis, page)
     repaired = _repaired(run, diagnosis, trials, output, out, quiet)
     output.add_repaired(_write_repaired(repaired, Path(name).stem))
-    _finish(diagnosis, output, fail_on)
+    return diagnosis
 
 
-def _examine_watch(folder: Path, output: _Output) -> Diagnosis:
+def _examine_watch(source: GivenSource, out: Path | None, trials: _TrialOptions, output: _Output) -> Diagnosis:
     """The diagnosis of a watched training, from what its folder has kept."""
+    from ...core.errors import InputError
     from ...doctor.examination import diagnose
     from ...watching import checks  # noqa: F401  (registers the checks of watched trainings)
     from ...watching.folder import read_watch
     from ...watching.measure_watch import measurements_of_watch
     from ...watching.report import watch_page
 
+    if source.changes or source.settings or out or trials.prove:
+        raise InputError("doctor", "a watched training is examined as it is, so it takes no --set, --out or --prove")
+    folder = Path(source.watch_folder or "")
     training = read_watch(folder)
     diagnosis = diagnose(measurements_of_watch(training))
     output.add_diagnosis(folder, diagnosis, watch_page(training, diagnosis, f"Diagnosis of {folder.name}"))
     return diagnosis
-
-
-def _refuse(given: dict[str, object]) -> None:
-    """Raise InputError for options that do not apply to a watched training."""
-    from ...core.errors import InputError
-
-    if names := [name for name, value in given.items() if value]:
-        raise InputError("doctor", f"a watched training is examined as it is, so it takes no {', '.join(names)}")
-
-
-def _check_severity(fail_on: str) -> None:
-    from ...core.errors import InputError, nearest
-    from ...doctor.findings import SEVERITIES
-
-    if fail_on not in SEVERITIES:
-        raise InputError("--fail-on", f"expected a severity, received {fail_on!r}; {nearest(fail_on, SEVERITIES)}")
-
-
-def _finish(diagnosis: Diagnosis, output: _Output, fail_on: str) -> None:
-    """End the output, and the command where a finding is too severe."""
-    from ...doctor.findings import SEVERITIES
-
-    output.finish()
-    failing = SEVERITIES[[str(severity) for severity in SEVERITIES].index(fail_on) :]
-    if any(finding.severity in failing for finding in diagnosis.findings):
-        sys.exit(EXIT_WRONG)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,9 +189,15 @@ class _TrialOptions:
 class _Output:
     """Prints the results as soon as they are there, or collects them for a file or for JSON."""
 
-    def __init__(self, file: Path | None, json: bool) -> None:
+    def __init__(self, file: Path | None, json: bool, fail_on: str) -> None:
+        from ...core.errors import InputError, nearest
+        from ...doctor.findings import SEVERITIES
         from ...pages.page import form_of
 
+        names = [str(severity) for severity in SEVERITIES]
+        if fail_on not in names:
+            raise InputError("--fail-on", f"expected a severity, received {fail_on!r}; {nearest(fail_on, names)}")
+        self._failing = names[names.index(fail_on) :]
         self._file = file
         self._form = form_of(file)
         self._json = json
@@ -241,8 +228,8 @@ class _Output:
         if repaired and not self._json:
             print(f"repaired spec: {repaired}")
 
-    def finish(self) -> None:
-        """Write the file, and print JSON or the path of the file."""
+    def finish(self, diagnosis: Diagnosis) -> None:
+        """Write the file, and print JSON or the path of the file. Ends the command where a finding is too severe."""
         from ...core.files import commit
 
         if self._file is not None:
@@ -253,6 +240,8 @@ class _Output:
             print_json(self._result)
         elif self._file is not None:
             print(self._file)
+        if any(finding.severity in self._failing for finding in diagnosis.findings):
+            sys.exit(EXIT_WRONG)
 
 
 def _run_of(source: GivenSource, out: Path | None, trials: _TrialOptions, quiet: bool) -> Run:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..facts import SetScores, WatchedLoss
 from .batches import columns, fingerprints, scores
-from .facts import SetScores, WatchedLoss
 from .replay import kept_random_state
-from .tensors import any_tensor, exact, fetched, first_tensor, mean_and_deviation
+from .tensors import Fields, any_tensor, exact, fetched, first_tensor, mean_and_deviation
 
 # At most this many rows are evaluated, evenly spaced.
 _ROWS = 1024
@@ -80,14 +80,14 @@ def set_scores(
         joined = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
         value = _loss_of(loss_fn, joined, targets)
     threshold = 0.5 if loss.takes == "probabilities" else 0.0
-    found: dict[str, Any] = {"rows": len(targets), "loss": value, **scores(joined, targets, loss.task, threshold)}
+    found: Fields = {"rows": len(targets), "loss": value, **scores(joined, targets, loss.task, threshold)}
     return SetScores(**fetched(found | _of_rows(inputs, targets)))
 
 
-def _of_rows(inputs: object, targets: Tensor) -> dict[str, Any]:
+def _of_rows(inputs: object, targets: Tensor) -> Fields:
     """Scale and fingerprints of the rows themselves."""
     x = any_tensor([inputs])
-    found: dict[str, Any] = {}
+    found: Fields = {}
     if x is not None and x.numel():
         found["row_fingerprints"] = fingerprints(x)
         if x.is_floating_point():

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .facts import WatchedLoss
+from ..facts import WatchedLoss
 from .recorder import Guard, Recorder
 from .structure import eager
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from .facts import Task
-from .tensors import column_moments, difference, exact, largest, mean_and_deviation, rms
+from ..facts import Task
+from .tensors import Fields, column_moments, difference, exact, largest, mean_and_deviation, rms
 
 _COLUMNS = 512
 _FINGERPRINTS = 512
@@ -17,9 +15,9 @@ _CONFUSED = 64
 _NAN = float("nan")
 
 
-def batch_statistics(inputs: Tensor, targets: Tensor | None) -> dict[str, Any]:
+def batch_statistics(inputs: Tensor, targets: Tensor | None) -> Fields:
     """The fields of `BatchStatistics`, as tensors where they are numbers of the batch."""
-    found: dict[str, Any] = {
+    found: Fields = {
         "shape": tuple(inputs.shape),
         "type": str(inputs.dtype).removeprefix("torch."),
         "rows": fingerprints(inputs),
@@ -76,7 +74,7 @@ def class_outputs(outputs: Tensor, targets: Tensor) -> Tensor | None:
     return outputs.reshape(-1, outputs.shape[-1]) if outputs.shape[:-1] == targets.shape else None
 
 
-def scores(outputs: Tensor, targets: Tensor, task: Task, threshold: float = 0.0) -> dict[str, Any]:
+def scores(outputs: Tensor, targets: Tensor, task: Task, threshold: float = 0.0) -> Fields:
     """Score, classes, predictions and spread of outputs on some rows; empty where they do not fit the targets.
 
     Args:
@@ -86,7 +84,7 @@ def scores(outputs: Tensor, targets: Tensor, task: Task, threshold: float = 0.0)
         threshold: outputs above it mean yes: 0 for logits, 0.5 for probabilities.
     """
     z, y = exact(outputs), targets.detach()
-    found: dict[str, Any] = {"level": float(rms(z)), "spread": float(difference(z, 0))}
+    found: Fields = {"level": float(rms(z)), "spread": float(difference(z, 0))}
     by_class = class_outputs(z, y)
     if by_class is not None:
         labels = y.reshape(-1).long()
@@ -103,11 +101,11 @@ def scores(outputs: Tensor, targets: Tensor, task: Task, threshold: float = 0.0)
     return found | {"score": r2, "balanced_score": r2, "constant_score": 0.0}
 
 
-def _class_scores(predicted: Tensor, labels: Tensor) -> dict[str, Any]:
+def _class_scores(predicted: Tensor, labels: Tensor) -> Fields:
     classes = class_counts(labels)
     right = predicted == labels
     recalls = {name: float(right[labels == int(name)].float().mean()) for name in classes}
-    found: dict[str, Any] = {
+    found: Fields = {
         "score": float(right.float().mean()),
         "classes": classes,
         "predicted": class_counts(predicted),

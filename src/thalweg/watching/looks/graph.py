@@ -22,6 +22,7 @@ RESHAPES = frozenset(
 def operation(node: Node) -> str:
     """The name of a node's operation in lower case without "Backward".
 
+    >>> import torch
     >>> operation(torch.ones(2, requires_grad=True).relu().grad_fn)
     'relu'
     """

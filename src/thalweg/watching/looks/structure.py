@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from .facts import Unregistered, WatchedGroup, WatchedLoss, WatchedModel, WatchedModule, WatchedParameter
-from .roles import FUNCTIONS, LOSSES, LossMeaning, activation_of, loss_kind, role_of
+from ..facts import Unregistered, WatchedGroup, WatchedLoss, WatchedModel, WatchedModule, WatchedParameter
+from ..roles import FUNCTIONS, LOSSES, LossMeaning, activation_of, loss_kind, role_of
 
 # Drawn weights deviate from their initializer by no more than this many standard errors.
 _ERRORS = 2

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
+from ..roles import activation_of_operation
 from . import tensors as t
 from .graph import RESHAPES, axis_of, operation, shape_of
-from .roles import activation_of_operation
 
 # Autograd's names of losses.
 _LOSSES = frozenset(
@@ -21,9 +20,9 @@ _LOSSES = frozenset(
 )  # fmt: skip
 
 
-def statistics(outputs: Tensor, targets: Tensor) -> dict[str, Any]:
+def statistics(outputs: Tensor, targets: Tensor) -> t.Fields:
     """The fields of `LossInput` that need only the two tensors; numbers as tensors."""
-    fields: dict[str, Any] = {
+    fields: t.Fields = {
         "output_shape": tuple(outputs.shape),
         "target_shape": tuple(targets.shape),
         "target_type": str(targets.dtype).removeprefix("torch."),
@@ -37,14 +36,14 @@ def statistics(outputs: Tensor, targets: Tensor) -> dict[str, Any]:
     return fields
 
 
-def _moments(name: str, values: Tensor) -> dict[str, Any]:
+def _moments(name: str, values: Tensor) -> t.Fields:
     mean, deviation = t.mean_and_deviation(values)
     low, high = torch.aminmax(values)
     prefix = "" if name == "output" else "target_"
     return {f"{name}_mean": mean, f"{name}_deviation": deviation, f"{prefix}low": low, f"{prefix}high": high}
 
 
-def _row_sums(z: Tensor) -> dict[str, Any]:
+def _row_sums(z: Tensor) -> t.Fields:
     """Sums over the classes, which are 1 for probabilities, and of the exponentials, 1 for log-probabilities."""
     if z.dim() < 2 or z.shape[1] < 2:
         return {}
@@ -52,7 +51,7 @@ def _row_sums(z: Tensor) -> dict[str, Any]:
     return {"row_sum": mean, "row_sum_deviation": deviation, "row_exp_sum": torch.exp(z).sum(1).mean()}
 
 
-def last_activation(node: Node | None, known: Mapping[Node, str]) -> dict[str, Any]:
+def last_activation(node: Node | None, known: Mapping[Node, str]) -> t.Fields:
     """The activation that was applied last before a node's tensor: its kind, place and, for a softmax, its axis.
 
     Operations that only change the shape are skipped.

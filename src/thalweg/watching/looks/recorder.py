@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 from torch.utils.hooks import RemovableHandle
 
-from ..probes import quantities as q
+from ...probes import quantities as q
+from ..facts import Role, Task, WatchedLoss
+from ..roles import LOSSES, activation_of, activation_of_operation, role_of
 from . import tensors as t
 from .batches import batch_statistics, quick_score
-from .facts import Role, Task, WatchedLoss
 from .graph import RESHAPES, Path, path_from, path_to, shape_of
 from .loss_input import last_activation, statistics, under_loss
-from .roles import LOSSES, activation_of, activation_of_operation, role_of
 from .structure import watched_modules
 
 # Roles whose outputs are measured; the others only pass numbers on.
@@ -64,18 +64,18 @@ class Recorder:
         self._forwards = 0
         self._begun: set[tuple[str, int]] = set()
         self._losses = 0
-        self._facts: dict[str, Any] = {}
-        self._loss_input: dict[str, Any] | None = None
-        self._places: list[dict[str, Any]] = []
+        self._facts: t.Fields = {}
+        self._loss_input: t.Fields | None = None
+        self._places: list[t.Fields] = []
         self._uses: dict[str, int] = {}
         self._known: dict[Node, str] = {}
         self._axes: dict[str, int] = {}
         self._output: Tensor | None = None
         self._output_node: Node | None = None
-        self._stale: dict[str, t.Sample] = {}
+        self._stale: dict[str, t.SpacedNumbers] = {}
         self._fresh: list[Tensor] = []
         self._raw: dict[str, Tensor] = {}
-        self._squares: dict[str, Any] = {}
+        self._squares: t.Fields = {}
         self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         for name, parameter in self._parameters.items():
             self._handles.append(parameter.register_post_accumulate_grad_hook(guard(self._accumulated(name))))
@@ -145,7 +145,7 @@ class Recorder:
             self._add_function(place, name, inputs, path)
         axis = self._axis(module, role, y, path)
         time_first = role in ("recurrent", "attention") and getattr(module, "batch_first", True) is False
-        fields: dict[str, Any] = {
+        fields: t.Fields = {
             "place": place,
             "pass": self._forwards,
             "module": name,
@@ -180,7 +180,7 @@ class Recorder:
         if not kinds or not kinds[0]:
             return
         axis = self._axes.get(path.follows[0], -1) if path.follows and not RESHAPES & {*path.operations} else -1
-        fields: dict[str, Any] = {
+        fields: t.Fields = {
             "place": f"{kinds[0]} before {place}",
             "pass": self._forwards,
             "module": name,
@@ -296,7 +296,7 @@ class Recorder:
 
     def _add_told_loss_input(self, outputs: Tensor, targets: Tensor, path: Path | None) -> None:
         """The output of the model and the user's targets: what a loss function got, but for what the loop did."""
-        fields: dict[str, Any] = {"broadcast": False}
+        fields: t.Fields = {"broadcast": False}
         if path is not None:
             # An operation between outputs and loss that has more numbers than both has compared all pairs.
             most = max(outputs.numel(), targets.numel())
@@ -309,12 +309,12 @@ class Recorder:
             }
         self._set_loss_input(outputs, targets, fields)
 
-    def _last_operations(self, node: Node | None) -> dict[str, Any]:
+    def _last_operations(self, node: Node | None) -> t.Fields:
         """What was done to the outputs of the last modules."""
         path = path_from(node, self._known)
         return {"operations": path.operations, "follows": path.follows, **last_activation(node, self._known)}
 
-    def _set_loss_input(self, outputs: Tensor, targets: Tensor, fields: dict[str, Any]) -> None:
+    def _set_loss_input(self, outputs: Tensor, targets: Tensor, fields: t.Fields) -> None:
         self.targets = targets.detach()
         self._loss_input = statistics(outputs, targets) | fields
         task: Task = self.loss.task or ("regression" if targets.is_floating_point() else "classification")
@@ -330,7 +330,7 @@ class Recorder:
             return
         stale = {name: p.grad for name, p in self._parameters.items() if p.grad is not None}
         self._facts["stale"] = t.total(t.norms(list(stale.values()))) if stale else 0.0
-        self._stale = {name: t.sample(grad) for name, grad in stale.items() if not grad.is_sparse}
+        self._stale = {name: t.spaced(grad) for name, grad in stale.items() if not grad.is_sparse}
 
     @property
     def backwards(self) -> int:
@@ -338,7 +338,7 @@ class Recorder:
         kinds = [kind for kind, _ in self._begun]
         return max(kinds.count("loss"), kinds.count("forward"))
 
-    def _watch_delta(self, y: Tensor, fields: dict[str, Any], noise: Callable[[Tensor], None] | None) -> None:
+    def _watch_delta(self, y: Tensor, fields: t.Fields, noise: Callable[[Tensor], None] | None) -> None:
         if not y.requires_grad:
             return
 
@@ -362,14 +362,14 @@ class Recorder:
                 return
             self._raw[name] = torch.linalg.vector_norm(gradient.detach())
             if self.backwards == 1 and name in self._stale:
-                self._fresh.append(t.sample(gradient).norm_of_difference(self._stale.pop(name)))
+                self._fresh.append(t.spaced(gradient).norm_of_difference(self._stale.pop(name)))
 
         return hook
 
     # Result -----------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def finished(self) -> dict[str, Any]:
+    def finished(self) -> t.Fields:
         """The fields of `Look` that this recorder knows, numbers as tensors; `stale`, `fresh`, `squares` and `raw` are
         what its ratios are made of."""
         facts = dict(self._facts)
@@ -385,7 +385,7 @@ class Recorder:
             "places": self._used_places(),
         }
 
-    def _used_places(self) -> list[dict[str, Any]]:
+    def _used_places(self) -> list[t.Fields]:
         """The places of the passes that backward went through; a pass whose loss was thrown away is left out."""
         used = {fields["pass"] for fields in self._places if "delta" in fields}
         kept = [fields for fields in self._places if fields["pass"] in used] if used else self._places
@@ -396,12 +396,12 @@ class Recorder:
         return [{name: value for name, value in fields.items() if name != "pass"} for fields in kept]
 
 
-def _measured(y: Tensor, axis: int, role: Role, activation: str, sample_axis: int) -> dict[str, Any]:
+def _measured(y: Tensor, axis: int, role: Role, activation: str, sample_axis: int) -> t.Fields:
     v = t.exact(y)
     if not v.numel() or not v.dim():
         return {}
     size = t.rms(v)
-    found: dict[str, Any] = {"rms": size}
+    found: t.Fields = {"rms": size}
     if role in _WEIGHTED:
         if v.shape[min(sample_axis, v.dim() - 1)] > 1:
             found["difference"] = t.difference(v, sample_axis) / size.clamp(min=1e-30)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..probes import quantities as q
-from .roles import SLOPES
+from ...probes import quantities as q
+from ..roles import SLOPES
 
 # Of parameters with more numbers than this in all a part is read, and of each at least so many.
 _READ = 2**20
@@ -19,6 +19,8 @@ _LEAST_READ = 256
 _SAMPLED = 65_536
 # Effective ranks are computed of at most this many units.
 _RANK_UNITS = 1024
+Fields = dict[str, Any]
+"""Fields of a record by name: words, tensors, and numbers in place of tensors once they are fetched."""
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
@@ -165,28 +167,28 @@ def activity(kind: str, outputs: Tensor) -> dict[str, Tensor]:
         return {}
     slopes: Any = slope.of_output(outputs)
     weights: Any = even(len(outputs), outputs)
-    numbers: dict[str, Any] = {"dead": q.dead(slopes, weights)}
+    numbers: Fields = {"dead": q.dead(slopes, weights)}
     if slope.saturates:
         numbers["saturated"] = q.saturated(slopes, slope.steepest, weights)
     return numbers
 
 
-class Sample(NamedTuple):
+class SpacedNumbers(NamedTuple):
     """A fixed sample of the numbers of a tensor, and how many numbers each of them stands for."""
 
     values: Tensor
     share: float
 
-    def norm_of_difference(self, other: Sample) -> Tensor:
+    def norm_of_difference(self, other: SpacedNumbers) -> Tensor:
         """An estimate of |a - b| from the samples of both; exact for tensors that are read whole."""
         return torch.linalg.vector_norm(self.values - other.values) * math.sqrt(self.share)
 
 
-def sample(tensor: Tensor) -> Sample:
+def spaced(tensor: Tensor) -> SpacedNumbers:
     """A copy of evenly spaced numbers of a tensor."""
     flat = tensor.detach().reshape(-1)
     every = max(1, -(-flat.numel() // _SAMPLED))
-    return Sample(flat[::every].clone(), flat.numel() / max(-(-flat.numel() // every), 1))
+    return SpacedNumbers(flat[::every].clone(), flat.numel() / max(-(-flat.numel() // every), 1))
 
 
 class Vectors:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ..facts import BatchStatistics, Direction, Look, LossInput, Nonfinite, ParameterStatistics, PlaceStatistics
+from ..roles import role_of
 from . import tensors as t
-from .facts import BatchStatistics, Direction, Look, LossInput, Nonfinite, ParameterStatistics, PlaceStatistics
 from .recorder import Recorder
-from .roles import role_of
 from .structure import as_float, held_parameters, membership
 
 _NAN = math.nan
@@ -202,7 +202,7 @@ def _norm(norms: Iterable[float]) -> float:
     return math.hypot(*known) if known else _NAN
 
 
-def _place(fields: dict[str, Any]) -> PlaceStatistics:
+def _place(fields: t.Fields) -> PlaceStatistics:
     # Outputs that are the same for all samples have no rank.
     return PlaceStatistics(**fields | {"rank": _finite_or_unseen(fields.get("rank", _NAN))})
 
@@ -211,11 +211,11 @@ def _finite_or_unseen(value: float) -> float:
     return value if math.isfinite(value) else _NAN
 
 
-def _with_flag(fields: dict[str, Any]) -> dict[str, Any]:
+def _with_flag(fields: t.Fields) -> t.Fields:
     return fields | {"target_integers": bool(fields.get("target_integers", False))}
 
 
-def _batch(fields: dict[str, Any]) -> BatchStatistics:
+def _batch(fields: t.Fields) -> BatchStatistics:
     largest = fields.get("largest", 0.0)
     targets = fields.get("targets", ())
     whole = all(value == math.floor(value) for value in targets if math.isfinite(value))
