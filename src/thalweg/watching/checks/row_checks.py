@@ -21,7 +21,6 @@ _FEW_LOOKS = 3
 _FEW_EPOCHS = 3
 # The rows of all epochs together are this many times those of one epoch, or more: most rows are left out.
 _SEVERAL = 3.0
-_RARELY_SEEN = 0.5
 _DRIFT = 0.3
 _DIFFERENT_SCALE = 2.0
 _FAR = 5.0
