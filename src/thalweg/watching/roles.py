@@ -153,8 +153,8 @@ LOSSES = {
     "L1Loss": LossMeaning("values", "regression", True),
     "SmoothL1Loss": LossMeaning("values", "regression", True),
     "HuberLoss": LossMeaning("values", "regression", True),
-    "PoissonNLLLoss": LossMeaning("values", "regression", True),
-    "GaussianNLLLoss": LossMeaning("values", "regression", True),
+    "PoissonNLLLoss": LossMeaning("", "regression", True),
+    "GaussianNLLLoss": LossMeaning("", "regression", True),
 }
 """PyTorch's losses by the names of their classes."""
 FUNCTIONS = {

@@ -27,7 +27,6 @@ _OF_LOGITS = {"binarycrossentropywithlogits", "logsoftmax"}
 _WHOLE_CLASSES = ("CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss")
 _BINARY = ("BCELoss", "binary_cross_entropy", "BCEWithLogitsLoss", "binary_cross_entropy_with_logits")
 _SIGNS = ("SoftMarginLoss", "soft_margin_loss", "HingeEmbeddingLoss", "hinge_embedding_loss")
-_CLASS_OF_LOSS = "nn.CrossEntropyLoss() for classes, nn.BCEWithLogitsLoss() for yes and no"
 
 
 def _always(inputs: tuple[LossInput, ...], signs: list[bool]) -> bool:

@@ -104,6 +104,11 @@ def scores(outputs: Tensor, targets: Tensor, task: Task, threshold: float = 0.0)
         return found | _class_scores((z > threshold).long(), y.long())
     variance = float(difference(y, 0)) ** 2
     r2 = 1 - float(torch.mean((z - y) ** 2)) / variance if variance > 0 else _NAN
+    if not task and variance > 0:
+        # The outputs may be logarithms or scores: R² of the best line through them.
+        covariance = float(torch.mean((z - z.mean()) * (y - y.mean())))
+        spread = float(torch.var(z, correction=0))
+        r2 = max(r2, covariance**2 / (spread * variance)) if spread > 0 else 0.0
     return found | {"score": r2, "balanced_score": r2, "constant_score": 0.0}
 
 

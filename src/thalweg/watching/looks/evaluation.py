@@ -80,7 +80,11 @@ def set_scores(
         joined = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
         value = _loss_of(loss_fn, joined, targets)
     threshold = 0.5 if loss.takes == "probabilities" else 0.0
-    found: Fields = {"rows": len(targets), "loss": value, **scores(joined, targets, loss.task, threshold)}
+    found: Fields = {
+        "rows": len(targets),
+        "loss": value,
+        **scores(joined, targets, loss.task if loss.takes else "", threshold),
+    }
     return SetScores(**fetched(found | _of_rows(inputs, targets)))
 
 
