@@ -67,6 +67,7 @@ class Watch:
         InputError: for a model without parameters or on the meta device, something that is no model, optimizer or loss,
             or a model that is watched already.
 
+    >>> import torch
     >>> x, y = torch.linspace(-1, 1, 32).reshape(-1, 1), torch.linspace(2, -2, 32).reshape(-1, 1)
     >>> model, loss_fn = nn.Linear(1, 1), nn.MSELoss()
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
@@ -383,6 +384,7 @@ def watch(
 ) -> Watch:
     """Watch a PyTorch training; see `Watch` for the arguments.
 
+    >>> import torch
     >>> model = nn.Linear(2, 1)
     >>> handle = watch(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.MSELoss())
     >>> handle.close()
