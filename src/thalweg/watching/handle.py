@@ -28,7 +28,7 @@ from .card import NotebookCard, card_page
 from .checks import severe_at_once
 from .facts import Look, SetScores, WatchedEpoch, WatchedTraining
 from .folder import WatchFolder
-from .looks.evaluation import in_mode, set_scores
+from .looks.evaluation import differs_in_training, in_mode, set_scores
 from .looks.follower import Follower
 from .looks.measure_step import first_nonfinite
 from .looks.recent_rows import Rows, as_arrays, is_rows
@@ -337,9 +337,10 @@ class Watch:
         with self._follower.busy():
             if rows is not None:
                 with in_mode(model, False):
-                    found["training"] = self._scores(rows)
-                with in_mode(model, True, evaluating):
-                    found["training_as_trained"] = self._scores(rows)
+                    found["training"] = found["training_as_trained"] = self._scores(rows)
+                if differs_in_training(model):
+                    with in_mode(model, True, evaluating):
+                        found["training_as_trained"] = self._scores(rows)
             if validation is not None:
                 with in_mode(model, False):
                     found["validation"] = self._scores(validation)
