@@ -76,7 +76,7 @@ class Watch:
     ...         loss_fn(model(x), y).backward()
     ...         optimizer.step()
     >>> watch.training.steps, len(watch.training.looks)
-    (60, 14)
+    (60, 13)
     """
 
     def __init__(

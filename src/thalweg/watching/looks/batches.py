@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -47,9 +49,13 @@ def fingerprints(inputs: Tensor) -> Tensor:
     if not inputs.dim() or not inputs.numel():
         return torch.zeros(0, device=inputs.device)
     x = exact(inputs)[:_FINGERPRINTS].reshape(min(len(inputs), _FINGERPRINTS), -1)
-    # Weights without a pattern, equal in every batch and drawn without PyTorch's random state.
-    places = torch.arange(1, x.shape[1] + 1, dtype=x.dtype, device=x.device)
-    return x @ torch.frac(places * 0.6180339887498949 + 0.1)
+    return x @ _directions(x.shape[1], x.dtype, x.device)
+
+
+@lru_cache(maxsize=4)
+def _directions(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Weights without a pattern (size,), equal in every batch and made without PyTorch's random state."""
+    return torch.frac(torch.arange(1, size + 1, dtype=dtype, device=device) * 0.6180339887498949 + 0.1)
 
 
 def class_counts(values: Tensor) -> dict[str, int]:
