@@ -143,7 +143,7 @@ def test_a_watch_is_compared_with_a_bare_loop_and_with_hooks(tmp_path: Path):
     if find_spec("torch") is None:
         pytest.skip("LEFT OUT: the benchmark, which needs PyTorch; make torch installs it")
     file = tmp_path / "watching.json"
-    run("benchmarks/watching.py", "--steps", "12", "--rounds", "1", "--json", file)
+    run("benchmarks/watching.py", "--steps", "40", "--rounds", "1", "--json", file)
     found = json.loads(file.read_text())
     for model in ("784-256-128-10", "small CNN"):
         assert {*found[model]["ratios"]} == {"watched", "none due", "hooks"}

@@ -7,8 +7,8 @@ _LONGEST_GAP = 250
 
 
 def next_look(step: int) -> int:
-    """The next step to look at after a look at `step`: the first three, then in gaps of a third of the steps so far, and
-    at least each 250th.
+    """The next step to look at after a look at `step`: the first three, then in gaps of a third of the steps so far,
+    and at least each 250th.
 
     >>> steps = [0]
     >>> while steps[-1] < 500:
