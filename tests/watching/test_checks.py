@@ -154,7 +154,7 @@ class Cut(nn.Module):
         return self.head(self.cut(torch.tanh(self.body(x))))
 
 
-@case("cut-graph", "head")
+@case("cut-graph", "body to head")
 def detached(fixed):
     return trained(Cut((lambda x: x) if fixed else torch.Tensor.detach), nn.CrossEntropyLoss())
 

@@ -58,13 +58,14 @@ def cut_graph(m: WatchMeasurements) -> Iterator[Finding]:
     if not cut and not whole:
         return
     whole = whole or not mostly(looks, lambda look: any(statistics.reached for statistics in look.parameters))
-    place = "loss" if whole else next((look.cut_by for look in looks if look.cut_by), modules_of(cut)[-1])
+    after = next((look.cut_by for look in looks if look.cut_by), "")
+    place = "loss" if whole else " to ".join([modules_of(cut)[-1], *([after] if after else [])])
     yield cut_graph.finding(
         severity=m.proven(),
         place=place,
         value=float(len(cut)),
         measured=f"backward reaches {'no parameter' if whole else 'none of ' + listed(cut)}, although the forward pass "
-        f"used them{'' if whole else f'; the graph ends before {place}'}",
+        f"used them{f'; the graph ends before {after}' if after and not whole else ''}",
         normal="a gradient for each parameter that the outputs depend on",
         sentence="The loss was cut off from the model, so no parameter learns."
         if whole
@@ -72,7 +73,7 @@ def cut_graph(m: WatchMeasurements) -> Iterator[Finding]:
         remedies=line(
             "return value  # the tensor that was computed, not torch.tensor(value.item())"
             if whole
-            else f"# on the way to {place}: no .data, .detach(), .item() or torch.no_grad()"
+            else f"# from {place}: no .data, .detach(), .item() or torch.no_grad()"
         ),
     )
 
