@@ -145,6 +145,14 @@ def test_rows_come_from_arrays_datasets_and_loaders():
     assert (plain.batch_size, plain.shuffle, loaded.batch_size, loaded.shuffle) == (32, True, 8, False)
 
 
+def test_the_score_follows_the_targets():
+    x = torch.randn(60, 3)
+    kinds = {"accuracy": [torch.arange(60) % 3, (x[:, :1] > 0).float()], "r2": [x[:, :1], 2.0 * (x[:, :1] > 0)]}
+    for score, targets in kinds.items():
+        for y in targets:
+            assert parts_with(regression(data=lambda y=y: ((x, y), (x, y)))).score == score
+
+
 def test_a_training_that_diverges_has_no_score():
     trained = regression(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1e12), epochs=20).train()
     assert trained.diverged
