@@ -15,8 +15,7 @@ nn = torch.nn
 
 import thalweg  # noqa: E402
 from thalweg import InputError  # noqa: E402
-from thalweg.watching import handle  # noqa: E402
-from thalweg.watching.looks import evaluation, measure_step, recorder  # noqa: E402
+from thalweg.watching.looks import evaluation, follower, measure_step, recorder  # noqa: E402
 
 SOURCE = str(Path(thalweg.__file__).parents[1])
 
@@ -115,7 +114,7 @@ def test_inputs_need_not_be_floating():
         (measure_step.StepMeasurement, "after_step"),
         (measure_step.StepMeasurement, "at_next_step"),
         (measure_step.StepMeasurement, "look"),
-        (handle.Watch, "_on_step_end"),
+        (follower.Follower, "_on_step_end"),
         (evaluation, "scores"),
     ],
     ids=lambda target: target[1],

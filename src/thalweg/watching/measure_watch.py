@@ -520,6 +520,11 @@ class _Source:
         decay = max((group.weight_decay for group in self._model.groups), default=0.0)
         return np.array([decay / 2 * look.weights**2 for look in self._looks], float)
 
+    @property
+    def updates(self) -> float:
+        """Not compared: programs of any size are watched, and few updates are often enough."""
+        return _NAN
+
     @cached_property
     def penalties(self) -> np.ndarray:
         """At the look before the end of each epoch."""
@@ -527,19 +532,17 @@ class _Source:
         ends = np.searchsorted(steps, [epoch.step for epoch in self._watched.epochs]) - 1
         if not len(steps) or not len(ends):
             return np.zeros(0)
-        penalties = self._penalty[np.maximum(ends, 0)]
-        penalties[-1] = max(penalties[-1], self._added_to_loss)
-        return penalties
+        # A penalty that removes the weights is largest in the beginning.
+        return np.maximum(self._penalty[np.maximum(ends, 0)], max(map(self._added_to_loss, self._watched.epochs)))
 
-    @property
-    def _added_to_loss(self) -> float:
-        """What the loop adds to the loss function: the loss of the last steps without that of the latest rows."""
-        scores = self._last.training_as_trained if self._last else None
-        losses = np.array(self._watched.losses[-_LAST_STEPS:], float)
+    def _added_to_loss(self, epoch: WatchedEpoch) -> float:
+        """What the loop adds to the loss function: the loss of the last steps of an epoch minus that of its rows."""
+        scores = epoch.training_as_trained
+        losses = np.array(self._watched.losses[max(epoch.step - _LAST_STEPS, 0) : epoch.step], float)
         several = any(look.backwards > 1 for look in self._looks)
         if scores is None or several or not np.isfinite(losses).all() or not np.isfinite(scores.loss):
             return 0.0
-        return max(float(losses.mean()) - scores.loss, 0.0)
+        return max(float(losses.mean()) - scores.loss, 0.0) if len(losses) else 0.0
 
     @cached_property
     def penalty_at_start(self) -> float:

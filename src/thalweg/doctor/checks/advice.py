@@ -41,10 +41,8 @@ def larger_batch(m: Measurements) -> tuple[Remedy, ...]:
 def slow_signs(m: Measurements) -> Iterator[str]:
     """Signs that the steps are too short, in words."""
     if m.moved < normal("moved").low:
-        yield (
-            f"the weights of each layer moved by at most {percent(m.moved, 3)} of their size in "
-            f"{number(m.updates)} updates"
-        )
+        updates = f" in {number(m.updates)} updates" if np.isfinite(m.updates) else ""
+        yield f"the weights of each layer moved by at most {percent(m.moved, 3)} of their size{updates}"
     if _largest_sharpness(m) < normal("sharpness").far().low:
         yield (
             f"the largest learning rate is {number(_largest_sharpness(m), 2)} times the largest rate that is stable "

@@ -205,7 +205,8 @@ def data_mutated(m: WatchMeasurements) -> Iterator[Finding]:
     if not name or far[name] <= max(_DRIFT, 1 / np.sqrt(min(first.rows, last.rows)) * _CERTAIN):
         return
     yield data_mutated.finding(
-        severity=m.severity(certain=True) if not _generalizes(m) else "note",
+        # A network that follows the rows as they change is of no use for others.
+        severity=m.severity(certain=True) if m.validation is None else "note" if _generalizes(m) else "severe",
         place="data.inputs" if "inputs" in name else "data.targets",
         value=far[name],
         measured=f"the {name} went from {number(drifts[name][0], 3)} in the first epoch to "

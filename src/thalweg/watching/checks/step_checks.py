@@ -17,6 +17,8 @@ from .common import BROKEN, MOST, in_most, late, line, listed, modules_of, mostl
 # A gradient that is left from the step before is at least this part of a fresh one.
 _LEFT = 0.01
 _FEW_LOOKS = 3
+# Single precision shows changes of this part of a number.
+_VISIBLE = 1e-6
 _LITTLE_LEFT = 0.1
 _SCALED = 2.0
 _LATEST = 50
@@ -152,8 +154,11 @@ def _still(looks: tuple[Look, ...]) -> tuple[str, ...]:
         return ()
 
     def still(statistics: ParameterStatistics) -> bool:
-        return statistics.moved is False and statistics.gradient > 0
+        # A gradient of almost nothing moves nothing at any rate.
+        visible = statistics.gradient * rate > _VISIBLE * statistics.rms
+        return statistics.moved is False and visible
 
+    rate = max((max(look.rates, default=0.0) for look in looks), default=0.0)
     moves = any(statistics.moved for look in looks for statistics in look.parameters)
     names = [{statistics.name for statistics in look.parameters if still(statistics)} for look in looks]
     return tuple(name for name in in_most(names) if all(name in other for other in names)) if moves else ()
@@ -232,9 +237,12 @@ def decay_against_gradient(m: WatchMeasurements) -> Iterator[Finding]:
     """A decay that moves the weights as much as the gradient does, from the first steps on."""
     looks = m.watched.looks[:_FIRST_LOOKS]
     decay = max((group.weight_decay for group in m.model.groups), default=0.0)
-    if not m.model.decoupled_decay or not decay or not looks:
+    if not decay or not looks:
         return
-    parts = [max(look.rates, default=0.0) * decay * look.weights / look.update for look in looks if look.update > 0]
+    if m.model.decoupled_decay:
+        parts = [max(look.rates, default=0.0) * decay * look.weights / look.update for look in looks if look.update > 0]
+    else:
+        parts = [decay * look.weights / look.gradient for look in looks if look.gradient > 0]
     part = float(np.median(parts)) if parts else 0.0
     if part <= MOST:
         return
@@ -242,7 +250,7 @@ def decay_against_gradient(m: WatchMeasurements) -> Iterator[Finding]:
         severity=m.severity(),
         place="regularization",
         value=part,
-        measured=f"the decay makes {percent(part, 2)} of the first steps",
+        measured=f"in the first steps the decay is {number(part, 2)} times the gradient",
         normal="a few percent",
         sentence="The training makes the weights small instead of the loss.",
         remedies=(m.remedies.no_penalty(),),

@@ -1,0 +1,280 @@
+"""Follows a training by light listeners, and looks at the steps that are due."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..facts import Look, WatchedModel
+from . import listeners
+from .measure_step import FirstValues, StepMeasurement
+from .recent_rows import RecentRows
+from .recorder import Guard, Recorder
+from .replay import RandomState, Snapshot
+from .schedule import next_look
+from .structure import as_float, eager
+from .tensors import fetched
+
+# Curvature is measured by a replay on a copy of models with no more parameters.
+_MOST_PARAMETERS = 1_000_000
+# Effective ranks are measured in each so manyth look.
+_RANKS_EVERY = 3
+
+
+class Follower:
+    """Follows a training.
+
+    Args:
+        model: the model as the user calls it.
+        optimizer: its optimizer.
+        loss_fn: its loss; None where it is not known.
+        watched: what is known of them.
+        guard: wraps each hook.
+        found: takes each look when it is complete.
+        remark: takes what could not be seen, in words.
+
+    Attributes:
+        model: the eager module.
+        steps: number of steps so far.
+        rates: (step, rates of the groups) of each step before which a rate changed.
+        rows: the latest rows.
+        evaluated_in_training: passes without gradients while the model is in training mode.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        loss_fn: Callable[..., Any] | None,
+        watched: WatchedModel,
+        guard: Guard,
+        found: Callable[[Look], None],
+        remark: Callable[[str], None],
+    ) -> None:
+        self.model = eager(model)
+        self.steps = 0
+        self.rates: tuple[tuple[int, tuple[float, ...]], ...] = ()
+        self.rows = RecentRows()
+        self.evaluated_in_training = 0
+        self._root = model
+        self._optimizer = optimizer
+        self._loss_fn = loss_fn
+        self._watched = watched
+        self._guard = guard
+        self._found = found
+        self._remark = remark
+        self._busy = False
+        self._due = 0
+        self._looks = 0
+        self._searched = False
+        self._first_values = FirstValues()
+        self._losses: list[Tensor | float] = []
+        self._recorder: Recorder | None = None
+        self._measurement: StepMeasurement | None = None
+        self._pending: StepMeasurement | None = None
+        methods = listeners.Methods(
+            forward=guard(self._on_forward),
+            loss=guard(self._on_loss),
+            step_begin=guard(self._on_step_begin),
+            step_end=guard(self._on_step_end),
+        )
+        self._removals = listeners.attach(model, optimizer, loss_fn, methods)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make ready for the next step."""
+        self._forwards = 0
+        self._call: tuple[tuple[object, ...], Mapping[str, object]] | None = None
+        self._targets: object = None
+        self._loss: Tensor | None = None
+        self._random: RandomState | None = None
+        self._snapshot: Snapshot | None = None
+        self._recorder = None
+        if self.steps == self._due and not self._watched.compiled:
+            self._recorder = self._new_recorder()
+
+    def _new_recorder(self) -> Recorder:
+        ranks = self._looks % _RANKS_EVERY == 0
+        return Recorder(self.model, self._root, self._watched.loss, self._guard, ranks)
+
+    # What the handle asks ---------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Inside, calls of the model are those of the watch, and not of the training."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
+    def take_losses(self) -> list[float]:
+        """The losses of the steps since they were taken last, by one synchronisation."""
+        losses, self._losses = self._losses, []
+        numbers: list[float] = fetched(losses)
+        return numbers
+
+    def finish_look(self) -> None:
+        """Complete the look at the step that has ended, if there is one."""
+        measurement, self._pending = self._pending, None
+        if measurement is not None:
+            self._looks += 1
+            self._found(measurement.look())
+
+    def remove_hooks(self) -> None:
+        """Take off the hooks of a look; the listeners stay."""
+        for recorder in (self._recorder, *(m.recorder for m in (self._measurement, self._pending) if m)):
+            if recorder is not None:
+                recorder.remove()
+
+    def detach(self) -> None:
+        """Take off everything."""
+        self.remove_hooks()
+        for remove in self._removals:
+            remove()
+        self._removals = []
+        self._recorder = self._measurement = self._pending = self._snapshot = None
+        self.rows.clear()
+
+    # Events -----------------------------------------------------------------------------------------------------------
+
+    def _on_forward(self, model: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
+        if self._busy:
+            return
+        if not torch.is_grad_enabled():
+            self.evaluated_in_training += model.training
+            return
+        self._call = args, kwargs
+        self._forwards += 1
+        if self.steps == self._due and (self._watched.compiled or self.steps == 0):
+            self._random = RandomState.now()
+        if self._recorder is not None:
+            self._recorder.begin_forward(args, kwargs)
+
+    def _on_loss(
+        self, module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object], output: object
+    ) -> None:
+        if self._busy or not isinstance(output, Tensor) or not output.requires_grad:
+            return
+        given = (*args, *kwargs.values())
+        if len(given) > 1:
+            self._targets = given[1]
+        if output.dim() == 0:
+            self._loss = output.detach()
+        if self._recorder is not None:
+            self._recorder.add_loss(given, output)
+
+    def _on_step_begin(self, *_: object) -> None:
+        if self._pending is not None:
+            self._pending.at_next_step()
+            self.finish_look()
+        if self.steps == self._due or self._lost_its_numbers(self._loss):
+            recorder = self._recorder or self._new_recorder()
+            recorder.remove()
+            self._measurement = StepMeasurement(
+                self.steps, self.model, self._optimizer, recorder, self._forwards, self._first_values
+            )
+            self._measurement.before_step()
+            if not recorder.has_seen or self._measures_curvature():
+                self._take_snapshot()
+
+    def _on_step_end(self, *_: object) -> None:
+        self._losses.append(self._loss if self._loss is not None else math.nan)
+        rates = tuple(as_float(group.get("lr", math.nan)) for group in self._optimizer.param_groups)
+        if not self.rates or self.rates[-1][1] != rates:
+            self.rates = (*self.rates, (self.steps, rates))
+        call, targets, snapshot, loss = self._call, self._targets, self._snapshot, self._loss
+        if call is not None:
+            self.rows.add(_as_inputs(*call), targets)
+        if self._measurement is not None:
+            self._measurement.after_step()
+            self._pending, self._measurement = self._measurement, None
+            self._due = next_look(self.steps)
+        self.steps += 1
+        if snapshot is not None and call is not None and targets is not None:
+            self._replay(snapshot, *call, targets, loss)
+            snapshot = None
+        self._prepare()
+        # Where the targets are not known yet, `on_told` has them.
+        self._snapshot, self._call = snapshot, call
+
+    def on_told(self, x: object, y: object, loss: Tensor | None) -> None:
+        """Take what the user tells of the step that has just ended; `loss` has a single number."""
+        if loss is not None and self._losses:
+            self._losses[-1] = loss.detach().reshape(())
+            if self._recorder is None and self._lost_its_numbers(loss.detach()):
+                self._due = self.steps
+                self._prepare()
+        if self._pending is not None and self._pending.step == self.steps - 1:
+            self._pending.recorder.add_step(x, y, loss)
+        if self._snapshot is not None:
+            args, kwargs = self._call or _as_call(x)
+            self._replay(self._snapshot, args, kwargs, y, loss)
+            self._snapshot = None
+        if not self._watched.loss.module:
+            self.rows.add(x, y)
+
+    # Replays ----------------------------------------------------------------------------------------------------------
+
+    def _lost_its_numbers(self, loss: Tensor | None) -> bool:
+        """Whether a loss, on a device where asking costs nothing, is not finite for the first time."""
+        if self._searched or loss is None or loss.device.type != "cpu" or math.isfinite(float(loss)):
+            return False
+        self._searched = True
+        return True
+
+    def _measures_curvature(self) -> bool:
+        """Whether the curvature is to be measured by a replay of this step."""
+        return self.steps == 0 and sum(parameter.numel() for parameter in self.model.parameters()) <= _MOST_PARAMETERS
+
+    def _take_snapshot(self) -> None:
+        """Copy the model with the parameters that this step starts from, so that it can be repeated."""
+        if self._loss_fn is None:
+            return
+        try:
+            self._snapshot = Snapshot.of(self._root, self._loss_fn, self._random)
+        except Exception as error:
+            self._remark(f"No step was repeated: the model cannot be copied ({type(error).__name__}).")
+
+    def _replay(
+        self,
+        snapshot: Snapshot,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        targets: object,
+        loss: Tensor | None,
+    ) -> None:
+        """Repeat the step that has just ended, where hooks did not see it, or for what they cannot see."""
+        measurement = self._pending
+        if measurement is None or measurement.step != self.steps - 1:
+            return
+        try:
+            with self.busy():
+                if not measurement.recorder.has_seen:
+                    seen = snapshot.recorded(args, kwargs, targets, self._watched.loss, self._guard)
+                    measurement.take_replay(seen)
+                if measurement.step == 0:
+                    known = math.nan if loss is None else float(loss.detach())
+                    measurement.curvature = snapshot.curvature(args, kwargs, targets, known)
+        except Exception as error:
+            self._remark(f"Step {self.steps - 1} could not be repeated: {type(error).__name__}.")
+
+
+def _as_call(x: object) -> tuple[tuple[object, ...], Mapping[str, object]]:
+    """Arguments and keywords of the model for what the user tells as its inputs."""
+    if isinstance(x, Mapping):
+        return (), x
+    return (tuple(x), {}) if isinstance(x, tuple | list) else ((x,), {})
+
+
+def _as_inputs(args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+    """The inverse of `_as_call`."""
+    if kwargs and not args:
+        return dict(kwargs)
+    return args[0] if len(args) == 1 else args
