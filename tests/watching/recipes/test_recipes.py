@@ -145,6 +145,14 @@ def test_rows_come_from_arrays_datasets_and_loaders():
     assert (plain.batch_size, plain.shuffle, loaded.batch_size, loaded.shuffle) == (32, True, 8, False)
 
 
+def test_the_score_follows_the_targets():
+    x = torch.randn(60, 3)
+    kinds = {"accuracy": [torch.arange(60) % 3, (x[:, :1] > 0).float()], "r2": [x[:, :1], 2.0 * (x[:, :1] > 0)]}
+    for score, targets in kinds.items():
+        for y in targets:
+            assert parts_with(regression(data=lambda y=y: ((x, y), (x, y)))).score == score
+
+
 def test_a_training_that_diverges_has_no_score():
     trained = regression(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1e12), epochs=20).train()
     assert trained.diverged
@@ -266,7 +274,7 @@ def test_edits_of_the_optimizer_keep_the_ratio_of_rates():
     [
         (lambda: nn.LSTM(3, 4), {"activation": "relu"}),
         (lambda: nn.Linear(3, 1), {"normalization": "batch_norm"}),
-        (lambda: nn.Linear(3, 1), {"output_activation": "none"}),
+        (lambda: nn.LSTM(3, 4), {"output_activation": "none"}),
         (lambda: nn.Linear(3, 1), {"dropout": 0.2}),
     ],
 )
@@ -305,12 +313,28 @@ def test_remedies_belong_to_what_the_recipe_has():
     }  # fmt: skip
 
 
+class Called(nn.Module):
+    """A softmax that a model calls as a function."""
+
+    def forward(self, x):
+        return x.softmax(1)
+
+
+def test_a_function_behind_the_last_layer_is_left_out(rings):
+    recipe = dataclasses.replace(rings.healthy, model=lambda: nn.Sequential(rings.model(), Called()))
+    parts = parts_with(recipe, {"output_activation": "none"})
+    x = parts.rows.x
+    torch.testing.assert_close(parts.model(x).softmax(1), parts_with(recipe).model(x))
+
+
 @pytest.mark.parametrize(
     ("end", "loss", "changes"),
     [
         (nn.Softmax(1), nn.CrossEntropyLoss(), {"output_activation": "none", "loss": "cross_entropy"}),
         (nn.Softmax(1), nn.NLLLoss(), {"output_activation": "none", "loss": "cross_entropy"}),
         (nn.Identity(), nn.NLLLoss(), {"loss": "cross_entropy"}),
+        (Called(), nn.CrossEntropyLoss(), {"output_activation": "none", "loss": "cross_entropy"}),
+        (Called(), nn.NLLLoss(), {"output_activation": "none", "loss": "cross_entropy"}),
         (nn.LogSoftmax(1), nn.NLLLoss(), None),
         (nn.Identity(), nn.CrossEntropyLoss(), None),
     ],

@@ -197,8 +197,8 @@ def method_paragraphs(outcome: Outcome, space: str) -> list[str]:
     constant = measure_value(score.measure, score.constant)
     meaning = _MEANINGS.get(score.measure, "what the function of the recipe returns")
     return [
-        "Every arm is trained with the same seeds, which decide split, initial weights and order: arms with the same"
-        f" seed are pairs. The score of an arm is its {measure_name(score.measure)} on the"
+        "Every arm is trained with the same seeds, which decide initial weights, order and, in a spec, the split: arms"
+        f" with the same seed are pairs. The score of an arm is its {measure_name(score.measure)} on the"
         f" {count_noun(score.row_count, f'{score.rows} row')} at the end of training: {meaning}. A trial that diverges"
         " is counted and has no score: differences are those of the seeds that finish in both arms. An arm that"
         f" diverges with every seed has the lowest score, {measure_value(score.measure, score.least)}.",

@@ -15,9 +15,11 @@ from ...core.errors import InputError
 from ...core.files import Json
 from .modules import (
     ACTIVATIONS,
+    LastLayer,
     initialized,
     output_activation,
     replaced,
+    weighted,
     with_activation,
     with_batch_norm,
     with_dropout,
@@ -69,8 +71,10 @@ def _on_model(change: Callable[[nn.Module, V], nn.Module]) -> Callable[[Training
 
 def _output_activation(model: nn.Module, kind: str) -> nn.Module:
     found = output_activation(model)
+    if found is None and not weighted(model):
+        raise InputError("output_activation", "the model has no dense or convolutional module")
     if found is None:
-        raise InputError("output_activation", "the last module of the model is no activation")
+        return LastLayer(model)
     return replaced(model, found[0], {"none": nn.Identity, "sigmoid": nn.Sigmoid}[kind]())
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ...core.errors import InputError
 
@@ -46,6 +47,33 @@ def output_activation(model: nn.Module) -> tuple[str, nn.Module] | None:
     """The activation that is registered last, behind all modules with weights; None where there is none."""
     last = leaves(model)[-1]
     return last if isinstance(last[1], OUTPUT_ACTIVATIONS) else None
+
+
+class LastLayer(nn.Module):
+    """A model whose output is that of its last module with weights: what it calls behind it is left out."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The output of the last module with weights."""
+        outputs: list[Tensor] = []
+        handle = weighted(self.model)[-1][1].register_forward_hook(lambda module, given, output: outputs.append(output))
+        try:
+            self.model(*inputs)
+        finally:
+            handle.remove()
+        return outputs[-1]
+
+
+def calls_activation(model: nn.Module, x: Tensor, outputs: Tensor) -> bool:
+    """Whether the model calls a function behind its last module with weights that keeps the shape of its output."""
+    if not weighted(model):
+        return False
+    with torch.no_grad():
+        last = LastLayer(model)(x).cpu()
+    return last.shape == outputs.shape and not torch.equal(last, outputs)
 
 
 def hidden_activations(model: nn.Module) -> list[tuple[str, nn.Module]]:

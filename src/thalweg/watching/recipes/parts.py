@@ -106,7 +106,7 @@ def parts_of(
         epochs=epochs,
         batch_size=rows.batch_size,
         shuffle=rows.shuffle,
-        score=score or ("r2" if rows.y.is_floating_point() else "accuracy"),
+        score=score or ("accuracy" if rows.has_classes else "r2"),
         schedule=schedule,
         clip=clip,
     )

@@ -43,7 +43,8 @@ class Recipe:
         batch_size: rows of a batch; None: that of the DataLoader of the training rows, else 32.
         shuffle: whether rows come in a new order in each epoch; None: as in that DataLoader, else True.
         score: how well held-out rows are answered: "accuracy", "r2", or a function score(outputs, targets) of two
-            tensors that gives a number, 1 for perfect answers. None: "accuracy" for whole targets, else "r2".
+            tensors that gives a number, 1 for perfect answers. None: "accuracy" for targets that are whole numbers, or
+            0 and 1 alone, else "r2".
         schedule: schedule(optimizer) gives a learning-rate scheduler, which steps once after each epoch.
         clip: largest norm of the gradient of all parameters; None: gradients are not clipped.
 

@@ -19,6 +19,7 @@ from .modules import (
     NORMALIZATIONS,
     SATURATING,
     bare_pairs,
+    calls_activation,
     hidden_activations,
     output_activation,
     weighted,
@@ -69,21 +70,19 @@ def _outputs(parts: TrainingParts) -> Iterator[Remedy]:
     else:
         if outputs[:1].numel() == targets[:1].numel() and outputs.shape[1:] != targets.shape[1:]:
             yield _remedy("outputs in the shape of the targets", output_shape="targets")
-        if output_activation(parts.model):
+        if _is_activated(parts, outputs):
             yield _remedy("no activation behind the last layer", output_activation="none")
 
 
 def _class_outputs(parts: TrainingParts, outputs: Tensor) -> Iterator[Remedy]:
-    last = output_activation(parts.model)
+    activated = _is_activated(parts, outputs)
     normalized = _sums_to_one(outputs) or _sums_to_one(outputs.exp())
     if parts.loss_name in _NLLS:
-        if last and not _sums_to_one(outputs.exp()):
+        if activated and not _sums_to_one(outputs.exp()):
             yield _remedy("cross-entropy on logits", output_activation="none", loss="cross_entropy")
-        elif _sums_to_one(outputs):
-            yield _remedy("logarithm of the probabilities", loss="nll_of_probabilities")
         elif not normalized:
             yield _remedy("cross-entropy on logits", loss="cross_entropy")
-    elif last:
+    elif activated:
         yield _remedy("no activation before the cross-entropy", output_activation="none", loss="cross_entropy")
     elif _sums_to_one(outputs):
         yield _remedy("logarithm of the probabilities", loss="nll_of_probabilities")
@@ -92,10 +91,9 @@ def _class_outputs(parts: TrainingParts, outputs: Tensor) -> Iterator[Remedy]:
 
 
 def _yes_or_no_outputs(parts: TrainingParts, outputs: Tensor) -> Iterator[Remedy]:
-    last = output_activation(parts.model)
     within = bool(((outputs >= 0) & (outputs <= 1)).all())
-    is_sigmoid = last is not None and isinstance(last[1], ACTIVATIONS["sigmoid"])
-    if last and not (is_sigmoid and parts.loss_name in _BINARY):
+    suits = within and parts.loss_name in _BINARY and bool(outputs.min() < outputs.max())
+    if _is_activated(parts, outputs) and not suits:
         yield _remedy("a logit and the loss on it", output_activation="none", loss="bce_with_logits")
     elif within and parts.loss_name not in _BINARY:
         yield _remedy("the loss on probabilities", loss="bce")
@@ -103,6 +101,15 @@ def _yes_or_no_outputs(parts: TrainingParts, outputs: Tensor) -> Iterator[Remedy
         yield _remedy("the loss on logits", loss="bce_with_logits")
     elif outputs.shape[1:] != parts.rows.y.shape[1:]:
         yield _remedy("outputs in the shape of the targets", output_shape="targets")
+
+
+def _is_activated(parts: TrainingParts, outputs: Tensor) -> bool:
+    """Whether an activation stands behind the last layer, as a module or as a function."""
+    model = parts.model
+    if output_activation(model):
+        return True
+    device = next(model.parameters()).device
+    return calls_activation(model, parts.rows.x[:_ROWS].to(device), outputs)
 
 
 def _sums_to_one(outputs: Tensor) -> bool:

@@ -40,6 +40,11 @@ class RecipeRows:
     shuffle: bool
 
     @property
+    def has_classes(self) -> bool:
+        """Whether the targets are classes or labels: whole numbers, or 0 and 1 alone."""
+        return not self.y.is_floating_point() or bool(((self.y == 0) | (self.y == 1)).all())
+
+    @property
     def fingerprint(self) -> int:
         """A checksum of all numbers."""
         code = 0

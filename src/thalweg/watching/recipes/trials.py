@@ -79,7 +79,7 @@ def _record_recipe(work: RecipeWork, path: Path, until: float) -> bool:
 def measure_of(recipe: Recipe, rows: RecipeRows) -> str:
     """The name of the score: "accuracy", "r2", or "score" for a function of the user."""
     if recipe.score is None:
-        return "r2" if rows.y.is_floating_point() else "accuracy"
+        return "accuracy" if rows.has_classes else "r2"
     return recipe.score if isinstance(recipe.score, str) else "score"
 
 
