@@ -32,6 +32,7 @@ bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/training_speed.py --json benchmarks/latest.json
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/probes.py
+	$(BIN)/python benchmarks/watching.py
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/estimators.py
 

@@ -4,23 +4,23 @@
 
 A small convolutional network on 28 x 28 pictures and a 784-256-128-10 network of ReLU units train on random rows in
 batches of 64 with Adam, on one thread. Times are those of the processor, which other programs on the machine change
-least. In each round all kinds train in turn from the same weights. `watched` includes attaching the watch and closing
-it; `none due` compares the median times of those steps that are not looked at, and have no look right before or behind
-them. `hooks` is what trackers of experiments do, here on every step: histograms of all outputs
-and all gradients. A ratio is computed within a round; the median and the extremes are printed. The final weights of all
+least. In each round all kinds train from the same weights, step by step in turn. `watched` includes attaching the watch
+and closing it; `none due` compares the median times of those steps that are not looked at, and have no look right
+before or behind them. `hooks` is what trackers of experiments do, here on every step: histograms of all outputs and
+gradients. A ratio is computed within a round; the median and the extremes are printed. The final weights of all
 trainings must be identical to the bit.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -48,16 +48,6 @@ def convolutional() -> nn.Module:
 MODELS: dict[str, Callable[[], nn.Module]] = {"784-256-128-10": dense, "small CNN": convolutional}
 
 
-class Training(NamedTuple):
-    """The times and the weights of a training."""
-
-    attach: float
-    total: float
-    steps: list[float]
-    looked_at: frozenset[int]
-    weights: bytes
-
-
 def histograms(model: nn.Module) -> list[Any]:
     """Hooks that count all outputs and gradients into 64 bins on every step."""
     kept: dict[str, torch.Tensor] = {}
@@ -78,43 +68,61 @@ def histograms(model: nn.Module) -> list[Any]:
     return [*handles, *(p.register_hook(backward(name)) for name, p in model.named_parameters())]
 
 
-def train(make: Callable[[], nn.Module], kind: str, steps: int) -> Training:
-    torch.manual_seed(0)
-    model, loss_fn = make(), nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    batches = [(torch.randn(BATCH, 1, 28, 28), torch.randint(0, 10, (BATCH,))) for _ in range(16)]
-    for x, y in batches[:3]:
-        # Kernels are chosen and memory is taken before the clock starts.
-        loss_fn(model(x), y).backward()
-    gc.collect()
-    begin = time.process_time()
-    watch = thalweg.watch(model, optimizer, loss_fn, quiet=True) if kind == "watched" else None
-    attach = time.process_time() - begin
-    handles = histograms(model) if kind == "hooks" else []
-    times = []
-    for step in range(steps):
-        start = time.process_time()
-        x, y = batches[step % len(batches)]
-        optimizer.zero_grad()
-        loss = loss_fn(model(x), y)
+class Training:
+    """A training that goes on step by step, and the time that it takes."""
+
+    def __init__(self, make: Callable[[], nn.Module], kind: str) -> None:
+        torch.manual_seed(0)
+        self.model, self.loss_fn = make(), nn.CrossEntropyLoss()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), 1e-3)
+        self.times: list[float] = []
+        begin = time.process_time()
+        self.watch = thalweg.watch(self.model, self.optimizer, self.loss_fn, quiet=True) if kind == "watched" else None
+        self.attach = time.process_time() - begin
+        self.handles = histograms(self.model) if kind == "hooks" else []
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        begin = time.process_time()
+        self.optimizer.zero_grad()
+        loss = self.loss_fn(self.model(x), y)
         loss.backward()
-        optimizer.step()
-        times.append(time.process_time() - start)
-    if watch:
-        watch.close()
-    total = time.process_time() - begin
-    for handle in handles:
-        handle.remove()
-    assert watch is None or not watch.training.faults, watch.training.faults
-    looked_at = frozenset(look.step for look in watch.training.looks) if watch else frozenset()
-    return Training(attach, total, times, looked_at, b"".join(p.detach().numpy().tobytes() for p in model.parameters()))
+        self.optimizer.step()
+        self.times.append(time.process_time() - begin)
+
+    def close(self) -> None:
+        begin = time.process_time()
+        if self.watch:
+            self.watch.close()
+            assert not self.watch.training.faults, self.watch.training.faults
+        self.total = self.attach + math.fsum(self.times) + time.process_time() - begin
+        for handle in self.handles:
+            handle.remove()
+
+    @property
+    def weights(self) -> bytes:
+        return b"".join(parameter.detach().numpy().tobytes() for parameter in self.model.parameters())
+
+
+def trainings(make: Callable[[], nn.Module], steps: int) -> dict[str, Training]:
+    """All kinds of trainings, step by step in turn."""
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randn(BATCH, 1, 28, 28, generator=generator) for _ in range(16)]
+    labels = [torch.randint(0, 10, (BATCH,), generator=generator) for _ in range(16)]
+    found = {kind: Training(make, kind) for kind in KINDS}
+    for number in range(steps):
+        for training in found.values():
+            training.step(rows[number % 16], labels[number % 16])
+    for training in found.values():
+        training.close()
+    return found
 
 
 def quiet_ratio(watched: Training, bare: Training) -> float:
     """Median time of the steps far from looks, by that of the same steps without a watch."""
-    near = {step + shift for step in watched.looked_at for shift in (-1, 0, 1)}
-    far = [step for step in range(len(bare.steps)) if step not in near]
-    return statistics.median(watched.steps[step] for step in far) / statistics.median(bare.steps[step] for step in far)
+    assert watched.watch is not None
+    near = {look.step + shift for look in watched.watch.training.looks for shift in (-1, 0, 1)}
+    far = [number for number in range(len(bare.times)) if number not in near]
+    return statistics.median(watched.times[step] for step in far) / statistics.median(bare.times[step] for step in far)
 
 
 def spread(values: list[float]) -> str:
@@ -134,8 +142,8 @@ def main() -> None:
         attach = []
         bare_times = []
         for number in range(options.rounds + 1):
-            found = {kind: train(make, kind, options.steps) for kind in KINDS}
-            assert len({result.weights for result in found.values()}) == 1, "the watch changed the training"
+            found = trainings(make, options.steps)
+            assert len({training.weights for training in found.values()}) == 1, "the watch changed the training"
             if not number:
                 continue
             bare_times.append(found["bare"].total)
@@ -144,7 +152,7 @@ def main() -> None:
             for kind in ("watched", "hooks"):
                 ratios[kind].append(found[kind].total / found["bare"].total)
         print(f"{name}: {options.steps} steps, bare {statistics.median(bare_times):.3f} s", flush=True)
-        print(f"  looks {len(found['watched'].looked_at)}, attach {1000 * statistics.median(attach):.1f} ms")
+        print(f"  attach {1000 * statistics.median(attach):.1f} ms")
         for kind, values in ratios.items():
             print(f"  {kind:9} ratio to bare: {spread(values)}")
         report[name] = {"bare": bare_times, "attach": attach, "ratios": ratios}

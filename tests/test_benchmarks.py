@@ -137,3 +137,14 @@ def test_all_programs_learn_to_similar_losses(report):
     losses = [result["loss"] for result in learnt.values()]
     assert all(result["accuracy"] > 0.9 for result in learnt.values())
     assert max(losses) < 3 * min(losses)
+
+
+def test_a_watch_is_compared_with_a_bare_loop_and_with_hooks(tmp_path: Path):
+    if find_spec("torch") is None:
+        pytest.skip("LEFT OUT: the benchmark, which needs PyTorch; make torch installs it")
+    file = tmp_path / "watching.json"
+    run("benchmarks/watching.py", "--steps", "40", "--rounds", "1", "--json", file)
+    found = json.loads(file.read_text())
+    for model in ("784-256-128-10", "small CNN"):
+        assert {*found[model]["ratios"]} == {"watched", "none due", "hooks"}
+        assert all(ratio > 0 for values in found[model]["ratios"].values() for ratio in values)

@@ -230,6 +230,12 @@ def sigmoid_as_a_function(fixed):
     return trained(Net(), loss_fn, (x, (y == 0).float()), (xv, (yv == 0).float()))
 
 
+@case("activated-twice", "4")
+def log_softmax_of_softmax(fixed):
+    first = nn.Identity() if fixed else nn.Softmax(dim=1)
+    return trained(network(CLASSES, first, nn.LogSoftmax(dim=1)), nn.NLLLoss())
+
+
 @case("log-missing", "loss")
 def probabilities_before_nll(fixed):
     return trained(network(CLASSES, nn.LogSoftmax(dim=1) if fixed else nn.Softmax(dim=1)), nn.NLLLoss())

@@ -246,6 +246,8 @@ class LossInput:
     """The last operation on the outputs where it is an activation: softmax, log_softmax, sigmoid, relu, tanh, ..."""
     activation_place: str = ""
     """The module that did it; empty where it was a function."""
+    activated_before: str = ""
+    """The activation right below it, with nothing but reshapes between them."""
     axis: int | None = None
     """The axis of that softmax, counted from 0."""
     axis_size: int = 0

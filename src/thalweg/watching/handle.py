@@ -28,7 +28,7 @@ from .card import NotebookCard, card_page
 from .checks import severe_at_once
 from .facts import Look, SetScores, WatchedEpoch, WatchedTraining
 from .folder import WatchFolder
-from .looks.evaluation import in_mode, set_scores
+from .looks.evaluation import differs_in_training, in_mode, set_scores
 from .looks.follower import Follower
 from .looks.measure_step import first_nonfinite
 from .looks.recent_rows import Rows, as_arrays, is_rows
@@ -67,6 +67,7 @@ class Watch:
         InputError: for a model without parameters or on the meta device, something that is no model, optimizer or loss,
             or a model that is watched already.
 
+    >>> import torch
     >>> x, y = torch.linspace(-1, 1, 32).reshape(-1, 1), torch.linspace(2, -2, 32).reshape(-1, 1)
     >>> model, loss_fn = nn.Linear(1, 1), nn.MSELoss()
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
@@ -76,7 +77,7 @@ class Watch:
     ...         loss_fn(model(x), y).backward()
     ...         optimizer.step()
     >>> watch.training.steps, len(watch.training.looks)
-    (60, 14)
+    (60, 13)
     """
 
     def __init__(
@@ -336,9 +337,10 @@ class Watch:
         with self._follower.busy():
             if rows is not None:
                 with in_mode(model, False):
-                    found["training"] = self._scores(rows)
-                with in_mode(model, True, evaluating):
-                    found["training_as_trained"] = self._scores(rows)
+                    found["training"] = found["training_as_trained"] = self._scores(rows)
+                if differs_in_training(model):
+                    with in_mode(model, True, evaluating):
+                        found["training_as_trained"] = self._scores(rows)
             if validation is not None:
                 with in_mode(model, False):
                     found["validation"] = self._scores(validation)
@@ -383,6 +385,7 @@ def watch(
 ) -> Watch:
     """Watch a PyTorch training; see `Watch` for the arguments.
 
+    >>> import torch
     >>> model = nn.Linear(2, 1)
     >>> handle = watch(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.MSELoss())
     >>> handle.close()

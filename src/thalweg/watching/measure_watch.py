@@ -649,7 +649,8 @@ def _layer_facts(
     if place.role == "activation":
         facts = _activation_facts(place.activation, place.place, hidden, above_weights)
     else:
-        straight = passes or place.role not in (*_NONLINEAR, "norm", "pooling")
+        # An embedding is no map of the numbers of its tokens.
+        straight = passes or place.role not in (*_NONLINEAR, "norm", "pooling", "embedding")
         facts = LayerFacts(
             place=place.place,
             kind=place.role,

@@ -99,7 +99,17 @@ RANGES: dict[str, tuple[float, float]] = {
 
 def role_of(module: nn.Module) -> Role:
     """What a module does; "other" for a class that is not PyTorch's, and not derived from one."""
-    for base in type(module).__mro__:
+    kind: object = type(module)
+    if kind not in _KNOWN:
+        _KNOWN[kind] = _role_of(type(module))
+    return _KNOWN[kind]
+
+
+_KNOWN: dict[object, Role] = {}
+
+
+def _role_of(kind: type[nn.Module]) -> Role:
+    for base in kind.__mro__:
         if base.__module__.startswith("torch.nn.modules"):
             if base.__name__ in _ROLES:
                 return _ROLES[base.__name__]
@@ -143,8 +153,8 @@ LOSSES = {
     "L1Loss": LossMeaning("values", "regression", True),
     "SmoothL1Loss": LossMeaning("values", "regression", True),
     "HuberLoss": LossMeaning("values", "regression", True),
-    "PoissonNLLLoss": LossMeaning("values", "regression", True),
-    "GaussianNLLLoss": LossMeaning("values", "regression", True),
+    "PoissonNLLLoss": LossMeaning("", "regression", True),
+    "GaussianNLLLoss": LossMeaning("", "regression", True),
 }
 """PyTorch's losses by the names of their classes."""
 FUNCTIONS = {

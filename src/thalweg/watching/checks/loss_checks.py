@@ -27,7 +27,6 @@ _OF_LOGITS = {"binarycrossentropywithlogits", "logsoftmax"}
 _WHOLE_CLASSES = ("CrossEntropyLoss", "cross_entropy", "NLLLoss", "nll_loss")
 _BINARY = ("BCELoss", "binary_cross_entropy", "BCEWithLogitsLoss", "binary_cross_entropy_with_logits")
 _SIGNS = ("SoftMarginLoss", "soft_margin_loss", "HingeEmbeddingLoss", "hinge_embedding_loss")
-_CLASS_OF_LOSS = "nn.CrossEntropyLoss() for classes, nn.BCEWithLogitsLoss() for yes and no"
 
 
 def _always(inputs: tuple[LossInput, ...], signs: list[bool]) -> bool:
@@ -178,13 +177,16 @@ def log_missing(m: WatchMeasurements) -> Iterator[Finding]:
     code="activated-twice",
     stage="during training",
     rank=26,
-    meaning="softmax or sigmoid is applied before a loss that applies it itself",
+    meaning="softmax or sigmoid is applied twice: before a loss that applies it itself, or one upon the other",
     advice="leave out the softmax or the sigmoid: `nn.CrossEntropyLoss()` and `nn.BCEWithLogitsLoss()` take logits",
     explains=BROKEN,
 )
 def activated_twice(m: WatchMeasurements) -> Iterator[Finding]:
     """Squashed outputs before a loss on logits."""
     inputs = loss_inputs(m)
+    if twice := next((given for given in inputs if _is_squashed_twice(given)), None):
+        yield _of_two(m, twice)
+        return
     if not inputs or not _takes_logits(m):
         return
 
@@ -211,6 +213,24 @@ def activated_twice(m: WatchMeasurements) -> Iterator[Finding]:
         remedies=line(
             f"# leave out {kind or 'softmax'} before {m.model.loss.kind}; apply it to read probabilities only"
         ),
+    )
+
+
+def _is_squashed_twice(given: LossInput) -> bool:
+    squashing = ("softmax", "sigmoid")
+    return given.activated_before in squashing and given.activation in (*squashing, "log_softmax", "log_sigmoid")
+
+
+def _of_two(m: WatchMeasurements, given: LossInput) -> Finding:
+    first, second = (name.replace("_", "-") for name in (given.activated_before, given.activation))
+    return activated_twice.finding(
+        severity=m.proven(),
+        place=given.activation_place or "output",
+        value=given.high,
+        measured=f"{second} of {first}: the outputs lie between {number(given.low, 3)} and {number(given.high, 3)}",
+        normal=f"{second} of numbers of both signs and any size",
+        sentence=f"The {second} gets numbers between 0 and 1, so its answers can never be certain.",
+        remedies=line(f"# leave out the {first}"),
     )
 
 

@@ -38,6 +38,8 @@ _SCALE_FREE = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad"
 def gradients_not_reset(m: WatchMeasurements) -> Iterator[Finding]:
     """Gradients that are left from the step before."""
     looks = [look for look in m.watched.looks if look.step > 0 and np.isfinite(look.stale_gradient)]
+    # `optimizer.zero_grad()` does not reset the gradients of parameters that the optimizer does not have.
+    looks = [look for look in looks if not look.missing]
     if not mostly(looks, lambda look: look.stale_gradient > _LEFT):
         return
     left = float(np.median([look.stale_gradient for look in looks]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -47,9 +49,13 @@ def fingerprints(inputs: Tensor) -> Tensor:
     if not inputs.dim() or not inputs.numel():
         return torch.zeros(0, device=inputs.device)
     x = exact(inputs)[:_FINGERPRINTS].reshape(min(len(inputs), _FINGERPRINTS), -1)
-    # Weights without a pattern, equal in every batch and drawn without PyTorch's random state.
-    places = torch.arange(1, x.shape[1] + 1, dtype=x.dtype, device=x.device)
-    return x @ torch.frac(places * 0.6180339887498949 + 0.1)
+    return x @ _directions(x.shape[1], x.dtype, x.device)
+
+
+@lru_cache(maxsize=4)
+def _directions(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Weights without a pattern (size,), equal in every batch and made without PyTorch's random state."""
+    return torch.frac(torch.arange(1, size + 1, dtype=dtype, device=device) * 0.6180339887498949 + 0.1)
 
 
 def class_counts(values: Tensor) -> dict[str, int]:
@@ -98,6 +104,11 @@ def scores(outputs: Tensor, targets: Tensor, task: Task, threshold: float = 0.0)
         return found | _class_scores((z > threshold).long(), y.long())
     variance = float(difference(y, 0)) ** 2
     r2 = 1 - float(torch.mean((z - y) ** 2)) / variance if variance > 0 else _NAN
+    if not task and variance > 0:
+        # The outputs may be logarithms or scores: R² of the best line through them.
+        covariance = float(torch.mean((z - z.mean()) * (y - y.mean())))
+        spread = float(torch.var(z, correction=0))
+        r2 = max(r2, covariance**2 / (spread * variance)) if spread > 0 else 0.0
     return found | {"score": r2, "balanced_score": r2, "constant_score": 0.0}
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..facts import SetScores, WatchedLoss
+from ..roles import role_of
 from .batches import columns, fingerprints, scores
 from .replay import kept_random_state
 from .tensors import Fields, any_tensor, exact, fetched, first_tensor, mean_and_deviation
@@ -41,6 +42,16 @@ def in_mode(model: nn.Module, training: bool | None, evaluating: Collection[str]
             module.training = mode
         for buffer, before in buffers:
             buffer.copy_(before)
+
+
+def differs_in_training(model: nn.Module) -> bool:
+    """Whether the model may have other outputs in training mode than in evaluation mode."""
+    return any(
+        role_of(module) in ("dropout", "norm")
+        or bool(getattr(module, "dropout", 0.0))
+        or not type(module).__module__.startswith("torch.nn.modules")
+        for module in model.modules()
+    )
 
 
 def called(model: Callable[..., Any], inputs: object) -> Any:
@@ -80,7 +91,11 @@ def set_scores(
         joined = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
         value = _loss_of(loss_fn, joined, targets)
     threshold = 0.5 if loss.takes == "probabilities" else 0.0
-    found: Fields = {"rows": len(targets), "loss": value, **scores(joined, targets, loss.task, threshold)}
+    found: Fields = {
+        "rows": len(targets),
+        "loss": value,
+        **scores(joined, targets, loss.task if loss.takes else "", threshold),
+    }
     return SetScores(**fetched(found | _of_rows(inputs, targets)))
 
 

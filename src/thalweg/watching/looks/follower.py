@@ -18,7 +18,7 @@ from .recent_rows import RecentRows
 from .recorder import Guard, Recorder
 from .replay import RandomState, Snapshot
 from .schedule import next_look
-from .structure import as_float, eager
+from .structure import eager, rates_of
 from .tensors import fetched
 
 # Curvature is measured by a replay on a copy of models with no more parameters.
@@ -186,7 +186,7 @@ class Follower:
 
     def _on_step_end(self, *_: object) -> None:
         self._losses.append(self._loss if self._loss is not None else math.nan)
-        rates = tuple(as_float(group.get("lr", math.nan)) for group in self._optimizer.param_groups)
+        rates = rates_of(self._optimizer)
         if not self.rates or self.rates[-1][1] != rates:
             self.rates = (*self.rates, (self.steps, rates))
         call, targets, snapshot, loss = self._call, self._targets, self._snapshot, self._loss

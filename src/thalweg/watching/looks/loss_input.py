@@ -52,7 +52,8 @@ def _row_sums(z: Tensor) -> t.Fields:
 
 
 def last_activation(node: Node | None, known: Mapping[Node, str]) -> t.Fields:
-    """The activation that was applied last before a node's tensor: its kind, place and, for a softmax, its axis.
+    """The activation that was applied last before a node's tensor: its kind, place and, for a softmax, its axis; and
+    the kind of the one right below it.
 
     Operations that only change the shape are skipped.
 
@@ -71,7 +72,14 @@ def last_activation(node: Node | None, known: Mapping[Node, str]) -> t.Fields:
             shape = shape_of(node)
             axis = axis_of(node, len(shape))
             size = shape[axis] if axis is not None else 0
-            return {"activation": kind, "activation_place": known.get(node, ""), "axis": axis, "axis_size": size}
+            below = last_activation(node.next_functions[0][0], known) if node.next_functions else {}
+            return {
+                "activation": kind,
+                "activation_place": known.get(node, ""),
+                "activated_before": below.get("activation", ""),
+                "axis": axis,
+                "axis_size": size,
+            }
         if word not in RESHAPES or not node.next_functions:
             break
         node = node.next_functions[0][0]

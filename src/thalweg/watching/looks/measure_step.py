@@ -14,7 +14,7 @@ from ..facts import BatchStatistics, Direction, Look, LossInput, Nonfinite, Para
 from ..roles import role_of
 from . import tensors as t
 from .recorder import Recorder
-from .structure import as_float, held_parameters, membership
+from .structure import held_parameters, membership, rates_of
 
 _NAN = math.nan
 _CHANGES_IN_TRAINING = ("dropout", "norm")
@@ -90,7 +90,7 @@ class StepMeasurement:
         self._before = self._vectors.read(self._held)
         self._gradient = self._vectors.read(graded)
         self._distances = self._first.distances(self._vectors, self._before)
-        self.rates = tuple(as_float(group["lr"]) if "lr" in group else _NAN for group in self._optimizer.param_groups)
+        self.rates = rates_of(self._optimizer)
 
     @torch.no_grad()
     def after_step(self) -> None:

@@ -20,17 +20,20 @@ class RecentRows:
 
     def __init__(self) -> None:
         self._batches: list[Rows] = []
+        self._count = 0
 
     def add(self, inputs: object, targets: object) -> None:
         """Keep a batch, and drop those that are not needed any more."""
         if isinstance(targets, Tensor) and targets.dim():
             self._batches.append((inputs, targets))
-            while sum(len(rows) for _, rows in self._batches[1:]) >= _KEPT:
-                del self._batches[0]
+            self._count += len(targets)
+            while self._count - len(self._batches[0][1]) >= _KEPT:
+                self._count -= len(self._batches.pop(0)[1])
 
     def clear(self) -> None:
         """Drop all batches."""
         self._batches = []
+        self._count = 0
 
     @property
     def last(self) -> Rows | None:

@@ -298,12 +298,15 @@ class Recorder:
         """The output of the model and the user's targets: what a loss function got, but for what the loop did."""
         fields: t.Fields = {"broadcast": False}
         if path is not None:
-            # An operation between outputs and loss that has more numbers than both has compared all pairs.
+            # An operation between outputs and loss that has more numbers than both has compared all pairs. A loss of
+            # another forward pass does not lead to these outputs.
             most = max(outputs.numel(), targets.numel())
             differs = outputs.shape != targets.shape
             below = under_loss(path.nodes, self.loss.kind) or self._output_node
             fields = {
-                "broadcast": differs and any(math.prod(shape_of(node)) > most for node in path.nodes),
+                "broadcast": differs
+                and bool(path.follows)
+                and any(math.prod(shape_of(node)) > most for node in path.nodes),
                 "from_seen_output": bool(path.follows),
                 **self._last_operations(below),
             }

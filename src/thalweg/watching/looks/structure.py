@@ -204,6 +204,17 @@ def _group(group: Mapping[str, object]) -> WatchedGroup:
     )
 
 
+def rates_of(optimizer: Optimizer) -> tuple[float, ...]:
+    """The learning rate of each group, as far as it is known without waiting for a device."""
+    rates = [group.get("lr") for group in optimizer.param_groups]
+    return tuple(rate if isinstance(rate, float) else _as_rate(rate) for rate in rates)
+
+
+def _as_rate(rate: object) -> float:
+    on_device = isinstance(rate, torch.Tensor) and rate.device.type != "cpu"
+    return math.nan if on_device else as_float(rate)
+
+
 def as_float(value: object) -> float:
     """A setting of an optimizer as a number; NaN if it is none, or None."""
     return float(value) if isinstance(value, int | float | torch.Tensor) else math.nan

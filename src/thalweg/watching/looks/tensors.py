@@ -13,7 +13,7 @@ from ...probes import quantities as q
 from ..roles import SLOPES
 
 # Of parameters with more numbers than this in all a part is read, and of each at least so many.
-_READ = 2**20
+_READ = 2**16
 _LEAST_READ = 256
 # Of a larger gradient a fixed sample of this many numbers is kept from before a backward pass.
 _SAMPLED = 65_536
@@ -39,18 +39,17 @@ def fetched(tree: Any) -> Any:
     for group in groups.values():
         scalars = [tensor for tensor in group if tensor.dim() == 0]
         vectors = [tensor.reshape(-1) for tensor in group if tensor.dim()]
-        numbers = torch.cat([torch.stack(scalars), *vectors] if scalars else vectors).tolist()
-        values |= {id(tensor): _measured(number) for tensor, number in zip(scalars, numbers, strict=False)}
+        joined = torch.cat([torch.stack(scalars), *vectors] if scalars else vectors)
+        if joined.is_floating_point():
+            joined = torch.nan_to_num(joined, nan=math.inf, posinf=math.inf, neginf=-math.inf)
+        numbers: list[float] = joined.tolist()
+        values |= {id(tensor): float(number) for tensor, number in zip(scalars, numbers, strict=False)}
         start = len(scalars)
         for tensor in group:
             if tensor.dim():
-                values[id(tensor)] = tuple(map(_measured, numbers[start : start + tensor.numel()]))
+                values[id(tensor)] = tuple(map(float, numbers[start : start + tensor.numel()]))
                 start += tensor.numel()
     return _replaced(tree, values)
-
-
-def _measured(value: float) -> float:
-    return math.inf if value != value else float(value)
 
 
 def _collect(tree: Any, groups: dict[tuple[torch.device, torch.dtype], list[Tensor]]) -> None:
