@@ -450,11 +450,17 @@ def shifted_rows(m: Measurements) -> Iterator[Finding]:
                 f"chance does in {percent(other.chance, 1)} of such sets"
             )
         if signs:
-            worse = m.final_losses.get(name, 0.0) > _WORSE * m.final_losses.get("training", 0.0)
-            yield _mismatch(m, name, "warning" if worse else "note", value, "; ".join(signs))
+            yield _mismatch(m, name, "warning" if _harmed(m, name) else "note", value, "; ".join(signs))
     if m.missing_classes and m.validation_rows >= _FEW_HELD_OUT:
         missing = f"classes of the validation rows that occur in no training row: {number(m.missing_classes)}"
         yield _mismatch(m, "validation", "warning", float(m.missing_classes), missing)
+
+
+def _harmed(m: Measurements, name: str) -> bool:
+    """Whether loss and score of a set are worse than those of the training rows by a relevant amount."""
+    worse = m.final_losses.get(name, 0.0) > _WORSE * m.final_losses.get("training", 0.0)
+    score = m.held_out_scores.get(name)
+    return worse and (m.learned is None or score is None or _above(UncertainScore(m.learned.score), score))
 
 
 def _mismatch(m: Measurements, name: str, severity: Severity, value: float, measured: str) -> Finding:
