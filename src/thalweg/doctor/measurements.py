@@ -578,7 +578,8 @@ class Measurements(RowFacts):
     def worst_loss(self) -> float:
         """Largest loss after the first epoch divided by the loss of the best constant output."""
         later = self.losses[1:]
-        return float(np.nanmax(later)) / self.constant_loss if len(later) and self.constant_loss > 0 else _NAN
+        later = later[~np.isnan(later)]
+        return float(later.max()) / self.constant_loss if len(later) and self.constant_loss > 0 else _NAN
 
     @quantity
     def late_rate(self) -> float:
