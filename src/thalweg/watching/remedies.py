@@ -104,6 +104,11 @@ class TorchRemedies:
         """Validation rows drawn at random."""
         return _line("train, validation = torch.utils.data.random_split(dataset, [0.8, 0.2])")
 
+    def held_out(self, share: float) -> Remedy:
+        """A part of the rows for validation."""
+        shares = f"{1 - share:g}, {share:g}"
+        return _line(f"train, validation = torch.utils.data.random_split(dataset, [{shares}])")
+
     def effective(self, remedies: Sequence[Remedy]) -> tuple[Remedy, ...]:
         """Each line once."""
         return tuple(dict.fromkeys(remedies))
