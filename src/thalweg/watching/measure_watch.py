@@ -533,8 +533,10 @@ class _Source:
         ends = np.searchsorted(steps, [epoch.step for epoch in self._watched.epochs]) - 1
         if not len(steps) or not len(ends):
             return np.zeros(0)
-        # A penalty that removes the weights is largest in the beginning.
-        return np.maximum(self._penalty[np.maximum(ends, 0)], max(map(self._added_to_loss, self._watched.epochs)))
+        penalties = self._penalty[np.maximum(ends, 0)]
+        added = self._added_to_loss(self._last) if self._last else 0.0
+        penalties[-1] = max(penalties[-1], added)
+        return penalties
 
     def _added_to_loss(self, epoch: WatchedEpoch) -> float:
         """What the loop adds to the loss function: the loss of the last steps of an epoch minus that of its rows."""
@@ -543,7 +545,9 @@ class _Source:
         several = any(look.backwards > 1 for look in self._looks)
         if scores is None or several or not np.isfinite(losses).all() or not np.isfinite(scores.loss):
             return 0.0
-        return max(float(losses.mean()) - scores.loss, 0.0) if len(losses) else 0.0
+        added = float(losses.mean()) - scores.loss if len(losses) else 0.0
+        # A loss that falls leaves a difference too, but none that outweighs the loss itself at the end.
+        return added if added > max(scores.loss, self.constant_loss) else 0.0
 
     @cached_property
     def penalty_at_start(self) -> float:
