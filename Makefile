@@ -71,7 +71,8 @@ tables: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/pdoc --docformat google --output-directory site thalweg
 
-# PyTorch is the oracle of some tests and part of the benchmarks. This version has a build without CUDA.
+# PyTorch is the oracle of some tests and part of the benchmarks, and is watched. This version has a build without CUDA.
+# The libraries built on it come after it: else they would bring a build of their own.
 torch: $(VENV)/.torch
 
 clean:
@@ -89,4 +90,5 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.torch: $(VENV)/.dev
 	$(PIP) torch==2.13.0
+	$(PIP) --editable ".[frameworks]" torch==2.13.0
 	touch $@
