@@ -131,6 +131,12 @@ def test_parts_that_do_not_fit_are_one_clear_error(changed):
         regression(**changed).train()
 
 
+def test_a_loss_may_be_made_by_its_class_or_by_a_function():
+    plain = regression(loss=nn.MSELoss()).train(3)
+    for loss in (nn.MSELoss, lambda: nn.MSELoss(), nn.functional.mse_loss):
+        assert torch.equal(weights(regression(loss=loss).train(3).model), weights(plain.model))
+
+
 def test_rows_come_from_arrays_datasets_and_loaders():
     x, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
     dataset = TensorDataset(torch.tensor(x, dtype=torch.float32), torch.tensor(y))

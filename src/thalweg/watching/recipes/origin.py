@@ -15,6 +15,7 @@ import torch
 
 from ...core.errors import InputError, Problem
 from ...core.files import read_bytes
+from ...core.printable import received
 from .recipe import FACTORIES, Recipe
 from .rows import RecipeRows
 
@@ -38,7 +39,7 @@ def load_recipe(path: str | Path) -> Recipe:
         except Exception as error:
             raise _error(Path(path), error) from error
     if not isinstance(found, Recipe):
-        known = "a function that returns something else" if hasattr(module, "recipe") else "none"
+        known = received(found) if hasattr(module, "recipe") else "none"
         raise InputError(
             str(path), f"expected `recipe = thalweg.Recipe(...)` or `def recipe()` that returns one, received {known}"
         )

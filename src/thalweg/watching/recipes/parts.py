@@ -92,7 +92,7 @@ def parts_of(
     """The parts of a recipe, with a model of this seed. Raises InputError where a factory gives something else."""
     with seeded(seed):
         module = called("model", model)
-        function = cast(LossFunction, called("loss", loss) if inspect.isclass(loss) else loss)
+        function = cast(LossFunction, called("loss", loss) if _makes_loss(loss) else loss)
     if not isinstance(module, nn.Module):
         raise InputError("model", f"expected a function that gives an nn.Module, received a {type(module).__name__}")
     if not any(True for _ in module.parameters()):
@@ -110,6 +110,11 @@ def parts_of(
         schedule=schedule,
         clip=clip,
     )
+
+
+def _makes_loss(loss: Callable[..., object]) -> bool:
+    """Whether this is a class of losses or a function without arguments, rather than a loss."""
+    return inspect.isclass(loss) or (inspect.isfunction(loss) and not inspect.signature(loss).parameters)
 
 
 def _optimizer(factory: Callable[[Iterable[nn.Parameter]], Optimizer], module: nn.Module) -> Optimizer:

@@ -37,7 +37,8 @@ class Recipe:
         model: model() gives a new module, with initial weights of PyTorch's current random state.
         data: data() gives (training rows, held-out rows). Rows are (x, y), two tensors or arrays with a row for each
             sample; or a Dataset or DataLoader of such pairs, all of which is read into memory.
-        loss: loss(outputs, targets) gives a scalar: a module such as nn.CrossEntropyLoss(), its class, or a function.
+        loss: loss(outputs, targets) gives a scalar: a module such as nn.CrossEntropyLoss(), its class, a function, or a
+            function without arguments that makes one.
         optimizer: optimizer(parameters) gives a torch.optim.Optimizer.
         epochs: number of passes through the training rows.
         batch_size: rows of a batch; None: that of the DataLoader of the training rows, else 32.
