@@ -217,7 +217,7 @@ def telling_column(m: Measurements) -> Iterator[Finding]:
 @check(
     code="wrong-labels",
     stage="before training",
-    rank=255,
+    rank=253,
     meaning="labels are contradicted where the classes are easy to tell",
     advice="check the listed rows",
 )

@@ -101,7 +101,7 @@ def outlying_targets(m: Measurements) -> Iterator[Finding]:
 @check(
     code="few-training-rows",
     stage="before training",
-    rank=253,
+    rank=254,
     meaning="fewer rows train than validate",
     advice="a smaller `data.validation`",
     explains=("memorised", "overfitting"),
@@ -124,7 +124,7 @@ def few_training_rows(m: Measurements) -> Iterator[Finding]:
 @check(
     code="unrelated-input",
     stage="before training",
-    rank=254,
+    rank=255,
     meaning="most input columns alone tell nothing of the targets",
     advice="leave them out",
     explains=("memorised", "overfitting"),
