@@ -83,6 +83,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(file.read_text())
 
 
+@pytest.mark.slow
 def test_a_sweep_is_compared_with_its_peers_in_every_round(sweep):
     assert set(sweep["seconds"]) == {"cold", "warm", "torch", "sklearn"}
     for peer, (seconds,) in sweep["seconds"].items():

@@ -79,7 +79,9 @@ def test_a_worker_of_dask_killed_during_a_trial_costs_only_a_retry(dask, tmp_pat
     wait_for(lambda: any((tmp_path / "out").glob("trials/[!.]*")), 60, shell.kill)
     os.kill(dask[1][0], signal.SIGKILL)
     code, _, err = shell.ended(120)
-    assert (code, err) == (0, "")
+    assert code == 0
+    # Dask may say that it runs again what the worker had not handed over.
+    assert all(" - distributed." in line for line in err.splitlines())
     assert len(all_contents(tmp_path / "out")) == 2 * ARMS
 
 

@@ -34,12 +34,15 @@ def test_a_folder_of_version_0_has_a_report(name):
     assert EXPECTED[name]["outcome"].split(":")[0] in page
 
 
-def test_a_training_of_version_0_is_resumed_bit_for_bit(tmp_path):
+def test_a_training_of_version_0_is_resumed_as_it_was(tmp_path):
     folder = shutil.copytree(OLD / "regression", tmp_path / "run")
     expected = EXPECTED["regression"]["resumed"]
     run = thalweg.resume(folder, [f"training.epochs={expected['epochs']}"], accept_changes=True, progress=False)
-    assert [[array.tolist() for array in layer] for layer in run.params] == expected["weights"]
-    assert run.history[-1]["loss"] == expected["loss"]
+    # Another processor than that of the stored run rounds otherwise.
+    for layer, known in zip(run.params, expected["weights"], strict=True):
+        for array, values in zip(layer, known, strict=True):
+            np.testing.assert_allclose(array, values, rtol=1e-12)
+    assert run.history[-1]["loss"] == pytest.approx(expected["loss"], rel=1e-12)
     assert json.loads((folder / "run.json").read_text()) == {"format": FORMAT}
 
 

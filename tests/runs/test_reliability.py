@@ -146,8 +146,11 @@ class Failing:
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [("fsync", errno.ENOSPC), ("replace", errno.EACCES), ("unlink", errno.EROFS)],
-    ids=["full", "denied", "read-only"],
+    [
+        pytest.param("fsync", errno.ENOSPC, id="full", marks=pytest.mark.slow),
+        pytest.param("replace", errno.EACCES, id="denied"),
+        pytest.param("unlink", errno.EROFS, id="read-only"),
+    ],
 )
 def test_a_disk_that_fails_at_any_moment_is_told_and_what_was_written_stays_good(name, number, tmp_path, monkeypatch):
     spec, outcomes = spec_of(epochs=4), []

@@ -76,6 +76,7 @@ def series(rng, n, targets_of):
     return x, targets_of(s, n)[:, None]
 
 
+@pytest.mark.slow
 def test_rows_in_step_are_seldom_found_out_of_step():
     """Of 300 sets none: rows at random, noise, classes in turn, and series."""
     found = []
