@@ -92,6 +92,7 @@ def test_a_sweep_is_compared_with_its_peers_in_every_round(sweep):
     assert all(best > 0.6 for (best,) in sweep["accuracy"].values())
 
 
+@pytest.mark.slow
 def test_the_time_of_each_training_is_reported_by_size_of_sweep(sweep):
     assert [line["trials"] for line in sweep["growth"]] == [2]
     assert all(line["each"] == line["seconds"] / line["trials"] for line in sweep["growth"])
