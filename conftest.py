@@ -6,9 +6,12 @@ from importlib.util import find_spec
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 CALLBACKS = ("keras", "lightning", "skorch", "transformers")
-NEED_TORCH = ("handle.py", "looks/*", "recipes/*", "callbacks/*")
+NEED_TORCH = (
+    *(f"src/thalweg/watching/{name}" for name in ("handle.py", "looks/*", "recipes/*", "callbacks/*")),
+    "tests/watching/recipes/ring_recipes.py",
+)
 
 collect_ignore_glob = [
-    *(f"src/thalweg/watching/{name}" for name in NEED_TORCH if not find_spec("torch")),
+    *(name for name in NEED_TORCH if not find_spec("torch")),
     *(f"src/thalweg/watching/callbacks/{name}_callback.py" for name in CALLBACKS if not find_spec(name)),
 ]
