@@ -8,12 +8,14 @@ import re
 import shlex
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import thalweg
 from thalweg import linear_units
+from thalweg.core.errors import InputError
 from thalweg.doctor.registry import ordered_codes
 from thalweg.experiments.experiment import Experiment
 from thalweg.learn.exercises import EXERCISES
@@ -31,6 +33,9 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "benchmarks" / "README.md",
 ]
+
+
+NEED_TORCH = {"Watch", "watch"}
 
 
 def imported(name):
@@ -147,7 +152,11 @@ def test_every_part_has_an_example_that_runs_or_a_source(part):
 
 def test_every_public_name_can_be_imported():
     for name in thalweg.__all__:
-        assert getattr(thalweg, name) is not None
+        if name in NEED_TORCH and find_spec("torch") is None:
+            with pytest.raises(InputError, match=re.escape("thalweg[torch]")):
+                getattr(thalweg, name)
+        else:
+            assert getattr(thalweg, name) is not None
     assert set(thalweg.__all__) <= set(dir(thalweg))
     with pytest.raises(AttributeError, match="nothing"):
         _ = thalweg.nothing

@@ -111,7 +111,7 @@ def terminal(*words):
             os.close(ours)
 
 
-def read_until(file, words=None, seconds=30):
+def read_until(file, words=None, seconds=120):
     """The output of the terminal until the words appear, or until its last process ends."""
     output = b""
     end = time.monotonic() + seconds
