@@ -100,7 +100,7 @@ def _evidence(
 
 
 def _measured(finding: Finding, explained: Sequence[Finding]) -> list[Block]:
-    """The measurements of a cause and of what it explains. Paired runs are told in words."""
+    """The measurements of a cause and of what it explains. Paired runs are described in words."""
     if finding.stage == "in paired runs":
         return [_table("Findings that it explains", explained)] if explained else []
     more = f", with {count_noun(len(explained), 'finding')} that it explains" if explained else ""

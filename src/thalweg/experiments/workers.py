@@ -48,8 +48,9 @@ class TrialOutcome(NamedTuple):
 
 @singledispatch
 def record(work: object, path: Path, until: float) -> bool:
-    """Train what a trial trains, and write the run into the folder `path`; whoever has trials registers the kind.
+    """Train what a trial trains, and write the run into the folder `path`.
 
+    The module that defines a kind of trial registers it here.
     Returns whether the training ended before the time `until`, as of `time.monotonic`. Raises whatever the training
     raises, `RunWriteError` where the run cannot be written, and KeyboardInterrupt at Ctrl-C.
     """

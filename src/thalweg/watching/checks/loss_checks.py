@@ -284,7 +284,7 @@ def permuted_classes(m: WatchMeasurements) -> Iterator[Finding]:
         return
     counts = np.array(m.validation.confusion, float)
     rows, columns = linear_sum_assignment(-counts)
-    # Only classes that occur count; a class that is told under its own code is no evidence.
+    # Only classes that occur count; a class that has a code of its own is no evidence.
     total = counts.sum()
     right, renamed = np.trace(counts) / total, counts[rows, columns].sum() / total
     occur = int((counts.sum(axis=1) > 0).sum())
