@@ -14,10 +14,10 @@ demo: $(VENV)/.installed
 	$(BIN)/thalweg train digits
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) -rs
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) -rs --durations 25
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow -rs
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile -rs --durations 25
 
 # Attacks and accidents by the hundred; SHARE=0.1 SEED=7 draws a tenth of them. All of them take about an hour.
 campaign: $(VENV)/.dev
@@ -27,6 +27,8 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@if command -v npx > /dev/null; then npx --yes --package typescript@5 -- tsc --project .; \
+	else echo "The JavaScript of the playground is not checked: Node is missing."; fi
 
 bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/training_speed.py --json benchmarks/latest.json
@@ -35,6 +37,8 @@ bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/watching.py
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/estimators.py
+	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python benchmarks/playground.py
 
 # Measure which cases of clinic/ (faulty programs, corrections, healthy networks) learn. Takes minutes.
 clinic-learns: $(VENV)/.installed
@@ -57,9 +61,11 @@ clinic-fresh: $(VENV)/.installed
 	$(BIN)/python clinic/fresh_counts.py
 	$(BIN)/python clinic/fresh_scorecard.py --confirm
 
-# Watch the PyTorch programs of ../shared/torch-cases and of clinic/torch_ward, and diagnose them.
+# Watch the PyTorch programs of ../shared/torch-cases and of clinic/torch_ward, and diagnose them; prove repairs of
+# those that clinic/torch_repairs.json does not have.
 clinic-torch: $(VENV)/.torch
 	$(BIN)/python clinic/torch_scorecard.py --seeds 3
+	$(BIN)/python clinic/torch_repairs.py
 
 # The tables in docs/ that are generated from the code.
 tables: $(VENV)/.dev
@@ -67,9 +73,13 @@ tables: $(VENV)/.dev
 	$(BIN)/python docs/write_parts.py
 	$(BIN)/python docs/write_tables.py
 	$(BIN)/python docs/write_learning.py
+	$(BIN)/python docs/write_shell.py
 
+# The documentation, without a network connection: open site/index.html.
 docs: $(VENV)/.dev
-	$(BIN)/pdoc --docformat google --output-directory site thalweg
+	$(BIN)/python -m sphinx -W --keep-going -q docs site
+	$(BIN)/thalweg lesson --all --out site/lessons
+	$(BIN)/python docs/check_site.py
 
 # PyTorch is the oracle of some tests and part of the benchmarks, and is watched. This version has a build without CUDA.
 # The libraries built on it come after it: else they would bring a build of their own.

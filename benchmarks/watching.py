@@ -8,7 +8,8 @@ least. In each round all kinds train from the same weights, step by step in turn
 and closing it; `none due` compares the median times of those steps that are not looked at, and have no look right
 before or behind them. `hooks` is what trackers of experiments do, here on every step: histograms of all outputs and
 gradients. A ratio is computed within a round; the median and the extremes are printed. The final weights of all
-trainings must be identical to the bit.
+trainings must be identical to the bit. `memory` is the highest sum of live tensors in a step with a look, less that of
+the same step of the bare loop, in units of the activations of one batch (the outputs of all modules).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from training_speed import machine
 
 BATCH = 64
 KINDS = ("bare", "watched", "hooks")
+# A step that is looked at, with the effective ranks.
+LOOKED_AT = 3
 
 
 def dense() -> nn.Module:
@@ -117,6 +121,36 @@ def trainings(make: Callable[[], nn.Module], steps: int) -> dict[str, Training]:
     return found
 
 
+def peak(training: Training, x: torch.Tensor, y: torch.Tensor) -> int:
+    """The highest number of bytes that a step allocates and has not yet freed."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        training.step(x, y)
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    return max(accumulate(event.nbytes() for event in events))
+
+
+def memory(make: Callable[[], nn.Module]) -> float:
+    """The peak of a step with a look over that of the bare loop, in activations of one batch."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(BATCH, 1, 28, 28, generator=generator)
+    y = torch.randint(0, 10, (BATCH,), generator=generator)
+    bare, watched = Training(make, "bare"), Training(make, "watched")
+    for training in (bare, watched):
+        for _ in range(LOOKED_AT):
+            training.step(x, y)
+    more = peak(watched, x, y) - peak(bare, x, y)
+    watched.close()
+    assert watched.watch is not None
+    assert LOOKED_AT in {look.step for look in watched.watch.training.looks}
+    activations: list[int] = []
+    model = make()
+    for module in model.children():
+        module.register_forward_hook(lambda module, args, output: activations.append(4 * output.numel()))
+    model(x)
+    return more / sum(activations)
+
+
 def quiet_ratio(watched: Training, bare: Training) -> float:
     """Median time of the steps far from looks, by that of the same steps without a watch."""
     assert watched.watch is not None
@@ -153,9 +187,11 @@ def main() -> None:
                 ratios[kind].append(found[kind].total / found["bare"].total)
         print(f"{name}: {options.steps} steps, bare {statistics.median(bare_times):.3f} s", flush=True)
         print(f"  attach {1000 * statistics.median(attach):.1f} ms")
+        more = memory(make)
+        print(f"  memory {more:.2f} activations of a batch")
         for kind, values in ratios.items():
             print(f"  {kind:9} ratio to bare: {spread(values)}")
-        report[name] = {"bare": bare_times, "attach": attach, "ratios": ratios}
+        report[name] = {"bare": bare_times, "attach": attach, "memory": more, "ratios": ratios}
     if options.json:
         options.json.write_text(json.dumps(report, indent=1))
 

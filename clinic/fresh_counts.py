@@ -3,8 +3,8 @@
     python clinic/fresh_counts.py [PART ...] [--jobs N] [--cache FOLDER]
 
 trains the bases, the faults and the unusual healthy specs with three seeds each, and writes fresh/counts.json. With
-names of parts (first, second, third, redrawn, healthy, third-healthy) only these are trained, and the others stay as
-they were. The doctor takes no part in it.
+names of parts (first, second, third, fourth, redrawn, healthy, third-healthy, fourth-healthy) only these are trained,
+and the others stay as they were. The doctor takes no part in it.
 
 A base learns with a seed if it closes three quarters of the gap between a constant answer and a random forest, both on
 the test rows. A case counts with the seeds in which its base learns and it closes less than 80 % of the gap that its
@@ -20,6 +20,9 @@ from pathlib import Path
 
 from fresh.bases import Base, bases
 from fresh.first_half import first_half
+from fresh.fourth_bases import fourth_bases
+from fresh.fourth_healthy import fourth_unusual
+from fresh.fourth_part import fourth_part
 from fresh.gains import RESULTS, Count, counts_of_base, counts_of_case, read_counts, write_counts
 from fresh.healthy import unusual
 from fresh.kinds import Case
@@ -37,14 +40,17 @@ CASES: dict[str, Callable[[], dict[str, Case]]] = {
     "first": first_half,
     "second": second_half,
     "third": third_part,
+    "fourth": fourth_part,
     "redrawn": redrawn,
     "healthy": unusual,
     "third-healthy": third_unusual,
+    "fourth-healthy": fourth_unusual,
 }
 # The bases of the parts of healthy specs.
 HEALTHY: dict[str, Callable[[], dict[str, Base]]] = {
     "healthy": bases,
     "third-healthy": third_bases,
+    "fourth-healthy": fourth_bases,
     "redrawn-healthy": redrawn_bases,
 }
 

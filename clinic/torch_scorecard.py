@@ -1,11 +1,12 @@
 """How often the doctor is right about PyTorch programs that it watches.
 
-    python clinic/torch_scorecard.py [CASE ...] [--cases FOLDER] [--mnist FOLDER] [--set folder|injected|sealed|healthy]
+    python clinic/torch_scorecard.py [CASE ...] [--cases FOLDER] [--mnist FOLDER] [--set NAME]
                                      [--seeds N] [--jobs N] [--json FILE]
 
 runs each program (faulty, its corrected twin, healthy) with `thalweg.watch`, and compares the diagnosis with the answer
 key (`torch_ward/answers.py`). The watch gets the model, the optimizer, the loss function and what the loop tells it:
-not the file, nor which version runs. Without `--set` all sets are run but the sealed one, which is scored once.
+not the file, nor which version runs. The sets are folder, injected, healthy, unseen and sealed; without `--set` the
+first three are run: the doctor had not seen the other two when they were scored, once.
 
 found           a finding of severity warning or higher has a right code; for a fault of the evaluation alone also that
                 nothing is found
@@ -32,13 +33,13 @@ from typing import NamedTuple
 from joblib import Parallel, delayed
 
 from thalweg.core.intervals import wilson
-from torch_ward import healthy, injected, sealed
+from torch_ward import healthy, injected, sealed, unseen
 from torch_ward.answers import healthy_is_right, is_right_place, right_codes, right_places
 from torch_ward.cases import HEALTHY, Case, cases_of, read_cases
 
 FOLDER = Path(__file__).parent
 CASES = FOLDER.parents[1] / "shared" / "torch-cases"
-SETS = {"injected": injected, "sealed": sealed, "healthy": healthy}
+SETS = {"injected": injected, "sealed": sealed, "healthy": healthy, "unseen": unseen}
 
 
 class Answer(NamedTuple):
@@ -171,9 +172,9 @@ def main() -> None:
     cases = selected(arguments.set or ["folder", "injected", "healthy"], arguments.folder, arguments.cases)
     runs = Parallel(n_jobs=arguments.jobs, return_as="generator")(
         delayed(examined)(name, case, fixed, seed)
+        for seed in range(arguments.seeds)
         for name, case in cases
         for fixed in case.versions
-        for seed in range(arguments.seeds)
     )
     answers: list[Answer] = []
     for answer in runs:
@@ -184,9 +185,10 @@ def main() -> None:
             f"{answer.first or 'healthy'} {'' if right else answer.codes}{answer.switched_off or ''}\n"
         )
         sys.stdout.flush()
+        # Hours of runs are not lost where one is stopped.
+        whole = {"report": report(answers).splitlines(), "answers": [answer._asdict() for answer in answers]}
+        arguments.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(report(answers) + "\n")
-    whole = {"report": report(answers).splitlines(), "answers": [answer._asdict() for answer in answers]}
-    arguments.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

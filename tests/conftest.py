@@ -57,6 +57,16 @@ def on(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def ipython() -> Iterator[None]:
+    """A shell of IPython, without a kernel, as long as the test runs."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    InteractiveShell.instance()
+    yield
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """shell("train", "xor", cwd=folder): the finished command, run in this process."""
     from shell import Shell

@@ -52,6 +52,14 @@ def test_streaming_is_compared_with_memory_in_every_round():
     assert last.endswith(f"{ratios[0]:.2f} to {ratios[1]:.2f}")
 
 
+def test_the_gradient_of_a_convolution_is_compared_with_pytorchs_in_every_round():
+    pytest.importorskip("torch", reason="LEFT OUT: the benchmark, which needs PyTorch; make torch installs it")
+    *rounds, last = run("benchmarks/convolution.py", "--rounds", "2", "--calls", "1").splitlines()
+    ratios = sorted(float(line.rpartition(" ")[2]) for line in rounds)
+    assert len(ratios) == 2
+    assert last.endswith(f"{ratios[0]:.2f} to {ratios[1]:.2f}")
+
+
 def test_the_loss_over_a_plane_is_compared_with_its_products_in_every_round():
     words = ["--points", "3", "--samples", "50", "--rounds", "1"]
     warm, timed, last = run("benchmarks/loss_landscape.py", *words).splitlines()
@@ -72,6 +80,19 @@ def test_estimators_are_compared_with_their_peers_in_every_round(tmp_path):
         ours = data["thalweg"]
         theirs = data["sklearn"]
         assert data["difference"][0] == pytest.approx(sum(a - b for a, b in zip(ours, theirs, strict=True)) / 2)
+
+
+@pytest.mark.slow
+def test_tables_are_fitted_by_all_methods_on_the_same_splits(tmp_path):
+    file = tmp_path / "tables.json"
+    run("benchmarks/tables.py", "--quick", "--tables", "wine", "diabetes", "--json", file)
+    report = json.loads(file.read_text())
+    assert list(report) == ["wine", "diabetes"]
+    for methods in report.values():
+        assert list(methods) == ["thalweg", "20 epochs", "boosting", "MLP"]
+        for method in methods.values():
+            assert len(method["scores"]) == len(method["seconds"]) == 2
+            assert all(0.0 < value <= 1 for value in method["scores"])
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +171,22 @@ def test_a_watch_is_compared_with_a_bare_loop_and_with_hooks(tmp_path: Path):
     for model in ("784-256-128-10", "small CNN"):
         assert {*found[model]["ratios"]} == {"watched", "none due", "hooks"}
         assert all(ratio > 0 for values in found[model]["ratios"].values() for ratio in values)
+
+
+@pytest.mark.slow
+def test_the_playground_is_measured_in_all_phases(tmp_path: Path):
+    file = tmp_path / "playground.json"
+    run("benchmarks/playground.py", "--seconds", "1", "--json", file)
+    results = {result["phase"]: result for result in json.loads(file.read_text())["results"]}
+    assert {"first picture (ms)", "first", "steady", "rate", "batch", "loss"} <= results.keys()
+    for phase in ("steady", "rate"):
+        assert results[phase]["epochs a second"] > 0
+        assert results[phase]["frames a second"] > 0
+
+
+def test_each_ingredient_of_the_recipe_for_tables_has_a_score():
+    words = ["--splits", "1", "--updates", "20", "--tables", "diabetes", "--variants", "recipe", "no embedding"]
+    scores, _, *lines = run("benchmarks/table_recipe.py", *words).splitlines()
+    assert scores.startswith("diabetes")
+    assert [line.partition(" score")[0].strip() for line in lines] == ["recipe", "no embedding"]
+    assert "against the first +0.000" in lines[0]

@@ -10,8 +10,19 @@ from sklearn.metrics import balanced_accuracy_score, r2_score
 
 import fresh_counts
 import unseen
-from fresh import first_half, healthy, kinds, redrawn, second_half, third_healthy, third_part
+from fresh import (
+    first_half,
+    fourth_healthy,
+    fourth_part,
+    healthy,
+    kinds,
+    redrawn,
+    second_half,
+    third_healthy,
+    third_part,
+)
 from fresh.bases import bases
+from fresh.fourth_bases import fourth_bases
 from fresh.gains import WORSE, Count, attainable_gain, counts_of_case, gain_of, read_counts
 from fresh.kinds import Case, Kind, changed, is_right, value_at
 from fresh.third_bases import third_bases
@@ -31,6 +42,7 @@ PARTS = {
     "f": (first_half.KINDS, first_half.first_half),
     "s": (second_half.KINDS, second_half.second_half),
     "t": (third_part.KINDS, third_part.third_part),
+    "q": (fourth_part.KINDS, fourth_part.fourth_part),
 }
 
 
@@ -42,11 +54,12 @@ def checked(spec):
     return whole
 
 
-@pytest.mark.parametrize("sealed", ["first_half", "third_part"])
+@pytest.mark.parametrize("sealed", ["first_half", "third_part", "fourth_part"])
 def test_a_sealed_part_is_the_one_that_was_kept(sealed):
-    kept, name = (FOLDER / f"{sealed}.sha256").read_text().split()
-    assert name == f"{sealed}.py"
-    assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == kept
+    files = [line.split() for line in (FOLDER / f"{sealed}.sha256").read_text().splitlines()]
+    assert f"{sealed}.py" in [name for _, name in files]
+    for kept, name in files:
+        assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == kept, name
 
 
 @pytest.mark.parametrize("base", all_bases().values(), ids=lambda base: base.name)
@@ -77,6 +90,7 @@ def test_a_part_is_complete_and_valid(part):
 
 @pytest.mark.parametrize(("known", "specs", "least"), [
     (healthy.KINDS, healthy.unusual, 12), (third_healthy.KINDS, third_healthy.third_unusual, 30),
+    (fourth_healthy.KINDS, fourth_healthy.fourth_unusual, 20),
 ])  # fmt: skip
 def test_the_unusual_specs_are_complete_and_valid(known, specs, least):
     assert {case.kind.name for case in specs().values()} == {kind.name for kind in known}
@@ -90,7 +104,7 @@ def test_the_redrawn_cases_are_valid_and_have_the_kinds_of_the_unseen_ones():
     cases = redrawn.redrawn()
     left_out = {"sorted, not shuffled", "rows that leak"}
     assert {case.kind.name for case in cases.values()} == {name for name, *_ in unseen.KINDS} - left_out
-    assert not {case.base for case in cases.values()} & {*unseen.bases(), *bases(), *third_bases()}
+    assert not {case.base for case in cases.values()} & {*unseen.bases(), *bases(), *third_bases(), *fourth_bases()}
     for case in cases.values():
         described = checked(case.spec).describe()
         for place in case.places:
@@ -220,13 +234,14 @@ def test_counts_of_a_part_leave_the_others_as_they_were(monkeypatch, tmp_path):
     assert written == {**kept, "bases": kept["bases"] | found["bases"], "third": {}}
 
 
-def test_most_sealed_kinds_show():
-    counted = [name for name, by_seed in read_counts()["third"].items() if any(one.counts for one in by_seed)]
-    cases = parts()["third"]
+@pytest.mark.parametrize(("part", "least", "of_kinds", "unnamed"), [("third", 100, 30, 12), ("fourth", 40, 20, 2)])
+def test_most_sealed_kinds_show(part, least, of_kinds, unnamed):
+    counted = [name for name, by_seed in read_counts()[part].items() if any(one.counts for one in by_seed)]
+    cases = parts()[part]
     kinds = {cases[name].kind.name: cases[name].kind for name in counted}
-    assert len(counted) >= 100
-    assert len(kinds) >= 30
-    assert sum(not kind.codes for kind in kinds.values()) >= 12
+    assert len(counted) >= least
+    assert len(kinds) >= of_kinds
+    assert sum(not kind.codes for kind in kinds.values()) >= unnamed
 
 
 def answer(name, kind, part, right=True, noticed=True, **more):

@@ -6,12 +6,14 @@ import inspect
 import pkgutil
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from own_kinds import forgotten_kinds
 
 import thalweg
 from thalweg import linear_units
@@ -65,7 +67,8 @@ def test_python_in_the_documents_runs(block, tmp_path, monkeypatch):
     if re.search(r"^(import|from) torch", block, re.M):
         pytest.importorskip("torch", reason="LEFT OUT: a document's example with PyTorch, which is not installed")
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, "document", "exec"), {})
+    with forgotten_kinds():
+        exec(compile(block, "document", "exec"), {})
 
 
 @pytest.mark.parametrize("block", blocks("console"))
@@ -87,13 +90,37 @@ def test_specs_in_the_documents_are_valid(block):
     assert all(experiment.spec(arm) for arm in experiment.arms)
 
 
-def test_list_of_parts_is_up_to_date():
+def script_of_docs(name):
+    """A script of the folder docs/ as a module."""
     sys.path.insert(0, str(ROOT / "docs"))
     try:
-        write_parts = importlib.import_module("write_parts")
+        return importlib.import_module(name)
     finally:
         sys.path.pop(0)
+
+
+def test_list_of_parts_is_up_to_date():
+    write_parts = script_of_docs("write_parts")
     assert (ROOT / "docs" / "parts.md").read_text() == write_parts.text(), "run python docs/write_parts.py"
+
+
+def test_list_of_commands_is_up_to_date():
+    write_shell = script_of_docs("write_shell")
+    assert (ROOT / "docs" / "shell.md").read_text() == write_shell.text(), "run python docs/write_shell.py"
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning_and_without_a_dead_link(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", str(ROOT / "docs"), str(tmp_path)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    # The lessons are made by a command of their own.
+    (tmp_path / "lessons").mkdir()
+    (tmp_path / "lessons" / "index.html").touch()
+    check_site = script_of_docs("check_site")
+    assert not list(check_site.dead_links(tmp_path))
+    (tmp_path / "broken.html").write_text('<a href="index.html#nowhere">1</a> <a href="absent.html">2</a>')
+    assert len(list(check_site.dead_links(tmp_path))) == 2
 
 
 def test_links_between_documents_resolve():

@@ -181,3 +181,92 @@ def second_head(fixed: bool, seed: int, watch: Watch = None) -> float:
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     fit(model, optimizer, nn.CrossEntropyLoss(), batches(train, 30), held, watch, epochs=8)
     return accuracy(model, held)
+
+
+@case(HEALTHY, 0.25)
+def two_optimizers(fixed: bool, seed: int, watch: Watch = None) -> float:
+    """Another optimizer, which the watch does not get, trains the embedding."""
+    generator(seed)
+    train, held = split(tokens(1500, 12, 16, seed), 1200)
+    words = nn.EmbeddingBag(16, 12)
+    model = nn.Sequential(words, nn.ReLU(), nn.Linear(12, 4))
+    sparse = torch.optim.Adagrad(words.parameters(), lr=0.1)
+    dense = torch.optim.Adam(model[2].parameters(), lr=1e-2)
+    fit(
+        model, dense, nn.CrossEntropyLoss(), batches(train, 30), held, watch, epochs=12,
+        before_step=sparse.step, after_step=sparse.zero_grad,
+    )  # fmt: skip
+    return accuracy(model, held)
+
+
+@case(HEALTHY, 0.0)
+def one_optimizer_of_two_models(fixed: bool, seed: int, watch: Watch = None) -> float:
+    """The optimizer of the watched model trains a second one too, whose loss is added."""
+    generator(seed)
+    train, held = split(surface(1500, 5, seed), 1200)
+    model, other = (nn.Sequential(nn.Linear(5, 32), nn.Tanh(), nn.Linear(32, 1)) for _ in range(2))
+    optimizer = torch.optim.Adam([*model.parameters(), *other.parameters()], lr=1e-2)
+    loss_fn = nn.MSELoss()
+    watched = Watched(watch, model, optimizer, loss_fn)
+    for _ in range(15):
+        for x, y in batches(train, 30):
+            optimizer.zero_grad()
+            loss = loss_fn(model(x), y) + nn.functional.mse_loss(other(x), -y)
+            loss.backward()
+            optimizer.step()
+            watched.step(x, y, loss)
+        watched.epoch(held)
+    return r2(model, held)
+
+
+@case(HEALTHY, 0.0)
+def adversarial(fixed: bool, seed: int, watch: Watch = None) -> float:
+    """A generator of numbers, judged by a network with an optimizer of its own; 1 minus how far its mean and deviation
+    are off."""
+    generator(seed)
+    model = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 1))
+    judge = nn.Sequential(nn.Linear(1, 32), nn.ReLU(), nn.Linear(32, 1))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.5, 0.9))
+    other = torch.optim.Adam(judge.parameters(), lr=1e-3, betas=(0.5, 0.9))
+    loss_fn = nn.BCEWithLogitsLoss()
+    watched = Watched(watch, model, optimizer, loss_fn)
+    yes, no = torch.ones(64, 1), torch.zeros(64, 1)
+    for _ in range(40):
+        for _ in range(40):
+            noise, real = torch.randn(64, 4), 2 + 0.5 * torch.randn(64, 1)
+            other.zero_grad()
+            (loss_fn(judge(real), yes) + loss_fn(judge(model(noise).detach()), no)).backward()
+            other.step()
+            optimizer.zero_grad()
+            loss = loss_fn(judge(model(noise)), yes)
+            loss.backward()
+            optimizer.step()
+            watched.step(noise, yes, loss)
+        watched.epoch((torch.randn(64, 4), yes))
+    with torch.no_grad():
+        made = model(torch.randn(2000, 4))
+    return 1 - abs(made.mean().item() - 2) / 2 - abs(made.std().item() - 0.5)
+
+
+@case(HEALTHY, 0.5)
+def judge(fixed: bool, seed: int, watch: Watch = None) -> float:
+    """A network that tells numbers from those of a generator, which learns to deceive it; the loss module is called
+    twice in a step, and the watch is told nothing."""
+    generator(seed)
+    maker = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 1))
+    model = nn.Sequential(nn.Linear(1, 32), nn.ReLU(), nn.Linear(32, 1))
+    other = torch.optim.Adam(maker.parameters(), lr=1e-3, betas=(0.5, 0.9))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.5, 0.9))
+    loss_fn = nn.BCEWithLogitsLoss()
+    Watched(watch, model, optimizer, loss_fn)
+    yes, no = torch.ones(64, 1), torch.zeros(64, 1)
+    for _ in range(600):
+        noise, real = torch.randn(64, 4), 2 + 0.5 * torch.randn(64, 1)
+        optimizer.zero_grad()
+        (loss_fn(model(real), yes) + loss_fn(model(maker(noise).detach()), no)).backward()
+        optimizer.step()
+        other.zero_grad()
+        loss_fn(model(maker(noise)), yes).backward()
+        other.step()
+    with torch.no_grad():
+        return (model(real) > model(torch.full_like(real, -4.0))).float().mean().item()

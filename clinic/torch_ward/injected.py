@@ -314,3 +314,28 @@ def straight_surface(fixed: bool, seed: int, watch: Watch = None) -> float:
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     fit(model, optimizer, nn.HuberLoss(), batches(train, 25), held, watch, epochs=15)
     return r2(model, held)
+
+
+class _Dropped(nn.Module):
+    """Dropout as a function."""
+
+    def __init__(self, fixed: bool) -> None:
+        super().__init__()
+        self.fixed = fixed
+        self.below = nn.Linear(12, 40)
+        self.above = nn.Linear(40, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = functional.relu(self.below(x))
+        return self.above(functional.dropout(hidden, 0.9, training=self.training if self.fixed else True))
+
+
+@case("eval_missing", 0.25, places=("above", "output"))
+def dropout_never_off(fixed: bool, seed: int, watch: Watch = None) -> float:
+    """Dropout as a function that does not know the mode of the module."""
+    generator(seed)
+    train, held = split(clouds(1500, 12, 4, seed), 1100)
+    model = _Dropped(fixed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    fit(model, optimizer, nn.CrossEntropyLoss(), batches(train, 32), held, watch, epochs=12)
+    return accuracy(model, held)

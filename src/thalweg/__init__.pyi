@@ -1,6 +1,7 @@
 from . import data as data
 from . import probes as probes
 from .core.errors import InputError as InputError
+from .core.machine import __version__ as __version__
 from .data import Data as Data
 from .data import Dataset as Dataset
 from .data import Preprocessing as Preprocessing
@@ -53,8 +54,12 @@ from .sklearn import Adaline as Adaline
 from .sklearn import MLPClassifier as MLPClassifier
 from .sklearn import MLPRegressor as MLPRegressor
 from .sklearn import Perceptron as Perceptron
+from .sklearn import TabularClassifier as TabularClassifier
+from .sklearn import TabularRegressor as TabularRegressor
 from .spec.spec import Spec as Spec
 from .spec.toml import read_spec as read_spec
+from .training.callbacks import Callback as Callback
+from .training.callbacks import Progress as Progress
 from .training.inspect import inspect as inspect
 from .watching import Watch as Watch
 from .watching import watch as watch

@@ -1,5 +1,5 @@
 """`python -m thalweg` is the shell command."""
 
-from .cli.shell import main
+from .cli.shell import program
 
-main()
+program()

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import polars
@@ -85,6 +86,9 @@ def test_runs_lists_and_report_rewrites(shell, trained):
     listed = json.loads(shell("runs", folder.parent, "--json").stdout)
     assert [row["name"] for row in listed] == ["first"]
     assert "first" in shell("runs", folder.parent).stdout
+    # One line for each run, unless all of it is asked for.
+    assert sum("│" in line for line in shell("runs", folder.parent).stdout.splitlines()) == 1
+    assert sum("│" in line for line in shell("runs", folder.parent, "--long").stdout.splitlines()) > 1
     (folder / "report.html").unlink()
     finished = shell("report", folder)
     assert finished.stdout.strip() == str(folder / "report.html")
@@ -224,10 +228,39 @@ def test_the_version_is_that_of_the_package(shell):
 
 def test_the_module_and_the_command_are_the_same():
     command = Path(sys.executable).with_name("thalweg")
-    assert (
-        subprocess.run([command, "--help"], capture_output=True).stdout
-        == subprocess.run([command, "--help"], capture_output=True).stdout
-    )
+    said = [subprocess.run([*words, "--help"], capture_output=True, text=True).stdout for words in ([command], MODULE)]
+    usage, *rest = said[0].splitlines()
+    assert usage.startswith("Usage: thalweg")
+    assert said[1].splitlines()[1:] == rest != []
+
+
+MODULE = [sys.executable, "-m", "thalweg"]
+HANGING = """
+import atexit, sys, threading, time
+import thalweg.cli.shell as shell
+
+shell.LONGEST_END = 0.5
+{hang}
+sys.argv = ["thalweg", *{words}]
+shell.program()
+"""
+
+
+@pytest.mark.parametrize(
+    "hang",
+    [
+        "atexit.register(time.sleep, 60)",
+        "threading.Thread(target=time.sleep, args=(60,)).start()",
+        # As the workers of a pool that is never shut down.
+        "import concurrent.futures as futures; futures.ThreadPoolExecutor(1).submit(time.sleep, 60)",
+    ],
+)
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["train", "nothing"], 2)])
+def test_a_process_ends_whatever_waits_at_its_exit(hang, words, code):
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", HANGING.format(hang=hang, words=words)], capture_output=True)
+    assert done.returncode == code
+    assert time.monotonic() - began < 30
 
 
 def test_lr_range_writes_a_page_and_suggests_a_rate_that_train_takes(shell, tmp_path):
@@ -304,6 +337,21 @@ def test_a_path_that_the_system_rejects_is_named(shell):
 def test_help_lists_the_commands_in_this_order(shell):
     text = shell("--help").stdout.partition("Commands:")[2]
     assert re.findall(r"^  ([a-z-]+) ", text, re.M) == [
-        *("train", "lr-range", "predict", "runs", "report", "doctor", "diff", "experiment", "explain"),
+        *("train", "playground", "lr-range", "predict", "export", "runs", "report", "doctor", "diff"),
+        *("experiment", "explain"),
         *("gradient-flow", "landscape", "boundary", "arena", "lesson", "exercise"),
     ]
+    assert "..." not in text
+
+
+def test_export_writes_files_and_says_what_is_missing(shell, tmp_path):
+    run = tmp_path / "run"
+    assert shell("train", "iris", "--epochs", 1, "--out", run, "--quiet").returncode == 0
+    finished = shell("export", run, "--onnx", tmp_path / "own.onnx", "--python", tmp_path / "own.py")
+    assert finished.returncode == 0
+    assert finished.stdout.split() == [str(tmp_path / "own.onnx"), str(tmp_path / "own.py")]
+    assert (tmp_path / "own.onnx").exists()
+    assert (tmp_path / "own.py").exists()
+    finished = shell("export", run)
+    assert finished.returncode == 2
+    assert "--onnx FILE" in finished.stderr

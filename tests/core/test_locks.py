@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from thalweg.core.errors import InputError
-from thalweg.core.locks import LOCK_FILE, locked
+from thalweg.core.locks import LOCK_FILE, is_locked, locked
 
 HOLDER = """
 import sys, time
@@ -31,9 +31,11 @@ def test_the_holder_is_named_and_a_killed_one_releases_it(tmp_path):
         named = f"another process is writing here: process {process.pid} on "
         with pytest.raises(InputError, match=named), locked(tmp_path):
             pytest.fail("two writers")
+        assert is_locked(tmp_path)
         # What the other one is writing stays.
         assert (tmp_path / ".b.json.1.part").exists()
         process.kill()
+    assert not is_locked(tmp_path)
     with locked(tmp_path):
         assert not (tmp_path / ".b.json.1.part").exists()
         with pytest.raises(InputError, match=f"process {os.getpid()} on "), locked(tmp_path):

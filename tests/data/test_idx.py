@@ -96,7 +96,7 @@ def test_a_folder_without_test_images_and_with_colours(tmp_path):
     split = Data.of(IdxFolder(str(tmp_path))).load(0)
     assert len(split.test) == 4
     assert split.train.features == 12
-    assert split.train.image_shape is None
+    assert split.train.image_shape == (2, 2, 3)
 
 
 def test_a_class_that_only_the_test_images_have_is_rejected(tmp_path):

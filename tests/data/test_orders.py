@@ -449,7 +449,7 @@ def test_images_are_accepted_for_prediction_in_both_shapes():
     assert np.allclose(preprocessing.unscaled(inputs).reshape(7, 5, 3), IMAGES[:7], atol=1e-4)
 
 
-@pytest.mark.parametrize("shape", [(4, 3, 5), (4, 5, 3, 1), (5, 3, 4), (0, 5, 3)])
+@pytest.mark.parametrize("shape", [(4, 3, 5), (4, 5, 3, 2), (5, 3, 4), (0, 5, 3)])
 def test_other_dimensions_are_rejected(shape):
     preprocessing = Data(source=(IMAGES, LABELS)).load(0).preprocessing
     with input_error("x", str(shape) if shape[0] else "is empty"):
@@ -460,5 +460,5 @@ def test_three_dimensions_are_rejected_without_images():
     preprocessing = Data("iris").load(0).preprocessing
     with input_error("x", "expected 2 dimensions", "(3, 2, 2)"):
         preprocessing.inputs(np.zeros((3, 2, 2)))
-    with input_error("x", "expected 2 dimensions", "(4, 2, 2, 1)"):
-        Data(source=(np.zeros((4, 2, 2, 1)), np.arange(4.0))).load(0)
+    with input_error("x", "expected 2 dimensions", "(4, 2, 2, 1, 1)"):
+        Data(source=(np.zeros((4, 2, 2, 1, 1)), np.arange(4.0))).load(0)

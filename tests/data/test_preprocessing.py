@@ -127,3 +127,28 @@ def test_a_wrong_description_is_rejected():
     fitted, _ = Preprocessing.fit(np.eye(3), np.array([0, 1, 0]), "classification", "standard")
     with input_error("preprocessing", "received 2 and 3"):
         Preprocessing.of({**fitted.describe(), "shift": [0.0, 0.0]})
+
+
+def test_robust_scaling_is_scikit_learns_and_three_absurd_rows_change_little():
+    from sklearn.preprocessing import RobustScaler
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(3, 2, size=(200, 3)), rng.normal(size=200)
+    fitted, _ = Preprocessing.fit(x, y, "regression", "robust")
+    np.testing.assert_allclose(fitted.inputs(x), RobustScaler().fit_transform(x), rtol=1e-5, atol=1e-6)
+    assert (fitted.target_shift[0], fitted.target_span[0]) == pytest.approx((y.mean(), y.std()))
+    x[:3] = 1e6
+    again, _ = Preprocessing.fit(x, y, "regression", "robust")
+    np.testing.assert_allclose(again.span, fitted.span, rtol=0.1)
+
+
+def test_robust_scaling_piece_by_piece_is_that_of_all_rows():
+    rng = np.random.default_rng(0)
+    x, y = rng.lognormal(size=(60_000, 2)), rng.normal(size=60_000)
+    x[:, 1] = x[:, 1] > 5
+    pieces = [(x[:100], y[:100]), (x[100:50_000], y[100:50_000]), (x[50_000:], y[50_000:])]
+    fitted, _ = Preprocessing.fit_pieces(pieces, "regression", "robust")
+    low, middle, high = np.quantile(x[:, 0], [0.25, 0.5, 0.75])
+    assert (fitted.shift[0], fitted.span[0]) == pytest.approx((middle, high - low), rel=1e-3)
+    # Nearly all of the second column is 0: half of its range is a unit.
+    assert (fitted.shift[1], fitted.span[1]) == (0, 0.5)

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 from input_errors import input_error
+from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
@@ -11,11 +12,14 @@ from thalweg.core.errors import InputError
 from thalweg.data import (
     Arrays,
     Data,
+    Gaussians,
+    Hills,
     IdxFolder,
     Iris,
     Mnist,
     Plane,
     Preprocessing,
+    Quadrants,
     Rings,
     Source,
     Spiral,
@@ -24,7 +28,9 @@ from thalweg.data import (
     Xor,
 )
 
-DRAWN = ("xor", "and", "or", "rings", "spiral", "moons", "blobs", "plane", "wave")
+DRAWN = (
+    *("xor", "and", "or", "rings", "spiral", "moons", "blobs", "gaussians", "quadrants", "hills", "plane", "wave"),
+)
 BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 
@@ -81,6 +87,39 @@ def test_spiral_arms_do_not_touch():
     distance = (arm - samples.y) % 3
     assert np.minimum(distance, 3 - distance).max() < 1e-9
     assert SVC(gamma=20, C=100).fit(samples.x, samples.y).score(samples.x, samples.y) > 0.97
+
+
+@pytest.mark.parametrize("kind", ["rings", "spiral"])
+def test_a_radius_stretches_the_points(kind):
+    small, large = (Source.of({"kind": kind, "noise": 0.0, "radius": radius}).load(0) for radius in (1.0, 5.0))
+    np.testing.assert_allclose(large.x, 5 * small.x)
+    assert np.hypot(*large.x.T).max() == pytest.approx(5, rel=0.01)
+
+
+def test_the_best_line_between_two_clouds_is_right_as_often_as_theory_says():
+    samples = Gaussians(samples=20_000, noise=2.0).load(0)
+    right = (samples.x.sum(axis=1) > 0) == samples.y
+    assert right.mean() == pytest.approx(norm.cdf(np.sqrt(2)), abs=0.006)
+    assert LogisticRegression().fit(samples.x, samples.y).score(samples.x, samples.y) < norm.cdf(np.sqrt(2)) + 0.006
+
+
+def test_quadrants_are_separated_by_the_product_of_the_inputs_and_by_no_line():
+    samples = Quadrants(noise=0).load(0)
+    assert ((samples.x.prod(axis=1) > 0) == samples.y).all()
+    assert np.abs(samples.x).min() >= 0.3
+    assert np.abs(samples.x).max() <= 5
+    assert LogisticRegression().fit(samples.x, samples.y).score(samples.x, samples.y) < 0.7
+
+
+def test_hills_rise_and_fall_by_one_in_turn():
+    # The definition of the original, point by point: of all hills, the one with the largest part counts.
+    samples = Hills(samples=300, noise=0).load(0)
+    hills = [(-4, 2.5, 1), (0, 2.5, -1), (4, 2.5, 1), (-4, -2.5, -1), (0, -2.5, 1), (4, -2.5, -1)]
+    for (x1, x2), y in zip(samples.x, samples.y, strict=True):
+        parts = [sign * max(0.0, 1 - np.hypot(x1 - c1, x2 - c2) / 2) for c1, c2, sign in hills]
+        assert y == pytest.approx(max(parts, key=abs))
+    noisy = Hills(samples=300, noise=0.2).load(0)
+    assert np.std(noisy.y - samples.y) == pytest.approx(0.2, rel=0.2)
 
 
 def test_the_regressions_follow_their_formulas():
@@ -143,7 +182,7 @@ def test_paths_and_folders(tmp_path):
         ("/no/such/folder", "source", "'/no/such/folder'"),
         ({"source": "rings -3"}, "source.samples", "greater than or equal to 1"),
         ({"source": "iris", "validation": 1.0}, "validation", "less than 1"),
-        ({"source": "iris", "scale": "minmax"}, "scale", "'standard', 'range' or 'none'"),
+        ({"source": "iris", "scale": "minmax"}, "scale", "'standard', 'robust', 'range' or 'none'"),
         ({"source": "spiral 100 1"}, "source.arms", "greater than or equal to 2"),
         ({"sauce": "iris"}, "sauce", "did you mean 'source'"),
         (([1], [1], [1], [1]), "source", "received 4 values"),

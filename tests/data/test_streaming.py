@@ -130,7 +130,9 @@ def table(rows=4400):
     return frame.with_columns(gaps)
 
 
-@pytest.mark.parametrize(("suffix", "target"), [("csv", "target"), ("tsv", "n1"), ("parquet", "target")])
+@pytest.mark.parametrize(
+    ("suffix", "target"), [("csv", "target"), pytest.param("tsv", "n1", marks=pytest.mark.slow), ("parquet", "target")]
+)
 def test_streamed_tables_equal_those_in_memory(tmp_path, suffix, target):
     path = tmp_path / f"rows.{suffix}"
     if suffix == "parquet":

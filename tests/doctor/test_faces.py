@@ -165,7 +165,7 @@ def test_a_report_has_the_verdict_and_a_card_says_it_in_a_line(ill):
     assert page.index("<h2>Overview</h2>") < page.index("<h2>Health</h2>") < page.index("<h2>Training</h2>")
     assert "Root cause: output-activation" in page
     assert "Root cause: output-activation at layer 4 (softmax)." in run._repr_html_()
-    assert "srcdoc" in run.diagnose()._repr_html_()
+    assert "<table>" in run.diagnose()._repr_html_()
     assert "Healthy: " in run_spec(read_spec("xor"))._repr_html_()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 import thalweg
 from thalweg import InputError, Spec, compare
 from thalweg.cli.shell import app
+from thalweg.experiments.compare import load_comparison
 from thalweg.experiments.shipped import shipped
 from thalweg.runs.train import run_spec
 
@@ -54,6 +56,53 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "sweep.toml"
     path.write_text(FILE)
     return path
+
+
+def report(*words):
+    return CliRunner().invoke(app, ["report", *map(str, words)])
+
+
+# --- the folder
+
+
+def test_the_report_of_a_folder_is_made_again_from_its_trials(file, tmp_path):
+    folder = tmp_path / "sweep"
+    assert shell(file, "--out", folder, "--jobs", 1, "--quiet").exit_code == 0
+    made = {name: (folder / name).read_bytes() for name in ("report.html", "arms.csv", "arms.md", "arms.tex")}
+    for name in made:
+        (folder / name).unlink()
+    again = report(folder)
+    assert again.exit_code == 0, again.output
+    assert {name: (folder / name).read_bytes() for name in made} == made
+
+
+def test_the_tables_of_the_arms_have_the_numbers_of_the_comparison(tmp_path):
+    found = quick(folder=tmp_path / "sweep")
+    table = polars.read_csv(tmp_path / "sweep" / "arms.csv")
+    assert table["arm"].to_list() == [arm.label for arm in found.ranked]
+    np.testing.assert_allclose(table["validation_accuracy"], [arm.mean for arm in found.ranked])
+    assert set(table["verdict"]) <= {"better", "worse", "undecided", "baseline", None}
+    assert all(arm.label.replace("_", "\\_") in (tmp_path / "sweep" / "arms.tex").read_text() for arm in found.arms)
+
+
+def test_a_folder_with_missing_trials_reports_those_that_have_run(file, tmp_path):
+    folder = tmp_path / "sweep"
+    shell(file, "--out", folder, "--jobs", 1, "--quiet")
+    gone = sorted((folder / "trials").iterdir())[0]
+    shutil.rmtree(gone)
+    assert report(folder).exit_code == 0
+    comparison = load_comparison(folder)
+    assert (len(comparison.results), set(comparison.failed)) == (3, {gone.name})
+    for trial in (folder / "trials").iterdir():
+        shutil.rmtree(trial)
+    # Nothing has run: this is the message of the first trial, and the report stays as it was.
+    with pytest.raises(InputError, match="runs it"):
+        load_comparison(folder)
+
+
+def test_a_folder_without_an_experiment_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"experiment\.toml is missing"):
+        load_comparison(tmp_path)
 
 
 # --- Python
@@ -113,13 +162,15 @@ def test_rows_in_memory_are_compared_over():
     assert found.report()
 
 
-def test_an_experiment_shows_itself_in_a_notebook():
-    from IPython.core.formatters import DisplayFormatter
+def test_an_experiment_shows_itself_in_a_notebook(ipython):
+    from IPython.utils.capture import capture_output
 
     found = quick()
-    data, _ = DisplayFormatter().format(found)
-    assert "What the evidence says" in data["text/html"]
-    assert found.best.label in data["text/html"]
+    with capture_output() as shown:
+        found._ipython_display_()
+    text = "".join(output.data.get("text/html", "") for output in shown.outputs)
+    assert "What the evidence says" in text
+    assert found.best.label in text
 
 
 def test_finished_trials_of_a_folder_are_not_run_again(tmp_path: Path, monkeypatch):

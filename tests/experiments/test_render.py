@@ -270,7 +270,7 @@ def test_three_axes_and_random_arms_are_parallel_axes():
 
 def test_every_chart_has_a_caption():
     charts = [block for block in comparison(grid([0.1] * 6), vary=GRID).page().blocks if isinstance(block, Chart)]
-    assert len(charts) == 5
+    assert len(charts) == 6
     assert all(chart.caption.endswith(".") for chart in charts)
 
 

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from page_blocks import unpacked
 
 import thalweg
 from thalweg import boundary
@@ -75,9 +76,8 @@ def test_a_regression_has_its_surface_in_the_units_of_the_target():
     np.testing.assert_allclose(result.input_map.outputs[..., 0], 100 + 20 * s + 0 * t, atol=2)
     assert result.score > 0.999
     animated = boundary({"data": {"source": (X[:, :2], y)}, "training": {"engine": "eager", "epochs": 3}})
-    np.testing.assert_allclose(
-        animated.figure().frames[-1].data[0].z, animated.input_map.outputs[::2, ::2, 0], rtol=1e-4
-    )
+    shown = animated.input_map.outputs[::2, ::2, 0]
+    np.testing.assert_allclose(animated.figure().frames[-1].data[0].z, shown, atol=np.ptp(shown) / 1000)
 
 
 def test_a_run_brings_the_stored_frames_if_they_lie_on_the_plane(tmp_path):
@@ -133,6 +133,6 @@ def test_the_command_writes_pages_and_rejects_bad_input_in_one_line(tmp_path):
     assert "sepal length" in json.dumps(json.loads(done.stdout))
     page = tmp_path / "page.html"
     assert shell("boundary", "rings", *slim, "--out", str(page)).returncode == 0
-    assert "Plotly.addFrames" in page.read_text()
+    assert '"frames":[{' in unpacked(page.read_text())
     rejected = shell("boundary", "rings", *slim, "--features", "x0", "x1", "--at", "x0")
     assert (rejected.returncode, len(rejected.stderr.strip().splitlines())) == (2, 1)

@@ -77,7 +77,7 @@ def test_training_with_the_rate_does_about_as_well_as_with_the_best_of_a_grid(op
         ended = fit_parts(spec.network, spec.loss, trained, epochs, split.train)
         return np.inf if ended.diverged else ended.history[-1]["loss"]
 
-    losses = np.array([loss(10.0**power) for power in (-4, -3, -2, -1, 0)])
+    losses = np.array([loss(10.0**power) for power in (-6, -5, -4, -3, -2, -1, 0)])
     # The start is at log 2 = 0.69.
     assert loss(result.chosen) < losses.min() + 0.05
     assert np.median(losses) > losses.min() + 0.1

@@ -19,7 +19,7 @@ from thalweg.engine.eager import Eager
 from thalweg.engine.engine import make_engine
 from thalweg.insight.optimizer_paths import follow_paths
 from thalweg.insight.optimizer_race import TARGET_FRACTION, arena
-from thalweg.insight.race_trials import FORGETTING, RATES, arrivals, draw_starts, variant
+from thalweg.insight.race.trials import FORGETTING, RATES, arrivals, draw_starts, variant
 from thalweg.insight.test_functions import CustomLandscape, Landscape, Quadratic, Rosenbrock, Saddle
 from thalweg.pages.blocks import Suggestion, Table
 from thalweg.pages.numbers import number

@@ -20,14 +20,16 @@ from page_blocks import blocks_of, failed
 from thalweg.cli.shell import main
 from thalweg.core.errors import InputError
 from thalweg.learn.catalogue import INDEX, chapters, lesson, lesson_names, settings_of, site
-from thalweg.learn.lesson import Lesson
+from thalweg.learn.lesson import DEEPEST_SHOWN, Lesson
 from thalweg.learn.lessons.gradient_step import GradientStepLesson
 from thalweg.learn.lessons.mnist import MnistLesson
 from thalweg.learn.lessons.softmax_adam import SoftmaxAdamLesson
 from thalweg.pages.blocks import ArrayBlock, Chart, Check, Suggestion, Table
 from thalweg.pages.html import LIBRARY
 from thalweg.pages.page import FORMS, Page
+from thalweg.spec.spec import Spec
 from thalweg.spec.toml import read_spec
+from thalweg.training.session import Session
 
 NAMES = lesson_names()
 
@@ -55,6 +57,9 @@ def assert_valid(command: str) -> None:
         lesson(words[0], settings_of(assignments), "--quick" in given)
     elif verb in ("train", "explain", "lr-range"):
         read_spec(words[0], assignments)
+    elif verb == "playground":
+        assert words[0] == "--lesson"
+        assert lesson(words[1]).playground
     else:
         assert verb == "exercise", command
 
@@ -91,6 +96,17 @@ def test_a_lesson_in_its_quick_form(name):
     assert len(commands) >= 2
     for command in commands:
         assert_valid(command)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if lesson(name, quick=True).playground])
+def test_the_training_of_a_lesson_in_the_playground_can_be_written_drawn_and_trained(name):
+    spec = lesson(name, quick=True).playground
+    assert Spec.of(json.loads(json.dumps(spec.describe()))) == spec
+    session = Session.load(spec)
+    session.check()
+    widths = [layer.width for layer in session.spec.network.layers if layer.has_weights]
+    assert len(widths) <= DEEPEST_SHOWN + 1
+    assert max(widths) <= 64
 
 
 @pytest.mark.slow

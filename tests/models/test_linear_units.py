@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from page_blocks import unpacked
 
 import thalweg
 from thalweg.core.errors import InputError
@@ -419,7 +420,7 @@ def test_a_stopped_unit_goes_on_where_it_was(tmp_path):
 def test_the_report_of_a_pocket_draws_both_accuracies_in_one_chart(tmp_path):
     found = run(Perceptron(pocket=True), "moons 100", epochs=4, folder=tmp_path / "run")
     assert "training_accuracy" in found.history[0]
-    page = (tmp_path / "run" / "report.html").read_text()
+    page = unpacked((tmp_path / "run" / "report.html").read_text())
     assert page.count("training, end of epoch") == 2
     assert "Training accuracy" not in page
     assert found.remarks[0][:40] in page

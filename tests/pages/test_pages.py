@@ -7,10 +7,12 @@ import json
 import math
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from page_blocks import unpacked
 from plotly.offline import get_plotlyjs
 
 from thalweg.core.errors import InputError
@@ -35,7 +37,8 @@ from thalweg.pages.blocks import (
     Text,
 )
 from thalweg.pages.html import LIBRARY, Link
-from thalweg.pages.page import FORMS, Page, form_of
+from thalweg.pages.notebook import outputs
+from thalweg.pages.page import FORMS, Page, Paged, form_of
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 
@@ -67,9 +70,12 @@ EVERYTHING = (
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_tells_every_block(form):
     told = sheet(*EVERYTHING, summary="In short.", settings=(("rate", "0.5"),)).render(form)
-    words = " ".join(html.unescape(re.sub(r"<[^>]+>", "", told.replace(get_plotlyjs(), ""))).replace("\\", "").split())
-    for said in ("One step", "In short.", "It begins with", "Forward", "z = x W + b", "the weights", "0.25", "Steps"):
+    words = " ".join(
+        html.unescape(re.sub(r"<[^>]+>", "", unpacked(told).replace(get_plotlyjs(), ""))).replace("\\", "").split()
+    )
+    for said in ("One step", "In short.", "It begins with", "Forward", "the weights", "0.25", "Steps"):
         assert said in words
+    assert ("z=xW+b" if form == "html" else "z = x W + b") in words
     for said in ("a|b", "It rises.", "The loss is 2", "a larger rate", "--set learning_rate=1.5", "rate", "0.5"):
         assert said in words
 
@@ -154,6 +160,21 @@ def test_a_fence_is_longer_than_the_backquotes_inside():
     assert "````text\n```\n````" in sheet(Formula("```")).markdown()
 
 
+def test_written_reports_share_a_library_by_option(tmp_path):
+    class Result(Paged):
+        def page(self):
+            return sheet(*EVERYTHING)
+
+    for name in ("a", "b c"):
+        Result().report(tmp_path / "runs" / name / "report.html", library=tmp_path)
+    assert (tmp_path / LIBRARY).read_text(encoding="utf-8") == get_plotlyjs()
+    written = (tmp_path / "runs" / "b c" / "report.html").read_text(encoding="utf-8")
+    assert f'<script src="../../{LIBRARY}">' in written
+    assert len(written) < 60_000
+    with pytest.raises(InputError, match="path"):
+        Result().report(library=tmp_path)
+
+
 def test_foreign_text_stays_text_in_html():
     numbers = ArrayBlock(HOSTILE, np.array([HOSTILE]), HOSTILE, HOSTILE)
     table = Table(HOSTILE, (HOSTILE, HOSTILE), [(HOSTILE, HOSTILE)])
@@ -174,25 +195,45 @@ def test_a_long_page_has_a_table_of_contents():
 
 def test_charts_of_a_page_have_names_of_their_own():
     chart = EVERYTHING[5]
-    page = sheet(chart, chart, Heading("More"), chart).html().replace(get_plotlyjs(), "")
+    page = sheet(chart, chart, Heading("More"), chart).html()
     names = re.findall(r'id="([^"]+)" class="plotly-graph-div"', page)
     assert len(set(names)) == 3
 
 
 def test_a_page_is_whole_and_a_page_of_a_site_shares_what_draws_charts():
     alone = sheet(*EVERYTHING).html()
-    linked = sheet(*EVERYTHING).html([Link("All", "index.html", "up")])
-    assert alone.count(get_plotlyjs()) == 1
-    assert LIBRARY not in alone.replace(get_plotlyjs(), "")
-    assert get_plotlyjs() not in linked
+    linked = sheet(*EVERYTHING).html([Link("All", "index.html", "up")], LIBRARY)
+    assert unpacked(alone).count(get_plotlyjs()) == 1
+    assert len(alone) < 2_000_000
+    assert LIBRARY not in alone
+    assert get_plotlyjs() not in unpacked(linked)
     assert f'<script src="{LIBRARY}">' in linked
     assert linked.count('<a href="index.html" rel="up">All</a>') == 2
 
 
 def test_a_worksheet_shows_itself_in_a_notebook():
-    frame = sheet(*EVERYTHING)._repr_html_()
-    (page,) = re.findall(r'srcdoc="([^"]*)"', frame)
-    assert html.unescape(page) == sheet(*EVERYTHING).html()
+    page = sheet(*EVERYTHING)
+    text, chart, rest = list(outputs(page.title, page.blocks, page.summary, page.settings))[1:]
+    assert "<table>" in text["text/html"]
+    assert "The loss is 2" in rest["text/html"]
+    assert chart["application/vnd.plotly.v1+json"]["data"][0]["y"] == [1, 2]
+    picture = ElementTree.fromstring(chart["image/svg+xml"])
+    (line,) = picture.iter("{http://www.w3.org/2000/svg}path")
+    assert line.get("d").count("L") == 1
+    still = page._repr_html_()
+    assert "<script" not in still
+    assert chart["image/svg+xml"] in still
+
+
+def test_a_report_shows_itself_and_is_written(tmp_path):
+    class Result(Paged):
+        def page(self):
+            return sheet(*EVERYTHING, summary="In short.")
+
+    report = Result().report(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == report == Result().page().html()
+    assert len(repr(report)) < 200
+    assert report._repr_html_() == Result()._repr_html_()
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,18 @@ def test_binary_cross_entropy_outside_of_the_cut_is_flat(on):
     assert not on(losses.BinaryCrossEntropy().hvp, y, t, np.ones((1, 3))).any()
 
 
+def test_the_poisson_deviance_of_targets_below_0_has_the_delta_of_its_value(on):
+    """They are no counts, but the doctor must not take the loss for the fault of a backward pass."""
+    outputs, targets = np.array([[0.5, 2.0], [1.5, 0.1]]), np.array([[-1.0, 3.0], [0.0, -0.2]])
+    weight, h = np.ones(2), 1e-6
+    _, delta = on(losses.Poisson(), outputs, targets, weight)
+    for place in np.ndindex(outputs.shape):
+        moved = np.zeros_like(outputs)
+        moved[place] = h
+        up, down = (float(on(losses.Poisson(), outputs + sign * moved, targets, weight)[0]) for sign in (1, -1))
+        assert (up - down) / (2 * h) == pytest.approx(float(delta[place]), rel=1e-6)
+
+
 # Label smoothing ------------------------------------------------------------------------------------------------------
 
 SMOOTH = [
@@ -337,3 +349,29 @@ def test_other_pairs_are_left_as_they_are():
     ):
         network = Network(("dense 2", last))
         assert fused(network, loss) == (network, loss)
+
+
+@pytest.mark.parametrize(
+    "part", [losses.MeanSquaredError(), losses.SoftmaxCrossEntropy(0.1), losses.SigmoidBinaryCrossEntropy()]
+)
+def test_the_loss_of_members_is_the_mean_of_theirs(part, on):
+    rng = np.random.default_rng(0)
+    y, direction = rng.normal(size=(2, 5, 6))
+    t = np.eye(2)[rng.integers(2, size=5)]
+    weight = np.array([1.0, 2.0, 0.0, 1.0, 0.5])
+    together = losses.MemberLoss(3, part)
+    own = [part(y[:, k : k + 2], t, weight) for k in (0, 2, 4)]
+    value, delta = on(lambda y, t, w: together(y, t, w), y, t, weight)
+    np.testing.assert_allclose(value, np.mean([loss for loss, _ in own]), rtol=1e-12)
+    np.testing.assert_allclose(delta, np.hstack([slope for _, slope in own]) / 3, rtol=1e-12)
+    bent = [part.hvp(y[:, k : k + 2], t, direction[:, k : k + 2]) / 3 for k in (0, 2, 4)]
+    np.testing.assert_allclose(together.hvp(y, t, direction), np.hstack(bent), rtol=1e-12)
+    shares = [part.probabilities(y[:, k : k + 2]) for k in (0, 2, 4)]
+    np.testing.assert_allclose(together.probabilities(y), np.mean(shares, axis=0), rtol=1e-12)
+    assert together.takes == part.takes
+
+
+def test_classes_of_an_ensemble_are_one_hot_rows_of_one_member():
+    y = np.zeros((2, 6))
+    assert losses.as_targets(y, np.array([1, 0]), members=3).tolist() == [[0, 1], [1, 0]]
+    assert losses.as_targets(y[:, :3], np.array([1, 0]), members=3).tolist() == [[1], [0]]

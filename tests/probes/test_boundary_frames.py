@@ -71,7 +71,7 @@ def test_a_film_comes_back_from_its_file_and_damage_is_told(tmp_path):
     again = BoundaryFrames.load(tmp_path)
     for (_, one), (_, other) in zip(arrays_of(film), arrays_of(again), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert again.plane.axes == ("x0", "x1")
+    assert again.plane.axes == ("x1", "x2")
     content = bytearray((tmp_path / FRAMES).read_bytes())
     content[-1] ^= 1
     (tmp_path / FRAMES).write_bytes(content)

@@ -167,3 +167,19 @@ def test_the_most_likely_parabola_is_the_least_squares_fit(on):
         a, b, _ = np.linalg.lstsq(rows * scale[:, None], values * scale, rcond=None)[0]
         ends = [q.Estimate(np.array(v), np.array(s)) for v, s in zip(values, variances, strict=True)]
         assert on(q.step_length, *ends) == pytest.approx(-(a + b) / b)
+
+
+def test_the_units_of_pictures_are_their_channels_and_each_pixel_counts(on):
+    rng = np.random.default_rng(0)
+    weights = np.array([0.5, 0.0, 0.5])
+    pictures = rng.normal(size=(3, 4, 2, 5))
+    pixels = np.concatenate([pictures[0], pictures[2]]).reshape(-1, 5)
+    spread = np.linalg.eigvalsh(np.cov(pixels.T, bias=True))
+    expected = spread.sum() ** 2 / (spread**2).sum()
+    np.testing.assert_allclose(on(q.effective_rank, pictures, weights), expected, rtol=1e-6)
+
+    slopes = np.zeros((3, 4, 2, 5))
+    # The second sample is padding.
+    slopes[2, 3, 1, 1] = slopes[1, 0, 0, 4] = slopes[0, 0, 1, 2] = 1.0
+    assert on(q.alive, slopes, weights).tolist() == [False, True, True, False, False]
+    np.testing.assert_allclose(on(q.dead, slopes, weights), 3 / 5)

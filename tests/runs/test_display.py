@@ -1,9 +1,11 @@
+import dataclasses
 import io
 import math
 import time
 
 import pytest
 
+import thalweg
 from thalweg.core.progress import ProgressMessage, working
 from thalweg.parts.settings import Training
 from thalweg.runs.display import in_words, shown
@@ -80,3 +82,11 @@ def test_on_a_terminal_a_status_line_tells_what_is_computed_and_goes_away(monkey
         time.sleep(0.3)
     assert "training [2] of 8 (25%)" in terminal.getvalue()
     assert terminal.getvalue().endswith("\x1b[2K")
+
+
+def test_results_are_short_in_an_interpreter():
+    run = thalweg.train(["dense 4", "tanh", "dense 2", "softmax"], "rings", progress=False, epochs=2)
+    shown = [repr(run), repr(run.observations), repr(run.diagnose())]
+    assert all(len(text.splitlines()) <= 3 and len(text) < 600 for text in shown)
+    assert run.diagnose().verdict in shown[2]
+    assert "\x1b" not in repr(dataclasses.replace(run, outcome="\x1b[31m"))

@@ -425,6 +425,7 @@ def filmed(tmp_path_factory):
     return root / "run", copies
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_film_probes_and_records(filmed, tmp_path):
     whole, copies = filmed
     for step in copies:
@@ -435,6 +436,7 @@ def test_a_killed_training_ends_with_the_same_film_probes_and_records(filmed, tm
         assert {path.name for path in copy.iterdir()} == {path.name for path in whole.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_resumed_training_that_is_killed_loses_nothing_of_the_first(filmed, tmp_path):
     whole, _ = filmed
     first = run_spec(Spec.of(FILMED), tmp_path / "run", [Watching(press(lambda progress: progress.step > 6))])

@@ -110,7 +110,7 @@ def test_multi_label_predictions_are_zeros_and_ones():
 
 
 def test_the_prediction_table_holds_answer_and_probabilities(rings):
-    frame = polars.DataFrame({"x0": [0.0, 2.0], "x1": [0.0, 2.0]})
+    frame = polars.DataFrame({"x1": [0.0, 2.0], "x2": [0.0, 2.0]})
     table = prediction_table(rings, frame)
     assert table.columns == ["prediction", "p(disc)", "p(ring)"]
     np.testing.assert_allclose(table["p(disc)"] + table["p(ring)"], 1, rtol=1e-6)
@@ -201,16 +201,15 @@ def test_two_runs_in_one_second_get_two_folders(tmp_path):
     assert new_folder("digits", tmp_path) != first
 
 
-def test_a_run_shows_itself_in_a_notebook(rings):
-    from IPython.core.interactiveshell import InteractiveShell
+def test_a_run_shows_itself_in_a_notebook(rings, ipython):
     from IPython.utils.capture import capture_output
 
-    InteractiveShell.instance()
     with capture_output() as shown:
         rings._ipython_display_()
-    table, *_, chart = shown.outputs
+    *_, table, chart = shown.outputs
     assert "accuracy" in table.data["text/html"]
     assert f"{rings.measures['test']['accuracy'] * 100:.4g}" in table.data["text/html"]
+    assert chart.data["image/svg+xml"].startswith("<svg")
     curve = chart.data["application/vnd.plotly.v1+json"]["data"][0]
     assert curve["name"] == "training"
 
@@ -225,7 +224,8 @@ def test_figures_hold_the_history(rings):
 def test_figures_are_the_charts_of_the_report_also_of_a_loaded_run(rings, folder):
     curves, inside = ["Loss", "Accuracy", "Learning rate"], ["Delta by layer", "Dead and saturated units"]
     inside += ["Size of the updates", "Outputs by layer", "Gradient and weights by layer"]
-    seen = ["Decision boundary", "Decision boundary through the training", "Confusion", "Outputs of the hidden units"]
+    seen = ["Decision boundary", "Decision boundary through the training", "Confusion", "Importance of the inputs"]
+    seen += ["Outputs of the hidden units"]
     for run in (rings, load(folder)):
         assert [figure.layout.title.text for figure in run.figures()] == [*curves, *inside, *seen]
 

@@ -116,6 +116,14 @@ def test_files_next_to_a_spec_are_found_from_any_folder(tmp_path):
     assert (source.x, source.y) == (str(tmp_path / "x.npy"), "elsewhere.npy")
 
 
+def test_a_folder_next_to_a_spec_is_found_from_any_folder(tmp_path):
+    (tmp_path / "flowers").mkdir()
+    file = tmp_path / "spec.toml"
+    for name, expected in (("flowers", str(tmp_path / "flowers")), ("elsewhere", "elsewhere")):
+        file.write_text(f'[data]\nsource = {{ kind = "images", folder = "{name}" }}\n')
+        assert read_spec(str(file)).data.source.folder == expected
+
+
 @pytest.mark.parametrize(
     "text",
     [

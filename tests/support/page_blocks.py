@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import zlib
+from base64 import b85decode
 from typing import TypeVar
 
 from thalweg.pages.blocks import Check, Formula, Table, Text
@@ -34,3 +37,13 @@ def table_of(page: Page, words: str) -> Table:
 def text_of(page: Page) -> str:
     """All paragraphs and formulas of a page."""
     return "\n".join(block.text for block in page.blocks if isinstance(block, Text | Formula))
+
+
+def unpacked(page: str) -> str:
+    """A page of HTML with what it holds compressed (the library, the charts) as plain scripts."""
+
+    def plain(element: re.Match[str]) -> str:
+        content = b85decode(element[2].replace(",", "<"))[: int(element[1])]
+        return f"<script>{zlib.decompress(content).decode()}</script>"
+
+    return re.sub(r'<script type="text/plain" [^>]*data-bytes="(\d+)">([^<]*)</script>', plain, page)

@@ -74,6 +74,8 @@ LAYERS = [
     LayerEntry(layers.Swish(), _activation("silu"), initializer=init.HeNormal()),
     LayerEntry(layers.Swish(-0.5), lambda torch, z: z * torch.sigmoid(-0.5 * z), initializer=init.HeNormal()),
     LayerEntry(layers.Swish(1.7), lambda torch, z: z * torch.sigmoid(1.7 * z), initializer=init.HeNormal()),
+    LayerEntry(layers.SmoothClip(), lambda torch, z: z / torch.sqrt(1 + (z / 3) ** 2)),
+    LayerEntry(layers.SmoothClip(0.5), lambda torch, z: z / torch.sqrt(1 + (z / 0.5) ** 2)),
     LayerEntry(layers.Softmax(), _activation("softmax", dim=-1)),
 ]
 """All activations."""
@@ -90,6 +92,8 @@ class BlockEntry(NamedTuple):
     drop_rate: float = 0.0
     transparent: bool = False
     """Whether the layer after it decides which initializer suits the weights before it."""
+    shape: tuple[int, ...] = (4,)
+    """The shape of a sample."""
 
 
 def _batch_norm(torch: Any, params: Any, state: Any, x: Any, training: bool, epsilon: float = 1e-5) -> Any:
@@ -113,11 +117,102 @@ def _monomials(
     return torch.stack([x[:, c].prod(dim=1) for c in map(list, columns)], dim=1)
 
 
+def _features(torch: Any, params: Any, state: Any, x: Any, training: bool) -> Any:
+    a, b, c, _ = x.T
+    return torch.stack([b, a**2, a * b**3, torch.sin(c), torch.cos(a * c)], dim=1)
+
+
 def _radial(torch: Any, params: Any, state: Any, x: Any, training: bool, width: float) -> Any:
     return torch.exp(-((torch.cdist(x, state[0]) / width) ** 2) / 2)
 
 
+def _periodic(torch: Any, params: Any, state: Any, x: Any, training: bool, columns: tuple[int, ...]) -> Any:
+    chosen = x[:, list(columns)]
+    waves = torch.cos(torch.einsum("nj,jl->njl", chosen, params.w) + params.p)
+    embedded = torch.einsum("njl,jlk->njk", waves, params.A) + params.b
+    return torch.cat([x, embedded.flatten(1)], dim=1)
+
+
+def _member_dense(torch: Any, params: Any, state: Any, x: Any, training: bool) -> Any:
+    parts = x.chunk(len(params.W), dim=1)
+    return torch.cat([part @ W + b for part, W, b in zip(parts, *params, strict=True)], dim=1)
+
+
+def _first(x: Any) -> Any:
+    """Pictures with the channels first, as PyTorch takes them."""
+    return x.permute(0, 3, 1, 2)
+
+
+def _last(x: Any) -> Any:
+    return x.permute(0, 2, 3, 1)
+
+
+def _conv2d(torch: Any, params: Any, state: Any, x: Any, training: bool, **options: Any) -> Any:
+    bias = params.b if len(params) > 1 else None
+    return _last(torch.nn.functional.conv2d(_first(x), params.W.permute(3, 2, 0, 1), bias, **options))
+
+
+def _pool(name: str, *arguments: int) -> Callable[[Any, Any, Any, Any, bool], Any]:
+    return lambda torch, params, state, x, training: _last(getattr(torch.nn.functional, name)(_first(x), *arguments))
+
+
+def _picture_norm(torch: Any, params: Any, state: Any, x: Any, training: bool) -> Any:
+    return _last(_batch_norm(torch, params, state, _first(x), training))
+
+
+def _picture_block(torch: Any, params: Any, state: Any, x: Any, training: bool) -> Any:
+    (first, scale, _), P = params
+    z = _picture_norm(torch, scale, state[1], _conv2d(torch, first, (), x, training, stride=2, padding=1), training)
+    return torch.tanh(z) + _last(torch.nn.functional.conv2d(_first(x), P.T[:, :, None, None], stride=2))
+
+
+PICTURE = (5, 4, 2)
+PICTURE_BLOCKS = [
+    BlockEntry(layers.Conv2d(3, 2), _conv2d, shape=PICTURE),
+    BlockEntry(
+        layers.Conv2d(2, 3, stride=2, padding=1, bias=False),
+        functools.partial(_conv2d, stride=2, padding=1),
+        shape=PICTURE,
+    ),
+    BlockEntry(
+        layers.Conv2d(4, 3, stride=3, padding=2, groups=2),
+        functools.partial(_conv2d, stride=3, padding=2, groups=2),
+        shape=PICTURE,
+    ),
+    BlockEntry(layers.Conv2d(3, 1, stride=2), functools.partial(_conv2d, stride=2), shape=PICTURE),
+    BlockEntry(layers.MaxPool2d(2), _pool("max_pool2d", 2), transparent=True, shape=PICTURE),
+    BlockEntry(layers.MaxPool2d(3, stride=1), _pool("max_pool2d", 3, 1), transparent=True, shape=PICTURE),
+    BlockEntry(layers.AveragePool2d(2), _pool("avg_pool2d", 2), transparent=True, shape=PICTURE),
+    BlockEntry(layers.AveragePool2d(3, stride=2), _pool("avg_pool2d", 3, 2), transparent=True, shape=PICTURE),
+    BlockEntry(
+        layers.GlobalAveragePool(),
+        lambda torch, params, state, x, training: x.mean((1, 2)),
+        transparent=True,
+        shape=PICTURE,
+    ),
+    BlockEntry(layers.BatchNorm(), _picture_norm, transparent=True, shape=PICTURE),
+    BlockEntry(layers.Residual(["conv2d 3 3 2 1", "batch_norm", "tanh"]), _picture_block, shape=PICTURE),
+    BlockEntry(
+        layers.Residual(["conv2d 2 3 1 1"]),
+        lambda torch, params, state, x, training: _conv2d(torch, params.layers[0], (), x, training, padding=1) + x,
+        shape=PICTURE,
+    ),
+    BlockEntry(layers.RandomTranslation(1), random=True, transparent=True, shape=PICTURE),
+    BlockEntry(layers.RandomRotation(40.0), random=True, transparent=True, shape=PICTURE),
+    BlockEntry(layers.ElasticTransform(9.0, 1.5), random=True, transparent=True, shape=PICTURE),
+    BlockEntry(layers.RandomFlip(), random=True, transparent=True, shape=PICTURE),
+    BlockEntry(layers.RandomFlip("vertical"), random=True, transparent=True, shape=PICTURE),
+    BlockEntry(layers.RandomErasing(2, 0.8), random=True, transparent=True, shape=PICTURE),
+    BlockEntry(
+        layers.Reshape(2, 1, 2),
+        lambda torch, params, state, x, training: torch.unflatten(x, 1, (2, 1, 2)),
+        transparent=True,
+    ),
+]
+"""Layers of pictures, and `Reshape`, which makes them."""
+
 BLOCKS = [
+    *PICTURE_BLOCKS,
     BlockEntry(DENSE, lambda torch, params, state, x, training: torch.nn.functional.linear(x, params.W.T, params.b)),
     BlockEntry(BIAS_FREE, lambda torch, params, state, x, training: torch.nn.functional.linear(x, params.W.T)),
     BlockEntry(layers.Dropout(0.4), random=True, drop_rate=0.4, transparent=True),
@@ -140,9 +235,17 @@ BLOCKS = [
     BlockEntry(layers.Products(), functools.partial(_monomials, degrees=(1, 2), powers=False)),
     BlockEntry(layers.PolynomialFeatures(1), functools.partial(_monomials, degrees=(1,))),
     BlockEntry(layers.PolynomialFeatures(3), functools.partial(_monomials, degrees=(1, 2, 3))),
+    BlockEntry(layers.Features(["x2", "x1^2", "x1*x2^3", "sin x3", "cos x1*x3"]), _features),
+    BlockEntry(
+        layers.Scaling(init.Normal(1.0)), lambda torch, params, state, x, training: x * params.s, transparent=True
+    ),
+    BlockEntry(layers.Periodic(2, 3, 0.5), functools.partial(_periodic, columns=(0, 1, 2, 3))),
+    BlockEntry(layers.Periodic(3, 2, columns=(2, 0)), functools.partial(_periodic, columns=(2, 0))),
+    BlockEntry(layers.Copies(3), lambda torch, params, state, x, training: torch.tile(x, (1, 3)), transparent=True),
+    BlockEntry(layers.MemberDense(3, 2, bias_init=init.Constant(0.1)), _member_dense),
     BlockEntry(layers.Radial(3, 0.8), functools.partial(_radial, width=0.8)),
 ]
-"""All layers that learn, keep a state, draw random numbers or change the shape: samples of 4 features."""
+"""All layers that learn, keep a state, draw random numbers or change the shape of samples."""
 
 
 # Losses ---------------------------------------------------------------------------------------------------------------
@@ -283,6 +386,8 @@ LOSSES = [
         takes="scores",
     ),
     LossEntry(losses.HalfMeanSquaredError(), lambda torch, y, t: ((y - t) ** 2).mean(-1) / 2),
+    # Several members have outputs of another width than the targets: tests/parts/test_losses.py.
+    LossEntry(losses.MemberLoss(1, losses.MeanSquaredError()), _mean("mse_loss")),
     LossEntry(losses.Poisson(), _half_poisson_deviance, outputs="positive", targets="counts"),
 ]
 
@@ -604,6 +709,14 @@ ORDERS = [
     OrderEntry(orders.Curriculum(by="difficulty"), once=False),
     OrderEntry(orders.Curriculum(by="difficulty", stages=2, start=0.5), once=False),
 ]
+
+
+def from_rows(entry: Any) -> tuple[list[Layer], int]:
+    """Layers from rows to rows around the layer of an entry, and the number of features of a row."""
+    shape = getattr(entry, "shape", (4,))
+    before = [layers.Reshape(*shape)] if len(shape) == 3 else []
+    return [*before, entry.part, layers.Flatten()], math.prod(shape)
+
 
 FAMILIES: dict[type, list[Any]] = {
     Layer: [*LAYERS, *BLOCKS],

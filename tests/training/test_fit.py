@@ -136,7 +136,7 @@ def test_any_output_that_can_tell_two_classes_runs(rings, layers):
 def test_too_few_outputs_are_named_with_the_fix():
     digits = Data("digits").load(0).train
     with pytest.raises(InputError, match=r"ends with 3 outputs, and the data has 10 classes.*'dense 10'"):
-        fit_parts(Network(["dense 3", "softmax"]), CrossEntropy(), SGD(), Training(), digits)
+        fit_parts(Network(["dense 3", "softmax"]), CrossEntropy(), SGD(), Training(epochs=1), digits)
 
 
 @pytest.mark.parametrize("engine", ["eager", "compiled"])

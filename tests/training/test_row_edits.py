@@ -13,6 +13,8 @@ from thalweg.spec.spec import Spec
 from thalweg.training.paired import ROWS, PairedRuns
 from thalweg.training.row_edits import (
     AsTheyAre,
+    FilledCell,
+    MarkedCells,
     MoreRows,
     MovedTargets,
     WithoutColumns,
@@ -50,6 +52,19 @@ def test_no_edit_leaves_rows_of_each_scale_as_they_are(scale):
     for name in ("train", "validation"):
         np.testing.assert_allclose(getattr(found, name).x, getattr(split, name).x, atol=1e-4)
         np.testing.assert_allclose(getattr(found, name).y, getattr(split, name).y, atol=1e-4)
+
+
+def test_marked_cells_are_filled_with_the_mean_of_the_others_and_marked_in_both_sets():
+    x = X.copy()
+    x[::5, 1] = -999.0
+    split = Data(source=(x, T), validation=0.25, test=0.0, split="time", scale="none").load(seed=0)
+    others = float(x[:150][x[:150, 1] != -999, 1].mean())
+    found = MarkedCells((FilledCell(1, -999.0, others),)).applied(split, "none")
+    for rows, part in ((found.train, slice(0, 150)), (found.validation, slice(150, 200))):
+        missing = x[part, 1] == -999
+        np.testing.assert_allclose(rows.x[:, 1], np.where(missing, others, x[part, 1]), rtol=1e-5)
+        np.testing.assert_array_equal(rows.x[:, 3], missing)
+        np.testing.assert_allclose(rows.x[:, [0, 2]], x[part][:, [0, 2]], rtol=1e-5)
 
 
 def test_the_control_leaves_out_as_many_rows_of_each_class():

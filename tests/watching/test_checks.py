@@ -105,6 +105,92 @@ def gradients_stay(fixed):
     return trained(network(), nn.CrossEntropyLoss(), **clear)
 
 
+@case("evaluation-in-train-mode", "1")
+def dropout_as_a_function(fixed):
+    class Noisy(nn.Module):
+        def forward(self, x):
+            return functional.dropout(x, 0.5, training=self.training or not fixed)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(COLUMNS, 12), Noisy(), nn.Linear(12, CLASSES))
+    return trained(model, nn.CrossEntropyLoss())
+
+
+@case("regularization-too-strong", "regularization")
+def penalty_in_the_loop(fixed):
+    model, loss = network(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    watch = thalweg.watch(model, optimizer, loss)
+    x, y = rows()
+    for _ in range(8):
+        for index in torch.arange(ROWS).split(16):
+            optimizer.zero_grad()
+            total = loss(model(x[index]), y[index])
+            if not fixed:
+                total = total + sum(p.square().sum() for p in model.parameters())
+            total.backward()
+            optimizer.step()
+            watch.step(x[index], y[index], total)
+        watch.epoch()
+    with watch:
+        return watch.diagnose()
+
+
+class Scaled(nn.Module):
+    """A weight that is a parameter only if it is the whole value of its attribute."""
+
+    def __init__(self, fixed):
+        super().__init__()
+        torch.manual_seed(0)
+        start = torch.randn(COLUMNS, 3)
+        self.mix = nn.Parameter(0.3 * start) if fixed else 0.3 * nn.Parameter(start)
+        self.last = nn.Linear(3, CLASSES)
+
+    def forward(self, x):
+        return self.last(torch.tanh(x @ self.mix))
+
+
+@case("unregistered-layers", "mix")
+def computed_weight(fixed):
+    model = Scaled(fixed)
+    loss_fn = nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    watch = thalweg.watch(model, optimizer, loss_fn)
+    x, y = rows()
+    for index in torch.arange(ROWS).split(16):
+        optimizer.zero_grad()
+        loss = loss_fn(model(x[index]), y[index])
+        loss.backward(retain_graph=True)
+        optimizer.step()
+        watch.step(x[index], y[index], loss)
+    watch.epoch(validation=rows(1, 64))
+    with watch:
+        return watch.diagnose()
+
+
+@case("clip-too-strong", "clipping")
+def clipped_before_unscaling(fixed):
+    model, loss_fn = network(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    scaler = torch.amp.GradScaler("cpu")
+    watch = thalweg.watch(model, optimizer, loss_fn)
+    x, y = rows()
+    for _ in range(6):
+        for index in torch.arange(ROWS).split(16):
+            optimizer.zero_grad()
+            loss = loss_fn(model(x[index]), y[index])
+            scaler.scale(loss).backward()
+            if fixed:
+                scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+            watch.step(x[index], y[index], loss)
+        watch.epoch(validation=rows(1, 64))
+    with watch:
+        return watch.diagnose()
+
+
 @case("no-update", "optimizer")
 def cleared_between(fixed):
     clear = {} if fixed else {"clear": lambda optimizer, moment: moment == "between" and optimizer.zero_grad()}
@@ -318,6 +404,23 @@ def one_batch(fixed):
 
 
 @case("epoch-cut-short", "loop")
+def loader_that_ends(fixed):
+    model, loss_fn = network(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    x, y = rows()
+    batches = [(x[index], y[index]) for index in torch.arange(ROWS).split(16)]
+    loader = batches if fixed else iter(batches)
+    with thalweg.watch(model, optimizer, loss_fn) as watch:
+        for _ in range(4):
+            for xb, yb in loader:
+                optimizer.zero_grad()
+                loss_fn(model(xb), yb).backward()
+                optimizer.step()
+            watch.epoch(validation=rows(1, 64))
+        return watch.diagnose()
+
+
+@case("epoch-cut-short", "loop")
 def broken_loop(fixed):
     return trained(network(), nn.CrossEntropyLoss(), size=8, epochs=12, stop=None if fixed else 1)
 
@@ -467,6 +570,72 @@ def test_an_evaluation_in_training_mode_is_found():
     assert places(program(True), "evaluation-in-train-mode") == []
 
 
+def test_a_loss_that_jumps_by_chance_says_nothing_of_the_steps():
+    class Noisy(nn.Module):
+        def __init__(self, always: bool) -> None:
+            super().__init__()
+            self.always = always
+
+        def forward(self, x):
+            noise = self.training or self.always
+            return x + 8 * torch.randn_like(x) if noise else x
+
+    def program(always: bool):
+        model = nn.Sequential(Noisy(always), *network())
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        return trained(model, nn.CrossEntropyLoss(), optimizer=optimizer, epochs=12)
+
+    assert places(program(True), "oscillating-loss") == []
+    assert places(program(False), "oscillating-loss") == ["training"]
+
+
+def test_a_network_that_answers_other_rows_has_learned():
+    """Targets that are mixed or noisy are never answered, and the classes of the validation rows are."""
+
+    def program(noise: float):
+        x, y = rows(0, 480)
+        gen = torch.Generator().manual_seed(3)
+        other = torch.rand(len(y), generator=gen) < noise
+        y = torch.where(other, torch.randint(0, CLASSES, y.shape, generator=gen), y)
+        model = network()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+        return trained(model, nn.CrossEntropyLoss(), (x, y), rows(1, 200), optimizer=optimizer, epochs=12)
+
+    assert program(0.6).healthy
+    assert not program(1.0).healthy
+
+
+def test_a_network_that_is_used_three_times_is_no_deeper():
+    torch.manual_seed(0)
+    model, loss_fn = nn.Sequential(nn.Linear(COLUMNS, 8), nn.ReLU(), nn.Linear(8, 2)), nn.TripletMarginLoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    x, y = rows(0, 300)
+    with thalweg.watch(model, optimizer, loss_fn) as watch:
+        for _ in range(120):
+            anchor, other = torch.randint(0, 300, (2, 16))
+            near = torch.stack([(y == y[row]).nonzero()[0, 0] for row in anchor])
+            optimizer.zero_grad()
+            loss_fn(model(x[anchor]), model(x[near]), model(x[other])).backward()
+            optimizer.step()
+    assert [place.place for place in watch.training.looks[0].first_pass] == ["0", "1", "2"]
+    assert len(watch.training.looks[0].places) == 9
+    # It compares outputs with each other: none of them is a target.
+    assert watch.training.looks[0].loss_input is None
+    assert places(watch.diagnose(), "linear-stack") == []
+
+
+def test_a_training_without_a_step_is_not_called_healthy():
+    model = network()
+    with thalweg.watch(model, torch.optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss()) as watch:
+        assert places(watch.diagnose(), "epoch-cut-short") == ["loop"]
+
+
+def test_gradients_of_another_model_are_not_called_cleared():
+    model = network()
+    other = torch.optim.SGD(network().parameters(), lr=0.01)
+    assert places(trained(model, nn.CrossEntropyLoss(), optimizer=other), "no-update") == []
+
+
 def test_labels_of_other_rows_are_found(monkeypatch):
     monkeypatch.setattr("thalweg.watching.handle.reference_scores", reference_scores)
 
@@ -484,4 +653,15 @@ def test_every_check_of_a_watch_has_a_case_here():
 
     codes = {check.code for check in CHECKS if check.__module__.startswith("thalweg.watching")}
     tested = {code for code, _, _ in CASES.values()}
-    assert codes - tested == {"unscaled-accumulation", "evaluation-in-train-mode", "rows-misaligned"}
+    assert codes - tested == {"unscaled-accumulation", "rows-misaligned"}
+
+
+def test_a_mistake_that_nobody_means_is_a_warning_in_a_network_that_learned():
+    x, y = rows(count=40)
+    diagnosis = trained(
+        network(), nn.CrossEntropyLoss(), (x, 0 * y + (x[:, 0] > 0).long()), epochs=12,
+        clear=lambda optimizer, moment: None, optimizer=None,
+    )  # fmt: skip
+    (found,) = [finding for finding in diagnosis.findings if finding.code == "gradients-not-reset"]
+    assert diagnosis.learned.score > 0.9
+    assert found.severity == "warning"

@@ -82,7 +82,7 @@ def test_wrong_words_about_a_step_are_told_once_and_end_nothing(capsys):
         for _ in range(3):
             step(*given)
             watch.step(torch.ones(6, 3), torch.zeros(6), torch.ones(6))
-            watch.epoch(validation=torch.ones(3))
+            watch.epoch(validation=(torch.ones(9, 3),))
     assert len(watch.training.looks) == 3
     lines = capsys.readouterr().err.splitlines()
     assert sum("watch.step" in line for line in lines) == 1
@@ -185,14 +185,20 @@ def test_watching_and_diagnosing_import_nothing_heavy():
 def test_without_pytorch_the_extra_is_named():
     program = """
 import sys
-sys.modules["torch"] = None
-import thalweg
-try:
-    thalweg.watch
-except thalweg.InputError as error:
-    print(error)
+class WithoutTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, WithoutTorch())
+from thalweg import *
+from thalweg.watching import *
+for function in (watch, Watch, KerasCallback):
+    try:
+        function()
+    except InputError as error:
+        print(error)
 """
-    assert "thalweg[torch]" in run(program)
+    assert run(program).count("thalweg[torch]") == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
@@ -293,6 +299,7 @@ def test_a_notebook_has_one_card_that_changes(monkeypatch):
         def __init__(self) -> None:
             self.pages: list[str] = []
             self.displays = 0
+            self.kernel = self
 
         def HTML(self, text: str) -> str:  # noqa: N802
             return text
@@ -309,7 +316,7 @@ def test_a_notebook_has_one_card_that_changes(monkeypatch):
             return self
 
     shown = Shown()
-    for name in ("IPython", "IPython.display", "ipykernel"):
+    for name in ("IPython", "IPython.display"):
         monkeypatch.setitem(sys.modules, name, shown)
     given = parts()
     with thalweg.watch(*given, quiet=True):

@@ -184,6 +184,18 @@ def test_parameters_that_do_not_train_are_named(batch):
     assert {p.name: p.moved for p in look.parameters}["cut.weight"] is False
 
 
+def test_tensors_that_were_computed_from_parameters_are_none_of_their_own():
+    model = nn.Sequential(torch.nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)), nn.LSTM(3, 2))
+    model.kept = model[0](torch.ones(1, 3))
+    model.fixed = torch.ones(3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with thalweg.watch(model, optimizer, nn.MSELoss(), quiet=True) as handle:
+        assert handle.training.model.unregistered == ()
+    model.free = torch.ones(3, requires_grad=True)
+    with thalweg.watch(model, optimizer, nn.MSELoss(), quiet=True) as handle:
+        assert [found.name for found in handle.training.model.unregistered] == ["free"]
+
+
 def test_a_module_that_is_used_twice_is_two_places(batch):
     x, y = batch
 
@@ -336,3 +348,82 @@ def test_large_parameters_are_compared_in_part():
     look = looked_at(model, x, y, nn.MSELoss(), rate=1.0)[0]
     update = {p.name: p.update for p in look.parameters}["weight"]
     assert update == pytest.approx(rms(model.weight - before), rel=0.02)
+
+
+def test_what_the_loop_adds_to_the_loss_is_told(batch):
+    x, y = batch
+    model, loss_fn = mlp(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with thalweg.watch(model, optimizer, loss_fn, quiet=True) as handle:
+        optimizer.zero_grad()
+        penalty = sum(p.square().sum() for p in model.parameters())
+        loss = loss_fn(model(x), y) + penalty
+        loss.backward()
+        optimizer.step()
+        handle.step(x, y, loss)
+    look = handle.training.looks[0]
+    assert look.loss_added == pytest.approx(float(penalty.detach()), rel=1e-4)
+    assert look.loss == pytest.approx(float(loss.detach()), rel=1e-6)
+
+
+def test_gradients_for_another_optimizer_count_neither_as_left_over_nor_as_a_pass():
+    torch.manual_seed(0)
+    maker, judge, loss_fn = nn.Linear(2, 1), nn.Linear(1, 1), nn.BCEWithLogitsLoss()
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in (judge, maker)]
+    yes, no = torch.ones(8, 1), torch.zeros(8, 1)
+    watches = [
+        thalweg.watch(model, optimizer, loss_fn, quiet=True)
+        for model, optimizer in zip((judge, maker), optimizers, strict=True)
+    ]
+    for _ in range(6):
+        noise, real = torch.randn(8, 2), torch.randn(8, 1)
+        optimizers[0].zero_grad()
+        (loss_fn(judge(real), yes) + loss_fn(judge(maker(noise).detach()), no)).backward()
+        optimizers[0].step()
+        optimizers[1].zero_grad()
+        loss_fn(judge(maker(noise)), yes).backward()
+        optimizers[1].step()
+    for watch in watches:
+        watch.close()
+        assert not watch.training.faults
+        assert {(look.backwards, look.stale_gradient) for look in watch.training.looks} == {(1, 0.0)}
+
+
+def test_parameters_that_another_optimizer_changes_have_moved(batch):
+    x, y = batch
+    model, loss_fn = mlp(), nn.CrossEntropyLoss()
+    first, last = (torch.optim.SGD(layer.parameters(), lr=0.1) for layer in (model[0], model[2]))
+    with thalweg.watch(model, last, loss_fn, quiet=True) as handle:
+        for _ in range(3):
+            model.zero_grad()
+            loss_fn(model(x), y).backward()
+            first.step()
+            last.step()
+    look = handle.training.looks[-1]
+    assert look.missing == ("0.weight", "0.bias")
+    assert all(parameter.distance > 0 for parameter in look.parameters)
+    assert "optimizer-parameters" not in {finding.code for finding in handle.diagnose().findings}
+
+
+class Dropping(nn.Module):
+    """Dropout as a function, which is never switched off."""
+
+    def __init__(self, always: bool) -> None:
+        super().__init__()
+        self.always = always
+        self.below, self.above = nn.Linear(5, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.above(F.dropout(self.below(x), 0.5, training=self.training or self.always))
+
+
+@pytest.mark.parametrize(("always", "chance"), [(True, "above"), (False, "")])
+def test_chance_in_evaluation_mode_is_no_mixture_of_rows(always, chance, batch):
+    x, y = batch
+    model, loss_fn = Dropping(always), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with thalweg.watch(model, optimizer, loss_fn, quiet=True) as handle:
+        loss_fn(model(x), y).backward()
+        optimizer.step()
+        handle.diagnose()
+    assert (handle.training.chance, handle.training.mixing) == (chance, "")

@@ -278,6 +278,47 @@ def test_a_compiled_training_is_the_same(how, loss_fn):
     assert all(place.delta == place.delta for place in looks[0].places if place.role in ("conv", "dense"))
 
 
+class InPlace(nn.Module):
+    """Standardizes its input in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Any) -> Any:
+        x -= 1
+        x /= 2
+        return self.fc(x)
+
+
+@pytest.mark.parametrize("loss_fn", [nn.CrossEntropyLoss(), F.cross_entropy], ids=["module", "function"])
+def test_rows_that_a_model_writes_into_are_the_same(loss_fn):
+    def train(watch: Any) -> Result:
+        generator = seed()
+        x, held = torch.randn(STEPS * 8, 4, generator=generator), torch.randn(40, 4, generator=generator)
+        y = torch.randint(0, 3, (len(x),), generator=generator)
+        model = InPlace()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        handle = watch(model, optimizer, loss_fn, quiet=True) if watch else None
+        losses = []
+        for rows, targets in zip(x.split(8), y.split(8), strict=True):
+            optimizer.zero_grad()
+            loss = loss_fn(model(rows), targets)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+            if handle:
+                handle.step(rows, targets, loss)
+                handle.epoch(validation=(held, y[:40]))
+        if handle:
+            handle.diagnose()
+            handle.close()
+        return Result(model, optimizer, [*losses, x, held], handle)
+
+    result = assert_same(train)
+    assert any("writes into the inputs" in remark for remark in result.watch.training.remarks)
+
+
 def hooks_of(model: Any, optimizer: Any, loss_fn: Any) -> Iterator[Any]:
     """Everything that a hook can be kept in."""
     for module in (*model.modules(), loss_fn):

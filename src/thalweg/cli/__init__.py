@@ -1,5 +1,5 @@
 """The shell command `thalweg`."""
 
-from .shell import app, main
+from .shell import app, main, program
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "program"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from ..learn.exercise import Exercise
     from ..learn.lesson import Lesson
     from ..pages.page import Page
@@ -50,6 +52,28 @@ def write_page(page: Page, form: str, out: Path | None) -> None:
         write_bytes(page.render(form).encode())
     else:
         sys.stdout.write(page.render(form))
+
+
+def images_to(folder: Path | None, kind: str, quiet: bool) -> Callable[[Sequence[go.Figure]], None]:
+    """A function that writes figures as pictures into a folder, and says so on stderr; without a folder none does.
+
+    Raises:
+        InputError: at once, if the form is unknown or what draws pictures is missing.
+    """
+    if folder is None:
+        return lambda figures: None
+    from ..core.progress import ProgressMessage, working
+    from ..pages.figures import image_format, save_images
+
+    known = image_format(kind)
+
+    def write(figures: Sequence[go.Figure]) -> None:
+        with working(quiet) as watch:
+            watch(ProgressMessage("drawing"))
+            files = save_images(figures, folder, known)
+        print(*(f"picture: {file}" for file in files), sep="\n", file=sys.stderr)
+
+    return write
 
 
 def print_catalogue(

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from contextlib import suppress
 from typing import Annotated, NoReturn
@@ -16,6 +18,9 @@ import typer
 
 from .output import EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED
 from .registry import commands
+
+LONGEST_END = 5.0
+"""Seconds from the last line of a command to the end of its process."""
 
 app = typer.Typer(
     name="thalweg",
@@ -27,6 +32,22 @@ app = typer.Typer(
 
 for function in commands():
     app.command()(function)
+
+
+def program() -> None:
+    """The shell command as a process of its own: `main`, and an end that no library can hold up."""
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+        threading.Thread(target=_end_after, args=(code, LONGEST_END), daemon=True).start()
+        raise
+
+
+def _end_after(code: int, seconds: float) -> None:
+    """End this process, whatever its other threads, its workers and its exit functions wait for."""
+    time.sleep(seconds)
+    os._exit(code)
 
 
 def main() -> None:
@@ -79,7 +100,7 @@ def _fail(message: str) -> NoReturn:
 @app.callback(invoke_without_command=True)
 def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
-        from importlib import metadata
+        from ..core.machine import __version__
 
-        print(metadata.version("thalweg"))
+        print(__version__)
         raise typer.Exit

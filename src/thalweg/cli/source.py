@@ -101,7 +101,7 @@ def source_of(
     data: str | None = None,
     target: str | None = None,
     data_dir: Path | None = None,
-    epochs: int | None = None,
+    epochs: str | None = None,
     seed: int | None = None,
     engine: str | None = None,
     device: str | None = None,
@@ -111,10 +111,11 @@ def source_of(
         "data.source": str(Path(data).resolve()) if data and os.path.exists(data) else data,
         "data.target": target,
         "data.source.folder": str(data_dir.resolve()) if data_dir else None,
-        "training.epochs": epochs,
         "training.seed": seed,
         "training.engine": engine,
         "training.device": device,
     }
     changes = [(place, value) for place, value in options.items() if value is not None]
-    return GivenSource(command, argument, data, changes, settings or [])
+    # A number or a word, read as --set reads it.
+    length = [f"training.epochs={epochs}"] if epochs is not None else []
+    return GivenSource(command, argument, data, changes, [*length, *(settings or [])])

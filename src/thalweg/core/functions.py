@@ -48,7 +48,9 @@ def log_softmax(z: Array) -> Array:
 
 def erf(z: Array) -> Array:
     """The error function 2/sqrt(pi) * integral of exp(-t^2) from 0 to z. It is missing in the Array API."""
-    return importlib.import_module(_SPECIAL[namespace(z).__name__]).erf(z)
+    xp = namespace(z)
+    special = _SPECIAL.get(xp.__name__)
+    return (importlib.import_module(special) if special else xp).erf(z)
 
 
 # Largest result (numbers) and largest product (multiplications) for which the forms below are faster: measured with
@@ -87,10 +89,10 @@ def transposed_product(a: Array, b: Array) -> Array:
     [[11.0]]
     """
     small = a.shape[0] * a.shape[1] * b.shape[1] <= _SMALL_PRODUCT
-    return (_fenced(a.T) if small else a.T) @ b
+    return (fenced(a.T) if small else a.T) @ b
 
 
-def _fenced(x: Array) -> Array:
+def fenced(x: Array) -> Array:
     """x, computed before the operation that uses it."""
     if namespace(x).__name__ != "jax.numpy":
         return x

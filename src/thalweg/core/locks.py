@@ -53,6 +53,22 @@ def locked(folder: Path) -> Iterator[None]:
             _write(path, b"")
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the lock of a folder now."""
+    from filelock import FileLock, Timeout
+
+    path = folder / LOCK_FILE
+    if not path.is_file() or path.is_symlink():
+        return False
+    try:
+        with FileLock(path).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+
+
 def sweep(folder: Path) -> None:
     """Remove half-written files of processes that died. Raises InputError if the folder cannot be written."""
     for path in folder.glob(".*.part"):

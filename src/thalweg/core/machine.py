@@ -7,6 +7,9 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+__version__ = metadata.version("thalweg")
+"""The version of Thalweg that is installed."""
+
 _LIBRARIES = ("numpy", "jax", "polars")
 
 

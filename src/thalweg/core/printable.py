@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import reprlib
 import unicodedata
 from collections.abc import Callable
@@ -59,13 +60,10 @@ def received(value: object) -> str:
 
 @runtime_checkable
 class _OfNumpy(Protocol):
-    """A scalar or an array of NumPy; named so that this module does not import NumPy."""
+    """A scalar or an array of NumPy, or a tensor of PyTorch; named so that this module does not import them."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def size(self) -> int: ...
 
     def tolist(self) -> object: ...
 
@@ -82,8 +80,8 @@ class _Writer(reprlib.Repr):
 
     def repr1(self, x: object, level: int) -> str:
         if isinstance(x, _OfNumpy) and not isinstance(x, type):
-            if x.size > _MOST_ITEMS:
-                return f"an array of shape {x.shape}"
+            if math.prod(x.shape) > _MOST_ITEMS:
+                return f"an array of shape {tuple(x.shape)}"
             x = x.tolist()
         return super().repr1(x, level)
 

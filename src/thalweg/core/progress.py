@@ -25,21 +25,45 @@ def loading(quiet: bool = False) -> Callable[[int, int], None]:
         nonlocal last
         if not quiet and time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            print(f"rows ready: {done:,} of {total:,}", file=sys.stderr, flush=True)
+            print_line(f"rows ready: {done:,} of {total:,}")
 
     return watch
 
 
 def print_line(words: str) -> None:
-    """Print a line to stderr; while a progress bar is shown, the line appears above it."""
+    """Print a line to stderr; while a progress bar is shown, the line appears above it.
+
+    In a notebook it goes to stdout: what comes from stderr looks like an error there.
+    """
     # A closed stderr must not end a training.
     with suppress(OSError):
-        print(printable(words), file=sys.stderr, flush=True)
+        print(printable(words), file=sys.stdout if in_notebook() else sys.stderr, flush=True)
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")
+
+
+def notebook_line() -> Callable[[str], None]:
+    """A function that shows a line of text below the cell, in place of the one before."""
+    from IPython.display import display
+
+    line = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def show(words: str) -> None:
+        line.update({"text/plain": printable(words)}, raw=True)
+
+    return show
 
 
 @contextmanager
 def working(quiet: bool = False) -> Iterator[Callable[[ProgressMessage], None]]:
-    """A context with a callback that shows what is being computed: a status line in a terminal, else plain lines."""
+    """A context with a callback that shows what is being computed: a status line in a terminal or a notebook."""
     if quiet:
         yield lambda now: None
     elif sys.stderr.isatty():
@@ -47,6 +71,10 @@ def working(quiet: bool = False) -> Iterator[Callable[[ProgressMessage], None]]:
 
         with console(error=True).status("") as status, escaped_streams():
             yield lambda now: status.update(printable(_working_in_words(now)))
+    elif in_notebook():
+        show = notebook_line()
+        yield lambda now: show(_working_in_words(now))
+        show("")
     else:
         last = -math.inf
 

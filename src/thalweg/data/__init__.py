@@ -7,7 +7,7 @@ split.train.x, split.train.y, split.preprocessing, split.notes
 """
 
 from .bundled import BreastCancer, Diabetes, Digits, Iris, Wine
-from .dataset import Dataset, Samples, Scale, Task
+from .dataset import Dataset, ImageShape, Samples, Scale, Task
 from .idx import read_idx
 from .loading import Data, Split, infer_task
 from .mnist import Mnist
@@ -17,8 +17,8 @@ from .reading.table_files import TableOptions, read_table
 from .source import Source
 from .streaming import RowSource, StreamedDataset
 from .tables import Column
-from .toy import And, Blobs, Moons, Or, Plane, Rings, Spiral, Wave, Xor
-from .user_data import AbsentArrays, Arrays, IdxFolder, NpyFiles, TableFile
+from .toy import And, Blobs, Gaussians, Hills, Moons, Or, Plane, Quadrants, Rings, Spiral, Wave, Xor
+from .user_data import AbsentArrays, Arrays, IdxFolder, ImageFolder, NpyFiles, TableFile
 
 __all__ = [
     "AbsentArrays",
@@ -36,7 +36,11 @@ __all__ = [
     "Digits",
     "EpochIndex",
     "Fixed",
+    "Gaussians",
+    "Hills",
     "IdxFolder",
+    "ImageFolder",
+    "ImageShape",
     "InTime",
     "Iris",
     "Mnist",
@@ -46,6 +50,7 @@ __all__ = [
     "Order",
     "Plane",
     "Preprocessing",
+    "Quadrants",
     "RawRows",
     "Rings",
     "RowSource",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Task = Literal["classification", "regression", "multilabel"]
-Scale = Literal["standard", "range", "none"]
+Scale = Literal["standard", "robust", "range", "none"]
+ImageShape = tuple[int, int] | tuple[int, int, int]
+"""(height, width) of grey images, (height, width, channels) of others, whose channels lie next to each other."""
 
 
 class Samples(NamedTuple):
@@ -33,7 +36,7 @@ class Samples(NamedTuple):
         weight: weight of each row, (n,); None: all rows count alike.
         feature_names: names of the columns of an array.
         target_names: the classes, the outputs or the labels.
-        image_shape: (height, width) where each row is an image.
+        image_shape: shape of an image where each row is one.
         scale: how the inputs are scaled by default.
         test: fraction of the rows held out for the test by default.
         notes: messages for the user about these data.
@@ -48,7 +51,7 @@ class Samples(NamedTuple):
     weight: np.ndarray | None = None
     feature_names: tuple[str, ...] = ()
     target_names: tuple[str, ...] = ()
-    image_shape: tuple[int, int] | None = None
+    image_shape: ImageShape | None = None
     scale: Scale = "standard"
     test: float = 0.2
     notes: tuple[str, ...] = ()
@@ -66,9 +69,10 @@ class Dataset:
         task: classification, regression or multilabel.
         weight: (n,) float32; None: all rows count alike.
         target_names: the classes, the outputs or the labels.
-        image_shape: (height, width) where each row is an image.
+        image_shape: shape of an image where each row is one.
         key: (n,) float64, the number of each row that the order uses (a length, a difficulty, a time), or None.
         precision: float32, or float64 for an engine that computes so.
+        numbers: the columns of x that hold numbers, and not 0 and 1 of a category or a boolean; None: all columns.
 
     Raises:
         InputError: rows, targets, weights or keys do not fit together.
@@ -83,9 +87,10 @@ class Dataset:
     task: Task
     weight: np.ndarray | None = None
     target_names: tuple[str, ...] = ()
-    image_shape: tuple[int, int] | None = None
+    image_shape: ImageShape | None = None
     key: np.ndarray | None = None
     precision: Precision = "float32"
+    numbers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         x = as_matrix(self.x)
@@ -118,13 +123,15 @@ class Dataset:
         task: Task,
         weight: np.ndarray | None = None,
         target_names: tuple[str, ...] = (),
-        image_shape: tuple[int, int] | None = None,
+        image_shape: ImageShape | None = None,
         key: np.ndarray | None = None,
+        numbers: tuple[int, ...] | None = None,
     ) -> Dataset:
         """A data set of arrays that were checked before; they are neither checked again nor copied."""
         data = object.__new__(cls)
         fields = {"x": x, "y": y, "task": task, "weight": weight, "key": key, "precision": x.dtype.name}
-        for name, value in {**fields, "target_names": target_names, "image_shape": image_shape}.items():
+        described = {"target_names": target_names, "image_shape": image_shape, "numbers": numbers}
+        for name, value in {**fields, **described}.items():
             object.__setattr__(data, name, value)
         return data
 
@@ -153,10 +160,10 @@ class Dataset:
         yield self
 
 
-def as_matrix(x: object, image_shape: tuple[int, int] | None = None) -> np.ndarray:
+def as_matrix(x: object, image_shape: ImageShape | None = None) -> np.ndarray:
     """`x` as an array (n, features) of finite numbers. Raises InputError if it is anything else.
 
-    With `image_shape` (height, width), images (n, height, width) are flattened to rows.
+    With `image_shape`, images (n, height, width) or (n, height, width, channels) are flattened to rows.
 
     >>> as_matrix([1.0, 2.0])
     Traceback (most recent call last):
@@ -172,8 +179,8 @@ x.reshape(-1, 1); one row: x.reshape(1, -1)
         raise InputError(
             "x", f"expected rows of numbers, all of one length: {error}; pass text as a table (a polars frame)"
         ) from None
-    if image_shape and array.ndim == 3 and array.shape[1:] == image_shape:
-        array = array.reshape(len(array), image_shape[0] * image_shape[1])
+    if image_shape and array.shape[1:] in (image_shape, (*image_shape, 1)):
+        array = array.reshape(len(array), math.prod(image_shape))
     if array.ndim != 2:
         fix = "; one feature: x.reshape(-1, 1); one row: x.reshape(1, -1)" if array.ndim == 1 else ""
         raise InputError("x", f"expected 2 dimensions (rows, features), received shape {array.shape}{fix}")
@@ -181,6 +188,26 @@ x.reshape(-1, 1); one row: x.reshape(1, -1)
         raise InputError("x", f"is empty: expected at least one row and one feature, received shape {array.shape}")
     check_finite(array, "x")
     return array
+
+
+def image_shape_of(shape: tuple[int, ...]) -> ImageShape | None:
+    """The shape of an image in an array of `shape`: (n, height, width) or (n, height, width, channels); else None.
+
+    Raises InputError where the channels seem to come first, as PyTorch has them.
+
+    >>> [image_shape_of(shape) for shape in ((9, 28, 28), (9, 28, 28, 1), (9, 28, 28, 3), (9, 4))]
+    [(28, 28), (28, 28), (28, 28, 3), None]
+    """
+    if len(shape) not in (3, 4):
+        return None
+    height, width, channels = (*shape[1:], 1)[:3]
+    if height in (1, 3) and width > 4 and channels > 4:
+        raise InputError(
+            "x",
+            f"expected images (n, height, width, channels), received shape {shape}, whose channels seem to come first; "
+            "x.transpose(0, 2, 3, 1) puts them last",
+        )
+    return (height, width) if channels == 1 else (height, width, channels)
 
 
 def feature_names_of(features: int, names: tuple[str, ...] = ()) -> tuple[str, ...]:

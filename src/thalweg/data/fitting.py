@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from ..core.errors import InputError
-from .column_statistics import ColumnMoments, ColumnRange
+from .column_statistics import ColumnMoments, ColumnQuantiles, ColumnRange
 from .dataset import Scale, Task, as_matrix, as_targets, check_targets
 from .reading.notation import UNREAD, TableReading
 from .tables import Column, ColumnSummary, as_frame, check_table, fit_columns, is_frame
@@ -24,20 +24,23 @@ Label: TypeAlias = bool | int | float | str
 
 
 class NumberSummary(NamedTuple):
-    """What scaling needs to know of columns of numbers; moments only for the scale "standard"."""
+    """What scaling needs to know of columns of numbers: moments for the scale "standard", quantiles for "robust"."""
 
     range: ColumnRange
     moments: ColumnMoments | None
+    quantiles: ColumnQuantiles | None = None
 
     @classmethod
     def of(cls, x: np.ndarray, scale: Scale) -> NumberSummary:
         """The summary of x (n, columns)."""
-        return cls(ColumnRange.of(x), ColumnMoments.of(x) if scale == "standard" else None)
+        moments = ColumnMoments.of(x) if scale == "standard" else None
+        return cls(ColumnRange.of(x), moments, ColumnQuantiles.of(x) if scale == "robust" else None)
 
     def merged(self, later: NumberSummary) -> NumberSummary:
         """The summary over the rows of both."""
         moments = self.moments.merged(later.moments) if self.moments and later.moments else None
-        return NumberSummary(self.range.merged(later.range), moments)
+        quantiles = self.quantiles.merged(later.quantiles) if self.quantiles and later.quantiles else None
+        return NumberSummary(self.range.merged(later.range), moments, quantiles)
 
 
 class RowSummary(NamedTuple):
@@ -57,12 +60,14 @@ class RowSummary(NamedTuple):
         targets = as_targets(y)
         check_targets(targets, task)
         is_classes = task == "classification"
-        target_summary = np.unique(targets) if is_classes else NumberSummary.of(as_columns(targets), scale)
+        target_summary = (
+            np.unique(targets) if is_classes else NumberSummary.of(as_columns(targets), scale_of_targets(task, scale))
+        )
         if not is_frame(x):
             return cls(NumberSummary.of(as_matrix(x), scale), target_summary)
         frame = as_frame(x)
         check_table(frame)
-        return cls(tuple(ColumnSummary.of(series) for series in frame), target_summary)
+        return cls(tuple(ColumnSummary.of(series, quantiles=scale == "robust") for series in frame), target_summary)
 
     def merged(self, later: RowSummary) -> RowSummary:
         """The summary over the rows of both."""
@@ -103,6 +108,7 @@ class FittedInputs(NamedTuple):
         columns: how the columns of a table become numbers; empty for rows of numbers.
         shift: (features,), or one number for all inputs.
         span: (features,), or one number for all inputs.
+        range: lowest and highest number of each input before it is scaled, (features,) each.
         notes: messages for the user about irregular columns.
     """
 
@@ -110,6 +116,7 @@ class FittedInputs(NamedTuple):
     columns: tuple[Column, ...]
     shift: np.ndarray
     span: np.ndarray
+    range: ColumnRange
     notes: tuple[str, ...]
 
 
@@ -125,7 +132,7 @@ def fit_inputs(
     if not isinstance(summary, NumberSummary):
         columns, summary, notes = _fit_table(summary, table)
     shift, span = fit_scale(summary, scale, one_range)
-    return FittedInputs(features=len(summary.range.low), columns=columns, shift=shift, span=span, notes=notes)
+    return FittedInputs(len(summary.range.low), columns, shift, span, summary.range, notes)
 
 
 def _fit_table(
@@ -136,13 +143,21 @@ def _fit_table(
     columns = []
     ranges = []
     moments = []
+    quantiles = []
     for column, summary in zip(fitted, summaries, strict=True):
         if column is not None:
             input_range, input_moments = summary.input_statistics(column)
             columns.append(column)
             ranges.append(input_range)
             moments.append(input_moments)
-    inputs = NumberSummary(ColumnRange(*_concatenated(ranges)), ColumnMoments(*_concatenated(moments)))
+            if five := summary.five_numbers(column):
+                quantiles.append(five)
+    inputs = NumberSummary(
+        ColumnRange(*_concatenated(ranges)),
+        ColumnMoments(*_concatenated(moments)),
+        # Of a table whose columns are scaled otherwise there are none.
+        ColumnQuantiles(quantiles[0].rows, np.hstack([own.values for own in quantiles])) if quantiles else None,
+    )
     return tuple(columns), inputs, notes
 
 
@@ -153,7 +168,8 @@ def _concatenated(statistics: Iterable[tuple[np.ndarray, ...]]) -> Iterable[np.n
 def fit_scale(summary: NumberSummary, scale: Scale, one_range: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Shift and span that scale the columns. Raises InputError for numbers too large to scale.
 
-    standard: mean and standard deviation; range: lowest number and highest minus lowest; none: 0 and 1.
+    standard: mean and standard deviation; robust: median and the distance of the quartiles, or half of the range where
+    these are equal; range: lowest number and highest minus lowest; none: 0 and 1.
     """
     if scale == "none":
         return np.zeros(1), np.ones(1)
@@ -167,6 +183,10 @@ def fit_scale(summary: NumberSummary, scale: Scale, one_range: bool = False) -> 
         if scale == "standard" and summary.moments:
             shift = summary.moments.mean
             span = np.sqrt(summary.moments.variance)
+        if scale == "robust" and summary.quantiles:
+            shift = summary.quantiles.at(0.5)
+            between = summary.quantiles.at(0.75) - summary.quantiles.at(0.25)
+            span = np.where(between > 0, between, span / 2)
     if not np.isfinite(span).all():
         raise InputError("data", f"numbers up to {np.abs([low, high]).max():.3g} are too large to scale; rescale them")
     # Rounding gives a constant column a tiny deviation, which would magnify any later difference.
@@ -204,12 +224,17 @@ def fit_targets(summary: NumberSummary | np.ndarray, task: Task, scale: Scale, n
             )
         classes = tuple(summary.tolist())
         return FittedTargets(_class_names(classes, names), classes, summary.dtype.str)
-    shift, span = fit_scale(summary, scale if task == "regression" and scale == "standard" else "none")
+    shift, span = fit_scale(summary, scale_of_targets(task, scale))
     width = len(summary.range.low)
     default_names = ("y",) if width == 1 else tuple(f"y{i}" for i in range(width))
     return FittedTargets(
         names=names or default_names, shift=np.broadcast_to(shift, width), span=np.broadcast_to(span, width)
     )
+
+
+def scale_of_targets(task: Task, scale: Scale) -> Scale:
+    """How targets are scaled where inputs are scaled so: the numbers of a regression to mean 0 and deviation 1."""
+    return "standard" if task == "regression" and scale in ("standard", "robust") else "none"
 
 
 def _class_names(classes: tuple[Label, ...], names: tuple[str, ...]) -> tuple[str, ...]:

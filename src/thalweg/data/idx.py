@@ -20,7 +20,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.files import open_regular
-from .dataset import Samples, Task
+from .dataset import Samples, Task, image_shape_of
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -84,7 +84,7 @@ def read_folder(files: IdxFiles) -> Samples:
             raise InputError(
                 str(files.x_test), f"expected images of shape {shape}, as in the training set, received {test_shape}"
             )
-    image_shape = (shape[0], shape[1]) if len(shape) == 2 else None
+    image_shape = image_shape_of((len(x), *shape))
     task: Task | None = "classification" if y.dtype.kind in "iu" else None
     return Samples(x=x, y=y, task=task, x_test=x_test, y_test=y_test, image_shape=image_shape, scale="range")
 

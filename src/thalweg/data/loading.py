@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.files import JsonObject
 from ..core.noise import generator
 from ..parts.part import Count, Fraction, Part
 from ..parts.settings import Precision
@@ -16,6 +17,7 @@ from .dataset import Samples, Scale, Task, check_targets
 from .orders import Order, Shuffled
 from .pieces import LabeledPieces, LabeledRows, piece_bytes, separate_target
 from .preprocessing import Preprocessing
+from .reading.column_choice import ColumnChoice, ColumnTypes
 from .source import Source
 from .splitting import RowSplit, split_in_time, split_rows
 from .streaming import DiskWriter, MemoryWriter, RowSource
@@ -93,6 +95,11 @@ class Data(Part):
             `order = { kind = "time", by = ... }` names.
         memory: megabytes (10^6 bytes) that the rows may take. If they take more as float32 they stream from the disk
             during training, provided that the source can be read in pieces: tables, .npy files, arrays. None: no limit.
+        columns: the columns that are inputs; empty: all but the other ones.
+        drop: columns that are left out.
+        types: of some columns of a table, the kind: number, time, boolean or category. The others have the one that
+            their values suggest.
+        id: a column of a table that names the rows: it is no input, and predictions have it.
 
     >>> split = Data("iris", validation=0.2).load(seed=0)
     >>> len(split.train), len(split.validation), len(split.test)
@@ -108,6 +115,20 @@ class Data(Part):
     order: Order = Shuffled()
     split: Literal["random", "time"] = "random"
     memory: Count | None = None
+    columns: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    types: ColumnTypes = ()
+    id: str | None = None
+
+    def describe(self) -> JsonObject:
+        """As every part; without lists of columns that are empty, and with kinds of columns as a table."""
+        table = {name: value for name, value in super().describe().items() if value != []}
+        return {**table, "types": dict(self.types)} if self.types else table
+
+    @property
+    def choice(self) -> ColumnChoice:
+        """What is said of the columns."""
+        return ColumnChoice(self.target, self.columns, self.drop, self.types, self.id)
 
     @classmethod
     def of(cls, value: object) -> Self:
@@ -175,10 +196,11 @@ class Data(Part):
     def _read(self, seed: int, on_load: Callable[[int, int], None]) -> Iterable[LabeledRows]:
         """The rows as the source gives them: as a whole, or piece by piece if there is a memory limit."""
         size = piece_bytes(self.memory * 10**6) if self.memory else 0
-        reader = self.source.pieces(size) if size else None
+        source = self.source.reader(self.choice)
+        reader = source.pieces(size) if size else None
         if reader is None:
-            return [separate_target(self.source.load(seed), self.target)]
-        return LabeledPieces(reader, max(1, size // (4 * reader.width)), self.target, on_load)
+            return [separate_target(source.load(seed), self.choice)]
+        return LabeledPieces(reader, max(1, size // (4 * reader.width)), self.choice, on_load)
 
     def _gather(self, rows: Iterable[LabeledRows]) -> _AllRows:
         """Targets and keys of all rows. Raises InputError if no row has a target."""

@@ -44,6 +44,10 @@ class Mnist(Source, kind="mnist"):
 
     folder: str | None = None
 
+    @property
+    def named_files(self) -> tuple[str, ...]:
+        return (self.folder,) if self.folder else ()
+
     def load(self, seed: int) -> Samples:
         files = next(filter(None, map(find_idx, self._folders())), None)
         if files is None and self.folder is not None:

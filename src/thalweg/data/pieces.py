@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.errors import InputError, Problem, nearest
 from .dataset import Samples, as_matrix
+from .reading.column_choice import ColumnChoice
 from .reading.notation import TableReading
 from .tables import take_target
 
@@ -45,11 +46,13 @@ class LabeledRows(NamedTuple):
     missing: int
 
 
-def separate_target(samples: Samples, target: str | None) -> LabeledRows:
-    """Separate the targets from the rows; `target` names the target column of a table.
+def separate_target(samples: Samples, choice: ColumnChoice) -> LabeledRows:
+    """Separate the targets from the rows, of which the columns that are inputs are left.
 
     Raises InputError if the target column is missing, or if it is named although the source has targets.
     """
+    target = choice.target
+    samples = choice.applied(samples)
     if samples.y is not None:
         if target is not None:
             raise InputError("data", f"target = {target!r} does not apply: the source has targets; remove target")
@@ -93,14 +96,14 @@ class LabeledPieces:
     Attributes:
         reader: reads the pieces.
         size: number of rows of a piece.
-        target: name of the target column of a table.
+        choice: the columns that are inputs, and the target.
         on_load: called after each piece with the number of rows prepared so far and in total.
         readings: number of readings that have begun.
     """
 
     reader: PieceReader
     size: int
-    target: str | None
+    choice: ColumnChoice
     on_load: Callable[[int, int], None]
     readings: Iterator[int] = field(default_factory=count)
 
@@ -109,7 +112,7 @@ class LabeledPieces:
         start = 0
         for samples in self.reader.read(self.size):
             with rows_from(start):
-                yield separate_target(samples, self.target)
+                yield separate_target(samples, self.choice)
             start += len(samples.x)
             self.on_load((done + start) // 3, self.reader.rows)
 

@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from ..core.arrays import Array
 from ..core.bounds import problem_of
 from ..core.errors import InputError, Problem
 from ..core.files import JsonObject
 from ..core.printable import received
 from ..parts.settings import Precision
-from .dataset import Dataset, Scale, Task, as_matrix, as_targets, check_finite, check_targets, feature_names_of
+from .dataset import (
+    Dataset,
+    ImageShape,
+    Scale,
+    Task,
+    as_matrix,
+    as_targets,
+    check_finite,
+    check_targets,
+    feature_names_of,
+)
 from .fitting import Label, RowSummary, as_columns, fit_inputs, fit_targets
 from .reading.notation import UNREAD, TableReading
 from .tables import Column, Frame, as_frame, check_columns, check_table, is_frame
@@ -51,8 +62,10 @@ class Preprocessing:
         class_type: NumPy type of the labels.
         target_shift: one number for each output of a regression.
         target_span: one number for each output of a regression.
-        image_shape: (height, width) where each row is an image.
+        image_shape: shape of an image where each row is one.
         precision: of the rows that the network gets.
+        low: the lowest number of each input in the training rows, before it is scaled; empty in runs of old versions.
+        high: the highest one.
 
     >>> x, y = np.array([[1.0], [3.0]]), np.array(["no", "yes"])
     >>> fitted, notes = Preprocessing.fit(x, y, "classification", "standard")
@@ -74,8 +87,10 @@ class Preprocessing:
     class_type: str = "<i8"
     target_shift: tuple[float, ...] = ()
     target_span: tuple[float, ...] = ()
-    image_shape: tuple[int, int] | None = None
+    image_shape: ImageShape | None = None
     precision: Precision = "float32"
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if problems := [Problem(place, message) for place, holds, message in self._conditions() if not holds]:
@@ -91,7 +106,9 @@ class Preprocessing:
         # Several labels have a shift of 0 and a span of 1 each.
         fits = {len(self.target_shift), len(self.target_span)} <= {outputs, self.outputs}
         yield "target_shift", fits, f"expected one shift and one span for each of {outputs} targets"
-        for name in ("shift", "span", "target_shift", "target_span"):
+        yield "low", len(self.low) == len(self.high), "expected as many lowest as highest numbers"
+        yield "low", len(self.low) in {0, self.features}, "expected a lowest and a highest number for each input"
+        for name in ("shift", "span", "target_shift", "target_span", "low", "high"):
             yield name, bool(np.isfinite(getattr(self, name)).all()), "expected finite numbers"
         for name in ("span", "target_span"):
             yield name, 0 not in getattr(self, name), "expected numbers other than 0"
@@ -126,7 +143,7 @@ class Preprocessing:
         scale: Scale,
         feature_names: tuple[str, ...] = (),
         target_names: tuple[str, ...] = (),
-        image_shape: tuple[int, int] | None = None,
+        image_shape: ImageShape | None = None,
     ) -> tuple[Self, tuple[str, ...]]:
         """Fit scaling and encoding to training rows.
 
@@ -135,11 +152,12 @@ class Preprocessing:
             y: labels or numbers (n,), or (n, outputs).
             task: classification, regression or multilabel.
             scale: "standard": mean 0 and standard deviation 1, also for the targets of a regression; "range": lowest 0
-                and highest 1, with one range for all pixels of images; "none": unchanged. Booleans and categories are
-                never scaled.
+                and highest 1, with one range for all pixels of images; "robust": median 0 and distance of the quartiles
+                1, which a few absurd numbers do not change, and targets as in "standard"; "none": unchanged. Booleans
+                and categories are never scaled.
             feature_names: names of the columns of an array.
             target_names: the classes, the outputs or the labels.
-            image_shape: (height, width) where each row is an image.
+            image_shape: shape of an image where each row is one.
 
         Returns:
             The preprocessing, and notes for the user about irregular columns.
@@ -154,7 +172,7 @@ class Preprocessing:
         scale: Scale,
         feature_names: tuple[str, ...] = (),
         target_names: tuple[str, ...] = (),
-        image_shape: tuple[int, int] | None = None,
+        image_shape: ImageShape | None = None,
         table: TableReading | None = None,
         precision: Precision = "float32",
     ) -> tuple[Self, tuple[str, ...]]:
@@ -180,6 +198,8 @@ class Preprocessing:
             target_span=_floats(targets.span),
             image_shape=image_shape,
             precision=precision,
+            low=_floats(inputs.range.low),
+            high=_floats(inputs.range.high),
         )
         return fitted, inputs.notes
 
@@ -192,6 +212,14 @@ class Preprocessing:
     def outputs(self) -> int:
         """Number of classes, outputs or labels."""
         return len(self.target_names)
+
+    @property
+    def numbers(self) -> tuple[int, ...] | None:
+        """The inputs that are numbers and not 0 and 1 of a category or a boolean; None: all, as no table was read."""
+        if not self.columns:
+            return None
+        scaled = [column.is_scaled for column in self.columns for _ in column.inputs]
+        return tuple(place for place, is_number in enumerate(scaled) if is_number)
 
     @property
     def target_unit(self) -> np.ndarray | float:
@@ -208,7 +236,7 @@ class Preprocessing:
 
         Args:
             raw: an array, a list of rows or a frame; dictionaries too if the training rows came from a table; images
-                (n, height, width) too if they were images.
+                (n, height, width) or (n, height, width, channels) too if they were images.
 
         Raises:
             InputError: missing columns, a wrong number of features, NaN (missing values of a table are filled), or
@@ -225,20 +253,23 @@ class Preprocessing:
             matrix = as_matrix(self._from_frame(raw) if is_frame(raw) else raw, self.image_shape)
         if matrix.shape[1] != self.features:
             raise InputError("x", f"expected {self.features} features, received {matrix.shape[1]}")
-        shift = np.array(self.shift)
-        span = np.array(self.span)
         scaled = np.empty(matrix.shape, self.precision)
         with np.errstate(over="ignore"):
             for start in range(0, len(matrix), _ROWS):
                 rows = slice(start, start + _ROWS)
-                scaled[rows] = (matrix[rows] - shift) / span
+                scaled[rows] = self.scaled(matrix[rows])
         if not np.isfinite(scaled).all():
-            name = self.feature_names[int(np.argwhere(~np.isfinite(scaled))[0, 1])]
-            raise InputError(
-                "x",
-                f"numbers of {name!r} are too large for {self.precision}; set scale = 'standard', or another unit",
-            )
+            row, place = np.argwhere(~np.isfinite(scaled))[0].tolist()
+            name = self.feature_names[place]
+            fault = f"numbers of {name!r} are too large for {self.precision}; set scale = 'standard', or another unit"
+            if np.isinf(matrix[row, place]):
+                fault = f"column {name!r}: an infinite number in row {row + 1} (counted from 1)"
+            raise InputError("x", fault)
         return scaled
+
+    def scaled(self, numbers: Array) -> Array:
+        """Numbers (n, features) of encoded rows as inputs of the network: (number - shift) / span."""
+        return (numbers - np.array(self.shift)) / np.array(self.span)
 
     def unscaled(self, inputs: ArrayLike) -> np.ndarray:
         """Inputs (n, features) in the units of the data, float64; categories stay 0 and 1."""
@@ -278,6 +309,7 @@ class Preprocessing:
             target_names=self.target_names,
             image_shape=self.image_shape,
             precision=self.precision,
+            numbers=self.numbers,
         )
 
     def labels(self, indices: ArrayLike) -> np.ndarray:
@@ -291,8 +323,11 @@ class Preprocessing:
         """Outputs of a regression in the units of the data, float64 (n, outputs)."""
         if self.task == "classification":
             raise InputError("values", "expected a task with numbers as targets, received classification")
-        values: np.ndarray = np.asarray(outputs, np.float64) * np.array(self.target_span) + np.array(self.target_shift)
-        return values
+        return self.in_units(np.asarray(outputs, np.float64))
+
+    def in_units(self, outputs: Array) -> Array:
+        """Outputs (n, outputs) of a regression in the units of the data: output * target_span + target_shift."""
+        return outputs * np.array(self.target_span) + np.array(self.target_shift)
 
     def describe(self) -> JsonObject:
         """The preprocessing as plain numbers, words, lists and tables, as JSON has them; `of` restores it exactly."""

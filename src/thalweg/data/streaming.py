@@ -17,7 +17,7 @@ from ..core.errors import InputError
 from ..core.files import cache_folder
 from ..core.noise import generator
 from .column_statistics import ColumnMoments
-from .dataset import Dataset, Task, check_any_weight
+from .dataset import Dataset, ImageShape, Task, check_any_weight
 from .orders import EpochIndex, Order
 from .preprocessing import Preprocessing
 
@@ -88,22 +88,24 @@ class StreamedDataset:
     Attributes:
         task: classification, regression or multilabel.
         target_names: the classes, the outputs or the labels.
-        image_shape: (height, width) where each row is an image.
+        image_shape: shape of an image where each row is one.
         features: number of columns of x.
         rows: number of rows.
         memory: bytes that all parts in use may take together.
         target_variance: weighted variance of each target of a regression, (outputs,); empty for other tasks.
         columns: the files of x, y, and if present weight and key.
+        numbers: the columns of x that hold numbers; None: all columns.
     """
 
     task: Task
     target_names: tuple[str, ...]
-    image_shape: tuple[int, int] | None
+    image_shape: ImageShape | None
     features: int
     rows: int
     memory: int
     target_variance: np.ndarray
     columns: Mapping[str, _ColumnFile]
+    numbers: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return self.rows
@@ -172,6 +174,7 @@ class StreamedDataset:
             task=self.task,
             target_names=self.target_names,
             image_shape=self.image_shape,
+            numbers=self.numbers,
         )
 
 
@@ -250,6 +253,7 @@ class DiskWriter:
             memory=self.memory,
             target_variance=self.target_moments.variance if self.target_moments else np.zeros(0),
             columns=self.columns,
+            numbers=self.preprocessing.numbers,
         )
 
 
@@ -278,4 +282,5 @@ class MemoryWriter:
             image_shape=self.preprocessing.image_shape,
             key=columns.get("key"),
             precision=self.preprocessing.precision,
+            numbers=self.preprocessing.numbers,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeGuard,
 import numpy as np
 
 from ..core.errors import InputError, Problem, nearest
-from .column_statistics import ColumnMoments, ColumnRange
+from .column_statistics import ColumnMoments, ColumnQuantiles, ColumnRange
 from .reading.notation import Evidence, Reading, TableReading, TextOptions, read_columns
 
 if TYPE_CHECKING:
@@ -202,10 +202,16 @@ class Column:
         if self.kind == "category":
             text = _cast(series, polars.String).str.strip_chars()
             return np.column_stack([(text == c).fill_null(False).to_numpy() for c in self.categories]).astype(float)
+        numbers = self.numbers(series)
+        return (numbers.fill_null(self.fill) if numbers.null_count() else numbers).to_numpy().reshape(-1, 1)
+
+    def numbers(self, series: polars.Series) -> polars.Series:
+        """The values of a column that is no category as float64; a missing value is null."""
+        import polars
+
         if series.dtype == polars.String:
             series = self._reading_of(series).check(series)
-        numbers = _numbers(series, self.kind)
-        return (numbers.fill_null(self.fill) if numbers.null_count() else numbers).to_numpy().reshape(-1, 1)
+        return _numbers(series, self.kind)
 
     def _reading_of(self, series: polars.Series) -> Reading:
         """How text cells of a column that is no category are read."""
@@ -236,6 +242,7 @@ class ColumnSummary(NamedTuple):
         different: the different numbers of a column of whole numbers, sorted; None where many occur twice.
         rising: whether these numbers rise from row to row, from the first to the last.
         ends: the first and the last of them.
+        quantiles: quantiles of the numbers that are there; None where they are not asked for.
     """
 
     name: str
@@ -248,10 +255,11 @@ class ColumnSummary(NamedTuple):
     different: np.ndarray | None = None
     rising: bool = False
     ends: tuple[float, float] = (0.0, 0.0)
+    quantiles: ColumnQuantiles | None = None
 
     @classmethod
-    def of(cls, series: polars.Series) -> ColumnSummary:
-        """The summary of a column."""
+    def of(cls, series: polars.Series, quantiles: bool = False) -> ColumnSummary:
+        """The summary of a column; with the `quantiles` of its numbers, for which they are sorted."""
         import polars
 
         kind = _kind(series.dtype)
@@ -262,7 +270,11 @@ class ColumnSummary(NamedTuple):
         if kind != "category":
             present = _numbers(series, kind)
             numbers = (present.drop_nulls() if missing else present).to_numpy().reshape(-1, 1)
-            summary = summary._replace(moments=ColumnMoments.of(numbers), range=ColumnRange.of(numbers))
+            summary = summary._replace(
+                moments=ColumnMoments.of(numbers),
+                range=ColumnRange.of(numbers),
+                quantiles=ColumnQuantiles.of(numbers) if quantiles else None,
+            )
             return summary._with_order_of(numbers[:, 0]) if series.dtype.is_integer() else summary
         text = series.cast(polars.String).drop_nulls()
         return summary._replace(categories=tuple(text.unique().sort().to_list()))
@@ -280,6 +292,9 @@ class ColumnSummary(NamedTuple):
         moments = self.moments or later.moments
         if self.moments and later.moments:
             moments = self.moments.merged(later.moments)
+        quantiles = self.quantiles or later.quantiles
+        if self.quantiles and later.quantiles:
+            quantiles = self.quantiles.merged(later.quantiles)
         both_ranges = self.range or later.range
         if self.range and later.range:
             both_ranges = self.range.merged(later.range)
@@ -288,6 +303,7 @@ class ColumnSummary(NamedTuple):
             missing=self.missing + later.missing,
             moments=moments,
             range=both_ranges,
+            quantiles=quantiles,
             categories=self._categories_with(later),
         )._with_order_of_both(self, later)
 
@@ -330,6 +346,15 @@ class ColumnSummary(NamedTuple):
         rows = np.array([float(self.rows)])
         variance = self.moments.variance * (self.moments.total / rows)
         return self.range, ColumnMoments(rows, self.moments.mean, variance)
+
+    def five_numbers(self, column: Column) -> ColumnQuantiles | None:
+        """The five numbers of the inputs that the column becomes; those of 0 and 1 where they are not scaled."""
+        if self.quantiles is not None and column.is_scaled:
+            return self.quantiles.five
+        if self.quantiles is None and column.is_scaled:
+            return None
+        values = np.repeat([[0.0], [0.0], [0.0], [1.0], [1.0]], len(column.inputs), axis=1)
+        return ColumnQuantiles(self.rows, values)
 
 
 def fit_columns(

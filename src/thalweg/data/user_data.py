@@ -1,4 +1,4 @@
-"""The user's own data: a table, .npy files, a folder of IDX files, or arrays in memory."""
+"""The user's own data: a table, .npy files, a folder of IDX files or of images, or arrays in memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from pydantic import BeforeValidator
 
 from ..core.errors import InputError
 from ..core.files import JsonObject, open_regular
-from .dataset import Samples, as_matrix, as_targets, as_weight, check_lengths
+from ..parts.part import Count
+from .dataset import ImageShape, Samples, as_matrix, as_targets, as_weight, check_lengths, image_shape_of
 from .idx import find_idx, read_folder
 from .pieces import PieceReader, array_pieces, release
+from .reading.column_choice import ColumnChoice
+from .reading.image_files import ColorMode, read_image, read_image_folder
 from .reading.table_files import TableOptions, load_table, table_pieces, text_of_table, understood
-from .source import Source
+from .source import Source, SourceReader
 from .tables import as_frame, check_table, is_frame
 
 if TYPE_CHECKING:
@@ -38,13 +41,14 @@ FilePath = Annotated[str, BeforeValidator(_path_text)]
 
 @dataclass(frozen=True)
 class TableFile(Source, kind="table"):
-    """A file of text (CSV and its relatives) or Parquet; `[data] target` names the column to predict.
+    """A file of text (CSV and its relatives), Parquet or Excel; `[data] target` names the column to predict.
 
     Separator, decimal mark, encoding, names, dates and missing values are found from the file; what is converted is
     said in a note, and what is not understood is refused or said. The options decide where the file does not.
 
     Attributes:
-        file: path of the file; a text file may be compressed by gzip, bzip2, xz or as the only file of a ZIP archive.
+        file: path of the file; a text file may be compressed by gzip, bzip2, xz, Zstandard or as the only file of a
+            ZIP archive; of a workbook (.xlsx) the first sheet is read.
         separator: the character between cells, or `tab`, `space`, `comma`, `semicolon`.
         decimal: the decimal mark of all numbers, "." or ",".
         encoding: such as `utf-8`, `cp1252`, `utf-16`.
@@ -70,11 +74,21 @@ class TableFile(Source, kind="table"):
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
 
+    @property
+    def named_files(self) -> tuple[str, ...]:
+        return (self.file,)
+
     def load(self, seed: int) -> Samples:
         return load_table(self.file, self._options)
 
     def pieces(self, size: int) -> PieceReader:
         return table_pieces(self.file, self._options, size)
+
+    def reader(self, choice: ColumnChoice) -> SourceReader:
+        options = self._options._replace(choice=choice)
+        return SourceReader(
+            lambda seed: load_table(self.file, options), lambda size: table_pieces(self.file, options, size)
+        )
 
     def rows_like_these(self, file: str) -> polars.DataFrame:
         return text_of_table(file, self._options)
@@ -84,12 +98,13 @@ class TableFile(Source, kind="table"):
 
     @property
     def _options(self) -> TableOptions:
-        return TableOptions(*(getattr(self, name) for name in TableOptions._fields))
+        said = ("separator", "decimal", "encoding", "header", "missing", "day_first", "drop", "keep")
+        return TableOptions(**{name: getattr(self, name) for name in said})
 
 
 @dataclass(frozen=True)
 class NpyFiles(Source, kind="npy"):
-    """Two .npy files of NumPy: x (n, features), or images (n, height, width), and y (n,) or (n, outputs).
+    """Two .npy files of NumPy: x (n, features), or images as in `Arrays`, and y (n,) or (n, outputs).
 
     >>> Source.of({"kind": "npy", "x": "x.npy", "y": "y.npy"})
     NpyFiles(x='x.npy', y='y.npy')
@@ -97,6 +112,10 @@ class NpyFiles(Source, kind="npy"):
 
     x: FilePath
     y: FilePath
+
+    @property
+    def named_files(self) -> tuple[str, ...]:
+        return self.x, self.y
 
     def load(self, seed: int) -> Samples:
         return Arrays(_npy(self.x), _npy(self.y)).load(seed)
@@ -171,6 +190,10 @@ class IdxFolder(Source, kind="idx"):
 
     folder: FilePath
 
+    @property
+    def named_files(self) -> tuple[str, ...]:
+        return (self.folder,)
+
     def load(self, seed: int) -> Samples:
         files = find_idx(self.folder)
         if files is None:
@@ -178,13 +201,48 @@ class IdxFolder(Source, kind="idx"):
         return read_folder(files)
 
 
+@dataclass(frozen=True)
+class ImageFolder(Source, kind="images"):
+    """A folder with a subfolder of images (PNG, JPEG, GIF) for each class, whose name is that of the class.
+
+    All images have one size, or are resized to one. Numbers of pixels are 0 to 255. Images are turned upright as their
+    EXIF data say; transparent pixels are laid over white; palettes and CMYK become RGB; 16 bits become 8. Each of these
+    is said in a note. Files with other endings are left out.
+
+    folder: path of the folder.
+    resize: (height, width) in pixels that all images are resized to, by bilinear interpolation over the area of the new
+    pixel; None: they must have one size.
+    color_mode: "grayscale" or "rgb"; None: "grayscale" if all images are grey.
+
+    Raises InputError for damaged, animated and too large images, images of several sizes, and classes without images.
+
+    >>> Source.of({"kind": "images", "folder": "flowers", "resize": [32, 32]})
+    ImageFolder(folder='flowers', resize=(32, 32), color_mode=None)
+    """
+
+    folder: FilePath
+    resize: tuple[Count, Count] | None = None
+    color_mode: ColorMode | None = None
+
+    @property
+    def named_files(self) -> tuple[str, ...]:
+        return (self.folder,)
+
+    def load(self, seed: int) -> Samples:
+        return read_image_folder(Path(self.folder), self.resize, self.color_mode)
+
+    def image_like_these(self, file: str, shape: ImageShape) -> np.ndarray:
+        return read_image(Path(file), shape, resized=self.resize is not None)
+
+
 @dataclass(frozen=True, eq=False)
 class Arrays(Source, kind="arrays"):
     """Rows in memory: x (n, features) as an array, a list of rows or a frame; y (n,) or (n, outputs); weight (n,).
 
-    x may also be an array of images (n, height, width), which are scaled to 0 ... 1 unless `[data] scale` is set.
-    y may be omitted if x is a frame whose target column `[data] target` names. Two sources of arrays are equal if their
-    contents are. `describe` gives their size and SHA-256, not the data: they cannot be loaded from a spec.
+    x may also be an array of images (n, height, width) or (n, height, width, channels), which are scaled to 0 ... 1
+    unless `[data] scale` is set. y may be omitted if x is a frame whose target column `[data] target` names. Two
+    sources of arrays are equal if their contents are. `describe` gives their size and SHA-256, not the data: they
+    cannot be loaded from a spec.
 
     >>> Arrays([[0.0], [1.0]], [0, 1]) == Arrays(np.array([[0.0], [1.0]]), (0, 1))
     True
@@ -195,16 +253,22 @@ class Arrays(Source, kind="arrays"):
     weight: Any = None
 
     def load(self, seed: int) -> Samples:
+        return self._load(TableOptions())
+
+    def reader(self, choice: ColumnChoice) -> SourceReader:
+        return SourceReader(lambda seed: self._load(TableOptions(choice=choice)), self.pieces)
+
+    def _load(self, options: TableOptions) -> Samples:
         if not is_frame(self.x):
             return self._samples(as_matrix(self.x, self._image_shape))
         frame = as_frame(self.x)
         check_table(frame)
-        table = understood(frame, TableOptions())
+        table = understood(frame, options)
         assert is_frame(table.x)
         return self._samples(as_frame(table.x))._replace(table=table.table, notes=table.notes)
 
     def pieces(self, size: int) -> PieceReader | None:
-        if self.y is None or not isinstance(self.x, np.ndarray) or self.x.ndim not in (2, 3) or not self.x.size:
+        if self.y is None or not isinstance(self.x, np.ndarray) or self.x.ndim not in (2, 3, 4) or not self.x.size:
             return None
         return array_pieces(self._samples(self.x))
 
@@ -227,9 +291,8 @@ class Arrays(Source, kind="arrays"):
         return hash(self._digest)
 
     @property
-    def _image_shape(self) -> tuple[int, int] | None:
-        shape = getattr(self.x, "shape", ())
-        return tuple(shape[1:]) if len(shape) == 3 else None
+    def _image_shape(self) -> ImageShape | None:
+        return image_shape_of(getattr(self.x, "shape", ()))
 
     @cached_property
     def _digest(self) -> str:

@@ -7,13 +7,16 @@ class is; numbers by R².
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..core.noise import generator
 from ..data import Task
 from ..parts.metrics import balanced_weights
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 # A random forest of this many trees sees as many rows as hold this many numbers, but at least a minimum.
 TREES = 100
@@ -108,13 +111,25 @@ def attainable_score(x: np.ndarray, y: np.ndarray, task: Task, outputs: np.ndarr
     return score_of(decided(outputs, seen, task), seen, task)
 
 
-def reference_outputs(x: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray | None:
+def reference_forest(task: Task, least_leaf: int = 1) -> ExtraTreesRegressor | RandomForestRegressor:
+    """The reference learner, not fitted yet: a random forest whose leaves have at least a number of rows."""
+    from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+
+    if task == "regression":
+        # Random thresholds: as good for numbers, in half of the time.
+        return ExtraTreesRegressor(TREES // 2, min_samples_leaf=least_leaf, random_state=0)
+    # For targets of 0 and 1 the squared error is the Gini impurity, and means of leaves are probabilities.
+    return RandomForestRegressor(TREES, max_features="sqrt", min_samples_leaf=least_leaf, random_state=0)
+
+
+def reference_outputs(x: np.ndarray, targets: np.ndarray, task: Task, least_leaf: int = 1) -> np.ndarray | None:
     """Cross-validated outputs of a random forest; None for fewer than 100 rows.
 
     Args:
         x: inputs (n, features).
         targets: targets as numbers (n, outputs), 0 and 1 for classes and labels.
         task: the task.
+        least_leaf: rows of a leaf; more for a smoother curve.
 
     Returns:
         For the first rows, as many as take a bounded time: values, or probabilities of the classes or labels, by a
@@ -122,8 +137,6 @@ def reference_outputs(x: np.ndarray, targets: np.ndarray, task: Task) -> np.ndar
     """
     if len(x) < FEW_ROWS:
         return None
-    from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
-
     rows = slice(0, max(_LEAST_FOREST_ROWS, _FOREST_NUMBERS // x.shape[1]))
     x = x[rows]
     targets = targets[rows]
@@ -131,12 +144,7 @@ def reference_outputs(x: np.ndarray, targets: np.ndarray, task: Task) -> np.ndar
     outputs = np.empty(targets.shape)
     for number in range(_FOLDS):
         held_out = fold == number
-        if task == "regression":
-            # Random thresholds: as good for numbers, in half of the time.
-            forest = ExtraTreesRegressor(TREES // 2, random_state=0)
-        else:
-            # For targets of 0 and 1 the squared error is the Gini impurity, and means of leaves are probabilities.
-            forest = RandomForestRegressor(TREES, max_features="sqrt", random_state=0)
+        forest = reference_forest(task, least_leaf)
         forest.fit(x[~held_out], targets[~held_out] if targets.shape[1] > 1 else targets[~held_out, 0])
         outputs[held_out] = forest.predict(x[held_out]).reshape(-1, targets.shape[1])
     return outputs

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.files import JsonObject
+from ..core.printable import printable
 from ..pages.blocks import Block
+from ..pages.numbers import count_noun
 from ..pages.page import Page, Paged
 from .findings import Cause, Confirmation, Finding, Learned, Remedy
-from .render import diagnosis_blocks, health_blocks, verdict
+from .render import diagnosis_blocks, health_blocks, serious_causes, verdict
 
 
 def _is_confirmed(finding: Finding) -> bool:
@@ -38,6 +40,15 @@ class Diagnosis(Paged):
     """Measurements that support health, in words."""
     remarks: tuple[str, ...] = ()
     """What could not be examined, and why."""
+
+    def __repr__(self) -> str:
+        """The verdict, what to do, and where more is, in up to three lines."""
+        serious = serious_causes(self.causes)
+        remedies = serious[0].finding.remedies if serious else ()
+        first = self.repair or (remedies[0] if remedies else None)
+        change = [f"Change: {first.label.splitlines()[0]}"] if first else []
+        more = f"{count_noun(len(self.findings), 'finding')} in .findings; .report() is the page."
+        return printable("\n".join([self.verdict.replace("\n", " "), *change, more]))
 
     @property
     def healthy(self) -> bool:

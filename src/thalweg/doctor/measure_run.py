@@ -36,6 +36,7 @@ from .measurements import (
     Widening,
     WrongGradient,
 )
+from .memories import Memory, memories
 from .normal import normal, usual
 from .rows.measure_rows import MeasuredRows, TrainingRecord
 from .short_trials import Beginning
@@ -113,7 +114,7 @@ class _Source(MeasuredRows):
 
     @cached_property
     def outputs(self) -> int:
-        return int(self._network.layout((self._train.features,)).shapes[-1][-1])
+        return int(self._network.layout((self._train.features,)).shapes[-1][-1]) // self._spec.loss.members
 
     @property
     def loss(self) -> str:
@@ -378,6 +379,12 @@ class _Source(MeasuredRows):
     def momentum(self) -> float:
         momentum = getattr(self._spec.optimizer, "momentum", 0.0)
         return float(momentum) if isinstance(momentum, int | float) else _NAN
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        steps = self._per_epoch * self._spec.training.epochs
+        batch = -(-self.rows // self._per_epoch)
+        return memories(in_steps(self._spec.optimizer, self._per_epoch, steps, batch), steps)
 
     @property
     def update_ratios(self) -> np.ndarray:

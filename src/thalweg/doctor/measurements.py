@@ -12,6 +12,7 @@ import numpy as np
 from .attainable import FEW_ROWS, UncertainScore, standard_error
 from .facts import MeasuredQuantity, fact, quantity
 from .findings import Learned, Severity
+from .memories import Memory
 from .remedies import Remedies
 from .rows.row_facts import RowFacts
 from .rows.row_statistics import FewRows
@@ -433,6 +434,11 @@ class Measurements(RowFacts):
     def momentum(self) -> float:
         """Momentum of the optimizer: 0 without, NaN where it changes."""
         return 0.0
+
+    @fact
+    def memories(self) -> tuple[Memory, ...]:
+        """How many steps each average of the optimizer counts."""
+        return ()
 
     @fact
     def scheduled_peak(self) -> float:

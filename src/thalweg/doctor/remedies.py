@@ -38,6 +38,9 @@ class Remedies(Protocol):
     def rate(self, factor: float) -> Remedy:
         """The learning rate times `factor`, constant."""
 
+    def default(self, option: str) -> Remedy:
+        """An option of the optimizer at its default."""
+
     def adam(self) -> Remedy:
         """Adam at learning rate 0.001."""
 

@@ -45,7 +45,7 @@ def _flatten(part: Part) -> tuple[tuple[object, ...], tuple[tuple[str, ...], _Fi
     fixed: list[tuple[str, object]] = []
     for field in options_of(type(part)):
         value = getattr(part, field.name)
-        if isinstance(value, int | str | None) or _are_words(value):
+        if isinstance(value, int | str | None) or _shapes_the_program(value):
             fixed.append((field.name, value))
         elif isinstance(value, Initializer):
             # It has done its work before the first step, and must not cause another compilation.
@@ -55,8 +55,9 @@ def _flatten(part: Part) -> tuple[tuple[object, ...], tuple[tuple[str, ...], _Fi
     return tuple(leaves.values()), (tuple(leaves), tuple(fixed))
 
 
-def _are_words(value: object) -> bool:
-    return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+def _shapes_the_program(value: object) -> bool:
+    """Whether a tuple holds whole numbers and words alone."""
+    return isinstance(value, tuple) and all(isinstance(item, str | int) for item in value)
 
 
 def _unflatten(cls: type[PartT], names: tuple[tuple[str, ...], _Fixed], leaves: tuple[object, ...]) -> PartT:

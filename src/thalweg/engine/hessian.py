@@ -121,4 +121,6 @@ def _motions(plan: Plan, state: State, batch: Batch, direction: tuple[Params, ..
         output_dots = plan.network.jvp(state.params, caches, direction)
         # Without parameters nothing moves.
         output_dot = namespace(piece.x).zeros_like(outputs[-1]) if output_dots[-1] is None else output_dots[-1]
-        yield _Motion(piece, outputs[-1], as_targets(outputs[-1], piece.y), caches, output_dots, output_dot)
+        yield _Motion(
+            piece, outputs[-1], as_targets(outputs[-1], piece.y, plan.loss.members), caches, output_dots, output_dot
+        )

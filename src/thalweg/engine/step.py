@@ -182,7 +182,7 @@ def forward_backward(
 ) -> ForwardBackward:
     """Forward, loss, backward: over a batch, or over a piece of one whose weights sum to `total`."""
     outputs, states, caches = network.forward(params, layers, batch.x, context)
-    value, delta = loss(outputs[-1], as_targets(outputs[-1], batch.y), batch.weight, total)
+    value, delta = loss(outputs[-1], as_targets(outputs[-1], batch.y, loss.members), batch.weight, total)
     deltas, grads = network.backward(params, caches, delta)
     return ForwardBackward(loss=value, outputs=outputs, deltas=deltas, grads=grads, layers=states)
 
@@ -324,7 +324,7 @@ def step_metrics(plan: Plan, trace: Trace) -> StepMetrics:
 
 
 def _metric_sums(plan: Plan, outputs: Array, batch: Batch, loss: Array) -> MetricSums:
-    predicted = plan.loss.probabilities(outputs) if plan.metric.of_answers else outputs
+    predicted = plan.loss.probabilities(outputs) if plan.metric.of_answers else plan.loss.answers(outputs)
     return plan.metric.update(predicted, batch.y, batch.weight, loss)
 
 
@@ -337,7 +337,7 @@ def measure(plan: Plan, state: State, batch: Batch) -> MetricSums:
     """The sums of the metric over a batch, without learning from it."""
     params = inference_state(state).params
     outputs = plan.network.forward(params, state.layers, batch.x, ForwardContext(training=False)).outputs[-1]
-    value, _ = plan.loss(outputs, as_targets(outputs, batch.y), batch.weight)
+    value, _ = plan.loss(outputs, as_targets(outputs, batch.y, plan.loss.members), batch.weight)
     return _metric_sums(plan, outputs, batch, value)
 
 

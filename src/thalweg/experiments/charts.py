@@ -13,6 +13,7 @@ from ..pages.figures import (
     LevelCurve,
     arm_curves,
     arm_measures,
+    arm_panels,
     heat_map,
     level_curves,
     paired_differences,
@@ -22,10 +23,12 @@ from ..pages.numbers import count_noun, interval, measure_name, number
 from .experiment import Experiment
 from .ranking import ArmResult, Ranking, larger_is_better
 from .results import TrialResult
-from .variation import Arm, Axis, LogUniformRange
+from .variation import Arm, Axis, LogUniformRange, Variation, contenders_of
 
-# Curves of more arms than this cannot be distinguished: only the best ones and the baseline are drawn.
-_MOST_CURVES = 8
+# Curves of more arms than this cannot be distinguished in one chart: each arm has a chart of its own then.
+_MOST_CURVES = 20
+# Levels of an axis that make a curve.
+_FEWEST_LEVELS = 3
 # Arms that a chart by arm has room for.
 _MOST_ARMS = 30
 # An axis of positive numbers that spans more than this many powers of ten is logarithmic.
@@ -42,6 +45,7 @@ def charts_of(experiment: Experiment, ranking: Ranking, results: ResultsByArm) -
     return [
         *_heat_map(experiment, ranking),
         *_parallel_coordinates(experiment, ranking),
+        *_levels(experiment, ranking),
         _measures(ranking),
         *_differences(ranking),
         *_curves(ranking, results),
@@ -96,27 +100,57 @@ def _selection(ranking: Ranking) -> str:
 
 
 def _curves(ranking: Ranking, results: ResultsByArm) -> list[Chart]:
-    finished = [arm.label for arm in ranking.ranked if math.isfinite(arm.mean)]
-    best = finished[:_MOST_CURVES]
-    shown = {*best, ranking.baseline}
-    arms = len(ranking.arms)
-    selection = "" if len(shown) == arms else f", for the best {len(best)} of {arms} arms and the baseline"
+    labels = [arm.label for arm in _shown(ranking)]
     charts = []
     for measure in dict.fromkeys((ranking.measure, "loss")):
-        curves = {arm.label: _histories(results[arm.label], measure) for arm in ranking.arms if arm.label in shown}
+        curves = {label: _histories(results[label], measure) for label in labels}
         curves = {label: curve for label, curve in curves.items() if np.isfinite(curve).any()}
         if not curves:
             continue
         log = _spans_decades(np.concatenate([curve.ravel() for curve in curves.values()]))
         rows = "validation rows" if measure.startswith("validation") else "training rows as they were processed"
-        over = f"{measure_name(measure)} over the {rows}, after each epoch{selection}"
-        caption = (
-            f"The {over}."
-            if ranking.seeds == 1
-            else f"The mean over the seeds of the {over}; the band is one standard deviation."
-        )
-        charts.append(Chart(arm_curves(curves, measure, log=log), caption))
+        over = f"{measure_name(measure)} over the {rows}, after each epoch{_selection(ranking)}"
+        caption = f"The {over}." if ranking.seeds == 1 else f"The mean over the seeds of the {over}."
+        if len(curves) > _MOST_CURVES:
+            charts.append(Chart(arm_panels(curves, measure, ranking.baseline, log=log), caption))
+        else:
+            charts.append(Chart(arm_curves(curves, measure, log=log), caption))
     return charts
+
+
+def _levels(experiment: Experiment, ranking: Ranking) -> list[Chart]:
+    """The measure over the levels of each numerical axis, where every combination of settings was tried."""
+    if not all(axis.settings for axis in experiment.axes):
+        return []
+    charts = []
+    for axis in experiment.axes:
+        lines = _level_lines(experiment, axis, ranking)
+        if len(axis.settings) < _FEWEST_LEVELS or not 0 < len(lines) <= _MOST_CURVES:
+            continue
+        figure = level_curves(lines, axis.name, ranking.measure)
+        seeds = f"mean over {count_noun(ranking.seeds, 'seed')} of the " if ranking.seeds > 1 else ""
+        others = ", a line for each combination of the other settings" if len(experiment.axes) > 1 else ""
+        charts.append(Chart(figure, f"The {seeds}{measure_name(ranking.measure)} by {axis.name}{others}."))
+    return charts
+
+
+def _level_lines(experiment: Experiment, axis: Axis, ranking: Ranking) -> dict[str, LevelCurve]:
+    """The measure over the levels of an axis, a line for each combination of the other settings.
+
+    Empty where a level is a word.
+    """
+    place = experiment.axes.index(axis)
+    values = {arm.label: arm.values for arm in ranking.arms}
+    lines = {}
+    for label, arms in contenders_of(Variation(experiment.axes, experiment.arms), axis).items():
+        levels = {arm.label: arm.settings[place].value for arm in arms}
+        numbers = {arm: value for arm, value in levels.items() if not isinstance(value, str)}
+        if len(numbers) < len(levels):
+            return {}
+        ascending = sorted(numbers, key=lambda arm: numbers[arm])
+        line = np.array([numbers[arm] for arm in ascending]), np.stack([values[arm] for arm in ascending])
+        lines[label or measure_name(ranking.measure)] = LevelCurve(*line, chosen=None)
+    return lines
 
 
 def level_charts(experiment: Experiment, axis: Axis, ranking: Ranking, chosen: Mapping[str, Arm]) -> list[Chart]:
@@ -130,21 +164,16 @@ def level_charts(experiment: Experiment, axis: Axis, ranking: Ranking, chosen: M
     """
     place = experiment.axes.index(axis)
     ranks = {arm.label: rank for rank, arm in enumerate(ranking.ranked)}
-    values = {arm.label: arm.values for arm in ranking.arms}
-    contenders = sorted(
-        experiment.contenders, key=lambda label: ranks[chosen[label].label] if label in chosen else len(ranks)
-    )
-    lines = {}
-    for label in contenders[:_MOST_CURVES]:
-        levels = {arm.label: arm.settings[place].value for arm in experiment.contenders[label]}
-        numbers = {arm: value for arm, value in levels.items() if not isinstance(value, str)}
-        if len(numbers) < len(levels):
-            return []
-        arms = sorted(numbers, key=lambda arm: numbers[arm])
-        level = numbers[chosen[label].label] if label in chosen else None
-        lines[label] = LevelCurve(
-            np.array([numbers[arm] for arm in arms], float), np.stack([values[arm] for arm in arms]), level
-        )
+    every = _level_lines(experiment, axis, ranking)
+    contenders = sorted(every, key=lambda label: ranks[chosen[label].label] if label in chosen else len(ranks))
+    if not contenders:
+        return []
+    lines = {
+        label: every[label]._replace(chosen=float(chosen[label].settings[place].value))
+        if label in chosen
+        else every[label]
+        for label in contenders[:_MOST_CURVES]
+    }
     selection = "" if len(lines) == len(contenders) else f" The best {len(lines)} of {len(contenders)} arms are shown."
     best = "; ".join(f"{label} at {number(line.chosen)}" for label, line in lines.items() if line.chosen is not None)
     caption = f"The mean over the {count_noun(ranking.seeds, 'seed')} of the choice. Chosen: {best}.{selection}"

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from ..core.errors import InputError
 from ..core.progress import ProgressMessage
 from ..parts.settings import Light
 from ..spec.spec import Spec
+from ..spec.toml import read_spec_table
 from .choices import choices_of, fresh_experiment
 from .comparison import Comparison
-from .experiment import CheckedArm, Compare, Experiment
-from .results import locked_folder
+from .experiment import CheckedArm, Compare, Experiment, Trial
+from .results import EXPERIMENT_FILE, TrialResult, locked_folder, read_results
 from .runner import run_missing
 from .shipped import read_experiment
 from .tuned import TunedComparison, rows_in_words, unseen_measure
+
+_Results: TypeAlias = tuple[dict[str, TrialResult], dict[str, InputError]]
+"""The results of trials by key, and what is wrong with those that have none."""
 
 
 def compare(
@@ -110,7 +116,7 @@ def run_experiment(
     if jobs is not None and jobs < 1:
         raise InputError("jobs", f"expected a number of processes of at least 1, received {jobs}")
     arms = experiment.checked_arms(loading)
-    run = Stages(experiment, arms, folder, jobs, cluster, watch)
+    run = Stages(experiment, arms, folder, partial(run_missing, folder=folder, jobs=jobs, cluster=cluster), watch)
     if folder is None:
         return run.compared()
     with locked_folder(folder):
@@ -120,24 +126,46 @@ def run_experiment(
         return comparison
 
 
+def load_comparison(folder: str | Path, loading: Callable[[int, int], None] = lambda done, total: None) -> Comparison:
+    """The comparison of an experiment's folder, from its finished trials; nothing is trained.
+
+    Args:
+        folder: the folder of an experiment.
+        loading: is called with the number of rows prepared and their total, while data are loaded.
+
+    Raises:
+        InputError: this is not the folder of an experiment, its data are missing, or none of its trials has finished.
+    """
+    folder = Path(folder)
+    file = folder / EXPERIMENT_FILE
+    if not file.is_file():
+        raise InputError(str(folder), f"not the folder of an experiment: {EXPERIMENT_FILE} is missing")
+    experiment = Experiment.of(read_spec_table(str(file)), folder.name)
+    finish = f"it has not run; `thalweg experiment {file} --out {folder}` runs it"
+
+    def finished(trials: Sequence[Trial], watch: Callable[[ProgressMessage], None]) -> _Results:
+        results = read_results(folder, (trial.key for trial in trials))
+        return results, {t.key: InputError(t.arm.label, finish) for t in trials if t.key not in results}
+
+    return Stages(experiment, experiment.checked_arms(loading), folder, finished, lambda now: None).compared()
+
+
 @dataclass(frozen=True)
 class Stages:
-    """Runs the missing trials of an experiment; with `compare.best_over` in two stages.
+    """The stages of an experiment: one, or with `compare.best_over` two.
 
     Attributes:
         experiment: the experiment.
         arms: its arms, checked.
         folder: as in `compare`.
-        jobs: as in `compare`.
-        cluster: as in `compare`.
+        results_of: the results of trials.
         watch: is called with the progress.
     """
 
     experiment: Experiment
     arms: tuple[CheckedArm, ...]
     folder: Path | None
-    jobs: int | None
-    cluster: str | None
+    results_of: Callable[..., _Results]
     watch: Callable[[ProgressMessage], None]
 
     def compared(self) -> Comparison:
@@ -173,7 +201,7 @@ class Stages:
         labels = {arm.label for arm in experiment.arms}
         arms = [arm for arm in self.arms if arm.arm.label in labels]
         trials = tuple(arm.trial(seed) for seed in experiment.seeds.numbers for arm in arms)
-        results, failed = run_missing(trials, self.folder, self.jobs, self.cluster, watch)
+        results, failed = self.results_of(trials, watch=watch)
         if not results:
             raise next(iter(failed.values()))
         constants = {arm.arm.label: arm.constant for arm in arms}

@@ -14,7 +14,9 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.files import JsonObject, commit
+from ..core.printable import printable
 from ..pages.blocks import Block, Chart, Heading, Suggestion, Text
+from ..pages.latex import latex_table
 from ..pages.numbers import count_noun, measure_name
 from ..pages.page import Page, Paged
 from ..spec.spec import CompleteSpec
@@ -23,7 +25,7 @@ from .charts import charts_of
 from .experiment import Experiment, Trial
 from .ranking import ArmResult, AxisEffect, Baseline, Ranking, axis_effects, baseline_of, larger_is_better
 from .render import arms_table, effects_blocks, evidence, failures_table, held_out_table, pairs_blocks
-from .results import TRIALS, TrialResult
+from .results import EXPERIMENT_FILE, TRIALS, TrialResult
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -54,6 +56,10 @@ class Comparison(Paged):
     failed: Mapping[str, InputError]
     folder: Path | None = None
     constants: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """The arms, the best one and where more is, in two lines."""
+        return printable(f"{self._title}: {self._summary_line}\n.evidence says what it shows; .report() is the page.")
 
     @cached_property
     def measure(self) -> str:
@@ -179,6 +185,29 @@ class Comparison(Paged):
 
         return polars.DataFrame(self._rows(), infer_schema_length=None, strict=False)
 
+    @cached_property
+    def arms_table(self) -> polars.DataFrame:
+        """One row for each arm, best first.
+
+        The columns are the arm, the value of each axis, the mean of the measure with its interval, how many trials
+        diverged, and the paired difference from the baseline with its interval, p-value and verdict.
+        """
+        import polars
+
+        settings = {arm.label: arm.settings for arm in self.experiment.arms}
+        rows = []
+        for arm in self.ranked:
+            row: dict[str, str | float | None] = {"arm": arm.label}
+            for axis, setting in zip(self.experiment.axes, settings[arm.label], strict=True):
+                row[axis.name] = setting.value
+            row |= {self.measure: arm.mean, "low": arm.interval[0], "high": arm.interval[1], "diverged": arm.diverged}
+            found = arm.difference
+            row |= {f"difference_{name}": getattr(found, name, None) for name in ("mean", "low", "high", "p")}
+            verdicts = {True: "better", False: "worse", None: "undecided"}
+            row["verdict"] = verdicts[arm.better] if found else "baseline" if arm.label == self.baseline.label else None
+            rows.append(row)
+        return polars.DataFrame(rows, infer_schema_length=None, strict=False)
+
     def _rows(self) -> list[dict[str, str | float]]:
         return [self._row(trial) for trial in self.trials]
 
@@ -302,19 +331,24 @@ class Comparison(Paged):
             "failed": {key: str(error) for stage in self.stages for key, error in stage.failed.items()},
         }
 
-    def save(self, folder: Path) -> None:
-        """Write experiment.toml, the table as Parquet and CSV, best.toml and report.html. Raises InputError."""
+    def save(self, folder: Path, library: Path | None = None) -> None:
+        """Write the files of an experiment's folder that are made from its trials; see `report` for a shared library.
+
+        Raises InputError where one cannot be written.
+        """
         import tomli_w
 
-        commit(folder / "experiment.toml", tomli_w.dumps(self.stages[0].experiment.describe()).encode())
+        commit(folder / EXPERIMENT_FILE, tomli_w.dumps(self.stages[0].experiment.describe()).encode())
         parquet = io.BytesIO()
         self.table.write_parquet(parquet)
         commit(folder / "trials.parquet", parquet.getvalue())
-        csv = io.BytesIO()
-        self.table.write_csv(csv)
-        commit(folder / "trials.csv", csv.getvalue())
+        commit(folder / "trials.csv", self.table.write_csv().encode())
+        commit(folder / "arms.csv", self.arms_table.write_csv().encode())
+        arms = arms_table(self.ranking, len(self.arms))
+        commit(folder / "arms.md", Page(self._title, (arms,)).markdown().encode())
+        commit(folder / "arms.tex", latex_table(arms).encode())
         commit(folder / "best.toml", to_toml(self.best_spec).encode())
-        commit(folder / "report.html", self.report().encode())
+        self.report(folder / "report.html", library)
 
 
 def _described_arm(arm: ArmResult) -> JsonObject:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -21,8 +23,9 @@ from .workers import TrialOutcome, WorkerContext, run_trial_in_worker
 
 # How often a sweep looks whether Ctrl-C was pressed.
 _LOOK_SECONDS = 0.05
-# The longest wait for the executor at the end of a sweep, which takes a fraction of a second.
-_CLOSING_SECONDS = 5.0
+# The longest wait for the thread that serves the workers, and for the executor, at the end of a sweep. Each takes a
+# fraction of a second.
+_CLOSING_SECONDS = 4.0
 
 
 @contextmanager
@@ -49,18 +52,9 @@ def local_workers(
             initializer=WorkerContext.init_worker,
             initargs=(context,),
         )
-        try:
-            with _interrupts_blocked():
-                outcomes = parallel(delayed(run_trial_in_worker)(trial.key) for trial in trials)
-            with closing(outcomes):
-                for outcome in outcomes:
-                    yield outcome
-                    workers.stop_if_asked()
-        except Exception:
-            workers.stop_if_asked()
-            raise
+        yield from workers.outcomes(lambda: parallel(delayed(run_trial_in_worker)(trial.key) for trial in trials))
 
-    with workers.killed_at_ctrl_c(), _quiet_processes(), warnings.catch_warnings():
+    with workers.asked_at_ctrl_c(), _quiet_processes(), warnings.catch_warnings():
         # Between two trials joblib restarts a worker whose memory has grown, which costs nothing.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
         # Trials are cancelled when the time is up.
@@ -76,38 +70,63 @@ def local_workers(
 class _Workers:
     """The worker processes of a sweep, and the wish to end it.
 
-    An exception of a signal handler could leave joblib and its executor in any state, such as one that never ends.
-    So Ctrl-C raises nothing in them: it kills the workers, joblib reports their death, and that becomes the interrupt.
+    An exception of a signal handler could leave joblib and its executor in any state, and so could the death of a
+    worker: such as one that never ends. So they have a thread of their own, which is left where it does not end in
+    time, and Ctrl-C raises nothing in them: it kills the workers, and becomes the interrupt here.
     """
 
     def __init__(self) -> None:
         self._others = set(multiprocessing.active_children())
         self._asked = False
 
+    def outcomes(self, start: Callable[[], Generator[TrialOutcome]]) -> Iterator[TrialOutcome]:
+        """What the generator gives that `start` makes. Ctrl-C, and closing this one, kill the workers."""
+        received: queue.SimpleQueue[TrialOutcome | BaseException | None] = queue.SimpleQueue()
+
+        def serve() -> None:
+            try:
+                with _interrupts_blocked(), closing(start()) as outcomes:
+                    for outcome in outcomes:
+                        received.put(outcome)
+                received.put(None)
+            except BaseException as error:
+                received.put(error)
+
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        ended = False
+        try:
+            while not ended:
+                self.stop_if_asked()
+                with suppress(queue.Empty):
+                    outcome = received.get(timeout=_LOOK_SECONDS)
+                    ended = not isinstance(outcome, TrialOutcome)
+                    if isinstance(outcome, BaseException):
+                        self.stop_if_asked()
+                        raise outcome
+                    if outcome is not None:
+                        yield outcome
+        finally:
+            until = time.monotonic() + _CLOSING_SECONDS
+            while not ended and server.is_alive() and time.monotonic() < until:
+                self._kill()
+                server.join(_LOOK_SECONDS)
+
     @contextmanager
-    def killed_at_ctrl_c(self) -> Iterator[None]:
-        """In this block Ctrl-C kills the workers, also those that are about to start."""
+    def asked_at_ctrl_c(self) -> Iterator[None]:
+        """In this block Ctrl-C asks the sweep to end."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        over = threading.Event()
 
         def ask(number: int, frame: FrameType | None) -> None:
             # Nothing else: a handler that takes a lock may interrupt the holder of this lock.
             self._asked = True
 
-        def watch() -> None:
-            while not over.wait(_LOOK_SECONDS):
-                if self._asked:
-                    self._kill()
-
         before = signal.signal(signal.SIGINT, ask)
         try:
-            with _interrupts_blocked():
-                threading.Thread(target=watch, daemon=True).start()
             yield
         finally:
-            over.set()
             signal.signal(signal.SIGINT, before)
 
     def stop_if_asked(self) -> None:

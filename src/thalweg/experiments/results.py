@@ -3,6 +3,7 @@
 experiment.toml             the spec with its variations
 trials/KEY/                 one run for each trial, without its report (`thalweg report` makes it)
 trials.parquet, trials.csv  the table of all trials
+arms.csv, arms.md, arms.tex  the table of the arms, for a paper
 best.toml                   the spec of the best arm
 report.html                 the comparison, a page that works offline
 """
@@ -21,6 +22,8 @@ from ..core.locks import locked
 from ..runs.run import Run
 from ..runs.run_folder import make_room, read_history, read_result, write_spec
 
+EXPERIMENT_FILE = "experiment.toml"
+"""The spec with its variations, in an experiment's folder."""
 TRIALS = "trials"
 """The folder of the finished trials, inside of an experiment's folder."""
 RUNNING = ".running-"

@@ -196,7 +196,7 @@ def boundary(
     >>> spec = {"data": {"source": "xor"}, "training": {"engine": "eager", "epochs": 20}}
     >>> result = boundary(spec)
     >>> result.input_map.axes, result.frames.steps.tolist()[-1], result.rows
-    (('x0', 'x1'), 20, 4)
+    (('x1', 'x2'), 20, 4)
     """
     callbacks: list[BoundaryCallback] = []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ..parts.part import at, options_of
 from ..parts.schedules.metric_schedules import metric_schedules
 from ..parts.settings import Stopping
 from ..spec.spec import Spec, data_name
+from ..spec.toml import any_spec
 from ..training.replay import trace_step
 from ..training.session import Session
 from .formulas import formulas
@@ -32,14 +33,18 @@ _MANY_NAMES = 12
 
 
 def explain(
-    spec: Spec, step: int = 1, sample: int | None = None, check: bool = False, watch: Watch = ignore_progress
+    spec: Spec | Mapping[str, object] | str,
+    step: int = 1,
+    sample: int | None = None,
+    check: bool = False,
+    watch: Watch = ignore_progress,
 ) -> Page:
     """A page on one step of a training, with all its numbers in float64.
 
     The training runs up to this step on the engine that the spec names.
 
     Args:
-        spec: the training.
+        spec: the training: a `Spec`, its tables, or the name of a file, an example or a data source.
         step: the step, counted from 1.
         sample: the row of the batch, from 0, that is shown alone; all rows by default.
         check: whether to compare the gradients with central differences of the loss.
@@ -49,14 +54,14 @@ def explain(
         InputError: for a step that the training does not have, a row that the batch does not have, and a training that
             diverges before the step.
 
-    >>> page = explain(Spec.of({"data": {"source": "xor"}, "training": {"engine": "eager"}}), step=2, sample=0)
+    >>> page = explain({"data": {"source": "xor"}, "training": {"engine": "eager"}}, step=2, sample=0)
     >>> [block.values.tolist() for block in page.blocks if isinstance(block, ArrayBlock) and block.name == "x"][0]
     [[0.0, 0.0]]
     """
-    session = Session.load(spec)
+    session = Session.load(any_spec(spec))
     whole = session.spec
     traced = traced_step(session, step, sample, watch)
-    blocks = [*_blocks(traced), *(_check(traced, watch) if check else ())]
+    blocks = [*step_blocks(traced), *(_check(traced, watch) if check else ())]
     settings = {"step": step, "sample": sample, "seed": whole.training.seed}
     return Page(
         title=f"Step {step} of the training on {data_name(whole)}",
@@ -66,7 +71,8 @@ def explain(
     )
 
 
-def _blocks(traced: TracedStep) -> Iterator[Block]:
+def step_blocks(traced: TracedStep) -> Iterator[Block]:
+    """All numbers of a step, in the order in which they are computed."""
     yield from _batch(traced)
     yield from _forward(traced)
     yield from _loss(traced)
@@ -143,7 +149,7 @@ def _loss(traced: TracedStep) -> Iterator[Block]:
     loss = traced.plan.loss
     batch = traced.trace.batch
     outputs = traced.trace.outputs[-1]
-    targets = as_targets(outputs, batch.y)
+    targets = as_targets(outputs, batch.y, loss.members)
     with np.errstate(all="ignore"):
         values, _ = loss.terms(outputs, targets)
         probabilities = loss.probabilities(outputs)
@@ -179,7 +185,7 @@ def _output_delta(traced: TracedStep) -> Iterator[Block]:
     loss = traced.plan.loss
     outputs = traced.trace.outputs[-1]
     with np.errstate(all="ignore"):
-        _, derivatives = loss.terms(outputs, as_targets(outputs, traced.trace.batch.y))
+        _, derivatives = loss.terms(outputs, as_targets(outputs, traced.trace.batch.y, loss.members))
     backward = formulas(type(loss)).backward
     symbol = "z" if "dl/dz" in backward else "y"
     yield Heading("Delta of the output")
@@ -260,7 +266,7 @@ def _optimizer(traced: TracedStep) -> Iterator[Block]:
 
 
 def _updates(traced: TracedStep) -> Iterator[Block]:
-    quantities = _update_quantities(traced)
+    quantities = update_quantities(traced)
     shown = {str(index) for index in _shown_layers(traced)}
     limited = traced.plan.regularization.max_norm is not None
     for entries in _zipped(*quantities.values()):
@@ -276,7 +282,7 @@ def _updates(traced: TracedStep) -> Iterator[Block]:
     yield from _omitted_layers(traced)
 
 
-def _update_quantities(traced: TracedStep) -> dict[str, Tree]:
+def update_quantities(traced: TracedStep) -> dict[str, Tree]:
     """By name, the trees that an update is computed from and results in, each in the structure of the parameters."""
     optimizer = traced.plan.optimizer
     regularization = traced.plan.regularization

@@ -156,7 +156,7 @@ def _objective(plan: Plan, start: StepState) -> float:
             for piece, context in pieces(plan, state, batch)
         ]
     )
-    loss, _ = plan.loss(outputs, as_targets(outputs, batch.y), batch.weight)
+    loss, _ = plan.loss(outputs, as_targets(outputs, batch.y, plan.loss.members), batch.weight)
     penalty = plan.regularization.penalty(plan.network.trained(state.params), batch.weight.sum())
     return float(loss) + float(penalty)
 

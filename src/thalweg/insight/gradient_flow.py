@@ -7,7 +7,7 @@ section 2.2.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ from ..parts.initializers import GlorotNormal, HeNormal, LeCunNormal, Orthogonal
 from ..parts.part import ForwardContext, Layer, Loss
 from ..spec.complete import completed
 from ..spec.spec import CompleteSpec, Spec, data_name
+from ..spec.toml import any_spec
 from ..training.batch_plan import as_batch
 
 if TYPE_CHECKING:
@@ -157,11 +158,13 @@ class GradientFlow(Paged):
         )
 
 
-def gradient_flow(spec: Spec, seeds: int = 20, rows: int = 256, watch: Watch = ignore_progress) -> GradientFlow:
+def gradient_flow(
+    spec: Spec | Mapping[str, object] | str, seeds: int = 20, rows: int = 256, watch: Watch = ignore_progress
+) -> GradientFlow:
     """Measure outputs and deltas of a network before training over draws of its weights, and compare with theory.
 
     Args:
-        spec: the training.
+        spec: the training: a `Spec`, its tables, or the name of a file, an example or a data source.
         seeds: the number of draws; their seeds count up from the seed of the spec.
         rows: the number of training rows, the first ones, for all draws.
         watch: receives progress messages.
@@ -171,7 +174,7 @@ def gradient_flow(spec: Spec, seeds: int = 20, rows: int = 256, watch: Watch = i
             blocks.
 
     >>> layers = [*["dense 64", "sigmoid"] * 10, "dense 2", "softmax"]
-    >>> flow = gradient_flow(Spec.of({"data": "rings", "network": {"layers": layers}}), seeds=3)
+    >>> flow = gradient_flow({"data": "rings", "network": {"layers": layers}}, seeds=3)
     >>> flow.outcome[:14], bool(abs(np.log10(flow.deltas.mean(axis=0) / flow.predicted_deltas)).max() < 0.5)
     ('Delta vanishes', True)
     """
@@ -179,6 +182,7 @@ def gradient_flow(spec: Spec, seeds: int = 20, rows: int = 256, watch: Watch = i
         raise InputError("seeds", f"expected at least 1, received {seeds}")
     if rows < 2:
         raise InputError("rows", f"expected at least 2, received {rows}")
+    spec = any_spec(spec)
     watch(ProgressMessage("loading the data"))
     split = spec.data.load(spec.training.seed, precision=spec.training.number_type)
     whole = completed(spec, split.train)

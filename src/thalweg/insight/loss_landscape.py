@@ -25,7 +25,7 @@ from ..runs.train import run_of
 from ..spec.spec import CompleteSpec, Spec, data_name
 from .directions import filter_normalized, float_vector, path_plane
 from .loss_surface import Distances, LossSurface
-from .training_path import path_states
+from .training_path import PathStates, path_states
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -251,8 +251,29 @@ def landscape(
     split = run.rows()
     surface = LossSurface.of(run, _sampled(split, samples, seed), watch)
     if kind == "path":
-        return _over_path(split, surface, points, span, seed)
+        return _over_path(surface, path_states(run, split, watch), points, span, seed)
     return _over_random_axes(kind, surface, points, span, seed)
+
+
+def path_landscape(
+    run: Run, path: PathStates, *, points: int = 51, samples: int = 2000, seed: int = 0, watch: Watch = ignore_progress
+) -> LossLandscape:
+    """The loss over the plane of known states of a training, of which the last one is that of the run.
+
+    Args:
+        run: the run, whose engine computes the losses.
+        path: the states, at least two.
+        points: the number of points along each axis.
+        samples: the largest number of training rows to average over.
+        seed: seeds the choice of the rows.
+        watch: receives progress messages.
+
+    Raises:
+        InputError: for arguments out of range.
+    """
+    _check("path", points, 1.0, samples, seed)
+    surface = LossSurface.of(run, _sampled(run.rows(), samples, seed), watch)
+    return _over_path(surface, path, points, 1.0, seed)
 
 
 def _check(kind: str, points: int, span: float, samples: int, seed: int) -> None:
@@ -314,8 +335,8 @@ def _random_axis(run: Run, seed: int, number: int) -> Params:
     return replaced(map_arrays(np.zeros_like, run.params), direction)
 
 
-def _over_path(split: Split, surface: LossSurface, points: int, span: float, seed: int) -> LossLandscape:
-    steps, states = path_states(surface.run, split, surface.watch)
+def _over_path(surface: LossSurface, path: PathStates, points: int, span: float, seed: int) -> LossLandscape:
+    steps, states = path
     plane = path_plane([inference_state(state).params for state in states])
     low = plane.points.min(axis=0)
     high = plane.points.max(axis=0)
@@ -324,7 +345,7 @@ def _over_path(split: Split, surface: LossSurface, points: int, span: float, see
     margin = span * _MARGIN * np.maximum(extent, _MARGIN * extent.max())
     x, y = (np.linspace(start, stop, points) for start, stop in zip(low - margin, high + margin, strict=True))
     losses = surface.along(plane.axes, (x, y), plane.points)
-    path = TrainingPath(
+    shown = TrainingPath(
         steps=steps,
         points=plane.points,
         losses=np.array([surface.loss_of(state) for state in states]),
@@ -342,5 +363,5 @@ def _over_path(split: Split, surface: LossSurface, points: int, span: float, see
         doubling=losses.doubling,
         rows=len(surface.data),
         seed=seed,
-        path=path,
+        path=shown,
     )

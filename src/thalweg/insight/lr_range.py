@@ -25,7 +25,7 @@ from ..parts.part import Schedule
 from ..parts.schedules import ExponentialDecay
 from ..parts.settings import Stopping
 from ..spec.spec import CompleteSpec, Spec, data_name
-from ..spec.toml import read_spec, to_toml
+from ..spec.toml import any_spec, to_toml
 from ..training.batch_plan import Chunk
 from ..training.callbacks import Callback
 from ..training.fit import fit
@@ -129,13 +129,15 @@ class RangeTest(Paged):
             ("seed", str(training.seed)),
         )
 
+    def _card(self) -> Page:
+        """What a notebook shows: the outcome, and the curve of the loss."""
+        return Page(self.outcome, (Chart(self.figure()),), " ".join([self.reason, *self.remarks]))
+
     def _repr_html_(self) -> str:
-        return Page(self.outcome, (), " ".join([self.reason, *self.remarks])).fragment()
+        return self._card()._repr_html_()
 
     def _ipython_display_(self) -> None:
-        from IPython.display import HTML, display
-
-        display(HTML(self._repr_html_()), self.figure())
+        self._card()._ipython_display_()
 
 
 def range_test(
@@ -175,8 +177,7 @@ def range_test(
     True
     """
     _check(low, high, steps, sweeps)
-    spec = read_spec(spec) if isinstance(spec, str) else Spec.of(spec)
-    session = Session.load(spec, loading(quiet=not progress))
+    session = Session.load(any_spec(spec), loading(quiet=not progress))
     rates = np.geomspace(low, high, steps)
     on_step = _printer(sweeps, steps) if progress else lambda sweep, step: None
     measured = [_sweep(session, sweep, rates, on_step) for sweep in range(sweeps)]

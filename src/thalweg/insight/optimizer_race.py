@@ -19,7 +19,7 @@ from ..pages.numbers import count_noun, number, percent
 from ..pages.page import Page, Paged
 from ..parts.optimizers import SGD, Adam, Momentum
 from ..parts.part import Optimizer
-from .race_trials import (
+from .race.trials import (
     FORGETTING,
     MEMORY_OPTIONS,
     RATES,
@@ -27,7 +27,7 @@ from .race_trials import (
     RaceTrack,
     draw_starts,
 )
-from .race_tuning import Contender, tune
+from .race.tuning import Contender, tune
 from .test_functions import Landscape
 
 TARGET_FRACTION = 0.001

@@ -107,6 +107,11 @@ def traced_step(session: Session, step: int, sample: int | None, watch: Watch) -
     if replayed.fault and replayed.fault.step < step - 1:
         raise _diverged(replayed.fault, step)
     (start,) = replayed.states
+    return trace_of(session, start, sample)
+
+
+def trace_of(session: Session, start: StepState, sample: int | None) -> TracedStep:
+    """The step after a known state of a training, computed in float64."""
     state, batch = Eager().place((start.state, start.batch))
     start = start._replace(state=state, batch=batch)
     end, trace = trace_step(session.plan, start)

@@ -95,7 +95,7 @@ def site(quick: bool = False, watch: Callable[[ProgressMessage], None] = lambda 
         page, outcomes[kind.kind] = _computed(kind, quick, _overall(watch, kind.kind, index / len(kinds), len(kinds)))
         outcome = outcomes[kind.kind]
         left_out = f"{kind.kind}: {outcome}" if isinstance(outcome, InputError) else ""
-        yield SiteFile(_address(kind), page.html(_links(kinds, index)), left_out)
+        yield SiteFile(_address(kind), page.html(_links(kinds, index), LIBRARY), left_out)
     yield SiteFile(INDEX, _index(outcomes).html())
 
 

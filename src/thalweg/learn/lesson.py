@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ..core.progress import ProgressMessage
-from ..pages.blocks import Block
+from ..pages.blocks import Block, Suggestion
 from ..pages.page import Page, Paged
 from ..parts.part import Part
+from ..spec.spec import Spec
 
 Chapter = Literal[
     "One unit",
@@ -21,6 +22,9 @@ Chapter = Literal[
     "At full size",
 ]
 """The chapters, in the order of teaching."""
+
+DEEPEST_SHOWN = 6
+"""Most hidden layers of a network that the playground draws."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +47,25 @@ class Lesson(Part, Paged, ABC, family="lesson"):
     place: ClassVar[int]
     quick: ClassVar[Mapping[str, object]] = {}
 
+    @property
+    def playground(self) -> Spec | None:
+        """The training with which the playground opens this lesson; None: the lesson has none that it can show."""
+        return None
+
     @abstractmethod
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         """Yield the blocks of the page in order, each as soon as it is computed, and progress messages in between."""
 
     def page(self, watch: Callable[[ProgressMessage], None] = lambda message: None) -> Page:
-        """The page with all blocks; `watch` receives the progress messages."""
+        """The page with all blocks and the command that opens the playground; `watch` gets the progress messages."""
         blocks: list[Block] = []
         for block in self.blocks():
             if isinstance(block, ProgressMessage):
                 watch(block)
             else:
                 blocks.append(block)
+        if self.playground:
+            blocks.append(Suggestion("the network while it trains", f"thalweg playground --lesson {self.kind}"))
         parameters = {name: value for name, value in self.describe().items() if name != "kind"}
         settings = tuple((name, str(value)) for name, value in parameters.items())
         return Page(self.title, tuple(blocks), self.subject, settings)

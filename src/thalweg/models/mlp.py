@@ -1,13 +1,42 @@
-"""A multi-layer perceptron, described by its hidden widths and its activation; the task decides the output layer."""
+"""Architectures: networks described by their widths and their activation; the data decide the rest."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Annotated, Any
 
-from ..data import Task
-from ..parts.layers import Dense, Dropout, ReLU, Sigmoid, Softmax
-from ..parts.part import Count, Fraction, Initializer, Layer, Part
+from pydantic import Field
+
+from ..core.errors import InputError
+from ..data import RowSource, Scale, Task
+from ..parts.layers import (
+    BatchNorm,
+    Conv2d,
+    Copies,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool2d,
+    MemberDense,
+    Periodic,
+    ReLU,
+    Sigmoid,
+    SmoothClip,
+    Softmax,
+)
+from ..parts.layers.members import Members
+from ..parts.losses import MemberLoss
+from ..parts.optimizers import Adam, AdamW
+from ..parts.part import Count, Fraction, Initializer, Layer, Loss, NonNegative, Optimizer, Part
+from ..parts.schedules import Cosine
+from ..parts.settings import BATCH_SIZE
 from .network import Network
+
+# A picture of fewer pixels on its shorter side is not pooled again.
+_LEAST_SIDE = 8
+# From this shorter side on, at least two blocks of the convolutional network fit.
+_LEAST_SIDE_OF_DEFAULT = 2 * _LEAST_SIDE
 
 _OUTPUTS: dict[Task, tuple[Layer, ...]] = {
     "classification": (Softmax(),),
@@ -16,8 +45,40 @@ _OUTPUTS: dict[Task, tuple[Layer, ...]] = {
 }
 
 
+class Architecture(Part, ABC, family="architecture"):
+    """A network that is described by a few options and suits itself to the rows that it is to learn."""
+
+    @classmethod
+    def as_table(cls, value: object) -> dict[str, Any]:
+        """The table of an architecture; options without a kind are those of a multi-layer perceptron."""
+        table = super().as_table(value)
+        return table if cls.kind or "kind" in table else {"kind": MultiLayerPerceptron.kind, **table}
+
+    @property
+    def scale(self) -> Scale | None:
+        """How it wants its inputs scaled; None: as the source does."""
+        return None
+
+    @abstractmethod
+    def for_rows(self, data: RowSource) -> Network:
+        """The network for these training rows."""
+
+    def loss_of(self, loss: Loss) -> Loss:
+        """The loss of the whole network where `loss` is that of an ordinary one."""
+        return loss
+
+    def optimizer(self) -> Optimizer:
+        """The optimizer that suits it."""
+        return Adam()
+
+    @property
+    def batch_size(self) -> int:
+        """Rows in a batch."""
+        return BATCH_SIZE
+
+
 @dataclass(frozen=True)
-class MultiLayerPerceptron(Part, family="architecture", kind="mlp"):
+class MultiLayerPerceptron(Architecture, kind="mlp"):
     """Hidden layers with one activation, and the output layer of the task: `network = "mlp"` in a spec.
 
     hidden: width of each hidden layer.
@@ -47,6 +108,128 @@ class MultiLayerPerceptron(Part, family="architecture", kind="mlp"):
             layers += [Dense(width), *(layer for layer in after if layer is not None)]
         return tuple(layers)
 
+    def for_rows(self, data: RowSource) -> Network:
+        return self.network(data.outputs, data.task)
+
     def network(self, outputs: int, task: Task) -> Network:
         """The network for a task with `outputs` classes, labels or targets."""
         return Network((*self.hidden_layers, Dense(outputs), *_OUTPUTS[task]), self.init)
+
+
+@dataclass(frozen=True)
+class ConvolutionalNetwork(Architecture, kind="convolutional"):
+    """The network for images: `network = "convolutional"` in a spec.
+
+    Blocks of convolution (3 x 3), batch normalisation, activation and pooling (2 x 2) follow one another until the
+    picture has fewer than 8 pixels on its shorter side, each block with twice as many channels as the one before;
+    then dropout and the output layer of the task.
+
+    channels: channels of the first block.
+    most_channels: channels that no block exceeds.
+    activation: the layer after each normalisation.
+    dropout: fraction of the features dropped before the output layer; 0: none.
+
+    Raises InputError for rows that are no images.
+
+    Source: Simonyan and Zisserman 2015, Very deep convolutional networks, section 2; Ioffe and Szegedy 2015, Batch
+    normalization.
+
+    >>> from thalweg.data import Data
+    >>> network = ConvolutionalNetwork(4).for_rows(Data("digits").load(0).train)
+    >>> [layer.kind for layer in network.layers]
+    ['reshape', 'conv2d', 'batch_norm', 'relu', 'max_pool2d', 'flatten', 'dropout', 'dense', 'softmax']
+    """
+
+    channels: Count = 16
+    most_channels: Count = 128
+    activation: Layer = ReLU()
+    dropout: Fraction = 0.25
+
+    def for_rows(self, data: RowSource) -> Network:
+        if data.image_shape is None:
+            raise InputError(self.kind, "expected images, received rows of numbers; take the network mlp or table")
+        layers: list[Layer] = []
+        channels, side = self.channels, min(data.image_shape[:2])
+        while side >= _LEAST_SIDE:
+            width = min(channels, self.most_channels)
+            layers += [Conv2d(width, 3, padding=1, bias=False), BatchNorm(), self.activation, MaxPool2d(2)]
+            channels, side = 2 * channels, side // 2
+        output = (Dense(data.outputs), *_OUTPUTS[data.task])
+        after = (Dropout(self.dropout),) if self.dropout else ()
+        return Network((*layers, Flatten(), *after, *output)).for_pictures(data.image_shape)
+
+
+@dataclass(frozen=True)
+class TableNetwork(Architecture, kind="table"):
+    """The network for tables: `network = "table"` in a spec.
+
+    Inputs are scaled by median and quartiles (`scale = "robust"`) and clipped smoothly; each number becomes periodic
+    functions of itself beside it; hidden layers follow. With several members, as many networks that share the
+    embeddings train at once, each on its own loss, and predict by the mean of their probabilities or values.
+
+    hidden: width of each hidden layer.
+    members: networks of the ensemble.
+    activation: the layer after each hidden layer.
+    embedding: functions of each number beside it; 0: none.
+    dropout: fraction of units dropped after each activation; 0: none.
+    weight_decay: of the weights, each step.
+
+    Source: Holzmüller, Grinsztajn, Steinwart 2024, Better by default (RealMLP); Gorishniy, Rubachev, Babenko 2022, On
+    embeddings for numerical features; Gorishniy, Kotelnikov, Babenko 2024, TabM.
+
+    >>> from thalweg.data import Data
+    >>> network = TableNetwork((8,), members=2).for_rows(Data("iris").load(0).train)
+    >>> [layer.kind for layer in network.layers]
+    ['smooth_clip', 'periodic', 'copies', 'member_dense', 'relu', 'member_dense']
+    """
+
+    hidden: tuple[Count, ...] = (64, 64)
+    members: Members = 8
+    activation: Layer = ReLU()
+    embedding: Annotated[int, Field(ge=0, le=1024, strict=True)] = 4
+    dropout: Fraction = 0.0
+    weight_decay: NonNegative = 0.01
+    init: Initializer | None = None
+
+    @property
+    def scale(self) -> Scale:
+        """By median and quartiles."""
+        return "robust"
+
+    def for_rows(self, data: RowSource) -> Network:
+        columns = tuple(range(data.features)) if data.numbers is None else data.numbers
+        layers: list[Layer] = [SmoothClip()]
+        if self.embedding and columns:
+            layers.append(Periodic(self.embedding, columns=columns))
+        if self.members > 1:
+            layers.append(Copies(self.members))
+        for width in self.hidden:
+            layers += [self._dense(width), self.activation, *([Dropout(self.dropout)] if self.dropout else [])]
+        layers.append(self._dense(data.outputs))
+        if self.members == 1:
+            layers += _OUTPUTS[data.task]
+        return Network(layers, self.init)
+
+    def _dense(self, width: int) -> Layer:
+        return Dense(width) if self.members == 1 else MemberDense(width, self.members)
+
+    def loss_of(self, loss: Loss) -> Loss:
+        return loss if self.members == 1 or isinstance(loss, MemberLoss) else MemberLoss(self.members, loss)
+
+    def optimizer(self) -> Optimizer:
+        return AdamW(Cosine(0.004), weight_decay=self.weight_decay)
+
+    @property
+    def batch_size(self) -> int:
+        return 128
+
+
+def default_architecture(data: RowSource) -> Architecture:
+    """The architecture where a spec names none: convolutional for images of at least 16 x 16 pixels, else a perceptron.
+
+    >>> from thalweg.data import Data
+    >>> default_architecture(Data("digits").load(0).train).kind
+    'mlp'
+    """
+    is_large = data.image_shape is not None and min(data.image_shape[:2]) >= _LEAST_SIDE_OF_DEFAULT
+    return ConvolutionalNetwork() if is_large else MultiLayerPerceptron()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,8 +13,9 @@ import numpy as np
 from ..core.arrays import Array, Cache, Grads, LayerState, Params, map_arrays
 from ..core.errors import InputError, Problem
 from ..core.noise import generator
+from ..data import ImageShape
 from ..parts.initializers import GlorotUniform, Zeros
-from ..parts.layers import stack
+from ..parts.layers import Reshape, stack
 from ..parts.layers.stack import Forward, Start
 from ..parts.part import ForwardContext, InitContext, Initializer, Layer, Part
 
@@ -26,6 +28,9 @@ def default_initializer(following: Sequence[Layer]) -> Initializer:
     He's normal before the ReLU family (ReLU, LeakyReLU with its slope, ELU, GELU, Swish, Softplus), LeCun's normal
     before SELU, Glorot's uniform before everything else: Tanh, Sigmoid, Softmax, or no activation. Layers that
     normalise, drop, add noise or flatten are skipped (`Layer.transparent`, `Layer.suited_initializer`).
+
+    Args:
+        following: the layers behind the weights, the next one first.
 
     >>> from thalweg.parts.layers import BatchNorm, LeakyReLU
     >>> default_initializer([BatchNorm(), LeakyReLU(0.2)])
@@ -76,6 +81,18 @@ class Network(Part):
         """The table of a network; a list is read as its layers."""
         named = isinstance(value, Sequence) and not isinstance(value, str)
         return super().as_table({"layers": value} if named else value)
+
+    def for_pictures(self, shape: ImageShape | None) -> Network:
+        """This network for rows that are pictures of that shape: they are reshaped where its layers take pictures.
+
+        None: the rows are no pictures, and the network stays as it is.
+
+        >>> Network(["conv2d 8", "flatten", "dense 2"]).for_pictures((28, 28)).layers[0]
+        Reshape(height=28, width=28, channels=1)
+        """
+        if shape is None or _axes_of_input(self.layers) != len(Reshape(*shape).shape):
+            return self
+        return dataclasses.replace(self, layers=(Reshape(*shape), *self.layers))
 
     def initialize(self, seed: int, shape: tuple[int, ...]) -> Start:
         """Initial values in float64 for samples of `shape`. Those of a layer depend only on the seed and its place."""
@@ -144,6 +161,12 @@ class Network(Part):
         """
         input_dots = (None, *output_dots[:-1])
         return stack.backward_jvp(self.layers, params, caches, direction, input_dots, deltas, delta_dot)[1]
+
+
+def _axes_of_input(layers: Sequence[Layer]) -> int | None:
+    """The number of axes of the samples that the layers take; None: samples of any shape."""
+    axes = (_axes_of_input(layer.inner) if layer.inner else layer.input_axes for layer in layers)
+    return next((count for count in axes if count is not None), None)
 
 
 @lru_cache(maxsize=64)

@@ -13,19 +13,25 @@ _LONGEST_GROUP = 6
 
 
 def layer_in_words(layer: Layer) -> str:
-    """`dense 128`, `dense 128 (bias = false, trainable = W)`, `residual (dense 64, relu)`."""
+    """`dense 128`, `conv2d 8 3 2`, `dense 128 (bias = false, trainable = W)`, `residual (dense 64, relu)`.
+
+    Numbers stand in the order of the options, up to the last one that is not the default.
+    """
     words = [layer.kind]
+    numbers: list[tuple[str, bool]] = []
     remarks = []
     if layer.inner:
         words.append(f"({', '.join(map(layer_in_words, layer.inner))})")
     for field in options_of(type(layer)):
         value = getattr(layer, field.name)
-        if type(value) in (int, float) and value != field.default:
-            words.append(f"{value:g}")
+        if type(value) in (int, float):
+            numbers.append((f"{value:g}", value != field.default))
         elif type(value) is bool and value != field.default:
             remarks.append(f"{field.name} = {str(value).lower()}")
         elif field.name == "trainable" and isinstance(value, tuple):
             remarks.append(f"trainable = {' '.join(value)}")
+    told = max((place for place, (_, is_own) in enumerate(numbers, 1) if is_own), default=0)
+    words += [number for number, _ in numbers[:told]]
     return " ".join([*words, f"({', '.join(remarks)})"]) if remarks else " ".join(words)
 
 

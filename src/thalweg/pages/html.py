@@ -6,7 +6,8 @@ All text from outside is escaped here, and the policy of the page forbids the br
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+import zlib
+from base64 import b64encode, b85encode
 from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape as escape_html
@@ -41,6 +42,8 @@ from .blocks import (
     Text,
     flat,
 )
+from .formulas_in_text import with_formulas
+from .mathml import formula_html, inline_formula
 from .numbers import array_summary, evidence, grid, number, shape_text
 
 LIBRARY = "plotly.min.js"
@@ -73,9 +76,23 @@ class _Section(NamedTuple):
 
 
 def render_html(
-    title: str, blocks: Sequence[Block], summary: str = "", settings: Settings = (), *, links: Sequence[Link] = ()
+    title: str,
+    blocks: Sequence[Block],
+    summary: str = "",
+    settings: Settings = (),
+    *,
+    links: Sequence[Link] = (),
+    library: str = "",
 ) -> str:
-    """A page as an HTML document; with `links` it is part of a site, whose pages share the script that draws charts.
+    """A page as an HTML document.
+
+    Args:
+        title: its heading.
+        blocks: its content.
+        summary: a sentence below the title.
+        settings: the parameters that it was computed with.
+        links: other pages of the site that it belongs to.
+        library: the address of the script that draws charts, which pages share; "": the page holds the script.
 
     >>> "<h1>One step</h1>" in render_html("One step", [Text("It begins.")])
     True
@@ -89,8 +106,9 @@ def render_html(
         content += f"<section>\n<h2>Parameters</h2>\n{_facts(settings)}</section>\n"
     header = f'<header>\n<h1>{escape(title)}</h1>\n<p class="outcome">{escape(summary)}</p>\n</header>\n'
     charts = any(isinstance(block, Chart) for block in flat(blocks))
-    library = _library(shared=bool(links)) if charts else ""
-    return _document(title, f"{navigation}{header}<main>\n{content}{navigation}</main>\n", library, bool(links))
+    script = f'<script src="{escape(library)}"></script>\n' if library else _packed_library()
+    body = f"{navigation}{header}<main>\n{content}{navigation}</main>\n"
+    return _document(title, body, script if charts else "", bool(library))
 
 
 def render_fragment(title: str, blocks: Sequence[Block], summary: str = "", settings: Settings = ()) -> str:
@@ -100,8 +118,21 @@ def render_fragment(title: str, blocks: Sequence[Block], summary: str = "", sett
     '<p><strong>One step</strong> In short.</p>\n<p>It begins.</p>\n'
     """
     head = f"<p><strong>{escape(title)}</strong> {escape(summary)}</p>\n"
-    content = _blocks_html([block for block in flat(blocks) if not isinstance(block, Chart)], "part")
-    return head + content + (_facts(settings) if settings else "")
+    return head + render_blocks(blocks) + (_facts(settings) if settings else "")
+
+
+def render_blocks(blocks: Sequence[Block]) -> str:
+    r"""Blocks as HTML without charts, to stand inside of another page.
+
+    >>> render_blocks([Text("It begins."), Bullets(["one"])])
+    '<p>It begins.</p>\n<ul>\n<li>one</li>\n</ul>\n'
+    """
+    return _blocks_html([block for block in flat(blocks) if not isinstance(block, Chart)], "part")
+
+
+def chart_words(chart: Chart) -> str:
+    """What stands where a chart cannot be drawn: its title and caption."""
+    return f"<p><em>Figure: {escape(chart.description)}</em></p>\n"
 
 
 def library_text() -> str:
@@ -118,8 +149,20 @@ def _asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _library(shared: bool) -> str:
-    return f'<script src="{LIBRARY}"></script>\n' if shared else f"<script>{library_text()}</script>\n"
+@cache
+def _packed_library() -> str:
+    """The script that draws charts, for a page that holds it."""
+    return _packed(library_text(), 'id="library"') + "\n"
+
+
+def _packed(text: str, attributes: str) -> str:
+    """A text, compressed, in an element that page.js unpacks.
+
+    It is written in base 85 with a comma for "<", so that nothing in it is a tag or a comment.
+    """
+    content = zlib.compress(text.encode(), 9)
+    written = b85encode(content, pad=True).decode().replace("<", ",")
+    return f'<script type="text/plain" {attributes} data-bytes="{len(content)}">{written}</script>'
 
 
 def _document(title: str, body: str, library: str, shared: bool) -> str:
@@ -187,7 +230,7 @@ def _block_html(block: Block, name: str) -> str:
         case Bullets():
             return "<ul>\n" + "".join(f"<li>{_with_code(item)}</li>\n" for item in block.items) + "</ul>\n"
         case Formula():
-            return f'<pre class="formula" tabindex="0">{escape(block.text)}</pre>\n'
+            return formula_html(block.text)
         case CodeBlock():
             return _copyable(block.text)
         case KeyFigures():
@@ -245,9 +288,10 @@ def _copyable(text: str) -> str:
 
 def _array(block: ArrayBlock) -> str:
     shown = grid(block.values)
-    words = [("small", shape_text(block.values)), ("code", block.formula)]
-    words.append(("small", "" if shown.complete else array_summary(block.values)))
-    head = " ".join(f"<{tag}>{escape(text)}</{tag}>" for tag, text in words if text)
+    words = [shape_text(block.values), "" if shown.complete else array_summary(block.values)]
+    shape, summary = (f"<small>{escape(text)}</small>" if text else "" for text in words)
+    formula = inline_formula(block.formula) if block.formula else ""
+    head = " ".join(part for part in (shape, formula, summary) if part)
     remark = f"<figcaption>{_with_code(block.remark)}</figcaption>" if block.remark else ""
     rows = escape("\n".join(shown.lines))
     kind = "array" if np.ndim(block.values) else "scalar"
@@ -287,13 +331,13 @@ def _table(block: Table) -> str:
 
 
 def _chart(block: Chart, name: str) -> str:
-    from plotly.io import to_html
-
-    config = {"displayModeBar": False, "responsive": True}
-    # Animations wait for their button.
-    drawing = to_html(block.figure, config, auto_play=False, include_plotlyjs=False, full_html=False, div_id=name)
+    # page.js draws it, and animations wait for their button.
+    drawing = _packed(printable_json(block.figure.to_json()), f'class="chart" data-for="{name}"')
+    height = block.figure.layout.height
+    style = f' style="height: {height}px"' if height else ""
     caption = f"<figcaption>{_with_code(block.caption)}</figcaption>" if block.caption else ""
-    return f'<figure aria-label="{escape(block.title or block.caption)}">{printable_json(drawing)}{caption}</figure>\n'
+    place = f'<div id="{name}" class="plotly-graph-div"{style}></div>'
+    return f'<figure aria-label="{escape(block.title or block.caption)}">{place}{drawing}{caption}</figure>\n'
 
 
 def _picture(picture: Picture) -> str:
@@ -323,5 +367,13 @@ def escape(text: str) -> str:
 
 
 def _with_code(text: str) -> str:
-    """Escaped text; parts between backquotes are code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    """Escaped text; parts between backquotes are code, and formulas are MathML."""
+    content = ""
+    for k, piece in enumerate(re.split(r"`([^`]+)`", text)):
+        content += f"<code>{escape(piece)}</code>" if k % 2 else _prose(piece)
+    return content
+
+
+def _prose(text: str) -> str:
+    pieces = with_formulas(text)
+    return "".join(inline_formula(piece) if k % 2 else escape(piece) for k, piece in enumerate(pieces))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from ..core.errors import InputError, nearest
+from ..core.files import commit
+from ..core.printable import printable
 from .blocks import Block, Chart, flat
-from .html import Link, render_fragment, render_html
+from .html import LIBRARY, Link, library_text, render_fragment, render_html
 from .json import render_json
 from .markdown import render_markdown
+from .notebook import show, still_html
+from .numbers import number
 from .text import print_text, render_text
 
 if TYPE_CHECKING:
@@ -52,12 +57,13 @@ class Page:
         """Plain text with lines of at most `width` characters."""
         return render_text(self.title, self.blocks, self.summary, self.settings, width=width)
 
-    def html(self, links: Sequence[Link] = ()) -> str:
+    def html(self, links: Sequence[Link] = (), library: str = "") -> str:
         """An HTML document that needs no network.
 
-        With `links` to other pages it belongs to a site, and shares the script that draws charts with the other pages.
+        With `links` it belongs to a site of pages. With the address of a `library`, which has the name `LIBRARY` and
+        the content of `library_text()`, it shares the script that draws charts; otherwise it holds the script.
         """
-        return render_html(self.title, self.blocks, self.summary, self.settings, links=links)
+        return render_html(self.title, self.blocks, self.summary, self.settings, links=links, library=library)
 
     def fragment(self) -> str:
         """HTML without a document around it and without charts, to stand inside of another page."""
@@ -93,9 +99,40 @@ class Page:
         print_text(self.title, self.blocks, self.summary, self.settings, console=console)
 
     def _repr_html_(self) -> str:
-        # A frame keeps the styles of the page and of the notebook apart.
-        frame = "width: 100%; height: 42rem; border: 0"
-        return f'<iframe srcdoc="{escape(self.html())}" title="{escape(self.title)}" style="{frame}"></iframe>'
+        return still_html(self.title, self.blocks, self.summary, self.settings)
+
+    def _ipython_display_(self) -> None:
+        show(self.title, self.blocks, self.summary, self.settings)
+
+
+class Report(str):
+    """The text of an HTML page, which a notebook shows as a page and an interpreter in a line.
+
+    Attributes:
+        page: what it was made from.
+
+    >>> "<h1>One step</h1>" in Report(Page("One step", ()))
+    True
+    """
+
+    page: Page
+
+    def __new__(cls, page: Page, library: str = "") -> Report:
+        """The page as an HTML document."""
+        report = super().__new__(cls, page.html(library=library))
+        report.page = page
+        return report
+
+    def __repr__(self) -> str:
+        """One line."""
+        size = number(len(self) / 1e6, 2)
+        return printable(f"Report: {self.page.title}, an HTML page of {size} MB; .report(path) writes it to a file.")
+
+    def _repr_html_(self) -> str:
+        return self.page._repr_html_()
+
+    def _ipython_display_(self) -> None:
+        self.page._ipython_display_()
 
 
 class Paged(ABC):
@@ -108,12 +145,43 @@ class Paged(ABC):
     def page(self) -> Page:
         """The result as a page of text, tables and charts."""
 
-    def report(self) -> str:
-        """The page as an HTML document that needs no network."""
-        return self.page().html()
+    def report(self, path: str | Path | None = None, library: str | Path | None = None) -> Report:
+        """The page as an HTML document that needs no network: a text that shows itself in a notebook.
+
+        Args:
+            path: a file to write it to as well.
+            library: a folder for the script that draws charts (4.8 MB), which written reports share; by default each
+                report holds it, compressed, so that it can be moved and mailed.
+
+        Raises:
+            InputError: a file cannot be written, or a library is given without a path.
+        """
+        if path is None:
+            if library is not None:
+                raise InputError("report", "a shared library needs the path of the report: report(path, library)")
+            return Report(self.page())
+        report = Report(self.page(), _shared_library(Path(library), Path(path)) if library is not None else "")
+        commit(Path(path), report.encode())
+        return report
 
     def _repr_html_(self) -> str:
         return self.page()._repr_html_()
+
+    def _ipython_display_(self) -> None:
+        self.page()._ipython_display_()
+
+
+def _shared_library(folder: Path, page: Path) -> str:
+    """The address of the library in a folder, for a page in a file; the library is written unless it is there."""
+    file = folder / LIBRARY
+    text = library_text().encode()
+    if not file.is_file() or file.stat().st_size != len(text):
+        commit(file, text)
+    try:
+        return quote(Path(os.path.relpath(file, page.parent)).as_posix())
+    except ValueError:
+        # On another drive of Windows.
+        return file.absolute().as_uri()
 
 
 def form_of(out: Path | None = None, name: str | None = None) -> str:

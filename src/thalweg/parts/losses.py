@@ -11,9 +11,10 @@ The cross-entropies have a `label_smoothing` s in [0, 1): in their formulas (1 -
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from ..core.arrays import Array, namespace
 from ..core.functions import log_softmax, sigmoid, softmax, softplus
@@ -27,8 +28,10 @@ _GUARD = 1e-7
 _LEAST_MEAN = 1e-30
 
 
-def as_targets(outputs: Array, y: Array) -> Array:
+def as_targets(outputs: Array, y: Array, members: int = 1) -> Array:
     """Targets in the shape and type of the outputs: classes (n,) become one-hot rows, or a column for a single output.
+
+    Of an ensemble of that many `members`, they have the shape of the outputs of one.
 
     >>> import numpy as np
     >>> as_targets(np.zeros((2, 3)), np.array([2, 0])).tolist()
@@ -36,7 +39,7 @@ def as_targets(outputs: Array, y: Array) -> Array:
     """
     xp = namespace(outputs)
     if y.ndim == 1:
-        width = outputs.shape[-1]
+        width = outputs.shape[-1] // members
         y = y[:, None] if width == 1 else y[:, None] == xp.arange(width)
     return xp.astype(y, outputs.dtype)
 
@@ -359,8 +362,8 @@ class Poisson(Loss, kind="poisson"):
     def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
         xp = namespace(outputs)
         mean = xp.maximum(outputs, _LEAST_MEAN)
-        # t log t is 0 for t = 0.
-        log_ratio = xp.log(xp.where(targets > 0, targets, mean)) - xp.log(mean)
+        # t log t is 0 for t = 0. With |t| the slope also holds for a target below 0, which is no count.
+        log_ratio = xp.log(xp.where(targets != 0, xp.abs(targets), mean)) - xp.log(mean)
         slope = 1 - xp.where(outputs > _LEAST_MEAN, targets / mean, xp.zeros_like(mean))
         return xp.sum(targets * log_ratio - targets + outputs, axis=-1), slope
 
@@ -480,3 +483,71 @@ class LeastMeanSquares(Loss, kind="lms"):
 def _distance(labels: Labels) -> float:
     """The distance between no and yes."""
     return 1.0 if labels == "0/1" else 2.0
+
+
+@dataclass(frozen=True)
+class MemberLoss(Loss, kind="member_loss"):
+    """The mean of a loss over the members of an ensemble: l = Σ_m l(y_m, t) / M;  dl/dy_m = l'(y_m, t) / M.
+
+    Each member learns as if it were alone; their probabilities are averaged afterwards. Outputs (n, M K) hold those of
+    the members side by side, targets are (n, K).
+
+    Hessian times a: that of the loss of each member times its part of a, divided by M.
+
+    members: number M of members.
+    loss: the loss of each member.
+
+    Source: Gorishniy, Kotelnikov, Babenko 2024, TabM, section 3.
+
+    >>> import numpy as np
+    >>> both = MemberLoss(2, SquaredError())
+    >>> loss, delta = both(np.array([[2.0, 4.0]]), np.array([[4.0]]), np.array([1.0]))
+    >>> float(loss), delta.tolist(), both.probabilities(np.array([[2.0, 4.0]])).tolist()
+    (1.0, [[-1.0, 0.0]], [[3.0]])
+    """
+
+    members: Annotated[int, Field(ge=1, le=1024, strict=True)] = 1
+    loss: Loss = SoftmaxCrossEntropy()
+
+    @property
+    def takes(self) -> Literal["values", "probabilities", "logits", "scores"]:
+        return self.loss.takes
+
+    @property
+    def threshold(self) -> float:
+        """That of a probability."""
+        return self.loss.decision_threshold
+
+    @property
+    def decision_threshold(self) -> float:
+        return self.loss.decision_threshold
+
+    def _by_member(self, outputs: Array) -> Array:
+        """The outputs (n, M, K)."""
+        return namespace(outputs).reshape(outputs, (outputs.shape[0], self.members, outputs.shape[1] // self.members))
+
+    def _rows(self, outputs: Array) -> Array:
+        """The outputs (n M, K), a row for each member."""
+        return namespace(outputs).reshape(outputs, (-1, outputs.shape[1] // self.members))
+
+    def _repeated(self, targets: Array) -> Array:
+        """The targets (n M, K) of these rows."""
+        copies = namespace(targets).concat([targets] * self.members, axis=1)
+        return self._rows(copies)
+
+    def terms(self, outputs: Array, targets: Array) -> tuple[Array, Array]:
+        xp = namespace(outputs)
+        values, slopes = self.loss.terms(self._rows(outputs), self._repeated(targets))
+        mean = xp.mean(xp.reshape(values, (outputs.shape[0], self.members)), axis=-1)
+        return mean, xp.reshape(slopes, outputs.shape) / self.members
+
+    def hvp(self, outputs: Array, targets: Array, direction: Array) -> Array:
+        own = self.loss.hvp(self._rows(outputs), self._repeated(targets), self._rows(direction))
+        return namespace(own).reshape(own, outputs.shape) / self.members
+
+    def probabilities(self, outputs: Array) -> Array:
+        """The mean of the members' probabilities, or of their values."""
+        return namespace(outputs).mean(self.loss.probabilities(self._by_member(outputs)), axis=1)
+
+    def answers(self, outputs: Array) -> Array:
+        return self.probabilities(outputs)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Self, cast, get_type_hints
 
 import numpy as np
@@ -49,12 +49,14 @@ class Part:
     kind: ClassVar[str] = ""
     family: ClassVar[str] = ""
     kinds: ClassVar[dict[str, type[Part]]] = {}
+    families: ClassVar[dict[str, type[Part]]] = {}
 
     def __init_subclass__(cls, family: str = "", kind: str = "", also: tuple[str, ...] = ()) -> None:
         super().__init_subclass__()
         if family:
             cls.family = family
             cls.kinds = {}
+            Part.families[family] = cls
         if kind:
             cls.kind = kind
             for name in (kind, *also):
@@ -132,6 +134,21 @@ class Part:
 
 
 PartT = TypeVar("PartT", bound=Part)
+
+
+def each_part(value: object) -> Iterator[Part]:
+    """The parts in a value, a part or a sequence of them, each before those in its options.
+
+    >>> from thalweg.parts.optimizers import Adam
+    >>> [part.kind for part in each_part(Adam({"kind": "cosine", "peak": 0.1}))]
+    ['adam', 'cosine']
+    """
+    if isinstance(value, Part):
+        yield value
+        value = [getattr(value, field.name) for field in options_of(type(value))]
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from each_part(item)
 
 
 def options_of(cls: type[Part]) -> tuple[dataclasses.Field[Any], ...]:
@@ -399,6 +416,9 @@ class Layer(Part, ABC, Generic[P, S, C], family="layer"):
     """Whether the layer is elementwise, bounded, and flattens out on both sides, as tanh and sigmoid do."""
     is_identity: ClassVar[bool] = False
     """Whether the outputs are the inputs, unchanged."""
+    input_axes: ClassVar[int | None] = None
+    """Number of axes of the samples that the layer takes: 1 for flat ones, 3 for pictures (height, width, channels);
+    None: samples of any shape."""
     random: ClassVar[bool] = False
     """Whether the layer draws random numbers in training."""
 
@@ -535,9 +555,16 @@ def normalized_weights(weight: Array, total: Array | None = None) -> Array:
 class Loss(Part, ABC, family="loss"):
     """A loss over a batch: one function gives its value and its delta = dL/d(outputs)."""
 
-    takes: ClassVar[Literal["values", "probabilities", "logits", "scores"]] = "values"
-    """What the outputs are: numbers (regression), probabilities, logits, or scores of which only the sign or the order
-    decides (linear units)."""
+    @property
+    def takes(self) -> Literal["values", "probabilities", "logits", "scores"]:
+        """What the outputs are: numbers (regression), probabilities, logits, or scores of which only the sign or the
+        order decides (linear units)."""
+        return "values"
+
+    @property
+    def members(self) -> int:
+        """How many predictions of each target the outputs hold, those of each member of an ensemble side by side."""
+        return 1
 
     def fused_with(self, last: Layer) -> Loss | None:
         """The loss on logits that equals this loss after the layer `last`; None if there is none."""
@@ -580,6 +607,10 @@ class Loss(Part, ABC, family="loss"):
 
     def probabilities(self, outputs: Array) -> Array:
         """The outputs as probabilities if the loss takes logits; else the outputs unchanged."""
+        return outputs
+
+    def answers(self, outputs: Array) -> Array:
+        """What is compared with `threshold`: the outputs (n, K), of an ensemble the mean of its probabilities."""
         return outputs
 
     @property

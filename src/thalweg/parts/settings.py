@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from .clipping import Clipping
 from .part import Count, Fraction, NonNegative, Number, Part, Positive
@@ -27,6 +27,8 @@ class Stopping(Part):
     (`metric_schedules.compared`).
     least_rate: patience counts only while the learning rate is at most this; above it, waiting starts again. For a rate
     that falls at the same plateaus.
+    holdouts: number of times that a fifth of the training rows is held out to choose the number of epochs; all training
+    rows are then trained on for that long (`training.holdouts`). `patience` ends these trainings; None: no holdouts.
 
     Source: Prechelt 1998, Early stopping, but when?
 
@@ -42,6 +44,7 @@ class Stopping(Part):
     seconds: Positive | None = None
     tolerance: NonNegative | None = None
     least_rate: Positive | None = None
+    holdouts: Count | None = None
 
     @property
     def keeps_best(self) -> bool:
@@ -56,7 +59,7 @@ BATCH_SIZE = 32
 class Training(Part):
     """How to train: the [training] section of a spec.
 
-    epochs: number of epochs.
+    epochs: number of epochs; "auto": as many as the rows need (`spec.length`).
     batch_size: rows in a batch; "full": all rows; None: 32, or the batch of the linear unit's rule.
     seed: seed of all random numbers.
     engine: "compiled" (XLA) or "eager" (NumPy).
@@ -70,7 +73,7 @@ class Training(Part):
     'compiled'
     """
 
-    epochs: Annotated[int, Field(ge=1, le=10**9, strict=True)] = 20
+    epochs: Length = 20
     batch_size: Count | Literal["full"] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     engine: EngineName = "compiled"
@@ -84,6 +87,24 @@ class Training(Part):
     def number_type(self) -> Precision:
         """The precision of the engine: the given one, or the engine's own."""
         return self.precision or ("float64" if self.engine == "eager" else "float32")
+
+
+@dataclass(frozen=True)
+class CompleteTraining(Training):
+    """A training section whose number of epochs is set.
+
+    epochs: number of epochs.
+
+    >>> CompleteTraining(epochs=3).epochs
+    3
+    """
+
+    epochs: Epochs
+
+    @classmethod
+    def of(cls, value: object) -> Self:
+        """As every part; also from a training section. Raises InputError where its number of epochs is open."""
+        return super().of(value.describe() if type(value) is Training else value)
 
 
 @dataclass(frozen=True)
@@ -103,6 +124,11 @@ class Checkpoints(Part):
     best: bool = True
 
 
+Epochs = Annotated[int, Field(ge=1, le=10**9, strict=True)]
+Length = Annotated[
+    Annotated[Epochs, Tag("number")] | Annotated[Literal["auto"], Tag("word")],
+    Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
+]
 Precision = Literal["float32", "float64"]
 Device = Literal["cpu", "gpu"]
 EngineName = Literal["compiled", "eager"]

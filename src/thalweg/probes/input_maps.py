@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.arrays import Params, Tree
-from ..data import Dataset, Preprocessing, StreamedDataset
+from ..data import Dataset, ImageShape, Preprocessing, StreamedDataset
 from ..models.network import Network
 from ..parts.layers import Activation, Affine, Weights
 from ..parts.layers.stack import forward
@@ -273,7 +273,7 @@ def curve_of(preprocessing: Preprocessing, data: Dataset, outputs: Outputs) -> F
     if preprocessing.task != "regression" or preprocessing.features != 1:
         return None
     every = -(-len(data) // _MOST_POINTS)
-    line = _around(data.x[:, 0], _LINE_PLACES)[:, None].astype(np.float32)
+    line = around(data.x[:, 0], _LINE_PLACES)[:, None].astype(np.float32)
     return FittedCurve(
         x=preprocessing.unscaled(line)[:, 0],
         values=preprocessing.values(outputs(line)),
@@ -284,8 +284,10 @@ def curve_of(preprocessing: Preprocessing, data: Dataset, outputs: Outputs) -> F
     )
 
 
-def weight_images(params: Params, image_shape: tuple[int, int] | None) -> WeightImages | None:
+def weight_images(params: Params, image_shape: ImageShape | None) -> WeightImages | None:
     """The weights of the first dense layer as images, those of the largest norm first; None if rows are not images.
+
+    Of coloured images, the mean of the weights of a pixel.
 
     >>> W = np.array([[1.0, 0.0], [2.0, 5.0]])
     >>> weight_images((Affine(W, np.zeros(2)),), (1, 2)).pictures.tolist()
@@ -296,18 +298,18 @@ def weight_images(params: Params, image_shape: tuple[int, int] | None) -> Weight
         return None
     W = np.asarray(dense.W)
     units = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:_MOST_IMAGES]
-    pictures = W[:, units].T.reshape(-1, *image_shape)
+    pictures = W[:, units].T.reshape(len(units), *image_shape[:2], -1).mean(axis=-1)
     return WeightImages(units=units, pictures=pictures, all_units=W.shape[1])
 
 
 def grid_around(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """`count` places along each axis of a grid that spans points (n, 2) with a margin."""
-    x, y = (_around(column, count) for column in points.T)
+    x, y = (around(column, count) for column in points.T)
     return x, y
 
 
-def _around(values: np.ndarray, count: int) -> np.ndarray:
-    """Places that span the values with a margin."""
+def around(values: np.ndarray, count: int) -> np.ndarray:
+    """`count` places from below the least of the values (n,) to above the greatest, with a margin."""
     low = float(values.min())
     high = float(values.max())
     margin = _MARGIN * (high - low) or 1.0

@@ -56,11 +56,14 @@ def largest(values: Array, weights: Array) -> Array:
 def alive(slopes: Array, weights: Array) -> Array:
     """Which units (k,) pass a gradient for some row, that is, have a derivative f'(z) other than 0: slopes (n, k).
 
+    Of pictures (n, height, width, channels) the units are the channels, which pass one at any pixel.
+
     >>> import numpy as np
     >>> alive(np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([0.5, 0.5])).tolist()
     [False, True]
     """
-    return namespace(slopes).any((_flat(slopes) != 0) & (weights[:, None] > 0), axis=0)
+    flat, weights = _by_unit(slopes, weights)
+    return namespace(slopes).any((flat != 0) & (weights[:, None] > 0), axis=0)
 
 
 def saturated(slopes: Array, steepest: float, weights: Array) -> Array:
@@ -109,7 +112,7 @@ def effective_rank(values: Array, weights: Array) -> Array:
     2.0
     """
     xp = namespace(values)
-    v = _flat(values)
+    v, weights = _by_unit(values, weights)
     centred = xp.sqrt(weights)[:, None] * (v - xp.sum(weights[:, None] * v, axis=0))
     # Both products have the same eigenvalues except for zeros; the smaller one is cheaper.
     product = centred @ centred.T if v.shape[0] < v.shape[1] else centred.T @ centred
@@ -271,3 +274,14 @@ def step_length(loss: Estimate, slope: Estimate, next_loss: Estimate, next_slope
 def _flat(values: Array) -> Array:
     """One row for each sample."""
     return namespace(values).reshape(values, (values.shape[0], -1))
+
+
+def _by_unit(values: Array, weights: Array) -> tuple[Array, Array]:
+    """(values, weights) with a column for each unit. Of pictures a channel is a unit, and each pixel is a row."""
+    xp = namespace(values)
+    if values.ndim < 4:
+        return _flat(values), weights
+    rows = xp.reshape(values, (-1, values.shape[-1]))
+    pixels = rows.shape[0] // weights.shape[0]
+    shares = xp.broadcast_to((weights / pixels)[:, None], (weights.shape[0], pixels))
+    return rows, xp.reshape(shares, (-1,))

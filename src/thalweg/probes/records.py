@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from ..core.bounds import LARGEST_INTEGER
 from ..core.errors import InputError, nearest
+from ..core.printable import printable
 
 if TYPE_CHECKING:
     import polars
@@ -72,6 +73,15 @@ class Observations:
             steps=np.array([record["step"] for record in records], dtype=int),
             whole=_gathered([record["whole"] for record in records], None),
             by_layer=_gathered([record["layers"] for record in records], nothing),
+        )
+
+    def __repr__(self) -> str:
+        """The steps and the quantities, in three lines."""
+        steps = f", steps {self.steps[0]} to {self.steps[-1]}" if len(self) else ""
+        return printable(
+            f"Observations: {len(self)} of {len(self.layers)} layers{steps}\n"
+            f"whole network: {', '.join(self.whole) or 'nothing'}\n"
+            f"by layer: {', '.join(self.by_layer) or 'nothing'}"
         )
 
     @property

@@ -50,9 +50,9 @@ class ConvertedNetwork:
     inputs: int
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
-        """The outputs (n, K) in prediction for samples x (n, inputs)."""
-        context = ForwardContext(training=False)
-        return self.network.forward(self.params, self.states, np.asarray(x, dtype=float), context).outputs[-1]
+        """The outputs (n, K) in prediction for samples x: (n, inputs), or pictures (n, height, width, channels)."""
+        rows = np.asarray(x, dtype=float).reshape(len(x), -1)
+        return self.network.forward(self.params, self.states, rows, ForwardContext(training=False)).outputs[-1]
 
     def run(self, data: object, loss: Loss | str | Mapping[str, object] | None = None) -> Run:
         """A run without a step whose weights are these: for its measures, its boundary, its loss landscape and more.
@@ -148,7 +148,7 @@ def _converted(weighted: WeightedNetwork) -> ConvertedNetwork:
     return ConvertedNetwork(*weighted)
 
 
-def from_torch(module: nn.Module) -> ConvertedNetwork:
+def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = None) -> ConvertedNetwork:
     """A PyTorch module as a network of ours, with its weights and running statistics.
 
     PyTorch does not keep which rule drew the weights. A new training draws by the rule of nn.Linear where it may have
@@ -156,9 +156,12 @@ def from_torch(module: nn.Module) -> ConvertedNetwork:
 
     Args:
         module: nn.Sequential, nested as it may be, of layers that we have.
+        input_shape: (channels, height, width) of the pictures that a module takes; None for rows. The network takes
+            the same pictures with the channels last, as rows or (n, height, width, channels).
 
     Raises:
-        InputError: with every module that has no equal layer, each with its place.
+        InputError: with every module that has no equal layer, each with its place; for a module of pictures without
+            `input_shape`.
 
     >>> import pytest
     >>> torch = pytest.importorskip("torch")
@@ -167,7 +170,7 @@ def from_torch(module: nn.Module) -> ConvertedNetwork:
     >>> np.allclose(from_torch(model).outputs(x.numpy()), model(x).detach().numpy(), atol=1e-6)
     True
     """
-    return _converted(network_of_module(module))
+    return _converted(network_of_module(module, input_shape))
 
 
 def from_keras(model: KerasLayer) -> ConvertedNetwork:

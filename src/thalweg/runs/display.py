@@ -1,15 +1,15 @@
-"""The live display of a training on stderr: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
+"""The live display of a training: a bar on a terminal, a line below the cell of a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..core.progress import LINE_SECONDS, print_line
+from ..core.progress import LINE_SECONDS, in_notebook, notebook_line, print_line
 from ..core.streams import escaped_streams
 from ..pages.numbers import measure_value, number
 from ..training.callbacks import Callback, Progress
@@ -23,12 +23,14 @@ _SHORT_NAMES = {"mean_absolute_error": "MAE", "learning_rate": "rate"}
 
 @contextmanager
 def shown(quiet: bool = False) -> Iterator[Callback]:
-    """A callback that shows the progress of a training: a bar on a terminal, plain lines elsewhere."""
+    """A callback that shows the progress of a training: a bar, the line of a notebook, or plain lines."""
     if quiet:
         yield Callback()
     elif sys.stderr.isatty():
         with _bar() as bar:
             yield bar
+    elif in_notebook():
+        yield _NotebookLine(notebook_line())
     else:
         yield _Lines()
 
@@ -39,6 +41,11 @@ def in_words(progress: Progress) -> str:
     if math.isfinite(progress.steps_per_second):
         parts.append(f"{number(progress.samples_per_second, 3)} samples/s")
     return "  ".join(parts)
+
+
+def _line(progress: Progress) -> str:
+    left = "" if progress.step == progress.steps else _left(progress)
+    return f"epoch {progress.epoch}/{progress.training.epochs}  {in_words(progress)}  {left}".rstrip()
 
 
 def _measures(progress: Progress) -> dict[str, float]:
@@ -63,6 +70,16 @@ def _left(progress: Progress) -> str:
     return f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left"
 
 
+class _NotebookLine(Callback):
+    """A line below the cell that tells the progress."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+
+    def on_progress(self, progress: Progress) -> None:
+        self._show(_line(progress))
+
+
 class _Lines(Callback):
     """A line each second, and one at the end."""
 
@@ -73,8 +90,7 @@ class _Lines(Callback):
         done = progress.step == progress.steps
         if done or time.monotonic() - self._last >= LINE_SECONDS:
             self._last = time.monotonic()
-            left = "" if done else _left(progress)
-            print_line(f"epoch {progress.epoch}/{progress.training.epochs}  {in_words(progress)}  {left}".rstrip())
+            print_line(_line(progress))
 
 
 class _Bar(Callback):

@@ -60,12 +60,12 @@ def load(folder: str | Path) -> Run:
         fix = f"resume it with `thalweg train --resume {path}`"
         raise InputError(str(path), f"the training has not ended; {fix}")
     preprocessing = _preprocessing(path)
-    check_fit(spec.network, preprocessing)
+    check_fit(spec.network, preprocessing, spec.loss.members)
     start = spec.network.layout((preprocessing.features,))
     template = inference_state(State(start.params, start.states, (), np.array(0), noise_key(0)))
     frames = BoundaryFrames.load(path)
     if frames:
-        frames.check_fit(preprocessing.features, start.shapes[-1][0])
+        frames.check_fit(preprocessing.features, start.shapes[-1][0] // spec.loss.members)
     result = read_result(path)
     _check_result(path / "result.json", result, preprocessing, tunes(spec.loss))
     return Run(
@@ -90,15 +90,15 @@ def load(folder: str | Path) -> Run:
     )
 
 
-def write_report_again(folder: Path) -> Path:
-    """Write the report of the run in a folder again, and return its path.
+def write_report_again(folder: Path, library: Path | None = None) -> Path:
+    """Write the report of the run in a folder again, and return its path; see `Run.report` for a shared library.
 
     Raises:
         InputError: this is not the folder of a run that has ended, or another process writes there.
     """
     check_format(folder)
     with writing(folder):
-        load(folder).write_report(folder)
+        load(folder).write_report(folder, library)
     return folder / REPORT_FILE
 
 

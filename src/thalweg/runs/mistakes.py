@@ -16,6 +16,10 @@ from .report_data import ReportData
 _MOST_PICTURES = 24
 _MOST_ROWS = 12
 _MOST_FEATURES = 8
+_RGB_CHANNELS = 3
+# The color types of a PNG file.
+_GRAY = 0
+_RGB = 2
 
 
 class Predictions(NamedTuple):
@@ -80,36 +84,38 @@ def has_label(labels: np.ndarray) -> np.ndarray:
     return np.asarray(labels) >= 0.5
 
 
-def gray_png(gray: np.ndarray) -> bytes:
-    """A gray image (height, width) of uint8 as the bytes of a PNG file.
+def png_of(image: np.ndarray) -> bytes:
+    """An image of uint8, (height, width) or (height, width, 3) with red, green and blue, as the bytes of a PNG file.
 
     Source: W3C, Portable Network Graphics (PNG) Specification, second edition.
 
-    >>> gray_png(np.zeros((2, 3), np.uint8))[:8]
+    >>> png_of(np.zeros((2, 3), np.uint8))[:8]
     b'\\x89PNG\\r\\n\\x1a\\n'
     """
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    height, width = gray.shape
-    # 8 bits a pixel, color type 0 (gray), and the only methods of compression, filter and interlace.
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    lines = b"".join(b"\0" + line.tobytes() for line in gray)
+    height, width = image.shape[:2]
+    # 8 bits a number, and the only methods of compression, filter and interlace.
+    header = struct.pack(">IIBBBBB", width, height, 8, _GRAY if image.ndim == 2 else _RGB, 0, 0, 0)
+    lines = b"".join(b"\0" + line.tobytes() for line in image)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
 def _gallery(data: ReportData, shown: np.ndarray) -> Gallery:
     assert data.samples is not None and data.image_shape is not None
     images = data.samples[shown].reshape(-1, *data.image_shape)
+    if images.ndim == 4 and images.shape[-1] != _RGB_CHANNELS:
+        images = images.mean(axis=-1)
     low = float(images.min())
     high = float(images.max())
-    gray = np.round((images - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
+    shades = np.round((images - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
     columns, rows = _predictions(data, shown)
     pictures = []
-    for sample, image, row in zip(shown, gray, rows, strict=True):
+    for sample, image, row in zip(shown, shades, rows, strict=True):
         caption = [f"{name} {number(value)}" for name, value in zip(columns, row, strict=True)]
-        pictures.append(Picture(f"Sample {sample}", gray_png(image), caption))
+        pictures.append(Picture(f"Sample {sample}", png_of(image), caption))
     return Gallery(pictures)
 
 
@@ -119,12 +125,24 @@ def _table(data: ReportData, shown: np.ndarray) -> Table:
     features: Sequence[str] = ()
     values: Sequence[Sequence[object]] = [()] * len(shown)
     if data.samples is not None:
-        features = data.feature_names[:_MOST_FEATURES]
-        values = data.samples[shown, : len(features)].tolist()
-        if len(features) < len(data.feature_names):
-            caption += f"; the first {len(features)} of {len(data.feature_names)} features"
+        total = len(data.feature_names)
+        places = np.arange(total) if total <= _MOST_FEATURES else _most_unusual(data.samples, shown)[:_MOST_FEATURES]
+        features = [data.feature_names[place] for place in places]
+        values = data.samples[np.ix_(shown, places)].tolist()
+        if len(features) < total:
+            caption += f"; the {len(features)} of {total} features in which they are the most unlike the others"
     cells = [(int(sample), *row, *inputs) for sample, row, inputs in zip(shown, rows, values, strict=True)]
     return Table(caption, ("sample", *columns, *features), cells)
+
+
+def _most_unusual(samples: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """The places of the features (n, features), the one in which the shown samples are the most unusual first.
+
+    A value is as unusual as it is far from the mean of all samples, in standard deviations.
+    """
+    deviation = samples.std(axis=0)
+    distances = np.abs(samples[shown] - samples.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    return np.argsort(-distances.mean(axis=0), kind="stable")
 
 
 def _predictions(data: ReportData, shown: np.ndarray) -> Predictions:

@@ -6,7 +6,6 @@ import dataclasses
 import platform
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from ..core.arrays import Params, arrays_of
 from ..core.errors import InputError
 from ..core.files import JsonObject
-from ..core.machine import libraries_in_words, machine_in_words
+from ..core.machine import __version__, libraries_in_words, machine_in_words
 from ..doctor.findings import Finding
 from ..doctor.live import LiveChecks, severe_at_once
 from ..doctor.measure_run import measurements_of, probed_layers
@@ -251,7 +250,7 @@ def _facts(session: Session, fitted: Fit, seconds: float) -> dict[str, str]:
         "engine": f"{training.engine}, {engine.precision}, {engine.platform}",
         "seed": str(training.seed),
         "finished": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z"),
-        "thalweg": f"{metadata.version('thalweg')} on Python {platform.python_version()}",
+        "thalweg": f"{__version__} on Python {platform.python_version()}",
         "libraries": libraries_in_words(),
         "machine": machine_in_words(),
     }

@@ -32,6 +32,7 @@ _SETS = ("test", "validation", "training")
 _NO_MEASURES = frozenset({"epoch", "step", "learning_rate"})
 _MOST_TARGETS = 6
 _MOST_POINTS = 3000
+_MOST_LARGEST = 100
 _NO_PROBES = 'No probes recorded this training; with `probes = "standard"` the report shows what happens inside of it.'
 _PRECISION = (
     "Precision: the fraction of the samples predicted as a class that belong to it. "
@@ -55,6 +56,7 @@ def report_page(data: ReportData) -> Page:
         _input_map,
         _predictions,
         mistake_blocks,
+        _importance,
         _inside,
         _network,
         _notes,
@@ -64,13 +66,13 @@ def report_page(data: ReportData) -> Page:
 
 
 def card(data: ReportData) -> Page:
-    """The beginning of the report, for a notebook: outcome, health and measures.
+    """The beginning of the report, for a notebook: outcome, health, measures, and the curve of the loss.
 
     >>> data = ReportData(title="digits", outcome="Trained.", task="classification", measures={"test": {"loss": 0.1}})
     >>> "<caption>" in card(data).fragment()
     True
     """
-    return Page(data.title, (*data.health, *_measures(data)), data.outcome)
+    return Page(data.title, (*data.health, *_measures(data), *training_charts(data.history)[:1]), data.outcome)
 
 
 def training_charts(history: figures.History) -> list[Chart]:
@@ -313,14 +315,25 @@ def _by_value(true: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> 
     every = -(-len(true) // _MOST_POINTS)
     remarks = []
     if every > 1:
-        remarks.append(f"The charts of single samples show one of every {every}.")
+        remarks.append(f"The charts of single samples show one of every {every}, and the largest errors.")
     if len(names) > _MOST_TARGETS:
         remarks.append(f"The first {_MOST_TARGETS} of {len(names)} targets are shown.")
     charts = []
     for k, name in enumerate(names[:_MOST_TARGETS]):
-        charts.append(Chart(figures.predictions(true[::every, k], predicted[::every, k], name)))
+        points = _with_largest_errors(predicted[:, k] - true[:, k], every)
+        charts.append(Chart(figures.predictions(true[points, k], predicted[points, k], name)))
         charts.append(Chart(figures.residuals(true[:, k], predicted[:, k], name)))
     return [*([Text(" ".join(remarks))] if remarks else []), SideBySide(charts)]
+
+
+def _with_largest_errors(errors: np.ndarray, every: int) -> np.ndarray:
+    """The numbers of one of every so many samples, and of those with the largest errors (n,)."""
+    largest = np.argsort(-np.abs(errors), kind="stable")[:_MOST_LARGEST]
+    return np.union1d(np.arange(0, len(errors), every), largest)
+
+
+def _importance(data: ReportData) -> list[Block]:
+    return [Heading("Importance of the inputs"), *data.importance.blocks()] if data.importance else []
 
 
 def _inside(data: ReportData) -> list[Block]:
@@ -341,7 +354,36 @@ def _inside(data: ReportData) -> list[Block]:
             words += f"; the {len(weights.units)} of {weights.all_units} units with the largest weights"
         blocks.append(Text(f"{words}."))
         blocks.append(Chart(figures.weight_images(weights.pictures, weights.units)))
+    blocks += _convolution(data)
+    if data.saliency:
+        words = (
+            "Where the network looks: the mean of |dL/dx| over samples of each class, the largest of the channels of a "
+            "pixel, as a fraction of the largest pixel of the class; over the first "
+            f"{count_noun(data.saliency.rows, 'sample')} of the {data.held_out} set."
+        )
+        names = [data.target_names[label] for label in data.saliency.classes]
+        blocks += [Text(words), Chart(figures.saliency_maps(data.saliency.maps, names))]
     return [Heading("Inside the network"), *blocks] if blocks else []
+
+
+def _convolution(data: ReportData) -> list[Block]:
+    """The kernels of the first convolution, and what they make of a sample."""
+    kernels, maps = data.kernels, data.feature_maps
+    if not kernels or not maps:
+        return []
+    few = f"; the {len(kernels.units)} of {kernels.all_units} with the largest weights"
+    words = (
+        "The kernels of the first convolution, the mean over its input channels"
+        f"{few if len(kernels.units) < kernels.all_units else ''}. The output of a kernel is largest where the picture "
+        "is bright under its orange pixels and dark under its blue ones."
+    )
+    titles = "Kernels of the first convolution"
+    return [
+        Text(words),
+        Chart(figures.weight_images(kernels.pictures, kernels.units, titles)),
+        Text(f"What each of them makes of sample {maps.sample} of the {data.held_out} set, before the activation."),
+        Chart(figures.feature_maps(maps.maps, maps.units, maps.sample)),
+    ]
 
 
 def _network(data: ReportData) -> list[Block]:

@@ -7,10 +7,13 @@ from typing import Literal
 
 import numpy as np
 
+from ..data import ImageShape
 from ..pages.blocks import Block
 from ..probes.boundary_frames import BoundaryFrames
 from ..probes.input_maps import FittedCurve, InputMap, WeightImages
+from ..probes.picture_maps import FeatureMaps, Saliency
 from ..probes.records import Observations
+from .importance import Importance
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,7 +37,7 @@ class ReportData:
         confidence: Probability (n,) of the predicted class.
         samples: The same rows (n, features) in their original units.
         feature_names: Names of the features.
-        image_shape: Height and width of a sample that is an image.
+        image_shape: Shape of an image where each sample is one.
         held_out: Name of the set of rows of `true` and `predicted`.
         observed: Quantities that probes recorded during the training.
         expected: RMS of delta at each layer (layers,) relative to that of the last layer, as theory predicts it at the
@@ -46,6 +49,10 @@ class ReportData:
         threshold: Decision threshold for one output.
         curve: Outputs along the only input.
         weights: Weights of the first layer as images.
+        importance: How much of the score is lost without each column of a table.
+        kernels: Kernels of the first convolution as images.
+        feature_maps: What this convolution makes of the first row.
+        saliency: Mean saliency of the pixels by class.
         spec: The spec as TOML.
     """
 
@@ -64,7 +71,7 @@ class ReportData:
     confidence: np.ndarray | None = None
     samples: np.ndarray | None = None
     feature_names: tuple[str, ...] = ()
-    image_shape: tuple[int, int] | None = None
+    image_shape: ImageShape | None = None
     held_out: str = "test"
     observed: Observations | None = None
     expected: np.ndarray | None = None
@@ -75,4 +82,8 @@ class ReportData:
     threshold: float = 0.5
     curve: FittedCurve | None = None
     weights: WeightImages | None = None
+    importance: Importance | None = None
+    kernels: WeightImages | None = None
+    feature_maps: FeatureMaps | None = None
+    saliency: Saliency | None = None
     spec: str = ""

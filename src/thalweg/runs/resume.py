@@ -261,7 +261,7 @@ def _resumed_builder(session: Session, folder: Path, step: int) -> RunBuilder:
     frames = recorded_frames(folder, session)
     if frames:
         features = session.split.train.features
-        frames.check_fit(features, session.spec.network.layout((features,)).shapes[-1][0])
+        frames.check_fit(features, session.spec.network.layout((features,)).shapes[-1][0] // session.spec.loss.members)
     return RunBuilder(session, records=records, frames=frames.before(step) if frames else None)
 
 

@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 from ..core.arrays import Params, arrays_of
 from ..core.errors import InputError
 from ..core.files import commit, remove
+from ..core.printable import printable
 from ..core.progress import Watch, ignore_progress
-from ..data import Preprocessing, RawRows, Split, Task
+from ..data import Dataset, Preprocessing, RawRows, Split, Task
 from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
 from ..doctor.interventions.confirmation import budget_for, confirmed
@@ -27,16 +28,22 @@ from ..doctor.measurements import Measurements
 from ..doctor.rows.measure_rows import TrainingRecord
 from ..engine.engine import Engine
 from ..engine.step import State, Trace, fused, inference_state
+from ..export.checking import raw_rows
+from ..export.trained_model import TrainedModel
+from ..export.writing import ExportedFile, export_files
 from ..models.conversion.to_torch import module_of
+from ..models.decision import decided, predictions
 from ..models.linear_units import with_threshold
 from ..models.mean_field import predicted
 from ..models.network import Network
 from ..models.summary import layer_in_words, numbered_layers
 from ..pages.blocks import Text
+from ..pages.numbers import measure_name, measure_value
 from ..pages.page import Page, Paged
 from ..parts.part import Loss
 from ..probes.boundary_frames import FRAMES, FRAMES_SO_FAR, BoundaryFrames
 from ..probes.input_maps import curve_of, hidden_outputs, map_of, plane_of, weight_images
+from ..probes.picture_maps import feature_maps, kernel_images, saliency
 from ..probes.records import Observations, Record
 from ..spec.spec import CompleteSpec, data_name
 from ..spec.toml import to_toml
@@ -46,7 +53,8 @@ from ..training.inspect import inspect
 from ..training.paired import PairedRuns
 from ..training.saved_state import save_state
 from ..training.session import engine_for
-from .report import card, report_page, training_charts
+from .importance import MOST_INPUTS, SHUFFLES, Importance, importance_of
+from .report import card, report_page
 from .report_data import ReportData
 from .run_folder import REPORT_FILE, RESULT, RESULT_FILE, json_line, new_run_folder, write_spec
 
@@ -54,6 +62,8 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
     from torch import nn
 
+# Rows on which an exported file is compared with the run.
+_COMPARED_ROWS = 1000
 STATE = Path("checkpoints") / "final.safetensors"
 
 
@@ -143,13 +153,7 @@ class Run(Paged):
         Raises:
             InputError: the columns do not fit.
         """
-        decided = self.decided(self.predict_outputs(x))
-        if self.task == "classification":
-            return self.preprocessing.labels(decided)
-        if self.task == "multilabel":
-            return decided
-        values = self.preprocessing.values(decided)
-        return values[:, 0] if values.shape[1] == 1 else values
+        return predictions(self.preprocessing, self.loss, self.predict_outputs(x))
 
     def predict_outputs(self, x: RawRows) -> np.ndarray:
         """The outputs for raw rows: (n, K) probabilities after a cross-entropy, else plain outputs."""
@@ -171,9 +175,7 @@ class Run(Paged):
 
     def decided(self, outputs: np.ndarray) -> np.ndarray:
         """What outputs (n, K) say of prepared targets: numbers of classes (n,), labels 0 and 1 or values (n, K)."""
-        if self.task == "classification":
-            return self.classes(outputs)
-        return (outputs > self.decision_threshold).astype(int) if self.task == "multilabel" else outputs
+        return decided(self.task, self.loss, outputs)
 
     def classes(self, outputs: np.ndarray) -> np.ndarray:
         """The index (n,) of the class of each row of outputs (n, K)."""
@@ -211,10 +213,10 @@ class Run(Paged):
         result = {name: getattr(self, name) for name in RESULT}
         commit(folder / RESULT_FILE, json.dumps(result, indent=1).encode())
 
-    def write_report(self, folder: Path) -> None:
-        """Write report.html, the last of the files."""
+    def write_report(self, folder: Path, library: Path | None = None) -> None:
+        """Write report.html, the last of the files; see `report` for a shared library."""
         try:
-            commit(folder / REPORT_FILE, self.report().encode())
+            self.report(folder / REPORT_FILE, library)
         except InputError as error:
             fix = f"the run itself is whole; when that is mended: thalweg train --resume {folder}"
             raise InputError(error.subject, f"{error.problems[0]}; {fix}") from error
@@ -269,6 +271,7 @@ class Run(Paged):
                 self._diagnosis.findings,
                 measurements.largest_rate,
                 [self.preprocessing.features, *(shape[-1] for shape in layout.shapes)],
+                measurements.remedies.output(),
             ),
             PairedRuns(self.spec, self.rows(), learned.measure),
             budget_for(self.seconds) if seconds is None else seconds,
@@ -280,6 +283,32 @@ class Run(Paged):
     @cached_property
     def _diagnosis(self) -> Diagnosis:
         return diagnose(self.measurements)
+
+    def importance(self, shuffles: int = SHUFFLES) -> Importance | None:
+        """How much of the score on held-out rows is lost without each column of the data.
+
+        The rows are those of the test set, else of the validation set, else of the training.
+
+        Args:
+            shuffles: how many other rows a row gets its values of the column from.
+
+        Returns:
+            The importance of each column with its interval; None where there are fewer than two rows, or where all
+            numbers to predict are equal.
+
+        Raises:
+            InputError: the rows of a loaded run are gone, or `shuffles` is below 1.
+
+        Source: Breiman 2001, Random forests, section 10.
+
+        >>> from thalweg import train
+        >>> found = train(["dense 8", "tanh", "dense 3"], "iris", epochs=20, progress=False).importance()
+        >>> found.measure, len(found.inputs)
+        ('accuracy', 4)
+        """
+        name, rows = list(self.rows().sets.items())[-1]
+        data = next(rows.parts())
+        return importance_of(self.preprocessing, data, name, lambda x: self.decided(self.outputs_of(x)), shuffles)
 
     def rows(self) -> Split:
         """The rows of the training. Those of a run from a folder are loaded again.
@@ -320,6 +349,53 @@ class Run(Paged):
         return module_of(self.network, state.params, state.layers)
 
     @property
+    def trained_model(self) -> TrainedModel:
+        """What predictions need: the network, its weights and its preprocessing."""
+        state = inference_state(self.state)
+        return TrainedModel(self.network, self.loss, state.params, state.layers, self.preprocessing)
+
+    def export(
+        self,
+        *,
+        onnx: str | Path | None = None,
+        torch: str | Path | None = None,
+        python: str | Path | None = None,
+        watch: Watch = ignore_progress,
+    ) -> list[ExportedFile]:
+        """Write the network with its preprocessing as files that work without Thalweg; see docs/deploy.md.
+
+        Each file is compared with the run before it is written: on held-out rows and, for a table, a row without any
+        value. Where the rows of the training are gone, rows are drawn from the range of the training rows.
+
+        Args:
+            onnx: a graph of ONNX. Needs the packages onnx and onnxruntime.
+            torch: the source of a module of PyTorch (.py); its weights are written beside it (.safetensors).
+            python: one file of Python that needs NumPy alone (.py).
+            watch: is called with the progress.
+
+        Raises:
+            InputError: no file is named, a package is missing, an operation of a layer has no exported form, outputs
+                differ by more than 1e-5, or a file cannot be written.
+
+        >>> import tempfile
+        >>> from thalweg import train
+        >>> run = train(["dense 3", "tanh", "dense 2", "softmax"], "xor", epochs=9, engine="eager", progress=False)
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> [file.path.name for file in run.export(python=folder / "network.py")]
+        ['network.py']
+        """
+        rows = raw_rows(self.preprocessing, self._held_out_inputs())
+        expected = self.predict_outputs(rows)
+        return export_files(self.trained_model, rows, expected, onnx, torch, python, watch)
+
+    def _held_out_inputs(self) -> np.ndarray:
+        """Some inputs (n, features) of the last of the sets; normal numbers where the rows are gone."""
+        try:
+            return next(list(self.rows().sets.values())[-1].parts()).x[:_COMPARED_ROWS]
+        except InputError:
+            return np.random.default_rng(0).standard_normal((_COMPARED_ROWS, self.preprocessing.features))
+
+    @property
     def measurements(self) -> Measurements:
         """What the doctor measures. The rows of a run from a folder are loaded again."""
         split = self.rows()
@@ -341,21 +417,40 @@ class Run(Paged):
         """
         return self.page().figures()
 
-    def _repr_html_(self) -> str:
+    def __repr__(self) -> str:
+        """The data, how the training ended, the measures at the end, and where more is, in three lines."""
+        metrics = {name: [measure for measure in own if measure != "loss"][:1] for name, own in self.measures.items()}
+        scores = [
+            f"{name} {measure_name(measure)} {measure_value(measure, self.measures[name][measure])}"
+            for name, measures in metrics.items()
+            for measure in measures
+        ]
+        more = ".diagnose() finds what is wrong; .report() is the page."
+        return printable("\n".join([f"Run: {_title(self)}. {self.outcome}", ", ".join(scores), more]))
+
+    def _card(self) -> Page:
+        """What a notebook shows: how the training ended, the verdict of the doctor, the measures, the first curve."""
         try:
             health: tuple[Text, ...] = (Text(self.diagnose().verdict),)
         except InputError:
             # The rows are gone.
             health = ()
         outcome = " ".join([self.outcome, *self.remarks])
-        data = ReportData(title=_title(self), outcome=outcome, task=self.task, measures=self.measures, health=health)
-        return card(data).fragment()
+        data = ReportData(
+            title=_title(self),
+            outcome=outcome,
+            task=self.task,
+            measures=self.measures,
+            history=self.history,
+            health=health,
+        )
+        return card(data)
+
+    def _repr_html_(self) -> str:
+        return self._card()._repr_html_()
 
     def _ipython_display_(self) -> None:
-        from IPython.display import HTML, display
-
-        charts = training_charts(self.history)[:1]
-        display(HTML(self._repr_html_()), *(chart.figure for chart in charts))
+        self._card()._ipython_display_()
 
 
 def report_data_of(run: Run) -> ReportData:
@@ -429,7 +524,16 @@ def _with_rows(report: ReportData, run: Run) -> ReportData:
         input_map=map_of(run.preprocessing, plane, data, run.outputs_of, hidden) if plane else None,
         curve=curve_of(run.preprocessing, data, run.outputs_of),
         weights=weight_images(run.params, data.image_shape),
+        importance=run.importance() if _has_named_columns(run, data) else None,
+        kernels=kernel_images(run.params),
+        feature_maps=feature_maps(run.network, run.params, run.state.layers, data),
+        saliency=saliency(run.network, run.loss, run.params, run.state.layers, data),
     )
+
+
+def _has_named_columns(run: Run, data: Dataset) -> bool:
+    """Whether the importance of each input says something: not of pixels, of a single input, or of very many."""
+    return data.image_shape is None and 1 < run.preprocessing.features <= MOST_INPUTS
 
 
 def _expected(run: Run) -> np.ndarray | None:

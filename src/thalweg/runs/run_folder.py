@@ -1,6 +1,6 @@
 """The folder of a run and its plain files, all but those that hold arrays.
 
-run.json                    version of the format of these files
+run.json                    version of the format of these files, and the modules of parts that are not Thalweg's own
 spec.toml                   everything that decides the run
 metrics.jsonl               one line for each epoch
 probes.jsonl                one line for each look of the probes
@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -33,9 +33,11 @@ from typing_extensions import TypedDict
 from ..core.bounds import LARGEST_INTEGER, declared
 from ..core.errors import InputError, Problem
 from ..core.files import Json, commit, read_bytes, read_json
-from ..core.locks import LOCK_FILE, locked, sweep
+from ..core.locks import LOCK_FILE, is_locked, locked, sweep
+from ..core.printable import received
 from ..models.network import Network
 from ..models.summary import network_in_words
+from ..parts.part import Part, each_part
 from ..probes.records import Record
 from ..spec.spec import Spec, data_name
 from ..spec.toml import read_spec, to_toml
@@ -57,6 +59,8 @@ class _Version(TypedDict):
     """The content of run.json."""
 
     format: int
+    own_parts: NotRequired[dict[_Words, _Words]]
+    """The module of each part of the spec that Thalweg does not have, by family and kind."""
 
 
 class Result(TypedDict):
@@ -92,6 +96,20 @@ RESULT_FILE = "result.json"
 REPORT_FILE = "report.html"
 
 
+RunStatus = Literal["finished", "diverged", "interrupted", "running", "damaged"]
+
+
+class RunScore(NamedTuple):
+    """A measure of a run."""
+
+    rows: str
+    """The set of rows: test, validation or training."""
+    measure: str
+    """The name of the measure, such as accuracy or r2."""
+    value: float
+    """Its value; larger is better."""
+
+
 class RunRow(NamedTuple):
     """A line in the list of runs."""
 
@@ -109,6 +127,16 @@ class RunRow(NamedTuple):
     """How the training ended, or the error that its folder raises."""
     measures: dict[str, dict[str, float]]
     """Measures by set of rows."""
+    status: RunStatus
+    """Whether the training has ended, and how; or whether its folder cannot be read."""
+    seconds: float
+    """How long the training took; 0 while it is not known."""
+
+    @property
+    def score(self) -> RunScore | None:
+        """The score on the rows that are furthest from the training: those of the test, else of the validation."""
+        rows, measures = next(reversed(self.measures.items()), ("", {}))
+        return next((RunScore(rows, name, value) for name, value in measures.items() if name != "loss"), None)
 
 
 def new_folder(name: str, parent: Path = Path("runs")) -> Path:
@@ -163,7 +191,16 @@ def write_spec(folder: Path, spec: Spec) -> None:
     """Write run.json and spec.toml, the files that a run has from its start."""
     # A folder with a spec alone is one of version 0, and can be resumed; a folder without a spec is none of a run.
     commit(folder / "spec.toml", to_toml(spec).encode())
-    commit(folder / "run.json", json.dumps({"format": FORMAT}).encode() + b"\n")
+    facts: dict[str, object] = {"format": FORMAT}
+    if own := _own_parts(spec):
+        facts["own_parts"] = own
+    commit(folder / "run.json", json.dumps(facts).encode() + b"\n")
+
+
+def _own_parts(spec: Spec) -> dict[str, str]:
+    """The module of each part of a spec that Thalweg does not have, by family and kind."""
+    own = [part for part in each_part(spec) if part.kind and not type(part).__module__.startswith("thalweg.")]
+    return {f"{part.family} {part.kind}": type(part).__module__ for part in own}
 
 
 def check_format(folder: Path) -> None:
@@ -175,10 +212,29 @@ def check_format(folder: Path) -> None:
     path = folder / "run.json"
     if not os.path.lexists(path):
         return
-    version = declared(_Version, read_json(path, _LARGEST_JSON), str(path))["format"]
+    facts = declared(_Version, read_json(path, _LARGEST_JSON), str(path))
+    version = facts["format"]
     if not 0 <= version <= FORMAT:
         fix = "; it was written by a newer version of thalweg: upgrade this one" if version > FORMAT else ""
         raise InputError(str(path), f"format: expected a version from 0 to {FORMAT}, received {version}{fix}")
+    problems = [
+        _not_imported(name, module) for name, module in facts.get("own_parts", {}).items() if not _is_known(name)
+    ]
+    if problems:
+        raise InputError(str(folder / "spec.toml"), problems)
+
+
+def _is_known(name: str) -> bool:
+    """Whether this process knows a part, given by its family and its kind."""
+    family, _, kind = name.rpartition(" ")
+    return family in Part.families and kind in Part.families[family].kinds
+
+
+def _not_imported(name: str, module: str) -> Problem:
+    where, fix = f"is defined in the module {received(module)}", "import that module"
+    if module == "__main__":
+        where, fix = "was defined in the program that trained the run", "define it again"
+    return Problem("", f"the part {received(name)} {where}; {fix} before you load the run")
 
 
 def json_line(record: Mapping[str, object]) -> bytes:
@@ -284,6 +340,9 @@ class _Stepped(TypedDict):
 def list_runs(parent: Path) -> list[RunRow]:
     """The runs in a folder, the oldest first; interrupted ones are marked.
 
+    Args:
+        parent: the folder that holds the folders of the runs.
+
     Raises OSError where the folder cannot be read.
     """
     rows = [_row(folder) for folder in sorted(parent.iterdir()) if _may_be_run(folder)]
@@ -305,13 +364,25 @@ def _row(folder: Path) -> RunRow:
         result = read_result(folder) if os.path.lexists(folder / RESULT_FILE) else None
         epochs = len(read_history(folder))
     except (InputError, PermissionError) as error:
-        return RunRow(name=folder.name, finished="", data="", network="", epochs=0, outcome=str(error), measures={})
+        return RunRow(folder.name, "", "", "", 0, str(error), {}, status="damaged", seconds=0.0)
+    status = _status(folder, result)
+    unfinished = "Running." if status == "running" else f"Interrupted; resume it: thalweg train --resume {folder}"
     return RunRow(
         name=folder.name,
         finished=result["facts"].get("finished", "") if result else "",
         data=data_name(spec),
         network=network_in_words(spec.network) if isinstance(spec.network, Network) else "",
         epochs=epochs,
-        outcome=result["outcome"] if result else f"Interrupted; resume it: thalweg train --resume {folder}",
+        outcome=result["outcome"] if result else unfinished,
         measures=result["measures"] if result else {},
+        status=status,
+        seconds=result["seconds"] if result else 0.0,
     )
+
+
+def _status(folder: Path, result: Result | None) -> RunStatus:
+    if is_locked(folder):
+        return "running"
+    if result is None or result["interrupted"]:
+        return "interrupted"
+    return "diverged" if result["diverged"] else "finished"

@@ -7,13 +7,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.progress import ProgressMessage, loading, print_line
 from ..doctor.findings import Finding
 from ..doctor.render import finding_in_words
 from ..models.linear_units import LinearUnit
-from ..models.mlp import MultiLayerPerceptron
+from ..models.mlp import Architecture
 from ..models.network import Network
 from ..parts.clipping import Clipping
 from ..parts.part import Layer, Loss, Optimizer
@@ -24,6 +24,7 @@ from ..spec.toml import read_spec
 from ..training.callbacks import Callback, ProgressMessages
 from ..training.checkpoints import Checkpoint
 from ..training.fit import fit
+from ..training.holdouts import with_chosen_length
 from ..training.session import Session
 from .converted import network_from
 from .display import shown
@@ -43,7 +44,7 @@ PartTable = dict[str, Any]
 
 def train(
     network: Network
-    | MultiLayerPerceptron
+    | Architecture
     | LinearUnit
     | Sequence[Layer | str | PartTable]
     | nn.Module
@@ -57,7 +58,7 @@ def train(
     regularization: Regularization | PartTable = Regularization(),
     stopping: Stopping | PartTable = Stopping(),
     checkpoints: Checkpoints | PartTable = Checkpoints(),
-    epochs: int = 20,
+    epochs: int | Literal["auto"] = 20,
     batch_size: int | str | None = None,
     seed: int = 0,
     engine: EngineName = "compiled",
@@ -69,6 +70,8 @@ def train(
     probes: Probes | str | PartTable = "light",
     folder: str | Path | None = None,
     progress: bool = True,
+    target: str | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train a network on data and return the run.
 
@@ -84,7 +87,7 @@ def train(
         regularization: penalties, decay and bounds of the weights.
         stopping: when to stop before the last epoch, and with which weights.
         checkpoints: when a training with a folder saves its state.
-        epochs: number of passes through the training rows.
+        epochs: number of passes through the training rows; "auto": as many as they need (early stopping or holdouts).
         batch_size: rows of a batch, or "full"; 32 by default.
         seed: decides weights, splits, the order of rows, and all noise.
         engine: "compiled" (XLA) or "eager" (NumPy).
@@ -96,6 +99,8 @@ def train(
         probes: how much is recorded beside the loss, as `run.observations`: "off", "light", "standard" or "full".
         folder: where the run is written while it trains; `resume` continues from there.
         progress: whether progress and severe findings are shown on stderr.
+        target: the column to predict, where `data` is a table or a frame.
+        callbacks: see the state between steps, and may stop the training; see `Callback`.
 
     Raises:
         InputError: something does not fit together; all problems are named at once.
@@ -118,7 +123,7 @@ def train(
     }
     spec = Spec.of(
         {
-            "data": data,
+            "data": data if target is None else {"source": data, "target": target},
             "network": network_from(network, print_line if progress else lambda line: None),
             "loss": loss,
             "optimizer": optimizer,
@@ -131,9 +136,9 @@ def train(
     )
     with shown(quiet=not progress) as display:
         session = Session.load(spec, loading(quiet=not progress))
-        return run_session(
-            session, Path(folder) if folder else None, [display], warn if progress else None, _print_notes(progress)
-        )
+        folder_path = Path(folder) if folder else None
+        warned = warn if progress else None
+        return run_session(session, folder_path, [display, *callbacks], warned, _print_notes(progress))
 
 
 def _print_notes(shown: bool) -> Callable[[Session], None]:
@@ -185,7 +190,7 @@ def run_session(
     session.check()
     # A device that this machine lacks is an error before the folder is made.
     _ = session.engine
-    session = _with_linear_notes(session)
+    session = with_chosen_length(_with_linear_notes(session))
     on_session(session)
     if folder is None:
         return record_training(session, RunBuilder(session), None, callbacks, warn)

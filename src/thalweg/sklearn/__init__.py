@@ -2,5 +2,6 @@
 
 from .linear import Adaline, Perceptron
 from .mlp import MLPClassifier, MLPRegressor
+from .tabular import TabularClassifier, TabularRegressor
 
-__all__ = ["Adaline", "MLPClassifier", "MLPRegressor", "Perceptron"]
+__all__ = ["Adaline", "MLPClassifier", "MLPRegressor", "Perceptron", "TabularClassifier", "TabularRegressor"]

@@ -34,7 +34,7 @@ from ..parts.optimizers import SGD
 from ..parts.part import Loss, Optimizer
 from ..parts.schedules import in_steps
 from ..parts.schedules.metric_schedules import metric_schedules
-from ..parts.settings import Light, Training
+from ..parts.settings import CompleteTraining, Light, Training
 from ..runs.display import shown
 from ..runs.recording import RunBuilder
 from ..runs.run import Run
@@ -322,10 +322,12 @@ class NetworkEstimator(SparseEstimator, ABC):
         )
         return _chosen(data, train), _chosen(data, validation)
 
-    def _training(self, settings: Settings, data: Dataset, epochs: int, random: np.random.RandomState) -> Training:
+    def _training(
+        self, settings: Settings, data: Dataset, epochs: int, random: np.random.RandomState
+    ) -> CompleteTraining:
         batch_size = self._batch_size(settings, len(data))
         name = settings.engine_name(self._state.params, len(data), epochs, batch_size)
-        return Training(
+        return CompleteTraining(
             epochs=epochs,
             batch_size=batch_size,
             # Each call has another order and other noise.
@@ -371,7 +373,7 @@ class NetworkEstimator(SparseEstimator, ABC):
     def _fit_steps(
         self,
         settings: Settings,
-        training: Training,
+        training: CompleteTraining,
         optimizer: Optimizer,
         train: Dataset,
         validation: Dataset | None,
@@ -555,11 +557,8 @@ class NetworkEstimator(SparseEstimator, ABC):
         check_is_fitted(self)
         if not hasattr(self, "run_"):
             raise InputError("report", 'needs probes, which were off; fit with probes="light" or "standard"')
-        page = self.run_.report()
-        if path is None:
-            return page
-        Path(path).write_text(page, encoding="utf-8")
-        return Path(path)
+        page = self.run_.report(path)
+        return page if path is None else Path(path)
 
     def __getstate__(self) -> dict[str, object]:
         """The state for pickling, without the training rows."""

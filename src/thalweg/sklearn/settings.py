@@ -324,7 +324,7 @@ def output_name(network: Network) -> str:
 
 def is_random(layers: Iterable[Layer]) -> bool:
     """Whether any of the layers, or of those inside of blocks, draws noise."""
-    return any(layer.kind in ("dropout", "gaussian_noise") or is_random(layer.inner) for layer in layers)
+    return any(layer.random or is_random(layer.inner) for layer in layers)
 
 
 def _has_output(layers: tuple[Layer, ...], outputs: int) -> bool:

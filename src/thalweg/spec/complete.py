@@ -1,4 +1,4 @@
-"""Completion of a spec by its data: network, loss, optimizer and batch size that the spec leaves open."""
+"""Completion of a spec by its data: network, loss, optimizer, batch size and length that the spec leaves open."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 from ..core.errors import InputError
 from ..data import RowSource
 from ..models.linear_units import LinearUnit
-from ..models.mlp import MultiLayerPerceptron
+from ..models.mlp import Architecture, default_architecture
 from ..models.network import Network
 from ..parts.losses import (
     BinaryCrossEntropy,
@@ -18,8 +18,12 @@ from ..parts.losses import (
 )
 from ..parts.optimizers import Adam
 from ..parts.part import Layer, Loss
-from ..parts.settings import BATCH_SIZE, Stopping
+from ..parts.settings import BATCH_SIZE
+from .length import merged, with_epochs, with_length
 from .spec import CompleteSpec, Spec
+
+# A linear unit has its own rule of when to stop.
+_UNIT_EPOCHS = 20
 
 
 def default_loss(network: Network, data: RowSource) -> Loss:
@@ -50,22 +54,31 @@ def _gives_probabilities(layer: Layer) -> bool:
 def completed(spec: Spec, data: RowSource) -> CompleteSpec:
     """The complete spec for the training rows of its data.
 
-    A linear unit is replaced by its layers, loss, optimizer, batch size and stopping rule. Raises InputError if the
-    task of a linear unit is not classification.
+    A linear unit is replaced by its layers, loss, optimizer, batch size and stopping rule; `epochs = "auto"` means 20
+    there. Pictures are reshaped before a network whose first layers take pictures. Raises InputError if the task of a
+    linear unit is not classification.
     """
     if isinstance(spec.network, LinearUnit):
         return _completed_unit(spec, spec.network, data)
-    network = spec.network or MultiLayerPerceptron()
-    if isinstance(network, MultiLayerPerceptron):
-        network = network.network(data.outputs, data.task)
+    network = spec.network or default_architecture(data)
+    if isinstance(network, Architecture):
+        layers = network.for_rows(data)
+        loss = network.loss_of(spec.loss or default_loss(layers, data))
+        optimizer, batch_size = spec.optimizer or network.optimizer(), network.batch_size
+    else:
+        layers = network.for_pictures(data.image_shape)
+        loss = spec.loss or default_loss(layers, data)
+        optimizer, batch_size = spec.optimizer or Adam(), BATCH_SIZE
+    training = dataclasses.replace(spec.training, batch_size=spec.training.batch_size or batch_size)
+    complete_training, stopping = with_length(training, spec.stopping, optimizer, spec.data, data)
     return CompleteSpec(
         data=spec.data,
-        network=network,
-        loss=spec.loss or default_loss(network, data),
-        optimizer=spec.optimizer or Adam(),
-        training=dataclasses.replace(spec.training, batch_size=spec.training.batch_size or BATCH_SIZE),
+        network=layers,
+        loss=loss,
+        optimizer=optimizer,
+        training=complete_training,
         regularization=spec.regularization,
-        stopping=spec.stopping,
+        stopping=stopping,
         checkpoints=spec.checkpoints,
         probes=spec.probes,
     )
@@ -80,15 +93,12 @@ def _completed_unit(spec: Spec, unit: LinearUnit, data: RowSource) -> CompleteSp
         network=unit.network(data.outputs),
         loss=unit.loss,
         optimizer=unit.optimizer,
-        training=dataclasses.replace(spec.training, batch_size=unit.batch_size),
+        training=with_epochs(
+            dataclasses.replace(spec.training, batch_size=unit.batch_size),
+            _UNIT_EPOCHS if spec.training.epochs == "auto" else spec.training.epochs,
+        ),
         regularization=spec.regularization,
-        stopping=_merged(unit.stopping, spec.stopping),
+        stopping=merged(unit.stopping, spec.stopping),
         checkpoints=spec.checkpoints,
         probes=spec.probes,
     )
-
-
-def _merged(defaults: Stopping, chosen: Stopping) -> Stopping:
-    """The defaults, replaced by every option of `chosen` that differs from the default of its field."""
-    fields = [field for field in dataclasses.fields(Stopping) if getattr(chosen, field.name) != field.default]
-    return dataclasses.replace(defaults, **{field.name: getattr(chosen, field.name) for field in fields})

@@ -53,6 +53,19 @@ def changed(spec: Spec, changes: Iterable[tuple[str, object]]) -> Spec:
     return Spec.of(table)
 
 
+def merged(changes: Iterable[tuple[str, object]]) -> tuple[tuple[str, Any], ...]:
+    """Changes without those that a later one replaces, at the same place or around it.
+
+    >>> merged([("optimizer.momentum", 0.5), ("training.epochs", 5), ("training.epochs", 9), ("optimizer", "adam")])
+    (('training.epochs', 9), ('optimizer', 'adam'))
+    """
+    kept: dict[str, object] = {}
+    for path, value in changes:
+        kept = {other: earlier for other, earlier in kept.items() if not f"{other}.".startswith(f"{path}.")}
+        kept[path] = value
+    return tuple(kept.items())
+
+
 def overlap(path: str, other: str) -> bool:
     """Whether two paths are the same, or one lies inside of the other.
 

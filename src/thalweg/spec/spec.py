@@ -14,11 +14,12 @@ from ..core.errors import InputError, Problem
 from ..core.files import JsonObject
 from ..data import Data
 from ..models.linear_units import LinearUnit
+from ..models.mlp import Architecture as ArchitecturePart
 from ..models.mlp import MultiLayerPerceptron
 from ..models.network import Network
 from ..parts.part import Loss, Optimizer, Part, options_of
 from ..parts.regularization import Regularization
-from ..parts.settings import Checkpoints, Light, Probes, Stopping, Training
+from ..parts.settings import Checkpoints, CompleteTraining, Light, Probes, Stopping, Training
 
 
 def data_name(spec: Spec) -> str:
@@ -36,29 +37,30 @@ def _architecture(value: object) -> str:
         # A table of options of a multi-layer perceptron, without layers, can be nothing else.
         is_mlp = bool(value) and value.keys() <= {field.name for field in options_of(MultiLayerPerceptron)}
         kind = value.get("kind", MultiLayerPerceptron.kind if is_mlp else None)
-    if isinstance(kind, MultiLayerPerceptron) or kind == MultiLayerPerceptron.kind:
-        return "mlp"
+    if isinstance(kind, ArchitecturePart) or (isinstance(kind, str) and kind in ArchitecturePart.kinds):
+        return "architecture"
     return "unit" if isinstance(kind, LinearUnit | str) else "layers"
 
 
 Architecture = Annotated[
     Annotated[Network, Tag("layers")]
-    | Annotated[MultiLayerPerceptron, Tag("mlp")]
+    | Annotated[ArchitecturePart, Tag("architecture")]
     | Annotated[LinearUnit, Tag("unit")],
     Discriminator(_architecture),
 ]
-"""A network given by its layers, or a multi-layer perceptron or linear unit given by its kind."""
+"""A network given by its layers, or an architecture or a linear unit given by its kind."""
 
 
 @dataclass(frozen=True)
 class Spec(Part):
     """The sections of a spec file.
 
-    A missing network, loss, optimizer (Adam) or batch size is chosen to suit the data (`completed`).
+    A missing network, loss, optimizer (Adam) or batch size is chosen to suit the data (`completed`), and so is a number
+    of epochs that is "auto".
 
     Attributes:
         data: source, split and scaling of the rows.
-        network: layers, a multi-layer perceptron, or a linear unit.
+        network: layers, a multi-layer perceptron, the network for tables, or a linear unit.
         loss: the loss.
         optimizer: the optimizer with its learning rate.
         training: epochs, batch size, seed, engine and more.
@@ -98,8 +100,8 @@ class Spec(Part):
             ]
             if problems:
                 raise InputError("network", problems)
-            if unit.scale and not self.data.scale:
-                object.__setattr__(self, "data", dataclasses.replace(self.data, scale=unit.scale))
+        if isinstance(unit, LinearUnit | ArchitecturePart) and unit.scale and not self.data.scale:
+            object.__setattr__(self, "data", dataclasses.replace(self.data, scale=unit.scale))
 
     def describe(self) -> JsonObject:
         sections = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -112,15 +114,16 @@ def _options(part: Part) -> str:
 
 @dataclass(frozen=True)
 class CompleteSpec(Spec):
-    """A spec whose network, loss, optimizer and batch size are all set.
+    """A spec whose network, loss, optimizer, batch size and number of epochs are all set.
 
     >>> from thalweg.spec.complete import completed
     >>> spec = completed(Spec.of({"data": {"source": "xor"}}), Data("xor").load(seed=0).train)
-    >>> spec.loss.kind, spec.optimizer.kind, spec.training.batch_size
-    ('cross_entropy', 'adam', 32)
+    >>> spec.loss.kind, spec.optimizer.kind, spec.training.batch_size, spec.training.epochs
+    ('cross_entropy', 'adam', 32, 20)
     """
 
     data: Data
     network: Network
     loss: Loss
     optimizer: Optimizer
+    training: CompleteTraining

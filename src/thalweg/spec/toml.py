@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from .values import parsed_toml
 _EXAMPLES = resources.files("thalweg") / "examples"
 _LARGEST_FILE = 2**20
 # Kinds of sources that need more than their name.
-_UNNAMED_SOURCES = {"arrays", "absent", "table", "idx"}
+_UNNAMED_SOURCES = {"arrays", "absent", "table", "idx", "images"}
 
 
 def example_names() -> list[str]:
@@ -83,9 +83,11 @@ def _read_file(name: str) -> SpecTable:
 
 
 def _with_full_paths(folder: Path, source: object) -> object:
-    """A source whose names of files in the folder are replaced by their full paths."""
+    """A source whose names of files in the folder, and of its option `folder`, are replaced by their full paths."""
     if isinstance(source, dict):
-        return {key: value if key == "kind" else _with_full_paths(folder, value) for key, value in source.items()}
+        whole = {key: value if key == "kind" else _with_full_paths(folder, value) for key, value in source.items()}
+        own = whole.get("folder")
+        return {**whole, "folder": str(folder / own)} if isinstance(own, str) and os.path.isdir(folder / own) else whole
     if isinstance(source, str) and os.path.isfile(folder / source):
         return str(folder / source)
     return source
@@ -99,6 +101,17 @@ def spec_of(table: SpecTable, name: str) -> Spec:
         return Spec.of(table)
     except InputError as error:
         raise InputError(name, error.problems) from error
+
+
+def any_spec(source: Spec | Mapping[str, object] | str) -> Spec:
+    """A spec from a spec, its tables, or the name of a file, an example or a data source.
+
+    Raises InputError with every problem of the spec.
+
+    >>> any_spec("xor").data.source == any_spec({"data": {"source": "xor"}}).data.source
+    True
+    """
+    return read_spec(source) if isinstance(source, str) else Spec.of(source)
 
 
 def to_toml(spec: Spec) -> str:

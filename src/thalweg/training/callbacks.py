@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..core.progress import ProgressMessage
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, StepMetrics
-from ..parts.settings import Training
+from ..parts.settings import CompleteTraining
 from .batch_plan import Chunk
 
 Record = dict[str, float]
@@ -20,7 +20,7 @@ Record = dict[str, float]
 class Progress(NamedTuple):
     """The position of a training after each chunk of steps."""
 
-    training: Training
+    training: CompleteTraining
     """The settings of the training."""
     samples: int
     """Number of training rows."""

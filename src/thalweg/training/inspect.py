@@ -54,7 +54,7 @@ def inspect(
     >>> trace.outputs[0].tolist(), float(trace.loss), trace.deltas[0].tolist(), trace.grads[0].W.tolist()
     ([[7.0]], 4.0, [[4.0]], [[12.0]])
     """
-    data, batch = _batch(network, x, y, weight)
+    data, batch = _batch(network, x, y, weight, loss.members if loss else 1)
     start = network.layout((data.features,))
     params = _fitting(start.params, params, "params")
     states = start.states if layers is None else _fitting(start.states, layers, "layers")
@@ -67,7 +67,9 @@ def inspect(
         return make_trace(plan)(*eager.place((state, batch)))[1]
 
 
-def _batch(network: Network, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> tuple[Dataset, Batch]:
+def _batch(
+    network: Network, x: ArrayLike, y: ArrayLike, weight: ArrayLike | None, members: int
+) -> tuple[Dataset, Batch]:
     """The batch in two forms: checked, as a data set; and at full precision, as a step takes it."""
     x = as_matrix(x)
     y = as_targets(y)
@@ -78,9 +80,9 @@ def _batch(network: Network, x: ArrayLike, y: ArrayLike, weight: ArrayLike | Non
         task = "multilabel" if y.ndim == 2 else "regression"
     y = y if classes else y.reshape(len(y), -1)
     shape = network.layout(x.shape[1:]).shapes[-1]
-    names = tuple(map(str, range(max(2, shape[-1])))) if classes else ()
+    names = tuple(map(str, range(max(2, shape[-1] // members)))) if classes else ()
     data = Dataset(x, y, task, None if weight is None else np.asarray(weight), names)
-    check_fit(network, data)
+    check_fit(network, data, members)
     weight = np.ones(len(x)) if weight is None else np.asarray(weight, dtype=float)
     return data, Batch(x.astype(float), y if classes else y.astype(float), weight)
 

@@ -99,6 +99,15 @@ class PairedRuns:
             self._scores[key] = self._trained(self._session(spec, of_rows), until)
         return self._scores[key]
 
+    def completed(self, changes: Changes) -> CompleteSpec:
+        """The spec with some changes, which are not of the rows.
+
+        Raises:
+            InputError: the changes make no spec that suits the rows.
+        """
+        spec = changed(self.spec, changes)
+        return completed(spec, self._split(spec, spec.training.seed).train)
+
     @property
     def trained(self) -> int:
         """Number of trainings so far."""

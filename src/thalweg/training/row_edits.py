@@ -9,14 +9,15 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ..core.errors import InputError
 from ..core.noise import generator
 from ..data import Dataset, Split
-from ..data.column_statistics import ColumnMoments, ColumnRange
 from ..data.dataset import Scale
+from ..data.fitting import NumberSummary, fit_scale, scale_of_targets
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ class RowEdit(ABC):
         is_scaled = any(known.shift) or any(span != 1 for span in known.span)
         scale = scale or ("standard" if is_scaled else "none")
         inputs = _scaling(kept.x, scale) if kept.image_shape is None else _SAME
-        numbers = kept.task == "regression" and scale == "standard"
-        targets = _scaling(kept.y, scale) if numbers else _SAME
+        target_scale = scale_of_targets(kept.task, scale)
+        numbers = target_scale != "none"
+        targets = _scaling(kept.y, target_scale) if numbers else _SAME
         kept, scored = (
             dataclasses.replace(rows, x=inputs(rows.x), y=targets(rows.y) if numbers else rows.y)
             for rows in (kept, scored)
@@ -188,6 +190,34 @@ class WithoutColumns(RowEdit):
         return dataclasses.replace(held_out, x=np.delete(held_out.x, self.columns, axis=1), image_shape=None)
 
 
+class FilledCell(NamedTuple):
+    """A value that stands for a missing one in an input column, and what takes its place."""
+
+    column: int
+    value: float
+    """The value, in the unit of the prepared rows."""
+    instead: float
+    """The mean of the other values, in the same unit."""
+
+
+@dataclass(frozen=True)
+class MarkedCells(RowEdit):
+    """Values that stand for missing ones replaced by the mean of the others, with a column each that is 1 where they
+    were; the rows that score are the same."""
+
+    cells: tuple[FilledCell, ...]
+
+    def training(self, train: Dataset, held_out: Dataset) -> Dataset:
+        return self.scored(train)
+
+    def scored(self, held_out: Dataset) -> Dataset:
+        x = held_out.x.copy()
+        marks = np.stack([x[:, cell.column] == x.dtype.type(cell.value) for cell in self.cells], axis=1)
+        for cell, mark in zip(self.cells, marks.T, strict=True):
+            x[mark, cell.column] = cell.instead
+        return dataclasses.replace(held_out, x=np.hstack([x, marks.astype(x.dtype)]), image_shape=None)
+
+
 @dataclass(frozen=True)
 class MoreRows(RowEdit):
     """The held-out rows but each fourth train too; each fourth scores."""
@@ -238,12 +268,4 @@ _SAME = _Affine(0.0, 1.0)
 
 def _scaling(values: np.ndarray, scale: Scale) -> _Affine:
     """The scaling of columns (n, columns) that a data set of these rows has."""
-    if scale == "standard":
-        moments = ColumnMoments.of(values)
-        shift, span = moments.mean, np.sqrt(moments.variance)
-    elif scale == "range":
-        shift = ColumnRange.of(values).low
-        span = ColumnRange.of(values).high - shift
-    else:
-        return _SAME
-    return _Affine(shift, np.where(span > 0, span, 1.0))
+    return _Affine(*fit_scale(NumberSummary.of(values, scale), scale))

@@ -71,7 +71,7 @@ class Session:
         spec = self.spec
         train = self.split.train
         training = spec.training
-        shapes = check_fit(spec.network, train)
+        shapes = check_fit(spec.network, train, spec.loss.members)
         full = spec.optimizer.full_batch or training.batch_size == "full"
         rows = BATCH_SIZE if training.batch_size in (None, "full") else int(training.batch_size)
         batch_size = -(-len(train) // training.accumulate) if full else min(rows, len(train))
@@ -165,14 +165,15 @@ def engine_for(training: Training, anywhere: bool = False) -> Engine:
     return make_engine(training.engine, training.precision, None if anywhere else training.device)
 
 
-def check_fit(network: Network, data: RowSource | Preprocessing) -> tuple[tuple[int, ...], ...]:
+def check_fit(network: Network, data: RowSource | Preprocessing, members: int = 1) -> tuple[tuple[int, ...], ...]:
     """The shape of a sample after each layer.
 
-    Raises InputError unless the network takes the data's samples and has an output for each of its targets.
+    Raises InputError unless the network takes the data's samples and has an output for each of its targets; of an
+    ensemble of that many `members`, each has them.
     """
     shapes = network.layout((data.features,)).shapes
     shape = shapes[-1]
-    width = shape[-1]
+    width, rest = divmod(shape[-1], members)
     needed = data.outputs
     if data.task == "classification":
         # A single class is a choice between it and any other.
@@ -181,10 +182,13 @@ def check_fit(network: Network, data: RowSource | Preprocessing) -> tuple[tuple[
     else:
         fits = width == needed
         what = f"the data has {needed} target {'column' if needed == 1 else 'columns'}"
-    if len(shape) != 1 or not fits:
-        raise InputError(
-            "network", f"ends with {width} outputs, and {what}; make its last dense layer 'dense {needed}'"
+    if len(shape) != 1 or rest or not fits:
+        fix = (
+            f"'dense {needed}'"
+            if members == 1
+            else f"'member_dense {needed} {members}', as the loss has {members} members"
         )
+        raise InputError("network", f"ends with {shape[-1]} outputs, and {what}; make its last dense layer {fix}")
     return shapes
 
 

@@ -48,4 +48,13 @@ def __getattr__(name: str) -> object:
         if library == "thalweg":
             raise
         package = "'thalweg[torch]'" if library == "torch" else library
-        raise InputError(name, f"needs {library}, which is not installed: pip install {package}") from error
+        return _absent(name, f"needs {library}, which is not installed: pip install {package}")
+
+
+def _absent(name: str, problem: str) -> type:
+    """A class in the place of one whose library is not installed: it says so when it is called."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise InputError(name, problem)
+
+    return type(name, (), {"__new__": refuse, "__doc__": f"{name} {problem}"})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from typing import Protocol
 
+from ..core.progress import in_notebook
 from ..doctor.findings import Finding
 from ..pages.blocks import Block, Facts, Text
 from ..pages.numbers import number
@@ -47,15 +47,10 @@ class NotebookCard:
         """Show the card as it is now."""
         if not in_notebook():
             return
-        shown = sys.modules["IPython.display"].HTML(card_page(training, findings).fragment())
+        from IPython.display import HTML, display
+
+        shown = HTML(card_page(training, findings).fragment())
         if self._display is None:
-            self._display = sys.modules["IPython.display"].display(shown, display_id=True)
+            self._display = display(shown, display_id=True)
         else:
             self._display.update(shown)
-
-
-def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook, which has imported IPython itself."""
-    if "ipykernel" not in sys.modules or "IPython.display" not in sys.modules:
-        return False
-    return sys.modules["IPython"].get_ipython() is not None

@@ -82,12 +82,13 @@ class WatchedParameter:
 
 @dataclass(frozen=True)
 class Unregistered:
-    """Modules in a plain list, tuple, set or dict of another module: `model.parameters()` does not have theirs."""
+    """What `model.parameters()` does not have: modules in a plain list, tuple, set or dict of another module, and
+    tensors that require a gradient and are neither parameters nor computed from some."""
 
     name: str
     """Where: "layers" for `model.layers`."""
     kinds: tuple[str, ...]
-    """The classes of these modules."""
+    """The classes of these modules or tensors."""
     parameters: int
     """Number of their trainable parameters (numbers, not tensors)."""
     optimized: bool
@@ -190,6 +191,8 @@ class PlaceStatistics:
     """The same of its output."""
     time_first: bool = False
     """Whether it is a recurrent module that reads (time, batch, features)."""
+    pass_number: int = 1
+    """Which of the forward passes of the step it was, counted from 1."""
 
 
 @dataclass(frozen=True)
@@ -305,6 +308,9 @@ class Look:
     source: Literal["hooks", "replay"]
     loss: float = _NAN
     """The loss tensor on which `backward` was called, where `watch.step` tells it; else what the loss module gave."""
+    loss_added: float = _NAN
+    """What the loop adds to the loss module's value before `backward`: a penalty, or another loss. NaN where
+    `watch.step` does not tell the loss, or where the module is called more than once."""
     loss_scale: float = _NAN
     """d(the tensor on which `backward` was called)/d(what the loss module gave): 1, or 1/16 of a loss that is divided
     by 16, or 65536 of a scaled one."""
@@ -361,6 +367,11 @@ class Look:
     unseen: tuple[str, ...] = ()
     """What could not be seen in this look, and why, in words."""
 
+    @property
+    def first_pass(self) -> tuple[PlaceStatistics, ...]:
+        """The places of the first forward pass: a network that is used several times in a step is none of its depth."""
+        return tuple(place for place in self.places if place.pass_number == 1)
+
 
 # Epochs ---------------------------------------------------------------------------------------------------------------
 
@@ -398,6 +409,12 @@ class SetScores:
     """Of at most 512 rows, as in `BatchStatistics.rows`."""
     confusion: tuple[tuple[int, ...], ...] = ()
     """Counts by true (row) and predicted (column) class, of at most 64 classes."""
+
+    @property
+    def share(self) -> float:
+        """The part of the gap between the best constant output and a perfect score that `balanced_score` closes."""
+        gap = 1 - self.constant_score
+        return (self.balanced_score - self.constant_score) / gap if gap > 0 else _NAN
 
 
 @dataclass(frozen=True)
@@ -451,13 +468,13 @@ class ReferenceScores:
 
 @dataclass(frozen=True)
 class WatchedTraining:
-    """Everything that a watch has seen; `watching.measure_watch` makes the doctor's measurements of it."""
+    """Everything that a watch has seen; `watching.measurements` makes the doctor's measurements of it."""
 
     model: WatchedModel
     looks: tuple[Look, ...] = ()
     epochs: tuple[WatchedEpoch, ...] = ()
     final: WatchedEpoch | None = None
-    """The model when the diagnosis was made or the watch was closed; None: the last of `epochs` is as late."""
+    """The model when the diagnosis was made or the watch was closed; None: one of `epochs` was scored as late."""
     losses: tuple[float, ...] = ()
     """The loss of each step (steps,): what `watch.step` tells, else what the loss module gave; NaN: none was seen."""
     rates: tuple[tuple[int, tuple[float, ...]], ...] = ()
@@ -471,6 +488,9 @@ class WatchedTraining:
     mixing: str | None = None
     """The first module in which the rows of a batch influence each other in evaluation mode; "output" for a function
     after all modules, "" where none does. None: it was not tried."""
+    chance: str | None = None
+    """The same of random numbers: the first module whose outputs differ between two passes of the same rows in
+    evaluation mode."""
     faults: tuple[str, ...] = ()
     """Errors inside of the watch, which has switched itself off; the user's training went on."""
     remarks: tuple[str, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import os
 import sys
@@ -32,11 +31,12 @@ from .looks.evaluation import differs_in_training, in_mode, set_scores
 from .looks.follower import Follower
 from .looks.measure_step import first_nonfinite
 from .looks.recent_rows import Rows, as_arrays, is_rows
-from .looks.row_mixing import mixing_place
+from .looks.row_mixing import dependence
 from .looks.schedule import next_look
 from .looks.structure import described, eager
 from .looks.tensors import Fields
-from .measure_watch import latest, measurements_of_watch
+from .measurements.measure_watch import measurements_of_watch
+from .measurements.watch_measurements import latest
 from .reference import reference_scores
 from .report import watch_page
 from .writers import Writer
@@ -188,7 +188,6 @@ class Watch:
     def _guarded(self, function: Callable[..., None]) -> Callable[..., None]:
         """The function without effect once the watch is off; an error inside of it switches the watch off."""
 
-        @functools.wraps(function)
         def guarded(*args: object) -> None:
             # A process that was forked from this one trains on its own.
             if self._off or os.getpid() != self._process:
@@ -259,9 +258,9 @@ class Watch:
         """Take in all that was seen so far."""
         self._follower.finish_look()
         self._take_losses()
-        last = self.training.final or (self.training.epochs[-1] if self.training.epochs else None)
+        last = latest(self.training)
         if self._follower.rows.last is not None and (last is None or last.step < self.training.steps):
-            self._change(final=self._evaluated(None))
+            self._change(final=self._evaluated(self._validation))
 
     def _try_reference(self) -> None:
         """Learn the latest rows, and the validation rows, by another learner, unless the model is near perfect."""
@@ -277,13 +276,13 @@ class Watch:
             self._referred = self.training.steps
 
     def _replace_a_row(self) -> None:
-        """Find whether the outputs of a row depend on other rows."""
+        """Find whether the outputs of a row depend on other rows, or on chance."""
         rows = self._follower.rows.last
         if rows is None or not isinstance(rows[0], Tensor) or self.training.mixing is not None:
             return
         try:
             with self._follower.busy():
-                self._change(mixing=mixing_place(self._follower.model, rows[0].detach()))
+                self._change(**dependence(self._follower.model, rows[0].detach())._asdict())
         except Exception as error:
             self._remark(f"No row was replaced: {type(error).__name__}.")
 
@@ -384,6 +383,14 @@ def watch(
     quiet: bool = False,
 ) -> Watch:
     """Watch a PyTorch training; see `Watch` for the arguments.
+
+    Args:
+        model: any `nn.Module`, compiled or wrapped by DistributedDataParallel too.
+        optimizer: any optimizer of PyTorch.
+        loss_fn: the loss; where it is a function, call `watch.step(x, y, loss)` after `optimizer.step()`.
+        folder: a new folder that keeps what is seen, for `thalweg doctor FOLDER`.
+        writers: further places for the numbers, such as `TensorBoardWriter`.
+        quiet: whether severe findings are not shown while the training runs.
 
     >>> import torch
     >>> model = nn.Linear(2, 1)

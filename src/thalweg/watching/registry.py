@@ -8,7 +8,7 @@ from functools import wraps
 from ..doctor.findings import Finding, Stage
 from ..doctor.measurements import Measurements
 from ..doctor.registry import Group, RegisteredCheck, check
-from .measure_watch import WatchMeasurements
+from .measurements.watch_measurements import WatchMeasurements
 
 WATCH_CHECKS: list[RegisteredCheck] = []
 """All checks of watched trainings."""

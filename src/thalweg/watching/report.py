@@ -9,7 +9,7 @@ from ..doctor.diagnosis import Diagnosis
 from ..pages.blocks import Bullets, Chart, Facts, Heading
 from ..pages.numbers import count_noun, number
 from ..pages.page import Page
-from .facts import Look, WatchedTraining
+from .facts import Look, PlaceStatistics, WatchedTraining
 
 # A chart of losses has no more points; each is the mean of the steps around it.
 _MOST_POINTS = 400
@@ -53,9 +53,10 @@ def _charts(training: WatchedTraining) -> list[Chart]:
         charts.append(_losses(training))
     if len(training.looks) < 2:
         return charts
+    names = _names(training)
     by_place: tuple[tuple[str, str, Callable[[Look], dict[str, float]]], ...] = (
-        ("Delta by module", "RMS of dL/d(output)", lambda look: {p.place: p.delta for p in look.places}),
-        ("Outputs by module", "RMS of the outputs", lambda look: {p.place: p.rms for p in look.places}),
+        ("Delta by module", "RMS of dL/d(output)", lambda look: {names(p): p.delta for p in look.places}),
+        ("Outputs by module", "RMS of the outputs", lambda look: {names(p): p.rms for p in look.places}),
         (
             "Updates by parameter",
             "|update| / |parameter|",
@@ -63,6 +64,17 @@ def _charts(training: WatchedTraining) -> list[Chart]:
         ),
     )
     return charts + [chart for title, axis, read in by_place if (chart := _over_looks(training, title, axis, read))]
+
+
+def _names(training: WatchedTraining) -> Callable[[PlaceStatistics], str]:
+    """What a chart calls a place: its name, and the class of the module where the name is a number: "0 Linear"."""
+    kinds = {module.name: module.kind for module in training.model.modules}
+
+    def name(place: PlaceStatistics) -> str:
+        is_number = place.place == place.module and place.module.rpartition(".")[2].isdecimal()
+        return f"{place.place} {kinds.get(place.module, '')}".rstrip() if is_number else place.place
+
+    return name
 
 
 def _losses(training: WatchedTraining) -> Chart:

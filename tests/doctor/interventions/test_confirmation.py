@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from thalweg.cli.shell import main
-from thalweg.doctor.interventions.confirmation import budget_for
+from thalweg.doctor.findings import Remedy
+from thalweg.doctor.interventions.confirmation import budget_for, confirmed
+from thalweg.doctor.interventions.suspect import part, setting
+from thalweg.doctor.interventions.suspects import longer
 from thalweg.runs.train import run_spec
 from thalweg.spec.edit import changed
 from thalweg.spec.spec import Spec
@@ -37,9 +40,9 @@ def run_of(changes):
     [
         ({"loss": {"kind": "cross_entropy", "label_smoothing": 0.999}}, "loss.label_smoothing"),
         ({"optimizer.epsilon": 1e5}, "optimizer.epsilon"),
-        ({"regularization.max_norm": 1e-3}, "regularization.max_norm"),
-        ({"training.clip": "value 1e-9", "optimizer": "sgd 0.1"}, "training.clip"),
-        ({"network.layers.1": "gaussian_noise 100"}, "network.layers.1.deviation"),
+        pytest.param({"regularization.max_norm": 1e-3}, "regularization.max_norm", marks=pytest.mark.slow),
+        pytest.param({"training.clip": "value 1e-9", "optimizer": "sgd 0.1"}, "training.clip", marks=pytest.mark.slow),
+        pytest.param({"network.layers.1": "gaussian_noise 100"}, "network.layers.1.deviation", marks=pytest.mark.slow),
     ],
 )
 def test_what_no_check_names_is_found_by_putting_it_back(changes, place):
@@ -65,7 +68,9 @@ def test_what_no_check_names_is_found_by_putting_it_back(changes, place):
         ({"network.layers": [{"kind": "radial", "units": 12, "width": 0.004}, "dense 2", "softmax"]}, "setting", None),
         # One plane cannot bound a ring, and no other rate, rule or length helps.
         ({"network.layers": ["dense 2", "softmax"]}, "too-narrow", "network.layers"),
-        ({"network.layers": ["dense 1", "tanh", "dense 2", "softmax"]}, "too-narrow", None),
+        pytest.param(
+            {"network.layers": ["dense 1", "tanh", "dense 2", "softmax"]}, "too-narrow", None, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_parts_that_a_plain_network_would_not_have_are_found(changes, code, place):
@@ -121,6 +126,7 @@ def test_a_finding_whose_removal_changes_nothing_is_no_cause():
     assert not codes & {"plateau", "blind", "cannot-memorise"}
 
 
+@pytest.mark.slow
 def test_two_faults_that_mask_each_other_are_found_together():
     run = run_of([("training.clip", "value 1e-9"), ("regularization.max_norm", 1e-3), ("optimizer", "sgd 0.1")])
     diagnosis = run.diagnose(confirm=True)
@@ -129,6 +135,60 @@ def test_two_faults_that_mask_each_other_are_found_together():
     repaired = changed(run.spec, diagnosis.repair.changes)
     assert repaired.training.clip is None
     assert repaired.regularization.max_norm is None
+
+
+def tried(run, suspected):
+    """The diagnosis with these suspects alone."""
+    diagnosis = run.diagnose()
+    return confirmed(diagnosis, suspected, PairedRuns(run.spec, run.split, diagnosis.learned.measure), 60)
+
+
+def test_a_loss_for_another_task_is_found():
+    """Half of the targets are below 0, and the loss is for counts."""
+    x = np.linspace(-3, 3, 200)[:, None]
+    layers = ["dense 16", "tanh", "dense 1"]
+    run = run_of([("data.source", (x, np.sin(x[:, 0]))), ("network.layers", layers), ("loss", "poisson")])
+    root = run.diagnose(confirm=True).causes[0].finding
+    assert (root.code, root.confirmation.status) == ("loss", "confirmed")
+    assert root.remedies[0].changes[0] == ("loss", "mean_squared_error")
+
+
+def test_a_length_is_tried_four_times_as_long_while_it_gains():
+    run = run_of([("optimizer", "sgd 0.05"), ("training.epochs", 1), ("data.source", "rings 300")])
+    root = tried(run, [longer(1)]).causes[0].finding
+    assert root.code == "epochs-too-few"
+    assert root.remedies[0].changes[0][1] in (16, 64, 256)
+
+
+def test_a_fault_and_a_rate_that_suited_it_are_found_as_a_pair():
+    run = run_of([("regularization.max_norm", 1e-3), ("optimizer", "sgd 1e-5")])
+    norm = setting("regularization.max_norm", None)
+    rate = part("optimizer.learning_rate", Remedy("a rate of 0.3", (("optimizer.learning_rate", 0.3),)))
+    diagnosis = tried(run, [norm, rate._replace(compensates=True)])
+    assert [cause.finding.place for cause in diagnosis.causes] == ["regularization.max_norm"]
+    assert {"regularization.max_norm", "optimizer.learning_rate"} <= {path for path, _ in diagnosis.repair.changes}
+
+
+def test_a_repair_has_what_else_the_training_needs_without_its_fault():
+    run = run_of([("training.clip", "value 1e-9"), ("optimizer", "sgd 0.02"), ("data.source", "rings 300")])
+    clip = setting("training.clip", None)
+    diagnosis = tried(run, [clip])
+    assert [cause.finding.place for cause in diagnosis.causes] == ["training.clip"]
+    runs = PairedRuns(run.spec, run.split, diagnosis.learned.measure)
+    alone, repaired = (
+        np.mean([runs.score(changes, seed).training for seed in (1, 2, 3)])
+        for changes in (clip.changes, diagnosis.repair.changes)
+    )
+    assert len(diagnosis.repair.changes) > 1
+    assert repaired > alone + 0.01
+
+
+def test_a_first_cause_that_nothing_needs_is_replaced_by_the_one_that_is():
+    """Both changes help, but with the second one the first changes nothing."""
+    run = run_of([("stopping.target", 10.0), ("network.init", "normal 0.5")])
+    init = setting("network.init", None)
+    stop = part("stopping", Remedy("all epochs", (("stopping", None),)))
+    assert [cause.finding.place for cause in tried(run, [init, stop]).causes][:1] == ["stopping"]
 
 
 def test_the_budget_holds():

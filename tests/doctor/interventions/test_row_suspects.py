@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from thalweg.doctor.interventions.confirmation import _error
+from thalweg.doctor.interventions.paired_test import gain_error
 from thalweg.doctor.registry import explanation_graph
 from thalweg.runs.train import run_spec
 from thalweg.spec.spec import Spec
@@ -45,7 +45,13 @@ def wrong(y):
     return y
 
 
+def marked(x):
+    # A generator of its own: what the other cases draw does not depend on this one.
+    return np.where(np.random.default_rng(22).random(x.shape) < 0.1, -99999.0, x)
+
+
 FAULTS = {
+    "filled-input": lambda: (marked(X), T, {}),
     "out-of-step": lambda: (X, np.roll(T, 1), {"split": "time"}),
     "filled-targets": lambda: (X, np.where(RNG.random(700) < 0.6, 0.4, T), {}),
     "outlying-targets": lambda: (X, far(T), {"split": "time"}),
@@ -91,6 +97,6 @@ def test_healthy_rows_are_cleared(name):
 def test_the_error_of_gains_on_the_same_rows_is_that_of_their_sum():
     """For gains that are drawn anew, the standard deviation of the score is what the error says on average."""
     drawn = np.random.default_rng(0).standard_normal((2000, 50)) / 50
-    assert np.mean([_error([gains]) for gains in drawn]) == pytest.approx(drawn.sum(axis=1).std(), rel=0.05)
+    assert np.mean([gain_error([gains]) for gains in drawn]) == pytest.approx(drawn.sum(axis=1).std(), rel=0.05)
     # Pairs on the same rows with the same gains know no more than one pair.
-    assert _error([drawn[0]] * 3) == pytest.approx(_error([drawn[0]]))
+    assert gain_error([drawn[0]] * 3) == pytest.approx(gain_error([drawn[0]]))

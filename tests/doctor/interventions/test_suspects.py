@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from thalweg.core.errors import InputError
+from thalweg.doctor.findings import Remedy
+from thalweg.doctor.interventions.spec_remedies import SpecRemedies
 from thalweg.doctor.interventions.suspects import suspects
 from thalweg.parts.part import Layer, Optimizer
 from thalweg.spec.edit import changed
@@ -22,7 +24,7 @@ PLAIN = {
 def found(tables):
     spec = Session.load(Spec.of(tables)).spec
     widths = [2, *(shape[-1] for shape in spec.network.layout((2,)).shapes)]
-    return spec, suspects(spec, (), 0.001, widths)
+    return spec, suspects(spec, (), 0.001, widths, Remedy("", ()))
 
 
 def places(tables):
@@ -55,6 +57,7 @@ def test_a_plain_spec_has_no_suspect_but_amounts():
         ({"network.layers.1": "gaussian_noise 2"}, "network.layers.1"),
         ({"network.layers.1": "linear"}, "network.layers.0"),
         ({"network.layers.1": "softmax", "network.layers.3": "softmax"}, "network.layers.1"),
+        ({"network.layers": ["relu", *PLAIN["network"]["layers"]]}, "network.layers.0"),
         ({"network.layers.0": "radial 8"}, "network.layers.0"),
         ({"network.layers.0": "polynomial 3"}, "network.layers.0"),
         ({"data.scale": "none"}, "data.scale"),
@@ -106,6 +109,44 @@ def test_the_label_of_a_default_shows_its_value():
     }
     for place, default in places_with_defaults.items():
         assert labels[place].startswith(f"{place} = {default},")
+
+
+def labels(tables):
+    return {suspect.remedy.label: suspect.remedy for suspect in found(tables)[1]}
+
+
+def test_layers_of_one_kind_are_taken_away_one_at_a_time_and_all_together():
+    layers = ["dense 8", "batch_norm", "relu", "dense 8", "batch_norm", "relu", "dense 2", "softmax"]
+    suspected = labels({**PLAIN, "network": {"layers": layers}})
+    kinds = {
+        label: [layer["kind"] for layer in remedy.changes[0][1]]
+        for label, remedy in suspected.items()
+        if label.startswith("the network without")
+    }
+    assert sorted(kept.count("batch_norm") for kept in kinds.values()) == [0, 1, 1]
+    assert all(kept.count("dense") == 3 for kept in kinds.values())
+
+
+def test_another_batch_has_the_rows_of_a_step():
+    suspected = labels({**PLAIN, "training": {"engine": "eager", "batch_size": 2, "accumulate": 16}})
+    assert dict(suspected["batches of 32"].changes) == {"training.batch_size": 32, "training.accumulate": None}
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss", "output", "code"),
+    [
+        (["dense 2", "relu"], "cross_entropy", ("network.layers.1",), "output-activation"),
+        (["dense 2", "softmax"], "mean_squared_error", ("loss",), "loss"),
+        (["dense 2"], "softmax_cross_entropy", (), None),
+        (["dense 2", "softmax"], "cross_entropy", (), None),
+    ],
+)
+def test_an_output_or_a_loss_that_does_not_suit_the_task_is_a_suspect(layers, loss, output, code):
+    spec = Session.load(Spec.of({**PLAIN, "network": {"layers": layers}, "loss": loss})).spec
+    remedy = SpecRemedies(spec, "classification", 2, frozenset(), 0.001).output()
+    suspected = suspects(spec, (), 0.001, [2, *[2] * len(layers)], remedy)
+    assert tuple(path for path, _ in remedy.changes) == output
+    assert [one.code for one in suspected if one.remedy == remedy] == ([code] if code else [])
 
 
 def larger(layers):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import ks_2samp
 
 from thalweg.doctor.attainable import reference_outputs
 from thalweg.doctor.rows import row_statistics as rs
@@ -21,15 +20,6 @@ def test_order_of_targets():
     assert np.std([order.autocorrelation for order in shuffled]) == pytest.approx(1 / 10, rel=0.15)
     assert np.mean([order.between for order in shuffled]) == pytest.approx(9 / 99, rel=0.1)
     assert rs.target_order(np.ones((9, 1)), 3)[:2] == (0.0, 0.0)
-
-
-def test_the_difference_of_two_sets_is_that_of_kolmogorov_and_smirnov():
-    a = RNG.standard_normal((300, 3))
-    b = RNG.standard_normal((200, 3)) * [1.0, 1.0, 2.0]
-    found = rs.set_difference(a, b)
-    known = ks_2samp(a[:, 2], b[:, 2], method="asymp")
-    assert (found.column, found.distance) == (2, pytest.approx(known.statistic))
-    assert found.chance == pytest.approx(3 * known.pvalue, rel=0.5)
 
 
 def test_copies_are_named_with_their_originals():
@@ -60,14 +50,6 @@ def test_columns_that_few_rows_stretch():
     events[:5] = 1
     events[:30] += 0.1
     assert rs.stretched_column(events).distance == 0.0
-
-
-def test_inputs_beyond_the_known_range():
-    known = np.array([[0.0, 0.0], [1.0, 10.0]])
-    assert rs.far_inputs(np.array([[1.9, 15.0]]), known) is None
-    assert rs.far_inputs(np.array([[0.5, 45.0], [0.5, -20.0], [0.5, 5.0]]), known) == (1, 2, 3.5)
-    # Nothing is known of the range of a constant column.
-    assert rs.far_inputs(np.array([[9.0]]), np.ones((2, 1))) is None
 
 
 def overlapping(rows, distance):

@@ -256,7 +256,7 @@ def test_the_page_has_all_forms_and_marks_the_step(base, tmp_path):
     described = found.describe()
     json.dumps(described, allow_nan=False)
     assert described["replay"]["parting"]["name"] == "update"
-    assert "<iframe" in found._repr_html_()
+    assert "<table>" in found._repr_html_()
 
 
 def test_the_command_exits_with_its_verdict(base, tmp_path, shell):

@@ -41,13 +41,16 @@ def parts() -> list:
 
 
 def is_without_module(part) -> bool:
-    return getattr(part, "is_feature_map", False) or part.kind in {"step", "sign"}
+    changes = {"random_translation", "random_rotation", "elastic_transform", "random_flip", "random_erasing"}
+    others = {"radial", "step", "sign", "smooth_clip", "scaling", "periodic", "copies", "member_dense"}
+    return part.kind in changes | others
 
 
 @pytest.mark.parametrize("entry", parts(), ids=parts_table.name_of)
 def test_every_layer_gives_the_same_outputs_as_its_module(entry, torch):
     rng = np.random.default_rng(0)
-    network = Network(["dense 4", entry.part, "dense 2"])
+    own, width = parts_table.from_rows(entry)
+    network = Network([f"dense {width}", *own, "dense 2"])
     start = network.initialize(0, (4,))
     noise = [leaf + rng.uniform(0.1, 1, np.shape(leaf)) for leaf in leaves((start.params, start.states))]
     numbers = iter(noise)
@@ -68,9 +71,8 @@ def test_every_layer_gives_the_same_outputs_as_its_module(entry, torch):
     )
 
 
-@pytest.mark.parametrize("part", [part for part in parts_table.all_parts() if getattr(part, "is_feature_map", False)])
-def test_layers_without_a_module_are_named_with_their_places(part, torch):
-    network = Network([part, {"kind": "residual", "layers": ["step"]}, "sign"])
+def test_layers_without_a_module_are_named_with_their_places(torch):
+    network = Network(["radial 3", {"kind": "residual", "layers": ["step"]}, "sign"])
     start = network.initialize(0, (2,))
     with pytest.raises(InputError) as caught:
         module_of(network, start.params, start.states)
@@ -244,7 +246,12 @@ def test_activations_of_keras_agree(name, keras):
 def test_keras_layers_without_an_equal_are_named_at_once(keras):
     L = keras.layers
     model = keras.Sequential(
-        [keras.Input((4, 4, 1)), L.Conv2D(2, 2, name="window"), L.Flatten(), L.Dense(3, "mish", name="odd")]
+        [
+            keras.Input((4, 4, 1)),
+            L.Conv2D(2, 2, padding="same", name="window"),
+            L.Flatten(),
+            L.Dense(3, "mish", name="odd"),
+        ]
     )
     with pytest.raises(InputError) as caught:
         from_keras(model)
@@ -253,3 +260,89 @@ def test_keras_layers_without_an_equal_are_named_at_once(keras):
         from_keras(keras.Sequential([L.Dense(3)]))
     with pytest.raises(InputError):
         from_keras(keras.Model(inputs=model.inputs, outputs=model.outputs))
+
+
+def torch_pictures(torch):
+    nn = torch.nn
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Sequential(nn.Conv2d(2, 6, 3, padding="same"), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Conv2d(6, 9, 3, stride=2, padding=1, groups=3, bias=False),
+        nn.Tanh(),
+        nn.AvgPool2d(2, 1),
+        nn.Flatten(),
+        nn.BatchNorm1d(18),
+        nn.Dropout(0.3),
+        nn.Linear(18, 4),
+    )
+    x = torch.randn(64, 2, 8, 12)
+    model(x)  # moves the running statistics
+    return model.eval(), x
+
+
+def test_a_module_of_pictures_gives_the_same_outputs_with_the_channels_last(torch):
+    model, x = torch_pictures(torch)
+    converted = from_torch(model, (2, 8, 12))
+    expected = model(x).detach().numpy()
+    pictures = x.permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(converted.outputs(pictures), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(converted.outputs(pictures.reshape(64, -1)), expected, rtol=1e-5, atol=1e-6)
+    back = converted.to_torch()(torch.from_numpy(pictures.reshape(64, -1))).detach().numpy()
+    np.testing.assert_allclose(back, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_mean_over_the_picture_is_converted(torch):
+    nn = torch.nn
+    model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2))
+    x = torch.randn(7, 3, 6, 6)
+    outputs = from_torch(model, (3, 6, 6)).outputs(x.permute(0, 2, 3, 1).numpy())
+    np.testing.assert_allclose(outputs, model(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_module_of_pictures_needs_their_size_and_an_order_of_its_outputs(torch):
+    model, _ = torch_pictures(torch)
+    with pytest.raises(InputError, match="input_shape"):
+        from_torch(model)
+    with pytest.raises(InputError, match="Linear"):
+        from_torch(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten()), (1, 4, 4))
+    with pytest.raises(InputError, match="conv2d"):
+        from_torch(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 9), torch.nn.Flatten(), torch.nn.Linear(2, 1)), (1, 4, 4))
+
+
+def test_windows_without_an_equal_are_named(torch):
+    nn = torch.nn
+    wrong = [
+        nn.Conv2d(1, 1, (3, 5)),
+        nn.Conv2d(1, 1, 3, dilation=2),
+        nn.Conv2d(1, 1, 3, padding_mode="reflect"),
+        nn.MaxPool2d(3, padding=1),
+        nn.AvgPool2d(2, ceil_mode=True),
+        nn.AdaptiveAvgPool2d(2),
+    ]
+    with pytest.raises(InputError) as raised:
+        from_torch(nn.Sequential(*wrong), (1, 9, 9))
+    assert len(raised.value.problems) == len(wrong)
+
+
+@KERAS
+def test_a_keras_model_of_pictures_gives_the_same_outputs(keras):
+    own = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8, 12, 2)),
+            own.Conv2D(6, 3, padding="same", activation="relu"),
+            own.BatchNormalization(),
+            own.MaxPooling2D(2),
+            own.Conv2D(9, 3, groups=3, use_bias=False),
+            own.AveragePooling2D(2, 1),
+            own.Flatten(),
+            own.Dense(5),
+        ]
+    )
+    x = np.random.default_rng(0).normal(size=(7, 8, 12, 2)).astype(np.float32)
+    np.testing.assert_allclose(from_keras(model).outputs(x), np.asarray(model(x).detach()), rtol=1e-5, atol=1e-6)
+    with pytest.raises(InputError, match="same"):
+        from_keras(keras.Sequential([keras.Input((8, 8, 1)), own.Conv2D(1, 3, strides=2, padding="same")]))
+    pooled = keras.Sequential([keras.Input((8, 8, 1)), own.Conv2D(3, 3), own.GlobalAveragePooling2D(), own.Dense(2)])
+    x = x[:, :, :8, :1]
+    np.testing.assert_allclose(from_keras(pooled).outputs(x), np.asarray(pooled(x).detach()), rtol=1e-5, atol=1e-6)

@@ -7,7 +7,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from parts_table import BLOCKS, LAYERS, name_of
+from parts_table import BLOCKS, LAYERS, BlockEntry, name_of
 
 from thalweg import layers
 from thalweg.core.arrays import arrays_of, map_arrays
@@ -35,10 +35,10 @@ def start(part: Layer, shape: tuple[int, ...] = (FEATURES,), seed: int = 0):
     return map_arrays(moved, params), map_arrays(moved, state), shape
 
 
-def case(part: Layer, seed: int = 0):
-    params, state, shape = start(part, seed=seed)
+def case(part: Layer, seed: int = 0, shape: tuple[int, ...] = (FEATURES,)):
+    params, state, out = start(part, shape, seed=seed)
     rng = np.random.default_rng(seed + 1)
-    return params, state, rng.normal(size=(ROWS, FEATURES)) * 2 + 1, rng.normal(size=(ROWS, *shape))
+    return params, state, rng.normal(size=(ROWS, *shape)) * 2 + 1, rng.normal(size=(ROWS, *out))
 
 
 def mode_of(training: bool, weight=None, step: int = 0, seed: int = 0) -> ForwardContext:
@@ -93,14 +93,25 @@ def close(tree, expected, rtol: float = 1e-9, atol: float = 1e-12) -> None:
 # What holds for every one of them -------------------------------------------------------------------------------------
 
 
+def convolved(part: layers.Conv2d, x: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """The numbers under the window at each place times W, group by group."""
+    around = [(part.padding,) * 2] * 2
+    seen = np.lib.stride_tricks.sliding_window_view(np.pad(x, [(0, 0), *around, (0, 0)]), (part.kernel,) * 2, (1, 2))
+    seen = seen[:, :: part.stride, :: part.stride]
+    groups = zip(np.split(seen, part.groups, axis=3), np.split(W, part.groups, axis=1), strict=True)
+    own = [np.moveaxis(numbers, 3, -1).reshape(*seen.shape[:3], -1) @ matrix for numbers, matrix in groups]
+    return np.concatenate(own, axis=3)
+
+
 @every_block
 def test_a_weight_matrix_is_what_a_step_of_the_input_is_multiplied_by(entry):
-    params, state, x, _ = case(entry.part)
+    params, state, x, _ = case(entry.part, shape=entry.shape)
     W = entry.part.weight_matrix(params)
     assert entry.part.has_weights == (W is not None)
     if W is not None:
         first, second = (entry.part.forward(params, state, x * scale, mode_of(True))[0] for scale in (1, 2))
-        np.testing.assert_allclose(second - first, x @ W, rtol=1e-12)
+        product = x @ W if x.ndim == 2 else convolved(entry.part, x, W)
+        np.testing.assert_allclose(second - first, product, rtol=1e-12)
 
 
 @every_block
@@ -116,7 +127,7 @@ def test_facts_of_a_block_are_those_of_the_table(entry):
 @every_block
 @both_ways
 def test_backward_is_the_finite_difference_by_parameters_and_input(entry, training, on):
-    params, state, x, v = case(entry.part)
+    params, state, x, v = case(entry.part, shape=entry.shape)
     _, _, (dx, grads), alone = on(both(entry.part, training), params, state, x, v, WEIGHT)
     assert jax.tree.structure(grads) == jax.tree.structure(params)
     close(alone, grads)
@@ -129,8 +140,8 @@ def test_backward_is_the_finite_difference_by_parameters_and_input(entry, traini
 @every_block
 @both_ways
 def test_backward_is_jax_grad_and_the_adjoint_of_the_directional_derivative(entry, training):
-    params, state, x, v = case(entry.part, seed=1)
-    direction = (start(entry.part, seed=3)[0], case(entry.part, seed=4)[2])
+    params, state, x, v = case(entry.part, 1, entry.shape)
+    direction = (start(entry.part, entry.shape, 3)[0], case(entry.part, 4, entry.shape)[2])
     loss = total(entry.part, training)
     with jax.enable_x64(True):
         value, forward = jax.jvp(lambda params, x: loss(params, state, x, v, WEIGHT), (params, x), direction)
@@ -152,15 +163,15 @@ def motion(part: Layer, training: bool):
     return run
 
 
-def motion_case(part: Layer):
-    params, state, x, v = case(part, seed=1)
-    return (params, state, x, v, WEIGHT), (start(part, seed=3)[0], case(part, seed=4)[2])
+def motion_case(part: Layer, shape: tuple[int, ...]):
+    params, state, x, v = case(part, 1, shape)
+    return (params, state, x, v, WEIGHT), (start(part, shape, 3)[0], case(part, 4, shape)[2])
 
 
 @functools.cache
-def motion_by_jax(part: Layer, training: bool, stays: bool = False):
+def motion_by_jax(part: Layer, shape: tuple[int, ...], training: bool, stays: bool = False):
     """What `motion` must be: derivatives of forward alone."""
-    (params, state, x, v, weight), (along, dx) = motion_case(part)
+    (params, state, x, v, weight), (along, dx) = motion_case(part, shape)
     loss = total(part, training)
 
     def both_of(params, x):
@@ -173,33 +184,32 @@ def motion_by_jax(part: Layer, training: bool, stays: bool = False):
 
 
 # Besides, blocks of layers that do not learn: with nothing to learn around them, and with a projection.
-LEARNT_AROUND = layers.Residual(["flatten", "products"])
 MOVING = [
-    *(entry.part for entry in BLOCKS),
-    LEARNT_AROUND,
-    layers.Residual(["tanh", {"kind": "residual", "layers": ["gelu"]}]),
+    *BLOCKS,
+    BlockEntry(layers.Residual(["flatten", "products"])),
+    BlockEntry(layers.Residual(["tanh", {"kind": "residual", "layers": ["gelu"]}])),
 ]
-every_moving = pytest.mark.parametrize("part", MOVING, ids=lambda part: str(part.describe()))
+every_moving = pytest.mark.parametrize("entry", MOVING, ids=lambda entry: str(entry.part.describe()))
 
 
 @every_moving
 @both_ways
-def test_tangent_and_bend_are_the_directional_derivatives_of_both_ways(part, training, on):
-    arguments, direction = motion_case(part)
-    found = on(motion(part, training), *arguments, *direction)
+def test_tangent_and_bend_are_the_directional_derivatives_of_both_ways(entry, training, on):
+    arguments, direction = motion_case(entry.part, entry.shape)
+    found = on(motion(entry.part, training), *arguments, *direction)
     assert jax.tree.structure(found[1][1]) == jax.tree.structure(arguments[0])
-    close(found, motion_by_jax(part, training), atol=1e-11)
+    close(found, motion_by_jax(entry.part, entry.shape, training), atol=1e-11)
 
 
 @pytest.mark.parametrize(
-    "part", [part for part in MOVING if any(True for _ in arrays_of(start(part)[0]))], ids=lambda part: part.kind
+    "entry", [entry for entry in MOVING if any(True for _ in arrays_of(start(entry.part, entry.shape)[0]))], ids=name_of
 )
 @both_ways
-def test_an_input_that_stays_is_one_that_moves_by_nothing(part, training, on):
-    arguments, (along, _) = motion_case(part)
-    stays = motion(part, training)
+def test_an_input_that_stays_is_one_that_moves_by_nothing(entry, training, on):
+    arguments, (along, _) = motion_case(entry.part, entry.shape)
+    stays = motion(entry.part, training)
     tangent, (bent, grads) = on(lambda *arrays: stays(*arrays, None), *arguments, along)
-    expected = motion_by_jax(part, training, stays=True)
+    expected = motion_by_jax(entry.part, entry.shape, training, stays=True)
     assert bent is None
     assert jax.tree.structure(grads) == jax.tree.structure(arguments[0])
     close((tangent, grads), (expected[0], expected[1][1]), atol=1e-11)
@@ -209,7 +219,7 @@ def test_an_input_that_stays_is_one_that_moves_by_nothing(part, training, on):
 @both_ways
 def test_value_and_gradients_are_pytorchs(entry, training, on):
     torch = pytest.importorskip("torch", reason="LEFT OUT: PyTorch as an oracle; make torch installs it")
-    params, state, x, v = case(entry.part, seed=2)
+    params, state, x, v = case(entry.part, 2, entry.shape)
     tensors, argument = map_arrays(lambda a: torch.tensor(a, requires_grad=True), (params, x))
     output = entry.torch(torch, tensors, map_arrays(torch.tensor, state), argument, training)
     output.backward(torch.tensor(v))
@@ -221,7 +231,7 @@ def test_value_and_gradients_are_pytorchs(entry, training, on):
 @every_block
 @both_ways
 def test_float32_stays_float32(entry, training):
-    params, state, x, v = map_arrays(np.float32, case(entry.part))
+    params, state, x, v = map_arrays(np.float32, case(entry.part, shape=entry.shape))
     found = both(entry.part, training)(params, state, x, v, WEIGHT.astype(np.float32))
     assert {array.dtype for _, array in arrays_of(found)} == {np.dtype(np.float32)}
     moved = motion(entry.part, training)(params, state, x, v, WEIGHT.astype(np.float32), params, x)
@@ -230,7 +240,7 @@ def test_float32_stays_float32(entry, training):
 
 @every_block
 def test_prediction_changes_no_state_and_takes_each_row_by_itself(entry, on):
-    params, state, x, v = case(entry.part)
+    params, state, x, v = case(entry.part, shape=entry.shape)
     y, new, _, _ = on(both(entry.part, training=False), params, state, x, v, WEIGHT)
     close(new, state)
     first, *_ = on(both(entry.part, training=False), params, state, x[:1], v[:1], WEIGHT[:1])
@@ -239,12 +249,12 @@ def test_prediction_changes_no_state_and_takes_each_row_by_itself(entry, on):
 
 @pytest.mark.parametrize("entry", [e for e in BLOCKS if e.torch], ids=name_of)
 def test_a_row_of_weight_0_is_absent_and_one_of_weight_2_is_there_twice(entry, on):
-    params, state, x, v = case(entry.part)
+    params, state, x, v = case(entry.part, shape=entry.shape)
     weight = np.array([1.0, 0.0, 2.0, 1.0, 0.0, 1.0])
     rows = np.array([0, 2, 2, 3, 5])
     # The second copy of a row shares its dL/dy with the first.
-    shared = v[rows] / np.array([1, 2, 2, 1, 1])[:, None]
-    v = v * (weight > 0)[:, None]
+    shared = (v[rows].T / np.array([1, 2, 2, 1, 1])).T
+    v = (v.T * (weight > 0)).T
     y, new, (dx, grads), _ = on(both(entry.part, training=True), params, state, x, v, weight)
     expected, state, (dx_each, same), _ = on(
         both(entry.part, training=True), params, state, x[rows], shared, np.ones(5)
@@ -511,7 +521,7 @@ def test_options_that_name_no_parameter_are_refused_at_their_place(options, plac
 
 @every_block
 def test_a_linear_layer_keeps_points_on_a_line(entry):
-    params, state, x, _ = case(entry.part)
+    params, state, x, _ = case(entry.part, shape=entry.shape)
     rng = np.random.default_rng(3)
     z, share = rng.normal(size=x.shape), 0.3
 
@@ -524,3 +534,26 @@ def test_a_linear_layer_keeps_points_on_a_line(entry):
 
 def test_of_the_activations_only_the_identity_is_linear():
     assert [entry.part.kind for entry in LAYERS if entry.part.is_linear] == ["identity"]
+
+
+@pytest.mark.parametrize(
+    ("functions", "place", "fact"),
+    [
+        ([], "functions", "at least 1"),
+        (["x1", "x0"], "functions[1]", "'x0'"),
+        (["tan x1"], "functions[0]", "'tan x1'"),
+        (["x1^21"], "functions[0]", "'x1^21'"),
+        ("x1", "functions", "tuple"),
+    ],
+)
+def test_a_feature_that_cannot_be_read_is_named(functions, place, fact):
+    with pytest.raises(InputError) as caught:
+        Layer.of({"kind": "features", "functions": functions})
+    (problem,) = caught.value.problems
+    assert problem.place == place
+    assert fact in problem.message
+
+
+def test_a_feature_of_an_input_that_is_not_there_is_named():
+    with pytest.raises(InputError, match=r"'sin x5'.*4 inputs"):
+        start(layers.Features(["x1", "sin x5"]))

@@ -177,7 +177,11 @@ def samples(entry: LayerEntry) -> np.ndarray:
 
 @every_activation
 def test_the_output_range_holds_all_outputs_and_no_more(entry):
-    y = entry.part.value(samples(entry))
+    z = samples(entry)
+    if all(map(math.isfinite, entry.part.output_range)):
+        # An algebraic approach to a bound is slower than an exponential one.
+        z = np.concatenate([z, [-1e5, 1e5]])
+    y = entry.part.value(z)
     for bound, extreme in zip(entry.part.output_range, (y.min(), y.max()), strict=True):
         if math.isfinite(bound):
             assert extreme == pytest.approx(bound, abs=1e-6)

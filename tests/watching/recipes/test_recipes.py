@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import sys
 import textwrap
@@ -208,14 +209,59 @@ def test_scores_agree_with_scikit_learn():
 
 VALUES = {
     "output_activation": "none", "activation": "gelu", "normalization": "batch_norm", "dropout": 0.3, "init": "he",
-    "trainable": True, "inputs": "standardized", "targets": "standardized", "loss": "mse", "output_shape": "targets",
-    "optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.1, "clip": 0.5, "schedule": "cosine",
-    "batch_size": 8, "shuffle": False, "epochs": 2,
+    "trainable": True, "rows": "finite", "inputs": "standardized", "targets": "standardized", "loss": "mse",
+    "output_shape": "targets", "optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.1,
+    "clip": 0.5, "schedule": "cosine", "batch_size": 8, "shuffle": False, "epochs": 2,
 }  # fmt: skip
+OF_CLASSES = {"labels": "binary", "class_weights": "balanced"}
+
+
+def labelled(low=0.0, high=1.0, **changed):
+    """A rare label, coded by two numbers."""
+    x = torch.randn(600, 3, generator=torch.Generator().manual_seed(2))
+    y = torch.where(x[:, :1] > 1.3, high, low)
+    options = {
+        "data": lambda: ((x[:400], y[:400]), (x[400:], y[400:])), "loss": nn.BCEWithLogitsLoss(), "epochs": 20,
+        "model": lambda: nn.Linear(3, 1), "optimizer": lambda p: torch.optim.Adam(p, lr=0.05),
+    }  # fmt: skip
+    return regression(**(options | changed))
+
+
+def test_labels_are_those_of_the_loss_whatever_their_codes_are():
+    plain, coded = labelled(), labelled(-1.0, 1.0)
+    repaired = parts_with(coded, {"labels": "binary"})
+    assert train(repaired, 0).score == train(parts_with(plain), 0).score > train(parts_with(coded), 0).score
+    assert "labels" in labels_of(coded)
+    assert "labels" not in labels_of(plain)
+    for low, high in ((-1.0, 1.0), (0.0, 255.0), (1.0, 2.0)):
+        targets = torch.tensor([low, high, high])
+        assert score_of("accuracy", torch.tensor([-3.0, 2.0, -1.0]), targets, "BCEWithLogitsLoss") == 2 / 3
+        assert score_of("accuracy", targets, targets, "MSELoss") == 1
+
+
+def test_weights_make_classes_count_alike():
+    outputs, targets = torch.randn(10, 1), torch.tensor([[0.0]] * 8 + [[1.0]] * 2)
+    recipe = labelled(data=lambda: ((torch.randn(10, 3), targets), (torch.randn(10, 3), targets)))
+    loss = parts_with(recipe, {"class_weights": "balanced"}).loss(outputs, targets)
+    each = nn.functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+    assert float(loss) == pytest.approx(float((each[:8].sum() + 4 * each[8:].sum()) / 10))
+    assert "class_weights" in labels_of(recipe)
+    assert "class_weights" not in labels_of(regression())
+    logits, classes = torch.randn(10, 2), targets[:, 0].long()
+    several = labelled(
+        data=lambda: ((torch.randn(10, 3), classes), (torch.randn(10, 3), classes)),
+        model=lambda: nn.Linear(3, 2), loss=nn.CrossEntropyLoss(),
+    )  # fmt: skip
+    loss = parts_with(several, {"class_weights": "balanced"}).loss(logits, classes)
+    each = nn.functional.cross_entropy(logits, classes, reduction="none")
+    assert float(loss) == pytest.approx(float((each[:8].mean() + each[8:].mean()) / 2))
 
 
 def test_every_edit_trains_and_has_lines():
-    assert VALUES.keys() == EDITS.keys()
+    assert {**VALUES, **OF_CLASSES}.keys() == EDITS.keys()
+    for place, value in OF_CLASSES.items():
+        assert math.isfinite(train(parts_with(labelled(), {place: value, "epochs": 1}), 0).score), place
+        assert lines_of({place: value})
     recipe = regression(model=lambda: nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1), nn.ReLU()))
     for place, value in VALUES.items():
         parts = parts_with(recipe, {place: value, "epochs": 1})
@@ -541,4 +587,37 @@ def test_the_doctor_examines_a_file(shell, tmp_path):
     assert "running the code" in finished.stderr
     assert "lr-too-low" in finished.stdout
     assert shell("doctor", str(FILE), "--set", "a.b=1", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.slow
+def test_the_doctor_proves_a_remedy_of_a_file(shell, tmp_path):
+    words = ("doctor", str(FILE), "--prove", "--seeds", "8", "--jobs", "1", "--out", "proof", "--json", "-q")
+    finished = shell(*words, cwd=tmp_path)
+    assert finished.returncode == 1
+    shown = json.loads(finished.stdout)
+    assert "lr" in shown["proof"]["repaired"]["lines"]
+    assert (tmp_path / "proof" / "repaired.py").is_file()
+
+
+def test_wrong_options_for_a_file_are_said(shell, tmp_path):
     assert shell("doctor", str(FILE), "--fail-on", "nothing", cwd=tmp_path).returncode == 2
+
+
+def test_a_row_that_is_not_finite_is_left_out():
+    x = torch.linspace(-1, 1, 64)[:, None]
+    y, held_out_y = 2 * x, 2 * x
+    y[5], held_out_y[3] = -math.inf, math.nan
+    recipe = thalweg.Recipe(
+        model=lambda: torch.nn.Linear(1, 1),
+        data=lambda: ((x, y), (x, held_out_y)),
+        loss=torch.nn.MSELoss(),
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.3),
+        score="r2",
+    )
+    assert math.isnan(recipe.train().score)
+    assert (len(recipe.rows().held_out_y), recipe.rows().not_scored) == (63, 1)
+    proof = thalweg.prove(recipe, jobs=1, seeds=3)
+    assert proof.changes is not None
+    assert proof.changes["rows"] == "finite"
+    assert "y_train.isfinite()" in proof.lines
+    assert "1 held-out row with" in " ".join(proof.remarks)

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..options import Json, PageFile, PageForm, Quiet
-from ..output import print_json, write_page
+from ..options import ImageForm, Images, Json, PageFile, PageForm, Quiet
+from ..output import images_to, print_json, write_page
 from ..registry import command
 
 if TYPE_CHECKING:
     from ...insight.test_functions import Landscape
 
+Noise = Annotated[
+    float | None,
+    typer.Option("--noise", help="Standard deviation of the noise on the gradient.", show_default=False),
+]
 Distance = Annotated[
     float | None,
     typer.Option(
@@ -43,14 +47,13 @@ def arena(
     repeats: Annotated[
         int, typer.Option("--repeats", help="How often each optimizer is tuned, with other trials and starting points.")
     ] = 5,
-    noise: Annotated[
-        float | None,
-        typer.Option("--noise", help="Standard deviation of the noise on the gradient.", show_default=False),
-    ] = None,
+    noise: Noise = None,
     distance: Distance = None,
     seed: Annotated[int, typer.Option("--seed", help="Random seed of starting points, trials and noise.")] = 0,
     out: PageFile = None,
     form: PageForm = None,
+    images: Images = None,
+    image_format: ImageForm = "png",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -76,12 +79,14 @@ def arena(
         _list_landscapes(json)
         return
     form = form_of(out, "json" if json else form)
+    draw = images_to(images, image_format, quiet)
     chosen = _landscape_of(landscape, formula, reach)
     names = [name for name in optimizers.split(",") if name.strip()]
     with working(quiet) as watch:
         race = optimizer_race.arena(chosen, names, starts, steps, budget, repeats, seed, noise, distance, watch=watch)
         page = race.page()
     write_page(page, form, out)
+    draw(page.figures())
 
 
 def _landscape_of(name: str | None, formula: str | None, reach: float | None) -> Landscape:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ..options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Settings, SpecOrRun, Target
-from ..output import write_page
+from ..options import DataDir, DataFile, ImageForm, Images, Json, PageFile, PageForm, Quiet, Settings, SpecOrRun, Target
+from ..output import images_to, write_page
 from ..registry import command
 from ..source import source_of
 
@@ -30,6 +30,8 @@ def boundary(
     data_dir: DataDir = None,
     out: PageFile = None,
     form: PageForm = None,
+    images: Images = None,
+    image_format: ImageForm = "png",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -50,12 +52,14 @@ def boundary(
     from ...pages.page import form_of
 
     form = form_of(out, "json" if json else form)
+    draw = images_to(images, image_format, quiet)
     source = source_of("boundary", spec, settings=settings, data=data, target=target, data_dir=data_dir)
     chosen = source.spec_or_run()
     fixed = dict(map(_name_and_value, at or []))
     with working(quiet) as watch:
         page = decision_boundary.boundary(chosen, features, fixed, frames=frames, watch=watch).page()
     write_page(page, form, out)
+    draw(page.figures())
 
 
 def _name_and_value(text: str) -> tuple[str, float]:

@@ -31,8 +31,9 @@ def diff(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what differs between two runs, where their trainings part, and which setting explains the outcome.
+    """Say why two runs differ.
 
+    It names what differs, where the trainings part, and which setting explains the outcome.
     Specs, rows, versions and machines are compared. Both trainings are replayed side by side, up to the first quantity
     that differs by more than rounding. The settings that differ are then put back one at a time, in paired trials. The
     exit code is 0 if nothing differs by more than rounding, and 1 if the trainings differ.

@@ -194,7 +194,7 @@ def _examine_watch(source: GivenSource, out: Path | None, trials: _TrialOptions,
     from ...doctor.examination import diagnose
     from ...watching import checks  # noqa: F401  (registers the checks of watched trainings)
     from ...watching.folder import read_watch
-    from ...watching.measure_watch import measurements_of_watch
+    from ...watching.measurements.measure_watch import measurements_of_watch
     from ...watching.report import watch_page
 
     if source.changes or source.settings or out or trials.prove:

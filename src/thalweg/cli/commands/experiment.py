@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..options import DataDir, DataFile, Json, Quiet, Settings, Target
-from ..output import EXIT_INPUT, print_json
+from ..options import DataDir, DataFile, ImageForm, Images, Json, Quiet, Settings, Target
+from ..output import EXIT_INPUT, images_to, print_json
 from ..registry import command
 from ..source import GivenSource, source_of
 
@@ -51,12 +51,15 @@ def experiment(
     jobs: Jobs = None,
     cluster: Cluster = None,
     out: Folder = None,
+    images: Images = None,
+    image_format: ImageForm = "png",
     check: Check = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train every arm of an experiment with every seed, and compare.
+    """Run an experiment, and compare its arms.
 
+    Every arm is trained with every seed.
     The report says what the evidence supports. Without a name, list the shipped experiments. The same command in the
     same folder resumes an experiment: finished trials are kept, and after a change of the spec only new trials run.
 
@@ -77,6 +80,7 @@ def experiment(
     if check:
         _list_arms(chosen, chosen.trials(loading(quiet)), json)
         return
+    draw = images_to(images, image_format, quiet)
     folder = out or Path("experiments") / chosen.name
     comparison = _run(chosen, folder, jobs, cluster, quiet)
     if json:
@@ -84,6 +88,7 @@ def experiment(
     else:
         comparison.summary().show()
         print(f"report: {folder / 'report.html'}")
+    draw(comparison.figures())
     failures = [(stage, key) for stage in comparison.stages for key in stage.failed]
     if failures:
         _report_failures(comparison, failures)

@@ -6,8 +6,21 @@ from typing import Annotated
 
 import typer
 
-from ..options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Seed, Settings, SpecOrRun, Target
-from ..output import write_page
+from ..options import (
+    DataDir,
+    DataFile,
+    ImageForm,
+    Images,
+    Json,
+    PageFile,
+    PageForm,
+    Quiet,
+    Seed,
+    Settings,
+    SpecOrRun,
+    Target,
+)
+from ..output import images_to, write_page
 from ..registry import command
 from ..source import source_of
 
@@ -24,6 +37,8 @@ def gradient_flow(
     seed: Seed = None,
     out: PageFile = None,
     form: PageForm = None,
+    images: Images = None,
+    image_format: ImageForm = "png",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -40,8 +55,10 @@ def gradient_flow(
     from ...pages.page import form_of
 
     form = form_of(out, "json" if json else form)
+    draw = images_to(images, image_format, quiet)
     source = source_of("gradient-flow", spec, settings=settings, data=data, target=target, data_dir=data_dir, seed=seed)
     described = source.spec_or_spec_of_run()
     with working(quiet) as watch:
         page = gradient_flow.gradient_flow(described, seeds, rows, watch).page()
     write_page(page, form, out)
+    draw(page.figures())

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..options import DataDir, DataFile, Json, PageFile, PageForm, Quiet, Settings, SpecOrRun, Target
-from ..output import write_page
+from ..options import DataDir, DataFile, ImageForm, Images, Json, PageFile, PageForm, Quiet, Settings, SpecOrRun, Target
+from ..output import images_to, write_page
 from ..registry import command
 from ..source import source_of
 
@@ -35,6 +35,8 @@ def landscape(
     data_dir: DataDir = None,
     out: PageFile = None,
     form: PageForm = None,
+    images: Images = None,
+    image_format: ImageForm = "png",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -53,6 +55,7 @@ def landscape(
     from ...pages.page import form_of
 
     form = form_of(out, "json" if json else form)
+    draw = images_to(images, image_format, quiet)
     source = source_of("landscape", spec, settings=settings, data=data, target=target, data_dir=data_dir)
     chosen = source.spec_or_run()
     with working(quiet) as watch:
@@ -61,3 +64,4 @@ def landscape(
         )
         page = result.page()
     write_page(page, form, out)
+    draw(page.figures())

@@ -7,10 +7,27 @@ from typing import Annotated
 
 import typer
 
-from ..options import DataDir, DataFile, DeviceName, EngineName, Json, Quiet, Seed, Settings, SpecName, Target
-from ..output import print_json
+from ..options import (
+    DataDir,
+    DataFile,
+    DeviceName,
+    EngineName,
+    ImageForm,
+    Images,
+    Json,
+    Quiet,
+    Seed,
+    Settings,
+    SpecName,
+    Target,
+)
+from ..output import images_to, print_json
 from ..registry import command
 from ..source import source_of
+
+CurvePage = Annotated[
+    Path | None, typer.Option("--out", help="The page with the curve [default: runs/NAME-lr-range-TIME.html].")
+]
 
 
 @command(position=20)
@@ -29,9 +46,9 @@ def lr_range(
     seed: Seed = None,
     engine: EngineName = None,
     device: DeviceName = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The page with the curve [default: runs/NAME-lr-range-TIME.html].")
-    ] = None,
+    out: CurvePage = None,
+    images: Images = None,
+    image_format: ImageForm = "png",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -47,6 +64,7 @@ def lr_range(
     from ...insight.lr_range import range_test
     from ...runs.run_folder import new_folder
 
+    draw = images_to(images, image_format, quiet)
     source = source_of(
         "lr-range",
         spec,
@@ -71,3 +89,4 @@ def lr_range(
         print_json({"page": str(path)} | {field: getattr(result, field) for field in fields} | curves)
     else:
         print("\n".join([result.outcome, result.reason, *result.remarks, f"curve: {path}"]))
+    draw(result.page().figures())

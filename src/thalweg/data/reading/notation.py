@@ -77,12 +77,14 @@ class TextOptions(NamedTuple):
         missing: more words for a missing value.
         day_first: whether 1/2/2000 is in February.
         separator: the separator between cells, which tells decimal commas from thousands where the cells do not.
+        types: of some columns, the kind.
     """
 
     decimal: Decimal | None = None
     missing: tuple[str, ...] = ()
     day_first: bool | None = None
     separator: str = ","
+    types: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Reading:
             numbers = series.cast(polars.Float64, strict=False) if self.is_plain else None
             if numbers is not None and not numbers.null_count() and math.isfinite(numbers.sum()):
                 return numbers
-        text = without_marks(series, self.missing, _MARKS if self.kind == "text" else _NUMBER_MARKS)
+        text = without_marks(series, self.missing, self.marks)
         if self.kind == "text":
             return text
         if self.kind == "boolean":
@@ -143,6 +145,11 @@ class Reading:
                     f"{_short(series[row])} in row {row + 1} (counted from 1)",
                 )
         return converted
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The usual words for a missing value, in lower case."""
+        return _MARKS if self.kind == "text" else _NUMBER_MARKS
 
     @property
     def is_plain(self) -> bool:
@@ -396,6 +403,7 @@ def read_columns(evidence: Mapping[str, Evidence], options: TextOptions) -> Tabl
     Raises InputError for columns that are numbers but for a few cells that are not understood.
     """
     file_decimal = options.decimal or _decimal_of(evidence.values())
+    types = dict(options.types)
     readings: dict[str, Reading] = {}
     notes: list[str] = []
     mixed: dict[str, str] = {}
@@ -406,9 +414,15 @@ def read_columns(evidence: Mapping[str, Evidence], options: TextOptions) -> Tabl
             complete = [
                 reading for reading in complete if reading.kind != "number" or reading.decimal == options.decimal
             ]
+        wanted = types.get(name)
+        if wanted is not None:
+            complete = [reading for reading in complete if reading.kind == wanted]
         reading, note = _chosen(complete, column, options, file_decimal)
         readings[name] = reading
-        if reading.kind == "text" and (fault := _fault(column, options)):
+        if wanted is not None:
+            if column.values and reading.kind != _KINDS[wanted]:
+                problems.append(Problem(f"column {name!r}", _unfit(wanted, column, options)))
+        elif reading.kind == "text" and (fault := _fault(column, options)):
             best, message = fault
             many = len(column.numbers) > _FEW_NUMBERS
             if many and best >= _NEARLY_ALL * column.values:
@@ -431,8 +445,24 @@ def read_columns(evidence: Mapping[str, Evidence], options: TextOptions) -> Tabl
 
 _REMEDY = (
     "correct or empty these cells, name them as marks of missing values (`missing = [...]` of the source), or leave "
-    "the column out (`drop = [...]` of the source)"
+    "the column out (`drop = [...]` of [data])"
 )
+
+
+_KINDS: Mapping[str, Literal["number", "time", "boolean", "text"]] = {
+    "category": "text",
+    "number": "number",
+    "time": "time",
+    "boolean": "boolean",
+}
+"""By the kind of a column, that of its reading."""
+
+
+def _unfit(wanted: str, column: Evidence, options: TextOptions) -> str:
+    """Why a column is not of the kind that the user has said."""
+    fault = _fault(replace(column, fits={r: n for r, n in column.fits.items() if r.kind == wanted}), options)
+    reason = fault[1] if fault else f"its values are not understood as {Reading(_KINDS[wanted]).in_words}"
+    return f"{reason}; {_REMEDY}, or change its kind (`types` of [data])"
 
 
 def _said_marks(column: Evidence, reading: Reading, options: TextOptions) -> Iterable[str]:

@@ -1,9 +1,9 @@
-"""Tables in files: text of any notation, and Parquet; as a whole or piece by piece."""
+"""Tables in files: text of any notation, Parquet and workbooks of Excel; as a whole or piece by piece."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...core.errors import InputError, nearest
 from ..dataset import Samples
 from ..pieces import PieceReader
+from .column_choice import EVERY_COLUMN, ColumnChoice
 from .notation import Decimal, Evidence, TableReading, TextOptions, read_columns
-from .text_files import SEPARATOR_WORDS, FileOptions, TextTable
+from .text_files import SEPARATOR_WORDS, FileOptions, TextTable, is_workbook
 
 if TYPE_CHECKING:
     import polars
@@ -42,6 +43,7 @@ class TableOptions(NamedTuple):
         day_first: whether 1/2/2000 is in February.
         drop: columns that are left out.
         keep: columns that are inputs even if they look like identifiers.
+        choice: which columns are needed, and of which kind they are.
     """
 
     separator: str | None = None
@@ -52,10 +54,11 @@ class TableOptions(NamedTuple):
     day_first: bool | None = None
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    choice: ColumnChoice = EVERY_COLUMN
 
     def for_text(self, separator: str = ",") -> TextOptions:
         """The options of the cells."""
-        return TextOptions(self.decimal, self.missing, self.day_first, separator)
+        return TextOptions(self.decimal, self.missing, self.day_first, separator, self.choice.types)
 
     def for_file(self) -> FileOptions:
         """The options of the file."""
@@ -71,7 +74,7 @@ FOUND = TableOptions()
 
 
 def read_table(path: str | os.PathLike[str], options: TableOptions = FOUND) -> polars.DataFrame:
-    """The table in a text or Parquet file; numbers, dates and missing values are recognised.
+    """The table in a text file, in Parquet or in the first sheet of a workbook, with its numbers, dates and gaps.
 
     Raises InputError for a file that is missing, empty, damaged or not understood.
     """
@@ -90,18 +93,34 @@ def text_of_table(path: str | os.PathLike[str], options: TableOptions = FOUND) -
     if is_parquet(table_path):
         with polars_errors_of(path):
             return polars.read_parquet(table_path, glob=False)
+    if is_workbook(table_path):
+        return _first_sheet(table_path)
     return _whole(TextTable.of(table_path, options.for_file()), path)
 
 
 def load_table(path: str | os.PathLike[str], options: TableOptions) -> Samples:
     """The table in a file, and how its text was read. Raises InputError as `read_table` does."""
     table_path = check_file(path)
-    if is_parquet(table_path):
+    if is_parquet(table_path) or is_workbook(table_path):
         frame = text_of_table(path, options)
         check_rows(frame.height, path)
         return understood(frame, options)
     text = TextTable.of(table_path, options.for_file())
     return understood(_whole(text, path), options, text)
+
+
+def _first_sheet(path: Path) -> polars.DataFrame:
+    """The first sheet of a workbook of Excel. Raises InputError where it cannot be read."""
+    import polars
+
+    try:
+        return polars.read_excel(path)
+    except ModuleNotFoundError as error:
+        fix = "pip install 'thalweg[tables]', or export the table as CSV"
+        raise InputError(str(path), f"is a workbook, and the package fastexcel is not installed; {fix}") from error
+    except Exception as error:
+        # Each engine of polars has errors of its own.
+        raise InputError(str(path), f"cannot be read as a workbook: {str(error).splitlines()[0]}") from error
 
 
 def _whole(text: TextTable, path: str | os.PathLike[str]) -> polars.DataFrame:
@@ -124,9 +143,13 @@ def table_pieces(path: str, options: TableOptions, size: int) -> PieceReader:
     `load_table`. Raises InputError as it does."""
     table_path = check_file(path)
     text = None
+    read_frames: Callable[[int], Iterator[polars.DataFrame]]
     if is_parquet(table_path):
         frames = _ParquetFrames(table_path, size)
         read_frames, names, rows = frames.read, frames.names, frames.rows
+    elif is_workbook(table_path):
+        sheet = _first_sheet(table_path)
+        read_frames, names, rows = sheet.iter_slices, sheet.columns, sheet.height
     else:
         text = TextTable.of(table_path, options.for_file())
         read_frames, names, rows = text.blocks, list(text.names), None
@@ -171,7 +194,8 @@ def _evidence(
         if not number:
             dropped = _dropped(frame, options)
         for series in frame.get_columns():
-            if series.dtype == polars.String and series.name not in dropped:
+            needed = series.name not in dropped and options.choice.is_read(series.name)
+            if series.dtype == polars.String and needed:
                 evidence = Evidence.of(series, of_text)
                 merged[series.name] = merged[series.name].merged(evidence) if number else evidence
     return merged, dropped
@@ -183,6 +207,7 @@ def _dropped(frame: polars.DataFrame, options: TableOptions) -> list[str]:
         for name in names:
             if name not in known:
                 raise InputError("table", f"{word}: column {name!r} is missing; {nearest(name, frame.columns)}")
+    options.choice.check(frame.columns)
     return list(options.drop)
 
 
@@ -191,7 +216,7 @@ def _reading(evidence: dict[str, Evidence], options: TableOptions, text: TextTab
     return reading._replace(
         notes=(*(text.notes if text else ()), *reading.notes),
         duplicated=text.duplicated if text else frozenset(),
-        keep=options.keep,
+        keep=(*options.keep, *(name for name, _ in options.choice.types)),
     )
 
 

@@ -12,12 +12,12 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from ...core.errors import InputError
 from .notation import CURRENCIES, NOTATIONS
@@ -71,10 +71,73 @@ def opened(path: Path) -> IO[bytes]:
     if start.startswith(b"PK"):
         return _member(path)
     if start.startswith(b"\x28\xb5\x2f\xfd"):
-        raise InputError(str(path), "is compressed by Zstandard, which is not read; decompress it first (`zstd -d`)")
+        return _zstandard(path)
     if start.startswith(b"7z\xbc\xaf\x27\x1c") or start.startswith(b"Rar!"):
         raise InputError(str(path), "is an archive that is not read; unpack it first")
     return open(path, "rb")
+
+
+def _zstandard(path: Path) -> IO[bytes]:
+    try:
+        from zstandard import ZstdDecompressor
+    except ImportError as error:
+        fix = "pip install 'thalweg[tables]', or decompress it first (`zstd -d`)"
+        raise InputError(str(path), f"is compressed by Zstandard, and its package is not installed; {fix}") from error
+    return io.BufferedReader(_Frames(open(path, "rb"), lambda: ZstdDecompressor().decompressobj()), _READ_BYTES)
+
+
+class _Frame(Protocol):
+    """A decompressor of one frame of Zstandard."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """The content of the next bytes of the frame."""
+
+
+class _Frames(io.RawIOBase):
+    """The content of a file of Zstandard. Reading raises EOFError where it is cut off, unlike the package's reader."""
+
+    def __init__(self, file: IO[bytes], new_frame: Callable[[], _Frame]) -> None:
+        self._file = file
+        self._new_frame = new_frame
+        self._frame = new_frame()
+        self._content = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._content:
+            rest = self._frame.unused_data if self._frame.eof else b""
+            block = rest or self._file.read(_READ_BYTES)
+            if not block:
+                if self._frame.eof:
+                    return 0
+                raise EOFError
+            if self._frame.eof:
+                self._frame = self._new_frame()
+            self._content = self._frame.decompress(block)
+        count = min(len(buffer), len(self._content))
+        buffer[:count] = self._content[:count]
+        self._content = self._content[count:]
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def is_workbook(path: Path) -> bool:
+    """Whether the file is a workbook of Excel (.xlsx), by its content."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "xl/workbook.xml" in archive.namelist()
 
 
 def _member(path: Path) -> IO[bytes]:
@@ -86,7 +149,7 @@ def _member(path: Path) -> IO[bytes]:
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError):
         raise InputError(str(path), "is a damaged or encrypted ZIP file; unpack it first") from None
     if "[Content_Types].xml" in names or any(name.endswith("content.xml") for name in names):
-        raise InputError(str(path), "is a spreadsheet or document; export the table as CSV")
+        raise InputError(str(path), "is a spreadsheet or document; export the table as CSV or .xlsx")
     raise InputError(str(path), f"is a ZIP file of {len(names)} files; expected one table; unpack it first")
 
 
@@ -113,6 +176,11 @@ def file_errors(path: Path | str) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise InputError(str(path), f"cannot be read: {error.strerror or 'its content is damaged'}") from None
+    except Exception as error:
+        # The package is imported only for a file that needs it.
+        if type(error).__module__.startswith("zstandard"):
+            raise InputError(str(path), "its compressed content is damaged or cut off") from error
+        raise
 
 
 def encoding_of(path: Path) -> tuple[str, str]:
@@ -293,7 +361,11 @@ def _found(path: Path, encoding: str, sample: list[str], options: FileOptions, n
         if not sample or not "".join(sample).strip():
             raise InputError(str(path), "is empty: expected a line of column names, and rows below it")
         body, comments = sample[skipped:], skipped
-    separator = separator or _separator(body, path)
+    if separator is None:
+        separator = _separator(body, path)
+        if separator != ",":
+            words = {sign: word for word, sign in SEPARATOR_WORDS.items() if word.isalpha()}
+            notes.append(f"the separator between cells is {words.get(separator, repr(separator))}")
     rows = [cells for cells in _sampled(body, separator) if any(cell.strip() for cell in cells)]
     if comments > skipped:
         head = [cell.strip() for cell in next(iter(_sampled([sample[comments - 1].lstrip("# \t")], separator)), [])]

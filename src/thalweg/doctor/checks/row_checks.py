@@ -8,7 +8,7 @@ import numpy as np
 
 from ...pages.numbers import count_noun, measure_name, measure_value, number, percent
 from ..attainable import FEW_ROWS, UncertainScore
-from ..findings import Finding, Severity
+from ..findings import Finding
 from ..measurements import BEYOND_CHANCE, LEARNED, LEAST_GAP, Measurements
 from ..normal import normal
 from ..registry import STUCK, UNSTABLE, check
@@ -23,11 +23,6 @@ _FEW_ORDERED_ROWS = 20
 # Neighbouring rows are nearly alike above this correlation: classes change a fifth as often as in random order.
 _ALIKE = 0.8
 _HALF = 0.5
-# Two curves of Gauss differ by this much at half a standard deviation, which counts as a medium effect (Cohen 1988).
-_DIFFERENT = 0.2
-_CHANCE = 0.001
-_SHIFTED = 1.0
-_WORSE = 1.25
 # Labels of well-known data sets are wrong in 0.2 to 10 % of the rows, half of them in more than about 2 % (Northcutt,
 # Athalye and Mueller 2021).
 _USUAL_ERRORS = 0.02
@@ -63,7 +58,7 @@ def constant_target(m: Measurements) -> Iterator[Finding]:
 @check(
     code="data-unlearnable",
     stage="before training",
-    rank=6,
+    rank=7,
     meaning="the best known score on these rows is no better than a constant output",
     advice="other inputs; check how rows and targets were joined",
     explains=(
@@ -80,7 +75,8 @@ def constant_target(m: Measurements) -> Iterator[Finding]:
 def signal(m: Measurements) -> Iterator[Finding]:
     """Whether the inputs predict the targets at all."""
     learned = m.learned
-    if learned is None or m.learnable:
+    # Targets that are all alike tell nothing of the inputs.
+    if learned is None or m.learnable or learned.constant == 1:
         return
     chance = f" ± {number(BEYOND_CHANCE * learned.error, 2)}" if learned.error else ""
     best = f"{measure_value(learned.measure, learned.attainable, digits=3)}{chance}"
@@ -197,8 +193,8 @@ def telling_column(m: Measurements) -> Iterator[Finding]:
     constant = m.learned.constant
     without = found.without
     # With few inputs, or with others that tell nothing, a single one is often all that matters.
-    known = _above(without, UncertainScore(constant)) and len(m.column_names) >= _FEW_INPUTS
-    if not _above(found.alone, without):
+    known = above(without, UncertainScore(constant)) and len(m.column_names) >= _FEW_INPUTS
+    if not above(found.alone, without):
         return
     name = m.column_names[found.column]
     yield telling_column.finding(
@@ -257,19 +253,19 @@ def memorised(m: Measurements) -> Iterator[Finding]:
     learned = m.learned
     held_out = m.held_out_scores
     name = next((name for name in ("validation", "test") if name in held_out), None)
-    if learned is None or name is None or not _above(UncertainScore(learned.score), held_out[name]):
+    if learned is None or name is None or not above(UncertainScore(learned.score), held_out[name]):
         return
     if m.learnable and not m.learns:
         return
     other = held_out[name]
     reference = m.reference
-    if reference is None or not _above(UncertainScore(learned.score), reference) or _above(other, reference):
+    if reference is None or not above(UncertainScore(learned.score), reference) or above(other, reference):
         return
     best = max(reference.value, learned.constant)
-    nothing = not _above(other, UncertainScore(learned.constant)) and not _above(
+    nothing = not above(other, UncertainScore(learned.constant)) and not above(
         reference, UncertainScore(learned.constant)
     )
-    far = _above(reference, other) and _closed(other.value, learned.constant, best) < LEARNED
+    far = above(reference, other) and closed(other.value, learned.constant, best) < LEARNED
     yield memorised.finding(
         severity="warning" if nothing or far else "note",
         place="network",
@@ -420,67 +416,16 @@ def _decisive_errors(m: Measurements, name: str) -> FewRows | None:
     errors = m.held_out_errors.get(name)
     if errors is None or m.learned is None or not m.learns or errors.part <= _HALF:
         return None
-    with_them, without = (_closed(score, 0.0, m.learned.attainable) for score in (errors.score, errors.without))
+    with_them, without = (closed(score, 0.0, m.learned.attainable) for score in (errors.score, errors.without))
     return errors if with_them < LEARNED <= without else None
 
 
-@check(
-    code="mismatch",
-    stage="during training",
-    rank=261,
-    meaning="the validation or test rows differ in kind from the training rows",
-    advice="another split",
-    explains=("memorised", "overfitting"),
-    pytorch="`torch.utils.data.random_split(dataset, [0.8, 0.2])`",
-)
-def shifted_rows(m: Measurements) -> Iterator[Finding]:
-    """Validation and test rows of another kind than the training rows."""
-    for name in ("validation", "test"):
-        signs = []
-        value = 0.0
-        shift = m.validation_shift if name == "validation" and m.validation_rows >= _FEW_HELD_OUT else None
-        if shift is not None and shift.deviations > _SHIFTED:
-            value = shift.deviations
-            signs.append(f"the mean of {shift.column} differs by {number(value, 2)} standard deviations")
-        other = m.set_differences.get(name)
-        if other is not None and other.distance > _DIFFERENT and other.chance < _CHANCE:
-            value = value or other.distance
-            signs.append(
-                f"the distribution of {m.column_names[other.column]} differs by {percent(other.distance, 2)}, which "
-                f"chance does in {percent(other.chance, 1)} of such sets"
-            )
-        if signs:
-            yield _mismatch(m, name, "warning" if _harmed(m, name) else "note", value, "; ".join(signs))
-    if m.missing_classes and m.validation_rows >= _FEW_HELD_OUT:
-        missing = f"classes of the validation rows that occur in no training row: {number(m.missing_classes)}"
-        yield _mismatch(m, "validation", "warning", float(m.missing_classes), missing)
-
-
-def _harmed(m: Measurements, name: str) -> bool:
-    """Whether loss and score of a set are worse than those of the training rows by a relevant amount."""
-    worse = m.final_losses.get(name, 0.0) > _WORSE * m.final_losses.get("training", 0.0)
-    score = m.held_out_scores.get(name)
-    return worse and (m.learned is None or score is None or _above(UncertainScore(m.learned.score), score))
-
-
-def _mismatch(m: Measurements, name: str, severity: Severity, value: float, measured: str) -> Finding:
-    return shifted_rows.finding(
-        severity=severity,
-        place="data.split",
-        value=value,
-        measured=f"{name} rows: {measured}",
-        normal="the same classes and distributions in all sets, except for chance",
-        sentence=f"The {name} rows differ in kind from the training rows.",
-        remedies=(m.remedies.random_split(),),
-    )
-
-
-def _above(a: UncertainScore, b: UncertainScore) -> bool:
+def above(a: UncertainScore, b: UncertainScore) -> bool:
     """Whether a is above b by a relevant amount that chance does not explain."""
     return a.value - b.value > max(LEAST_GAP, BEYOND_CHANCE * float(np.hypot(a.error, b.error)))
 
 
-def _closed(score: float, constant: float, best: float) -> float:
+def closed(score: float, constant: float, best: float) -> float:
     """The part of the gap between the scores of a constant output and of the best one that a score closes."""
     return (score - constant) / (best - constant) if best > constant else 0.0
 

@@ -10,6 +10,7 @@ from ...pages.numbers import count_noun, measure_name, measure_value, number, pe
 from ..findings import Finding
 from ..measurements import BEYOND_CHANCE, LEAST_GAP, Measurements
 from ..registry import STUCK, UNSTABLE, check
+from ..rows.row_faults import FilledTargets
 from .row_checks import listed
 
 _UNLEARNED = ("data-unlearnable", "plateau", "epochs-too-few", "lr-too-low", "memorised", "overfitting", "imbalance")
@@ -25,7 +26,7 @@ _SHOWN = 5
     rank=1,
     meaning="inputs tell the targets of other rows, a fixed number of rows away, better than their own",
     advice="check how rows and targets were joined; move the targets",
-    explains=(STUCK, *_UNLEARNED, "wrong-labels", "noisy-gradient"),
+    explains=(STUCK, *_UNLEARNED, "drift", "mismatch", "wrong-labels", "noisy-gradient"),
 )
 def out_of_step(m: Measurements) -> Iterator[Finding]:
     """Targets that slipped along the rows."""
@@ -56,7 +57,7 @@ def out_of_step(m: Measurements) -> Iterator[Finding]:
 def filled_targets(m: Measurements) -> Iterator[Finding]:
     """Missing targets that were filled in with one value. Inputs tell of values that are measured."""
     found = m.filled_targets
-    if found is None or found.told.value > 1 / 2 + max(LEAST_GAP, BEYOND_CHANCE * found.told.error):
+    if found is None or inputs_tell(found):
         return
     known = found.others.value > max(LEAST_GAP, BEYOND_CHANCE * found.others.error)
     yield filled_targets.finding(
@@ -70,6 +71,11 @@ def filled_targets(m: Measurements) -> Iterator[Finding]:
         sentence="The frequent value was probably filled in where the target was missing; the network learns it as if "
         "it were measured.",
     )
+
+
+def inputs_tell(found: FilledTargets | None) -> bool:
+    """Whether the inputs tell which rows have the frequent value of a target, beyond chance."""
+    return found is not None and found.told.value > 1 / 2 + max(LEAST_GAP, BEYOND_CHANCE * found.told.error)
 
 
 @check(
@@ -148,21 +154,26 @@ def unrelated_columns(m: Measurements) -> Iterator[Finding]:
 @check(
     code="filled-input",
     stage="before training",
-    rank=281,
-    meaning="many rows share one value of an otherwise continuous input",
-    advice="a column that says where the value was missing",
+    rank=39,
+    meaning="many rows share one value of an input that is continuous otherwise, or far from all others",
+    advice="missing values read as missing; a column that says where they were",
+    explains=(STUCK, "linear-fit", "epochs-too-few", "lr-too-low", "memorised", "overfitting"),
 )
 def filled_inputs(m: Measurements) -> Iterator[Finding]:
-    """Missing inputs that were filled in with one value, or a quantity that is often 0."""
+    """Missing inputs that were filled in with one value, or a quantity that is often 0.
+
+    A value far from all others decides the scale of its column, in which these are alike then.
+    """
     if found := m.filled_inputs:
         parts = [f"{m.column_names[one.column]} ({percent(one.share, 2)})" for one in found]
         yield filled_inputs.finding(
-            severity="note",
+            severity=m.severity() if any(one.is_apart for one in found) else "note",
             place="input columns",
             value=max(one.share for one in found),
             measured=f"one value in many rows: {listed(parts)}",
             normal="values of which hardly two are equal, or a value with a meaning",
-            sentence="If this value stands for a missing one, the network takes it for a measurement.",
+            sentence="If this value stands for a missing one, the network takes it for a measurement"
+            + (", and it decides the scale of the column." if any(one.is_apart for one in found) else "."),
         )
 
 

@@ -47,12 +47,28 @@ def of_network(network: Network, widths: Sequence[int]) -> Iterator[Suspect]:
 
 
 def _superfluous(layers: Sequence[Layer]) -> Iterator[Suspect]:
-    """Layers that only normalise, drop, add noise or reshape."""
-    for index, layer in enumerate(layers):
-        if layer.transparent:
-            left = _described([*layers[:index], *layers[index + 1 :]])
-            remedy = Remedy(f"the network without {layer.kind} (layer {index + 1})", ((_LAYERS, left),))
-            yield part(_path(index), remedy, "dropout-too-strong" if layer.drop_rate else SETTING)
+    """Layers that only normalise, drop, add noise or reshape, and activations of what no layer with weights has made.
+
+    Several of one kind are taken away one at a time, and all together: they are mostly put in together.
+    """
+    superfluous = [
+        index
+        for index, layer in enumerate(layers)
+        if layer.transparent or (_acts([layer]) and not _weighted(layers[:index]))
+    ]
+    kinds: dict[str, list[int]] = {}
+    for index in superfluous:
+        kinds.setdefault(layers[index].kind, []).append(index)
+        yield _without(layers, [index], f"{layers[index].kind} (layer {index + 1})")
+    for kind, places in kinds.items():
+        if len(places) > 1:
+            yield _without(layers, places, f"any {kind}")
+
+
+def _without(layers: Sequence[Layer], places: Sequence[int], words: str) -> Suspect:
+    left = _described(layer for index, layer in enumerate(layers) if index not in places)
+    code = "dropout-too-strong" if layers[places[0]].drop_rate else SETTING
+    return part(_path(places[0]), Remedy(f"the network without {words}", ((_LAYERS, left),)), code)
 
 
 def _narrow(layers: Sequence[Layer], widths: Sequence[int]) -> Iterator[Suspect]:

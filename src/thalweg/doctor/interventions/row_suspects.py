@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from ...pages.numbers import count_noun, percent
-from ...training.row_edits import MoreRows, MovedTargets, RowEdit, WithoutColumns, WithoutRows, WithoutTarget
+from ...training.row_edits import (
+    FilledCell,
+    MarkedCells,
+    MoreRows,
+    MovedTargets,
+    RowEdit,
+    WithoutColumns,
+    WithoutRows,
+    WithoutTarget,
+)
 from ..findings import Finding, Remedy
 from ..measurements import Measurements
 from ..registry import CODES
@@ -92,6 +101,15 @@ def _related(m: Measurements) -> _Trial | None:
     return f"the inputs without {count_noun(len(columns), 'unrelated column')}", WithoutColumns(columns)
 
 
+def _later(m: Measurements) -> _Trial | None:
+    return "the second half of the training rows", WithoutRows(tuple(range(m.rows // 2)))
+
+
+def _marked(m: Measurements) -> _Trial | None:
+    cells = tuple(FilledCell(one.column, one.value, one.others) for one in m.filled_inputs)
+    return f"{count_noun(len(cells), 'column')} without the frequent value, marked where it was", MarkedCells(cells)
+
+
 def _more(m: Measurements) -> _Trial | None:
     return "three quarters of the validation rows to train on too", MoreRows()
 
@@ -108,4 +126,6 @@ _TRIALS: dict[str, Callable[[Measurements], _Trial | None]] = {
     "few-training-rows": _more,
     "duplicate-input": _without_copies,
     "unrelated-input": _related,
+    "filled-input": _marked,
+    "drift": _later,
 }

@@ -47,11 +47,16 @@ class SpecRemedies:
         return self._suited()[0]
 
     def output(self) -> Remedy:
-        """The output activation and the loss that suit the task."""
+        """The output activation and the loss that suit the task; no change where a loss on logits has its outputs."""
         kind, loss = self._suited()
         last = len(self._layers) - 1
-        changes = self._changed(lambda index, layer: Layer.of(kind) if index == last else layer)
-        if not (isinstance(self._layers[-1], Activation) or self._layers[-1].sums_to_one):
+        new = Layer.of(kind)
+        changes: _Changes = ()
+        if isinstance(self._layers[-1], Activation) or self._layers[-1].sums_to_one:
+            changes = self._changed(lambda index, layer: new if index == last else layer)
+        elif self.task != "regression" and self.spec.loss.takes == "logits":
+            loss = self.spec.loss.kind
+        elif not new.is_identity:
             changes = (("network", self._network([*self._described_layers, kind])),)
         if loss != self.spec.loss.kind:
             changes += (("loss", loss),)
@@ -110,6 +115,11 @@ class SpecRemedies:
         """The learning rate times `factor`, constant; the optimizer's own default in place of 0 or an unknown rate."""
         rate = f"{self.learning_rate * factor if self.learning_rate > 0 else self._default_rate:.3g}"
         return Remedy(f"a learning rate of {rate}", (("optimizer.learning_rate", float(rate)),))
+
+    def default(self, option: str) -> Remedy:
+        """An option of the optimizer at its default."""
+        value = next(field.default for field in options_of(type(self.spec.optimizer)) if field.name == option)
+        return Remedy(f"{option} = {value}, its default", ((f"optimizer.{option}", None),))
 
     def adam(self) -> Remedy:
         """Adam at learning rate 0.001."""

@@ -34,7 +34,7 @@ _REMEDIES = 2
 
 
 def suspects(
-    spec: CompleteSpec, findings: Sequence[Finding], learning_rate: float, widths: Sequence[int]
+    spec: CompleteSpec, findings: Sequence[Finding], learning_rate: float, widths: Sequence[int], output: Remedy
 ) -> tuple[Suspect, ...]:
     """All suspects of a training, each effect once: first those that checks have found.
 
@@ -43,13 +43,15 @@ def suspects(
         findings: the findings of the checks, with their remedies.
         learning_rate: the largest learning rate of the training; NaN if unknown.
         widths: the number of inputs, and the width of the network after each layer.
+        output: the output activation and the loss that suit the task.
     """
     named = {finding.code for finding in findings if finding.severity != "note"}
     found = [
         *_of_findings(findings),
         *_departures(spec),
+        *_of_output(output),
         *(suspect for suspect in of_network(spec.network, widths) if suspect.code not in named),
-        *_amounts(spec, learning_rate),
+        *amounts(spec, learning_rate),
     ]
     first: dict[str, Suspect] = {}
     for suspect in found:
@@ -104,8 +106,21 @@ def _departs(described: Part, field: dataclasses.Field[object]) -> bool:
     return field.default is not dataclasses.MISSING and getattr(described, field.name) != field.default
 
 
-def _amounts(spec: CompleteSpec, learning_rate: float) -> Iterator[Suspect]:
-    """Numbers without a right value: the rate, the batch, the rule, the length."""
+def _of_output(output: Remedy) -> Iterator[Suspect]:
+    """The output activation and the loss, where others suit the task."""
+    paths = [path for path, _ in output.changes]
+    if paths:
+        code = "output-activation" if paths[0].startswith("network") else "loss"
+        yield Suspect(code, paths[0], output, CODES[code].rank)
+
+
+def amounts(spec: CompleteSpec, learning_rate: float) -> Iterator[Suspect]:
+    """Numbers without a right value: the rate, the batch, the rule, the length.
+
+    Args:
+        spec: the completed spec.
+        learning_rate: its largest learning rate; NaN if unknown.
+    """
     if np.isfinite(learning_rate) and learning_rate > 0:
         for factor in _RATE_FACTORS:
             yield _rate(float(f"{learning_rate * factor:.3g}"), learning_rate, compensates=True)
@@ -114,11 +129,23 @@ def _amounts(spec: CompleteSpec, learning_rate: float) -> Iterator[Suspect]:
         if isinstance(default, float) and default != learning_rate:
             yield _rate(default, learning_rate, compensates=False)
     if spec.training.batch_size != BATCH_SIZE:
-        yield _amount("training.batch_size", f"batches of {BATCH_SIZE}", BATCH_SIZE, "batch-size")
+        # The rows of a step are those of all batches that it sums.
+        summed = (("training.accumulate", None),) if spec.training.accumulate > 1 else ()
+        batch = _amount("training.batch_size", f"batches of {BATCH_SIZE}", BATCH_SIZE, "batch-size")
+        yield batch._replace(remedy=batch.remedy._replace(changes=(*batch.remedy.changes, *summed)))
     if spec.optimizer.kind != Adam.kind:
         yield _amount("optimizer", "Adam at 0.001", Adam.kind, SETTING)
-    epochs = spec.training.epochs * _LONGER
-    yield _amount("training.epochs", count_noun(epochs, "epoch"), epochs, "epochs-too-few")
+    yield longer(spec.training.epochs)
+
+
+def longer(epochs: int) -> Suspect:
+    """Four times as many epochs.
+
+    >>> longer(20).remedy.changes
+    (('training.epochs', 80),)
+    """
+    epochs *= _LONGER
+    return _amount("training.epochs", count_noun(epochs, "epoch"), epochs, "epochs-too-few")
 
 
 def _rate(rate: float, now: float, compensates: bool) -> Suspect:

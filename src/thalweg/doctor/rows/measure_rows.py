@@ -39,29 +39,42 @@ from .row_faults import (
     out_of_step,
     unrelated_columns,
 )
+from .row_relations import OneClass, TellingPair, TwoKinds, one_class, positive_logs, telling_pair, two_kinds
 from .row_statistics import (
     ColumnOutliers,
     DoubtfulLabels,
     FewRows,
-    SetShift,
     TargetOrder,
     TellingColumn,
     coincidence,
     copies,
     doubtful_labels,
-    far_inputs,
     few_rows,
-    set_difference,
     stretched_column,
     target_order,
     telling_column,
 )
+from .row_values import Edge, Magnitudes, TargetScore, edge, magnitudes, target_scores, value_apart
+from .set_differences import (
+    FrequencyShift,
+    Halves,
+    SetShift,
+    Transfer,
+    far_inputs,
+    frequency_difference,
+    halves,
+    set_difference,
+    transfer,
+)
+from .unmeasured import Unmeasured, unmeasured_inputs
 
 # At most this many rows are examined; a single step takes fewer, a score more.
 _ROWS = 2000
 _SCORED_ROWS = 20_000
 # Copies of columns are not looked for among more columns.
 _MOST_COLUMNS = 500
+# Targets of fewer orders of magnitude are ordinary.
+_DECADES = 3.0
 # The mean of a column with a smaller part of the overall deviation is shifted by a single row.
 _STILL = 0.01
 _FEW_VALIDATION_ROWS = 30
@@ -275,6 +288,35 @@ class MeasuredRows:
     def set_differences(self) -> dict[str, SetShift]:
         return {name: set_difference(self._x, rows.x[:_ROWS]) for name, rows in self._held_out.items()}
 
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        return self._split.preprocessing.target_names
+
+    @property
+    def target_differences(self) -> dict[str, SetShift]:
+        if self.task != "regression":
+            return {}
+        return {name: set_difference(self._targets, rows.y[:_ROWS]) for name, rows in self._held_out.items()}
+
+    @property
+    def frequency_differences(self) -> dict[str, FrequencyShift]:
+        if self.task == "regression":
+            return {}
+        known = self._as_numbers(self._train.y)
+        found = {name: frequency_difference(known, self._as_numbers(rows.y)) for name, rows in self._held_out.items()}
+        return {name: shift for name, shift in found.items() if shift}
+
+    @property
+    def transfers(self) -> dict[str, Transfer]:
+        if self._record is None:
+            return {}
+        sets = {name: (rows.x[:_ROWS], rows.y[:_ROWS]) for name, rows in self._held_out.items()}
+        return transfer(self._x, self._y, self._targets, self.task, sets, self._reference)
+
+    @property
+    def halves(self) -> Halves | None:
+        return halves(self._x, self._y, self._targets, self.task) if self._is_suspicious else None
+
     # Baselines --------------------------------------------------------------------------------------------------------
 
     @property
@@ -330,7 +372,7 @@ class MeasuredRows:
             return None
         return attainable_score(self._x, self._y, self.task, self._reference)
 
-    @property
+    @cached_property
     def telling_column(self) -> TellingColumn | None:
         if self._record is None or self._train.image_shape:
             return None
@@ -362,8 +404,91 @@ class MeasuredRows:
     def filled_inputs(self) -> tuple[Atom, ...]:
         if not self._is_suspicious or self._train.image_shape or self._x.shape[1] > _MOST_COLUMNS:
             return ()
-        found = ((column, atom(values)) for column, values in enumerate(self._x.T))
-        return tuple(Atom(column, *one) for column, one in found if one)
+        atoms = []
+        for column, values in enumerate(self._x.T):
+            apart = value_apart(values)
+            if found := apart or atom(values):
+                others = float(values[values != found[0]].mean())
+                atoms.append(Atom(column, *found, others, is_apart=apart is not None))
+        return tuple(atoms)
+
+    @property
+    def unmeasured_inputs(self) -> tuple[Unmeasured, ...]:
+        if not self._is_suspicious or self._train.image_shape or self._x.shape[1] > _MOST_COLUMNS:
+            return ()
+        told = self._reference
+        if told is None:
+            return ()
+        n, variance = len(told), float(self._targets.var(axis=0).sum())
+        if variance == 0:
+            return ()
+        errors = np.sum((told - self._targets[:n]) ** 2, axis=1) / variance
+        known = self._split.preprocessing
+        shift, span = (np.broadcast_to(of, self._x.shape[1]) for of in (known.shift, known.span))
+        return unmeasured_inputs(self._x[:n], errors, shift, span)
+
+    @cached_property
+    def target_edge(self) -> Edge | None:
+        if not self._is_suspicious or self.task != "regression":
+            return None
+        found = edge(self._targets)
+        if found is None:
+            return None
+        column = found.atom.column
+        values = self._split.preprocessing.values(self._targets[self._targets[:, column] == found.atom.value][:1])
+        return found._replace(original=float(np.ravel(values)[column]))
+
+    @property
+    def beyond_edge(self) -> dict[str, float]:
+        found = self.target_edge
+        if found is None:
+            return {}
+        sign = 1 if found.is_upper else -1
+        limit = sign * found.atom.value
+        return {
+            name: float(np.mean(sign * rows.y[:, found.atom.column] > limit)) for name, rows in self._held_out.items()
+        }
+
+    @cached_property
+    def _outputs(self) -> np.ndarray | None:
+        """What the trained network says for the examined rows of a regression (n, outputs); None if it diverged."""
+        if self._record is None or self._record.diverged or self.task != "regression":
+            return None
+        return np.asarray(self._record.predict(self._train.x[self._chosen]), float).reshape(self._targets.shape)
+
+    @property
+    def target_magnitudes(self) -> Magnitudes | None:
+        if self._outputs is None:
+            return None
+        known = self._split.preprocessing
+        rounding = 2 * np.finfo(self._train.y.dtype).eps * np.abs(np.array(known.target_shift))
+        values, outputs = known.values(self._targets), known.values(self._outputs)
+        return magnitudes(self._x, values, outputs, rounding, _DECADES)
+
+    @property
+    def target_scores(self) -> tuple[TargetScore, ...]:
+        return () if self._outputs is None else target_scores(self._x, self._targets, self._outputs)
+
+    @property
+    def two_kinds(self) -> TwoKinds | None:
+        return two_kinds(self._x, self._targets) if self._is_suspicious and self.task == "regression" else None
+
+    @property
+    def one_class(self) -> OneClass | None:
+        if not self._is_suspicious or self.task != "classification" or self._reference is None:
+            return None
+        return one_class(self._reference, self._y[: len(self._reference)])
+
+    @property
+    def telling_pair(self) -> TellingPair | None:
+        few = self._x.shape[1] <= _MOST_COLUMNS
+        if self._record is None or self._train.image_shape or not few or self.telling_column is not None:
+            return None
+        known = self._split.preprocessing
+        numbers = self.task == "regression"
+        targets = positive_logs(known.values(self._targets)) if numbers else self._targets
+        logs = positive_logs(self._x * np.array(known.span) + np.array(known.shift))
+        return telling_pair(self._x, logs, self._y, self._targets, targets, self.task)
 
     @property
     def out_of_step(self) -> Shift | None:

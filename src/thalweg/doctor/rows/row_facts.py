@@ -10,7 +10,11 @@ from ...data import Task
 from ..attainable import UncertainScore
 from ..facts import NamedFacts, fact
 from .row_faults import Atom, CoarseInputs, FarTargets, FilledTargets, Shift
-from .row_statistics import ColumnOutliers, DoubtfulLabels, SetShift, TargetOrder, TellingColumn
+from .row_relations import OneClass, TellingPair, TwoKinds
+from .row_statistics import ColumnOutliers, DoubtfulLabels, TargetOrder, TellingColumn
+from .row_values import Edge, Magnitudes, TargetScore
+from .set_differences import FrequencyShift, Halves, SetShift, Transfer
+from .unmeasured import Unmeasured
 
 _NAN = float("nan")
 _NO_NUMBERS = np.zeros(0)
@@ -175,14 +179,89 @@ class RowFacts(NamedFacts):
         return {}
 
     @fact
+    def target_names(self) -> tuple[str, ...]:
+        """Names of the classes, the labels or the target columns."""
+        return ()
+
+    @fact
+    def target_differences(self) -> dict[str, SetShift]:
+        """The target column whose distribution differs most from that of the training rows, for `validation` and
+        `test`; empty for classes and labels."""
+        return {}
+
+    @fact
+    def frequency_differences(self) -> dict[str, FrequencyShift]:
+        """The class or label whose frequency differs most from that in the training rows, for the sets where it does
+        beyond chance; empty for numbers."""
+        return {}
+
+    @fact
+    def transfers(self) -> dict[str, Transfer]:
+        """How well a reference learner of the training rows does on the rows of `validation` and `test`; empty before a
+        training and for few rows."""
+        return {}
+
+    @fact
+    def halves(self) -> Halves | None:
+        """How well a reference learner of the first half of the training rows does on the second half; None before a
+        training, for few rows, and where their targets differ."""
+        return None
+
+    @fact
     def filled_targets(self) -> FilledTargets | None:
         """A value that many of otherwise continuous targets share; None if there is none, and before a training."""
         return None
 
     @fact
     def filled_inputs(self) -> tuple[Atom, ...]:
-        """Values that many rows share in otherwise continuous input columns; empty before a training."""
+        """Values that many rows share in input columns that are otherwise continuous, or far away; empty before a
+        training."""
         return ()
+
+    @fact
+    def unmeasured_inputs(self) -> tuple[Unmeasured, ...]:
+        """Columns with values at the end of a range or carried forward that tell less than others, those that cost most
+        first; empty before a training."""
+        return ()
+
+    @fact
+    def target_edge(self) -> Edge | None:
+        """The end of the range of a target that many rows share; None if there is none, and before a training."""
+        return None
+
+    @fact
+    def beyond_edge(self) -> dict[str, float]:
+        """The fraction of the rows of `validation` and `test` whose targets are beyond that end."""
+        return {}
+
+    @fact
+    def target_magnitudes(self) -> Magnitudes | None:
+        """Positive targets of more than three orders of magnitude; None if there are none, and before a training."""
+        return None
+
+    @fact
+    def target_scores(self) -> tuple[TargetScore, ...]:
+        """What the network learned of each of several targets of unlike size; empty if they are not, and before a
+        training."""
+        return ()
+
+    @fact
+    def two_kinds(self) -> TwoKinds | None:
+        """The target whose errors fall most clearly into two branches; None before a training, for few rows, and for
+        targets that are no continuous numbers."""
+        return None
+
+    @fact
+    def one_class(self) -> OneClass | None:
+        """Two classes that the inputs tell from all others and least from each other; None if there are none, and
+        before a training."""
+        return None
+
+    @fact
+    def telling_pair(self) -> TellingPair | None:
+        """The two input columns that together tell the target; None if there are none, if one column does, and before a
+        training."""
+        return None
 
     @fact
     def out_of_step(self) -> Shift | None:

@@ -10,15 +10,13 @@ import numpy as np
 from ...core.noise import generator
 from ...data import Task
 from ..attainable import FEW_ROWS, UncertainScore, attainable_score, folds, reference_outputs
+from .small_learner import random_units, ridge_outputs
 
 # A value that fewer rows have is no filled-in value, nor one that is not this many times as frequent as the next.
 _LEAST_SHARE = 0.05
 _TIMES_AS_FREQUENT = 10
 # Of the other values at least this part occurs once, or the column is not continuous.
 _DISTINCT = 0.5
-# Random units of the learner that compares shifts, and the penalty of their weights.
-_UNITS = 100
-_PENALTY = 30.0
 _SHIFTS = (-3, -2, -1, 1, 2, 3)
 _NULL_SHIFTS = 99
 # A shift is beyond chance by this many standard deviations of shifts that mean nothing.
@@ -43,6 +41,10 @@ class Atom(NamedTuple):
     """The value."""
     share: float
     """Fraction of the rows that have it."""
+    others: float = float("nan")
+    """Mean of the other values."""
+    is_apart: bool = False
+    """Whether it is far from all others, so that it decides the scale of the column."""
 
 
 class FilledTargets(NamedTuple):
@@ -276,18 +278,7 @@ def _is_coarse(values: np.ndarray) -> bool:
 
 def _shifted_scores(x: np.ndarray, targets: np.ndarray, shifts: list[int], fold: np.ndarray) -> np.ndarray:
     """Cross-validated R² of the targets of row i + k from the inputs of row i for each shift k, in a circle."""
-    n, outputs = targets.shape
-    deviation = x.std(axis=0)
-    scaled = (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-    rng = generator(0, "doctor", "units")
-    W = rng.standard_normal((x.shape[1], _UNITS)) / np.sqrt(x.shape[1])
-    units = np.hstack([np.maximum(scaled @ W + rng.standard_normal(_UNITS), 0), np.ones((n, 1))])
     moved = np.hstack([np.roll(targets - targets.mean(axis=0), -k, axis=0) for k in shifts])
-    errors = np.zeros(moved.shape[1])
-    for number in range(fold.max() + 1):
-        out = fold == number
-        A = units[~out].T @ units[~out] + _PENALTY * np.eye(_UNITS + 1)
-        weights = np.linalg.solve(A, units[~out].T @ moved[~out])
-        errors += np.sum((moved[out] - units[out] @ weights) ** 2, axis=0)
+    errors = np.sum((moved - ridge_outputs(random_units(x), moved, fold)) ** 2, axis=0)
     total = np.sum(moved**2) / len(shifts)
-    return np.asarray(1 - errors.reshape(len(shifts), outputs).sum(axis=1) / max(float(total), 1e-300))
+    return np.asarray(1 - errors.reshape(len(shifts), targets.shape[1]).sum(axis=1) / max(float(total), 1e-300))

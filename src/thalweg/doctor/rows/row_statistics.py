@@ -101,17 +101,6 @@ class ColumnOutliers(NamedTuple):
     """How far they are, in the unit that the function names."""
 
 
-class SetShift(NamedTuple):
-    """The column whose distribution differs most between two sets of rows."""
-
-    column: int
-    """Its index."""
-    distance: float
-    """Largest difference of the distribution functions (Kolmogorov and Smirnov)."""
-    chance: float
-    """Probability of a column like this among all columns, if the sets are drawn from the same rows."""
-
-
 def target_order(targets: np.ndarray, batch: int) -> TargetOrder:
     """How targets (n, outputs) change along the rows, in batches of `batch` rows.
 
@@ -278,40 +267,3 @@ def stretched_column(x: np.ndarray) -> ColumnOutliers | None:
     column = int(ratio.argmax())
     far = np.abs(x[:, column] - np.median(x[:, column])) > 10 * rest[column]
     return ColumnOutliers(column, int(far.sum()), float(ratio[column]))
-
-
-def far_inputs(x: np.ndarray, known: np.ndarray) -> ColumnOutliers | None:
-    """The column of x (n, columns) that reaches farthest beyond its range in `known` rows (m, columns).
-
-    The distance is that to the range in units of the range; the rows are those farther than the range is wide. None
-    where there are none.
-    """
-    low = known.min(axis=0)
-    high = known.max(axis=0)
-    width = np.where(high > low, high - low, np.inf)
-    farthest = np.maximum(low - x.min(axis=0), x.max(axis=0) - high) / width
-    column = int(farthest.argmax())
-    distance = np.maximum(low[column] - x[:, column], x[:, column] - high[column]) / width[column]
-    rows = int(np.sum(distance > 1))
-    return ColumnOutliers(column, rows, float(farthest[column])) if rows else None
-
-
-def set_difference(a: np.ndarray, b: np.ndarray) -> SetShift:
-    """The column whose distribution differs most between rows a (n, columns) and b (m, columns).
-
-    The probability is that of the two-sample test of Kolmogorov and Smirnov, times the number of columns (Bonferroni).
-    """
-    from scipy.special import kolmogorov
-
-    distances = [_largest_difference(a[:, column], b[:, column]) for column in range(a.shape[1])]
-    column = int(np.argmax(distances))
-    distance = distances[column]
-    size = np.sqrt(len(a) * len(b) / (len(a) + len(b)))
-    return SetShift(column, distance, min(1.0, float(kolmogorov(size * distance)) * a.shape[1]))
-
-
-def _largest_difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest difference of the distribution functions of two samples."""
-    values = np.concatenate([a, b])
-    below = [np.searchsorted(np.sort(sample), values, side="right") / len(sample) for sample in (a, b)]
-    return float(np.abs(below[0] - below[1]).max())

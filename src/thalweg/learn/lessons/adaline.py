@@ -21,6 +21,7 @@ from ...pages.figures import curves
 from ...pages.numbers import inline, number
 from ...parts.layers import Affine
 from ...parts.part import Count, ForwardContext, Number, Positive
+from ...spec.spec import Spec
 from ..affine import affine_at
 from ..lesson import Lesson
 from ..step_by_step import TrainingStep, load_rows, single_row_batches, training_steps, unweighted_batch
@@ -104,6 +105,11 @@ class AdalineLesson(Lesson, kind="adaline"):
         with np.errstate(all="ignore"):
             z = (dense.forward(params, (), rows.x, ForwardContext(training=False))[0] for params in weights)
             return np.array([loss(outputs, rows.y[:, None], rows.weight)[0] for outputs in z])
+
+    @property
+    def playground(self) -> Spec:
+        data = {"source": self.gate, "scale": "none"}
+        return Spec.of({"data": data, "network": self.unit, "training": {"epochs": self.epochs, "seed": self.seed}})
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(

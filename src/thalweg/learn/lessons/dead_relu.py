@@ -17,6 +17,7 @@ from ...pages.figures import curves
 from ...pages.numbers import Share, number, percent
 from ...parts.layers import LeakyReLU, ReLU
 from ...parts.part import Count, ForwardContext, Layer, Number, Positive
+from ...spec.spec import Spec
 from ..affine import affine_at
 from ..lesson import Lesson
 from ..recorded_training import RecordedTraining, classification_rows, record_training
@@ -88,6 +89,10 @@ class DeadReLULesson(Lesson, kind="dead-relu"):
             _LEAKY: ReluSetting(LeakyReLU(self.alpha), self.learning_rate, self.bias),
         }
 
+    @property
+    def playground(self) -> Spec:
+        return Spec.of(self.table(*self.settings[_LARGE_RATE]))
+
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(
             "ReLU passes delta where z > 0, and nothing elsewhere. A unit with z ≤ 0 for every training row gets no"
@@ -137,16 +142,19 @@ class DeadReLULesson(Lesson, kind="dead-relu"):
         return runs
 
     def training(self, activation: Layer, rate: float, bias: float) -> RecordedTraining:
-        """A training in NumPy and float64, recorded at every step, so that the traces hold its exact numbers."""
+        """A training, recorded at every step."""
+        return record_training(self.table(activation, rate, bias), None)
+
+    def table(self, activation: Layer, rate: float, bias: float) -> dict[str, object]:
+        """The spec of a training in NumPy and float64, so that the traces hold its exact numbers."""
         hidden = {"kind": "dense", "width": self.width, "bias_init": {"kind": "constant", "value": bias}}
         classes = classification_rows(self.data, self.seed).outputs
-        table = {
+        return {
             "data": {"source": self.data, "validation": 0.0},
             "network": {"layers": [hidden, activation, f"dense {classes}", "softmax"]},
             "optimizer": {"kind": "sgd", "learning_rate": rate},
             "training": {"epochs": self.epochs, "seed": self.seed, "engine": "eager"},
         }
-        return record_training(table, None)
 
     def largest_inputs(self, run: RecordedTraining) -> Array:
         """The largest z of each hidden unit over all training rows, before each step: (steps, units)."""

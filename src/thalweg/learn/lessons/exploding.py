@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, ClassVar
 
@@ -29,7 +29,7 @@ from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from ...training.batch_plan import as_batch
 from ..affine import affine_at
-from ..lesson import Lesson
+from ..lesson import DEEPEST_SHOWN, Lesson
 from ..recorded_training import RecordedTraining, classification_rows, record_training
 
 _ROWS = 256
@@ -78,6 +78,11 @@ class ExplodingLesson(Lesson, kind="exploding"):
     chapter = "The flow of delta"
     place = 2
     quick: ClassVar[Mapping[str, object]] = {"depths": (2, 10), "draws": 2, "epochs": 6}
+
+    @property
+    def playground(self) -> Spec:
+        shallower = replace(self, depth=min(self.depth, DEEPEST_SHOWN))
+        return Spec.of(shallower.table(None, self.epochs))
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(

@@ -23,7 +23,7 @@ from ...runs.run import Run
 from ...runs.train import run_to_end
 from ...spec.spec import Spec
 from ..digit_images import DigitImages, first_rows
-from ..lesson import Lesson
+from ..lesson import DEEPEST_SHOWN, Lesson
 
 _STARTS = {"Glorot": "glorot_normal", "He": "he_normal"}
 _ACTIVATIONS = {"tanh": "tanh", "ReLU": "relu"}
@@ -115,9 +115,20 @@ class InitialisationLesson(Lesson, kind="initialisation"):
 
     def runs(self, arm: InitialisationArm, data: Data) -> list[Run]:
         """A training for each seed."""
-        training = {"epochs": self.epochs, "batch_size": self.batch_size}
-        sections = {"data": data, "network": self.network(arm), "optimizer": f"sgd {self.learning_rate}"}
-        return [run_to_end(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
+        return [run_to_end(Spec.of(self._table(arm, data, seed))) for seed in range(self.seeds)]
+
+    def _table(self, arm: InitialisationArm, data: Data, seed: int = 0) -> dict[str, object]:
+        return {
+            "data": data,
+            "network": self.network(arm),
+            "optimizer": f"sgd {self.learning_rate}",
+            "training": {"epochs": self.epochs, "batch_size": self.batch_size, "seed": seed},
+        }
+
+    @property
+    def playground(self) -> Spec:
+        arm = InitialisationArm(min(self.depth, DEEPEST_SHOWN), "ReLU", "He")
+        return Spec.of(self._table(arm, Data.of({"source": self.data, "validation": 0.0})))
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         data = Data(first_rows(self.data, self.samples), validation=0.0, test=0.2)

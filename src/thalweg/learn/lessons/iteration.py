@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ...core.arrays import Array, Tree, arrays_of, rms
 from ...core.progress import ProgressMessage
-from ...data import Source, Split
+from ...data import ImageShape, Source, Split
 from ...engine.step import Batch, Plan, State, Trace, forward_backward
 from ...pages.blocks import ArrayBlock, Block, Chart, Check, Formula, Heading, Suggestion, Table, Text
 from ...pages.figures import TEMPLATE, delta_by_layer
@@ -90,6 +90,10 @@ class IterationLesson(Lesson, kind="iteration"):
         point = point._replace(batch=Batch(*(array[real] for array in point.batch)))
         after, trace = trace_step(session.plan, point)
         return IterationStep(split=session.split, plan=session.plan, before=point.state, trace=trace, after=after)
+
+    @property
+    def playground(self) -> Spec:
+        return self._spec(classification_rows(self.data, self.seed).outputs)
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield ProgressMessage(f"step {self.step}", None)
@@ -274,9 +278,11 @@ def _shapes(step: IterationStep) -> list[list[str]]:
     return [[name, content, " × ".join(map(str, np.shape(array)))] for name, content, array in arrays]
 
 
-def _first_image(batch: Batch, shape: tuple[int, int], names: tuple[str, ...]) -> Chart:
+def _first_image(batch: Batch, shape: ImageShape, names: tuple[str, ...]) -> Chart:
     label = names[int(batch.y[0])]
-    figure = go.Figure(go.Heatmap(z=batch.x[0].reshape(shape), colorscale="Greys", showscale=False))
+    figure = go.Figure(
+        go.Heatmap(z=batch.x[0].reshape(*shape[:2], -1).mean(axis=-1), colorscale="Greys", showscale=False)
+    )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")
     figure.update_layout(template=TEMPLATE, title=f"First image of the batch: class {label}", height=260, width=320)

@@ -19,6 +19,7 @@ from ...pages.figures import curves, plane
 from ...pages.numbers import count_noun, inline, number
 from ...parts.layers import Affine, Dense
 from ...parts.part import Count, ForwardContext, Number, Positive
+from ...spec.spec import Spec
 from ..affine import affine_at
 from ..lesson import Lesson
 from ..step_by_step import TrainingStep, load_rows, single_row_batches, training_steps
@@ -71,6 +72,10 @@ class PerceptronLesson(Lesson, kind="perceptron"):
             if len(steps) % 4 == 0 and not any(map(_wrong, steps[-4:])):
                 break
         return steps
+
+    @property
+    def playground(self) -> Spec:
+        return Spec.of({"data": self.gate, "network": self.unit, "training": {"epochs": self.epochs}})
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(

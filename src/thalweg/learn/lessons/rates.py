@@ -78,16 +78,19 @@ class RatesLesson(Lesson, kind="rates"):
 
     def losses(self, optimizer: Optimizer, noise: float) -> dict[str, Array]:
         """Train with each seed, and return the losses and the learning rate by epoch, each (seeds, epochs)."""
-        rings = {"kind": "rings", "samples": self.samples, "noise": noise}
-        sections = {
-            "data": {"source": rings, "validation": 0.2, "test": 0.0},
-            "network": {"layers": _LAYERS},
-            "optimizer": optimizer,
-        }
+        sections = self._sections(optimizer, noise)
         training = {"epochs": self.epochs}
         runs = [run_to_end(Spec.of({**sections, "training": {**training, "seed": seed}})) for seed in range(self.seeds)]
         names = ("loss", "validation_loss", "learning_rate")
         return {name: np.array([[record[name] for record in run.history] for run in runs]) for name in names}
+
+    def _sections(self, optimizer: Optimizer, noise: float) -> dict[str, object]:
+        rings = {"kind": "rings", "samples": self.samples, "noise": noise}
+        return {
+            "data": {"source": rings, "validation": 0.2, "test": 0.0},
+            "network": {"layers": _LAYERS},
+            "optimizer": optimizer,
+        }
 
     def clean(self) -> dict[str, Optimizer]:
         """The optimizers that are compared on the rings that do not overlap."""
@@ -103,6 +106,10 @@ class RatesLesson(Lesson, kind="rates"):
         """The optimizers that are compared on the rings that overlap."""
         plateau = ReduceOnPlateau(self.rate, factor=0.5, patience=self.patience)
         return {_FIXED: Momentum(self.rate, self.momentum), _PLATEAU: Momentum(plateau, self.momentum)}
+
+    @property
+    def playground(self) -> Spec:
+        return Spec.of({**self._sections(self.clean()[_STEADY], self.noise), "training": {"epochs": self.epochs}})
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         records: dict[str, dict[str, Array]] = {}

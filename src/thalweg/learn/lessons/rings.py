@@ -103,6 +103,10 @@ class RingsLesson(Lesson, kind="rings"):
             for epoch, state in zip(epochs, states, strict=True)
         }
 
+    @property
+    def playground(self) -> Spec:
+        return self.spec
+
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield ProgressMessage(f"training for {self.epochs} epochs", 0.0)
         run = self.run()

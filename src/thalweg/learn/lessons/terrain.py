@@ -84,6 +84,10 @@ class TerrainLesson(Lesson, kind="terrain"):
         """A training of one pair."""
         return run_to_end(Spec.of(self.table(activation, optimizer, seed)))
 
+    @property
+    def playground(self) -> Spec:
+        return Spec.of(self.table("sigmoid", "sgd", 0))
+
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(
             "The activation shapes the terrain: how much of delta arrives at the first layers. The optimizer is the"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -23,9 +23,10 @@ from ...parts.initializers import GlorotNormal, HeNormal, Normal
 from ...parts.layers import GELU, Activation, Dense, LeakyReLU, ReLU, Sigmoid, Tanh
 from ...parts.losses import SoftmaxCrossEntropy
 from ...parts.part import Count, ForwardContext, Initializer, Positive
+from ...spec.spec import Spec
 from ...training.batch_plan import as_batch
 from ..affine import affine_at
-from ..lesson import Lesson
+from ..lesson import DEEPEST_SHOWN, Lesson
 from ..recorded_training import RecordedTraining, classification_rows, delta_rms, record_training
 
 _ROWS = 128
@@ -112,6 +113,11 @@ class VanishingLesson(Lesson, kind="vanishing"):
         "epochs": 8,
         "trained": ("sigmoid", "relu"),
     }
+
+    @property
+    def playground(self) -> Spec:
+        shallower = replace(self, depth=min(self.depth, DEEPEST_SHOWN))
+        return Spec.of(shallower.table([Dense(self.width), self.activation], Normal(self.deviation)))
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(
@@ -229,7 +235,7 @@ class VanishingLesson(Lesson, kind="vanishing"):
         pairs = [(activation, init) for activation in self.trained for init in (GlorotNormal(), HeNormal())]
         for index, (activation, init) in enumerate(pairs):
             yield ProgressMessage(f"training: {activation.kind}, {init.kind}", index / len(pairs))
-            runs[activation.kind, init.kind] = self._record([Dense(self.width), activation], init)
+            runs[activation.kind, init.kind] = record_training(self.table([Dense(self.width), activation], init))
         yield Text(
             f"The same networks of {self.depth} hidden layers while they are trained, with both initialisations: the"
             " fraction of delta that arrives at the first layer. Gradient descent with a learning rate of"
@@ -315,17 +321,17 @@ class VanishingLesson(Lesson, kind="vanishing"):
         runs: dict[str, RecordedTraining] = {}
         for index, (name, (block, init)) in enumerate(networks.items()):
             yield ProgressMessage(f"training: {name}", index / len(networks))
-            runs[name] = self._record(block, init)
+            runs[name] = record_training(self.table(block, init))
         return runs
 
-    def _record(self, block: Sequence[object], init: Initializer) -> RecordedTraining:
-        table = {
+    def table(self, block: Sequence[object], init: Initializer) -> dict[str, object]:
+        """The spec of a training with `depth` equal blocks of layers."""
+        return {
             "data": {"source": self.data, "validation": 0.0},
             "network": {"layers": [*[*block] * self.depth, Dense(self._rows.outputs), "softmax"], "init": init},
             "optimizer": {"kind": "sgd", "learning_rate": self.learning_rate},
             "training": {"epochs": self.epochs, "seed": self.seed},
         }
-        return record_training(table)
 
 
 def _two_digits(value: float) -> float:

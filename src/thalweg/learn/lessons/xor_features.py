@@ -20,6 +20,7 @@ from ...pages.numbers import inline, number
 from ...parts.initializers import Given
 from ...parts.layers import Products
 from ...parts.part import Count, ForwardContext, Number, Positive
+from ...spec.spec import Spec
 from ..affine import affine_at
 from ..lesson import Lesson
 from ..step_by_step import load_rows, single_row_batches, training_steps
@@ -73,6 +74,11 @@ class XorFeaturesLesson(Lesson, kind="xor-features"):
         batches = cycle(single_row_batches(load_rows("xor")))
         steps = training_steps(unit.network(2), unit.loss, unit.optimizer, batches)
         return [step.before for step in islice(steps, 0, 4 * self.epochs + 1, 4)]
+
+    @property
+    def playground(self) -> Spec:
+        data = {"source": "xor", "scale": "none"}
+        return Spec.of({"data": data, "network": self.unit, "training": {"epochs": self.epochs}})
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         samples = load_rows("xor")

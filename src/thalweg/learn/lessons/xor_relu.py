@@ -27,6 +27,7 @@ from ...parts.losses import SquaredError
 from ...parts.metrics import ClassificationMetric
 from ...parts.optimizers import Adam
 from ...parts.part import Count, ForwardContext, Layer, Number, Positive
+from ...spec.spec import Spec
 from ..affine import affine_at
 from ..lesson import Lesson
 from ..step_by_step import load_rows
@@ -101,6 +102,9 @@ class XorReLULesson(Lesson, kind="xor-relu"):
         rows = load_rows("xor").x if x is None else x
         return self.network.forward(start.params, start.states, rows, ForwardContext(training=False))
 
+    def _trained_network(self, activation: Layer, width: int) -> Network:
+        return Network((Dense(width), activation, Dense(1)))
+
     def final_outputs(self, activation: Layer, width: int, rounds: int = 1) -> Array:
         """Outputs for the four points after `steps` steps, and after each further round of as many steps.
 
@@ -108,7 +112,7 @@ class XorReLULesson(Lesson, kind="xor-relu"):
         """
         samples = load_rows("xor")
         engine = make_engine("compiled")
-        network = Network((Dense(width), activation, Dense(1)))
+        network = self._trained_network(activation, width)
         plan = Plan(network, SquaredError(), Adam(self.learning_rate), ClassificationMetric())
         data = engine.place(samples)
         rows = np.tile(np.arange(4, dtype=np.int32), (self.steps, 1))
@@ -121,6 +125,20 @@ class XorReLULesson(Lesson, kind="xor-relu"):
                 forward = network.forward(params, state.layers, samples.x, ForwardContext(training=False))
                 outputs[index, seed] = forward.outputs[-1][:, 0]
         return outputs
+
+    @property
+    def playground(self) -> Spec:
+        network = self._trained_network(self.activations[0], max(self.widths))
+        optimizer = Adam(self.learning_rate)
+        return Spec.of(
+            {
+                "data": "xor",
+                "network": network,
+                "loss": SquaredError(),
+                "optimizer": optimizer,
+                "training": {"epochs": self.steps},
+            }
+        )
 
     def blocks(self) -> Iterator[Block | ProgressMessage]:
         yield Text(

@@ -12,7 +12,9 @@ from ...core.errors import InputError
 from ...parts import initializers, layers
 from ...parts.layers.norm import RunningMoments, Scale
 from ...parts.part import Initializer, Layer
-from .weighted import Reader, WeightedLayer, WeightedNetwork, collected, dense
+from .weighted import Reader, WeightedLayer, WeightedNetwork, collected, convolution, dense, picture
+
+_PICTURE_AXES = 3
 
 Config = dict[str, Any]
 """The options of a Keras layer, as `get_config` gives them."""
@@ -25,6 +27,7 @@ class KerasLayer(Protocol):
     layers: Sequence[KerasLayer]
     trainable: bool
     built: bool
+    input_shape: Sequence[int | None]
 
     def get_config(self) -> Config:
         """Its options."""
@@ -43,7 +46,18 @@ def network_of_keras(model: KerasLayer) -> WeightedNetwork:
         raise InputError(f"keras.{name}", "expected keras.Sequential: other models may not be one layer after another")
     if not model.built:
         raise InputError("keras.Sequential", "has no weights yet; begin it with keras.Input(shape), or call it once")
-    return collected("keras.Sequential", list(_readers(model, "")))
+    return collected("keras.Sequential", list(_readers(model, "")), _pictures(model.input_shape))
+
+
+def _pictures(input_shape: Sequence[int | None]) -> list[WeightedLayer]:
+    """The layer that makes pictures of rows, for a model that takes them; its input has the samples as first axis."""
+    if len(input_shape) != _PICTURE_AXES + 1:
+        return []
+    sizes = [size for size in input_shape[1:] if size is not None]
+    if len(sizes) != _PICTURE_AXES:
+        raise InputError("keras.Sequential", f"expected a fixed size of its pictures, received {tuple(input_shape)}")
+    height, width, channels = sizes
+    return [picture(height, width, channels)]
 
 
 def is_keras(value: object) -> bool:
@@ -82,6 +96,55 @@ def _dense(layer: KerasLayer, config: Config) -> list[WeightedLayer]:
     inits = _initializer(config["kernel_initializer"]), _initializer(config["bias_initializer"])
     whole = dense(W, b[0] if b else None, inits, layer.trainable)
     return [whole, *_activation(config["activation"])]
+
+
+def _window(config: Config, option: str) -> int:
+    """An option of a window that Keras has for each axis, where both axes have the same number."""
+    sizes = config[option]
+    sizes = sizes if isinstance(sizes, list | tuple) else (sizes,)
+    _require(len(set(sizes)) == 1, f"one number of {option} for both axes", sizes)
+    return int(sizes[0])
+
+
+def _check_order(config: Config) -> None:
+    _require(config.get("data_format") != "channels_first", "data_format='channels_last'", "channels_first")
+
+
+def _conv2d(layer: KerasLayer, config: Config) -> list[WeightedLayer]:
+    _check_order(config)
+    W, *b = _weights(layer)
+    _require(not config.get("lora_rank"), "a plain kernel", config.get("lora_rank"))
+    _require(_window(config, "dilation_rate") == 1, "dilation_rate=1", config["dilation_rate"])
+    kernel, stride = _window(config, "kernel_size"), _window(config, "strides")
+    same = config["padding"] == "same"
+    _require(not same or (kernel % 2 == 1 and stride == 1), "an odd kernel and strides=1 for padding='same'", kernel)
+    part = layers.Conv2d(
+        config["filters"],
+        kernel,
+        stride,
+        kernel // 2 if same else 0,
+        config["groups"],
+        init=_initializer(config["kernel_initializer"]),
+        bias_init=_initializer(config["bias_initializer"]) if b else None,
+        bias=bool(b),
+        trainable=layer.trainable,
+    )
+    return [convolution(part, W, b[0] if b else None), *_activation(config["activation"])]
+
+
+def _pool(part: type[layers.MaxPool2d | layers.AveragePool2d]) -> Callable[..., list[WeightedLayer]]:
+    def read(layer: KerasLayer, config: Config) -> list[WeightedLayer]:
+        _check_order(config)
+        _require(config["padding"] == "valid", "padding='valid'", config["padding"])
+        return [WeightedLayer(part(_window(config, "pool_size"), _window(config, "strides")))]
+
+    return read
+
+
+def _global_average_pool(layer: KerasLayer, config: Config) -> list[WeightedLayer]:
+    _check_order(config)
+    _require(not config["keepdims"], "keepdims=False", True)
+    return [WeightedLayer(layers.GlobalAveragePool())]
 
 
 def _activation(config: object) -> list[WeightedLayer]:
@@ -150,6 +213,10 @@ def _one(make: Callable[[Config], Layer]) -> Callable[..., list[WeightedLayer]]:
 
 _CONVERTERS: dict[str, Callable[[KerasLayer, Config], list[WeightedLayer]]] = {
     "Dense": _dense,
+    "Conv2D": _conv2d,
+    "MaxPooling2D": _pool(layers.MaxPool2d),
+    "AveragePooling2D": _pool(layers.AveragePool2d),
+    "GlobalAveragePooling2D": _global_average_pool,
     "Activation": lambda layer, config: _activation(config["activation"]),
     "BatchNormalization": _batch_norm,
     "LayerNormalization": _layer_norm,

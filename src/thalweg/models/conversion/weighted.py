@@ -11,7 +11,9 @@ import numpy as np
 from ...core.arrays import LayerState, Params
 from ...core.errors import InputError, Problem
 from ...parts.initializers import Constant, HeUniform, Normal, Uniform
-from ...parts.layers.dense import Affine, Dense, Weights
+from ...parts.layers import Conv2d, Dense, Reshape
+from ...parts.layers.convolution import BareKernels, Kernels
+from ...parts.layers.dense import Affine, Weights
 from ...parts.part import Initializer, Layer, Trainable
 from ..network import Network
 
@@ -52,13 +54,15 @@ Reader = Callable[[str], Sequence[WeightedLayer]]
 """Reads one layer of another library, given its place; raises InputError where there is no equal layer."""
 
 
-def collected(subject: str, readers: Sequence[tuple[str, Reader]]) -> WeightedNetwork:
-    """The network of all layers in their order.
+def collected(
+    subject: str, readers: Sequence[tuple[str, Reader]], before: Sequence[WeightedLayer] = ()
+) -> WeightedNetwork:
+    """The network of all layers in their order, with the layers `before` them.
 
     Raises InputError with every layer that has no equal, each with its place, and where nothing says how many features
     the network takes.
     """
-    layers: list[WeightedLayer] = []
+    layers = list(before)
     problems: list[Problem] = []
     for place, reader in readers:
         try:
@@ -85,6 +89,16 @@ def dense(
     if b is None:
         return WeightedLayer(Dense(width, init, bias=False, trainable=trainable), Weights(W), (), fan_in)
     return WeightedLayer(Dense(width, init, bias_init, trainable=trainable), Affine(W, b), (), fan_in)
+
+
+def convolution(layer: Conv2d, W: np.ndarray, b: np.ndarray | None) -> WeightedLayer:
+    """A convolution of given kernels W (kernel, kernel, channels / groups, width) and bias b (width,)."""
+    return WeightedLayer(layer, BareKernels(W) if b is None else Kernels(W, b))
+
+
+def picture(height: int, width: int, channels: int) -> WeightedLayer:
+    """The layer that makes a picture of a row."""
+    return WeightedLayer(Reshape(height, width, channels), inputs=height * width * channels)
 
 
 def trainable_of(**held: bool) -> Trainable:

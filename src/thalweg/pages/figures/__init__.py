@@ -3,20 +3,23 @@
 All functions but `save_images` are pure: they turn arrays and records into figures.
 """
 
-from .experiment import (
-    LevelCurve,
-    arm_curves,
-    arm_measures,
-    heat_map,
-    level_curves,
-    paired_differences,
-    paired_effects,
-    parallel_coordinates,
-)
+from .arm_curves import LevelCurve, arm_curves, arm_panels, level_curves
+from .arm_maps import heat_map, parallel_coordinates
+from .arm_measures import arm_measures, paired_differences, paired_effects
 from .flow import curves, delta_by_layer
-from .images import save_images
+from .images import image_format, save_images
 from .landscape import loss_line, loss_plane
-from .network import boundary, boundary_frames, fitted_curve, fitted_surface, surface_frames, unit_maps, weight_images
+from .network import (
+    boundary,
+    boundary_frames,
+    feature_maps,
+    fitted_curve,
+    fitted_surface,
+    saliency_maps,
+    surface_frames,
+    unit_maps,
+    weight_images,
+)
 from .plane import contours, plane, planes
 from .probe_charts import ProbeCharts, charts_of
 from .probes import (
@@ -34,6 +37,7 @@ from .probes import (
 from .record import (
     History,
     confusion,
+    importance,
     learning_curves,
     learning_rate,
     paired_losses,
@@ -56,6 +60,7 @@ __all__ = [
     "ProbeCharts",
     "arm_curves",
     "arm_measures",
+    "arm_panels",
     "boundary",
     "boundary_frames",
     "charts_of",
@@ -64,6 +69,7 @@ __all__ = [
     "curves",
     "dead_units",
     "delta_by_layer",
+    "feature_maps",
     "fitted_curve",
     "fitted_surface",
     "gradient_directions",
@@ -71,6 +77,8 @@ __all__ = [
     "gradient_ribbon",
     "heat_map",
     "histograms_over_time",
+    "image_format",
+    "importance",
     "learning_curves",
     "learning_rate",
     "level_curves",
@@ -87,6 +95,7 @@ __all__ = [
     "predictions",
     "rate_range",
     "residuals",
+    "saliency_maps",
     "save_images",
     "sharpness",
     "step_lengths",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from html import unescape
+from importlib import import_module
 from pathlib import Path
-from typing import Literal, TypedDict, get_args
+from typing import Literal, get_args
 
 import plotly.graph_objects as go
 
 from ...core.errors import InputError, nearest
 from ...core.files import commit
 from ..numbers import number
+from .drawing import NO_BROWSER, DrawingOptions, DrawingTask
 
 ImageFormat = Literal["png", "svg", "pdf"]
 _WIDTH = 900
@@ -23,23 +26,6 @@ _HEIGHT = 480
 _PNG_SCALE = 2
 # The time limit per figure: kaleido has none, and Chrome sometimes starts but never answers.
 _SECONDS = 60.0
-
-
-class _Options(TypedDict, total=False):
-    """The options of kaleido for an image."""
-
-    format: ImageFormat
-    scale: int
-    width: int
-    height: int
-
-
-class _Task(TypedDict):
-    """One image to draw, as kaleido expects it: the figure as JSON, its file, and its options."""
-
-    fig: dict[str, object]
-    path: Path
-    opts: _Options
 
 
 def save_images(figures: Sequence[go.Figure], folder: Path, kind: ImageFormat = "png") -> list[Path]:
@@ -57,50 +43,60 @@ def save_images(figures: Sequence[go.Figure], folder: Path, kind: ImageFormat = 
         InputError: kaleido (the extra `image`) or Chrome is missing, the format is unknown, or the folder cannot be
             written.
     """
-    if kind not in get_args(ImageFormat):
-        raise InputError(
-            "images", f"expected png, svg or pdf, received {kind!r}; {nearest(str(kind), get_args(ImageFormat))}"
-        )
-    try:
-        from kaleido.errors import BrowserFailedError, ChromeNotFoundError
-    except ImportError as error:
-        raise InputError("images", "the package kaleido is missing; pip install 'thalweg[image]'") from error
+    image_format(kind)
     names = [f"{name}.{kind}" for name in _names(figures)]
     with tempfile.TemporaryDirectory() as temporary:
         files = [Path(temporary) / name for name in names]
-        tasks = [_task(figure, file, kind) for figure, file in zip(figures, files, strict=True)]
-        seconds = _SECONDS * max(1, len(tasks))
-        # The thread is needed in notebooks, where an event loop already runs in this one.
-        with ThreadPoolExecutor(1) as pool:
-            try:
-                pool.submit(asyncio.run, _write(tasks, seconds)).result()
-            except TimeoutError as error:
-                raise InputError("images", f"Chrome did not finish within {number(seconds)} s; try again") from error
-            except (ChromeNotFoundError, BrowserFailedError) as error:
-                fix = (
-                    "install Chrome or Chromium (for example with `plotly_get_chrome`), or set BROWSER_PATH to its file"
-                )
-                raise InputError("images", f"no working Chrome was found; {fix}") from error
+        _draw([_task(figure, file, kind) for figure, file in zip(figures, files, strict=True)])
         for file in files:
             commit(folder / file.name, file.read_bytes())
     return [folder / name for name in names]
 
 
-async def _write(tasks: list[_Task], seconds: float) -> None:
-    from kaleido import write_fig_from_object
+def _draw(tasks: Sequence[DrawingTask]) -> None:
+    """Draw figures in a process of their own: threads of kaleido that wait for a dead Chrome would never let it end."""
+    seconds = _SECONDS * max(1, len(tasks))
+    command = [sys.executable, "-m", "thalweg.pages.figures.drawing"]
+    try:
+        drawn = subprocess.run(command, input=json.dumps(tasks).encode(), capture_output=True, timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        raise InputError("images", f"Chrome did not finish within {number(seconds)} s; try again") from error
+    if drawn.returncode == NO_BROWSER:
+        fix = "install Chrome or Chromium (for example with `plotly_get_chrome`), or set BROWSER_PATH to its file"
+        raise InputError("images", f"no working Chrome was found; {fix}")
+    if drawn.returncode:
+        last = drawn.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise InputError("images", f"cannot be drawn: {' '.join(last) or f'exit code {drawn.returncode}'}")
 
-    await asyncio.wait_for(write_fig_from_object(tasks), seconds)
+
+def image_format(kind: str) -> ImageFormat:
+    """The format of pictures with this name. Raises InputError if it is unknown, or if kaleido is missing.
+
+    >>> image_format("gif")
+    Traceback (most recent call last):
+        ...
+    thalweg.core.errors.InputError: images: expected png, svg or pdf, received 'gif'; known: png, svg, pdf
+    """
+    known: tuple[ImageFormat, ...] = get_args(ImageFormat)
+    for name in known:
+        if name == kind:
+            try:
+                import_module("kaleido.errors")
+            except ImportError as error:
+                raise InputError("images", "the package kaleido is missing; pip install 'thalweg[image]'") from error
+            return name
+    raise InputError("images", f"expected png, svg or pdf, received {kind!r}; {nearest(kind, known)}")
 
 
-def _task(figure: go.Figure, file: Path, kind: ImageFormat) -> _Task:
+def _task(figure: go.Figure, file: Path, kind: ImageFormat) -> DrawingTask:
     printed = _printed(figure)
-    options = _Options(
+    options = DrawingOptions(
         format=kind,
         scale=_PNG_SCALE if kind == "png" else 1,
         width=printed.layout.width,
         height=printed.layout.height,
     )
-    return _Task(fig=printed.to_dict(), path=file, opts=options)
+    return DrawingTask(fig=json.loads(printed.to_json()), path=str(file), opts=options)
 
 
 def _printed(figure: go.Figure) -> go.Figure:

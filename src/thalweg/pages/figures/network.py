@@ -13,7 +13,10 @@ from ..numbers import number
 from .plane import samples
 from .theme import BLUE, TEMPLATE, VERMILION
 
-_DIVERGING = [[0, BLUE], [0.5, "#e6e6e6"], [1, VERMILION]]
+_PALE = "#e6e6e6"
+_DIVERGING = [[0, BLUE], [0.5, _PALE], [1, VERMILION]]
+_AROUND_ZERO: dict[str, object] = {"colorscale": _DIVERGING, "zmid": 0}
+_FRACTIONS: dict[str, object] = {"colorscale": [[0, _PALE], [1, VERMILION]], "zmin": 0, "zmax": 1}
 # The same region colours on light and dark pages, so that one dark border is visible on both.
 _REGIONS = ("#a5cde8", "#efbf9e", "#99d8c7", "#ebd6e4", "#f5d899", "#bbe1f6")
 _BORDER = "#26292e"
@@ -21,6 +24,8 @@ _SHADES = [[0, "#79b5dd"], [0.5, "#f4f4f4"], [1, "#e69e6e"]]
 _PANELS_IN_A_ROW = 4
 _PICTURES_IN_A_ROW = 8
 _MOST_BORDERS = 12
+# Levels of the values on a map: no screen shows more shades.
+_LEVELS = 1000
 _FRAME_MILLISECONDS = 350
 _CONTROL = "rgba(128, 132, 140, 0.45)"
 
@@ -86,9 +91,7 @@ def boundary_frames(
     >>> [frame.name for frame in figure.frames], figure.layout.sliders[0].active
     (['step 0', 'step 10'], 1)
     """
-    frames = [
-        [_compact(trace) for trace in _class_map(x, y, frame, names, threshold, axes, outputs)] for frame in outputs
-    ]
+    frames = [_class_map(x, y, frame, names, threshold, axes, outputs) for frame in outputs]
     marks = samples(points, classes, [_plain(name) for name in names])
     figure = go.Figure([*frames[-1], *marks])
     figure = _with_axes(figure, x, y, axes, title).update_layout(height=480, showlegend=True)
@@ -123,7 +126,7 @@ def surface_frames(
     ends = ends[np.isfinite(ends)]
     if ends.size:
         figure.update_layout(coloraxis={"cmin": float(ends.min()), "cmax": float(ends.max())})
-    return _animated(figure, steps, [[_compact(go.Heatmap(z=frame))] for frame in values], steps_per_epoch)
+    return _animated(figure, steps, [[go.Heatmap(z=_rounded(frame))] for frame in values], steps_per_epoch)
 
 
 def fitted_surface(
@@ -156,7 +159,9 @@ def fitted_surface(
     [1.0]
     """
     hover = f"{_plain(axes[0])} %{{x:.3~g}}, {_plain(axes[1])} %{{y:.3~g}}<br>"
-    surface = go.Heatmap(x=x, y=y, z=values, coloraxis="coloraxis", hovertemplate=f"{hover}%{{z:.4~g}}<extra></extra>")
+    surface = go.Heatmap(
+        x=x, y=y, z=_rounded(values), coloraxis="coloraxis", hovertemplate=f"{hover}%{{z:.4~g}}<extra></extra>"
+    )
     figure = go.Figure(surface)
     figure.add_scatter(
         x=points[:, 0],
@@ -220,7 +225,7 @@ def unit_maps(
     )
     for unit, values in enumerate(outputs):
         hover = f"{names[unit]} at %{{x:.3~g}}, %{{y:.3~g}}: %{{z:.4~g}}<extra></extra>"
-        surface = go.Heatmap(x=x, y=y, z=values, coloraxis="coloraxis", hovertemplate=hover)
+        surface = go.Heatmap(x=x, y=y, z=_rounded(values), coloraxis="coloraxis", hovertemplate=hover)
         figure.add_trace(surface, unit // columns + 1, unit % columns + 1)
     figure.update_annotations(font={"size": 12})
     bar = {"title": "output", "thickness": 16}
@@ -243,30 +248,56 @@ def weight_images(
     >>> figure.data[0].z.tolist(), figure.layout.annotations[0].text
     ([[1.0, -2.0, nan, 0.5, 0.0]], '5')
     """
+    return _mosaic(pictures, [f"{int(unit) + 1}" for unit in units], title, "unit", "weight", _AROUND_ZERO)
+
+
+def feature_maps(maps: np.ndarray, units: Sequence[int] | np.ndarray, sample: int) -> go.Figure:
+    """What the kernels `units` make of a sample (units, rows, columns), side by side: blue below 0, orange above.
+
+    >>> feature_maps(np.array([[[1.0, -2.0]]]), [4], sample=7).layout.title.text
+    'Feature maps of sample 7'
+    """
+    return _mosaic(
+        maps, [f"{int(unit) + 1}" for unit in units], f"Feature maps of sample {sample}", "unit", "z", _AROUND_ZERO
+    )
+
+
+def saliency_maps(maps: np.ndarray, names: Sequence[str]) -> go.Figure:
+    """The saliency of classes (classes, height, width), side by side, each in fractions of its largest.
+
+    >>> saliency_maps(np.array([[[1.0, 0.5]]]), ["cat"]).layout.annotations[0].text
+    'cat'
+    """
+    return _mosaic(maps, [_plain(name) for name in names], "Mean saliency by class", "class", "|dL/dx|", _FRACTIONS)
+
+
+def _mosaic(
+    pictures: np.ndarray, names: Sequence[str], title: str, what: str, value: str, scale: dict[str, object]
+) -> go.Figure:
+    """Pictures (k, height, width) side by side, each under its name; `scale` are the colours of a heat map."""
     count, height, width = pictures.shape
     columns = min(count, _PICTURES_IN_A_ROW)
     rows = -(-count // columns)
     # Each image has its number above it, and an empty column between it and the next.
     head = max(1, round(height / 5)) if rows > 1 else 0
     mosaic = np.full((rows * (height + head) - head, columns * (width + 1) - 1), np.nan, dtype=pictures.dtype)
-    numbers = np.zeros(mosaic.shape, dtype=np.int32)
+    labels = np.full(mosaic.shape, "", dtype=object)
     figure = go.Figure()
-    for place, (picture, unit) in enumerate(zip(pictures, units, strict=True)):
+    for place, (picture, label) in enumerate(zip(pictures, names, strict=True)):
         top = place // columns * (height + head)
         left = place % columns * (width + 1)
         area = (slice(top, top + height), slice(left, left + width))
         mosaic[area] = picture
-        numbers[area] = int(unit) + 1
-        name = {"text": f"{int(unit) + 1}", "font": {"size": 11}, "showarrow": False, "yanchor": "bottom"}
+        labels[area] = label
+        name = {"text": label, "font": {"size": 11}, "showarrow": False, "yanchor": "bottom"}
         figure.add_annotation(x=left + (width - 1) / 2, y=top - 0.5, **name)
     figure.add_heatmap(
         z=mosaic,
-        customdata=numbers,
-        hovertemplate="unit %{customdata}: %{z:.4~g}<extra></extra>",
+        customdata=labels,
+        hovertemplate=f"{what} %{{customdata}}: %{{z:.4~g}}<extra></extra>",
         hoverongaps=False,
-        colorscale=_DIVERGING,
-        zmid=0,
-        colorbar={"title": "weight", "thickness": 16},
+        **scale,
+        colorbar={"title": value, "thickness": 16},
     )
     hidden = {"visible": False, "constrain": "domain"}
     figure.update_xaxes(range=[-0.5, mosaic.shape[1] - 0.5], **hidden)
@@ -315,13 +346,13 @@ def _class_map(
     shades = go.Heatmap(
         x=x,
         y=y,
-        z=values,
+        z=_rounded(values),
         colorscale=_SHADES,
         colorbar={"title": label, "thickness": 16},
         hovertemplate=f"{hover}{label}: %{{z:.3~g}}<extra></extra>",
         **ends,
     )
-    return [shades, _border(x, y, values, threshold)]
+    return [shades, _border(x, y, values - threshold)]
 
 
 def _regions(
@@ -348,22 +379,41 @@ def _regions(
     lines = []
     for k in np.unique(all_outputs.argmax(axis=-1))[:_MOST_BORDERS]:
         others = np.delete(outputs, k, axis=-1).max(axis=-1)
-        lines.append(_border(x, y, outputs[..., k] - others, 0.0))
+        lines.append(_border(x, y, outputs[..., k] - others))
     return [regions, *lines]
 
 
-def _border(x: np.ndarray, y: np.ndarray, values: np.ndarray, level: float) -> go.Contour:
-    """The line where the values cross the level."""
+def _border(x: np.ndarray, y: np.ndarray, values: np.ndarray) -> go.Contour:
+    """The line where the values cross 0."""
     return go.Contour(
         x=x,
         y=y,
-        z=values,
-        contours={"start": level, "end": level, "size": 1, "coloring": "none"},
+        z=_around_zero(values),
+        contours={"start": 0.0, "end": 0.0, "size": 1, "coloring": "none"},
         line={"width": 2, "color": _BORDER, "smoothing": 0},
         showscale=False,
         showlegend=False,
         hoverinfo="skip",
     )
+
+
+def _around_zero(values: np.ndarray) -> np.ndarray:
+    """Numbers in 16 bits with the same zero line, which depends on the corners of the cells that it crosses alone.
+
+    All other values are cut off at the largest of these, so that most of a map is one number and compresses well.
+    """
+    if not np.isfinite(values).all():
+        return values
+    above = values >= 0
+    corners = above[:-1, :-1].astype(int) + above[:-1, 1:] + above[1:, :-1] + above[1:, 1:]
+    crossed = (corners > 0) & (corners < 4)
+    near = np.zeros(values.shape, bool)
+    for part in (near[:-1, :-1], near[:-1, 1:], near[1:, :-1], near[1:, 1:]):
+        part |= crossed
+    reach = float(np.abs(values[near]).max(initial=0.0)) or 1.0
+    scaled = np.clip(values / reach, -1, 1) * 32767
+    # Away from 0, so that no value loses its sign.
+    return (np.sign(scaled) * np.ceil(np.abs(scaled))).astype(np.int16)
 
 
 def _animated(
@@ -419,13 +469,14 @@ def _step_name(step: int, steps_per_epoch: int | None) -> str:
     return f"step {number(step)}" + (f", epoch {number(step / steps_per_epoch, 3)}" if steps_per_epoch else "")
 
 
-def _compact(trace: go.Heatmap | go.Contour) -> go.Heatmap | go.Contour:
-    """The same trace in fewer bytes, because a page contains the traces of all frames."""
-    z = np.asarray(trace.z)
-    if trace.type == "contour" and trace.contours.start == 0 and (reach := np.abs(z).max()) < np.inf:
-        # The zero line does not depend on the scale.
-        return trace.update(z=np.round(z * (32767 / (reach or 1.0))).astype(np.int16))
-    return trace if z.dtype == np.uint8 else trace.update(z=z.astype(np.float32))
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """The values as multiples of a power of two, at least `_LEVELS` levels apart: they compress to half."""
+    finite = values[np.isfinite(values)]
+    width = float(finite.max() - finite.min()) if finite.size else 0.0
+    if not 0 < width < np.inf:
+        return values.astype(np.float32)
+    step = 2.0 ** np.floor(np.log2(width / _LEVELS))
+    return (np.round(values / step) * step).astype(np.float32)
 
 
 def _with_axes(figure: go.Figure, x: np.ndarray, y: np.ndarray, axes: tuple[str, str], title: str) -> go.Figure:

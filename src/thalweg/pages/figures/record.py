@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from ...core.intervals import Difference
 from ..numbers import is_share, measure_name, measure_value, number, percent
 from .axes import log_axis, spans_decades
 from .theme import BLUE, GREEN, SKY, TEMPLATE, VERMILION
@@ -20,6 +21,8 @@ History = Sequence[Mapping[str, float]]
 _RIGHT = [[0, "#dcedf9"], [1, SKY]]
 _WRONG = [[0, "#fbe6d3"], [1, "#ee8a3c"]]
 _ON_CELL = "#16181c"
+# Visible on bars and on both backgrounds.
+_WHISKER = "#84888f"
 _FEW_EPOCHS = 30
 _MOST_NAMED = 50
 _MOST_COUNTED = 20
@@ -291,3 +294,32 @@ def _short(name: str) -> str:
 def capital(text: str) -> str:
     """The text with a capital first letter: `mean absolute error` -> `Mean absolute error`."""
     return text[:1].upper() + text[1:]
+
+
+def importance(lost: Mapping[str, Difference], measure: str) -> go.Figure:
+    """The score that is lost where the values of a column are those of other rows: a bar by column, with its interval.
+
+    The columns are in the order of `lost`, the first on top. Bars whose interval includes 0 or is not known are pale.
+
+    >>> from thalweg.core.intervals import difference
+    >>> figure = importance({"petal width": difference([1.0, 0.9, 0.8], [0.4, 0.5, 0.6])}, "accuracy")
+    >>> figure.data[0].x.round(2).tolist(), figure.data[0].y
+    ([0.4], ('petal width',))
+    """
+    means = np.array([found.mean for found in lost.values()])
+    low, high = np.array([(found.low, found.high) for found in lost.values()]).reshape(-1, 2).T
+    figure = go.Figure()
+    figure.add_bar(
+        x=means,
+        y=[_short(name) for name in lost],
+        orientation="h",
+        marker={"color": BLUE, "opacity": np.where((low > 0) | (high < 0), 1.0, 0.45)},
+        error_x={"array": high - means, "arrayminus": means - low, "color": _WHISKER, "thickness": 1.5, "width": 4},
+        hovertemplate="%{y}: %{x:.3~f}<extra></extra>",
+    )
+    name = measure_name(measure)
+    figure.update_xaxes(title=f"{name} lost without the column", tickformat="~%" if is_share(measure) else None)
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure.update_layout(
+        template=TEMPLATE, title="Importance of the inputs", height=130 + 26 * len(lost), showlegend=False
+    )

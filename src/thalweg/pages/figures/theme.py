@@ -35,7 +35,7 @@ TEMPLATE = go.layout.Template(
         "colorway": [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY],
         "colorscale": {"sequential": "Cividis"},
         "hoverlabel": {"bgcolor": "#26292e", "bordercolor": "#26292e", "font": {"color": "#f4f4f4"}},
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "font": {"size": 12}},
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemwidth": 48, "font": {"size": 12}},
         "margin": {"l": 56, "r": 16, "t": 80, "b": 48},
         "xaxis": _AXIS,
         "yaxis": _AXIS,

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.arrays import Array, map_arrays, namespace
-from ...core.errors import InputError, Problem
 from ...core.functions import product, transposed_product
 from ..part import (
     Count,
@@ -24,7 +23,7 @@ from ..part import (
     check_trainable,
     only_trained,
 )
-from .base import flat_width
+from .base import check_bias, flat_width
 
 
 class Affine(NamedTuple):
@@ -75,6 +74,7 @@ class Dense(Layer[Affine | Weights, tuple[()], Array], kind="dense"):
 
     has_weights = True
     is_linear = True
+    input_axes = 1
 
     width: Count
     init: Initializer | None = None
@@ -85,9 +85,7 @@ class Dense(Layer[Affine | Weights, tuple[()], Array], kind="dense"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.bias_init is not None and not self.bias:
-            received = f"received {self.bias_init.kind} with bias = false"
-            raise InputError(self.kind, [Problem("bias_init", f"expected none without a bias, {received}")])
+        check_bias(self, self.bias, self.bias_init)
         check_trainable(self, self.trainable, (Affine if self.bias else Weights)._fields)
 
     def initialize(

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...core.arrays import Array, namespace
-from ...core.errors import InputError
-from ...core.noise import Noise
-from ..part import ForwardContext, Fraction, Layer, LocalFactor, MeanField, NonNegative
-from .base import ParameterFreeLinear
+from ..part import ForwardContext, Fraction, LocalFactor, MeanField, NonNegative
+from .base import ParameterFreeLinear, noise_for
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Dropout(ParameterFreeLinear[Array | tuple[()]], kind="dropout"):
     Source: Srivastava et al. 2014, Dropout: a simple way to prevent neural networks from overfitting, section 10.
 
     >>> import numpy as np
-    >>> from thalweg.core.noise import noise_key
+    >>> from thalweg.core.noise import Noise, noise_key
     >>> context = ForwardContext(training=True, noise=Noise(noise_key(0), np.array(0)))
     >>> np.unique(Dropout(0.75).forward((), (), np.ones((9, 9)), context)[0]).tolist()
     [0.0, 4.0]
@@ -48,7 +46,7 @@ class Dropout(ParameterFreeLinear[Array | tuple[()]], kind="dropout"):
     ) -> tuple[Array, tuple[()], Array | tuple[()]]:
         if not context.training:
             return x, state, ()
-        uniform = _noise_for(self, context).uniform(x.shape, x.dtype)
+        uniform = noise_for(self, context).uniform(x.shape, x.dtype)
         mask = namespace(x).astype(uniform >= self.rate, x.dtype) / (1 - self.rate)
         return x * mask, state, mask
 
@@ -94,7 +92,7 @@ class GaussianNoise(ParameterFreeLinear[tuple[()]], kind="gaussian_noise"):
     ) -> tuple[Array, tuple[()], tuple[()]]:
         if not context.training:
             return x, state, ()
-        return x + self.deviation * _noise_for(self, context).normal(x.shape, x.dtype), state, ()
+        return x + self.deviation * noise_for(self, context).normal(x.shape, x.dtype), state, ()
 
     def backward(self, params: tuple[()], cache: tuple[()], delta: Array) -> tuple[Array, tuple[()]]:
         return delta, params
@@ -105,13 +103,3 @@ class GaussianNoise(ParameterFreeLinear[tuple[()]], kind="gaussian_noise"):
     def mean_field(self, draws: Sequence[tuple[()]], square: float) -> MeanField:
         """s + deviation² and 1, with s the mean square of the inputs."""
         return MeanField(square + self.deviation**2, 1.0)
-
-
-def _noise_for(layer: Layer, context: ForwardContext) -> Noise:
-    if context.noise is None:
-        raise InputError(
-            layer.kind,
-            "expected noise for a training pass, received none;"
-            " pass ForwardContext(training=True, noise=Noise(key, step))",
-        )
-    return context.noise

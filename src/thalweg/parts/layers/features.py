@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ...core.arrays import Array, namespace
-from ...core.errors import InputError
+from ...core.errors import InputError, Problem
+from ...core.printable import received
 from ..part import Count, ForwardContext, InitContext, Initializer, Positive, check_parameters
 from .base import ParameterFree, flat_width
 
@@ -29,6 +31,7 @@ class Monomials(ParameterFree[tuple[()], Array]):
     """
 
     is_feature_map: ClassVar[bool] = True
+    input_axes: ClassVar[int | None] = 1
 
     @abstractmethod
     def products(self, width: int) -> Iterable[tuple[int, ...]]:
@@ -132,6 +135,102 @@ class PolynomialFeatures(Monomials, kind="polynomial"):
             yield from itertools.combinations_with_replacement(range(width), degree)
 
 
+class _Curve(NamedTuple):
+    """A function of one number, with its first and second derivative."""
+
+    value: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
+    bend: Callable[[Array], Array]
+
+
+_CURVES = {
+    "": _Curve(lambda p: p, lambda p: namespace(p).ones_like(p), lambda p: namespace(p).zeros_like(p)),
+    "sin": _Curve(lambda p: namespace(p).sin(p), lambda p: namespace(p).cos(p), lambda p: -namespace(p).sin(p)),
+    "cos": _Curve(lambda p: namespace(p).cos(p), lambda p: -namespace(p).sin(p), lambda p: -namespace(p).cos(p)),
+}
+_FACTOR = re.compile(r"x([1-9]\d{0,5})(?:\^([1-9]|1\d|20))?")
+_FEATURE = re.compile(rf"(?:(sin|cos) )?({_FACTOR.pattern}(?:\*{_FACTOR.pattern})*)")
+
+
+def _as_features(texts: tuple[str, ...]) -> tuple[str, ...]:
+    problems = [
+        Problem(f"[{place}]", f"expected a feature like x1, x1^2, x1*x2 or sin x1, received {received(text)}")
+        for place, text in enumerate(texts)
+        if not _FEATURE.fullmatch(text)
+    ]
+    if problems or not texts:
+        raise InputError("features", problems or "expected at least 1 feature")
+    return texts
+
+
+@dataclass(frozen=True)
+class Features(Monomials, kind="features"):
+    """Chosen functions of the inputs: y_k = f_k(p_k), p_k a product of inputs, f_k nothing, sin or cos.
+
+    Backward: dL/dx_j = Σ_k dL/dy_k f_k'(p_k) dp_k/dx_j
+
+    The derivative of dL/dx along x_dot follows from f_k'' and from the rule for products.
+
+    functions: one text for each feature: `x1` for the first input, `x1^2` for a power (up to 20), `x1*x2` for a
+    product, `sin x1` or `cos x1*x2` for a function of one of these.
+
+    >>> import numpy as np
+    >>> layer, x = Features(("x2", "x1^2", "x1*x2", "sin x1")), np.array([[2.0, 3.0]])
+    >>> layer.forward((), (), x, ForwardContext(training=True))[0].round(4).tolist()
+    [[3.0, 4.0, 6.0, 0.9093]]
+    """
+
+    functions: Annotated[tuple[str, ...], AfterValidator(_as_features)]
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether each feature is an input."""
+        return all("^" not in text and "*" not in text and " " not in text for text in self.functions)
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """The name of each f_k: empty, "sin" or "cos"."""
+        return tuple(text.rpartition(" ")[0] for text in self.functions)
+
+    def products(self, width: int) -> Iterable[tuple[int, ...]]:
+        for text in self.functions:
+            factors = [(int(number), int(power or 1)) for number, power in _FACTOR.findall(text)]
+            if missing := [number for number, _ in factors if number > width]:
+                raise InputError(self.kind, f"{text!r} needs input {missing[0]}, but there are {width} inputs")
+            yield tuple(number - 1 for number, power in factors for _ in range(power))
+
+    def _through(self, products: Array, order: Literal["value", "slope", "bend"]) -> Array:
+        """f_k, f_k' or f_k'' of each product (n, features)."""
+        xp = namespace(products)
+        result = products
+        for name, curve in _CURVES.items():
+            chosen = np.array([own == name for own in self.curves])
+            result = xp.where(xp.asarray(chosen), getattr(curve, order)(products), result) if chosen.any() else result
+        return result
+
+    def forward(
+        self, params: tuple[()], state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
+        products, state, cache = super().forward(params, state, x, context)
+        return self._through(products, "value"), state, cache
+
+    def backward(self, params: tuple[()], cache: Array, delta: Array) -> tuple[Array, tuple[()]]:
+        return super().backward(params, cache, delta * self._through(_without(self._gathered(cache)), "slope"))
+
+    def jvp(self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array) -> Array:
+        slope = self._through(_without(self._gathered(cache)), "slope")
+        return slope * super().jvp(params, cache, direction, x_dot)
+
+    def backward_jvp(
+        self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array, delta: Array
+    ) -> tuple[Array, tuple[()]]:
+        products = _without(self._gathered(cache))
+        product_dots = super().jvp(params, cache, direction, x_dot)
+        bent, _ = super().backward(params, cache, delta * self._through(products, "bend") * product_dots)
+        turned, _ = super().backward_jvp(params, cache, direction, x_dot, delta * self._through(products, "slope"))
+        return bent + turned, params
+
+
 class Centres(NamedTuple):
     """Fixed centres of radial features: c (units, d)."""
 
@@ -163,6 +262,7 @@ class Radial(ParameterFree[Centres, tuple[Array, Array]], kind="radial"):
     """
 
     is_feature_map: ClassVar[bool] = True
+    input_axes: ClassVar[int | None] = 1
 
     units: Count
     width: Positive = 1.0

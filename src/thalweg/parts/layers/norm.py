@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -43,9 +44,10 @@ class RunningMoments(NamedTuple):
 class _Cache(NamedTuple):
     """Numbers of the forward pass.
 
-    xhat: normalised input (n, width).
+    xhat: normalised input, in the shape of the input.
     scale: 1 / standard deviation (width,).
-    weights: weight of each row in the mean (n, 1); 0 in prediction, where the mean is constant.
+    weights: weight of each row in the mean (n, 1), of each pixel (n, 1, 1, 1) of pictures; 0 in prediction, where the
+        mean is constant.
     """
 
     xhat: Array
@@ -58,14 +60,16 @@ def _mean_field(square: float) -> MeanField | None:
     return MeanField(1.0, 1 / square) if square else None
 
 
-def _unit_scale(layer: Layer, shape: tuple[int, ...]) -> Scale:
-    width = flat_width(layer, shape)
+def _unit_scale(width: int) -> Scale:
     return Scale(np.ones(width), np.zeros(width))
 
 
 @dataclass(frozen=True)
 class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("batchnorm",)):
     """Every feature to mean 0 and variance 1 over the batch, then to a learned scale and offset.
+
+    Of pictures (n, height, width, channels), every channel is a feature, and every pixel is a row: a sample of weight w
+    has height width rows of weight w.
 
     With p_i = w_i / Σ w for a row of weight w_i (0 for padding, 2 for a row that counts twice):
 
@@ -94,8 +98,9 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
         (gamma_dot s + gamma s_dot) (d - p (dL/dbeta + xhat dL/dgamma))
         - gamma s p (xhat_dot dL/dgamma + xhat Σ d xhat_dot).
 
-    Shapes: x, xhat, y (n, width); gamma, beta, mu, v (width,). Raises InputError for samples that are not flat, and in
-    training for a batch of one row: it is its own mean, and every output would be beta.
+    Shapes: x, xhat, y (n, width) or (n, height, width, channels); gamma, beta, mu, v of the size of the last axis.
+    Raises InputError for samples that are neither flat nor pictures, and in training for a batch of one row: it is its
+    own mean, and every output would be beta.
 
     momentum: weight of the old running values, in [0, 1).
     epsilon: added to the variance.
@@ -130,7 +135,10 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
         return 2
 
     def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Scale, RunningMoments, tuple[int, ...]]:
-        return _unit_scale(self, shape), RunningMoments(np.zeros(shape), np.ones(shape)), shape
+        if len(shape) not in (1, 3):
+            flat_width(self, shape)
+        width = shape[-1]
+        return _unit_scale(width), RunningMoments(np.zeros(width), np.ones(width)), shape
 
     def forward(
         self, params: Scale, state: RunningMoments, x: Array, context: ForwardContext
@@ -138,11 +146,11 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
         if context.training:
             weights = self._row_weights(x, context)
             moments = _moments(x, weights)
-            # The weights sum to 1, or to 0 if no row has weight.
-            rate = (1 - self.momentum) * namespace(x).sum(weights)
+            # The weights of all rows sum to 1, or to 0 if no row has weight.
+            rate = (1 - self.momentum) * math.prod(x.shape[1:-1]) * namespace(x).sum(weights)
             new_state = RunningMoments(*(old + rate * (new - old) for old, new in zip(state, moments, strict=True)))
         else:
-            weights = namespace(x).zeros_like(x[:, :1])
+            weights = namespace(x).zeros_like(x[(slice(None), *[slice(1)] * (x.ndim - 1))])
             moments = new_state = state
         scale = 1 / namespace(x).sqrt(moments.variance + self.epsilon)
         xhat = (x - moments.mean) * scale
@@ -170,8 +178,8 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
         """xhat_dot and s_dot."""
         xp = namespace(x_dot)
         xhat, scale, weights = cache
-        c = xp.sum(weights * xhat * x_dot, axis=0)
-        return scale * (x_dot - xp.sum(weights * x_dot, axis=0) - xhat * c), -(scale**2) * c
+        c = xp.sum(weights * xhat * x_dot, axis=_rows(x_dot))
+        return scale * (x_dot - xp.sum(weights * x_dot, axis=_rows(x_dot)) - xhat * c), -(scale**2) * c
 
     def backward_jvp(
         self, params: Scale, cache: _Cache, direction: Scale, x_dot: Array | None, delta: Array
@@ -188,7 +196,7 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
         return factor_dot * (delta - pull) - params.gamma * scale * pull_dot, grad_dots
 
     def _row_weights(self, x: Array, context: ForwardContext) -> Array:
-        """The weight (n, 1) of each row in the mean over the batch."""
+        """The weight (n, 1) of each row in the mean over the batch; (n, 1, 1, 1) of each pixel of pictures."""
         if x.shape[0] < self.least_batch:
             raise InputError(
                 self.kind,
@@ -196,7 +204,9 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
                 " would be beta; choose a larger batch size, or layer_norm",
             )
         xp = namespace(x)
-        return normalized_weights(xp.ones_like(x[:, 0]) if context.weight is None else context.weight)[:, None]
+        weight = xp.ones(len(x), dtype=x.dtype) if context.weight is None else context.weight
+        own = normalized_weights(weight) / math.prod(x.shape[1:-1])
+        return xp.reshape(own, (-1, *[1] * (x.ndim - 1)))
 
     def mean_field(self, draws: Sequence[Scale], square: float) -> MeanField | None:
         return _mean_field(square)
@@ -205,8 +215,13 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
 def _moments(x: Array, weights: Array) -> RunningMoments:
     """Mean and variance over the rows. The mean is subtracted before squaring, so that a large mean costs no digits."""
     xp = namespace(x)
-    mean = xp.sum(weights * x, axis=0)
-    return RunningMoments(mean, xp.sum(weights * (x - mean) ** 2, axis=0))
+    mean = xp.sum(weights * x, axis=_rows(x))
+    return RunningMoments(mean, xp.sum(weights * (x - mean) ** 2, axis=_rows(x)))
+
+
+def _rows(x: Array) -> tuple[int, ...]:
+    """The axes of the rows: all but the last."""
+    return tuple(range(x.ndim - 1))
 
 
 @dataclass(frozen=True)
@@ -243,6 +258,7 @@ class LayerNorm(Layer[Scale, tuple[()], tuple[Array, Array]], kind="layer_norm",
     """
 
     transparent = True
+    input_axes = 1
 
     epsilon: Positive = 1e-5
     trainable: Trainable = True
@@ -255,7 +271,7 @@ class LayerNorm(Layer[Scale, tuple[()], tuple[Array, Array]], kind="layer_norm",
         return only_trained(params, self.trainable)
 
     def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Scale, tuple[()], tuple[int, ...]]:
-        return _unit_scale(self, shape), (), shape
+        return _unit_scale(flat_width(self, shape)), (), shape
 
     def forward(
         self, params: Scale, state: tuple[()], x: Array, context: ForwardContext
@@ -315,12 +331,12 @@ def _mean(x: Array) -> Array:
 
 def _gradients(xhat: Array, delta: Array) -> Scale:
     xp = namespace(delta)
-    return Scale(xp.sum(delta * xhat, axis=0), xp.sum(delta, axis=0))
+    return Scale(xp.sum(delta * xhat, axis=_rows(delta)), xp.sum(delta, axis=_rows(delta)))
 
 
 def _gradient_dots(xhat_dot: Array, delta: Array) -> Scale:
     """The derivative of the gradients along xhat_dot."""
-    gamma = namespace(delta).sum(delta * xhat_dot, axis=0)
+    gamma = namespace(delta).sum(delta * xhat_dot, axis=_rows(delta))
     return Scale(gamma, namespace(gamma).zeros_like(gamma))
 
 

@@ -14,13 +14,14 @@ from ...core.errors import InputError, Problem
 from ...core.functions import product, transposed_product
 from ..part import Flag, ForwardContext, InitContext, Layer, LocalFactor, MeanField
 from . import stack
+from .windows import unpatched
 
 
 class Branch(NamedTuple):
     """Parameters of a residual block, and their gradients.
 
     layers: parameters of its layers.
-    projection: P (in, out) of the shortcut, or ().
+    projection: P (in, out) of the shortcut, of channels for pictures; or ().
     """
 
     layers: tuple[Params, ...]
@@ -35,7 +36,10 @@ _Caches: TypeAlias = tuple[tuple[Cache, ...], Array]
 
 @dataclass(frozen=True)
 class Residual(Layer[Branch, _States, _Caches], kind="residual"):
-    """Layers f with a shortcut: y = f(x) + x, or y = f(x) + x P with learned weights P where the widths differ.
+    """Layers f with a shortcut: y = f(x) + x, or y = f(x) + x P with learned weights P where the shapes differ.
+
+    Of pictures, P acts on the channels of each pixel; where f makes them smaller by a stride s, x stands for its pixels
+    in every s-th row and column: a convolution with kernel 1 and stride s.
 
     Backward, with d = dL/dy:  dL/dx = (df/dx)ᵀ d + d, or + d Pᵀ;  dL/dP = xᵀ d. The second term carries d past f
     undiminished: the layers below learn even if f passes little.
@@ -43,8 +47,9 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
     Along x_dot and P_dot: y_dot = f_dot + x_dot, or + x P_dot + x_dot P. The derivative of dL/dx is that of f's part
     plus d P_dotᵀ, and that of dL/dP is x_dotᵀ d.
 
-    Shapes: x (n, in), y (n, out), P (in, out), drawn like the weights of the last layer of f. Raises InputError for a
-    block without layers, and for shapes that differ and are not flat.
+    Shapes: x (n, in), y (n, out), P (in, out), drawn like the weights of the last layer of f; or pictures
+    (n, height, width, channels). Raises InputError for a block without layers, and for shapes of which no stride makes
+    the one of the other.
 
     trainable: whether a training changes P and the parameters of the layers; false holds all of them.
 
@@ -89,13 +94,18 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
     def _projection(self, context: InitContext, shape: tuple[int, ...], out: tuple[int, ...]) -> Array | tuple[()]:
         if shape == out:
             return ()
-        if len(shape) != 1 or len(out) != 1:
-            raise InputError(
-                self.kind,
-                f"expected layers that keep the shape of their samples, or flat samples, received {shape} before and"
-                f" {out} after the layers; put flatten before the block",
-            )
-        return context.draw(context.weights(context.following), (*shape, *out))
+        if len(shape) == len(out) == 1 or (len(shape) == len(out) == 3 and _stride(shape, out)):
+            return context.draw(context.weights(context.following), (shape[-1], out[-1]))
+        fix = (
+            "choose kernels, strides and paddings with height / stride rows and width / stride columns, rounded up"
+            if len(shape) == len(out) == 3
+            else "put flatten before the block"
+        )
+        raise InputError(
+            self.kind,
+            f"expected layers that keep the shape of their samples, or flat samples, received {shape} before and"
+            f" {out} after the layers; {fix}",
+        )
 
     def trained(self, params: Branch) -> Branch:
         if self.trainable:
@@ -106,28 +116,30 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
         self, params: Branch, state: _States, x: Array, context: ForwardContext
     ) -> tuple[Array, _States, _Caches]:
         outputs, states, caches = stack.forward(self.layers, params.layers, state, x, context)
-        shortcut = x if isinstance(params.projection, tuple) else product(x, params.projection)
-        return outputs[-1] + shortcut, states, (caches, x)
+        past = _thinned(x, outputs[-1].shape)
+        shortcut = past if isinstance(params.projection, tuple) else _mapped(past, params.projection)
+        return outputs[-1] + shortcut, states, (caches, past)
 
     def backward(self, params: Branch, cache: _Caches, delta: Array) -> tuple[Array, Branch]:
-        caches, x = cache
+        caches, past = cache
         dx, grads = stack.backward(self.layers, params.layers, caches, delta)
         if isinstance(params.projection, tuple):
             return dx + delta, Branch(grads, ())
-        return dx + product(delta, params.projection.T), Branch(grads, transposed_product(x, delta))
+        around = _spread(_mapped(delta, params.projection.T), dx.shape)
+        return dx + around, Branch(grads, transposed_product(_rows(past), _rows(delta)))
 
     def local_factors(self, params: Branch, cache: _Caches, delta: Array) -> tuple[LocalFactor, ...]:
         passed = stack.backward(self.layers, params.layers, cache[0], delta)[0]
         return (LocalFactor("(df/dx)ᵀ d", passed, "what passes through the layers; the rest goes around them"),)
 
     def jvp(self, params: Branch, cache: _Caches, direction: Branch, x_dot: Array | None) -> Array:
-        caches, x = cache
+        caches, past = cache
         f_dot = stack.jvp(self.layers, params.layers, caches, direction.layers, x_dot)[-1]
         if isinstance(params.projection, tuple) or isinstance(direction.projection, tuple):
             terms = [f_dot, x_dot]
         else:
-            past_dot = None if x_dot is None else product(x_dot, params.projection)
-            terms = [f_dot, product(x, direction.projection), past_dot]
+            past_dot = None if x_dot is None else _mapped(_thinned(x_dot, past.shape), params.projection)
+            terms = [f_dot, _mapped(past, direction.projection), past_dot]
         first, *others = (term for term in terms if term is not None)
         return sum(others, first)
 
@@ -144,7 +156,9 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
             return dx_dot, Branch(grad_dots, ())
         if x_dot is None or dx_dot is None:
             return None, Branch(grad_dots, zeros(params.projection))
-        return dx_dot + product(delta, direction.projection.T), Branch(grad_dots, transposed_product(x_dot, delta))
+        past_dot = _thinned(x_dot, cache[1].shape)
+        around = _spread(_mapped(delta, direction.projection.T), dx_dot.shape)
+        return dx_dot + around, Branch(grad_dots, transposed_product(_rows(past_dot), _rows(delta)))
 
     def mean_field(self, draws: Sequence[Branch], square: float) -> MeanField | None:
         """The sum over the layers and the shortcut, for outputs and for deltas."""
@@ -161,6 +175,38 @@ class Residual(Layer[Branch, _States, _Caches], kind="residual"):
             square=shortcut.square + inside[-1].square,
             factor=shortcut.factor + math.prod(step.factor for step in inside),
         )
+
+
+def _stride(shape: Sequence[int], out: Sequence[int]) -> int | None:
+    """The stride between pictures (height, width, ...) of which one has every s-th row and column of the other."""
+    sizes = list(zip(shape[:2], out[:2], strict=True))
+    stride = max(-(-size // fewer) for size, fewer in sizes)
+    return stride if all(-(-size // stride) == fewer for size, fewer in sizes) else None
+
+
+def _rows(x: Array) -> Array:
+    """The samples, or the pixels of pictures, as the rows of a matrix."""
+    return x if x.ndim == 2 else namespace(x).reshape(x, (-1, x.shape[-1]))
+
+
+def _mapped(x: Array, matrix: Array) -> Array:
+    """The samples, or the pixels of pictures, times a matrix."""
+    return namespace(x).reshape(product(_rows(x), matrix), (*x.shape[:-1], matrix.shape[1]))
+
+
+def _thinned(x: Array, shape: tuple[int, ...]) -> Array:
+    """The samples, or of pictures the pixels that stand for outputs of that shape."""
+    stride = 1 if x.shape[1:-1] == shape[1:-1] else _stride(x.shape[1:], shape[1:])
+    return x if stride == 1 else x[:, ::stride, ::stride]
+
+
+def _spread(x: Array, shape: tuple[int, ...]) -> Array:
+    """The pixels x in pictures of that shape, 0 between them: the transpose of `_thinned`."""
+    if x.shape[1:-1] == shape[1:-1]:
+        return x
+    stride = _stride(shape[1:], x.shape[1:])
+    assert stride is not None
+    return unpatched([x], stride, (shape[1], shape[2]))
 
 
 def _depth(layer: Layer) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from ...doctor.findings import Remedy
 from ...doctor.registry import STUCK, UNSTABLE
 from ..facts import Look, LossInput
-from ..measure_watch import WatchMeasurements
+from ..measurements.watch_measurements import WatchMeasurements
 
 BROKEN = (
     STUCK,

@@ -9,7 +9,7 @@ from operator import mul
 from ...doctor.findings import Finding
 from ...pages.numbers import number
 from ..facts import Look, PlaceStatistics
-from ..measure_watch import WatchMeasurements
+from ..measurements.watch_measurements import WatchMeasurements
 from ..registry import watch_check
 from .common import BROKEN, in_most, line, listed, modules_of, mostly
 
@@ -22,23 +22,33 @@ _RESHAPES = ("view", "unsafeview", "reshape", "reshapealias", "_reshapealias", "
     code="unregistered-layers",
     stage="during training",
     rank=11,
-    meaning="layers are kept in a plain list or dict, so that `parameters()` does not have theirs",
-    advice="`nn.ModuleList([...])` instead of a list, `nn.ModuleDict({...})` instead of a dict",
+    meaning="layers are kept in a plain list or dict, or weights in a plain tensor, so that `parameters()` does not "
+    "have theirs",
+    advice="`nn.ModuleList([...])` instead of a list, `nn.ModuleDict({...})` instead of a dict, `nn.Parameter(...)` as "
+    "the whole value of an attribute",
     explains=(*BROKEN, "optimizer-parameters"),
 )
 def unregistered_layers(m: WatchMeasurements) -> Iterator[Finding]:
-    """Modules in plain containers, whose parameters no optimizer has."""
+    """Modules in plain containers, and tensors that are no parameters, which no optimizer has."""
     for found in m.model.unregistered:
+        tensors = {"Tensor", "Parameter"} >= {*found.kinds}
+        attribute = found.name.rpartition(".")[2]
         if found.parameters and not found.optimized:
             yield unregistered_layers.finding(
-                severity=m.proven(),
+                # A tensor may be learned elsewhere on purpose.
+                severity=m.proven(may_be_meant=tensors),
                 place=found.name,
                 value=float(found.parameters),
                 measured=f"{found.name} holds {listed(found.kinds)} with {number(found.parameters)} parameters, which "
                 "are not in model.parameters()",
-                normal="layers in modules or in nn.ModuleList and nn.ModuleDict",
-                sentence="PyTorch does not know these layers: they are never trained, moved or saved.",
-                remedies=line(f"self.{found.name.rpartition('.')[2]} = nn.ModuleList(...)  # nn.ModuleDict for a dict"),
+                normal="parameters as attributes of modules, layers in modules, nn.ModuleList and nn.ModuleDict",
+                sentence=f"PyTorch does not know these {'weights' if tensors else 'layers'}: they are never trained, "
+                "moved or saved.",
+                remedies=line(
+                    f"self.{attribute} = nn.Parameter(...)  # what is computed from it belongs into forward"
+                    if tensors
+                    else f"self.{attribute} = nn.ModuleList(...)  # nn.ModuleDict for a dict"
+                ),
             )
 
 
@@ -61,7 +71,7 @@ def cut_graph(m: WatchMeasurements) -> Iterator[Finding]:
     after = next((look.cut_by for look in looks if look.cut_by), "")
     place = "loss" if whole else " to ".join([modules_of(cut)[-1], *([after] if after else [])])
     yield cut_graph.finding(
-        severity=m.proven(),
+        severity=m.proven(may_be_meant=True),
         place=place,
         value=float(len(cut)),
         measured=f"backward reaches {'no parameter' if whole else 'none of ' + listed(cut)}, although the forward pass "
@@ -87,7 +97,7 @@ def flat_operation(m: WatchMeasurements) -> Iterator[Finding]:
     for place, operations in steps:
         if flat := [name for name in operations if name.strip("_") in _FLAT]:
             yield flat_operation.finding(
-                severity=m.proven(),
+                severity=m.proven(may_be_meant=True),
                 place=place,
                 value=0.0,
                 measured=f"{flat[0]} before {place}, a function whose slope is 0",
@@ -120,7 +130,7 @@ def mixed_rows(m: WatchMeasurements) -> Iterator[Finding]:
             return
     if m.watched.mixing and m.watched.mixing not in softmax_places(m):
         yield mixed_rows.finding(
-            severity=m.proven(),
+            severity=m.proven(may_be_meant=True),
             place=m.watched.mixing,
             value=1.0,
             measured="when the first row of a batch is replaced, the outputs of other rows change, in evaluation mode",

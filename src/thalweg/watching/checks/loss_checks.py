@@ -9,7 +9,7 @@ import numpy as np
 from ...doctor.findings import Finding
 from ...pages.numbers import number, percent
 from ..facts import LossInput
-from ..measure_watch import WatchMeasurements
+from ..measurements.watch_measurements import WatchMeasurements
 from ..registry import watch_check
 from .common import BROKEN, MOST, line, loss_inputs
 from .graph_checks import softmax_places

@@ -13,7 +13,7 @@ from ...doctor.measurements import BEYOND_CHANCE
 from ...doctor.normal import normal
 from ...pages.numbers import count_noun, number, percent
 from ..facts import BatchStatistics, SetScores
-from ..measure_watch import WatchMeasurements
+from ..measurements.watch_measurements import WatchMeasurements
 from ..registry import watch_check
 from .common import BROKEN, MOST, line, loss_inputs
 
@@ -40,10 +40,7 @@ def _batches(m: WatchMeasurements) -> list[BatchStatistics]:
 
 
 def _share(scores: SetScores | None) -> float:
-    """The part of the gap between the best constant output and a perfect score that a score closes."""
-    if scores is None or not scores.constant_score < 1:
-        return float("nan")
-    return (scores.balanced_score - scores.constant_score) / (1 - scores.constant_score)
+    return scores.share if scores is not None else float("nan")
 
 
 def _generalizes(m: WatchMeasurements) -> bool:
@@ -169,13 +166,48 @@ def epoch_cut_short(m: WatchMeasurements) -> Iterator[Finding]:
     if distinct < _SEVERAL * sizes / len(batches):
         return
     yield epoch_cut_short.finding(
-        severity=m.severity(certain=True),
+        severity=m.proven(may_be_meant=True),
         place="loop",
         value=sizes / len(batches) / distinct,
         measured=f"{count_noun(len(epochs), 'epoch')} of 1 step; {len(batches)} of them have {distinct} different rows",
         normal="all rows in each epoch",
         sentence="Each epoch ends after its first batch, so the training has far fewer steps than it seems.",
         remedies=line("# no break or return at the end of: for x, y in loader:"),
+    )
+
+
+@watch_check(code="epoch-cut-short", stage="during training")
+def without_steps(m: WatchMeasurements) -> Iterator[Finding]:
+    """Epochs without any step: the rows have ended."""
+    empty = sum(epoch.steps == 0 for epoch in m.watched.epochs)
+    if not empty:
+        return
+    yield without_steps.finding(
+        severity=m.proven(may_be_meant=True),
+        place="loop",
+        value=float(empty),
+        measured=f"{empty} of {count_noun(len(m.watched.epochs), 'epoch')} without a step of the optimizer",
+        normal="all rows in each epoch",
+        sentence="The loop gets no rows any more: an iterator or a generator ends once, and stays at its end.",
+        remedies=line(
+            "for x, y in loader:  # a DataLoader or a list, which begins again in each epoch, not iter(loader)"
+        ),
+    )
+
+
+@watch_check(code="epoch-cut-short", stage="before training")
+def no_step(m: WatchMeasurements) -> Iterator[Finding]:
+    """A training of which nothing can be said."""
+    if m.watched.steps:
+        return
+    yield no_step.finding(
+        severity="severe",
+        place="loop",
+        value=0.0,
+        measured="no step so far",
+        normal="a step for each batch",
+        sentence="The optimizer that is watched has made no step, so nothing can be said of the training.",
+        remedies=line("optimizer.step()  # of the optimizer that the watch was given, after loss.backward()"),
     )
 
 
@@ -326,6 +358,22 @@ def evaluation_in_train_mode(m: WatchMeasurements) -> Iterator[Finding]:
         normal="model.eval() before an evaluation",
         sentence="The answers of an evaluation depend on the other rows of its batch, or on chance.",
         remedies=line("model.eval()  # before the evaluation; model.train() after it"),
+    )
+
+
+@watch_check(code="evaluation-in-train-mode", stage="during training")
+def random_evaluation(m: WatchMeasurements) -> Iterator[Finding]:
+    """Outputs that depend on chance in evaluation mode, where modules for dropout do nothing."""
+    if not m.watched.chance:
+        return
+    yield random_evaluation.finding(
+        severity=m.severity(),
+        place=m.watched.chance,
+        value=1.0,
+        measured="two passes of the same rows in evaluation mode differ",
+        normal="the same outputs: dropout and noise act in training mode alone",
+        sentence="Chance takes part in each answer of the network, also after the training.",
+        remedies=line("x = F.dropout(x, p, training=self.training)  # or an nn.Dropout(p) in __init__"),
     )
 
 

@@ -10,7 +10,7 @@ from ...doctor.findings import Finding
 from ...doctor.normal import normal
 from ...pages.numbers import count_noun, number, percent
 from ..facts import Look, ParameterStatistics
-from ..measure_watch import WatchMeasurements
+from ..measurements.watch_measurements import WatchMeasurements
 from ..registry import watch_check
 from .common import BROKEN, MOST, in_most, late, line, listed, modules_of, mostly
 
@@ -23,6 +23,8 @@ _LITTLE_LEFT = 0.1
 _SCALED = 2.0
 _LATEST = 50
 _FIRST_LOOKS = 10
+# A penalty that acts leaves the weights less than this part of their size.
+_SHRUNK = 0.5
 # These divide a gradient by its own size, so that its scale changes nothing.
 _SCALE_FREE = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "Rprop", "Lion", "Muon")
 
@@ -65,7 +67,8 @@ def gradients_not_reset(m: WatchMeasurements) -> Iterator[Finding]:
 )
 def no_update(m: WatchMeasurements) -> Iterator[Finding]:
     """Gradients that are cleared before the step."""
-    looks = [look for look in m.watched.looks if look.raw_gradient > 0]
+    # Parameters that the optimizer does not hold have a gradient that it does not see.
+    looks = [look for look in m.watched.looks if look.raw_gradient > 0 and not look.missing]
     if not mostly(looks, lambda look: not look.gradient > 0):
         return
     yield no_update.finding(
@@ -88,20 +91,22 @@ def no_update(m: WatchMeasurements) -> Iterator[Finding]:
     explains=BROKEN,
 )
 def optimizer_parameters(m: WatchMeasurements) -> Iterator[Finding]:
-    """Parameters of the model that the optimizer does not hold, and the reverse."""
+    """Parameters of the model that no optimizer changes, because this one does not hold them."""
     looks = m.watched.looks
-    missing = in_most(look.missing for look in looks)
+    elsewhere = {parameter.name for look in looks for parameter in look.parameters if parameter.distance > 0}
+    missing = tuple(name for name in in_most(look.missing for look in looks) if name not in elsewhere)
     foreign = in_most(look.foreign for look in looks)
-    if not missing and not foreign:
+    # An optimizer may train several models: only one that lacks parameters is wrong.
+    if not missing:
         return
     trainable = [parameter for parameter in m.model.parameters if parameter.trainable]
     all_missing = len(missing) == len(trainable)
-    signs = [f"the optimizer does not have {listed(missing)}"] if missing else []
+    signs = [f"the optimizer does not have {listed(missing)}"]
     signs += [f"it has parameters of shapes {listed(foreign)} that the model does not have"] if foreign else []
     yield optimizer_parameters.finding(
-        severity=m.severity(certain=all_missing or (bool(missing) and m.learned is not None)),
-        place="optimizer" if all_missing or not missing else modules_of(missing)[0],
-        value=float(len(missing) or len(foreign)),
+        severity=m.severity(certain=all_missing or m.learned is not None),
+        place="optimizer" if all_missing else modules_of(missing)[0],
+        value=float(len(missing)),
         measured="; ".join(signs),
         normal="all trainable parameters of the model, and no others",
         sentence="No step changes the parameters of the model: the optimizer holds those of another one."
@@ -259,6 +264,27 @@ def decay_against_gradient(m: WatchMeasurements) -> Iterator[Finding]:
     )
 
 
+@watch_check(code="regularization-too-strong", stage="during training")
+def added_to_loss(m: WatchMeasurements) -> Iterator[Finding]:
+    """Something that the loop adds to the loss, which outweighs it at first, and takes the size of the weights."""
+    looks = [look for look in m.watched.looks[:_FEW_LOOKS] if look.loss > look.loss_added > 0]
+    parts = [look.loss_added / (look.loss - look.loss_added) for look in looks]
+    part = float(np.median(parts)) if parts else 0.0
+    left = m.watched.looks[-1].weights / looks[0].weights if looks else 1.0
+    if part <= 1 or not left < _SHRUNK:
+        return
+    yield added_to_loss.finding(
+        severity=m.severity(),
+        place="regularization",
+        value=part,
+        measured=f"the loop adds {number(part, 3)} times the loss to it in the first steps, and leaves the weights "
+        f"{percent(left, 2)} of their size",
+        normal="a penalty below the loss",
+        sentence="The training makes the weights small instead of the loss.",
+        remedies=(m.remedies.no_penalty(),),
+    )
+
+
 @watch_check(code="unfinished-warm-up", stage="during training")
 def still_rising(m: WatchMeasurements) -> Iterator[Finding]:
     """A rate that has risen in all of the training, to its last step."""
@@ -281,21 +307,21 @@ def still_rising(m: WatchMeasurements) -> Iterator[Finding]:
     stage="during training",
     rank=58,
     meaning="clipping leaves almost nothing of the gradient, and the steps are too short",
-    advice="a larger `max_norm` in `clip_grad_norm_`",
+    advice="a larger `max_norm` in `clip_grad_norm_`; `scaler.unscale_(optimizer)` before it",
     explains=("stuck", "lr-too-low", "epochs-too-few", "vanishing"),
 )
 def clipping(m: WatchMeasurements) -> Iterator[Finding]:
     """Gradients that are clipped to steps that hardly move the weights."""
     looks = [look for look in m.watched.looks if look.raw_gradient > 0 and look.gradient > 0]
-    if not mostly(looks, lambda look: look.gradient < _LITTLE_LEFT * look.raw_gradient):
+    if not mostly(looks, lambda look: _left(look) < _LITTLE_LEFT):
         return
-    left = float(np.median([look.gradient / look.raw_gradient for look in looks]))
-    short = m.moved < normal("moved").low or m.first_step < normal("first_step").far().low
-    # Where an optimizer divides gradients by their size, or a scaler multiplied them, the steps stay as long.
-    if not short or np.median([look.loss_scale for look in looks]) > _SCALED:
+    left = float(np.median([_left(look) for look in looks]))
+    # Where an optimizer divides gradients by their size, the steps stay as long.
+    if not m.moved < normal("moved").low and not m.first_step < normal("first_step").far().low:
         return
     limit = float(np.median([look.gradient for look in looks]))
-    usual = float(np.median([look.raw_gradient for look in looks]))
+    usual = float(np.median([look.gradient / _left(look) for look in looks]))
+    scaled = float(np.median([look.loss_scale for look in looks])) > _SCALED
     yield clipping.finding(
         severity=m.severity(certain=True),
         place="clipping",
@@ -304,8 +330,17 @@ def clipping(m: WatchMeasurements) -> Iterator[Finding]:
         f"of {number(usual, 2)} (medians of {count_noun(len(looks), 'step')})",
         normal="a limit that only rare, large gradients reach",
         sentence="Clipping takes nearly all of the gradient away, so the steps hardly move the weights.",
-        remedies=line(f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={number(10 * usual, 1)})"),
+        remedies=line(
+            "scaler.unscale_(optimizer)  # before clip_grad_norm_"
+            if scaled
+            else f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={number(10 * usual, 1)})"
+        ),
     )
+
+
+def _left(look: Look) -> float:
+    """The part of the gradient that is left when the optimizer steps; a scaler has multiplied it, and divides it."""
+    return look.gradient / look.raw_gradient * (look.loss_scale if look.loss_scale > 1 else 1.0)
 
 
 @watch_check(
@@ -326,7 +361,7 @@ def training_in_eval_mode(m: WatchMeasurements) -> Iterator[Finding]:
     norms = [name for name in evaluating if roles.get(name) == "norm"]
     yield training_in_eval_mode.finding(
         # Without dropout a network learns its training rows all the same.
-        severity=m.proven() if norms else "note",
+        severity=m.proven(may_be_meant=True) if norms else "note",
         place=(norms or list(evaluating))[0],
         value=float(len(evaluating)),
         measured=f"{listed(evaluating)} in evaluation mode while the optimizer steps",

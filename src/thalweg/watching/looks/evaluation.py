@@ -14,7 +14,7 @@ from ..facts import SetScores, WatchedLoss
 from ..roles import role_of
 from .batches import columns, fingerprints, scores
 from .replay import kept_random_state
-from .tensors import Fields, any_tensor, exact, fetched, first_tensor, mean_and_deviation
+from .tensors import Fields, any_tensor, copied, exact, fetched, first_tensor, mean_and_deviation
 
 # At most this many rows are evaluated, evenly spaced.
 _ROWS = 1024
@@ -84,7 +84,7 @@ def set_scores(
     outputs: list[Tensor] = []
     with kept_random_state():
         for part, _ in _chunks(inputs, targets, chunk):
-            output = first_tensor(called(model, part))
+            output = first_tensor(called(model, copied(part)))
             if output is None:
                 return SetScores(rows=len(targets))
             outputs.append(output)

@@ -19,7 +19,7 @@ from .recorder import Guard, Recorder
 from .replay import RandomState, Snapshot
 from .schedule import next_look
 from .structure import eager, rates_of
-from .tensors import fetched
+from .tensors import all_tensors, copied, fetched, outputs_and_targets
 
 # Curvature is measured by a replay on a copy of models with no more parameters.
 _MOST_PARAMETERS = 1_000_000
@@ -84,6 +84,7 @@ class Follower:
             step_begin=guard(self._on_step_begin),
             step_end=guard(self._on_step_end),
         )
+        self._versions: tuple[int, ...] = ()
         self._removals = listeners.attach(model, optimizer, loss_fn, methods)
         self._prepare()
 
@@ -152,6 +153,8 @@ class Follower:
             return
         self._call = args, kwargs
         self._forwards += 1
+        if self.steps == self._due:
+            self._versions = _versions(args, kwargs)
         if self.steps == self._due and (self._watched.compiled or self.steps == 0):
             self._random = RandomState.now()
         if self._recorder is not None:
@@ -163,8 +166,8 @@ class Follower:
         if self._busy or not isinstance(output, Tensor) or not output.requires_grad:
             return
         given = (*args, *kwargs.values())
-        if len(given) > 1:
-            self._targets = given[1]
+        if (pair := outputs_and_targets(given)) is not None:
+            self._targets = pair[1]
         if output.dim() == 0:
             self._loss = output.detach()
         if self._recorder is not None:
@@ -254,16 +257,24 @@ class Follower:
         measurement = self._pending
         if measurement is None or measurement.step != self.steps - 1:
             return
+        if self._versions and self._versions != _versions(args, kwargs):
+            self._remark("No step was repeated: the training writes into the inputs of the model.")
+            return
         try:
             with self.busy():
                 if not measurement.recorder.has_seen:
-                    seen = snapshot.recorded(args, kwargs, targets, self._watched.loss, self._guard)
+                    seen = snapshot.recorded(copied(args), copied(kwargs), targets, self._watched.loss, self._guard)
                     measurement.take_replay(seen)
                 if measurement.step == 0:
                     known = math.nan if loss is None else float(loss.detach())
-                    measurement.curvature = snapshot.curvature(args, kwargs, targets, known)
+                    measurement.curvature = snapshot.curvature(copied(args), copied(kwargs), targets, known)
         except Exception as error:
             self._remark(f"Step {self.steps - 1} could not be repeated: {type(error).__name__}.")
+
+
+def _versions(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[int, ...]:
+    """How often each floating tensor among the inputs, or what it is a view of, was written to in place."""
+    return tuple(x._version for x in all_tensors([*args, *kwargs.values()]) if not x.is_inference())
 
 
 def _as_call(x: object) -> tuple[tuple[object, ...], Mapping[str, object]]:

@@ -62,6 +62,20 @@ def path_from(start: Node | None, known: Mapping[Node, str]) -> Path:
     return Path(tuple(map(operation, nodes[:_MOST_NAMES])), tuple(follows), tuple(nodes))
 
 
+def leaves(tensor: Tensor) -> tuple[Tensor, ...]:
+    """The tensors that a tensor was computed from and that backward gives a gradient; the tensor itself if it is one.
+
+    >>> import torch
+    >>> start = torch.ones(2, requires_grad=True)
+    >>> [leaf is start for leaf in leaves(start * 2)], leaves(torch.ones(2))
+    ([True], ())
+    """
+    if tensor.is_leaf:
+        return (tensor,) if tensor.requires_grad else ()
+    ends = (getattr(node, "variable", None) for node in _walk(tensor.grad_fn, {}))
+    return tuple(end for end in ends if isinstance(end, Tensor))
+
+
 def _walk(start: Node | None, known: Mapping[Node, str]) -> Iterator[Node]:
     """The nodes from `start` back, breadth first, each once; known ones end the way."""
     level = [start] if start is not None else []

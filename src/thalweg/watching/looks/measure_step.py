@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ _NAN = math.nan
 _CHANGES_IN_TRAINING = ("dropout", "norm")
 # A gradient that was clipped by more than this says nothing of the slope.
 _UNCLIPPED = 0.99
+_MOST_CLASSES = 1000
 
 
 class FirstValues:
@@ -68,13 +70,13 @@ class StepMeasurement:
         self._model = model
         self._optimizer = optimizer
         self._first = first
-        self._names = {id(parameter): name for name, parameter in model.named_parameters()}
+        self._named = recorder.parameters
+        self._names = {id(parameter): name for name, parameter in self._named.items()}
         self._held = {id(parameter): parameter for parameter in held_parameters(optimizer)}
-        self._all = self._held | {id(p): p for p in model.parameters() if p.requires_grad}
-        self._vectors = t.Vectors(list(self._held.values()))
+        self._all = self._held | {id(p): p for p in self._named.values() if p.requires_grad}
+        self._vectors = t.Vectors(list(self._all.values()))
         self._changes: dict[int, Tensor] = {}
-        self._slope: Tensor | float = _NAN
-        self._next_slope: Tensor | float = _NAN
+        self._slopes: list[list[Tensor]] = [[], []]
 
     def take_replay(self, recorder: Recorder) -> None:
         """Take what a replay has seen, because hooks saw nothing of the step itself."""
@@ -87,7 +89,7 @@ class StepMeasurement:
         graded = {key: p.grad for key, p in self._all.items() if p.grad is not None}
         self._norms = dict(zip(self._all, t.norms(list(self._all.values())), strict=True))
         self._grads = dict(zip(graded, t.norms(list(graded.values())), strict=True))
-        self._before = self._vectors.read(self._held)
+        self._before = self._vectors.read(self._all)
         self._gradient = self._vectors.read(graded)
         self._distances = self._first.distances(self._vectors, self._before)
         self.rates = rates_of(self._optimizer)
@@ -95,17 +97,18 @@ class StepMeasurement:
     @torch.no_grad()
     def after_step(self) -> None:
         """Measure the update when `optimizer.step()` has ended."""
-        after = self._vectors.read(self._held)
+        after = self._vectors.read(self._all)
         self._direction = [a - b for a, b in zip(after, self._before, strict=True)]
-        self._changes = self._vectors.norms(self._direction)
-        self._slope = self._vectors.dot(self._direction, self._gradient)
+        changes = self._vectors.norms(self._direction)
+        self._changes = {key: changes[key] for key in self._held}
+        self._slopes[0] = self._vectors.dot(self._direction, self._gradient)
         self._before = self._gradient = []
 
     @torch.no_grad()
     def at_next_step(self) -> None:
         """Measure the slope along this step by the gradient of the next batch, when the next step begins."""
         gradient = self._vectors.read({key: p.grad for key, p in self._held.items() if p.grad is not None})
-        self._next_slope = self._vectors.dot(self._direction, gradient)
+        self._slopes[1] = self._vectors.dot(self._direction, gradient)
 
     def look(self) -> Look:
         """The look, with the one synchronisation that it needs."""
@@ -116,7 +119,7 @@ class StepMeasurement:
                 "grads": self._grads,
                 "changes": self._changes,
                 "distances": self._distances,
-                "slopes": [self._slope, self._next_slope],
+                "slopes": self._slopes,
             }
         )
         seen = tree["seen"]
@@ -142,7 +145,7 @@ class StepMeasurement:
             rates=self.rates,
             places=places,
             parameters=self._parameters(tree),
-            **membership(self._model, self._optimizer)._asdict(),
+            **membership(self._model, self._named, self._optimizer)._asdict(),
             unused=unused,
             cut=cut,
             cut_by=_cut_by(places, cut),
@@ -155,7 +158,7 @@ class StepMeasurement:
             batch=None if batch is None else _batch(batch),
             curvature=self.curvature,
             signal_to_noise=_signal_to_noise(squares, raw, stale),
-            step_length=_step_length(tree["slopes"], gradient, raw_gradient),
+            step_length=_step_length(_sum(tree["slopes"][0]), _sum(tree["slopes"][1]), gradient, raw_gradient),
             unseen=tuple(self.unseen),
             **seen,
         )
@@ -165,7 +168,7 @@ class StepMeasurement:
         used = {place.module for place in places} | self.recorder.without_graph
         attention = {place.module for place in places if place.role == "attention"}
         unused, cut = [], []
-        for name, parameter in self._model.named_parameters():
+        for name, parameter in self._named.items():
             owner = name.rpartition(".")[0]
             if not parameter.requires_grad or name in self.recorder.reached or not places:
                 continue
@@ -202,7 +205,14 @@ def _norm(norms: Iterable[float]) -> float:
     return math.hypot(*known) if known else _NAN
 
 
+def _sum(terms: Sequence[float]) -> float:
+    """Σ terms; NaN of none."""
+    return math.fsum(terms) if terms else _NAN
+
+
 def _place(fields: t.Fields) -> PlaceStatistics:
+    if "difference" in fields:
+        fields["difference"] = fields["difference"] / fields["rms"] if fields["rms"] > 0 else 0.0
     # Outputs that are the same for all samples have no rank.
     return PlaceStatistics(**fields | {"rank": _finite_or_unseen(fields.get("rank", _NAN))})
 
@@ -217,14 +227,11 @@ def _with_flag(fields: t.Fields) -> t.Fields:
 
 def _batch(fields: t.Fields) -> BatchStatistics:
     largest = fields.get("largest", 0.0)
-    targets = fields.get("targets", ())
-    whole = all(value == math.floor(value) for value in targets if math.isfinite(value))
-    classes: dict[str, int] = {}
-    if whole:
-        for value in targets:
-            if math.isfinite(value):
-                classes[str(int(value))] = classes.get(str(int(value)), 0) + 1
-    return BatchStatistics(**fields, finite=math.isfinite(largest), classes=classes if len(classes) <= 1000 else {})
+    targets: Sequence[float] = fields.get("targets", ())
+    counts = {value: count for value, count in Counter(targets).items() if math.isfinite(value)}
+    are_classes = len(counts) <= _MOST_CLASSES and all(value.is_integer() for value in counts)
+    classes = {str(int(value)): count for value, count in counts.items()} if are_classes else {}
+    return BatchStatistics(**fields, finite=math.isfinite(largest), classes=classes)
 
 
 def _cut_by(places: Sequence[PlaceStatistics], cut: Sequence[str]) -> str:
@@ -251,10 +258,9 @@ def _signal_to_noise(squares: Mapping[str, float], raw: Mapping[str, float], sta
     return signal / variance if variance > 0 else _NAN
 
 
-def _step_length(slopes: Sequence[float], gradient: float, raw: float) -> float:
+def _step_length(slope: float, next_slope: float, gradient: float, raw: float) -> float:
     """-q'(1) / q'(0) along the step from these two slopes; NaN for a step that did not go down, or whose gradient was
     clipped."""
-    slope, next_slope = slopes
     clipped = raw > 0 and gradient < _UNCLIPPED * raw
     return -next_slope / slope if slope < 0 and not clipped else _NAN
 

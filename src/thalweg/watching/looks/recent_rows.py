@@ -26,9 +26,9 @@ class RecentRows:
         """Keep a batch, and drop those that are not needed any more."""
         if isinstance(targets, Tensor) and targets.dim():
             self._batches.append((inputs, targets))
-            self._count += len(targets)
-            while self._count - len(self._batches[0][1]) >= _KEPT:
-                self._count -= len(self._batches.pop(0)[1])
+            self._count += targets.shape[0]
+            while self._count - self._batches[0][1].shape[0] >= _KEPT:
+                self._count -= self._batches.pop(0)[1].shape[0]
 
     def clear(self) -> None:
         """Drop all batches."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -53,16 +55,24 @@ class Recorder:
         self.model = model
         self.root = root
         self.loss = loss
-        self.reached: set[str] = set()
-        self.without_graph: set[str] = set()
-        self.inputs: Tensor | None = None
-        self.targets: Tensor | None = None
         self._guard = guard
         self._forward_handles: list[RemovableHandle] = []
         self._handles: list[RemovableHandle] = []
         self._thread = 0
+        self.parameters = dict(model.named_parameters())
+        self._trainable = {name: parameter for name, parameter in self.parameters.items() if parameter.requires_grad}
+        for name, parameter in self._trainable.items():
+            self._handles.append(parameter.register_post_accumulate_grad_hook(guard(self._accumulated(name))))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing was seen yet."""
+        self.without_graph: set[str] = set()
+        self.inputs: Tensor | None = None
+        self.targets: Tensor | None = None
         self._forwards = 0
-        self._begun: set[tuple[str, int]] = set()
+        self._begun = False
+        self._times: Counter[str] = Counter()
         self._losses = 0
         self._facts: t.Fields = {}
         self._loss_input: t.Fields | None = None
@@ -76,14 +86,14 @@ class Recorder:
         self._fresh: list[Tensor] = []
         self._raw: dict[str, Tensor] = {}
         self._squares: t.Fields = {}
-        self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        for name, parameter in self._parameters.items():
-            self._handles.append(parameter.register_post_accumulate_grad_hook(guard(self._accumulated(name))))
 
     # Life -------------------------------------------------------------------------------------------------------------
 
     def begin_forward(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """A pass with a graph begins: the modules are hooked until it ends."""
+        if self._times and all(self._trainable[name].grad is None for name in self._times):
+            # What came before was for another optimizer: its gradients are gone.
+            self._forget()
         self._forwards += 1
         if self._forward_handles:
             return
@@ -103,6 +113,11 @@ class Recorder:
         for name, module in watched_modules(self.model):
             hook = self._guard(self._module_hook(name))
             self._forward_handles.append(module.register_forward_hook(hook, with_kwargs=True))
+
+    @property
+    def reached(self) -> Collection[str]:
+        """The parameters that backward has reached."""
+        return self._times
 
     @property
     def has_seen(self) -> bool:
@@ -229,11 +244,9 @@ class Recorder:
         for handle in self._forward_handles:
             handle.remove()
         self._forward_handles.clear()
-        number = self._forwards
         for y in t.all_tensors(output):
             if y.requires_grad:
-                hook = self._guard(lambda gradient: self._begin_backward("forward", number))
-                self._handles.append(y.register_hook(hook))
+                self._handles.append(y.register_hook(self._guard(lambda gradient: self._begin_backward())))
         first = t.first_tensor(output)
         if not self._begun and first is not None:
             self._output, self._output_node = first.detach(), first.grad_fn
@@ -245,18 +258,20 @@ class Recorder:
         if not isinstance(output, Tensor) or not output.requires_grad:
             return
         self._losses += 1
-        number, first = self._losses, not self._begun
-        given = [arg for arg in args if isinstance(arg, Tensor)]
-        if first and len(given) > 1:
+        first = not self._begun
+        if first and (pair := t.outputs_and_targets(args)) is not None:
             with torch.no_grad(), _without_autocast(output):
-                self._add_exact_loss_input(given[0], given[1])
+                self._add_exact_loss_input(*pair)
         if first and output.dim() == 0:
             self._facts["loss"] = output.detach()
+        # A loss of another model says nothing of this one's gradients.
+        leads_here = self._output_node is not None and bool(path_to(output, {self._output_node: ""}).follows)
 
         def hook(gradient: Tensor) -> None:
             if not self._begun and gradient.numel() == 1:
                 self._facts["loss_scale"] = gradient.detach().reshape(())
-            self._begin_backward("loss", number)
+            if leads_here:
+                self._begin_backward()
 
         self._handles.append(output.register_hook(self._guard(hook)))
 
@@ -282,7 +297,10 @@ class Recorder:
             self.inputs = x.detach()
         path = None
         if isinstance(loss, Tensor) and loss.numel() == 1:
-            self._facts["loss"] = loss.detach().reshape(())
+            told = loss.detach().reshape(())
+            if self._losses == 1 and "loss" in self._facts:
+                self._facts["loss_added"] = told - self._facts["loss"]
+            self._facts["loss"] = told
             if self._output_node is not None:
                 path = path_to(loss, {self._output_node: "output"})
                 self._facts["loss_operations"] = path.operations
@@ -326,20 +344,18 @@ class Recorder:
 
     # Backward ---------------------------------------------------------------------------------------------------------
 
-    def _begin_backward(self, kind: str, number: int) -> None:
-        first = not self._begun
-        self._begun.add((kind, number))
-        if not first:
+    def _begin_backward(self) -> None:
+        if self._begun:
             return
-        stale = {name: p.grad for name, p in self._parameters.items() if p.grad is not None}
+        self._begun = True
+        stale = {name: p.grad for name, p in self._trainable.items() if p.grad is not None}
         self._facts["stale"] = t.total(t.norms(list(stale.values()))) if stale else 0.0
         self._stale = {name: t.spaced(grad) for name, grad in stale.items() if not grad.is_sparse}
 
     @property
     def backwards(self) -> int:
-        """Number of backward passes so far."""
-        kinds = [kind for kind, _ in self._begun]
-        return max(kinds.count("loss"), kinds.count("forward"))
+        """Number of backward passes so far: each adds to the gradient of a parameter once."""
+        return max(self._times.values(), default=int(self._begun))
 
     def _watch_delta(self, y: Tensor, fields: t.Fields, noise: Callable[[Tensor], None] | None) -> None:
         if not y.requires_grad:
@@ -357,14 +373,13 @@ class Recorder:
 
     def _accumulated(self, name: str) -> Callable[[Tensor], None]:
         def hook(parameter: Tensor) -> None:
-            if not self._begun:
-                self._begin_backward("forward", self._forwards)
-            self.reached.add(name)
+            self._begin_backward()
+            self._times[name] += 1
             gradient = parameter.grad
             if gradient is None or gradient.is_sparse:
                 return
             self._raw[name] = torch.linalg.vector_norm(gradient.detach())
-            if self.backwards == 1 and name in self._stale:
+            if self._times[name] == 1 and name in self._stale:
                 self._fresh.append(t.spaced(gradient).norm_of_difference(self._stale.pop(name)))
 
         return hook
@@ -394,26 +409,27 @@ class Recorder:
         kept = [fields for fields in self._places if fields["pass"] in used] if used else self._places
         first = min((fields["pass"] for fields in kept), default=0)
         for fields in kept:
-            if fields["pass"] > first:
-                fields["place"] += f" (pass {fields['pass'] - first + 1})"
-        return [{name: value for name, value in fields.items() if name != "pass"} for fields in kept]
+            fields["pass_number"] = number = fields.pop("pass") - first + 1
+            if number > 1:
+                fields["place"] += f" (pass {number})"
+        return kept
 
 
 def _measured(y: Tensor, axis: int, role: Role, activation: str, sample_axis: int) -> t.Fields:
     v = t.exact(y)
     if not v.numel() or not v.dim():
         return {}
-    size = t.rms(v)
-    found: t.Fields = {"rms": size}
+    found: t.Fields = {"rms": t.rms(v)}
     if role in _WEIGHTED:
         if v.shape[min(sample_axis, v.dim() - 1)] > 1:
-            found["difference"] = t.difference(v, sample_axis) / size.clamp(min=1e-30)
+            found["difference"] = t.difference(v, sample_axis)
     elif activation:
         found |= t.activity(activation, t.by_unit(v, axis, _ACTIVITY_ROWS))
     return found
 
 
-def _without_autocast(output: object) -> torch.autocast:
+def _without_autocast(output: object) -> contextlib.AbstractContextManager[object]:
     """Statistics are computed in the precision of their numbers."""
     y = t.first_tensor(output)
-    return torch.autocast(y.device.type if y is not None else "cpu", enabled=False)
+    device = y.device.type if y is not None else "cpu"
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from ..facts import Unregistered, WatchedGroup, WatchedLoss, WatchedModel, WatchedModule, WatchedParameter
 from ..roles import FUNCTIONS, LOSSES, LossMeaning, activation_of, loss_kind, role_of
+from .graph import leaves
 
 # Drawn weights deviate from their initializer by no more than this many standard errors.
 _ERRORS = 2
@@ -40,8 +41,11 @@ def is_compiled(model: nn.Module) -> bool:
 def watched_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The modules that are places: those without children, with parameters of their own, or of a known role."""
     for name, module in model.named_modules():
-        is_leaf = next(module.children(), None) is None
-        if is_leaf or role_of(module) != "other" or next(module.parameters(recurse=False), None) is not None:
+        if (
+            role_of(module) != "other"
+            or not module._modules
+            or next(module.parameters(recurse=False), None) is not None
+        ):
             yield name, module
 
 
@@ -57,7 +61,7 @@ def described(model: nn.Module, optimizer: Optimizer, loss: object) -> WatchedMo
         optimizer=type(optimizer).__name__,
         groups=tuple(map(_group, optimizer.param_groups)),
         unregistered=tuple(unregistered(inner, held)),
-        foreign=membership(inner, optimizer).foreign,
+        foreign=membership(inner, dict(inner.named_parameters()), optimizer).foreign,
         compiled=is_compiled(model),
         decoupled_decay=type(optimizer).__name__ == "AdamW" or bool(optimizer.defaults.get("decoupled_weight_decay")),
     )
@@ -95,13 +99,12 @@ class Membership(NamedTuple):
     """Shapes of the parameters that the optimizer holds and the model does not have, not even in a plain list."""
 
 
-def membership(model: nn.Module, optimizer: Optimizer) -> Membership:
-    """Compare the parameters of a model with those that an optimizer holds."""
-    named = dict(model.named_parameters())
+def membership(model: nn.Module, named: Mapping[str, nn.Parameter], optimizer: Optimizer) -> Membership:
+    """Compare the parameters of a model, which are `named`, with those that an optimizer holds."""
     held = {id(parameter): parameter for parameter in held_parameters(optimizer)}
     unknown = held.keys() - {id(parameter) for parameter in named.values()}
     if unknown:
-        unknown -= {id(p) for _, modules in _hidden(model) for module in modules for p in module.parameters()}
+        unknown -= {id(p) for _, members in _hidden(model) for member in members for p in _trained(member)}
     return Membership(
         frozen=tuple(name for name, parameter in named.items() if not parameter.requires_grad),
         missing=tuple(name for name, p in named.items() if p.requires_grad and id(p) not in held),
@@ -110,31 +113,48 @@ def membership(model: nn.Module, optimizer: Optimizer) -> Membership:
 
 
 def unregistered(model: nn.Module, held: set[int]) -> Iterator[Unregistered]:
-    """The modules with parameters in plain lists, tuples, sets and dicts of the modules of a model."""
+    """The modules with parameters in plain lists, tuples, sets and dicts of the modules of a model, and the trainable
+    tensors that are no parameters."""
     registered = {id(parameter) for parameter in model.parameters()}
-    for name, modules in _hidden(model):
-        own = [p for module in modules for p in module.parameters() if p.requires_grad and id(p) not in registered]
+    for name, members in _hidden(model):
+        own = [parameter for member in members for parameter in _own(member, registered)]
         if own:
             yield Unregistered(
                 name=name,
-                kinds=tuple(type(module).__name__ for module in modules),
+                kinds=tuple(type(member).__name__ for member in members),
                 parameters=sum(parameter.numel() for parameter in own),
                 optimized=all(id(parameter) in held for parameter in own),
             )
 
 
-def _hidden(model: nn.Module) -> Iterator[tuple[str, list[nn.Module]]]:
-    """Attributes that are plain containers of modules, each with its name and these modules."""
+def _hidden(model: nn.Module) -> Iterator[tuple[str, list[nn.Module | torch.Tensor]]]:
+    """Attributes that are plain containers of modules or tensors, or tensors, each with its name and what it holds."""
     for place, module in model.named_modules():
         for name, value in vars(module).items():
             is_registered = name in {"_modules", "_parameters", "_buffers"}
-            if not is_registered and (modules := list(_modules_in(value))):
-                yield (f"{place}.{name}" if place else name), modules
+            if not is_registered and (members := list(_members_of(value))):
+                yield (f"{place}.{name}" if place else name), members
 
 
-def _modules_in(value: object, depth: int = 2) -> Iterator[nn.Module]:
+def _trained(member: nn.Module | torch.Tensor) -> list[torch.Tensor]:
+    """The tensors that backward gives a gradient: trainable parameters of a module, or what a tensor was made from."""
+    if isinstance(member, torch.Tensor):
+        return list(leaves(member))
+    return [parameter for parameter in member.parameters() if parameter.requires_grad]
+
+
+def _own(member: nn.Module | torch.Tensor, registered: set[int]) -> list[torch.Tensor]:
+    """Those of them that the model does not know. A tensor that was computed from parameters of the model, such as a
+    weight under a parametrization or the output of a pass, has none of its own."""
+    own = [parameter for parameter in _trained(member) if id(parameter) not in registered]
+    return own if isinstance(member, nn.Module) or len(own) == len(_trained(member)) else []
+
+
+def _members_of(value: object, depth: int = 2) -> Iterator[nn.Module | torch.Tensor]:
     items: Iterable[object] = ()
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, torch.Tensor) and value.requires_grad:
+        yield value
+    elif isinstance(value, list | tuple | set | frozenset):
         items = value
     elif isinstance(value, Mapping):
         items = value.values()
@@ -142,7 +162,7 @@ def _modules_in(value: object, depth: int = 2) -> Iterator[nn.Module]:
         if isinstance(item, nn.Module):
             yield item
         elif depth:
-            yield from _modules_in(item, depth - 1)
+            yield from _members_of(item, depth - 1)
 
 
 def _module(name: str, module: nn.Module) -> WatchedModule:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ...probes import quantities as q
-from ..roles import SLOPES
+from ..roles import RANGES, SLOPES
 
 # Of parameters with more numbers than this in all a part is read, and of each at least so many.
-_READ = 2**16
+_READ = 2**15
 _LEAST_READ = 256
 # Of a larger gradient a fixed sample of this many numbers is kept from before a backward pass.
 _SAMPLED = 65_536
@@ -25,7 +25,8 @@ _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
 def fetched(tree: Any) -> Any:
-    """A tree of dicts and lists with numbers in place of its tensors, by one synchronisation for each device and type.
+    """Put numbers in the place of all tensors in a tree of dicts and lists, by one synchronisation for each device and
+    type. Returns the tree.
 
     Tensors with one number become floats, vectors become tuples of floats. All other values stay as they are. A
     measured NaN becomes infinity, because NaN means that a number was not measured.
@@ -33,39 +34,40 @@ def fetched(tree: Any) -> Any:
     >>> fetched({"rms": torch.tensor(2.0), "rows": [torch.tensor([1.0, 3.0]), "x"]})
     {'rms': 2.0, 'rows': [(1.0, 3.0), 'x']}
     """
-    groups: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    groups: dict[tuple[torch.device, torch.dtype], list[_Leaf]] = {}
     _collect(tree, groups)
-    values: dict[int, float | tuple[float, ...]] = {}
     for group in groups.values():
-        scalars = [tensor for tensor in group if tensor.dim() == 0]
-        vectors = [tensor.reshape(-1) for tensor in group if tensor.dim()]
-        joined = torch.cat([torch.stack(scalars), *vectors] if scalars else vectors)
+        scalars = [leaf for leaf in group if not leaf.tensor.dim()]
+        vectors = [leaf for leaf in group if leaf.tensor.dim()]
+        parts = [torch.stack([leaf.tensor for leaf in scalars])] if scalars else []
+        joined = torch.cat([*parts, *(leaf.tensor.reshape(-1) for leaf in vectors)])
         if joined.is_floating_point():
             joined = torch.nan_to_num(joined, nan=math.inf, posinf=math.inf, neginf=-math.inf)
-        numbers: list[float] = joined.tolist()
-        values |= {id(tensor): float(number) for tensor, number in zip(scalars, numbers, strict=False)}
+        numbers = list(map(float, joined.tolist()))
+        for leaf, number in zip(scalars, numbers, strict=False):
+            leaf.branch[leaf.key] = number
         start = len(scalars)
-        for tensor in group:
-            if tensor.dim():
-                values[id(tensor)] = tuple(map(float, numbers[start : start + tensor.numel()]))
-                start += tensor.numel()
-    return _replaced(tree, values)
+        for branch, key, tensor in vectors:
+            end = start + tensor.numel()
+            branch[key] = tuple(numbers[start:end])
+            start = end
+    return tree
 
 
-def _collect(tree: Any, groups: dict[tuple[torch.device, torch.dtype], list[Tensor]]) -> None:
-    for value in tree.values() if isinstance(tree, dict) else tree:
+class _Leaf(NamedTuple):
+    """A tensor and where it stands in a tree."""
+
+    branch: Any
+    key: Any
+    tensor: Tensor
+
+
+def _collect(tree: Any, groups: dict[tuple[torch.device, torch.dtype], list[_Leaf]]) -> None:
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
         if isinstance(value, Tensor):
-            groups.setdefault((value.device, value.dtype), []).append(value)
+            groups.setdefault((value.device, value.dtype), []).append(_Leaf(tree, key, value))
         elif isinstance(value, dict | list):
             _collect(value, groups)
-
-
-def _replaced(tree: Any, values: Mapping[int, float | tuple[float, ...]]) -> Any:
-    if isinstance(tree, Tensor):
-        return values[id(tree)]
-    if isinstance(tree, dict):
-        return {key: _replaced(value, values) for key, value in tree.items()}
-    return [_replaced(value, values) for value in tree] if isinstance(tree, list) else tree
 
 
 def all_tensors(value: object) -> Iterator[Tensor]:
@@ -87,6 +89,8 @@ def all_tensors(value: object) -> Iterator[Tensor]:
 
 def first_tensor(value: object) -> Tensor | None:
     """The first of them; None if there is none."""
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return value
     return next(all_tensors(value), None)
 
 
@@ -99,6 +103,34 @@ def any_tensor(values: Sequence[object]) -> Tensor | None:
         if isinstance(inner, list | tuple) and (found := any_tensor(inner)) is not None:
             return found
     return None
+
+
+def outputs_and_targets(given: Sequence[object]) -> tuple[Tensor, Tensor] | None:
+    """What a loss got as outputs and as targets; None where it got only one tensor, or two that both have a graph:
+    such a loss compares outputs with each other.
+
+    >>> z = torch.ones(2, requires_grad=True) * 2
+    >>> outputs_and_targets([z, torch.zeros(2)]) is not None, outputs_and_targets([z, z * 3])
+    (True, None)
+    """
+    found = [value for value in given if isinstance(value, Tensor)]
+    return None if len(found) < 2 or found[1].grad_fn is not None else (found[0], found[1])
+
+
+def copied(value: object) -> Any:
+    """A copy of a tensor, or of the tensors in a tuple, list or dict: what a model does to it in place is lost with it.
+
+    >>> x = torch.zeros(2)
+    >>> copied({"x": (x, 3)})["x"][0].add_(1), x
+    (tensor([1., 1.]), tensor([0., 0.]))
+    """
+    if isinstance(value, Tensor):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if isinstance(value, dict):
+        return {name: copied(item) for name, item in value.items()}
+    if type(value) is tuple:
+        return tuple(map(copied, value))
+    return list(map(copied, value)) if type(value) is list else value
 
 
 def exact(tensor: Tensor) -> Tensor:
@@ -164,11 +196,12 @@ def activity(kind: str, outputs: Tensor) -> dict[str, Tensor]:
     slope = SLOPES.get(kind)
     if slope is None:
         return {}
-    slopes: Any = slope.of_output(outputs)
-    weights: Any = even(len(outputs), outputs)
-    numbers: Fields = {"dead": q.dead(slopes, weights)}
+    # The slope of all of these is 0 at the ends of their range, and nowhere else.
+    low, high = RANGES[kind]
+    alive = outputs.amax(0) > low if math.isinf(high) else ((outputs > low) & (outputs < high)).any(0)
+    numbers = {"dead": (~alive).float().mean()}
     if slope.saturates:
-        numbers["saturated"] = q.saturated(slopes, slope.steepest, weights)
+        numbers["saturated"] = (slope.of_output(outputs) < q.SATURATED * slope.steepest).float().mean()
     return numbers
 
 
@@ -193,6 +226,8 @@ def spaced(tensor: Tensor) -> SpacedNumbers:
 class Vectors:
     """The numbers of some parameters in one vector for each device; of large models an evenly spaced part.
 
+    A number that stands for n is multiplied by √n, so that norms and inner products are estimates of those of all.
+
     Args:
         parameters: the parameters, each once.
     """
@@ -205,35 +240,30 @@ class Vectors:
             self._groups.setdefault(parameter.device, []).append(parameter)
             self._every[id(parameter)] = max(1, min(every, parameter.numel() // _LEAST_READ))
         self.keys = tuple(id(parameter) for group in self._groups.values() for parameter in group)
+        self._sizes = [[self._size(parameter) for parameter in group] for group in self._groups.values()]
+        self._roots = [
+            [math.sqrt(parameter.numel() / max(size, 1)) for parameter, size in zip(group, sizes, strict=True)]
+            for group, sizes in zip(self._groups.values(), self._sizes, strict=True)
+        ]
 
     def read(self, tensors: Mapping[int, Tensor]) -> list[Tensor]:
         """A vector for each device, from the tensors that belong to the parameters; 0 for those without one."""
-        return [
-            torch.cat([self._part(parameter, tensors.get(id(parameter))) for parameter in group])
-            for group in self._groups.values()
-        ]
+        vectors = []
+        for group, sizes, roots in zip(self._groups.values(), self._sizes, self._roots, strict=True):
+            vector = torch.cat([self._part(parameter, tensors.get(id(parameter))) for parameter in group])
+            if any(root != 1 for root in roots):
+                torch._foreach_mul_(vector.split(sizes), roots)
+            vectors.append(vector)
+        return vectors
 
     def norms(self, vectors: Sequence[Tensor]) -> dict[int, Tensor]:
-        """The norm of each parameter's part of vectors; for a parameter that is not read whole, an estimate."""
-        found: dict[int, Tensor] = {}
-        for group, vector in zip(self._groups.values(), vectors, strict=True):
-            parts = torch._foreach_norm(vector.split([self._size(parameter) for parameter in group]))
-            for parameter, norm in zip(group, parts, strict=True):
-                share = parameter.numel() / max(self._size(parameter), 1)
-                found[id(parameter)] = norm if share == 1 else norm * math.sqrt(share)
-        return found
+        """The norm of each parameter's part of vectors."""
+        parts = [part for vector, sizes in zip(vectors, self._sizes, strict=True) for part in vector.split(sizes)]
+        return dict(zip(self.keys, torch._foreach_norm(parts), strict=True)) if parts else {}
 
-    def dot(self, vectors: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
-        """The inner product over all parameters, an estimate where some are not read whole."""
-        total = torch.zeros(())
-        for group, a, b in zip(self._groups.values(), vectors, others, strict=True):
-            sizes = [self._size(parameter) for parameter in group]
-            if sum(parameter.numel() for parameter in group) == sum(sizes):
-                total = total.to(a.device) + torch.dot(a, b)
-            else:
-                for parameter, x, y in zip(group, a.split(sizes), b.split(sizes), strict=True):
-                    total = total.to(a.device) + torch.dot(x, y) * (parameter.numel() / max(len(x), 1))
-        return total
+    def dot(self, vectors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
+        """The inner product over all parameters, as a term for each device."""
+        return [torch.dot(a, b) for a, b in zip(vectors, others, strict=True)]
 
     def _size(self, parameter: Tensor) -> int:
         return -(-parameter.numel() // self._every[id(parameter)])

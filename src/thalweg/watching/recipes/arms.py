@@ -20,7 +20,7 @@ from .origin import code_of
 from .parts import TrainingParts
 from .random_change import random_change
 from .scoring import constant_score
-from .trials import RecipeSource, RecipeWork, loaded, measure_of, one_thread
+from .trials import RecipeSource, RecipeWork, loaded, one_thread
 
 # A random change may not suit the recipe, or be like a remedy: this many are drawn until one does.
 _DRAWS = 100
@@ -114,9 +114,9 @@ class RecipeArms:
             raise NoScoreError("data", f"expected at least {ENOUGH_ROWS} held-out rows, received {found}")
         if len(targets.unique(dim=0)) < 2:
             raise NoScoreError("data", "all held-out rows have the same target: any constant output is right")
-        measure = measure_of(self.recipe, self.rows)
-        constant = constant_score(self.parts.score, targets)
-        return Score(measure=measure, rows="validation", row_count=len(targets), constant=constant)
+        parts = self.parts
+        constant = constant_score(parts.score, targets)
+        return Score(measure=parts.measure, rows="validation", row_count=len(targets), constant=constant)
 
     def candidate(self, label: str, settings: Sequence[Setting]) -> RecipeCandidate:
         """The arm with these settings. Raises InputError where they do not suit the recipe: one step is tried."""

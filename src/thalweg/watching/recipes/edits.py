@@ -24,8 +24,8 @@ from .modules import (
     with_batch_norm,
     with_dropout,
 )
-from .parts import LossFunction, TrainingParts
-from .rows import called, seeded
+from .parts import BINARY_ON_LOGITS, CROSS_ENTROPIES, LossFunction, TrainingParts
+from .rows import called, finite_rows, seeded
 from .scoring import as_targets
 
 # The logarithm of a smaller probability is taken of this one.
@@ -115,6 +115,23 @@ def target_scale(y: Tensor) -> tuple[Tensor, Tensor]:
     return y.mean(0), torch.where(spread > _EPSILON, spread, torch.ones_like(spread))
 
 
+def _finite(parts: TrainingParts, value: str) -> TrainingParts:
+    rows = parts.rows
+    kept = finite_rows(rows.x, rows.y)
+    if not kept.any():
+        raise InputError("rows", "no training row has finite numbers alone")
+    return dataclasses.replace(parts, rows=dataclasses.replace(rows, x=rows.x[kept], y=rows.y[kept]))
+
+
+def _labels(parts: TrainingParts, value: str) -> TrainingParts:
+    rows = parts.rows
+    if not rows.has_two_values:
+        raise InputError("labels", f"expected two different targets, received {len(rows.y.unique())}")
+    yes = rows.y.max()
+    coded = dataclasses.replace(rows, y=(rows.y == yes).float(), held_out_y=(rows.held_out_y == yes).float())
+    return dataclasses.replace(parts, rows=coded)
+
+
 def _inputs(parts: TrainingParts, value: str) -> TrainingParts:
     rows = parts.rows
     if not rows.x.is_floating_point():
@@ -184,6 +201,36 @@ _LOSSES: dict[str, tuple[LossFunction, str, str]] = {
 def _loss(parts: TrainingParts, value: str) -> TrainingParts:
     function, name, _ = _LOSSES[value]
     return dataclasses.replace(parts, loss=function, loss_name=name)
+
+
+def _class_weights(parts: TrainingParts, value: str) -> TrainingParts:
+    counts = parts.rows.class_counts
+    if len(counts) < 2:
+        raise InputError("class_weights", "the training rows have no two classes")
+    if parts.loss_name in BINARY_ON_LOGITS and len(counts) == 2:
+        ratio = counts[0] / counts[1]
+
+        def weighted(outputs: Tensor, targets: Tensor) -> Tensor:
+            shaped, labels = as_targets(outputs, targets), targets.to(outputs.dtype)
+            return functional.binary_cross_entropy_with_logits(shaped, labels, pos_weight=ratio.to(outputs))
+
+    elif parts.loss_name in CROSS_ENTROPIES and not parts.rows.y.is_floating_point():
+        weights = counts.sum() / (len(counts) * counts)
+
+        def weighted(outputs: Tensor, targets: Tensor) -> Tensor:
+            return functional.cross_entropy(outputs, targets, weight=weights.to(outputs))
+
+    else:
+        raise InputError("class_weights", f"{parts.loss_name} takes no weights of classes")
+    return dataclasses.replace(parts, loss=weighted)
+
+
+def _class_weight_lines(value: str) -> str:
+    return (
+        "counts = torch.bincount(y_train.long().flatten()).float()\n"
+        "loss_fn = nn.CrossEntropyLoss(weight=counts.sum() / (len(counts) * counts))\n"
+        "# or, for labels of 0 and 1: nn.BCEWithLogitsLoss(pos_weight=counts[0] / counts[1])"
+    )
 
 
 def _output_shape(parts: TrainingParts, value: str) -> TrainingParts:
@@ -287,6 +334,16 @@ EDITS: dict[str, Edit[Any]] = {
     "trainable": Edit(
         _on_model(_trainable), lambda value: "model.requires_grad_(True)   # before the optimizer is made"
     ),
+    "rows": Edit(
+        _finite,
+        lambda value: (
+            "# better: mend what makes the NaN or infinity, such as torch.log(y) of 0, which torch.log1p(y) takes\n"
+            "n = len(y_train)\n"
+            "finite = x_train.isfinite().reshape(n, -1).all(1) & y_train.isfinite().reshape(n, -1).all(1)\n"
+            "x_train, y_train = x_train[finite], y_train[finite]"
+        ),
+    ),
+    "labels": Edit(_labels, lambda value: "y = (y == y_train.max()).float()   # 0 and 1, in all rows"),
     "inputs": Edit(
         _inputs,
         lambda value: (
@@ -303,6 +360,7 @@ EDITS: dict[str, Edit[Any]] = {
         ),
     ),
     "loss": Edit(_loss, lambda value: _LOSSES[value][2]),
+    "class_weights": Edit(_class_weights, _class_weight_lines),
     "output_shape": Edit(_output_shape, lambda value: "loss = loss_fn(outputs.reshape(y.shape), y)"),
     "optimizer": Edit(_optimizer, _optimizer_lines),
     "learning_rate": Edit(

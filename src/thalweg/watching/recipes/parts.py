@@ -18,6 +18,12 @@ from .rows import RecipeRows, called, seeded
 LossFunction: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 ScoreName: TypeAlias = Literal["accuracy", "r2"]
 ScoreFunction: TypeAlias = Callable[[Tensor, Tensor], float]
+CROSS_ENTROPIES = ("CrossEntropyLoss", "cross_entropy")
+"""Losses on the logits of classes."""
+BINARY = ("BCELoss", "binary_cross_entropy")
+"""Losses on the probability of a label."""
+BINARY_ON_LOGITS = ("BCEWithLogitsLoss", "binary_cross_entropy_with_logits")
+"""Losses on its logit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +62,11 @@ class TrainingParts:
     def updates(self) -> int:
         """Number of parameter updates."""
         return self.epochs * len(batches(len(self.rows.y), self.batch_size))
+
+    @property
+    def measure(self) -> str:
+        """The name of the score: "accuracy", "r2", or "score" for a function of the user."""
+        return self.score if isinstance(self.score, str) else "score"
 
     @property
     def is_classification(self) -> bool:
@@ -97,16 +108,18 @@ def parts_of(
         raise InputError("model", f"expected a function that gives an nn.Module, received a {type(module).__name__}")
     if not any(True for _ in module.parameters()):
         raise InputError("model", "expected a module with parameters, received one without")
+    name = getattr(function, "__name__", type(function).__name__)
+    labelled = rows.has_classes or (name in (*BINARY, *BINARY_ON_LOGITS) and rows.has_two_values)
     return TrainingParts(
         model=module,
         rows=rows,
         loss=function,
-        loss_name=getattr(function, "__name__", type(function).__name__),
+        loss_name=name,
         optimizer=lambda module: _optimizer(optimizer, module),
         epochs=epochs,
         batch_size=rows.batch_size,
         shuffle=rows.shuffle,
-        score=score or ("accuracy" if rows.has_classes else "r2"),
+        score=score or ("accuracy" if labelled else "r2"),
         schedule=schedule,
         clip=clip,
     )

@@ -14,6 +14,7 @@ from ...experiments.remedy_trials.prove import check_bounds, check_remedies, res
 from ...experiments.remedy_trials.search import Search
 from ...experiments.remedy_trials.trials import TrialLog
 from ...experiments.results import locked_folder
+from ...pages.numbers import count_noun
 from .arms import RecipeArms
 from .choice import choose
 from .origin import check_importable
@@ -58,7 +59,7 @@ def prove_recipe(
         choice = choose(arms, log, tried)
         repair = search.run(choice.remedies)
         results = results_of(search, repair)
-        results["remarks"] = (*choice.remarks, *results["remarks"])
+        results["remarks"] = (*_not_scored(arms), *choice.remarks, *results["remarks"])
         proof = RecipeProof(
             changes=repair.best.candidate.changes if repair.best else None,
             **results,
@@ -69,3 +70,10 @@ def prove_recipe(
             watch(ProgressMessage("writing the report"))
             proof.save(path)
     return proof
+
+
+def _not_scored(arms: RecipeArms) -> tuple[str, ...]:
+    count = arms.rows.not_scored
+    return (
+        (f"Left out of every score: {count_noun(count, 'held-out row')} with a NaN or an infinity.",) if count else ()
+    )

@@ -45,7 +45,7 @@ class Recipe:
         shuffle: whether rows come in a new order in each epoch; None: as in that DataLoader, else True.
         score: how well held-out rows are answered: "accuracy", "r2", or a function score(outputs, targets) of two
             tensors that gives a number, 1 for perfect answers. None: "accuracy" for targets that are whole numbers, or
-            0 and 1 alone, else "r2".
+            0 and 1 alone, or of two values for a loss on labels, else "r2".
         schedule: schedule(optimizer) gives a learning-rate scheduler, which steps once after each epoch.
         clip: largest norm of the gradient of all parameters; None: gradients are not clipped.
 

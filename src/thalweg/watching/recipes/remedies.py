@@ -24,7 +24,8 @@ from .modules import (
     output_activation,
     weighted,
 )
-from .parts import TrainingParts
+from .parts import BINARY, BINARY_ON_LOGITS, CROSS_ENTROPIES, TrainingParts
+from .rows import finite_rows
 
 # Outputs of this many rows tell whether they are probabilities.
 _ROWS = 256
@@ -34,16 +35,15 @@ _RATE_FACTORS = (0.1, 10.0, 0.01, 100.0, 0.001, 1000.0)
 _ADAPTIVE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.RAdam)
 _LARGE_BATCH = 128
 _SMALL_BATCH = 4
-_CROSS_ENTROPIES = ("CrossEntropyLoss", "cross_entropy")
 _NLLS = ("NLLLoss", "nll_loss")
-_BINARY_ON_LOGITS = ("BCEWithLogitsLoss", "binary_cross_entropy_with_logits")
-_BINARY = ("BCELoss", "binary_cross_entropy")
 
 
 def remedies_for(parts: TrainingParts) -> list[Remedy]:
     """The remedies of a recipe with these parts. Those of one place exclude each other."""
     sources: tuple[Callable[[TrainingParts], Iterator[Remedy]], ...] = (
+        _finite,
         _outputs,
+        _classes,
         _scales,
         _held_back,
         _rates,
@@ -58,6 +58,12 @@ def _remedy(label: str, **changes: Json) -> Remedy:
     return Remedy(label, tuple(changes.items()))
 
 
+def _finite(parts: TrainingParts) -> Iterator[Remedy]:
+    """A single row with a NaN or an infinity makes every weight one."""
+    if not finite_rows(parts.rows.x, parts.rows.y).all():
+        yield _remedy("rows of finite numbers", rows="finite")
+
+
 def _outputs(parts: TrainingParts) -> Iterator[Remedy]:
     """The last activation and the loss, where they do not belong together."""
     outputs = predicted(parts, parts.rows.x[:_ROWS])
@@ -67,11 +73,20 @@ def _outputs(parts: TrainingParts) -> Iterator[Remedy]:
         yield from _class_outputs(parts, outputs)
     elif single and set(targets.unique().tolist()) <= {0, 1}:
         yield from _yes_or_no_outputs(parts, outputs)
+    elif parts.loss_name in (*BINARY, *BINARY_ON_LOGITS) and parts.rows.has_two_values:
+        yield _remedy("labels of 0 and 1", labels="binary")
     else:
         if outputs[:1].numel() == targets[:1].numel() and outputs.shape[1:] != targets.shape[1:]:
             yield _remedy("outputs in the shape of the targets", output_shape="targets")
         if _is_activated(parts, outputs):
             yield _remedy("no activation behind the last layer", output_activation="none")
+
+
+def _classes(parts: TrainingParts) -> Iterator[Remedy]:
+    """Weights of classes that occur at very different rates."""
+    counts = parts.rows.class_counts
+    if len(counts) > 1 and counts.max() > _USUAL * counts.min() > 0:
+        yield _remedy("weights of the classes", class_weights="balanced")
 
 
 def _class_outputs(parts: TrainingParts, outputs: Tensor) -> Iterator[Remedy]:
@@ -86,18 +101,18 @@ def _class_outputs(parts: TrainingParts, outputs: Tensor) -> Iterator[Remedy]:
         yield _remedy("no activation before the cross-entropy", output_activation="none", loss="cross_entropy")
     elif _sums_to_one(outputs):
         yield _remedy("logarithm of the probabilities", loss="nll_of_probabilities")
-    elif parts.loss_name not in _CROSS_ENTROPIES:
+    elif parts.loss_name not in CROSS_ENTROPIES:
         yield _remedy("cross-entropy on logits", loss="cross_entropy")
 
 
 def _yes_or_no_outputs(parts: TrainingParts, outputs: Tensor) -> Iterator[Remedy]:
     within = bool(((outputs >= 0) & (outputs <= 1)).all())
-    suits = within and parts.loss_name in _BINARY and bool(outputs.min() < outputs.max())
+    suits = within and parts.loss_name in BINARY and bool(outputs.min() < outputs.max())
     if _is_activated(parts, outputs) and not suits:
         yield _remedy("a logit and the loss on it", output_activation="none", loss="bce_with_logits")
-    elif within and parts.loss_name not in _BINARY:
+    elif within and parts.loss_name not in BINARY:
         yield _remedy("the loss on probabilities", loss="bce")
-    elif not within and parts.loss_name not in _BINARY_ON_LOGITS:
+    elif not within and parts.loss_name not in BINARY_ON_LOGITS:
         yield _remedy("the loss on logits", loss="bce_with_logits")
     elif outputs.shape[1:] != parts.rows.y.shape[1:]:
         yield _remedy("outputs in the shape of the targets", output_shape="targets")

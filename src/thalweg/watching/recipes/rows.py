@@ -30,6 +30,7 @@ class RecipeRows:
         held_out_y: their targets.
         batch_size: rows of a batch.
         shuffle: whether rows come in a new order in each epoch.
+        not_scored: number of held-out rows that were left out, because a NaN or an infinity in them has no score.
     """
 
     x: Tensor
@@ -38,11 +39,26 @@ class RecipeRows:
     held_out_y: Tensor
     batch_size: int
     shuffle: bool
+    not_scored: int = 0
 
     @property
     def has_classes(self) -> bool:
         """Whether the targets are classes or labels: whole numbers, or 0 and 1 alone."""
         return not self.y.is_floating_point() or bool(((self.y == 0) | (self.y == 1)).all())
+
+    @property
+    def has_two_values(self) -> bool:
+        """Whether two different numbers are all targets: labels for a loss that takes labels."""
+        return len(self.y.unique()) == 2
+
+    @property
+    def class_counts(self) -> Tensor:
+        """Number of training rows of each class 0, 1, ... (K,); empty where targets are no classes, (n,) or (n, 1)."""
+        y = self.y.reshape(len(self.y), -1)
+        codes = y[:, 0].round()
+        if y.shape[1] != 1 or bool((codes != y[:, 0]).any() or (codes < 0).any()) or not self.has_classes:
+            return torch.zeros(0)
+        return torch.bincount(codes.long()).float()
 
     @property
     def fingerprint(self) -> int:
@@ -51,6 +67,15 @@ class RecipeRows:
         for tensor in (self.x, self.y, self.held_out_x, self.held_out_y):
             code = zlib.crc32(np.ascontiguousarray(tensor.cpu().numpy()).view(np.uint8).data, code)
         return code
+
+
+def finite_rows(x: Tensor, y: Tensor) -> Tensor:
+    """Which rows have finite numbers alone, in inputs and targets (n,).
+
+    >>> finite_rows(torch.tensor([[1.0], [torch.inf], [2.0]]), torch.tensor([0.0, 1.0, torch.nan]))
+    tensor([ True, False, False])
+    """
+    return torch.isfinite(x).reshape(len(x), -1).all(1) & torch.isfinite(y).reshape(len(y), -1).all(1)
 
 
 @contextmanager
@@ -100,7 +125,18 @@ def rows_of(data: Callable[[], object], batch_size: int | None, shuffle: bool | 
     loader = sets[0] if isinstance(sets[0], DataLoader) else None
     size = batch_size or (loader.batch_size if loader else None) or 32
     random_order = isinstance(loader.sampler, RandomSampler) if loader else True
-    return RecipeRows(x, y, held_out_x, held_out_y, min(size, len(y)), random_order if shuffle is None else shuffle)
+    scored = finite_rows(held_out_x, held_out_y)
+    if not scored.any():
+        raise InputError("data, held-out rows", "expected finite numbers, received a NaN or an infinity in every row")
+    return RecipeRows(
+        x,
+        y,
+        held_out_x[scored],
+        held_out_y[scored],
+        min(size, len(y)),
+        random_order if shuffle is None else shuffle,
+        not_scored=int((~scored).sum()),
+    )
 
 
 def _tensors(name: str, rows: object) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.errors import InputError
-from .parts import ScoreFunction, ScoreName
+from .parts import BINARY, BINARY_ON_LOGITS, ScoreFunction, ScoreName
 from .rows import called
 
 
@@ -44,14 +44,21 @@ def _accuracy(outputs: Tensor, targets: Tensor, loss_name: str) -> float:
     """The fraction of right classes, or of right labels where there are several or the output is single."""
     classes = _classes(targets)
     if outputs.numel() == classes.numel():
-        on_logits = "logits" in loss_name.lower()
-        chosen = as_targets(outputs, classes) > (0.0 if on_logits else 0.5)
-        return float((chosen == (classes > 0)).double().mean())
+        # A loss on labels of 0 and 1 makes the output a logit or a probability, whatever codes it gets.
+        threshold = 0.0 if loss_name in BINARY_ON_LOGITS else 0.5 if loss_name in BINARY else _middle(classes)
+        chosen = as_targets(outputs, classes) > threshold
+        return float((chosen == (classes > _middle(classes))).double().mean())
     chosen = outputs.argmax(1)
     if chosen.numel() != classes.numel():
         shapes = f"{tuple(outputs.shape)} and {tuple(targets.shape)}"
         raise InputError("accuracy", f"expected outputs (n, classes) and targets (n,), received shapes {shapes}")
     return float((chosen == classes.reshape(chosen.shape)).double().mean())
+
+
+def _middle(labels: Tensor) -> float:
+    """The number between two labels; 1/2 for those of 0 and 1, and where there is only one."""
+    low, high = float(labels.min()), float(labels.max())
+    return (low + high) / 2 if low < high else 0.5
 
 
 def _classes(targets: Tensor) -> Tensor:

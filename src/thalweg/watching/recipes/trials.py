@@ -66,21 +66,15 @@ def one_thread() -> Iterator[None]:
 def _record_recipe(work: RecipeWork, path: Path, until: float) -> bool:
     with one_thread():
         recipe, rows = loaded(work.source)
-        trained = train(recipe.parts(rows, work.seed, work.changes), work.seed, until)
+        parts = recipe.parts(rows, work.seed, work.changes)
+        trained = train(parts, work.seed, until)
     if not trained.ended:
         return False
     try:
-        _write(path, trained, measure_of(recipe, rows))
+        _write(path, trained, parts.measure)
     except InputError as error:
         raise RunWriteError(str(error)) from error
     return True
-
-
-def measure_of(recipe: Recipe, rows: RecipeRows) -> str:
-    """The name of the score: "accuracy", "r2", or "score" for a function of the user."""
-    if recipe.score is None:
-        return "accuracy" if rows.has_classes else "r2"
-    return recipe.score if isinstance(recipe.score, str) else "score"
 
 
 def _write(path: Path, trained: TrainedRecipe, measure: str) -> None:

@@ -1,0 +1,314 @@
+"""Layers for the columns of a table: smooth clipping, a learned scale, periodic embeddings of numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from ...core.arrays import Array, map_arrays, namespace
+from ...core.errors import InputError, Problem
+from ..initializers import Ones
+from ..part import (
+    Count,
+    ForwardContext,
+    InitContext,
+    Initializer,
+    Layer,
+    Positive,
+    Trainable,
+    check_trainable,
+    only_trained,
+)
+from .activations import Activation
+from .base import flat_width
+
+Places = tuple[Annotated[int, Field(ge=0, strict=True)], ...]
+"""Numbers of columns, from 0."""
+
+
+@dataclass(frozen=True)
+class SmoothClip(Activation, kind="smooth_clip"):
+    """Almost z where it is small, and never beyond ±bound: y = z r, r = 1 / √(1 + (z/bound)²);  dy/dz = r³.
+
+    Absurd numbers of a table become unusual ones, and the order of all is kept.
+    d²y/dz² = -3 z r⁵ / bound².
+
+    bound: what y approaches far from 0.
+
+    Source: Holzmüller, Grinsztajn, Steinwart 2024, Better by default, section 3.
+
+    >>> import numpy as np
+    >>> SmoothClip(3.0).value(np.array([0.0, 0.3, -4.0, 1e300])).round(3).tolist()
+    [0.0, 0.299, -2.4, 3.0]
+    """
+
+    bound: Positive = 3.0
+
+    @property
+    def output_range(self) -> tuple[float, float]:
+        return -self.bound, self.bound
+
+    @property
+    def steepest_slope(self) -> float:
+        """1, at 0."""
+        return 1.0
+
+    def _parts(self, z: Array) -> tuple[Array, Array]:
+        """(z/bound) r and r; no square is larger than 1."""
+        xp = namespace(z)
+        u = z / self.bound
+        most = xp.maximum(xp.abs(u), 1.0)
+        u = u / most
+        length = xp.sqrt(1 / most / most + u * u)
+        return u / length, 1 / most / length
+
+    def value(self, z: Array) -> Array:
+        return self.bound * self._parts(z)[0]
+
+    def derivative(self, z: Array, y: Array) -> Array:
+        r = self._parts(z)[1]
+        return r * r * r
+
+    def second_derivative(self, z: Array, y: Array) -> Array:
+        clipped, r = self._parts(z)
+        return -3 * clipped * r * r * r * r / self.bound
+
+
+class Factors(NamedTuple):
+    """Parameters of a scaling, and their gradients: s (width,)."""
+
+    s: Array
+
+
+@dataclass(frozen=True)
+class Scaling(Layer[Factors, tuple[()], Array], kind="scaling"):
+    """A learned scale of each feature: y = s x, a diagonal matrix.
+
+    Backward, with d = dL/dy (n, width):  dL/dx = s d,  dL/ds = Σ x d over the samples.
+
+    Along s_dot and x_dot: y_dot = x s_dot + s x_dot. The derivative of dL/dx is s_dot d, that of dL/ds is Σ x_dot d.
+
+    Where the inputs of a table have a scale each, a training that changes it early chooses between them.
+
+    init: initializer of s; None: ones.
+    trainable: whether a training changes s.
+
+    Raises InputError for samples that are not flat, and for unknown names in `trainable`.
+
+    Source: Holzmüller, Grinsztajn, Steinwart 2024, Better by default, section 3.
+
+    >>> import numpy as np
+    >>> Scaling().forward(Factors(np.array([2.0, 0.5])), (), np.array([[3.0, 4.0]]), ForwardContext(True))[0].tolist()
+    [[6.0, 2.0]]
+    """
+
+    transparent = True
+    is_linear = True
+
+    init: Initializer | None = None
+    trainable: Trainable = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_trainable(self, self.trainable, Factors._fields)
+
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Factors, tuple[()], tuple[int, ...]]:
+        return Factors(context.draw(self.init or Ones(), (flat_width(self, shape),))), (), shape
+
+    def trained(self, params: Factors) -> Factors:
+        return only_trained(params, self.trainable)
+
+    def forward(
+        self, params: Factors, state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
+        return params.s * x, state, x
+
+    def backward(self, params: Factors, cache: Array, delta: Array) -> tuple[Array, Factors]:
+        return params.s * delta, self.gradients(params, cache, delta)
+
+    def gradients(self, params: Factors, cache: Array, delta: Array) -> Factors:
+        return Factors(namespace(delta).sum(cache * delta, axis=0))
+
+    def jvp(self, params: Factors, cache: Array, direction: Factors, x_dot: Array | None) -> Array:
+        y_dot = cache * direction.s
+        return y_dot if x_dot is None else y_dot + params.s * x_dot
+
+    def backward_jvp(
+        self, params: Factors, cache: Array, direction: Factors, x_dot: Array | None, delta: Array
+    ) -> tuple[Array | None, Factors]:
+        if x_dot is None:
+            return None, map_arrays(namespace(delta).zeros_like, params)
+        return direction.s * delta, self.gradients(params, x_dot, delta)
+
+
+class Waves(NamedTuple):
+    """Parameters of a periodic embedding, and their gradients.
+
+    w: angular frequencies (columns, waves).
+    p: phases (columns, waves).
+    A: weights of the embeddings (columns, waves, width).
+    b: their offsets (columns, width).
+    """
+
+    w: Array
+    p: Array
+    A: Array
+    b: Array
+
+
+@dataclass(frozen=True)
+class Periodic(Layer[Waves, tuple[()], Array], kind="periodic"):
+    """Embeddings of numbers: y = (x, e) with e_jk = Σ_l h_jl A_jlk + b_jk and h_jl = cos(w_jl x_j + p_jl).
+
+    Each embedded column x_j becomes `width` functions of it, made of waves whose frequencies and phases are learned; a
+    network sees fine steps in one number by them. The inputs themselves come first.
+
+    Backward, with d = dL/de (n, columns, width) and g_jl = -sin(w_jl x_j + p_jl) Σ_k A_jlk d_jk:
+    dL/dA_jlk = Σ h_jl d_jk,  dL/db = Σ d,  dL/dw_jl = Σ x_j g_jl,  dL/dp = Σ g over the samples, and
+    dL/dx_j = dL/dy_j + Σ_l w_jl g_jl.
+
+    Along a direction, with a_dot = x w_dot + w x_dot + p_dot and h_dot = -sin(w x + p) a_dot: e_dot = h_dot A + h A_dot
+    + b_dot; all sums above follow by the product rule, with g_dot = -h a_dot Σ A d - sin(w x + p) Σ A_dot d.
+
+    Shapes: x (n, d), y (n, d + columns * width).
+
+    width: functions of each number.
+    waves: waves that they are made of.
+    deviation: standard deviation of the initial frequencies, in waves for each unit of x.
+    columns: the columns that are embedded; empty: all.
+    trainable: which parameters a training changes.
+
+    Raises InputError for samples that are not flat, for columns that are not there, and for unknown names.
+
+    Source: Gorishniy, Rubachev, Babenko 2022, On embeddings for numerical features, section 3.3; the phases and the
+    inputs beside the waves as in Holzmüller, Grinsztajn, Steinwart 2024.
+
+    >>> import numpy as np
+    >>> one = Waves(np.full((1, 1), np.pi), np.zeros((1, 1)), np.full((1, 1, 1), 2.0), np.zeros((1, 1)))
+    >>> Periodic(1, 1).forward(one, (), np.array([[0.0], [1.0]]), ForwardContext(True))[0].tolist()
+    [[0.0, 2.0], [1.0, -2.0]]
+    """
+
+    width: Count = 4
+    waves: Count = 16
+    deviation: Positive = 0.1
+    columns: Places = ()
+    trainable: Trainable = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_trainable(self, self.trainable, Waves._fields)
+
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Waves, tuple[()], tuple[int, ...]]:
+        total = flat_width(self, shape)
+        if missing := [place for place in self.columns if place >= total]:
+            message = f"expected columns below {total}, the number of inputs, received {missing[0]}"
+            raise InputError(self.kind, [Problem("columns", message)])
+        columns = len(self.columns) or total
+        draw = context.rng
+        params = Waves(
+            w=draw.normal(0, 2 * math.pi * self.deviation, (columns, self.waves)),
+            p=draw.uniform(-math.pi, math.pi, (columns, self.waves)),
+            A=draw.normal(0, 1 / math.sqrt(self.waves), (columns, self.waves, self.width)),
+            b=draw.uniform(-1, 1, (columns, self.width)) / math.sqrt(self.waves),
+        )
+        return params, (), (total + columns * self.width,)
+
+    def trained(self, params: Waves) -> Waves:
+        return only_trained(params, self.trainable)
+
+    def _chosen(self, x: Array) -> Array:
+        """The embedded columns (n, columns, 1)."""
+        xp = namespace(x)
+        if not self.columns or self.columns == tuple(range(x.shape[1])):
+            return x[:, :, None]
+        return xp.concat([x[:, place : place + 1] for place in self.columns], axis=1)[:, :, None]
+
+    def _placed(self, chosen: Array, x: Array) -> Array:
+        """Numbers (n, columns) of the embedded columns at their places among zeros like x."""
+        xp = namespace(x)
+        if not self.columns or self.columns == tuple(range(x.shape[1])):
+            return chosen
+        of = {place: index for index, place in enumerate(self.columns)}
+        zeros = xp.zeros_like(x[:, :1])
+        parts = [chosen[:, of[place] : of[place] + 1] if place in of else zeros for place in range(x.shape[1])]
+        return xp.concat(parts, axis=1)
+
+    def _joined(self, x: Array, e: Array) -> Array:
+        xp = namespace(e)
+        return xp.concat([x, xp.reshape(e, (e.shape[0], e.shape[1] * e.shape[2]))], axis=1)
+
+    def forward(
+        self, params: Waves, state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
+        h = namespace(x).cos(self._chosen(x) * params.w + params.p)
+        return self._joined(x, _mixed(h, params.A) + params.b), state, x
+
+    def _split(self, x: Array, delta: Array) -> tuple[Array, Array]:
+        """dL/dy of the inputs (n, d) and dL/de (n, columns, width)."""
+        total = x.shape[1]
+        columns = len(self.columns) or total
+        return delta[:, :total], namespace(delta).reshape(delta[:, total:], (delta.shape[0], columns, self.width))
+
+    def backward(self, params: Waves, cache: Array, delta: Array) -> tuple[Array, Waves]:
+        past, d = self._split(cache, delta)
+        chosen = self._chosen(cache)
+        angle = chosen * params.w + params.p
+        g = -namespace(angle).sin(angle) * _mixed_back(d, params.A)
+        dx = past + self._placed(namespace(g).sum(params.w * g, axis=-1), cache)
+        return dx, _sums(chosen, g, namespace(angle).cos(angle), d)
+
+    def jvp(self, params: Waves, cache: Array, direction: Waves, x_dot: Array | None) -> Array:
+        xp = namespace(cache)
+        chosen = self._chosen(cache)
+        angle = chosen * params.w + params.p
+        h_dot = -xp.sin(angle) * self._angle_dot(params, chosen, direction, x_dot)
+        e_dot = _mixed(h_dot, params.A) + _mixed(xp.cos(angle), direction.A) + direction.b
+        return self._joined(xp.zeros_like(cache) if x_dot is None else x_dot, e_dot)
+
+    def _angle_dot(self, params: Waves, chosen: Array, direction: Waves, x_dot: Array | None) -> Array:
+        a_dot = chosen * direction.w + direction.p
+        return a_dot if x_dot is None else a_dot + self._chosen(x_dot) * params.w
+
+    def backward_jvp(
+        self, params: Waves, cache: Array, direction: Waves, x_dot: Array | None, delta: Array
+    ) -> tuple[Array | None, Waves]:
+        xp = namespace(cache)
+        _, d = self._split(cache, delta)
+        chosen = self._chosen(cache)
+        angle = chosen * params.w + params.p
+        sine, h = xp.sin(angle), xp.cos(angle)
+        a_dot = self._angle_dot(params, chosen, direction, x_dot)
+        pulled = _mixed_back(d, params.A)
+        g = -sine * pulled
+        g_dot = -h * a_dot * pulled - sine * _mixed_back(d, direction.A)
+        moved = _sums(chosen, g_dot, -sine * a_dot, d)._replace(b=xp.zeros_like(params.b))
+        if x_dot is None:
+            return None, moved
+        dx_dot = self._placed(xp.sum(direction.w * g + params.w * g_dot, axis=-1), cache)
+        return dx_dot, moved._replace(w=moved.w + xp.sum(self._chosen(x_dot) * g, axis=0))
+
+
+# Products of a few waves and functions for each column: written out, because a compiler fuses them.
+def _mixed(h: Array, A: Array) -> Array:
+    """Σ_l h_jl A_jlk, (n, columns, width)."""
+    return namespace(h).sum(h[:, :, :, None] * A, axis=2)
+
+
+def _mixed_back(d: Array, A: Array) -> Array:
+    """Σ_k A_jlk d_jk, (n, columns, waves)."""
+    return namespace(d).sum(d[:, :, None, :] * A, axis=3)
+
+
+def _sums(x: Array, g: Array, h: Array, d: Array) -> Waves:
+    """The gradients as sums over the samples."""
+    xp = namespace(g)
+    return Waves(
+        w=xp.sum(x * g, axis=0),
+        p=xp.sum(g, axis=0),
+        A=xp.sum(h[:, :, :, None] * d[:, :, None, :], axis=0),
+        b=xp.sum(d, axis=0),
+    )

@@ -1,0 +1,98 @@
+"""The length of a training whose spec has `epochs = "auto"`: a budget of updates, and when to stop before its end."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..data import Data, Dataset, RowSource
+from ..parts.part import Optimizer
+from ..parts.schedules import in_steps
+from ..parts.schedules.metric_schedules import metric_schedules
+from ..parts.settings import BATCH_SIZE, CompleteTraining, Stopping, Training
+
+# Chosen on digits and on generated tables of 150 to 2,500 rows (benchmarks/tables.py, `development`).
+# Updates, not epochs: 20 epochs of 100 rows are 80 updates, and those of 50,000 rows 31,000.
+_UPDATES = 10_000
+_PATIENCE = 1000
+# Without held-out rows nothing says when a training is long enough.
+_UNWATCHED_UPDATES = 1000
+_FEWEST_EPOCHS = 20
+_LEAST_PATIENCE = 5
+_SECONDS = 600.0
+# A tenth of fewer rows says little about the best length.
+_FEW_ROWS = 2000
+_HOLDOUTS = 5
+# Fewer rows cannot be held out from.
+_FEWEST_ROWS = 20
+
+
+def with_length(
+    training: Training, stopping: Stopping, optimizer: Optimizer, data: Data, rows: RowSource
+) -> tuple[CompleteTraining, Stopping]:
+    """The training with its number of epochs, and when it stops before the last one.
+
+    A spec that says how many epochs it trains is left as it is. Otherwise:
+
+        updates   10,000, in at least 20 epochs; 1,000 without held-out rows
+        patience  1,000 updates without a better validation loss, at least 5 epochs; the best weights are restored
+        seconds   600
+        holdouts  5 for up to 2,000 training rows, whose few validation rows cannot decide; 1 for more rows without a
+                  validation set; none where rows are ordered in time, or the rate depends on the length or a measure
+
+    What `stopping` says takes the place of these values.
+
+    Source: Prechelt 1998, Early stopping, but when?
+
+    >>> few = Dataset([[0.0]] * 150, [0] * 150, "classification")
+    >>> training, stopping = with_length(Training("auto"), Stopping(), Optimizer.of("adam"), Data("iris"), few)
+    >>> training.epochs, stopping.patience, stopping.holdouts
+    (2000, 200, 5)
+    """
+    if training.epochs != "auto":
+        return with_epochs(training, training.epochs), stopping
+    per_epoch = _updates_in_epoch(training, optimizer, len(rows))
+    holdouts = stopping.holdouts or _holdouts(training, stopping, optimizer, data, rows, per_epoch)
+    validation_rows = round(data.validation / (1 - data.validation) * len(rows))
+    watched = bool(holdouts or validation_rows)
+    updates = _UPDATES if watched else _UNWATCHED_UPDATES
+    epochs = max(_FEWEST_EPOCHS, -(-updates // per_epoch))
+    patience = max(_LEAST_PATIENCE, -(-_PATIENCE // per_epoch)) if watched else None
+    defaults = Stopping(patience=patience, seconds=_SECONDS, holdouts=holdouts)
+    return with_epochs(training, epochs), merged(defaults, stopping)
+
+
+def with_epochs(training: Training, epochs: int) -> CompleteTraining:
+    """The training with this number of epochs."""
+    return CompleteTraining.of(dataclasses.replace(training, epochs=epochs))
+
+
+def merged(defaults: Stopping, chosen: Stopping) -> Stopping:
+    """The defaults, replaced by every option of `chosen` that differs from the default of its field."""
+    fields = [field for field in dataclasses.fields(Stopping) if getattr(chosen, field.name) != field.default]
+    return dataclasses.replace(defaults, **{field.name: getattr(chosen, field.name) for field in fields})
+
+
+def _updates_in_epoch(training: Training, optimizer: Optimizer, rows: int) -> int:
+    if optimizer.full_batch or training.batch_size == "full":
+        return 1
+    return -(-rows // (min(training.batch_size or BATCH_SIZE, rows) * training.accumulate))
+
+
+def _holdouts(
+    training: Training, stopping: Stopping, optimizer: Optimizer, data: Data, rows: RowSource, per_epoch: int
+) -> int | None:
+    """How often rows are held out to choose the length; None where that does not suit."""
+    ordered = data.split == "time" or data.order.in_time
+    depends = bool(metric_schedules(optimizer)) or _depends_on_length(optimizer, per_epoch)
+    decided = stopping.patience is not None or stopping.measure is not None or stopping.restore_best is not None
+    if ordered or depends or decided or not isinstance(rows, Dataset) or len(rows) < _FEWEST_ROWS:
+        return None
+    if len(rows) <= _FEW_ROWS:
+        return _HOLDOUTS
+    return None if data.validation else 1
+
+
+def _depends_on_length(optimizer: Optimizer, per_epoch: int) -> bool:
+    """Whether a schedule of the optimizer has another course in a longer training."""
+    short, long = (in_steps(optimizer, per_epoch, steps, BATCH_SIZE) for steps in (_UPDATES, 2 * _UPDATES))
+    return short != long

@@ -1,0 +1,1 @@
+"""The doctor's measurements of a watched training."""

@@ -1,0 +1,85 @@
+"""The network for tables: what it is made of, and that its members learn as if each were alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+import thalweg
+from thalweg.core.errors import InputError
+from thalweg.data import Data
+from thalweg.models.mlp import TableNetwork
+from thalweg.parts.layers.dense import Affine
+from thalweg.parts.losses import MemberLoss
+from thalweg.parts.optimizers import SGD
+from thalweg.parts.settings import Training
+from thalweg.spec.complete import completed
+from thalweg.spec.spec import Spec
+from thalweg.training.checkpoints import Checkpoint
+from thalweg.training.fit import fit
+from thalweg.training.session import Session
+
+
+def frame(rows: int = 60) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=rows)
+    return pl.DataFrame(
+        {"town": rng.choice(["Ulm", "Bern"], rows), "size": x, "old": x > 1, "price": 3 * x + rng.normal(size=rows)}
+    )
+
+
+def test_only_numbers_are_embedded_and_the_inputs_are_scaled_by_their_quartiles():
+    spec = Spec.of({"data": {"source": frame(), "target": "price"}, "network": "table"})
+    split = spec.data.load(0)
+    whole = completed(spec, split.train)
+    assert split.preprocessing.feature_names == ("town=Bern", "town=Ulm", "size", "old")
+    (embedding,) = (layer for layer in whole.network.layers if layer.kind == "periodic")
+    assert (embedding.columns, split.train.numbers) == ((2,), (2,))
+    low, middle, high = np.quantile(split.train.x[:, 2], [0.25, 0.5, 0.75])
+    assert (middle, high - low) == pytest.approx((0, 1), abs=1e-6)
+    assert isinstance(whole.loss, MemberLoss)
+    assert whole.loss.loss.kind == "mean_squared_error"
+
+
+def test_a_member_learns_what_it_would_learn_alone():
+    data = Data("iris", scale="robust").load(0)
+    training = Training(epochs=4, batch_size=32, engine="eager")
+    ensemble = TableNetwork((5,), members=3, embedding=0)
+    # The mean over the members divides each gradient by their number.
+    together = Session(completed(Spec(Data("iris"), ensemble, optimizer=SGD(0.3), training=training), data.train), data)
+    alone = Spec(Data("iris"), ["smooth_clip", "dense 5", "relu", "dense 3"], optimizer=SGD(0.1), training=training)
+    single = Session(completed(alone, data.train), data)
+    layers = [0, 2, 3, 4]
+
+    def of_member(params, member):
+        own = [params[layer] for layer in layers]
+        return tuple(Affine(p.W[member], p.b[member]) if isinstance(p, Affine) else p for p in own)
+
+    trained = fit(together).state.params
+    for member in range(3):
+        begin = single.start._replace(params=of_member(together.start.params, member))
+        theirs = fit(single, resume=Checkpoint(begin)).state.params
+        for ours, own in zip(of_member(trained, member), theirs, strict=True):
+            for a, b in zip(ours, own, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+@pytest.mark.parametrize("source", ["iris", "diabetes"])
+def test_an_ensemble_is_saved_loaded_and_reported(source, tmp_path):
+    network = {"kind": "table", "hidden": [6], "members": 2}
+    run = thalweg.train(network, source, epochs=2, engine="eager", folder=tmp_path / "run", progress=False)
+    x, y = run.rows().test.x, run.rows().test.y
+    outputs = run.outputs_of(x)
+    assert outputs.shape == (len(x), 3 if source == "iris" else 1)
+    np.testing.assert_array_equal(thalweg.load(tmp_path / "run").outputs_of(x), outputs)
+    if source == "iris":
+        np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-6)
+        assert run.measures["test"]["accuracy"] == pytest.approx(np.mean(outputs.argmax(axis=1) == y))
+    run.export(onnx=tmp_path / "net.onnx")
+    assert run.diagnose().findings is not None
+
+
+def test_a_loss_with_other_members_than_the_network_is_refused():
+    with pytest.raises(InputError, match="member_dense 3 4"):
+        thalweg.train(["dense 3"], "iris", loss={"kind": "member_loss", "members": 4}, progress=False)

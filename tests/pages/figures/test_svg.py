@@ -1,0 +1,86 @@
+"""Charts as SVG: numbers are where the axes say, and nothing is lost or active."""
+
+from xml.etree import ElementTree
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from thalweg.pages.figures import arm_curves, arm_panels, learning_curves
+from thalweg.pages.figures.axes import log_axis
+from thalweg.pages.figures.svg import chart_svg
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def drawn(figure):
+    return ElementTree.fromstring(chart_svg(figure))
+
+
+def texts(picture):
+    return [element.text for element in picture.iter(f"{SVG}text")]
+
+
+def places(picture):
+    """The places (n, 2) of the points."""
+    return np.array([[float(one.get("cx")), float(one.get("cy"))] for one in picture.iter(f"{SVG}circle")])
+
+
+def ticks(picture, anchor):
+    """The numbers beside (`end`) or below (`middle`) the plane, with their places."""
+    axis = "y" if anchor == "end" else "x"
+    found = [one for one in picture.iter(f"{SVG}text") if one.get("text-anchor") == anchor]
+    return {one.text: float(one.get(axis)) for one in found}
+
+
+@pytest.mark.parametrize("kind", ["linear", "log"])
+def test_points_are_where_the_ticks_say(kind):
+    y = np.array([0.001, 0.01, 0.1])
+    figure = go.Figure(go.Scatter(x=[1, 2, 4], y=y, mode="markers"))
+    scale, values = (np.log10, [0.001, 0.01, 0.1]) if kind == "log" else (np.asarray, [0.05, 0.1])
+    figure.update_yaxes(**log_axis(y) if kind == "log" else {})
+    picture = drawn(figure)
+    labels = ticks(picture, "end")
+    # The baseline of a label is 4 below its line.
+    first, *_, last = (labels[f"{value:g}"] - 4 for value in values)
+    across = scale(np.array(values))
+    slope = (last - first) / (across[-1] - across[0])
+    np.testing.assert_allclose(places(picture)[:, 1], first + slope * (scale(y) - across[0]), atol=0.3)
+
+
+def test_names_and_a_missing_number_have_their_places():
+    figure = go.Figure(go.Scatter(x=[1.0, None, 3.0], y=["a", "b", "a"], mode="markers"))
+    picture = drawn(figure)
+    assert {"a", "b"} <= set(texts(picture))
+    (first, second) = places(picture)
+    assert first[1] == second[1]
+
+
+def test_a_line_stops_at_a_missing_number():
+    picture = drawn(go.Figure(go.Scatter(y=[1.0, 2.0, np.nan, 3.0, 4.0])))
+    (path,) = picture.iter(f"{SVG}path")
+    assert path.get("d").count("M") == 2
+
+
+def test_charts_of_runs_and_arms_have_their_lines_and_names():
+    history = [{"epoch": k + 1, "loss": 1 / (k + 1), "validation_loss": 2 / (k + 1)} for k in range(40)]
+    picture = drawn(learning_curves(history, "loss"))
+    assert len(list(picture.iter(f"{SVG}path"))) == 2
+    assert {"Loss", "training", "validation", "epoch", "loss"} <= set(texts(picture))
+    arms = {f"arm {k}": np.exp(-np.arange(9.0)) * np.ones((3, 1)) * (k + 1) for k in range(4)}
+    assert set(arms) <= set(texts(drawn(arm_curves(arms, "loss", log=True))))
+    assert set(arms) <= set(texts(drawn(arm_panels(arms, "loss", "arm 0"))))
+
+
+def test_other_traces_have_no_picture():
+    assert chart_svg(go.Figure(go.Heatmap(z=[[1, 2]]))) == chart_svg(go.Figure()) == ""
+
+
+def test_foreign_text_stays_text():
+    figure = go.Figure(
+        go.Scatter(y=[1, 2], name="<script>alert(1)</script>"), {"title": {"text": "&lt;b onload=x&gt;"}}
+    )
+    picture = drawn(figure.add_scatter(y=[2, 1], name="x"))
+    assert {one.tag for one in picture.iter()} <= {
+        SVG + tag for tag in ("svg", "g", "line", "path", "text", "clipPath", "rect")
+    }
