@@ -120,10 +120,15 @@ def objective(plan: Plan, state: State, batch: Batch):
 def expected(plan: Plan):
     """State, batch, direction, and the product that jax makes of them."""
     (state, batch), along = case(plan), direction(plan, 2)
+    moving = replaced(map_arrays(np.zeros_like, state.params), along)
+
+    @jax.jit
+    def product(params, moving):
+        return jax.jvp(jax.grad(objective(plan, state, batch)), (params,), (moving,))[1]
+
     with jax.enable_x64(True):
-        moving = replaced(map_arrays(np.zeros_like, state.params), along)
-        _, found = jax.jvp(jax.grad(objective(plan, state, batch)), (state.params,), (moving,))
-        return state, batch, along, jax.tree.map(np.asarray, plan.network.trained(found))
+        found = jax.tree.map(np.asarray, product(state.params, moving))
+        return state, batch, along, plan.network.trained(found)
 
 
 def dot(one, other) -> float:

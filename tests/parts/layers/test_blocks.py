@@ -143,9 +143,14 @@ def test_backward_is_jax_grad_and_the_adjoint_of_the_directional_derivative(entr
     params, state, x, v = case(entry.part, 1, entry.shape)
     direction = (start(entry.part, entry.shape, 3)[0], case(entry.part, 4, entry.shape)[2])
     loss = total(entry.part, training)
-    with jax.enable_x64(True):
+
+    @jax.jit
+    def by_jax(params, x, direction):
         value, forward = jax.jvp(lambda params, x: loss(params, state, x, v, WEIGHT), (params, x), direction)
-        expected = jax.grad(loss, argnums=(0, 2))(params, state, x, v, WEIGHT)
+        return value, forward, jax.grad(loss, argnums=(0, 2))(params, state, x, v, WEIGHT)
+
+    with jax.enable_x64(True):
+        value, forward, expected = by_jax(params, x, direction)
     y, _, (dx, grads), _ = both(entry.part, training)(params, state, x, v, WEIGHT)
     np.testing.assert_allclose(np.sum(y * v), value, rtol=1e-12)
     close((grads, dx), jax.tree.map(np.asarray, expected))
@@ -178,9 +183,12 @@ def motion_by_jax(part: Layer, shape: tuple[int, ...], training: bool, stays: bo
         y = both(part, training)(params, state, x, v, weight)[0]
         return y, jax.grad(loss, (2, 0))(params, state, x, v, weight)
 
+    @jax.jit
+    def moved(params, x, along, dx):
+        return jax.jvp(both_of, (params, x), (along, dx))[1]
+
     with jax.enable_x64(True):
-        _, moved = jax.jvp(both_of, (params, x), (along, 0 * dx if stays else dx))
-        return jax.tree.map(np.asarray, moved)
+        return jax.tree.map(np.asarray, moved(params, x, along, 0 * dx if stays else dx))
 
 
 # Besides, blocks of layers that do not learn: with nothing to learn around them, and with a projection.
