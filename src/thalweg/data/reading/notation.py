@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -306,9 +306,11 @@ class Evidence:
         fits: dict[Reading, int] = {}
         strangers: dict[Reading, tuple[int, str]] = {}
         numbers: frozenset[str] = frozenset()
-        for reading in _candidates(values, options):
+        readings = _candidates(values, options)
+        fit_pattern = _contains(values, [reading.pattern for reading in readings if reading.kind == "number"])
+        for reading in readings:
             if reading.kind == "number":
-                understood = values.str.contains(reading.pattern)
+                understood = fit_pattern[reading.pattern]
                 if len(numbers) <= _FEW_NUMBERS:
                     numbers |= frozenset(values.filter(understood).unique(maintain_order=True).head(4 * _FEW_NUMBERS))
             else:
@@ -364,12 +366,23 @@ NOTATIONS = _readings("")
 
 def _candidates(values: polars.Series, options: TextOptions) -> list[Reading]:
     """The readings that may understand some of the values."""
-    affixes = ["", *(sign for sign in ("%", *CURRENCIES) if values.str.contains(sign, literal=True).any())]
+    signs = ("%", *CURRENCIES)
+    forms = (*_DATES, *_MOMENTS, *_CLOCKS)
+    found = _contains(values, [*map(re.escape, signs), *map(_pattern_of, forms)])
+    occurs = {pattern for pattern, fits in found.items() if fits.any()}
+    affixes = ["", *(sign for sign in signs if re.escape(sign) in occurs)]
     readings = [reading for affix in affixes for reading in _readings(affix, options.missing)]
-    for form in (*_DATES, *_MOMENTS, *_CLOCKS):
-        if values.str.contains(_pattern_of(form)).any():
-            readings.append(Reading("time", form=form, missing=options.missing))
-    return readings
+    times = [form for form in forms if _pattern_of(form) in occurs]
+    return readings + [Reading("time", form=form, missing=options.missing) for form in times]
+
+
+def _contains(values: polars.Series, patterns: Sequence[str]) -> dict[str, polars.Series]:
+    """Which values contain each pattern; all of them by one query, as a query costs more than a few values."""
+    import polars
+
+    text = polars.col("text").str
+    found = values.to_frame("text").select(text.contains(pattern).alias(str(i)) for i, pattern in enumerate(patterns))
+    return dict(zip(patterns, found.get_columns(), strict=True))
 
 
 # Decision -------------------------------------------------------------------------------------------------------------
