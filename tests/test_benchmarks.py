@@ -15,6 +15,7 @@ import thalweg
 ROOT = Path(__file__).parents[1]
 PEERS = {"thalweg", "torch", "sklearn", "numpy", "products", "products_xla"}
 LEARNERS = {"thalweg", "torch", "sklearn", "numpy"}
+pytestmark = pytest.mark.slow
 
 
 def run(*words: str | Path) -> str:
@@ -82,7 +83,6 @@ def test_estimators_are_compared_with_their_peers_in_every_round(tmp_path):
         assert data["difference"][0] == pytest.approx(sum(a - b for a, b in zip(ours, theirs, strict=True)) / 2)
 
 
-@pytest.mark.slow
 def test_tables_are_fitted_by_all_methods_on_the_same_splits(tmp_path):
     file = tmp_path / "tables.json"
     run("benchmarks/tables.py", "--quick", "--tables", "wine", "diabetes", "--json", file)
@@ -104,7 +104,6 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(file.read_text())
 
 
-@pytest.mark.slow
 def test_a_sweep_is_compared_with_its_peers_in_every_round(sweep):
     assert set(sweep["seconds"]) == {"cold", "warm", "torch", "sklearn"}
     for peer, (seconds,) in sweep["seconds"].items():
@@ -113,7 +112,6 @@ def test_a_sweep_is_compared_with_its_peers_in_every_round(sweep):
     assert all(best > 0.6 for (best,) in sweep["accuracy"].values())
 
 
-@pytest.mark.slow
 def test_the_time_of_each_training_is_reported_by_size_of_sweep(sweep):
     assert [line["trials"] for line in sweep["growth"]] == [2]
     assert all(line["each"] == line["seconds"] / line["trials"] for line in sweep["growth"])
@@ -173,7 +171,6 @@ def test_a_watch_is_compared_with_a_bare_loop_and_with_hooks(tmp_path: Path):
         assert all(ratio > 0 for values in found[model]["ratios"].values() for ratio in values)
 
 
-@pytest.mark.slow
 def test_the_playground_is_measured_in_all_phases(tmp_path: Path):
     file = tmp_path / "playground.json"
     run("benchmarks/playground.py", "--seconds", "1", "--json", file)

@@ -161,6 +161,7 @@ def test_a_worker_killed_while_it_hands_over_more_than_a_pipe_holds(tmp_path):
     assert len(all_contents(tmp_path / "out")) == ARMS
 
 
+@pytest.mark.slow
 def test_a_trial_that_kills_each_worker_fails_and_the_others_are_kept(tmp_path):
     owner = os.getpid()
 

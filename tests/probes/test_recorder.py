@@ -258,14 +258,8 @@ def press(step):
     return watch
 
 
-@pytest.mark.parametrize(
-    ("engine", "validation"),
-    [
-        ("eager", 0.0),
-        pytest.param("eager", 0.1, marks=pytest.mark.slow),
-        pytest.param("compiled", 0.1, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("engine", "validation"), [("eager", 0.0), ("eager", 0.1), ("compiled", 0.1)])
 def test_a_training_that_was_stopped_has_the_records_of_one_that_was_not(engine, validation, tmp_path):
     case = {
         **CASES["noise and batch statistics"],

@@ -39,7 +39,7 @@ def run_of(changes):
     ("changes", "place"),
     [
         ({"loss": {"kind": "cross_entropy", "label_smoothing": 0.999}}, "loss.label_smoothing"),
-        ({"optimizer.epsilon": 1e5}, "optimizer.epsilon"),
+        pytest.param({"optimizer.epsilon": 1e5}, "optimizer.epsilon", marks=pytest.mark.slow),
         pytest.param({"regularization.max_norm": 1e-3}, "regularization.max_norm", marks=pytest.mark.slow),
         pytest.param({"training.clip": "value 1e-9", "optimizer": "sgd 0.1"}, "training.clip", marks=pytest.mark.slow),
         pytest.param({"network.layers.1": "gaussian_noise 100"}, "network.layers.1.deviation", marks=pytest.mark.slow),
@@ -67,7 +67,9 @@ def test_what_no_check_names_is_found_by_putting_it_back(changes, place):
         # No row is near a centre.
         ({"network.layers": [{"kind": "radial", "units": 12, "width": 0.004}, "dense 2", "softmax"]}, "setting", None),
         # One plane cannot bound a ring, and no other rate, rule or length helps.
-        ({"network.layers": ["dense 2", "softmax"]}, "too-narrow", "network.layers"),
+        pytest.param(
+            {"network.layers": ["dense 2", "softmax"]}, "too-narrow", "network.layers", marks=pytest.mark.slow
+        ),
         pytest.param(
             {"network.layers": ["dense 1", "tanh", "dense 2", "softmax"]}, "too-narrow", None, marks=pytest.mark.slow
         ),

@@ -20,6 +20,7 @@ def test_every_check_holds_in_the_quick_form():
     assert not failed(page)
 
 
+@pytest.mark.slow
 def test_every_check_holds_on_mnist(mnist_folder):
     assert not failed(InitialisationLesson(seeds=3).page())
 
