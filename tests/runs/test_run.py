@@ -230,6 +230,15 @@ def test_figures_are_the_charts_of_the_report_also_of_a_loaded_run(rings, folder
         assert [figure.layout.title.text for figure in run.figures()] == [*curves, *inside, *seen]
 
 
+def test_the_boundary_and_its_frames_have_the_same_axes():
+    layers = ["dense 4", "tanh", "dense 2", "softmax"]
+    run = thalweg.train(layers, "rings 100", epochs=2, engine="eager", progress=False)
+    still, frames = [figure for figure in run.figures() if "oundary" in figure.layout.title.text]
+    assert frames.frames
+    assert still.layout.xaxis.range == frames.layout.xaxis.range
+    assert still.layout.yaxis.range == frames.layout.yaxis.range
+
+
 def test_where_the_data_are_gone_what_was_recorded_is_left(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 2))
     run = thalweg.train(
