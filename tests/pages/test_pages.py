@@ -86,6 +86,14 @@ def test_plain_text_keeps_to_its_width(width):
     assert max(map(len, long.text(width).splitlines())) <= width
 
 
+@pytest.mark.parametrize("width", [50, 60, 80])
+def test_no_word_of_a_table_is_broken_where_all_of_them_have_room(width):
+    row = ("batch normalisation before each hidden activation", "helps", "+71.1 points (+40.9 to +100 points)", 0.25)
+    told = sheet(Table("Remedies", ("remedy", "verdict", "effect", "share"), [row])).text(width)
+    assert max(map(len, told.splitlines())) <= width
+    assert set(re.findall(r"[\w.+]+", " ".join(map(str, row)))) <= set(re.findall(r"[\w.+]+", told))
+
+
 def test_a_single_number_stands_beside_its_name():
     told = sheet(ArrayBlock("L", np.float64(2.0), "½ (t - z)²", "the loss")).text()
     assert "L = 2  ½ (t - z)²  the loss" in told.splitlines()

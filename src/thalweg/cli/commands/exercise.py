@@ -79,8 +79,8 @@ def _by_letter(answers: list[str]) -> dict[str, str]:
 def _check_answers(chosen: Exercise, answers: dict[str, str], solution: bool, json: bool) -> None:
     from ...core.errors import InputError, Problem
 
-    verdicts = {}
-    unreadable = []
+    verdicts: dict[str, AnswerCheck] = {}
+    unreadable: list[InputError] = []
     for letter, text in answers.items():
         try:
             verdicts |= chosen.check({letter: text})
