@@ -15,7 +15,7 @@ from typing_extensions import TypeVar
 
 from ..core.errors import InputError, Problem, nearest
 from ..core.files import Json, JsonObject
-from ..data import Data, RowSource, Source, Split, Task
+from ..data import Data, RowSource, Source, Split
 from ..data.orders import KeyFunction
 from ..doctor.attainable import constant_accuracy
 from ..parts.part import Count, Part, options_of
@@ -252,7 +252,7 @@ class Experiment:
                 session = Session(completed(spec, split.train), split)
                 session.check()
                 constant = _constant_answer(self._validation_rows(split))
-                self._check_measure(split.train.task)
+                self._check_measure(measures_of(split.train.task, spec.training.metrics or ()))
                 checked.append(CheckedArm(arm, session.spec, row_fingerprints, constant))
             except InputError as error:
                 for problem in error.problems:
@@ -275,9 +275,9 @@ class Experiment:
             )
         return split.validation
 
-    def _check_measure(self, task: Task) -> None:
+    def _check_measure(self, names: Sequence[str]) -> None:
         measure = self.compare.measure
-        known = [f"validation_{name}" for name in measures_of(task)]
+        known = [f"validation_{name}" for name in names]
         if measure is not None and measure not in known:
             raise InputError("compare.measure", f"unknown measure {measure!r}; {nearest(measure, known)}")
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..parts.metrics import is_share
 from .blocks import Check
 
 DIGITS = 4
@@ -33,7 +34,6 @@ _PERCENT = "\u202f%"
 _MOST_DECIMALS = 12
 
 _MEASURE_NAMES = {"r2": "R²", "clipped": "updates clipped", "penalty": "penalty of L1 and L2"}
-_SHARES = frozenset({"accuracy", "balanced_accuracy", "clipped"})
 
 
 class Share(float):
@@ -82,15 +82,6 @@ def percent(share: float, digits: int = DIGITS) -> str:
 def measure_name(measure: str) -> str:
     """The name of a measure in words: `mean_absolute_error` -> `mean absolute error`, `r2` -> `R²`."""
     return _MEASURE_NAMES.get(measure, measure.replace("_", " "))
-
-
-def is_share(measure: str) -> bool:
-    """Whether a measure is a fraction of a whole and is written in percent. Prefixes of sets of rows are ignored.
-
-    >>> is_share("validation_accuracy"), is_share("loss")
-    (True, False)
-    """
-    return measure.removeprefix("training_").removeprefix("validation_").removeprefix("test_") in _SHARES
 
 
 def measured(measure: str, value: float | None) -> float | None:

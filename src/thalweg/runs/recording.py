@@ -21,8 +21,8 @@ from ..engine.step import State
 from ..models.linear_theory import best_threshold
 from ..models.linear_units import LinearTraining, linear_training, tunes, with_threshold
 from ..pages.numbers import count_noun, number, percent
-from ..parts.metrics import confusion_matrix
 from ..parts.settings import Light
+from ..parts.task_metrics import confusion_matrix
 from ..probes.boundary_frames import FRAMES_SO_FAR, BoundaryCallback, BoundaryFrames
 from ..probes.recorder import ProbeCallback
 from ..probes.records import Record
@@ -89,7 +89,15 @@ class RunBuilder:
         threshold = _tuned_threshold(session, fitted.state)
         loss = with_threshold(spec.loss, threshold)
         measures = {
-            name: evaluate(spec.network, loss, fitted.state, rows, session.engine, session.target_unit)
+            name: evaluate(
+                spec.network,
+                loss,
+                fitted.state,
+                rows,
+                session.engine,
+                split.preprocessing,
+                spec.training.metrics or (),
+            )
             for name, rows in split.sets.items()
         }
         linear = linear_training_of(session)

@@ -22,7 +22,7 @@ from ..pages.blocks import (
 )
 from ..pages.numbers import Share, count_noun, measure_name, measure_value, measured, percent
 from ..pages.page import Page
-from ..parts.metrics import confusion_matrix
+from ..parts.task_metrics import confusion_matrix
 from ..probes.input_maps import FittedCurve, InputMap
 from .mistakes import has_label, mistake_blocks, values_by_target
 from .report_data import ReportData

@@ -200,6 +200,10 @@ def _checkpoint(found: _Found, session: Session, changed: Sequence[str], accept_
         received = f"received {len(checkpoint.early_stopping.rates)}"
         raise InputError(str(found.path.with_suffix(".json")), [Problem("counters.rates", f"{expected}, {received}")])
     check_records(checkpoint, session.batches.per_epoch)
+    if checkpoint.reports and any(change.startswith("training.metrics") for change in changed):
+        epoch = int(checkpoint.history[-1]["epoch"]) + 1 if checkpoint.history else 1
+        found_at = f"the training stopped within epoch {epoch}, which has sums of other metrics"
+        raise InputError("training.metrics", f"cannot change here: {found_at}; resume without this change")
     return _still_valid(checkpoint, session.spec, [*changed, *(f"data: {name}" for name in rows)])
 
 
