@@ -141,6 +141,21 @@ def contours(
         hovertemplate=hover,
     )
     figure = go.Figure(bands)
+    _add_paths(figure, x, y, paths)
+    if minimum is not None:
+        stars = np.atleast_2d(minimum)
+        mark = {"symbol": "star", "size": 14, "color": ORANGE}
+        mark["line"] = {"width": 1, "color": _BORDER}
+        figure.add_scatter(
+            x=stars[:, 0], y=stars[:, 1], mode="markers", marker=mark, name="minimum", zorder=len(paths) + 1
+        )
+    figure.update_xaxes(title=axes[0], range=[x[0], x[-1]], showgrid=False)
+    figure.update_yaxes(title=axes[1], range=[y[0], y[-1]], showgrid=False)
+    return figure.update_layout(template=TEMPLATE, title=title, height=460, showlegend=True)
+
+
+def _add_paths(figure: go.Figure, x: np.ndarray, y: np.ndarray, paths: Mapping[str, np.ndarray]) -> None:
+    """Draw paths {name: (steps, 2)} over the picture, the longest below the others, with their starts and ends."""
     drawn = {name: _near_picture(x, y, np.asarray(path, dtype=float)) for name, path in paths.items()}
     lengths = {name: _length(x, y, path) for name, path in drawn.items()}
     from_longest = sorted(drawn, key=lambda name: -lengths[name])
@@ -164,16 +179,6 @@ def contours(
     for start in np.unique([np.asarray(path, dtype=float)[0] for path in paths.values()], axis=0) if paths else ():
         mark = {"size": 12, "color": "white", "line": {"width": 2.5, "color": _BORDER}}
         figure.add_scatter(x=start[:1], y=start[1:], marker=mark, **above)
-    if minimum is not None:
-        stars = np.atleast_2d(minimum)
-        mark = {"symbol": "star", "size": 14, "color": ORANGE}
-        mark["line"] = {"width": 1, "color": _BORDER}
-        figure.add_scatter(
-            x=stars[:, 0], y=stars[:, 1], mode="markers", marker=mark, name="minimum", zorder=above["zorder"]
-        )
-    figure.update_xaxes(title=axes[0], range=[x[0], x[-1]], showgrid=False)
-    figure.update_yaxes(title=axes[1], range=[y[0], y[-1]], showgrid=False)
-    return figure.update_layout(template=TEMPLATE, title=title, height=460, showlegend=True)
 
 
 def _background(x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: Sequence[float] | None) -> list[go.Heatmap]:
