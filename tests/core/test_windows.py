@@ -17,7 +17,8 @@ SYSTEM = r"""
 import asyncio, concurrent.futures, contextlib, ctypes, faulthandler, multiprocessing, os, pathlib, selectors, shutil
 import signal, subprocess, sys, tempfile, threading, types, uuid
 import multiprocessing.resource_tracker, multiprocessing.popen_spawn_posix, multiprocessing.util
-import filelock, lazy_loader, numpy, platformdirs, typer, rich.console, jax, polars, plotly.graph_objects, sklearn, pydantic
+import filelock, jax, lazy_loader, numpy, platformdirs, plotly.graph_objects, polars, pydantic, rich.console, sklearn
+import typer
 
 LACKS = {
     os: "O_CLOEXEC O_DIRECTORY O_NOCTTY O_NOFOLLOW O_NONBLOCK chown fchmod fork getegid geteuid getgid getuid killpg"
