@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ..numbers import number
+from .axes import over_plane
 from .plane import samples
 from .theme import BLUE, INK, TEMPLATE, VERMILION
 
@@ -490,8 +491,7 @@ def _rounded(values: np.ndarray) -> np.ndarray:
 
 
 def _with_axes(figure: go.Figure, x: np.ndarray, y: np.ndarray, axes: tuple[str, str], title: str) -> go.Figure:
-    figure.update_xaxes(title=_plain(axes[0]), range=[x[0], x[-1]], showgrid=False)
-    figure.update_yaxes(title=_plain(axes[1]), range=[y[0], y[-1]], showgrid=False)
+    figure = over_plane(figure, x, y, (_plain(axes[0]), _plain(axes[1])))
     return figure.update_layout(template=TEMPLATE, title=title)
 
 

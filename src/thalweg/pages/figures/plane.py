@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from .axes import over_plane
 from .theme import BLUE, GREEN, ORANGE, PURPLE, SKY, TEMPLATE, VERMILION
 
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
@@ -18,6 +20,7 @@ _GREY = "rgba(128, 132, 140, {})"
 _BANDS = 16
 # Points of a path farther from the picture than this many widths of it are not drawn.
 _FAR = 20
+_FEW_POINTS = 20
 # In widths of the picture. Lines of this length lie over each other as a blob.
 _LONG_PATH = 10.0
 
@@ -65,9 +68,7 @@ def plane(
         if ends is not None:
             line = {"color": _COLOURS[(index + 2) % len(_COLOURS)], "dash": _DASHES[index % len(_DASHES)], "width": 3}
             figure.add_scatter(x=ends[:, 0], y=ends[:, 1], mode="lines", name=name, line=line, hoverinfo="skip")
-    figure.update_xaxes(title=axes[0], range=[x[0], x[-1]], showgrid=False)
-    figure.update_yaxes(title=axes[1], range=[y[0], y[-1]], showgrid=False)
-    return figure.update_layout(template=TEMPLATE, title=title, height=460, showlegend=True)
+    return over_plane(figure, x, y, axes).update_layout(template=TEMPLATE, title=title, height=460, showlegend=True)
 
 
 def planes(
@@ -159,7 +160,9 @@ def _add_paths(figure: go.Figure, x: np.ndarray, y: np.ndarray, paths: Mapping[s
     drawn = {name: _near_picture(x, y, np.asarray(path, dtype=float)) for name, path in paths.items()}
     lengths = {name: _length(x, y, path) for name, path in drawn.items()}
     from_longest = sorted(drawn, key=lambda name: -lengths[name])
-    above = {"zorder": len(drawn) + 1, "mode": "markers", "showlegend": False, "hoverinfo": "skip"}
+    above: dict[str, Any] = {"zorder": len(drawn) + 1, "mode": "markers", "showlegend": False, "hoverinfo": "skip"}
+    # A start at the border of the picture is seen whole.
+    above["cliponaxis"] = False
     for index, (name, path) in enumerate(drawn.items()):
         colour = _COLOURS[index % len(_COLOURS)]
         across, up = path.T
@@ -213,10 +216,11 @@ def _background(x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: Sequen
 def samples(
     points: np.ndarray | None, classes: np.ndarray | None, names: Sequence[str], size: int = 8
 ) -> list[go.Scatter]:
-    """Samples (n, 2) as markers with one colour and symbol per class; no traces without points."""
+    """Samples (n, 2) as markers with one colour and symbol per class, twice as large where they are few."""
     if points is None:
         return []
     points = np.asarray(points, dtype=float)
+    size *= 2 if len(points) <= _FEW_POINTS else 1
     indices = np.zeros(len(points), dtype=int) if classes is None else np.asarray(classes).astype(int).ravel()
     traces = []
     for index in np.unique(indices):
