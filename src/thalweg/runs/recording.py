@@ -34,6 +34,8 @@ from ..training.session import Session
 from .run import Run
 from .run_folder import Journal, read_records
 
+_MOST_UNITS = 3
+
 
 class RunBuilder:
     """The probes of a training, and the run that is made of them and of the training when it is over.
@@ -262,6 +264,10 @@ def _facts(session: Session, fitted: Fit, seconds: float) -> dict[str, str]:
         "libraries": libraries_in_words(),
         "machine": machine_in_words(),
     }
+    spans = session.split.preprocessing.target_span
+    if any(span != 1 for span in spans):
+        units = ", ".join([*map(number, spans[:_MOST_UNITS]), *["…"] * (len(spans) > _MOST_UNITS)])
+        facts["unit of the loss"] = f"targets are scaled: 1 stands for {units}"
     if clipped := [record["clipped"] for record in fitted.history if "clipped" in record]:
         facts["clipping"] = f"acted in {percent(float(np.mean(clipped)), 3)} of the updates"
     return facts
