@@ -105,14 +105,18 @@ def test_a_training_with_metrics_is_resumed(tmp_path):
     assert thalweg.resume(tmp_path / "run").history == trained(**options).history
 
 
-def test_metrics_change_between_epochs_alone(tmp_path):
+@pytest.mark.parametrize(
+    "change", ['training.metrics=["top_accuracy 1"]', "training.clip=global_norm 1.0", "regularization.l2=0.1"]
+)
+def test_what_is_summed_up_changes_between_epochs_alone(tmp_path, change):
     class Interrupt(thalweg.Callback):
         def on_progress(self, progress):
             signal.raise_signal(signal.SIGINT)
 
     trained(engine="eager", epochs=20, folder=tmp_path / "run", callbacks=[Interrupt()])
-    with input_error("training.metrics", "epoch 1"):
-        thalweg.resume(tmp_path / "run", ['training.metrics=["top_accuracy 1"]'], accept_changes=True, progress=False)
+    with input_error("training", "epoch 1"):
+        thalweg.resume(tmp_path / "run", [change], accept_changes=True, progress=False)
+    assert thalweg.resume(tmp_path / "run", ["optimizer.learning_rate=0.01"], accept_changes=True).history
 
 
 def test_experiments_compare_by_a_metric():
