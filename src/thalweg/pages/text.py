@@ -172,7 +172,7 @@ def _widths(cells: Sequence[Sequence[str]], width: int) -> list[int | None]:
     """
     widths = [max(map(cell_len, column)) for column in cells]
     words = [max((cell_len(word) for cell in column for word in cell.split()), default=0) for column in cells]
-    room = width - _COLUMN_PADDING * len(cells)
+    room = width - _COLUMN_PADDING * len(cells) + 1
     if sum(words) > room:
         return [None] * len(cells)
     while sum(widths) > room:
