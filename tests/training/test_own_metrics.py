@@ -168,6 +168,16 @@ def test_a_metric_that_does_not_suit_the_task_is_refused(data, names, fact):
         trained(network=None, data=data, metrics=names)
 
 
+@pytest.mark.parametrize("name", ["epoch", "learning_rate", "balanced_accuracy", "accuracy", "validation_error"])
+def test_a_metric_whose_name_a_record_has_already_is_refused_before_the_training(name):
+    class Named(metrics.RowMetric, kind=name):
+        def values(self, outputs, y):
+            return outputs[:, 0]
+
+    with input_error("training.metrics", name):
+        trained(metrics=[Named()], epochs=10**6)
+
+
 @pytest.mark.parametrize(("value", "fact"), [("own_f2", "own_f1"), (3, "name or a table"), ("top_accuracy 0", "k")])
 def test_an_unknown_metric_is_refused(value, fact):
     with pytest.raises(InputError, match=fact):

@@ -8,11 +8,12 @@ import numpy as np
 
 from ..core.arrays import Array, map_arrays
 from ..core.errors import InputError, Problem
+from ..core.printable import received
 from ..data import Dataset, Preprocessing, RowSource, Task
 from ..engine.engine import Engine
 from ..engine.step import Batch, Plan, State, fused, inference_state, measure_at, predict
 from ..models.network import Network
-from ..parts.metrics import Metric
+from ..parts.metrics import Metric, measure_of
 from ..parts.optimizers import SGD
 from ..parts.part import Loss
 from ..parts.task_metrics import (
@@ -28,6 +29,8 @@ from .callbacks import Record
 from .history import totals
 
 _ROWS = 2048
+# What a record of an epoch has besides the measures of the training, and what is measured at its end.
+_TAKEN = ("epoch", "step", "learning_rate", "clipped", "penalty", "objective", "balanced_accuracy")
 
 
 def metric_for(
@@ -65,11 +68,16 @@ def _joined(
 ) -> TaskMetric:
     if not others:
         return metric
-    names = [*metric.measures, *(other.kind for other in others)]
+    names = [*dict.fromkeys((*metric.measures, *_TAKEN)), *(other.kind for other in others)]
     problems = [
         Problem("", f"{other.kind} is not defined for {task}, only for {' and '.join(sorted(other.tasks))}")
         for other in others
         if task not in other.tasks
+    ]
+    problems += [
+        Problem("", f"{received(other.kind)} is no name of a measure; state another kind in the class")
+        for other in others
+        if measure_of(other.kind) != other.kind
     ]
     problems += [Problem("", f"{name} is there already") for name in dict.fromkeys(names) if names.count(name) > 1]
     if problems:
