@@ -106,5 +106,7 @@ def _fetch(name: str) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    """Why a download failed, without the names of the classes that say so."""
+    answered = isinstance(error, urllib.error.HTTPError)
+    cause = error.reason if isinstance(error, urllib.error.URLError) and not answered else error
     return str((cause.strerror if isinstance(cause, OSError) else None) or cause)
