@@ -22,8 +22,8 @@ from thalweg.engine.step import Batch, Plan, loss_and_gradient
 from thalweg.models.conversion.to_torch import module_of
 from thalweg.models.network import Network
 from thalweg.parts.losses import SoftmaxCrossEntropy
-from thalweg.parts.metrics import ClassificationMetric
 from thalweg.parts.optimizers import SGD
+from thalweg.parts.task_metrics import ClassificationMetric
 
 BATCH = 128
 LAYERS = [

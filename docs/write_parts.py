@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from thalweg import clipping, data, initializers, layers, losses, optimizers, probes, schedules
+from thalweg import clipping, data, initializers, layers, losses, metrics, optimizers, probes, schedules
 from thalweg.data import Order, Source
 from thalweg.parts.clipping import Clipping
+from thalweg.parts.metrics import Metric
 from thalweg.parts.part import Initializer, Layer, Loss, Optimizer, Part, Schedule, options_of
 from thalweg.parts.settings import Probes
 
@@ -20,6 +21,12 @@ FAMILIES: list[tuple[str, type[Part], ModuleType, str]] = [
     ("Optimizers", Optimizer, optimizers, "g is the gradient, Δ the update, η the rate; any rate may be a schedule."),
     ("Schedules", Schedule, schedules, 't counts updates from 0; durations are steps, or "10 epochs", or "25 %".'),
     ("Clipping", Clipping, clipping, "g is the gradient; if it is NaN or infinite, it is left unchanged."),
+    (
+        "Metrics",
+        Metric,
+        metrics,
+        "Measures beside those of the task; the kind is the name of the measure.",
+    ),
     ("Probes", Probes, probes, "`every` is the number of steps from one record to the next; see docs/probes.md."),
     ("Data sources", Source, data, "A source can also be a file, a folder of IDX files, or arrays."),
     ("Orders", Order, data, "`by` names a column, or is a Python function f(x, y) -> (n,) of the source's rows."),

@@ -36,6 +36,7 @@ from .parts import clipping as clipping
 from .parts import initializers as initializers
 from .parts import layers as layers
 from .parts import losses as losses
+from .parts import metrics as metrics
 from .parts import optimizers as optimizers
 from .parts import schedules as schedules
 from .parts.regularization import Regularization as Regularization

@@ -86,6 +86,8 @@ def test_runs_lists_and_report_rewrites(shell, trained):
     listed = json.loads(shell("runs", folder.parent, "--json").stdout)
     assert [row["name"] for row in listed] == ["first"]
     assert "first" in shell("runs", folder.parent).stdout
+    # It has ended as planned: its outcome needs no column.
+    assert "outcome" not in shell("runs", folder.parent).stdout
     # One line for each run, unless all of it is asked for.
     assert sum("│" in line for line in shell("runs", folder.parent).stdout.splitlines()) == 1
     assert sum("│" in line for line in shell("runs", folder.parent, "--long").stdout.splitlines()) > 1

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from input_errors import input_error
 
+from thalweg.core.errors import InputError
 from thalweg.data import Data, Mnist, mnist
 
 
@@ -111,6 +112,13 @@ def test_no_incomplete_file_is_kept(mirror, tmp_path, content, fact):
 def test_the_next_mirror_is_tried(mirror, monkeypatch):
     monkeypatch.setattr(mnist, "MIRRORS", ("http://127.0.0.1:9/", *mnist.MIRRORS))
     assert len(Mnist().load(0).x) == 40
+
+
+def test_a_reason_that_all_mirrors_share_is_given_once(mirror, monkeypatch):
+    monkeypatch.setattr(mnist, "MIRRORS", ("http://127.0.0.1:9/", "http://127.0.0.1:9/mnist/"))
+    with pytest.raises(InputError) as raised:
+        Mnist().load(0)
+    assert str(raised.value).count("Connection refused") == 1
 
 
 def test_a_cache_that_cannot_be_written_is_rejected(mirror, tmp_path):

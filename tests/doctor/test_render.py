@@ -206,11 +206,12 @@ Root cause: lr-too-high
 ───────────────────────
 
 Measured during training, with 1 finding that it explains
- finding       place                  measured               normal
+ finding       place                     measured            normal
 ────────────────────────────────────────────────────────────────────────────────
- lr-too-high   optimizer.learning_r   lr-too-high measured   lr-too-high normal
-               ate
- dying-relu    the loss               dying-relu measured    dying-relu normal
+ lr-too-high   optimizer.learning_rate   lr-too-high         lr-too-high normal
+                                         measured
+ dying-relu    the loss                  dying-relu          dying-relu normal
+                                         measured
 
 Other findings
 ──────────────

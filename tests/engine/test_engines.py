@@ -29,10 +29,10 @@ from thalweg.engine.step import Batch, Plan, State, batch_at, loss_and_gradient,
 from thalweg.models.network import Network
 from thalweg.parts.initializers import HeUniform
 from thalweg.parts.layers import Dense, LeakyReLU
-from thalweg.parts.metrics import ClassificationMetric, RegressionMetric
 from thalweg.parts.part import ForwardContext
 from thalweg.parts.regularization import Regularization
 from thalweg.parts.schedules import Constant, Cosine, Joined, WarmRestarts
+from thalweg.parts.task_metrics import ClassificationMetric, RegressionMetric
 
 ENGINES = [Eager("float64"), Eager("float32"), Compiled("float64"), Compiled("float32")]
 every_engine = pytest.mark.parametrize("engine", ENGINES, ids=lambda e: f"{type(e).__name__}-{e.precision}")

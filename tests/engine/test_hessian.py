@@ -24,10 +24,10 @@ from thalweg.parts.losses import (
     SquaredError,
     as_targets,
 )
-from thalweg.parts.metrics import ClassificationMetric
 from thalweg.parts.optimizers import SGD
 from thalweg.parts.part import Loss
 from thalweg.parts.regularization import Regularization
+from thalweg.parts.task_metrics import ClassificationMetric
 
 FEATURES, ROWS, CLASSES = 3, 6, 3
 

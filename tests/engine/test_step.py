@@ -17,11 +17,11 @@ from thalweg.parts.clipping import ClipGlobalNorm
 from thalweg.parts.initializers import Given
 from thalweg.parts.layers import Dense
 from thalweg.parts.losses import BinaryCrossEntropy, CrossEntropy, Huber, SoftmaxCrossEntropy, SquaredError
-from thalweg.parts.metrics import BalancedMetric, ClassificationMetric, RegressionMetric
 from thalweg.parts.optimizers import SGD, Adam, Momentum
 from thalweg.parts.part import ForwardContext
 from thalweg.parts.regularization import Regularization
 from thalweg.parts.schedules import Cosine
+from thalweg.parts.task_metrics import BalancedMetric, ClassificationMetric, RegressionMetric
 
 
 def state_of(plan: Plan, features: int, seed: int = 0) -> State:

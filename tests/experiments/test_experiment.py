@@ -250,6 +250,7 @@ def rejected(act) -> InputError:
         ({"seeds": {"number": 3}}, "seeds.number", ["Seeds"]),
         ({"compare": {"mesure": "x"}}, "compare.mesure", ["'measure'?"]),
         ({"compare": "accuracy"}, "compare", ["table", "'accuracy'"]),
+        ({"experiment": {"seeds": 5}}, "experiment", ["vary, seeds, compare"]),
         ({"compare": {"baseline": "learning_rate 0.3"}}, "compare.baseline", ["'learning_rate 0.3'"]),
     ],
 )

@@ -28,7 +28,7 @@ from thalweg.core.errors import InputError
 from thalweg.core.machine import available_cores
 from thalweg.experiments.compare import compare
 from thalweg.experiments.experiment import Experiment
-from thalweg.experiments.runner import run_trials
+from thalweg.experiments.runner import run_missing, run_trials
 
 LONG = {"epochs": 1000}
 
@@ -53,6 +53,22 @@ def table(folder):
 
 def some_finished(folder, count=1):
     return lambda: (folder / "trials").exists() and len(list((folder / "trials").glob("[!.]*"))) >= count
+
+
+def test_the_time_left_is_told_from_trials_in_processes_that_run(tmp_path, monkeypatch):
+    # The first trial takes 90 seconds, as one that compiles, and each other a second.
+    messages = []
+    monkeypatch.setattr("thalweg.experiments.runner.time", SimpleNamespace(monotonic=lambda: 90.0 + len(messages)))
+    (tmp_path / "trials").mkdir()
+    trials = Experiment.of(tables(training={"epochs": 1})).trials()
+    run_missing(trials, tmp_path, jobs=1, watch=lambda message: messages.append(message.text))
+    assert messages[:4] == [
+        f"trial 0 of {ARMS * SEEDS}: starting",
+        "trial 1 of 12",
+        "trial 2 of 12",
+        "trial 3 of 12, 0:09 left",
+    ]
+    assert messages[-1] == "trial 12 of 12, 0:00 left"
 
 
 # The same in every way ------------------------------------------------------------------------------------------------

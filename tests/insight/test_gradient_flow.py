@@ -76,6 +76,8 @@ def test_the_measurement_equals_the_first_step_of_the_training():
         ("sigmoid", None, "vanishes"),
         ("relu", "he_normal", "keeps"),
         ("relu", {"kind": "normal", "deviation": 0.4}, "expl"),
+        # By theory a layer multiplies by √(64 · 0.13² / 2) = 0.74 on the way back, and ten of them by 0.05.
+        ("relu", {"kind": "normal", "deviation": 0.13}, "shrinks"),
     ],
 )
 def test_the_outcome_names_vanishing_and_exploding_deltas(activation, init, word):

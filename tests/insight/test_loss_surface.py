@@ -13,8 +13,8 @@ from thalweg.engine.step import Batch, Plan, State
 from thalweg.insight.loss_surface import doubling_distance, loss_at
 from thalweg.models.network import Network
 from thalweg.parts.losses import CrossEntropy
-from thalweg.parts.metrics import ClassificationMetric
 from thalweg.parts.optimizers import SGD
+from thalweg.parts.task_metrics import ClassificationMetric
 
 RNG = np.random.default_rng(3)
 POINTS = np.array([[0.0, 0.0], [0.5, 0.0], [0.0, -1.0], [0.3, 0.7], [-2.0, 0.1]])

@@ -66,6 +66,13 @@ def test_a_wrong_answer_ends_with_code_1_and_its_hint():
     assert done.stderr == ""
 
 
+def test_an_answer_that_cannot_be_read_leaves_the_verdicts_on_the_others():
+    done = exercise("identity-mse", "--answer", "b=t - y", "--answer", "c=(", "--answer", "e=2*(y - t)/K")
+    assert done.returncode == 2
+    assert done.stdout == "(b) ✗ the sign is reversed\n(e) ✓ right\n"
+    assert "answer c: " in done.stderr
+
+
 def test_checks_as_json():
     done = exercise("identity-mse", "--answer", "b=t - y", "--json", "--solution")
     assert done.returncode == 1

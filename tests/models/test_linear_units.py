@@ -15,7 +15,7 @@ from thalweg.core.errors import InputError
 from thalweg.engine.step import Batch, Plan, make_step
 from thalweg.models.linear_theory import best_threshold, safe_online_rate, safe_rate, separable
 from thalweg.models.linear_units import Adaline, Perceptron
-from thalweg.parts.metrics import ClassificationMetric
+from thalweg.parts.task_metrics import ClassificationMetric
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import read_spec, to_toml

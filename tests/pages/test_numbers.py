@@ -145,7 +145,9 @@ def test_counts_agree_with_their_nouns():
 
 def test_evidence_of_checks():
     assert evidence(Check("true", True)) == ""
-    assert evidence(Check("two", 2.0000001, 2.0, 1e-6)) == "measured 2, as expected within 1e-6"
+    assert evidence(Check("two", 2.0000001, 2.0, 1e-6)) == ""
+    assert evidence(Check("the difference is 0", np.full(30, 2e-16), np.zeros(30), 1e-12)) == ""
+    assert evidence(Check("about two", 1.9, 2.0, 0.2)) == "measured 1.9, expected 2 within 0.2"
     assert evidence(Check("three", 2.0, 3.0)) == "does not hold here: measured 2, expected 3"
 
 
@@ -172,6 +174,12 @@ def test_a_large_array_is_shown_by_its_corner():
     assert result.lines[-1] == "⋮"
 
 
+def test_numbers_that_a_reader_recomputes_have_six_digits_and_longer_arrays_four():
+    values = np.full((4, 3), 1 / 3)
+    assert set(" ".join(grid(values).lines).split()) == {"0.333333"}
+    assert set(" ".join(grid(np.tile(values, 2)).lines).split()) == {"0.3333"}
+
+
 @pytest.mark.parametrize("width", [20, 40, 79])
 def test_arrays_are_no_wider_than_the_terminal(width):
     values = np.random.default_rng(0).normal(size=(4, 10)) * 1000
@@ -180,7 +188,7 @@ def test_arrays_are_no_wider_than_the_terminal(width):
     # Columns without room stand below the others, and none is left out.
     assert result.complete
     shown = [read(word) for line in result.lines if not line.startswith("column") for word in line.split()]
-    np.testing.assert_allclose(np.sort(shown), np.sort(values, axis=None), rtol=1e-5)
+    np.testing.assert_allclose(np.sort(shown), np.sort(values, axis=None), rtol=1e-3)
     assert result.lines[4].startswith("column")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from thalweg.parts.metrics import balanced_weights
+from thalweg.parts.task_metrics import balanced_weights
 
 
 def balanced_accuracy(y, predicted):

@@ -15,10 +15,10 @@ from thalweg.engine.step import Batch, Plan, State, make_trace
 from thalweg.models.network import Network
 from thalweg.parts.layers import Branch
 from thalweg.parts.losses import CrossEntropy, SoftmaxCrossEntropy, SquaredError
-from thalweg.parts.metrics import ClassificationMetric
 from thalweg.parts.optimizers import SGD, Adam, Momentum
 from thalweg.parts.regularization import Regularization
 from thalweg.parts.settings import Standard
+from thalweg.parts.task_metrics import ClassificationMetric
 from thalweg.probes.observe import alive, observe
 from thalweg.runs.train import run_spec
 from thalweg.spec.spec import Spec

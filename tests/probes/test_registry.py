@@ -9,8 +9,8 @@ from thalweg.core.noise import noise_key
 from thalweg.engine.step import Batch, Plan, State
 from thalweg.models.network import Network
 from thalweg.parts.losses import CrossEntropy
-from thalweg.parts.metrics import ClassificationMetric
 from thalweg.parts.optimizers import SGD
+from thalweg.parts.task_metrics import ClassificationMetric
 from thalweg.probes.observe import observe
 from thalweg.probes.registry import PRESETS, PROBES
 

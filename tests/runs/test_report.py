@@ -18,7 +18,7 @@ from sklearn import metrics
 from thalweg.pages.blocks import Chart, Text, flat
 from thalweg.pages.numbers import number, percent
 from thalweg.pages.page import FORMS
-from thalweg.parts.metrics import confusion_matrix
+from thalweg.parts.task_metrics import confusion_matrix
 from thalweg.probes.input_maps import FittedCurve, InputMap, WeightImages
 from thalweg.probes.records import Observations
 from thalweg.runs.mistakes import worst_first

@@ -230,6 +230,25 @@ def test_figures_are_the_charts_of_the_report_also_of_a_loaded_run(rings, folder
         assert [figure.layout.title.text for figure in run.figures()] == [*curves, *inside, *seen]
 
 
+def test_the_unit_of_a_loss_on_scaled_targets_is_a_fact_of_the_run():
+    x = np.random.default_rng(0).normal(size=(40, 1))
+    run, plain = (
+        thalweg.train(["dense 1"], {"source": (x, 2000 * x[:, 0]), "scale": scale}, epochs=1, progress=False)
+        for scale in ("standard", "none")
+    )
+    assert f"{run.preprocessing.target_span[0]:,.0f}"[:3] in run.facts["unit of the loss"]
+    assert "unit of the loss" not in plain.facts
+
+
+def test_the_boundary_and_its_frames_have_the_same_axes():
+    layers = ["dense 4", "tanh", "dense 2", "softmax"]
+    run = thalweg.train(layers, "rings 100", epochs=2, engine="eager", progress=False)
+    still, frames = [figure for figure in run.figures() if "oundary" in figure.layout.title.text]
+    assert frames.frames
+    assert still.layout.xaxis.range == frames.layout.xaxis.range
+    assert still.layout.yaxis.range == frames.layout.yaxis.range
+
+
 def test_where_the_data_are_gone_what_was_recorded_is_left(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 2))
     run = thalweg.train(

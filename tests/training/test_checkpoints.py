@@ -14,9 +14,9 @@ from thalweg.data import Data, Dataset
 from thalweg.engine.step import Plan, inference_state
 from thalweg.models.network import Network
 from thalweg.parts.losses import CrossEntropy
-from thalweg.parts.metrics import ClassificationMetric
 from thalweg.parts.optimizers import Adam
 from thalweg.parts.settings import Checkpoints, Stopping, Training
+from thalweg.parts.task_metrics import ClassificationMetric
 from thalweg.training.checkpoints import (
     Checkpoint,
     fingerprint,

@@ -95,7 +95,7 @@ def test_regression_scores_agree_with_scikit_learn():
     unit = split.preprocessing.target_span[0]
     training = Training(epochs=3, engine="eager")
     fitted = fit_parts(network, MeanSquaredError(), Adam(), training, split.train, unit=unit)
-    found = evaluate(network, MeanSquaredError(), fitted.state, split.test, make_engine("eager"), unit)
+    found = evaluate(network, MeanSquaredError(), fitted.state, split.test, make_engine("eager"), split.preprocessing)
     outputs = predict_batches(network, MeanSquaredError(), fitted.state, split.test.x, make_engine("eager"))
     true, predicted = split.preprocessing.values(split.test.y), split.preprocessing.values(outputs)
     assert found["r2"] == pytest.approx(r2_score(true, predicted), rel=1e-6)

@@ -6,7 +6,8 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -17,6 +18,9 @@ Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Non
 """A value of JSON or TOML."""
 JsonObject: TypeAlias = dict[str, Json]
 """A table of JSON or TOML."""
+
+# Seconds between the tries to change a file that another process has open: a second in all.
+_WAITS = (0.01, 0.03, 0.1, 0.3, 0.56)
 
 
 @contextlib.contextmanager
@@ -92,7 +96,7 @@ def commit(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -100,6 +104,21 @@ def commit(path: Path, content: bytes) -> None:
         _flush_folder(path.parent)
     except OSError as error:
         raise InputError(str(path), f"cannot be written: {error.strerror or error}") from error
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename a file or a folder; a file of the new name is replaced. Raises OSError where that is not possible."""
+    _patiently(lambda: os.replace(source, target))
+
+
+def _patiently(change: Callable[[], None]) -> None:
+    """Make a change of a file, which Windows refuses while another process has the file open: mostly for an instant."""
+    for seconds in _WAITS:
+        try:
+            return change()
+        except PermissionError:
+            time.sleep(seconds)
+    return change()
 
 
 def _flush_folder(folder: Path) -> None:
@@ -117,7 +136,7 @@ def _flush_folder(folder: Path) -> None:
 def remove(path: Path) -> None:
     """Remove a file if it exists. Raises InputError if the folder cannot be written."""
     try:
-        path.unlink(missing_ok=True)
+        _patiently(lambda: path.unlink(missing_ok=True))
     except OSError as error:
         raise InputError(str(path), f"cannot be removed: {error.strerror or error}") from error
 

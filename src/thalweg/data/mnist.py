@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import http.client
 import os
+import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator
@@ -84,7 +85,8 @@ def _download(folder: Path) -> IdxFiles:
 
 def _fetch(name: str) -> bytes:
     """The gzipped file of that name from the first mirror that has it with the right checksum."""
-    failures = []
+    # Without a network all mirrors fail for the same reason, which is given once.
+    failures: dict[str, str] = {}
     for mirror in MIRRORS:
         try:
             with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=_SECONDS) as response:
@@ -92,14 +94,19 @@ def _fetch(name: str) -> bytes:
             with gzip.GzipFile(fileobj=BytesIO(compressed)) as file:
                 content = file.read(_LARGEST + 1)
         except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
-            failures.append(f"{mirror}: {error}")
+            failures[_reason(error)] = mirror
             continue
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if md5 == MD5[name]:
             return compressed
-        failures.append(f"{mirror}: wrong content, expected MD5 {MD5[name]}, received {md5}")
-    raise InputError(
-        "mnist",
-        f"cannot download {name}.gz ({'; '.join(failures)}); put the four MNIST files into a folder and name it in the "
-        "option `folder` or the environment variable THALWEG_DATA; the source `digits` needs no download",
-    )
+        failures[f"wrong content, expected MD5 {MD5[name]}, received {md5}"] = mirror
+    found = "; ".join(f"{reason} ({mirror})" for reason, mirror in failures.items())
+    fix = "name the folder of the four files in `folder` or THALWEG_DATA, or take the source `digits`"
+    raise InputError("mnist", f"cannot download {name}.gz: {found}; {fix}")
+
+
+def _reason(error: Exception) -> str:
+    """Why a download failed, without the names of the classes that say so."""
+    answered = isinstance(error, urllib.error.HTTPError)
+    cause = error.reason if isinstance(error, urllib.error.URLError) and not answered else error
+    return str((cause.strerror if isinstance(cause, OSError) else None) or cause)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.noise import generator
 from ..data import Task
-from ..parts.metrics import balanced_weights
+from ..parts.task_metrics import balanced_weights
 
 if TYPE_CHECKING:
     from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor

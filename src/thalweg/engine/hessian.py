@@ -65,7 +65,7 @@ def product(plan: Plan, state: State, batch: Batch, direction: tuple[Params, ...
     >>> from thalweg.parts.losses import SquaredError
     >>> from thalweg.models.network import Network
     >>> from thalweg.parts.optimizers import SGD
-    >>> from thalweg.parts.metrics import RegressionMetric
+    >>> from thalweg.parts.task_metrics import RegressionMetric
     >>> plan = Plan(Network(["dense 1"]), SquaredError(), SGD(0.1), RegressionMetric(variance=(1.0,), unit=(1.0,)))
     >>> at, v = Affine(np.array([[5.0]]), np.array([7.0])), Affine(np.array([[1.0]]), np.array([0.0]))
     >>> state = State((at,), ((),), (), np.array(0), np.zeros(2, np.uint32))

@@ -15,9 +15,9 @@ from ..models.network import Network
 from ..parts.clipping import Clipping
 from ..parts.layers import Identity
 from ..parts.losses import as_targets
-from ..parts.metrics import Metric, MetricSums
 from ..parts.part import Count, ForwardContext, Fraction, Loss, Optimizer, Part, at
 from ..parts.regularization import Regularization
+from ..parts.task_metrics import MetricSums, TaskMetric
 
 
 class Batch(NamedTuple):
@@ -119,7 +119,7 @@ class Plan(Part):
     network: Network
     loss: Loss
     optimizer: Optimizer
-    metric: Metric
+    metric: TaskMetric
     regularization: Regularization = Regularization()
     clip: Clipping | None = None
     average: Fraction | None = None
@@ -317,15 +317,10 @@ def step_metrics(plan: Plan, trace: Trace) -> StepMetrics:
     return StepMetrics(
         # An array, even where the rate is a plain number.
         learning_rate=namespace(trace.loss).full_like(trace.loss, trace.learning_rate),
-        sums=_metric_sums(plan, trace.outputs[-1], trace.batch, trace.loss),
+        sums=plan.metric.sums(plan.loss, trace.outputs[-1], trace.batch.y, trace.batch.weight, trace.loss),
         clipped=trace.clipped,
         penalty=trace.penalty,
     )
-
-
-def _metric_sums(plan: Plan, outputs: Array, batch: Batch, loss: Array) -> MetricSums:
-    predicted = plan.loss.probabilities(outputs) if plan.metric.of_answers else plan.loss.answers(outputs)
-    return plan.metric.update(predicted, batch.y, batch.weight, loss)
 
 
 def inference_state(state: State) -> State:
@@ -338,7 +333,8 @@ def measure(plan: Plan, state: State, batch: Batch) -> MetricSums:
     params = inference_state(state).params
     outputs = plan.network.forward(params, state.layers, batch.x, ForwardContext(training=False)).outputs[-1]
     value, _ = plan.loss(outputs, as_targets(outputs, batch.y, plan.loss.members), batch.weight)
-    return _metric_sums(plan, outputs, batch, value)
+    sums: MetricSums = plan.metric.sums(plan.loss, outputs, batch.y, batch.weight, value)
+    return sums
 
 
 def measure_at(plan: Plan, state: State, data: Batch, rows: Array, index: Array | int) -> MetricSums:

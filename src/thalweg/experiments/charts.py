@@ -20,8 +20,9 @@ from ..pages.figures import (
     parallel_coordinates,
 )
 from ..pages.numbers import count_noun, interval, measure_name, number
+from ..parts.metrics import larger_is_better
 from .experiment import Experiment
-from .ranking import ArmResult, Ranking, larger_is_better
+from .ranking import ArmResult, Ranking
 from .results import TrialResult
 from .variation import Arm, Axis, LogUniformRange, Variation, contenders_of
 

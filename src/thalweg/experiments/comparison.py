@@ -19,11 +19,12 @@ from ..pages.blocks import Block, Chart, Heading, Suggestion, Text
 from ..pages.latex import latex_table
 from ..pages.numbers import count_noun, measure_name
 from ..pages.page import Page, Paged
+from ..parts.metrics import larger_is_better
 from ..spec.spec import CompleteSpec
 from ..spec.toml import to_toml
 from .charts import charts_of
 from .experiment import Experiment, Trial
-from .ranking import ArmResult, AxisEffect, Baseline, Ranking, axis_effects, baseline_of, larger_is_better
+from .ranking import ArmResult, AxisEffect, Baseline, Ranking, axis_effects, baseline_of
 from .render import arms_table, effects_blocks, evidence, failures_table, held_out_table, pairs_blocks
 from .results import EXPERIMENT_FILE, TRIALS, TrialResult
 

@@ -15,10 +15,10 @@ from typing_extensions import TypeVar
 
 from ..core.errors import InputError, Problem, nearest
 from ..core.files import Json, JsonObject
-from ..data import Data, RowSource, Source, Split, Task
+from ..data import Data, RowSource, Source, Split
 from ..data.orders import KeyFunction
 from ..doctor.attainable import constant_accuracy
-from ..parts.part import Count, Part
+from ..parts.part import Count, Part, options_of
 from ..spec.complete import completed
 from ..spec.differences import canonical_json
 from ..spec.edit import set_value
@@ -171,11 +171,17 @@ class Experiment:
             base["data"] = _with_source(base["data"])
         # Probes are off by default: there are many trials, and each of them can be trained alone with probes.
         base.setdefault("probes", "off")
-        problems: list[Problem] = []
+        sections = [field.name for field in options_of(Spec)]
+        known = [*sections, "vary", "seeds", "compare"]
+        problems = [
+            Problem(section, f"unknown section of an experiment; {nearest(section, known)}")
+            for section in base
+            if section not in sections
+        ]
         variation = _parsed(lambda: variation_of(vary), "vary", problems)
         chosen_seeds = _parsed(lambda: Seeds.of(_seeds_table(seeds)), "seeds", problems)
         chosen = _parsed(lambda: Compare.of(compare), "compare", problems)
-        if variation is None or chosen_seeds is None or chosen is None:
+        if problems or variation is None or chosen_seeds is None or chosen is None:
             raise InputError(name, problems)
         contenders = _contenders(variation, chosen.best_over, chosen_seeds, problems)
         labels = list(contenders) if chosen.best_over else [arm.label for arm in variation.arms]
@@ -246,7 +252,7 @@ class Experiment:
                 session = Session(completed(spec, split.train), split)
                 session.check()
                 constant = _constant_answer(self._validation_rows(split))
-                self._check_measure(split.train.task)
+                self._check_measure(measures_of(split.train.task, spec.training.metrics or ()))
                 checked.append(CheckedArm(arm, session.spec, row_fingerprints, constant))
             except InputError as error:
                 for problem in error.problems:
@@ -269,9 +275,9 @@ class Experiment:
             )
         return split.validation
 
-    def _check_measure(self, task: Task) -> None:
+    def _check_measure(self, names: Sequence[str]) -> None:
         measure = self.compare.measure
-        known = [f"validation_{name}" for name in measures_of(task)]
+        known = [f"validation_{name}" for name in names]
         if measure is not None and measure not in known:
             raise InputError("compare.measure", f"unknown measure {measure!r}; {nearest(measure, known)}")
 

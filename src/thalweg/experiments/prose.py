@@ -9,7 +9,8 @@ from typing import TypeAlias
 import numpy as np
 
 from ..core.intervals import MOST_SEEDS, Difference
-from ..pages.numbers import count_noun, difference, interval, is_share, measure_value, number
+from ..pages.numbers import count_noun, difference, interval, measure_value, number
+from ..parts.metrics import is_share
 
 # Names that a sentence lists; further ones are counted.
 _LISTED_NAMES = 4

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.intervals import Difference, differences, mean_interval
-from ..pages.numbers import is_share, measure_value
-from ..parts.metrics import LARGER_IS_BETTER
+from ..pages.numbers import measure_value
+from ..parts.metrics import is_share, larger_is_better
 from .experiment import Experiment
 
 # An arm learned where it closes at least this share of the gap that the best arm closes.
@@ -74,11 +74,6 @@ class AxisEffect(NamedTuple):
     by_context: np.ndarray
     difference: Difference
     better: bool | None
-
-
-def larger_is_better(measure: str) -> bool:
-    """Whether a measure of validation or test rows grows as a network learns."""
-    return measure.removeprefix("validation_").removeprefix("test_") in LARGER_IS_BETTER
 
 
 @dataclass(frozen=True, eq=False)

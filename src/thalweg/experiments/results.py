@@ -10,7 +10,6 @@ report.html                 the comparison, a page that works offline
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..core.errors import InputError
+from ..core.files import replace
 from ..core.locks import locked
 from ..runs.run import Run
 from ..runs.run_folder import make_room, read_history, read_result, write_spec
@@ -81,7 +81,7 @@ def keep_trial(path: Path, folder: Path) -> Path:
     """Move the folder of a finished run to the trials of an experiment's folder. Raises InputError."""
     place = folder / TRIALS / path.name
     try:
-        os.replace(path, place)
+        replace(path, place)
     except OSError as error:
         raise InputError(str(place), f"cannot be written: {error.strerror or error}") from error
     return place

@@ -50,8 +50,10 @@ def run_missing(
     """
     results = read_results(folder, (trial.key for trial in trials)) if folder else {}
     known = len(results)
-    began = time.monotonic()
     missing = [trial for trial in trials if trial.key not in results]
+    # The first trials of each process also import and compile, so that they tell nothing of the others.
+    starting = 2 * (jobs or len(available_cores()))
+    finishes: list[float] = []
 
     def finished(trial: Trial[object], path: Path) -> None:
         if folder:
@@ -60,9 +62,13 @@ def run_missing(
             results[trial.key] = read_trial(path)._replace(folder=None)
             shutil.rmtree(path)
         done = len(results)
-        seconds_per_trial = (time.monotonic() - began) / (done - known)
-        left = round(seconds_per_trial * (len(trials) - done))
-        watch(ProgressMessage(f"trial {done} of {len(trials)}, {left // 60}:{left % 60:02} left", done / len(trials)))
+        finishes.append(time.monotonic())
+        text = f"trial {done} of {len(trials)}"
+        if len(finishes) > starting:
+            since = finishes[starting - 1]
+            left = round((finishes[-1] - since) / (len(finishes) - starting) * (len(trials) - done))
+            text += f", {left // 60}:{left % 60:02} left"
+        watch(ProgressMessage(text, done / len(trials)))
 
     failed: dict[str, InputError] = {}
     if missing:

@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 
 _ALTERNATIVES = (GlorotNormal(), HeNormal(), LeCunNormal(), Orthogonal())
 _MOST_TABLE_ROWS = 24
-# Delta keeps its size if it changes by at most this factor from the last to the first layer.
-_KEPT_FACTOR = 100.0
+# Delta vanishes or explodes if it changes by more than the first factor from the last to the first layer; else it keeps
+# its size if it changes by at most the second factor a layer.
+_LOST_FACTOR = 100.0
+_KEPT_FACTOR = 1.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +77,17 @@ class GradientFlow(Paged):
 
     @property
     def outcome(self) -> str:
-        """Whether delta vanishes, explodes or keeps its size, in a sentence."""
+        """What becomes of delta from the last layer to the first, in a sentence."""
         ratio = self.delta_ratio
         if not np.isfinite(ratio):
             return "Delta is 0 or infinite after a layer: no gradient passes there."
-        factor = number(ratio ** (1 / max(1, len(self.layer_names) - 1)), 3)
-        first = f"at the first layer it is {number(ratio, 2)} times that of the last, a factor of {factor} a layer"
-        if ratio < 1 / _KEPT_FACTOR:
-            return f"Delta vanishes: {first}."
-        if ratio > _KEPT_FACTOR:
-            return f"Delta explodes: {first}."
+        factor = ratio ** (1 / max(1, len(self.layer_names) - 1))
+        by_layer = f"a factor of {number(factor, 3)} a layer"
+        first = f"at the first layer it is {number(ratio, 2)} times that of the last, {by_layer}"
+        if not 1 / _LOST_FACTOR <= ratio <= _LOST_FACTOR:
+            return f"Delta {'vanishes' if ratio < 1 else 'explodes'}: {first}."
+        if not 1 / _KEPT_FACTOR <= factor <= _KEPT_FACTOR:
+            return f"Delta {'shrinks' if ratio < 1 else 'grows'}: {first}."
         return f"Delta keeps its size: {first}."
 
     def figure(self) -> go.Figure:

@@ -94,7 +94,7 @@ def site(quick: bool = False, watch: Callable[[ProgressMessage], None] = lambda 
     for index, kind in enumerate(kinds):
         page, outcomes[kind.kind] = _computed(kind, quick, _overall(watch, kind.kind, index / len(kinds), len(kinds)))
         outcome = outcomes[kind.kind]
-        left_out = f"{kind.kind}: {outcome}" if isinstance(outcome, InputError) else ""
+        left_out = str(outcome) if isinstance(outcome, InputError) else ""
         yield SiteFile(_address(kind), page.html(_links(kinds, index), LIBRARY), left_out)
     yield SiteFile(INDEX, _index(outcomes).html())
 
@@ -156,7 +156,7 @@ def _index(outcomes: Mapping[str, Outcome]) -> Page:
 
 def _item(kind: type[Lesson], outcome: Outcome) -> LinkItem:
     if isinstance(outcome, InputError):
-        remark = f"– {_UNAVAILABLE} {outcome}."
+        remark = "– This lesson cannot be computed here; its page says why."
     else:
         remark = f"{'✓' if all(check.holds for check in outcome) else '✗'} {_holding(outcome)}"
     return LinkItem(kind.title, _address(kind), kind.subject, remark)

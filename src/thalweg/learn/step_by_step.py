@@ -11,8 +11,8 @@ from ..core.arrays import Array
 from ..data import Source
 from ..engine.step import Batch, Plan, State, Trace, make_trace
 from ..models.network import Network
-from ..parts.metrics import ClassificationMetric
 from ..parts.part import Loss, Optimizer
+from ..parts.task_metrics import ClassificationMetric
 
 
 class TrainingStep(NamedTuple):

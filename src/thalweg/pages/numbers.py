@@ -10,17 +10,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..parts.metrics import is_share
 from .blocks import Check
 
 DIGITS = 4
 """Significant digits of a number in text, tables and charts."""
 EXACT_DIGITS = 6
-"""Significant digits of worked examples and of checks, which readers recompute."""
+"""Significant digits of worked examples, which readers recompute: numbers and arrays of at most 12 of them."""
 
 # An array with more rows or columns than the first number is cut to the second number of them.
 _ROWS = (12, 6)
 _COLUMNS = (10, 6)
 _SHORT_ARRAY = 12
+# A difference that comes from the rounding of numbers of 64 bits alone.
+_ROUNDING = 1e-9
 # Room for ten columns of the longest numbers.
 _GRID_WIDTH = 200
 _LARGEST_PLAIN = 1e6
@@ -31,7 +34,6 @@ _PERCENT = "\u202f%"
 _MOST_DECIMALS = 12
 
 _MEASURE_NAMES = {"r2": "R²", "clipped": "updates clipped", "penalty": "penalty of L1 and L2"}
-_SHARES = frozenset({"accuracy", "balanced_accuracy", "clipped"})
 
 
 class Share(float):
@@ -80,15 +82,6 @@ def percent(share: float, digits: int = DIGITS) -> str:
 def measure_name(measure: str) -> str:
     """The name of a measure in words: `mean_absolute_error` -> `mean absolute error`, `r2` -> `R²`."""
     return _MEASURE_NAMES.get(measure, measure.replace("_", " "))
-
-
-def is_share(measure: str) -> bool:
-    """Whether a measure is a fraction of a whole and is written in percent. Prefixes of sets of rows are ignored.
-
-    >>> is_share("validation_accuracy"), is_share("loss")
-    (True, False)
-    """
-    return measure.removeprefix("training_").removeprefix("validation_").removeprefix("test_") in _SHARES
 
 
 def measured(measure: str, value: float | None) -> float | None:
@@ -171,21 +164,24 @@ def inline(values: ArrayLike, digits: int = EXACT_DIGITS) -> str:
 
 
 def evidence(check: Check) -> str:
-    """The measured and the expected value of a check in words; empty if it is simply true.
+    """The measured and the expected value of a check in words; empty where the statement alone says as much.
+
+    That is so where it holds and both values are the same to a reader: equal to four digits, or 0 but for rounding.
 
     >>> evidence(Check("the loss is 2", 2.0, 2.0)), evidence(Check("the loss is 2", 1.0, 2.0))
-    ('measured 2, as expected', 'does not hold here: measured 1, expected 2')
+    ('', 'does not hold here: measured 1, expected 2')
+    >>> evidence(Check("the loss is about 2", 1.9, 2.0, tolerance=0.2))
+    'measured 1.9, expected 2 within 0.2'
     """
     if isinstance(check.expected, bool) and check.expected:
         return "" if check.holds else "does not hold here"
-    value = inline(check.measured)
-    expected = inline(check.expected)
+    if check.holds:
+        if check.tolerance <= _ROUNDING or np.allclose(check.measured, check.expected, 10.0**-DIGITS, _ROUNDING):
+            return ""
+        value, expected = (inline(values, DIGITS) for values in (check.measured, check.expected))
+        return f"measured {value}, expected {expected} within {number(check.tolerance)}"
     within = f" within {number(check.tolerance)}" if check.tolerance else ""
-    if not check.holds:
-        return f"does not hold here: measured {value}, expected {expected}{within}"
-    if value == expected:
-        return f"measured {value}, as expected{within}"
-    return f"measured {value}, expected {expected}{within}"
+    return f"does not hold here: measured {inline(check.measured)}, expected {inline(check.expected)}{within}"
 
 
 def shape_text(values: ArrayLike) -> str:
@@ -204,17 +200,19 @@ class Grid(NamedTuple):
     complete: bool
 
 
-def grid(values: ArrayLike, width: int = _GRID_WIDTH, digits: int = EXACT_DIGITS) -> Grid:
+def grid(values: ArrayLike, width: int = _GRID_WIDTH) -> Grid:
     """An array as lines of aligned numbers, at most `width` characters wide.
 
-    Up to 12 rows and 10 columns are shown in full; columns without room stand below the others. Larger arrays show
-    their first 6 rows or columns and dots, arrays of more than two axes their first matrix.
+    Up to 12 numbers have six digits, more have four. Up to 12 rows and 10 columns are shown in full; columns without
+    room stand below the others. Larger arrays show their first 6 rows or columns and dots, arrays of more than two axes
+    their first matrix.
 
     >>> print(*grid(np.array([[1.0, -20.25], [0.5, 3.0]])).lines, sep="\\n")
     1    -20.25
     0.5    3
     """
     array = np.asarray(values)
+    digits = EXACT_DIGITS if array.size <= _SHORT_ARRAY else DIGITS
     matrix = np.atleast_2d(array[(0,) * max(0, array.ndim - 2)] if array.size else array.reshape(0, 0))
     if not matrix.size:
         return Grid(["no numbers"], complete=True)

@@ -8,6 +8,7 @@ from numbers import Real
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
@@ -41,6 +42,8 @@ from .blocks import (
 from .numbers import array_summary, evidence, grid, number, shape_text
 
 _INDENT = 4
+# A space on both sides of a column, and one between columns.
+_COLUMN_PADDING = 3
 _WIDEST = 100
 
 
@@ -110,7 +113,7 @@ def _rendered(block: Block, width: int) -> list[RenderableType]:
         case ArrayBlock():
             return _array(block, width)
         case Table():
-            return [_prose(block.caption, style="dim"), _columns(block)]
+            return [_prose(block.caption, style="dim"), _columns(block, width)]
         case Chart():
             return [_prose(f"Figure: {block.description} (drawn on the HTML page: --out page.html)", style="italic")]
         case Gallery():
@@ -146,17 +149,36 @@ def _array(block: ArrayBlock, width: int) -> list[RenderableType]:
     return [head, _indented(_words("\n".join(shown.lines), no_wrap=True))] if np.ndim(block.values) else [head]
 
 
-def _columns(block: Table) -> Columns:
+def _columns(block: Table, width: int) -> Columns:
     table = Columns(box=SIMPLE_HEAD, show_edge=False)
-    for k, name in enumerate(block.columns):
+    lines = [*block.rows, *([block.total] if block.total else [])]
+    rows = [[printable(number(value, block.digits)) for value in row] for row in lines]
+    cells = [[printable(name), *(row[k] for row in rows)] for k, name in enumerate(block.columns)]
+    for k, (column, room) in enumerate(zip(cells, _widths(cells, width), strict=True)):
         right = bool(block.rows) and all(isinstance(row[k], Real | None) for row in block.rows)
-        table.add_column(_words(name), justify="right" if right else "left", overflow="fold")
-    for row in block.rows:
-        table.add_row(*(_words(number(value, block.digits)) for value in row))
+        table.add_column(Words(column[0]), justify="right" if right else "left", overflow="fold", width=room)
+    for row in rows[: len(block.rows)]:
+        table.add_row(*map(Words, row))
     if block.total:
         table.add_section()
-        table.add_row(*(_words(number(value, block.digits)) for value in block.total))
+        table.add_row(*map(Words, rows[-1]))
     return table
+
+
+def _widths(cells: Sequence[Sequence[str]], width: int) -> list[int | None]:
+    """The width of each column of a table, so that no word is broken; None throughout where the words lack the room.
+
+    The widest columns give way first.
+    """
+    widths = [max(map(cell_len, column)) for column in cells]
+    words = [max((cell_len(word) for cell in column for word in cell.split()), default=0) for column in cells]
+    room = width - _COLUMN_PADDING * len(cells) + 1
+    if sum(words) > room:
+        return [None] * len(cells)
+    while sum(widths) > room:
+        widest = max((k for k in range(len(cells)) if widths[k] > words[k]), key=lambda k: widths[k])
+        widths[widest] -= 1
+    return list(widths)
 
 
 def _check(block: Check) -> Columns:

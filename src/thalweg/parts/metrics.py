@@ -1,232 +1,148 @@
-"""Metrics: sums over batches from which loss, accuracies, R² and mean absolute error are computed."""
+"""Metrics: measures that a spec asks for beside those of its task."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Generic, NamedTuple
 
 import numpy as np
 from typing_extensions import TypeVar
 
-from ..core.arrays import Array, namespace
-from .part import Number, Part
+from ..core.arrays import Array, Tree, namespace
+from .part import Count, Part
 
-LARGER_IS_BETTER = frozenset({"accuracy", "balanced_accuracy", "r2"})
+_LARGER_IS_BETTER = frozenset({"accuracy", "balanced_accuracy", "r2"})
+_SHARES = frozenset({"accuracy", "balanced_accuracy", "clipped"})
+_ROWS = ("training_", "validation_", "test_")
 
-
-class Right(NamedTuple):
-    """Weighted sums over samples: of 1, of the loss, and of correct predictions."""
-
-    weight: Array
-    loss: Array
-    right: Array
+T = TypeVar("T", bound=Tree, default=Any)
 
 
-class RightByClass(NamedTuple):
-    """Weighted sums over samples: of 1, of the loss, and of correct predictions; of both counts by class.
+class Metric(Part, ABC, Generic[T], family="metric"):
+    """A measure of a network on rows, computed from sums over its batches. Its kind is the name of the measure.
 
-    A task with one class for each sample has C classes and L = 1; one with several labels has C = 2, no and yes, for
-    each of its L labels.
+    `update` runs inside the compiled step and gives the sums of a batch, an array or a tuple of arrays; `compute` gives
+    the measure from the sums over all batches. A metric that is the mean of a value of each row is a `RowMetric`.
     """
 
-    weight: Array
-    loss: Array
-    right: Array
-    class_weight: Array
-    """Sum of the weights of each class (C, L)."""
-    class_right: Array
-    """Sum of the weights of its correct predictions (C, L)."""
-
-
-class Residuals(NamedTuple):
-    """Weighted sums over samples: of 1, of the loss, and for each output of |y - t| and (y - t)², (K,)."""
-
-    weight: Array
-    loss: Array
-    absolute: Array
-    square: Array
-
-
-MetricSums: TypeAlias = Right | RightByClass | Residuals
-"""Sums of a metric over a batch."""
-
-
-T = TypeVar("T", bound=MetricSums, default=Any)
-
-
-class Metric(Part, ABC, Generic[T], family="score"):
-    """Sums of a batch inside the step (`update`), and measures from the sums over an epoch (`compute`)."""
-
-    measures: ClassVar[tuple[str, ...]]
-    """The names that `compute` gives; those in LARGER_IS_BETTER grow as a network learns, the others fall."""
-    of_answers: ClassVar[bool] = False
-    """Whether `update` takes probabilities instead of logits, if the loss takes logits."""
+    larger_is_better: ClassVar[bool] = True
+    """Whether the measure grows as a network learns."""
+    is_share: ClassVar[bool] = False
+    """Whether it is a fraction of a whole, which is written in percent."""
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification", "multilabel", "regression"})
+    """The tasks for which it is defined."""
 
     @abstractmethod
-    def update(self, outputs: Array, y: Array, weight: Array, loss: Array) -> T:
-        """The sums of a batch: outputs (n, K), y as in the data set, weight (n,), loss the mean of the batch."""
+    def update(self, outputs: Array, y: Array, weight: Array) -> T:
+        """The sums of a batch.
+
+        Args:
+            outputs: (n, K) probabilities after a cross-entropy, else plain outputs; of a regression in the units of
+                the target.
+            y: the numbers of the classes (n,), labels 0 and 1 (n, K), or values in the units of the target (n, K).
+            weight: weights of the rows (n,); 0 is padding.
+        """
 
     @abstractmethod
-    def compute(self, total: T) -> dict[str, np.ndarray]:
-        """The measures from sums over batches, by name. Sums of several epochs (epochs, ...) give values (epochs,)."""
+    def compute(self, total: T) -> float:
+        """The measure from the sums over all batches, as NumPy arrays."""
 
 
-@dataclass(frozen=True)
-class ClassificationMetric(Metric[Right], kind="classes"):
-    """loss, and accuracy = the weighted fraction of correct predictions.
+class RowSums(NamedTuple):
+    """Weighted sums over rows: of 1, and of a value of each row."""
 
-    The predicted class is the largest output. A single output, or each of several labels, predicts yes above
-    `threshold`; a sample with several labels is correct if all of them are (scikit-learn's `accuracy_score`).
-
-    >>> scores = ClassificationMetric()
-    >>> one = np.ones(2)
-    >>> total = scores.update(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]), one, np.array(0.5))
-    >>> {name: float(value) for name, value in scores.compute(total).items()}
-    {'loss': 0.5, 'accuracy': 0.5}
-    """
-
-    measures: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
-    threshold: Number = 0.5
-
-    def update(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Right:
-        return _right(_correct(outputs, y, self.threshold), weight, loss)
-
-    def compute(self, total: Right) -> dict[str, np.ndarray]:
-        return _accuracy(total)
+    weight: Array
+    value: Array
 
 
-@dataclass(frozen=True)
-class BalancedMetric(Metric[RightByClass], kind="balanced_classes"):
-    """loss and accuracy as in `ClassificationMetric`, and balanced accuracy = the mean over classes of the recall.
+class RowMetric(Metric[RowSums]):
+    """A metric that is the weighted mean of a value of each row."""
 
-    recall of a class = the weighted fraction of its samples that are predicted correctly. Classes without samples are
-    left out; of several labels it is the mean over the labels. A constant output has 1 / C, however rare a class is.
+    @abstractmethod
+    def values(self, outputs: Array, y: Array) -> Array:
+        """The value of each row (n,); the arguments are those of `update`."""
 
-    Source: Brodersen et al. 2010, The balanced accuracy and its posterior distribution; scikit-learn's
-    `balanced_accuracy_score`.
-
-    >>> metric = BalancedMetric()
-    >>> always_first = np.array([[0.9, 0.1]] * 4)
-    >>> total = metric.update(always_first, np.array([0, 0, 0, 1]), np.ones(4), np.array(0.5))
-    >>> {name: float(value) for name, value in metric.compute(total).items()}
-    {'loss': 0.5, 'accuracy': 0.75, 'balanced_accuracy': 0.5}
-    """
-
-    measures: ClassVar[tuple[str, ...]] = (*ClassificationMetric.measures, "balanced_accuracy")
-    threshold: Number = 0.5
-
-    def update(self, outputs: Array, y: Array, weight: Array, loss: Array) -> RightByClass:
+    def update(self, outputs: Array, y: Array, weight: Array) -> RowSums:
         xp = namespace(outputs)
-        correct = _correct(outputs, y, self.threshold)
-        labels = y if y.ndim > 1 else y[:, None]
-        classes = 2 if y.ndim > 1 else max(2, outputs.shape[-1])
-        of_class = labels[:, None, :] == xp.arange(classes)[None, :, None]
-        weights = xp.where(of_class, weight[:, None, None], xp.zeros_like(weight)[:, None, None])
-        right = xp.where(correct[:, None, :], weights, xp.zeros_like(weights))
-        return RightByClass(*_right(correct, weight, loss), xp.sum(weights, axis=0), xp.sum(right, axis=0))
+        return RowSums(xp.sum(weight), xp.sum(weight * self.values(outputs, y)))
 
-    def compute(self, total: RightByClass) -> dict[str, np.ndarray]:
-        weight = np.asarray(total.class_weight)
-        present = weight > 0
-        recall = np.where(present, total.class_right / np.where(present, weight, 1), 0)
-        return _accuracy(total) | {"balanced_accuracy": (recall.sum(axis=-2) / present.sum(axis=-2)).mean(axis=-1)}
-
-
-def _correct(outputs: Array, y: Array, threshold: Number) -> Array:
-    """Whether each label of each sample is predicted correctly, (n, L); L = 1 where a sample has one class."""
-    xp = namespace(outputs)
-    if y.ndim > 1:
-        return (outputs > threshold) == (y > 0.5)
-    if outputs.shape[-1] == 1:
-        return (outputs > threshold) == (y > 0)[:, None]
-    return (xp.argmax(outputs, axis=-1) == y)[:, None]
-
-
-def _right(correct: Array, weight: Array, loss: Array) -> Right:
-    """The sums over samples that count as correct where all of their labels are, from correct labels (n, L)."""
-    xp = namespace(weight)
-    total = xp.sum(weight)
-    return Right(total, loss * total, xp.sum(xp.where(xp.all(correct, axis=-1), weight, xp.zeros_like(weight))))
-
-
-def _accuracy(total: Right | RightByClass) -> dict[str, np.ndarray]:
-    return {"loss": total.loss / total.weight, "accuracy": total.right / total.weight}
+    def compute(self, total: RowSums) -> float:
+        return float(total.value / total.weight)
 
 
 @dataclass(frozen=True)
-class RegressionMetric(Metric[Residuals], kind="residuals"):
-    """loss, mean absolute error in the original units of the target, and R² = 1 - Σ(y - t)² / Σ(t - mean t)².
+class TopAccuracy(RowMetric, kind="top_accuracy"):
+    """Fraction of the rows whose class is among those with the k largest outputs.
 
-    variance: variance of the (scaled) targets of each output.
-    unit: original units of the target in one scaled unit, for each output.
+    Classes with the same output have the same place.
 
-    R² is averaged over the outputs, as in scikit-learn's `r2_score`.
-
-    >>> scores = RegressionMetric(variance=(1.0,), unit=(10.0,))
-    >>> one = np.ones(2)
-    >>> total = scores.update(np.array([[1.0], [0.0]]), np.array([[1.0], [1.0]]), one, np.array(0.25))
-    >>> {name: float(value) for name, value in scores.compute(total).items()}
-    {'loss': 0.25, 'r2': 0.5, 'mean_absolute_error': 5.0}
+    >>> metric = TopAccuracy(2)
+    >>> p = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
+    >>> metric.compute(metric.update(p, np.array([1, 2]), np.ones(2)))
+    0.5
     """
 
-    measures: ClassVar[tuple[str, ...]] = ("loss", "r2", "mean_absolute_error")
-    of_answers: ClassVar[bool] = True
-    variance: tuple[float, ...]
-    unit: tuple[float, ...]
+    is_share: ClassVar[bool] = True
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+    k: Count = 3
 
-    def update(self, outputs: Array, y: Array, weight: Array, loss: Array) -> Residuals:
+    def values(self, outputs: Array, y: Array) -> Array:
         xp = namespace(outputs)
-        total = xp.sum(weight)
-        error = outputs - (y[:, None] if y.ndim == 1 else y)
-        column = weight[:, None]
-        return Residuals(
-            total, loss * total, xp.sum(column * xp.abs(error), axis=0), xp.sum(column * error * error, axis=0)
-        )
-
-    def compute(self, total: Residuals) -> dict[str, np.ndarray]:
-        weight = np.asarray(total.weight)[..., None]
-        mean_square = total.square / weight
-        variance = np.asarray(self.variance)
-        # R² is undefined for a constant target; scikit-learn reports 1 for perfect predictions and 0 otherwise.
-        perfect = np.where(mean_square == 0, 1.0, 0.0)
-        r2 = np.where(variance > 0, 1 - mean_square / np.where(variance > 0, variance, 1), perfect)
-        return {
-            "loss": total.loss / total.weight,
-            "r2": r2.mean(axis=-1),
-            "mean_absolute_error": (total.absolute / weight * np.asarray(self.unit)).mean(axis=-1),
-        }
+        p = xp.concat([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
+        true = xp.sum(xp.where(y[:, None] == xp.arange(p.shape[1])[None, :], p, xp.zeros_like(p)), axis=1)
+        return xp.astype(xp.sum(xp.astype(p > true[:, None], p.dtype), axis=1) < self.k, p.dtype)
 
 
-def balanced_weights(y: np.ndarray) -> np.ndarray:
-    """Weights with which accuracy is balanced accuracy: the classes that occur count alike; their sum is 1.
+@dataclass(frozen=True)
+class RootMeanSquaredError(Metric[RowSums], kind="root_mean_squared_error", also=("rmse",)):
+    """√(mean (y - t)²) in the units of the target; of several targets the mean, as in scikit-learn.
 
-    w = 1 / (K n_c) for a row of class c, with n_c rows of it and K classes that occur. Several labels count alike too,
-    each with its two values; a label with one value has weight 0, unless all labels have.
-
-    Args:
-        y: numbers of classes (n,), or labels of 0 and 1 (n, labels).
-
-    Returns:
-        Weights of the shape of y.
-
-    >>> balanced_weights(np.array([0, 1, 1, 1, 1])).tolist()
-    [0.5, 0.125, 0.125, 0.125, 0.125]
+    >>> metric = RootMeanSquaredError()
+    >>> metric.compute(metric.update(np.array([[1.0], [3.0]]), np.array([[1.0], [1.0]]), np.array([1.0, 3.0])))
+    1.7320508075688772
     """
-    columns = y[:, None] if y.ndim == 1 else y
-    weights = np.zeros(columns.shape)
-    several = np.array([len(np.unique(column)) > 1 for column in columns.T])
-    for index in np.flatnonzero(several) if several.any() else range(columns.shape[1]):
-        _, group, counts = np.unique(columns[:, index], return_inverse=True, return_counts=True)
-        weights[:, index] = 1 / (len(counts) * counts[group.ravel()])
-    return np.asarray(weights / weights.sum()).reshape(y.shape)
+
+    larger_is_better: ClassVar[bool] = False
+    tasks: ClassVar[frozenset[str]] = frozenset({"regression"})
+
+    def update(self, outputs: Array, y: Array, weight: Array) -> RowSums:
+        xp = namespace(outputs)
+        error = outputs - y
+        return RowSums(xp.sum(weight), xp.sum(weight[:, None] * error * error, axis=0))
+
+    def compute(self, total: RowSums) -> float:
+        return float(np.sqrt(total.value / total.weight).mean())
 
 
-def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts of each true class (rows) predicted as each class (columns): (classes, classes), from numbers (n,).
+def measure_of(name: str) -> str:
+    """A measure without the rows in its name.
 
-    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
-    [[1, 1], [0, 1]]
+    >>> measure_of("validation_accuracy")
+    'accuracy'
     """
-    pairs = np.asarray(true, dtype=int) * classes + np.asarray(predicted, dtype=int)
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    for rows in _ROWS:
+        name = name.removeprefix(rows)
+    return name
+
+
+def larger_is_better(name: str) -> bool:
+    """Whether a measure grows as a network learns; the rows in its name are ignored.
+
+    >>> larger_is_better("validation_accuracy"), larger_is_better("loss")
+    (True, False)
+    """
+    measure = measure_of(name)
+    kind = Metric.kinds.get(measure)
+    return measure in _LARGER_IS_BETTER if kind is None else issubclass(kind, Metric) and kind.larger_is_better
+
+
+def is_share(name: str) -> bool:
+    """Whether a measure is a fraction of a whole and is written in percent; the rows in its name are ignored.
+
+    >>> is_share("validation_accuracy"), is_share("loss")
+    (True, False)
+    """
+    measure = measure_of(name)
+    kind = Metric.kinds.get(measure)
+    return measure in _SHARES if kind is None else issubclass(kind, Metric) and kind.is_share

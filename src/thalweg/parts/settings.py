@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, Tag
 
 from .clipping import Clipping
+from .metrics import Metric
 from .part import Count, Fraction, NonNegative, Number, Part, Positive
 
 
@@ -68,6 +69,7 @@ class Training(Part):
     accumulate: batches for each update, which uses the gradient over all of them: a large batch in little memory.
     clip: bound of the gradients.
     average: decay of a running average of the parameters (0.999, say), which then predicts in place of the last ones.
+    metrics: measures beside the loss and those of the task (`thalweg.metrics`).
 
     >>> Training(epochs=3).engine
     'compiled'
@@ -82,6 +84,7 @@ class Training(Part):
     accumulate: Count = 1
     clip: Clipping | None = None
     average: Fraction | None = None
+    metrics: tuple[Metric, ...] | None = None
 
     @property
     def number_type(self) -> Precision:

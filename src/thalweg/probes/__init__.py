@@ -1,26 +1,23 @@
 """Probes: measurements of single steps of a training, which cannot change it."""
 
-from ..parts.metrics import (
-    LARGER_IS_BETTER,
+from ..parts.settings import Full, Light, Off, Probes, Standard
+from ..parts.task_metrics import (
     BalancedMetric,
     ClassificationMetric,
-    Metric,
     RegressionMetric,
     Residuals,
     Right,
     RightByClass,
+    TaskMetric,
     confusion_matrix,
 )
-from ..parts.settings import Full, Light, Off, Probes, Standard
 from .records import Observations, Record
 
 __all__ = [
-    "LARGER_IS_BETTER",
     "BalancedMetric",
     "ClassificationMetric",
     "Full",
     "Light",
-    "Metric",
     "Observations",
     "Off",
     "Probes",
@@ -30,5 +27,6 @@ __all__ = [
     "Right",
     "RightByClass",
     "Standard",
+    "TaskMetric",
     "confusion_matrix",
 ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.text import Text as RichText
 
-_SHORT_NAMES = {"mean_absolute_error": "MAE", "learning_rate": "rate"}
+_SHORT_NAMES = {"mean_absolute_error": "MAE", "root_mean_squared_error": "RMSE", "learning_rate": "rate"}
 
 
 @contextmanager

@@ -67,7 +67,8 @@ def load(folder: str | Path) -> Run:
     if frames:
         frames.check_fit(preprocessing.features, start.shapes[-1][0] // spec.loss.members)
     result = read_result(path)
-    _check_result(path / "result.json", result, preprocessing, tunes(spec.loss))
+    names = measures_of(preprocessing.task, spec.training.metrics or ())
+    _check_result(path / "result.json", result, names, preprocessing, tunes(spec.loss))
     return Run(
         spec=spec,
         state=load_state(path / STATE, template),
@@ -112,9 +113,8 @@ def _preprocessing(folder: Path) -> Preprocessing:
         raise InputError(str(folder / STATE.with_suffix(".json")), problems) from error
 
 
-def _check_result(path: Path, result: Result, preprocessing: Preprocessing, tuned: bool) -> None:
+def _check_result(path: Path, result: Result, names: Sequence[str], preprocessing: Preprocessing, tuned: bool) -> None:
     """Raise InputError where the measures, the confusion or the threshold are not those of the training."""
-    names = measures_of(preprocessing.task)
     problems = [
         Problem(f"measures.{rows}.{name}", "is missing")
         for rows, measures in result["measures"].items()

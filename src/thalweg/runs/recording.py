@@ -21,8 +21,8 @@ from ..engine.step import State
 from ..models.linear_theory import best_threshold
 from ..models.linear_units import LinearTraining, linear_training, tunes, with_threshold
 from ..pages.numbers import count_noun, number, percent
-from ..parts.metrics import confusion_matrix
 from ..parts.settings import Light
+from ..parts.task_metrics import confusion_matrix
 from ..probes.boundary_frames import FRAMES_SO_FAR, BoundaryCallback, BoundaryFrames
 from ..probes.recorder import ProbeCallback
 from ..probes.records import Record
@@ -33,6 +33,8 @@ from ..training.fit import Fit
 from ..training.session import Session
 from .run import Run
 from .run_folder import Journal, read_records
+
+_MOST_UNITS = 3
 
 
 class RunBuilder:
@@ -89,7 +91,15 @@ class RunBuilder:
         threshold = _tuned_threshold(session, fitted.state)
         loss = with_threshold(spec.loss, threshold)
         measures = {
-            name: evaluate(spec.network, loss, fitted.state, rows, session.engine, session.target_unit)
+            name: evaluate(
+                spec.network,
+                loss,
+                fitted.state,
+                rows,
+                session.engine,
+                split.preprocessing,
+                spec.training.metrics or (),
+            )
             for name, rows in split.sets.items()
         }
         linear = linear_training_of(session)
@@ -254,6 +264,10 @@ def _facts(session: Session, fitted: Fit, seconds: float) -> dict[str, str]:
         "libraries": libraries_in_words(),
         "machine": machine_in_words(),
     }
+    spans = session.split.preprocessing.target_span
+    if any(span != 1 for span in spans):
+        units = ", ".join([*map(number, spans[:_MOST_UNITS]), *["…"] * (len(spans) > _MOST_UNITS)])
+        facts["unit of the loss"] = f"targets are scaled: 1 stands for {units}"
     if clipped := [record["clipped"] for record in fitted.history if "clipped" in record]:
         facts["clipping"] = f"acted in {percent(float(np.mean(clipped)), 3)} of the updates"
     return facts

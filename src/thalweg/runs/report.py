@@ -22,7 +22,7 @@ from ..pages.blocks import (
 )
 from ..pages.numbers import Share, count_noun, measure_name, measure_value, measured, percent
 from ..pages.page import Page
-from ..parts.metrics import confusion_matrix
+from ..parts.task_metrics import confusion_matrix
 from ..probes.input_maps import FittedCurve, InputMap
 from .mistakes import has_label, mistake_blocks, values_by_target
 from .report_data import ReportData
@@ -216,7 +216,12 @@ def _why_no_map(data: ReportData) -> str:
 
 def _map_charts(data: ReportData) -> list[Chart]:
     if data.input_map:
-        return [Chart(figure) for figure in (*_boundaries(data, data.input_map), *_frames(data, data.input_map))]
+        shown = data.input_map
+        films = _frames(data, shown)
+        for film in films:
+            # The frames were taken around the training rows, the boundary is drawn around the samples.
+            film.update_xaxes(range=[shown.x[0], shown.x[-1]]).update_yaxes(range=[shown.y[0], shown.y[-1]])
+        return [Chart(figure) for figure in (*_boundaries(data, shown), *films)]
     return [Chart(figure) for figure in _fitted_curves(data, data.curve)] if data.curve else []
 
 

@@ -8,14 +8,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from ..core.arrays import leaves
 from ..core.errors import InputError, Problem
 from ..core.files import remove
 from ..core.progress import loading
+from ..engine.eager import Eager
+from ..engine.step import Batch, make_step
 from ..pages.numbers import count_noun
 from ..parts.schedules.metric_schedules import metric_schedules
 from ..parts.settings import Light, Precision
 from ..spec.differences import differences
 from ..spec.spec import CompleteSpec
+from ..training.batch_plan import as_batch
 from ..training.callbacks import Callback
 from ..training.checkpoints import (
     Checkpoint,
@@ -200,7 +206,21 @@ def _checkpoint(found: _Found, session: Session, changed: Sequence[str], accept_
         received = f"received {len(checkpoint.early_stopping.rates)}"
         raise InputError(str(found.path.with_suffix(".json")), [Problem("counters.rates", f"{expected}, {received}")])
     check_records(checkpoint, session.batches.per_epoch)
+    if changed and checkpoint.reports and len(checkpoint.reports) != _reports_of_a_step(session):
+        epoch = int(checkpoint.history[-1]["epoch"]) + 1 if checkpoint.history else 1
+        fix = "metrics, and whether there are clipping and penalties, change between epochs alone; keep them"
+        raise InputError("training", f"stopped within epoch {epoch}, whose steps have other sums; {fix}")
     return _still_valid(checkpoint, session.spec, [*changed, *(f"data: {name}" for name in rows)])
+
+
+def _reports_of_a_step(session: Session) -> int:
+    """The number of arrays that a step of the session reports, found by a step of one row."""
+    engine = Eager()
+    plan = dataclasses.replace(session.plan, accumulate=1)
+    row = Batch(*(array[:1] for array in engine.place(as_batch(next(session.split.train.parts())))))
+    with np.errstate(all="ignore"):
+        _, metrics = make_step(plan)(engine.place(session.start), row)
+    return len(leaves(metrics))
 
 
 def _with_note(session: Session, found: _Found) -> Session:

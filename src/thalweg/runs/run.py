@@ -162,7 +162,8 @@ class Run(Paged):
     def evaluate(self, x: RawRows, y: ArrayLike) -> dict[str, float]:
         """The loss and the metric for raw rows and their targets."""
         data = self.preprocessing.dataset(x, y)
-        return evaluate(self.network, self.loss, self.state, data, self._engine, self.preprocessing.target_unit)
+        others = self.spec.training.metrics or ()
+        return evaluate(self.network, self.loss, self.state, data, self._engine, self.preprocessing, others)
 
     @property
     def _engine(self) -> Engine:

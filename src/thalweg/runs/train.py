@@ -16,6 +16,7 @@ from ..models.linear_units import LinearUnit
 from ..models.mlp import Architecture
 from ..models.network import Network
 from ..parts.clipping import Clipping
+from ..parts.metrics import Metric
 from ..parts.part import Layer, Loss, Optimizer
 from ..parts.regularization import Regularization
 from ..parts.settings import Checkpoints, Device, EngineName, Off, Precision, Probes, Stopping
@@ -72,6 +73,7 @@ def train(
     progress: bool = True,
     target: str | None = None,
     callbacks: Sequence[Callback] = (),
+    metrics: Sequence[Metric | str | PartTable] = (),
 ) -> Run:
     """Train a network on data and return the run.
 
@@ -101,6 +103,8 @@ def train(
         progress: whether progress and severe findings are shown on stderr.
         target: the column to predict, where `data` is a table or a frame.
         callbacks: see the state between steps, and may stop the training; see `Callback`.
+        metrics: measures beside the loss and those of the task, in the history and in `run.measures`; see
+            `thalweg.metrics`.
 
     Raises:
         InputError: something does not fit together; all problems are named at once.
@@ -120,6 +124,7 @@ def train(
         "accumulate": accumulate,
         "clip": clip,
         "average": average,
+        "metrics": tuple(metrics) or None,
     }
     spec = Spec.of(
         {

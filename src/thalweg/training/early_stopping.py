@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ..core.errors import InputError, Problem, nearest
-from ..parts.metrics import LARGER_IS_BETTER
+from ..parts.metrics import larger_is_better
 from ..parts.part import Optimizer
 from ..parts.schedules.metric_schedules import MetricSchedule, MetricScheduleState, compared, freeze, metric_schedules
 from ..parts.settings import Stopping
@@ -123,12 +123,12 @@ class EarlyStopping:
         """The decision after an epoch with that record."""
         stopping = self.stopping
         value = _value(record, self.measure)
-        larger = _larger_is_better(self.measure)
+        larger = larger_is_better(self.measure)
         is_best, enough = compared(value, state.best, stopping.threshold, stopping.tolerance, larger)
         rates = []
         for rate, memory in zip(self.rates, state.rates, strict=True):
             name = self._resolved(rate.measure, "")
-            rates.append(rate.observe(memory, _value(record, name), _larger_is_better(name)))
+            rates.append(rate.observe(memory, _value(record, name), larger_is_better(name)))
         state = state._replace(rates=tuple(rates), waited=0 if enough else state.waited + 1)
         if is_best:
             state = state._replace(best=value, best_epoch=int(record["epoch"]))
@@ -155,7 +155,3 @@ def objective(record: Mapping[str, float]) -> float:
 
 def _value(record: Mapping[str, float], measure: str) -> float:
     return objective(record) if measure == "objective" else record[measure]
-
-
-def _larger_is_better(measure: str) -> bool:
-    return measure.removeprefix("validation_").removeprefix("training_") in LARGER_IS_BETTER

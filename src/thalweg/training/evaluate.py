@@ -2,48 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ..core.arrays import Array, map_arrays
-from ..data import Dataset, RowSource, Task
+from ..core.errors import InputError, Problem
+from ..core.printable import received
+from ..data import Dataset, Preprocessing, RowSource, Task
 from ..engine.engine import Engine
 from ..engine.step import Batch, Plan, State, fused, inference_state, measure_at, predict
 from ..models.network import Network
-from ..parts.metrics import BalancedMetric, ClassificationMetric, Metric, RegressionMetric, balanced_weights
+from ..parts.metrics import Metric, measure_of
 from ..parts.optimizers import SGD
 from ..parts.part import Loss
+from ..parts.task_metrics import (
+    BalancedMetric,
+    ClassificationMetric,
+    JoinedMetric,
+    RegressionMetric,
+    TaskMetric,
+    balanced_weights,
+)
 from .batch_plan import as_batch, in_batches
 from .callbacks import Record
 from .history import totals
 
 _ROWS = 2048
+# What a record of an epoch has besides the measures of the training, and what is measured at its end.
+_TAKEN = ("epoch", "step", "learning_rate", "clipped", "penalty", "objective", "balanced_accuracy")
 
 
-def metric_for(network: Network, loss: Loss, data: RowSource, unit: np.ndarray | float = 1.0) -> Metric:
+def metric_for(
+    network: Network,
+    loss: Loss,
+    data: RowSource,
+    preprocessing: Preprocessing | None = None,
+    others: Sequence[Metric] = (),
+) -> TaskMetric:
     """The metric of a task: accuracy for classes and labels, R² and the mean absolute error for regression.
 
     Args:
         network: decides with the loss where an output changes from no to yes.
         loss: the loss of the training.
         data: gives the task and, for a regression, the variance of its targets.
-        unit: one unit of a regression's output in units of its target, a number or (targets,).
+        preprocessing: gives the units of a regression's target; None: those of the outputs.
+        others: further metrics, whose measures stand beside those of the task.
+
+    Raises:
+        InputError: a further metric is not defined for the task, or its measure is there already.
     """
+    return _joined(_task_metric(network, loss, data, preprocessing), data.task, preprocessing, others)
+
+
+def _task_metric(network: Network, loss: Loss, data: RowSource, preprocessing: Preprocessing | None) -> TaskMetric:
     if data.task == "regression":
         variance = data.target_variance
-        units = np.broadcast_to(unit, variance.shape)
+        units = np.broadcast_to(preprocessing.target_unit if preprocessing else 1.0, variance.shape)
         return RegressionMetric(tuple(map(float, variance)), tuple(map(float, units)))
     return ClassificationMetric(fused(network, loss)[1].threshold)
 
 
-def measures_of(task: Task) -> tuple[str, ...]:
-    """The names of the measures of a task, the loss first."""
-    return (RegressionMetric if task == "regression" else ClassificationMetric).measures
+def _joined(
+    metric: TaskMetric, task: Task, preprocessing: Preprocessing | None, others: Sequence[Metric]
+) -> TaskMetric:
+    if not others:
+        return metric
+    names = [*dict.fromkeys((*metric.measures, *_TAKEN)), *(other.kind for other in others)]
+    problems = [
+        Problem("", f"{other.kind} is not defined for {task}, only for {' and '.join(sorted(other.tasks))}")
+        for other in others
+        if task not in other.tasks
+    ]
+    problems += [
+        Problem("", f"{received(other.kind)} is no name of a measure; state another kind in the class")
+        for other in others
+        if measure_of(other.kind) != other.kind
+    ]
+    problems += [Problem("", f"{name} is there already") for name in dict.fromkeys(names) if names.count(name) > 1]
+    if problems:
+        raise InputError("training.metrics", problems)
+    if preprocessing is None or task != "regression":
+        return JoinedMetric(metric, tuple(others))
+    return JoinedMetric(metric, tuple(others), preprocessing.target_span, preprocessing.target_shift)
+
+
+def measures_of(task: Task, others: Sequence[Metric] = ()) -> tuple[str, ...]:
+    """The names of the measures of a task and of further metrics, the loss first."""
+    of_task = (RegressionMetric if task == "regression" else ClassificationMetric).measures
+    return (*of_task, *(other.kind for other in others))
 
 
 def evaluate(
-    network: Network, loss: Loss, state: State, data: RowSource, engine: Engine, unit: np.ndarray | float = 1.0
+    network: Network,
+    loss: Loss,
+    state: State,
+    data: RowSource,
+    engine: Engine,
+    preprocessing: Preprocessing | None = None,
+    others: Sequence[Metric] = (),
 ) -> Record:
     """The loss and the metric of a network over a whole data set; for classes and labels also the balanced accuracy.
 
@@ -53,12 +110,13 @@ def evaluate(
         state: NumPy arrays; the averaged parameters count where an average is kept.
         data: prepared rows.
         engine: where it is computed.
-        unit: as `metric_for` takes it.
+        preprocessing: as `metric_for` takes it.
+        others: as `metric_for` takes them.
     """
-    metric = metric_for(network, loss, data, unit)
+    metric = _task_metric(network, loss, data, preprocessing)
     if isinstance(metric, ClassificationMetric):
         metric = BalancedMetric(metric.threshold)
-    plan = Plan(network, loss, SGD(), metric)
+    plan = Plan(network, loss, SGD(), _joined(metric, data.task, preprocessing, others))
     return evaluator(plan, engine, data)(engine.place(inference_state(state)))
 
 

@@ -20,7 +20,7 @@ from .batch_plan import Chunk
 from .callbacks import Callback, Progress, Record
 from .checkpoints import Checkpoint
 from .early_stopping import EarlyStoppingState
-from .evaluate import evaluator, metric_for
+from .evaluate import evaluator
 from .history import HistoryBuilder, totals
 from .interrupts import in_words, stop_requests
 from .nan_search import Fault, first_fault
@@ -166,8 +166,8 @@ class _Training:
             evaluators["training"] = evaluator(self.plan, self.engine, session.split.train)
         validation = session.split.validation
         if validation is not None:
-            metric = metric_for(session.spec.network, session.spec.loss, validation, session.target_unit)
-            evaluators["validation"] = evaluator(dataclasses.replace(self.plan, metric=metric), self.engine, validation)
+            plan = dataclasses.replace(self.plan, metric=session.metric(validation))
+            evaluators["validation"] = evaluator(plan, self.engine, validation)
         return evaluators
 
     def chunks(self) -> Iterator[Chunk]:

@@ -6,11 +6,11 @@ import numpy as np
 
 from ..core.arrays import Tree, leaves, map_arrays
 from ..engine.step import StepMetrics
-from ..parts.metrics import Metric
+from ..parts.task_metrics import TaskMetric
 from .callbacks import Record
 
 
-def totals(metric: Metric, sums: Tree) -> Record:
+def totals(metric: TaskMetric, sums: Tree) -> Record:
     """The values of a metric from its sums, stacked over batches along the first axis."""
     total = map_arrays(lambda values: values.sum(axis=0, dtype=float), sums)
     return {name: float(value) for name, value in metric.compute(total).items()}
@@ -27,7 +27,7 @@ class HistoryBuilder:
     """
 
     def __init__(
-        self, metric: Metric, per_epoch: int, history: tuple[Record, ...], reports: tuple[np.ndarray, ...]
+        self, metric: TaskMetric, per_epoch: int, history: tuple[Record, ...], reports: tuple[np.ndarray, ...]
     ) -> None:
         self.metric = metric
         self.per_epoch = per_epoch

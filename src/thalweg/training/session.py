@@ -20,6 +20,7 @@ from ..models.network import Network
 from ..parts.schedules import in_steps
 from ..parts.schedules.metric_schedules import metric_schedules
 from ..parts.settings import BATCH_SIZE, Stopping, Training
+from ..parts.task_metrics import TaskMetric
 from ..spec.complete import completed
 from ..spec.spec import CompleteSpec, Spec
 from .batch_plan import BatchPlan
@@ -86,7 +87,7 @@ class Session:
     @cached_property
     def early_stopping(self) -> EarlyStopping:
         """What decides after each epoch; its optimizer has every duration in steps."""
-        names = measures_of(self.split.train.task)
+        names = measures_of(self.split.train.task, self.spec.training.metrics or ())
         held_out = [f"validation_{name}" for name in names] if self.split.validation else []
         measures = [*held_out, *names, "objective", *(f"training_{name}" for name in names)]
         batches = self.batches
@@ -103,12 +104,18 @@ class Session:
             network=spec.network,
             loss=spec.loss,
             optimizer=early_stopping.frozen(early_stopping.start()),
-            metric=metric_for(spec.network, spec.loss, self.split.train, self.target_unit),
+            metric=self.metric(self.split.train),
             regularization=spec.regularization,
             clip=training.clip,
             average=training.average,
             accumulate=training.accumulate,
         )
+
+    def metric(self, rows: RowSource) -> TaskMetric:
+        """What is summed up over batches of those rows. Raises InputError where a metric does not suit the task."""
+        spec = self.spec
+        others = spec.training.metrics or ()
+        return metric_for(spec.network, spec.loss, rows, self.split.preprocessing, others)
 
     @cached_property
     def start(self) -> State:
@@ -122,11 +129,6 @@ class Session:
         return Checkpoint(state, early_stopping=self.early_stopping.start())
 
     @property
-    def target_unit(self) -> np.ndarray | float:
-        """One unit of the network's output in units of the target."""
-        return self.split.preprocessing.target_unit
-
-    @property
     def without_decisions(self) -> Session:
         """The same training with nothing decided between epochs: no stop, no validation, rates at their first value."""
         if not (self.spec.stopping != Stopping() or self.split.validation or metric_schedules(self.spec.optimizer)):
@@ -136,7 +138,7 @@ class Session:
 
     def check(self) -> None:
         """Raise InputError for whatever in the spec does not suit its rows. It imports no engine."""
-        _ = self.early_stopping
+        _ = self.early_stopping, self.metric(self.split.train)
         if not tunes(self.spec.loss):
             return
         if self.split.validation is None:
@@ -148,8 +150,10 @@ class Session:
         raise InputError("threshold", f'"tuned" needs validation rows and a single output; {found}')
 
     def evaluate(self, state: State, rows: RowSource) -> dict[str, float]:
-        """The loss and the metric over prepared rows, for a state of NumPy arrays."""
-        return evaluate(self.spec.network, self.spec.loss, state, rows, self.engine, self.target_unit)
+        """The loss and the metrics over prepared rows, for a state of NumPy arrays."""
+        spec = self.spec
+        others = spec.training.metrics or ()
+        return evaluate(spec.network, spec.loss, state, rows, self.engine, self.split.preprocessing, others)
 
     def score_parts(self, state: State, rows: Dataset) -> np.ndarray:
         """The part of each row (n,) in the score of the task, for a state of NumPy arrays."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import thalweg
 from thalweg.pages.figures.axes import log_axis, log_ticks, round_ticks, spans_decades
 
 
@@ -43,3 +45,11 @@ def test_round_ticks_are_multiples_of_1_2_or_5():
 @pytest.mark.parametrize(("values", "spans"), [([1, 40], True), ([1, 30], False), ([0, 40], False), ([], False)])
 def test_spans_decades_needs_positive_values_over_one_and_a_half_decades(values, spans):
     assert spans_decades(np.array(values)) is spans
+
+
+def test_every_logarithmic_axis_has_the_labels_of_this_module():
+    """Plotly's own labels of an axis below a decade are "2" and "5", without the decade."""
+    folder = Path(thalweg.__file__).parent
+    files = {file: file.read_text(encoding="utf-8") for file in (*folder.rglob("*.py"), *folder.rglob("*.js"))}
+    own = {file.name for file, text in files.items() if re.search(r"""type["']?\s*[:=]\s*["']log["']""", text)}
+    assert own == {"axes.py"}

@@ -40,7 +40,11 @@ def test_a_png_has_two_pixels_per_unit_and_figures_have_files_of_their_own(tmp_p
     # The slider below the chart is removed, and the margin is the default one.
     layout = animation().layout
     height = layout.height - layout.margin.b + learning_rate(HISTORY).layout.template.layout.margin.b
-    assert struct.unpack(">II", content[16:24]) == (1800, 2 * height)
+    # The plane is square: it needs its height, the margins at its sides, and 100 for the scale of its colours.
+    margin = learning_rate(HISTORY).layout.template.layout.margin
+    width = height - margin.t - margin.b + margin.l + margin.r + 100
+    assert struct.unpack(">II", content[16:24]) == (2 * width, 2 * height)
+    assert struct.unpack(">I", files[1].read_bytes()[16:20]) == (1800,)
 
 
 @pytest.mark.usefixtures("drawing")

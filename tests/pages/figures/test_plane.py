@@ -93,6 +93,24 @@ def test_paths_differ_in_colour_and_in_dash():
     assert len({line.color for line in lines}) == len({line.dash for line in lines}) == 6
 
 
+def test_a_path_that_fills_the_picture_is_thin_and_lies_below_the_others():
+    jumping = np.array([[-1.0, -1.0], [1.0, 1.0]] * 20)
+    lines = list(contours(X, Y, SQUARE, {"straight": jumping[:2], "jumping": jumping}).select_traces({"mode": "lines"}))
+    straight, jumping_line = lines
+    assert jumping_line.line.width < straight.line.width
+    assert jumping_line.zorder < straight.zorder
+
+
+def test_a_unit_is_as_long_on_both_axes_unless_one_spans_far_more():
+    assert plane(X, Y, SQUARE).layout.yaxis.scaleanchor == "x"
+    assert plane(X, 100 * Y, SQUARE).layout.yaxis.scaleanchor is None
+
+
+def test_few_samples_are_large():
+    few, many = (plane(X, Y, SQUARE, np.zeros((n, 2))).data[1].marker.size for n in (4, 40))
+    assert few > many
+
+
 def test_every_minimum_has_a_star():
     stars = contours(X, Y, SQUARE, {}, minimum=np.array([[0.0, 1.0], [0.5, -1.0]])).data[-1]
     assert (stars.x.tolist(), stars.y.tolist()) == ([0.0, 0.5], [1.0, -1.0])

@@ -77,9 +77,20 @@ def _by_letter(answers: list[str]) -> dict[str, str]:
 
 
 def _check_answers(chosen: Exercise, answers: dict[str, str], solution: bool, json: bool) -> None:
-    verdicts = chosen.check(answers)
+    from ...core.errors import InputError, Problem
+
+    verdicts: dict[str, AnswerCheck] = {}
+    unreadable: list[InputError] = []
+    for letter, text in answers.items():
+        try:
+            verdicts |= chosen.check({letter: text})
+        except InputError as error:
+            unreadable.append(error)
     right = all(verdict.right for verdict in verdicts.values())
+    problems = [Problem(error.subject, str(problem)) for error in unreadable for problem in error.problems]
     if json:
+        if problems:
+            raise InputError("exercise", problems)
         from json import loads
 
         checked = {letter: {"answer": answers[letter], **verdicts[letter]._asdict()} for letter in verdicts}
@@ -88,6 +99,8 @@ def _check_answers(chosen: Exercise, answers: dict[str, str], solution: bool, js
     else:
         for letter, verdict in verdicts.items():
             print(f"({letter}) {_verdict_text(verdict)}")
+        if problems:
+            raise InputError("exercise", problems)
         if solution:
             write_page(chosen.page(solved=True), "text", None)
     if not right:

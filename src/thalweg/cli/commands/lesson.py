@@ -72,14 +72,14 @@ def _write_site(folder: Path, quick: bool, quiet: bool) -> None:
     from ...core.progress import working
     from ...learn.catalogue import INDEX, site
 
-    left_out = []
+    left_out: dict[str, list[str]] = {}
     with working(quiet) as watch:
         for file in site(quick, watch):
             commit(folder / file.name, file.text.encode())
             if file.left_out:
-                left_out.append(file.left_out)
-    for reason in left_out:
-        print(f"thalweg: left out: {reason}", file=sys.stderr)
+                left_out.setdefault(file.left_out, []).append(file.name.removesuffix(".html"))
+    for reason, names in left_out.items():
+        print(f"thalweg: left out ({', '.join(names)}): {reason}", file=sys.stderr)
     print(folder / INDEX)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ...runs.run_folder import RunRow
 
 By = Literal["finished", "name", "data", "epochs", "score"]
+# Characters below which a text that is cut says nothing.
+_LEAST_ROOM = 12
 
 
 @command(position=40)
@@ -46,22 +48,37 @@ def runs(
     from ...pages.numbers import count_noun
 
     lines = [
-        (row.name, row.data, row.network, str(row.epochs), _measures(row) if long else _score(row), row.outcome)
+        (
+            row.name,
+            row.data,
+            row.network,
+            str(row.epochs),
+            _measures(row) if long else _score(row),
+            row.outcome if long else "" if row.status == "finished" else row.status,
+        )
         for row in rows
     ]
     lines += [(watch.name, "PyTorch", watch.model, str(watch.epochs), "", watch.outcome) for watch in watched]
     table = Table(title=f"{count_noun(len(lines), 'run')} in {folder}", title_justify="left", expand=not long)
-    for place, column in enumerate(("run", "data", "network", "epochs", "result", "outcome")):
+    # Long texts are cut at the end, and the network is left out where it has no room; names and numbers never.
+    # The outcome of a run is a word, that of a watch a sentence.
+    columns = ("run", "data", "network", "epochs", "result", "outcome")
+    cut = ("network", "outcome") if watched else ("network",)
+    shown = [place for place in range(len(columns)) if not lines or any(line[place] for line in lines)]
+    widths = [max([len(column), *(len(line[place]) for line in lines)]) for place, column in enumerate(columns)]
+    room = console().width - 1 - sum(3 + (0 if columns[place] in cut else widths[place]) for place in shown)
+    if not long and room < _LEAST_ROOM:
+        shown = [place for place in shown if columns[place] != "network"]
+    for place in shown:
+        column = columns[place]
         if long:
             table.add_column(column, overflow="fold")
+        elif column in cut:
+            table.add_column(column, overflow="ellipsis", no_wrap=True, ratio=1)
         else:
-            # Long texts are cut at the end, names and numbers never.
-            cut = column in ("network", "outcome")
-            width = max((len(line[place]) for line in lines), default=0)
-            least = None if cut else max(width, len(column))
-            table.add_column(column, overflow="ellipsis", no_wrap=True, min_width=least, ratio=1 if cut else None)
+            table.add_column(column, overflow="ellipsis", no_wrap=True, min_width=widths[place])
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*(line[place] for place in shown))
     console().print(table)
 
 

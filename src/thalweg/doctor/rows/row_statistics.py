@@ -8,7 +8,7 @@ import numpy as np
 
 from ...core.intervals import wilson
 from ...data import Task
-from ...parts.metrics import balanced_weights
+from ...parts.task_metrics import balanced_weights
 from ..attainable import (
     FEW_ROWS,
     TREES,

@@ -21,7 +21,7 @@ from .render import (
     Outcome,
     combinations_table,
     effects_chart,
-    evidence_paragraphs,
+    evidence_blocks,
     method_paragraphs,
     remedies_table,
     scores_table,
@@ -68,7 +68,8 @@ class RemedyTrials(Paged, ABC):
     @property
     def evidence(self) -> str:
         """What the evidence supports and what it does not, in sentences."""
-        return " ".join(evidence_paragraphs(self._outcome))
+        blocks = evidence_blocks(self._outcome)
+        return " ".join(block.text if isinstance(block, Text) else " ".join(block.items) for block in blocks)
 
     @property
     def _outcome(self) -> Outcome:
@@ -86,7 +87,7 @@ class RemedyTrials(Paged, ABC):
     def page(self) -> Page:
         """The evidence, the effects, the repair and the method."""
         outcome = self._outcome
-        blocks: list[Block] = [Heading("What the evidence says"), *map(Text, evidence_paragraphs(outcome))]
+        blocks: list[Block] = [Heading("What the evidence says"), *evidence_blocks(outcome)]
         if chart := effects_chart(outcome):
             blocks.append(chart)
         blocks.append(remedies_table(outcome))
@@ -100,7 +101,7 @@ class RemedyTrials(Paged, ABC):
 
     def summary(self) -> Page:
         """The evidence and the table of the remedies, for a terminal."""
-        blocks: list[Block] = [*map(Text, evidence_paragraphs(self._outcome)), remedies_table(self._outcome)]
+        blocks: list[Block] = [*evidence_blocks(self._outcome), remedies_table(self._outcome)]
         blocks += map(Text, self.remarks)
         return Page(self._title, tuple(blocks), self._summary_line)
 

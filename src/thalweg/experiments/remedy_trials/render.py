@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.intervals import Difference
-from ...pages.blocks import Chart, Table
+from ...pages.blocks import Bullets, Chart, Table, Text
 from ...pages.figures import paired_effects
 from ...pages.numbers import count_noun, measure_name, measure_value
 from ..prose import (
@@ -51,12 +51,14 @@ class Outcome(NamedTuple):
     subject: str = "spec"
 
 
-def evidence_paragraphs(outcome: Outcome) -> list[str]:
-    """What the trials support and what they do not, a paragraph for each subject."""
+def evidence_blocks(outcome: Outcome) -> list[Text | Bullets]:
+    """What the trials support and what they do not: the unchanged spec, each remedy, the repair, the limits."""
     if not outcome.unchanged.tried:
-        return [f"No trial of the unchanged {outcome.subject} has finished: nothing can be decided."]
-    paragraphs = [[_unchanged(outcome)], _remedies(outcome), _repair(outcome), _limits(outcome)]
-    return [" ".join(sentences) for sentences in paragraphs if sentences]
+        return [Text(f"No trial of the unchanged {outcome.subject} has finished: nothing can be decided.")]
+    remedies = _remedies(outcome)
+    paragraphs = [[_unchanged(outcome)], _repair(outcome), _limits(outcome)]
+    before, *after = [Text(" ".join(sentences)) for sentences in paragraphs if sentences]
+    return [before, *([Bullets(tuple(remedies))] if remedies else []), *after]
 
 
 def _unchanged(outcome: Outcome) -> str:

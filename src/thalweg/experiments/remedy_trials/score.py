@@ -10,7 +10,7 @@ import numpy as np
 from ...core.errors import InputError
 from ...data import RowSource, Split
 from ...doctor.attainable import measure_of
-from ...pages.numbers import is_share
+from ...parts.metrics import is_share
 from ..results import TrialResult
 
 # Fewer rows cannot score: one row more or less that is right would weigh too much.

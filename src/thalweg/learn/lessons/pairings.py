@@ -214,6 +214,11 @@ class PairingsLesson(Lesson, kind="pairings"):
             "L = -Σ t log(y / Σ y):   dL/dy_k = 1 - t_k / y_k   (where Σ y = 1)\n"
             "dL/dz = J dL/dy = y - t"
         )
+        yield Text(
+            "Textbooks write L = -Σ t log y, with dL/dy_k = -t_k / y_k. That is the same loss where Σ y = 1, as after "
+            "softmax, and the same dL/dz. Divided by Σ y, larger outputs alone do not make the loss smaller: this "
+            "matters after another last layer."
+        )
         z = np.array([self.logits])
         targets = as_targets(z, np.array([self.truth]))
         result = output_delta(Softmax(), CrossEntropy(), z, targets)

@@ -154,9 +154,7 @@ class SoftmaxAdamLesson(Lesson, kind="softmax-adam"):
         )
         g = quantities.g
         size = np.abs(quantities.update) / self.learning_rate
-        yield ArrayBlock(
-            "|Δ| / η", size, "|g| / (|g| + ε)", "one number for each class; its difference from 1 is about ε / |g|"
-        )
+        yield ArrayBlock("1 - |Δ| / η", 1 - size, "ε / (|g| + ε)", "one number for each class, about ε / |g|")
         yield Check("m̂ is the gradient", quantities.m_hat, g, 1e-12)
         yield Check("v̂ is the square of the gradient", quantities.v_hat, g * g, 1e-12)
         yield Check("The update goes against the sign of the gradient", np.sign(quantities.update), -np.sign(g))

@@ -24,9 +24,9 @@ from ...parts.initializers import Given
 from ...parts.layers import GELU, Dense, LeakyReLU, ReLU, Sigmoid, Tanh
 from ...parts.layers.stack import Forward
 from ...parts.losses import SquaredError
-from ...parts.metrics import ClassificationMetric
 from ...parts.optimizers import Adam
 from ...parts.part import Count, ForwardContext, Layer, Number, Positive
+from ...parts.task_metrics import ClassificationMetric
 from ...spec.spec import Spec
 from ..affine import affine_at
 from ..lesson import Lesson

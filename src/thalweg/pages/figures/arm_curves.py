@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..numbers import interval, is_share, measure_value, number
+from ...parts.metrics import is_share
+from ..numbers import interval, measure_value, number
 from ..numbers import measure_name as name_of
 from .arms import (
     GREY,

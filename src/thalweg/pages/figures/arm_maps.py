@@ -10,8 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from ..numbers import is_share, measure_value, number, percent
+from ...parts.metrics import is_share
 from ..numbers import measure_name as name_of
+from ..numbers import measure_value, number, percent
 from .arms import (
     GREY,
     LABEL_WIDTH,

@@ -8,7 +8,8 @@ from types import MappingProxyType
 import numpy as np
 import plotly.graph_objects as go
 
-from ..numbers import count_noun, difference, interval, is_share, measure_value
+from ...parts.metrics import is_share
+from ..numbers import count_noun, difference, interval, measure_value
 from ..numbers import measure_name as name_of
 from .arms import (
     GREY,

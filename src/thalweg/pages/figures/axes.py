@@ -1,17 +1,36 @@
-"""Ticks of logarithmic axes, and round ticks of linear ones."""
+"""Axes over a plane, ticks of logarithmic axes, and round ticks of linear ones."""
 
 from __future__ import annotations
 
 import numpy as np
+import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from ..numbers import number
 
+# Two axes have the same scale unless one spans this many times as much as the other.
+_ALIKE = 3.0
 _MOST_TICKS = 6
 # Above the first number of decades, ticks are at powers of ten; below the second, evenly spaced; else at 1, 2 and 5.
 _MANY_DECADES = 2.0
 _FEW_DECADES = 0.5
 _POWERS = {0: "1", 1: "10"}
+
+
+def over_plane(figure: go.Figure, x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> go.Figure:
+    """The figure with axes over a plane, from the first to the last of the coordinates.
+
+    A unit has the same length on both, so that angles and slopes look as they are, unless one spans much more than the
+    other.
+
+    >>> x = np.linspace(-1, 1, 3)
+    >>> over_plane(go.Figure(), x, x, ("a", "b")).layout.yaxis.scaleanchor
+    'x'
+    """
+    spans = float(x[-1] - x[0]), float(y[-1] - y[0])
+    alike = {"scaleanchor": "x", "constrain": "domain"} if max(spans) <= _ALIKE * min(spans) else {}
+    figure.update_xaxes(title=names[0], range=[x[0], x[-1]], showgrid=False, constrain="domain")
+    return figure.update_yaxes(title=names[1], range=[y[0], y[-1]], showgrid=False, **alike)
 
 
 def log_axis(values: ArrayLike) -> dict[str, object]:

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 import plotly.graph_objects as go
 
 from ...core.errors import InputError, nearest
@@ -23,6 +24,8 @@ from .drawing import NO_BROWSER, DrawingOptions, DrawingTask
 ImageFormat = Literal["png", "svg", "pdf"]
 _WIDTH = 900
 _HEIGHT = 480
+# Room for the scale of the colours beside a plane.
+_SCALE_WIDTH = 100
 _PNG_SCALE = 2
 # The time limit per figure: kaleido has none, and Chrome sometimes starts but never answers.
 _SECONDS = 60.0
@@ -107,9 +110,25 @@ def _printed(figure: go.Figure) -> go.Figure:
         height = figure.layout.height - (figure.layout.margin.b - below)
         printed.update_layout(height=height, margin={"b": below})
         printed.layout.sliders = printed.layout.updatemenus = ()
-    size = {"width": printed.layout.width or _WIDTH, "height": printed.layout.height or _HEIGHT}
-    colours = {"paper_bgcolor": "white", "plot_bgcolor": "white", "font": {"color": "#26292e"}, "title": {"x": 0.01}}
+    height = printed.layout.height or _HEIGHT
+    size = {"width": printed.layout.width or _width(printed, height), "height": height}
+    colours = {
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "font": {"color": "#26292e"},
+        "title": {"x": 0.01, "pad": {"t": 14}},
+    }
     return printed.update_layout(colours | size)
+
+
+def _width(figure: go.Figure, height: float) -> float:
+    """The width of a picture; where both axes have the same scale, no more than the plane needs."""
+    if figure.layout.yaxis.scaleanchor is None:
+        return _WIDTH
+    margin = figure.layout.template.layout.margin
+    across, up = (abs(axis.range[1] - axis.range[0]) for axis in (figure.layout.xaxis, figure.layout.yaxis))
+    plane = across / up * (height - margin.t - margin.b)
+    return float(np.clip(plane + margin.l + margin.r + _SCALE_WIDTH, _HEIGHT, _WIDTH))
 
 
 def _names(figures: Sequence[go.Figure]) -> list[str]:

@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ..numbers import number
+from .axes import over_plane
 from .plane import samples
-from .theme import BLUE, TEMPLATE, VERMILION
+from .theme import BLUE, INK, TEMPLATE, VERMILION
 
 _PALE = "#e6e6e6"
 _DIVERGING = [[0, BLUE], [0.5, _PALE], [1, VERMILION]]
@@ -27,6 +28,7 @@ _MOST_BORDERS = 12
 # Levels of the values on a map: no screen shows more shades.
 _LEVELS = 1000
 _FRAME_MILLISECONDS = 350
+_CONTROLS_HEIGHT = 120
 _CONTROL = "rgba(128, 132, 140, 0.45)"
 
 
@@ -160,7 +162,12 @@ def fitted_surface(
     """
     hover = f"{_plain(axes[0])} %{{x:.3~g}}, {_plain(axes[1])} %{{y:.3~g}}<br>"
     surface = go.Heatmap(
-        x=x, y=y, z=_rounded(values), coloraxis="coloraxis", hovertemplate=f"{hover}%{{z:.4~g}}<extra></extra>"
+        x=x,
+        y=y,
+        z=_rounded(values),
+        zsmooth="fast",
+        coloraxis="coloraxis",
+        hovertemplate=f"{hover}%{{z:.4~g}}<extra></extra>",
     )
     figure = go.Figure(surface)
     figure.add_scatter(
@@ -347,6 +354,7 @@ def _class_map(
         x=x,
         y=y,
         z=_rounded(values),
+        zsmooth="fast",
         colorscale=_SHADES,
         colorbar={"title": label, "thickness": 16},
         hovertemplate=f"{hover}{label}: %{{z:.3~g}}<extra></extra>",
@@ -434,9 +442,11 @@ def _animated(
     slider = {
         "active": len(names) - 1,
         "steps": [{"label": name, "method": "animate", "args": [[name], still]} for name in names],
-        "currentvalue": {"prefix": "", "xanchor": "left", "font": {"size": 13}},
+        "currentvalue": {"prefix": "", "xanchor": "left", "font": {"size": 13, "color": INK}},
+        # The current step is named above the slider; labels below it would lie over each other.
         "ticklen": 0,
-        "font": {"size": 1},
+        "minorticklen": 0,
+        "font": {"size": 1, "color": "rgba(0, 0, 0, 0)"},
         "x": 0,
         "len": 1,
         "y": 0,
@@ -461,8 +471,9 @@ def _animated(
         "bgcolor": "rgba(0, 0, 0, 0)",
         "bordercolor": _CONTROL,
     }
-    height = (figure.layout.height or 0) + 120
-    return figure.update_layout(sliders=[slider], updatemenus=[buttons], height=height, margin={"b": 160})
+    height = (figure.layout.height or 0) + _CONTROLS_HEIGHT
+    below = figure.layout.template.layout.margin.b + _CONTROLS_HEIGHT
+    return figure.update_layout(sliders=[slider], updatemenus=[buttons], height=height, margin={"b": below})
 
 
 def _step_name(step: int, steps_per_epoch: int | None) -> str:
@@ -480,8 +491,7 @@ def _rounded(values: np.ndarray) -> np.ndarray:
 
 
 def _with_axes(figure: go.Figure, x: np.ndarray, y: np.ndarray, axes: tuple[str, str], title: str) -> go.Figure:
-    figure.update_xaxes(title=_plain(axes[0]), range=[x[0], x[-1]], showgrid=False)
-    figure.update_yaxes(title=_plain(axes[1]), range=[y[0], y[-1]], showgrid=False)
+    figure = over_plane(figure, x, y, (_plain(axes[0]), _plain(axes[1])))
     return figure.update_layout(template=TEMPLATE, title=title)
 
 

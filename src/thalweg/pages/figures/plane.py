@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from .axes import over_plane
 from .theme import BLUE, GREEN, ORANGE, PURPLE, SKY, TEMPLATE, VERMILION
 
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
@@ -18,6 +20,9 @@ _GREY = "rgba(128, 132, 140, {})"
 _BANDS = 16
 # Points of a path farther from the picture than this many widths of it are not drawn.
 _FAR = 20
+_FEW_POINTS = 20
+# In widths of the picture. Lines of this length lie over each other as a blob.
+_LONG_PATH = 10.0
 
 Line = tuple[str, np.ndarray, float]
 """A named line w · x + b = 0: (name, w, b)."""
@@ -63,9 +68,7 @@ def plane(
         if ends is not None:
             line = {"color": _COLOURS[(index + 2) % len(_COLOURS)], "dash": _DASHES[index % len(_DASHES)], "width": 3}
             figure.add_scatter(x=ends[:, 0], y=ends[:, 1], mode="lines", name=name, line=line, hoverinfo="skip")
-    figure.update_xaxes(title=axes[0], range=[x[0], x[-1]], showgrid=False)
-    figure.update_yaxes(title=axes[1], range=[y[0], y[-1]], showgrid=False)
-    return figure.update_layout(template=TEMPLATE, title=title, height=460, showlegend=True)
+    return over_plane(figure, x, y, axes).update_layout(template=TEMPLATE, title=title, height=460, showlegend=True)
 
 
 def planes(
@@ -118,7 +121,8 @@ def contours(
 
     The contours divide the picture into bands of equal area, lower bands paler, so that the values may span many
     decades. A path starts at a white circle and ends at a circle of its colour; points that are not finite or far
-    outside of the picture are left out. `minimum` (2,) or (k, 2) is marked by stars.
+    outside of the picture are left out. Longer paths lie below shorter ones, and those that cross the picture many
+    times are thin. `minimum` (2,) or (k, 2) is marked by stars.
 
     >>> x = np.linspace(-1, 1, 5)
     >>> figure = contours(x, x, x[:, None] ** 2 + x**2, {"down": np.array([[1.0, 1.0], [0.5, 0.5]])})
@@ -138,25 +142,46 @@ def contours(
         hovertemplate=hover,
     )
     figure = go.Figure(bands)
-    for index, (name, path) in enumerate(paths.items()):
-        colour = _COLOURS[index % len(_COLOURS)]
-        across, up = _near_picture(x, y, np.asarray(path, dtype=float)).T
-        line = {"color": colour, "dash": _DASHES[index % len(_DASHES)], "width": 2.5}
-        figure.add_scatter(x=across, y=up, mode="lines", name=name, line=line, hovertemplate=f"{name}<extra></extra>")
-        mark = {"color": colour, "size": 9, "line": {"width": 1, "color": "white"}}
-        last = np.flatnonzero(np.isfinite(across))[-1:]
-        figure.add_scatter(x=across[last], y=up[last], mode="markers", marker=mark, showlegend=False, hoverinfo="skip")
-    for start in np.unique([np.asarray(path, dtype=float)[0] for path in paths.values()], axis=0) if paths else ():
-        mark = {"size": 12, "color": "white", "line": {"width": 2.5, "color": _BORDER}}
-        figure.add_scatter(x=start[:1], y=start[1:], mode="markers", marker=mark, showlegend=False, hoverinfo="skip")
+    _add_paths(figure, x, y, paths)
     if minimum is not None:
         stars = np.atleast_2d(minimum)
         mark = {"symbol": "star", "size": 14, "color": ORANGE}
         mark["line"] = {"width": 1, "color": _BORDER}
-        figure.add_scatter(x=stars[:, 0], y=stars[:, 1], mode="markers", marker=mark, name="minimum")
+        figure.add_scatter(
+            x=stars[:, 0], y=stars[:, 1], mode="markers", marker=mark, name="minimum", zorder=len(paths) + 1
+        )
     figure.update_xaxes(title=axes[0], range=[x[0], x[-1]], showgrid=False)
     figure.update_yaxes(title=axes[1], range=[y[0], y[-1]], showgrid=False)
     return figure.update_layout(template=TEMPLATE, title=title, height=460, showlegend=True)
+
+
+def _add_paths(figure: go.Figure, x: np.ndarray, y: np.ndarray, paths: Mapping[str, np.ndarray]) -> None:
+    """Draw paths {name: (steps, 2)} over the picture, the longest below the others, with their starts and ends."""
+    drawn = {name: _near_picture(x, y, np.asarray(path, dtype=float)) for name, path in paths.items()}
+    lengths = {name: _length(x, y, path) for name, path in drawn.items()}
+    from_longest = sorted(drawn, key=lambda name: -lengths[name])
+    above: dict[str, Any] = {"zorder": len(drawn) + 1, "mode": "markers", "showlegend": False, "hoverinfo": "skip"}
+    # A start at the border of the picture is seen whole.
+    above["cliponaxis"] = False
+    for index, (name, path) in enumerate(drawn.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        across, up = path.T
+        width = 2.5 if lengths[name] < _LONG_PATH else 1.2
+        figure.add_scatter(
+            x=across,
+            y=up,
+            mode="lines",
+            name=name,
+            line={"color": colour, "dash": _DASHES[index % len(_DASHES)], "width": width},
+            hovertemplate=f"{name}<extra></extra>",
+            zorder=from_longest.index(name) + 1,
+        )
+        mark = {"color": colour, "size": 9, "line": {"width": 1, "color": "white"}}
+        last = np.flatnonzero(np.isfinite(across))[-1:]
+        figure.add_scatter(x=across[last], y=up[last], marker=mark, **above)
+    for start in np.unique([np.asarray(path, dtype=float)[0] for path in paths.values()], axis=0) if paths else ():
+        mark = {"size": 12, "color": "white", "line": {"width": 2.5, "color": _BORDER}}
+        figure.add_scatter(x=start[:1], y=start[1:], marker=mark, **above)
 
 
 def _background(x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: Sequence[float] | None) -> list[go.Heatmap]:
@@ -191,10 +216,11 @@ def _background(x: np.ndarray, y: np.ndarray, values: np.ndarray, levels: Sequen
 def samples(
     points: np.ndarray | None, classes: np.ndarray | None, names: Sequence[str], size: int = 8
 ) -> list[go.Scatter]:
-    """Samples (n, 2) as markers with one colour and symbol per class; no traces without points."""
+    """Samples (n, 2) as markers with one colour and symbol per class, twice as large where they are few."""
     if points is None:
         return []
     points = np.asarray(points, dtype=float)
+    size *= 2 if len(points) <= _FEW_POINTS else 1
     indices = np.zeros(len(points), dtype=int) if classes is None else np.asarray(classes).astype(int).ravel()
     traces = []
     for index in np.unique(indices):
@@ -233,3 +259,9 @@ def _near_picture(x: np.ndarray, y: np.ndarray, path: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         near = np.all((path > low - reach) & (path < high + reach), axis=1, keepdims=True)
     return np.where(near, path, np.nan)
+
+
+def _length(x: np.ndarray, y: np.ndarray, path: np.ndarray) -> float:
+    """The length of a path (steps, 2), in widths and heights of the picture."""
+    steps = np.diff(path, axis=0) / [x[-1] - x[0], y[-1] - y[0]]
+    return float(np.nansum(np.hypot(*steps.T)))

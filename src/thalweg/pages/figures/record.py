@@ -10,7 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ...core.intervals import Difference
-from ..numbers import is_share, measure_name, measure_value, number, percent
+from ...parts.metrics import is_share, larger_is_better
+from ..numbers import measure_name, measure_value, number, percent
 from .axes import log_axis, spans_decades
 from .theme import BLUE, GREEN, SKY, TEMPLATE, VERMILION
 
@@ -26,8 +27,6 @@ _WHISKER = "#84888f"
 _FEW_EPOCHS = 30
 _MOST_NAMED = 50
 _MOST_COUNTED = 20
-
-_ERRORS = frozenset({"loss", "mean_absolute_error"})
 
 
 def learning_curves(history: History, measure: str, title: str = "") -> go.Figure:
@@ -57,7 +56,7 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
         figure.add_scatter(x=epochs, y=values, name=label, mode=mode, line=line, marker={"size": 5})
     epochs, values = _column(history, f"validation_{measure}")
     if np.isfinite(values).any():
-        best = int(np.nanargmin(values) if measure in _ERRORS else np.nanargmax(values))
+        best = int(np.nanargmax(values) if larger_is_better(measure) else np.nanargmin(values))
         figure.add_scatter(
             x=epochs[[best]],
             y=values[[best]],
@@ -70,7 +69,7 @@ def learning_curves(history: History, measure: str, title: str = "") -> go.Figur
         figure.update_yaxes(rangemode="tozero")
     if is_share(measure):
         figure.update_yaxes(tickformat="~%")
-    elif measure in _ERRORS and spans_decades(all_values):
+    elif not larger_is_better(measure) and spans_decades(all_values):
         figure.update_yaxes(**log_axis(all_values))
     return figure
 

@@ -19,12 +19,12 @@ from ...engine.eager import Eager
 from ...engine.step import Plan, State, Trace, inference_state, predict
 from ...models.layer_weights import begins_row, weights_of
 from ...models.network import Network
-from ...parts.metrics import confusion_matrix
 from ...parts.part import ForwardContext, normalized_weights
+from ...parts.task_metrics import confusion_matrix
 from ...probes import quantities as q
 from ...probes.layer_step import slope
 from ...training.callbacks import Record
-from ...training.evaluate import evaluator, metric_for
+from ...training.evaluate import evaluator
 from ...training.replay import StepState, trace_step
 from ...training.session import Session
 from ..live.samples import sampled
@@ -172,8 +172,7 @@ class FrameMaker:
         found = {}
         for name, rows in (("train", self.train), ("test", self.test)):
             if rows is not None:
-                metric = metric_for(session.spec.network, session.spec.loss, rows, session.target_unit)
-                plan = dataclasses.replace(session.plan, metric=metric)
+                plan = dataclasses.replace(session.plan, metric=session.metric(rows))
                 found[name] = evaluator(plan, self.engine, rows)
         return found
 
