@@ -570,6 +570,29 @@ def test_an_evaluation_in_training_mode_is_found():
     assert places(program(True), "evaluation-in-train-mode") == []
 
 
+@pytest.mark.parametrize(("rate", "severities"), [(0.8, ["warning"]), (0.05, ["note"])])
+def test_chance_that_costs_right_answers_is_more_than_a_note(rate, severities):
+    """A network that has learned, and answers at random all the same."""
+
+    class Always(nn.Module):
+        def forward(self, x):
+            return functional.dropout(x, rate)
+
+    model = nn.Sequential(nn.Linear(COLUMNS, 60), nn.ReLU(), Always(), nn.Linear(60, CLASSES))
+    torch.manual_seed(0)
+    x, y = rows(0, 480)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    diagnosis = trained(model, nn.CrossEntropyLoss(), data=(x, y), optimizer=optimizer, epochs=15)
+    found = [finding for finding in diagnosis.findings if finding.code == "evaluation-in-train-mode"]
+    assert [finding.severity for finding in found] == severities
+    # Both have learned: the oracle is the mean of many passes.
+    with torch.no_grad():
+        passes = torch.stack([model.eval()(x) for _ in range(64)])
+    one, mean = (passes.argmax(2) == y).float().mean(), (passes.mean(0).argmax(1) == y).float().mean()
+    assert one > 0.7
+    assert (mean - one > 0.05) == (severities == ["warning"])
+
+
 def test_a_loss_that_jumps_by_chance_says_nothing_of_the_steps():
     class Noisy(nn.Module):
         def __init__(self, always: bool) -> None:

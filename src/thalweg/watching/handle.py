@@ -27,7 +27,7 @@ from .card import NotebookCard, card_page
 from .checks import severe_at_once
 from .facts import Look, SetScores, WatchedEpoch, WatchedTraining
 from .folder import WatchFolder
-from .looks.evaluation import differs_in_training, in_mode, set_scores
+from .looks.evaluation import differs_in_training, in_mode, mean_of_passes, set_scores
 from .looks.follower import Follower
 from .looks.measure_step import first_nonfinite
 from .looks.recent_rows import Rows, as_arrays, is_rows
@@ -44,6 +44,8 @@ from .writers import Writer
 _LIVE_STEP = 3
 # A score that no reference needs to judge.
 _NEAR = 0.95
+# Passes in which chance averages out: its deviation is a quarter then.
+_PASSES = 16
 
 _WATCHED: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
@@ -283,6 +285,8 @@ class Watch:
         try:
             with self._follower.busy():
                 self._change(**dependence(self._follower.model, rows[0].detach())._asdict())
+                if self.training.chance:
+                    self._change(averaged=self._averaged())
         except Exception as error:
             self._remark(f"No row was replaced: {type(error).__name__}.")
 
@@ -348,9 +352,17 @@ class Watch:
                         found["validation_as_found"] = self._scores(validation)
         return dataclasses.replace(self._plain_epoch(), **found)
 
-    def _scores(self, rows: Rows) -> SetScores:
+    def _scores(self, rows: Rows, model: Callable[..., Any] | None = None) -> SetScores:
         loss = self.training.model.loss
-        return set_scores(self._follower.model, self.loss_fn, loss, *rows, self._follower.rows.chunk)
+        return set_scores(model or self._follower.model, self.loss_fn, loss, *rows, self._follower.rows.chunk)
+
+    def _averaged(self) -> SetScores | None:
+        """The latest batches by the mean outputs of several passes in evaluation mode."""
+        rows, model = self._follower.rows.joined(), self._follower.model
+        if rows is None:
+            return None
+        with in_mode(model, False):
+            return self._scores(rows, mean_of_passes(model, _PASSES))
 
 
 def _check(model: object, optimizer: object, loss_fn: object) -> None:

@@ -134,19 +134,24 @@ def _examine_recipe(
 ) -> Diagnosis:
     """Examine the recipe of a Python file, which is run for it; with --prove, try its remedies."""
     from ...core.progress import print_line
+    from ...doctor.measurements import LEARNED
     from ...pages.blocks import Text
     from ...watching.recipes.recipe import check_torch
 
     check_torch()
     from ...watching.recipes.origin import load_recipe
-    from ...watching.recipes.proof import LOOP_REMARK
+    from ...watching.recipes.proof import DOES_NOT_LEARN, LEARNS
 
     path = Path(str(source.recipe_file))
     _check_recipe_options(source, trials, out)
     print_line(f"thalweg: running the code of {path}")
     diagnosis = load_recipe(path).diagnose(until=trials.until)
     page = diagnosis.page(f"Diagnosis of {path.name}")
-    output.add_diagnosis(None, diagnosis, dataclasses.replace(page, blocks=(*page.blocks, Text(LOOP_REMARK))))
+    if diagnosis.learned and diagnosis.learned.share >= LEARNED:
+        page = dataclasses.replace(page, blocks=(*page.blocks, Text(LEARNS)))
+    elif not diagnosis.healthy:
+        page = dataclasses.replace(page, blocks=(*page.blocks, Text(DOES_NOT_LEARN)))
+    output.add_diagnosis(None, diagnosis, page)
     if trials.prove:
         output.add_proof(_prove_recipe(path, trials, out, quiet))
     return diagnosis

@@ -61,9 +61,25 @@ def called(model: Callable[..., Any], inputs: object) -> Any:
     return model(*inputs) if isinstance(inputs, list | tuple) else model(inputs)
 
 
+def mean_of_passes(model: Callable[..., Any], passes: int) -> Callable[..., Tensor]:
+    """The model with the mean outputs of several passes, in which chance averages out.
+
+    >>> noisy = lambda x: x + torch.randn_like(x)
+    >>> x = torch.zeros(1000)
+    >>> bool(mean_of_passes(noisy, 100)(x).std() < 0.2 < noisy(x).std())
+    True
+    """
+
+    def mean(*args: object, **kwargs: object) -> Tensor:
+        outputs = (first_tensor(model(*copied(args), **copied(kwargs))) for _ in range(passes))
+        return torch.stack([output for output in outputs if output is not None]).mean(0)
+
+    return mean
+
+
 @torch.no_grad()
 def set_scores(
-    model: nn.Module,
+    model: Callable[..., Any],
     loss_fn: Callable[..., Any] | None,
     loss: WatchedLoss,
     inputs: object,

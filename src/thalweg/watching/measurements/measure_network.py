@@ -12,47 +12,10 @@ from ...doctor.measurements import IdenticalUnits, LayerFacts
 from ...doctor.step_statistics import StepStatistics
 from ...parts.part import Layer
 from ..facts import Look, PlaceStatistics, SetScores, WatchedModel, WatchedTraining
+from ..roles import LINEAR_OPERATIONS
 
 _WEIGHTED = ("dense", "conv", "recurrent", "attention", "embedding")
 _NONLINEAR = ("recurrent", "attention", "softmax", "other")
-# Autograd's operations that keep a map linear, or only move its numbers.
-_LINEAR = frozenset(
-    {
-        "view",
-        "unsafeview",
-        "reshape",
-        "reshapealias",
-        "clone",
-        "contiguous",
-        "alias",
-        "t",
-        "transpose",
-        "permute",
-        "select",
-        "slice",
-        "squeeze",
-        "unsqueeze",
-        "expand",
-        "add",
-        "sub",
-        "neg",
-        "mean",
-        "sum",
-        "cat",
-        "stack",
-        "split",
-        "unbind",
-        "index",
-        "toco",
-        "copy",
-        "tocopy",
-        "mm",
-        "addmm",
-        "bmm",
-        "narrow",
-        "flatten",
-    }
-)
 _LOSSES = {
     "MSELoss": "mean_squared_error",
     "mse_loss": "mean_squared_error",
@@ -194,7 +157,7 @@ def _layer_facts(
             is_linear=straight and not place.activation,
             drop_rate=drop_rate,
         )
-    only_linear = all(name.strip("_") in _LINEAR for name in place.operations)
+    only_linear = all(name.strip("_") in LINEAR_OPERATIONS for name in place.operations)
     return facts if only_linear else facts._replace(is_linear=False)
 
 
