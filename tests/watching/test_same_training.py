@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -161,16 +163,36 @@ class Random(nn.Module):
         return self.fc(x.flatten(1)) * (1 + 0.1 * random.random() + 0.1 * np.random.rand())
 
 
+class Parametrized(nn.Module):
+    """Weights that are computed where they are read; in training mode each reading changes a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.utils.parametrizations.spectral_norm(nn.Linear(128, 8))
+        self.out = nn.utils.parametrizations.weight_norm(nn.Linear(8, 3))
+
+    def forward(self, x: Any) -> Any:
+        return self.out(torch.relu(self.fc(x.flatten(1))))
+
+
 @pytest.mark.parametrize(
     ("make", "rows"),
     [
+        (Parametrized, images),
         (Convolutional, images),
         (Recurrent, sequences),
         (Attentive, tokens),
         (Checkpointed, images),
         (Random, images),
     ],
-    ids=["dropout and batch norm", "recurrent", "attention", "gradient checkpointing", "other generators"],
+    ids=[
+        "parametrizations",
+        "dropout and batch norm",
+        "recurrent",
+        "attention",
+        "gradient checkpointing",
+        "other generators",
+    ],
 )
 @pytest.mark.parametrize("loss_fn", [nn.CrossEntropyLoss(), F.cross_entropy], ids=["module", "function"])
 def test_a_watched_training_is_the_same(make, rows, loss_fn):
@@ -317,6 +339,23 @@ def test_rows_that_a_model_writes_into_are_the_same(loss_fn):
 
     result = assert_same(train)
     assert any("writes into the inputs" in remark for remark in result.watch.training.remarks)
+
+
+def test_the_first_watch_of_a_process_draws_no_random_numbers():
+    code = """
+import random, numpy, torch, thalweg
+random.seed(1), numpy.random.seed(2), torch.manual_seed(3)
+model = torch.nn.Linear(2, 1)
+optimizer, loss_fn = torch.optim.Adam(model.parameters()), torch.nn.MSELoss()
+before = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+watch = thalweg.watch(model, optimizer, loss_fn)
+loss_fn(model(torch.ones(4, 2)), torch.ones(4, 1)).backward()
+optimizer.step()
+watch.epoch()
+str(watch.diagnose().page().text())
+assert before == (random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def hooks_of(model: Any, optimizer: Any, loss_fn: Any) -> Iterator[Any]:

@@ -27,7 +27,7 @@ from .card import NotebookCard, card_page
 from .checks import severe_at_once
 from .facts import Look, SetScores, WatchedEpoch, WatchedTraining
 from .folder import WatchFolder
-from .looks.evaluation import differs_in_training, in_mode, mean_of_passes, set_scores
+from .looks.evaluation import differs_in_training, in_mode, set_scores
 from .looks.follower import Follower
 from .looks.measure_step import first_nonfinite
 from .looks.recent_rows import Rows, as_arrays, is_rows
@@ -352,9 +352,9 @@ class Watch:
                         found["validation_as_found"] = self._scores(validation)
         return dataclasses.replace(self._plain_epoch(), **found)
 
-    def _scores(self, rows: Rows, model: Callable[..., Any] | None = None) -> SetScores:
-        loss = self.training.model.loss
-        return set_scores(model or self._follower.model, self.loss_fn, loss, *rows, self._follower.rows.chunk)
+    def _scores(self, rows: Rows, passes: int = 1) -> SetScores:
+        follower, loss = self._follower, self.training.model.loss
+        return set_scores(follower.model, self.loss_fn, loss, *rows, follower.rows.chunk, follower.taken, passes)
 
     def _averaged(self) -> SetScores | None:
         """The latest batches by the mean outputs of several passes in evaluation mode."""
@@ -362,7 +362,7 @@ class Watch:
         if rows is None:
             return None
         with in_mode(model, False):
-            return self._scores(rows, mean_of_passes(model, _PASSES))
+            return self._scores(rows, _PASSES)
 
 
 def _check(model: object, optimizer: object, loss_fn: object) -> None:

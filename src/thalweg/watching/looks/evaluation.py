@@ -14,7 +14,7 @@ from ..facts import SetScores, WatchedLoss
 from ..roles import role_of
 from .batches import columns, fingerprints, scores
 from .replay import kept_random_state
-from .tensors import Fields, any_tensor, copied, exact, fetched, first_tensor, mean_and_deviation
+from .tensors import Fields, Taken, any_tensor, copied, exact, fetched, mean_and_deviation
 
 # At most this many rows are evaluated, evenly spaced.
 _ROWS = 1024
@@ -61,30 +61,16 @@ def called(model: Callable[..., Any], inputs: object) -> Any:
     return model(*inputs) if isinstance(inputs, list | tuple) else model(inputs)
 
 
-def mean_of_passes(model: Callable[..., Any], passes: int) -> Callable[..., Tensor]:
-    """The model with the mean outputs of several passes, in which chance averages out.
-
-    >>> noisy = lambda x: x + torch.randn_like(x)
-    >>> x = torch.zeros(1000)
-    >>> bool(mean_of_passes(noisy, 100)(x).std() < 0.2 < noisy(x).std())
-    True
-    """
-
-    def mean(*args: object, **kwargs: object) -> Tensor:
-        outputs = (first_tensor(model(*copied(args), **copied(kwargs))) for _ in range(passes))
-        return torch.stack([output for output in outputs if output is not None]).mean(0)
-
-    return mean
-
-
 @torch.no_grad()
 def set_scores(
-    model: Callable[..., Any],
+    model: nn.Module,
     loss_fn: Callable[..., Any] | None,
     loss: WatchedLoss,
     inputs: object,
     targets: Tensor,
     chunk: int,
+    taken: Taken,
+    passes: int = 1,
 ) -> SetScores:
     """Scores of a model on some rows, in the mode in which it is; the random states stay as they are.
 
@@ -95,15 +81,18 @@ def set_scores(
         inputs: what the model takes.
         targets: what the loss takes.
         chunk: rows that are evaluated at once.
+        taken: what the loss takes of the outputs.
+        passes: number of passes whose mean outputs are scored: chance averages out in several.
     """
     inputs, targets = _spaced(inputs, targets)
     outputs: list[Tensor] = []
     with kept_random_state():
-        for part, _ in _chunks(inputs, targets, chunk):
-            output = first_tensor(called(model, copied(part)))
-            if output is None:
+        for part, own in _chunks(inputs, targets, chunk):
+            found_outputs = [taken.of(called(model, copied(part)), own) for _ in range(passes)]
+            given = [output for output in found_outputs if output is not None]
+            if not given:
                 return SetScores(rows=len(targets))
-            outputs.append(output)
+            outputs.append(torch.stack(given).mean(0) if passes > 1 else given[0])
         joined = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
         value = _loss_of(loss_fn, joined, targets)
     threshold = 0.5 if loss.takes == "probabilities" else 0.0
