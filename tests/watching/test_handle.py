@@ -47,11 +47,31 @@ class Empty(nn.Module):
         (lambda m, o, f: ("model", o, f), "torch.nn.Module"),
         (lambda m, o, f: (m, m.parameters(), f), "torch.optim.Optimizer"),
         (lambda m, o, f: (m, o, 0.5), "loss_fn"),
+        (lambda m, o, f: (m, o, nn.MSELoss), "MSELoss()"),
+        (lambda m, o, f: (nn.LazyLinear(2), o, f), "lazy"),
     ],
 )
 def test_what_cannot_be_watched_is_one_clear_error(change, word):
     with pytest.raises(InputError, match=word):
         thalweg.watch(*change(*parts()))
+
+
+@pytest.mark.parametrize("validation", [(torch.ones(4, 9), torch.zeros(4).long()), (torch.ones(0, 3), torch.zeros(0))])
+def test_validation_rows_that_the_model_does_not_take_are_told_once(validation, capsys):
+    given = parts()
+    with thalweg.watch(*given) as watch:
+        for _ in range(3):
+            step(*given)
+            watch.epoch(validation=validation)
+    assert watch.training.faults == ()
+    assert len(watch.training.epochs) == 3
+    assert capsys.readouterr().err.count("watch.epoch: validation") == 1
+
+
+def test_a_report_that_cannot_be_written_is_one_clear_error(tmp_path):
+    (tmp_path / "file").touch()
+    with thalweg.watch(*parts(), quiet=True) as watch, pytest.raises(InputError, match="written"):
+        watch.report(tmp_path / "file" / "health.html")
 
 
 def test_a_model_has_one_watch_at_a_time():

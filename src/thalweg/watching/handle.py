@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import os
 import sys
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..core.errors import InputError
+from ..core.files import commit
 from ..core.printable import printable, received
 from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
@@ -153,9 +155,12 @@ class Watch:
         return watch_page(self.training, self.diagnose())
 
     def report(self, file: str | Path) -> Path:
-        """Write the page as an HTML document that needs no network. Returns its path."""
+        """Write the page as an HTML document that needs no network. Returns its path.
+
+        Raises InputError where the file cannot be written.
+        """
         path = Path(file)
-        path.write_text(self.page().html(), encoding="utf-8")
+        commit(path, self.page().html().encode())
         return path
 
     def close(self) -> None:
@@ -345,12 +350,21 @@ class Watch:
                     with in_mode(model, True, evaluating):
                         found["training_as_trained"] = self._scores(rows)
             if validation is not None:
-                with in_mode(model, False):
-                    found["validation"] = self._scores(validation)
-                if any(module.training for module in model.modules()):
-                    with in_mode(model, None):
-                        found["validation_as_found"] = self._scores(validation)
+                found |= self._validated(model, validation)
         return dataclasses.replace(self._plain_epoch(), **found)
+
+    def _validated(self, model: nn.Module, validation: Rows) -> Fields:
+        """The scores of the validation rows; none where the model does not take them."""
+        found: Fields = {}
+        try:
+            with in_mode(model, False):
+                found["validation"] = self._scores(validation)
+            if any(module.training for module in model.modules()):
+                with in_mode(model, None):
+                    found["validation_as_found"] = self._scores(validation)
+        except Exception as error:
+            self._say_once(f"watch.epoch: validation: it cannot be evaluated: {type(error).__name__}: {error}")
+        return found
 
     def _scores(self, rows: Rows, passes: int = 1) -> SetScores:
         follower, loss = self._follower, self.training.model.loss
@@ -371,8 +385,13 @@ def _check(model: object, optimizer: object, loss_fn: object) -> None:
         raise InputError("watch", f"model: expected a torch.nn.Module, received {received(model)}")
     if not isinstance(optimizer, Optimizer):
         raise InputError("watch", f"optimizer: expected a torch.optim.Optimizer, received {received(optimizer)}")
+    if inspect.isclass(loss_fn):
+        name = loss_fn.__name__
+        raise InputError("watch", f"loss_fn: expected a module or a function, received the class {name}: use {name}()")
     if loss_fn is not None and not callable(loss_fn):
         raise InputError("watch", f"loss_fn: expected a module or a function, received {received(loss_fn)}")
+    if any(nn.parameter.is_lazy(parameter) for parameter in model.parameters()):
+        raise InputError("watch", "model: its lazy modules have no parameters yet: call the model on a batch first")
     if next(model.parameters(), None) is None:
         raise InputError("watch", f"model: {type(model).__name__} has no parameters: there is nothing to train")
     if any(parameter.is_meta for parameter in model.parameters()):
