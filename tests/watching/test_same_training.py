@@ -257,6 +257,40 @@ def accumulated(watch: Any) -> Result:
     return Result(model, optimizer, losses, handle)
 
 
+@pytest.mark.parametrize("kind", [torch.optim.LBFGS, torch.optim.SGD])
+def test_a_step_that_calls_a_closure_is_the_same(kind):
+    """The passes run inside of the step, of LBFGS several times."""
+
+    def train(watch: Any) -> Result:
+        generator = seed()
+        model, loss_fn = Convolutional(), nn.CrossEntropyLoss()
+        optimizer = kind(model.parameters(), lr=0.05)
+        handle = watch(model, optimizer, loss_fn, quiet=True) if watch else None
+        losses = []
+        for _ in range(STEPS):
+            x, y = images(generator)
+
+            def closure() -> Any:
+                optimizer.zero_grad()
+                loss = loss_fn(model(x), y)  # noqa: B023
+                loss.backward()
+                return loss
+
+            losses.append(optimizer.step(closure).detach())
+        if handle:
+            handle.close()
+        return Result(model, optimizer, losses, handle)
+
+    training = assert_same(train).watch.training
+    assert len(training.looks) == 8
+    for look in training.looks:
+        assert look.cut == ()
+        assert look.backwards == look.forwards == 1
+        assert look.stale_gradient == 0
+        assert look.raw_gradient > 0
+        assert look.step > 0 or look.update > 0
+
+
 def test_gradient_accumulation_is_the_same():
     look = assert_same(accumulated).watch.training.looks[1]
     assert (look.backwards, look.forwards) == (3, 3)
@@ -339,6 +373,10 @@ def test_rows_that_a_model_writes_into_are_the_same(loss_fn):
 
     result = assert_same(train)
     assert any("writes into the inputs" in remark for remark in result.watch.training.remarks)
+
+
+def test_the_callbacks_are_there_in_a_new_process():
+    subprocess.run([sys.executable, "-c", "import thalweg; thalweg.watching.LightningCallback"], check=True)
 
 
 def test_the_first_watch_of_a_process_draws_no_random_numbers():

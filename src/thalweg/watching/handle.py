@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -42,6 +42,8 @@ from .measurements.watch_measurements import latest
 from .reference import reference_scores
 from .report import watch_page
 from .writers import Writer
+
+T = TypeVar("T")
 
 _LIVE_STEP = 3
 # A score that no reference needs to judge.
@@ -192,17 +194,18 @@ class Watch:
 
     # Faults -----------------------------------------------------------------------------------------------------------
 
-    def _guarded(self, function: Callable[..., None]) -> Callable[..., None]:
+    def _guarded(self, function: Callable[..., T]) -> Callable[..., T | None]:
         """The function without effect once the watch is off; an error inside of it switches the watch off."""
 
-        def guarded(*args: object) -> None:
+        def guarded(*args: object) -> T | None:
             # A process that was forked from this one trains on its own.
             if self._off or os.getpid() != self._process:
-                return
+                return None
             try:
-                function(*args)
+                return function(*args)
             except Exception as error:
                 self._fail(error)
+                return None
 
         return guarded
 

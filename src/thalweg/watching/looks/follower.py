@@ -176,7 +176,31 @@ class Follower:
         if self._recorder is not None:
             self._recorder.add_loss(given, output)
 
-    def _on_step_begin(self, *_: object) -> None:
+    def _on_step_begin(
+        self, optimizer: Optimizer, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> tuple[tuple[object, ...], dict[str, object]] | None:
+        """Begin the step; where the optimizer calls a closure for it, when that has been called first."""
+        given: tuple[Any, ...] = (*args, *kwargs.values())
+        closure = next((value for value in given if callable(value)), None)
+        if closure is None:
+            self._begin_step()
+            return None
+        calls = 0
+
+        def told() -> Any:
+            nonlocal calls
+            value = closure()
+            calls += 1
+            if calls == 1:
+                self._guard(self._begin_step)()
+            return value
+
+        def passed(value: object) -> object:
+            return told if value is closure else value
+
+        return tuple(map(passed, args)), {name: passed(value) for name, value in kwargs.items()}
+
+    def _begin_step(self) -> None:
         if self._pending is not None:
             self._pending.at_next_step()
             self.finish_look()
@@ -187,6 +211,7 @@ class Follower:
                 self.steps, self.model, self._optimizer, recorder, self._forwards, self._first_values
             )
             self._measurement.before_step()
+            self._recorder = None
             if not recorder.has_seen or self._measures_curvature():
                 self._take_snapshot()
 

@@ -32,7 +32,7 @@ _WEIGHTED: frozenset[Role] = frozenset({"dense", "conv", "recurrent", "attention
 # steps in time are rows.
 _RANK_ROWS = 512
 _ACTIVITY_ROWS = 4096
-Guard = Callable[[Callable[..., None]], Callable[..., None]]
+Guard = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Wraps a hook, so that an error inside of it never reaches the training."""
 
 
