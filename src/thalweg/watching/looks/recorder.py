@@ -280,12 +280,14 @@ class Recorder:
 
         self._handles.append(output.register_hook(self._guard(hook)))
 
-    def _choose_output(self, loss: Tensor) -> None:
-        """Take the first of the model's outputs that a loss depends on, unless one is chosen."""
+    def _choose_output(self, loss: Tensor, targets: Tensor | None = None) -> None:
+        """Take the first of the model's outputs that a loss depends on, of the shape of the targets if there is one;
+        unless one is chosen."""
         nodes = {node: str(index) for index, (_, node) in enumerate(self._outputs) if node is not None}
-        used = path_to(loss, nodes).follows
+        used = sorted(map(int, path_to(loss, nodes).follows))
         if self.taken is None and used:
-            self.taken = t.Taken(min(map(int, used)))
+            shape = None if targets is None else targets.shape
+            self.taken = t.Taken(next((index for index in used if self._outputs[index][0].shape == shape), used[0]))
             self._output, self._output_node = self._outputs[self.taken.number]
 
     def _add_exact_loss_input(self, outputs: Tensor, targets: Tensor) -> None:
@@ -315,7 +317,7 @@ class Recorder:
             if self._losses == 1 and "loss" in self._facts:
                 self._facts["loss_added"] = told - self._facts["loss"]
             self._facts["loss"] = told
-            self._choose_output(loss)
+            self._choose_output(loss, y)
             if self._output_node is not None:
                 path = path_to(loss, {self._output_node: "output"})
                 self._facts["loss_operations"] = path.operations
@@ -331,15 +333,12 @@ class Recorder:
         """The output of the model and the user's targets: what a loss function got, but for what the loop did."""
         fields: t.Fields = {"broadcast": False}
         if path is not None:
-            # An operation between outputs and loss that has more numbers than both has compared all pairs. A loss of
-            # another forward pass does not lead to these outputs.
-            most = max(outputs.numel(), targets.numel())
-            differs = outputs.shape != targets.shape
+            # An operation between outputs and loss that has the shape of both together has compared all pairs. A loss
+            # of another forward pass does not lead to these outputs.
+            pairs = _together(outputs.shape, targets.shape)
             below = under_loss(path.nodes, self.loss.kind) or self._output_node
             fields = {
-                "broadcast": differs
-                and bool(path.follows)
-                and any(math.prod(shape_of(node)) > most for node in path.nodes),
+                "broadcast": bool(path.follows) and any(shape_of(node) == pairs for node in path.nodes),
                 "from_seen_output": bool(path.follows),
                 **self._last_operations(below),
             }
@@ -450,3 +449,13 @@ def _without_autocast(output: object) -> contextlib.AbstractContextManager[objec
     y = t.first_tensor(output)
     device = y.device.type if y is not None else "cpu"
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
+
+
+def _together(one: torch.Size, other: torch.Size) -> tuple[int, ...] | None:
+    """The shape that an operation of single numbers has on tensors of two shapes, where it has more of them than each;
+    else None."""
+    try:
+        shape = tuple(torch.broadcast_shapes(one, other))
+    except RuntimeError:
+        return None
+    return shape if math.prod(shape) > max(one.numel(), other.numel()) else None
