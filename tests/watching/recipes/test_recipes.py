@@ -657,7 +657,13 @@ def test_a_file_gives_its_recipe_or_one_clear_error(tmp_path):
     assert load_recipe(FILE).epochs == 5
     with pytest.raises(InputError):
         load_recipe(tmp_path / "nowhere.py")
-    wrong = {"x = 1\ny = 1 / 0\n": "line 2", "x =\n": "SyntaxError", "recipe = 3\n": "recipe", "": "recipe"}
+    wrong = {
+        "x = 1\ny = 1 / 0\n": "line 2",
+        "import sys\nsys.exit(3)\n": "line 2: SystemExit",
+        "x =\n": "SyntaxError",
+        "recipe = 3\n": "recipe",
+        "": "recipe",
+    }
     for number, (text, reason) in enumerate(wrong.items()):
         path = tmp_path / f"file{number}.py"
         path.write_text(text, encoding="utf-8")
