@@ -645,6 +645,29 @@ def test_outputs_beside_the_one_that_is_compared_with_the_targets_are_not_scored
     assert 0.1 < diagnosis.learned.score < 1
 
 
+def test_branches_are_no_linear_stack():
+    class Branched(nn.Module):
+        def __init__(self, stacked):
+            super().__init__()
+            self.one, self.other, self.above = (
+                nn.Linear(3, 8),
+                nn.Linear(8 if stacked else 3, 8),
+                nn.Linear(16, CLASSES),
+            )
+            self.stacked = stacked
+
+        def forward(self, x):
+            one = self.one(x[:, :3])
+            other = self.other(one if self.stacked else x[:, 3:])
+            return self.above(torch.cat([one, other], 1).relu())
+
+    def program(stacked):
+        return trained(Branched(stacked), nn.CrossEntropyLoss())
+
+    assert places(program(False), "linear-stack") == []
+    assert places(program(True), "linear-stack") == ["one to other"]
+
+
 def test_a_language_model_whose_targets_the_loop_flattens_is_scored():
     x = (torch.arange(ROWS)[:, None] + torch.arange(6)) % 5
     model = nn.Sequential(nn.Embedding(5, 12), nn.Linear(12, 5))

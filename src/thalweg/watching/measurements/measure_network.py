@@ -69,9 +69,27 @@ class NetworkSource:
             )
             for index, place in enumerate(places)
         ]
+        branches = self._branches
+        layers = [layer._replace(beside=layer.weighted and layer.place in branches) for layer in layers]
         known = {layer.place for layer in layers}
         unseen = [module for module in self._model.modules if module.drop_rate and module.name not in known]
         return (*layers, *(LayerFacts(m.name, "dropout", (-np.inf, np.inf), drop_rate=m.drop_rate) for m in unseen))
+
+    @property
+    def _branches(self) -> set[str]:
+        """The places with weights that do not read the one with weights before them, nor through places without."""
+        weighted: list[str] = []
+        below: dict[str, set[str]] = {}
+        branches: set[str] = set()
+        for place in self._places:
+            read = {lower for follows in place.follows for lower in below.get(follows, ())}
+            below[place.place] = read
+            if place.role in _WEIGHTED:
+                if weighted and weighted[-1] not in read:
+                    branches.add(place.place)
+                weighted.append(place.place)
+                below[place.place] = {place.place}
+        return branches
 
     @cached_property
     def output(self) -> LayerFacts:
