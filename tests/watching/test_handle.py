@@ -68,6 +68,19 @@ def test_validation_rows_that_the_model_does_not_take_are_told_once(validation, 
     assert capsys.readouterr().err.count("watch.epoch: validation") == 1
 
 
+def test_an_attribute_of_a_model_that_cannot_be_read_is_left_alone():
+    class Closed(dict):
+        def values(self):
+            raise OSError("closed file")
+
+    model, optimizer, loss_fn = parts()
+    model.store = Closed(a=1)
+    with thalweg.watch(model, optimizer, loss_fn, quiet=True) as watch:
+        step(model, optimizer, loss_fn)
+    assert watch.training.steps == 1
+    assert watch.training.faults == ()
+
+
 def test_a_report_that_cannot_be_written_is_one_clear_error(tmp_path):
     (tmp_path / "file").touch()
     with thalweg.watch(*parts(), quiet=True) as watch, pytest.raises(InputError, match="written"):
