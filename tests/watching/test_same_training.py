@@ -334,6 +334,41 @@ def test_a_compiled_training_is_the_same(how, loss_fn):
     assert all(place.delta == place.delta for place in looks[0].places if place.role in ("conv", "dense"))
 
 
+class Counting(nn.Module):
+    """Keeps what passes leave behind in attributes of Python, and decides by it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(128, 3)
+        self.passes, self.seen, self.state = 0, [], None
+        self.register_buffer("mean", torch.zeros(128))
+
+    def forward(self, x: Any) -> Any:
+        x = x.flatten(1)
+        self.passes += 1
+        self.seen.append(len(x))
+        self.mean = 0.9 * self.mean + 0.1 * x.mean(0).detach()
+        output = self.fc(x - self.mean) * (1 + 0.1 * len(self.seen))
+        if self.state is not None:
+            output = output + self.state
+        self.state = output.detach().mean(0)
+        return output
+
+
+@pytest.mark.parametrize("loss_fn", [nn.CrossEntropyLoss(), F.cross_entropy], ids=["module", "function"])
+def test_what_passes_leave_behind_in_python_is_the_same(loss_fn):
+    models = []
+
+    def made() -> Any:
+        models.append(Counting())
+        return models[-1]
+
+    assert_same(lambda watch: trained(made, images, loss_fn, watch))
+    assert [model.passes for model in models] == [STEPS, STEPS]
+    assert models[0].seen == models[1].seen
+    assert torch.equal(models[0].state, models[1].state)
+
+
 class InPlace(nn.Module):
     """Standardizes its input in place."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,18 +18,21 @@ from .tensors import Fields, Taken, any_tensor, copied, exact, fetched, mean_and
 
 # At most this many rows are evaluated, evenly spaced.
 _ROWS = 1024
+# A list, dict or set with more items is not copied.
+_COPIED = 10_000
 
 
 @contextlib.contextmanager
 def in_mode(model: nn.Module, training: bool | None, evaluating: Collection[str] = ()) -> Iterator[None]:
-    """The modules in training or in evaluation mode; afterwards they and their buffers are as before.
+    """The modules in training or in evaluation mode; afterwards they, their buffers and their attributes in Python are
+    as before: a counter of passes, a state that a pass leaves behind.
 
     Args:
         model: the model.
         training: the mode; None leaves each module as it is.
         evaluating: names of the modules that stay in evaluation mode.
     """
-    modes = [(module, module.training) for module in model.modules()]
+    attributes = [_Attributes.of(module) for module in model.modules()]
     buffers = [] if training is False else [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     try:
         if training is not None:
@@ -38,10 +41,44 @@ def in_mode(model: nn.Module, training: bool | None, evaluating: Collection[str]
                 module.training = training and name not in evaluating
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for each in attributes:
+            each.put_back()
         for buffer, before in buffers:
             buffer.copy_(before)
+
+
+class _Attributes(NamedTuple):
+    """The attributes of a module, among them its mode and the dicts of its buffers, and what containers hold."""
+
+    module: nn.Module
+    values: dict[str, Any]
+    contents: list[tuple[Any, Any]]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> _Attributes:
+        """The attributes as they are."""
+        values = dict(vars(module))
+        small = [value for value in values.values() if type(value) in (list, dict, set) and len(value) <= _COPIED]
+        return cls(module, values, [(value, value.copy()) for value in small])
+
+    def put_back(self) -> None:
+        """Make them so again."""
+        _put_back(vars(self.module), self.values)
+        for value, content in self.contents:
+            if isinstance(value, dict):
+                _put_back(value, content)
+            elif isinstance(value, list):
+                value[:] = content
+            else:
+                value &= content
+                value |= content
+
+
+def _put_back(names: dict[Any, Any], before: dict[Any, Any]) -> None:
+    """Give a dict its former items, without a moment in which one of them is missing: other threads may read it."""
+    names.update(before)
+    for name in names.keys() - before.keys():
+        del names[name]
 
 
 def differs_in_training(model: nn.Module) -> bool:
