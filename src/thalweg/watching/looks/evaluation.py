@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -47,34 +47,44 @@ def in_mode(model: nn.Module, training: bool | None, evaluating: Collection[str]
             buffer.copy_(before)
 
 
+K = TypeVar("K")
+
+
 class _Attributes(NamedTuple):
     """The attributes of a module, among them its mode and the dicts of its buffers, and what containers hold."""
 
     module: nn.Module
-    values: dict[str, Any]
-    contents: list[tuple[Any, Any]]
+    values: dict[str, object]
+    dicts: list[tuple[dict[object, object], dict[object, object]]]
+    lists: list[tuple[list[object], list[object]]]
+    sets: list[tuple[set[object], set[object]]]
 
     @classmethod
     def of(cls, module: nn.Module) -> _Attributes:
         """The attributes as they are."""
         values = dict(vars(module))
-        small = [value for value in values.values() if type(value) in (list, dict, set) and len(value) <= _COPIED]
-        return cls(module, values, [(value, value.copy()) for value in small])
+        small = [value for value in values.values() if isinstance(value, dict | list | set) and len(value) <= _COPIED]
+        return cls(
+            module,
+            values,
+            [(value, value.copy()) for value in small if type(value) is dict],
+            [(value, value.copy()) for value in small if type(value) is list],
+            [(value, value.copy()) for value in small if type(value) is set],
+        )
 
     def put_back(self) -> None:
         """Make them so again."""
         _put_back(vars(self.module), self.values)
-        for value, content in self.contents:
-            if isinstance(value, dict):
-                _put_back(value, content)
-            elif isinstance(value, list):
-                value[:] = content
-            else:
-                value &= content
-                value |= content
+        for items, before in self.dicts:
+            _put_back(items, before)
+        for row, former in self.lists:
+            row[:] = former
+        for members, others in self.sets:
+            members &= others
+            members |= others
 
 
-def _put_back(names: dict[Any, Any], before: dict[Any, Any]) -> None:
+def _put_back(names: dict[K, object], before: dict[K, object]) -> None:
     """Give a dict its former items, without a moment in which one of them is missing: other threads may read it."""
     names.update(before)
     for name in names.keys() - before.keys():

@@ -180,14 +180,13 @@ class Follower:
         self, optimizer: Optimizer, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> tuple[tuple[object, ...], dict[str, object]] | None:
         """Begin the step; where the optimizer calls a closure for it, when that has been called first."""
-        given: tuple[Any, ...] = (*args, *kwargs.values())
-        closure = next((value for value in given if callable(value)), None)
-        if closure is None:
+        closures = [*filter(callable, (*args, *kwargs.values()))]
+        if not closures:
             self._begin_step()
             return None
-        calls = 0
+        closure, calls = closures[0], 0
 
-        def told() -> Any:
+        def told() -> object:
             nonlocal calls
             value = closure()
             calls += 1
