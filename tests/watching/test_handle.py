@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -66,6 +67,24 @@ def test_validation_rows_that_the_model_does_not_take_are_told_once(validation, 
     assert watch.training.faults == ()
     assert len(watch.training.epochs) == 3
     assert capsys.readouterr().err.count("watch.epoch: validation") == 1
+
+
+def test_a_watch_that_switched_itself_off_says_so_in_its_diagnosis():
+    class Full:
+        def add_look(self, look):
+            raise OSError("disk full")
+
+        def close(self):
+            pass
+
+    given = parts()
+    with thalweg.watch(*given, writers=[Full()], quiet=True) as watch:
+        for _ in range(4):
+            step(*given)
+    diagnosis = watch.diagnose()
+    assert any("disk full" in remark for remark in diagnosis.remarks)
+    assert "disk full" in json.dumps(diagnosis.describe())
+    assert watch.page().text().count("disk full") == 1
 
 
 def test_an_attribute_of_a_model_that_cannot_be_read_is_left_alone():

@@ -21,7 +21,6 @@ from ..core.errors import InputError
 from ..core.files import commit
 from ..core.printable import printable, received
 from ..doctor.diagnosis import Diagnosis
-from ..doctor.examination import diagnose
 from ..doctor.findings import Finding
 from ..doctor.render import finding_in_words
 from ..pages.page import Page
@@ -40,7 +39,7 @@ from .looks.tensors import Fields
 from .measurements.measure_watch import measurements_of_watch
 from .measurements.watch_measurements import latest
 from .reference import reference_scores
-from .report import watch_page
+from .report import watch_diagnosis, watch_page
 from .writers import Writer
 
 T = TypeVar("T")
@@ -150,7 +149,7 @@ class Watch:
         self._guarded(self._finish)()
         self._guarded(self._try_reference)()
         self._guarded(self._replace_a_row)()
-        return diagnose(measurements_of_watch(self.training))
+        return watch_diagnosis(self.training)
 
     def page(self) -> Page:
         """The diagnosis with the charts of the training, as a page."""

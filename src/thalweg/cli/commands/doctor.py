@@ -196,17 +196,15 @@ def _check_recipe_options(source: GivenSource, trials: _TrialOptions, out: Path 
 def _examine_watch(source: GivenSource, out: Path | None, trials: _TrialOptions, output: _Output) -> Diagnosis:
     """The diagnosis of a watched training, from what its folder has kept."""
     from ...core.errors import InputError
-    from ...doctor.examination import diagnose
     from ...watching import checks  # noqa: F401  (registers the checks of watched trainings)
     from ...watching.folder import read_watch
-    from ...watching.measurements.measure_watch import measurements_of_watch
-    from ...watching.report import watch_page
+    from ...watching.report import watch_diagnosis, watch_page
 
     if source.changes or source.settings or out or trials.prove:
         raise InputError("doctor", "a watched training is examined as it is, so it takes no --set, --out or --prove")
     folder = Path(source.watch_folder or "")
     training = read_watch(folder)
-    diagnosis = diagnose(measurements_of_watch(training))
+    diagnosis = watch_diagnosis(training)
     output.add_diagnosis(folder, diagnosis, watch_page(training, diagnosis, f"Diagnosis of {folder.name}"))
     return diagnosis
 
