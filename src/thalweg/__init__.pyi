@@ -1,5 +1,6 @@
 from . import data as data
 from . import probes as probes
+from . import watching as watching
 from .core.errors import InputError as InputError
 from .core.machine import __version__ as __version__
 from .data import Data as Data

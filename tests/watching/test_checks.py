@@ -570,6 +570,120 @@ def test_an_evaluation_in_training_mode_is_found():
     assert places(program(True), "evaluation-in-train-mode") == []
 
 
+@pytest.mark.parametrize(("rate", "severities"), [(0.8, ["warning"]), (0.05, ["note"])])
+def test_chance_that_costs_right_answers_is_more_than_a_note(rate, severities):
+    """A network that has learned, and answers at random all the same."""
+
+    class Always(nn.Module):
+        def forward(self, x):
+            return functional.dropout(x, rate)
+
+    model = nn.Sequential(nn.Linear(COLUMNS, 60), nn.ReLU(), Always(), nn.Linear(60, CLASSES))
+    torch.manual_seed(0)
+    x, y = rows(0, 480)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    diagnosis = trained(model, nn.CrossEntropyLoss(), data=(x, y), optimizer=optimizer, epochs=15)
+    found = [finding for finding in diagnosis.findings if finding.code == "evaluation-in-train-mode"]
+    assert [finding.severity for finding in found] == severities
+    # Both have learned: the oracle is the mean of many passes.
+    with torch.no_grad():
+        passes = torch.stack([model.eval()(x) for _ in range(64)])
+    one, mean = (passes.argmax(2) == y).float().mean(), (passes.mean(0).argmax(1) == y).float().mean()
+    assert one > 0.7
+    assert (mean - one > 0.05) == (severities == ["warning"])
+
+
+def told(model, loss_of, x, y, epochs=6):
+    """The diagnosis of a training whose loss is told: `loss_of(model, rows of x, rows of y)`."""
+    torch.manual_seed(0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    with thalweg.watch(model, optimizer, quiet=True) as watch:
+        for _ in range(epochs):
+            for index in torch.randperm(len(x)).split(16):
+                optimizer.zero_grad()
+                loss = loss_of(model, x[index], y[index])
+                loss.backward()
+                optimizer.step()
+                watch.step(x[index], y[index], loss)
+            watch.epoch()
+        return watch.diagnose()
+
+
+def test_a_loss_over_all_pairs_of_rows_is_no_broadcast_of_targets():
+    def contrastive(model, x, y):
+        one, other = (functional.normalize(model(x + 0.1 * torch.randn_like(x)), dim=1) for _ in range(2))
+        return functional.cross_entropy(one @ other.T / 0.1, torch.arange(len(x)))
+
+    def compared(model, x, y):
+        return (model(x) - y).square().mean()
+
+    x = rows()[0]
+    indices = torch.arange(ROWS)
+    found = {finding.code for finding in told(network(8), contrastive, x, indices).findings}
+    assert not found & {"target-broadcast", "plateau"}
+    assert places(told(network(1), compared, x, x[:, 0]), "target-broadcast") == ["loss"]
+
+
+def test_outputs_beside_the_one_that_is_compared_with_the_targets_are_not_scored():
+    class Variational(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mean, self.spread, self.decoder = nn.Linear(COLUMNS, 2), nn.Linear(COLUMNS, 2), nn.Linear(2, COLUMNS)
+
+        def forward(self, x):
+            mean, spread = self.mean(x), self.spread(x)
+            return mean, spread, self.decoder(mean + 0.1 * spread.exp() * torch.randn_like(mean))
+
+    def loss(model, x, y):
+        mean, _, output = model(x)
+        return functional.mse_loss(output, y) + 0.01 * mean.square().mean()
+
+    x = rows()[0]
+    torch.manual_seed(0)
+    diagnosis = told(Variational(), loss, x, x, epochs=20)
+    assert places(diagnosis, "target-broadcast") == []
+    assert 0.1 < diagnosis.learned.score < 1
+
+
+def test_branches_are_no_linear_stack():
+    class Branched(nn.Module):
+        def __init__(self, stacked):
+            super().__init__()
+            self.one, self.other, self.above = (
+                nn.Linear(3, 8),
+                nn.Linear(8 if stacked else 3, 8),
+                nn.Linear(16, CLASSES),
+            )
+            self.stacked = stacked
+
+        def forward(self, x):
+            one = self.one(x[:, :3])
+            other = self.other(one if self.stacked else x[:, 3:])
+            return self.above(torch.cat([one, other], 1).relu())
+
+    def program(stacked):
+        return trained(Branched(stacked), nn.CrossEntropyLoss())
+
+    assert places(program(False), "linear-stack") == []
+    assert places(program(True), "linear-stack") == ["one to other"]
+
+
+def test_a_language_model_whose_targets_the_loop_flattens_is_scored():
+    x = (torch.arange(ROWS)[:, None] + torch.arange(6)) % 5
+    model = nn.Sequential(nn.Embedding(5, 12), nn.Linear(12, 5))
+    optimizer, loss_fn = torch.optim.Adam(model.parameters(), lr=0.03), nn.CrossEntropyLoss()
+    with thalweg.watch(model, optimizer, loss_fn, quiet=True) as watch:
+        for _ in range(10):
+            for batch in x.split(16):
+                optimizer.zero_grad()
+                loss_fn(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten()).backward()
+                optimizer.step()
+            watch.epoch()
+        diagnosis = watch.diagnose()
+    assert diagnosis.learned.score == 1
+    assert diagnosis.healthy
+
+
 def test_a_loss_that_jumps_by_chance_says_nothing_of_the_steps():
     class Noisy(nn.Module):
         def __init__(self, always: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -47,11 +48,62 @@ class Empty(nn.Module):
         (lambda m, o, f: ("model", o, f), "torch.nn.Module"),
         (lambda m, o, f: (m, m.parameters(), f), "torch.optim.Optimizer"),
         (lambda m, o, f: (m, o, 0.5), "loss_fn"),
+        (lambda m, o, f: (m, o, nn.MSELoss), "MSELoss()"),
+        (lambda m, o, f: (nn.LazyLinear(2), o, f), "lazy"),
     ],
 )
 def test_what_cannot_be_watched_is_one_clear_error(change, word):
     with pytest.raises(InputError, match=word):
         thalweg.watch(*change(*parts()))
+
+
+@pytest.mark.parametrize("validation", [(torch.ones(4, 9), torch.zeros(4).long()), (torch.ones(0, 3), torch.zeros(0))])
+def test_validation_rows_that_the_model_does_not_take_are_told_once(validation, capsys):
+    given = parts()
+    with thalweg.watch(*given) as watch:
+        for _ in range(3):
+            step(*given)
+            watch.epoch(validation=validation)
+    assert watch.training.faults == ()
+    assert len(watch.training.epochs) == 3
+    assert capsys.readouterr().err.count("watch.epoch: validation") == 1
+
+
+def test_a_watch_that_switched_itself_off_says_so_in_its_diagnosis():
+    class Full:
+        def add_look(self, look):
+            raise OSError("disk full")
+
+        def close(self):
+            pass
+
+    given = parts()
+    with thalweg.watch(*given, writers=[Full()], quiet=True) as watch:
+        for _ in range(4):
+            step(*given)
+    diagnosis = watch.diagnose()
+    assert any("disk full" in remark for remark in diagnosis.remarks)
+    assert "disk full" in json.dumps(diagnosis.describe())
+    assert watch.page().text().count("disk full") == 1
+
+
+def test_an_attribute_of_a_model_that_cannot_be_read_is_left_alone():
+    class Closed(dict):
+        def values(self):
+            raise OSError("closed file")
+
+    model, optimizer, loss_fn = parts()
+    model.store = Closed(a=1)
+    with thalweg.watch(model, optimizer, loss_fn, quiet=True) as watch:
+        step(model, optimizer, loss_fn)
+    assert watch.training.steps == 1
+    assert watch.training.faults == ()
+
+
+def test_a_report_that_cannot_be_written_is_one_clear_error(tmp_path):
+    (tmp_path / "file").touch()
+    with thalweg.watch(*parts(), quiet=True) as watch, pytest.raises(InputError, match="written"):
+        watch.report(tmp_path / "file" / "health.html")
 
 
 def test_a_model_has_one_watch_at_a_time():
@@ -178,7 +230,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 
 def test_watching_and_diagnosing_import_nothing_heavy():
     loaded = run(WATCHED).split()
-    assert not {"jax", "jaxlib", "sklearn", "plotly", "polars", "pandas", "matplotlib"} & {*loaded}
+    assert not {"jax", "jaxlib", "sklearn", "plotly", "polars", "pandas", "matplotlib", "scipy"} & {*loaded}
     assert "torch" in loaded
 
 

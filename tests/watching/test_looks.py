@@ -405,6 +405,62 @@ def test_parameters_that_another_optimizer_changes_have_moved(batch):
     assert "optimizer-parameters" not in {finding.code for finding in handle.diagnose().findings}
 
 
+class Several(nn.Module):
+    """A model that returns more than the output that the loss takes."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.below, self.above, self.other = nn.Linear(5, 16), nn.Linear(16, 1), nn.Linear(5, 1)
+        self.form = form
+
+    def forward(self, x: Any) -> Any:
+        hidden = torch.relu(self.below(x))
+        output = self.above(hidden)
+        return {
+            "one": output,
+            "first": (output, hidden),
+            "second": (hidden, output),
+            "beside another": (self.other(x), output),
+            "dict": {"features": hidden, "output": output},
+        }[self.form]
+
+    def output(self, returned: Any) -> Any:
+        key = {"first": 0, "second": 1, "beside another": 1, "dict": "output"}.get(self.form)
+        return returned if key is None else returned[key]
+
+
+@pytest.mark.filterwarnings("error:Using a target size")
+@pytest.mark.parametrize("loss_fn", [nn.MSELoss(), F.mse_loss], ids=["module", "function"])
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("form", ["one", "first", "second", "beside another", "dict"])
+def test_the_output_that_the_loss_takes_is_scored_in_its_shape(form, compiled, loss_fn):
+    torch.manual_seed(0)
+    x = torch.randn(96, 5)
+    y = x[:, 0] - x[:, 1]
+    model = Several(form)
+    called = torch.compile(model, backend="eager") if compiled else model
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    with thalweg.watch(called, optimizer, loss_fn, quiet=True) as handle:
+        for _ in range(3):
+            for rows in torch.arange(96).split(32):
+                optimizer.zero_grad()
+                loss = loss_fn(model.output(called(x[rows])).squeeze(1), y[rows])
+                loss.backward()
+                optimizer.step()
+                handle.step(x[rows], y[rows], loss)
+            handle.epoch(validation=(x, y))
+        handle.diagnose()
+    epoch, look = handle.training.epochs[-1], handle.training.looks[0]
+    with torch.no_grad():
+        errors = model.output(model(x)).squeeze(1) - y
+    assert epoch.validation.loss == pytest.approx(float(errors.square().mean()), rel=1e-4)
+    assert epoch.validation.score == pytest.approx(1 - float(errors.square().mean() / y.var(correction=0)), rel=1e-4)
+    assert not look.loss_input.broadcast
+    assert look.loss_input.output_shape in ((32,), (32, 1))
+    assert look.curvature == look.curvature
+    assert handle.training.remarks == ()
+
+
 class Dropping(nn.Module):
     """Dropout as a function, which is never switched off."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -161,16 +163,36 @@ class Random(nn.Module):
         return self.fc(x.flatten(1)) * (1 + 0.1 * random.random() + 0.1 * np.random.rand())
 
 
+class Parametrized(nn.Module):
+    """Weights that are computed where they are read; in training mode each reading changes a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.utils.parametrizations.spectral_norm(nn.Linear(128, 8))
+        self.out = nn.utils.parametrizations.weight_norm(nn.Linear(8, 3))
+
+    def forward(self, x: Any) -> Any:
+        return self.out(torch.relu(self.fc(x.flatten(1))))
+
+
 @pytest.mark.parametrize(
     ("make", "rows"),
     [
+        (Parametrized, images),
         (Convolutional, images),
         (Recurrent, sequences),
         (Attentive, tokens),
         (Checkpointed, images),
         (Random, images),
     ],
-    ids=["dropout and batch norm", "recurrent", "attention", "gradient checkpointing", "other generators"],
+    ids=[
+        "parametrizations",
+        "dropout and batch norm",
+        "recurrent",
+        "attention",
+        "gradient checkpointing",
+        "other generators",
+    ],
 )
 @pytest.mark.parametrize("loss_fn", [nn.CrossEntropyLoss(), F.cross_entropy], ids=["module", "function"])
 def test_a_watched_training_is_the_same(make, rows, loss_fn):
@@ -235,6 +257,40 @@ def accumulated(watch: Any) -> Result:
     return Result(model, optimizer, losses, handle)
 
 
+@pytest.mark.parametrize("kind", [torch.optim.LBFGS, torch.optim.SGD])
+def test_a_step_that_calls_a_closure_is_the_same(kind):
+    """The passes run inside of the step, of LBFGS several times."""
+
+    def train(watch: Any) -> Result:
+        generator = seed()
+        model, loss_fn = Convolutional(), nn.CrossEntropyLoss()
+        optimizer = kind(model.parameters(), lr=0.05)
+        handle = watch(model, optimizer, loss_fn, quiet=True) if watch else None
+        losses = []
+        for _ in range(STEPS):
+            x, y = images(generator)
+
+            def closure() -> Any:
+                optimizer.zero_grad()
+                loss = loss_fn(model(x), y)  # noqa: B023
+                loss.backward()
+                return loss
+
+            losses.append(optimizer.step(closure).detach())
+        if handle:
+            handle.close()
+        return Result(model, optimizer, losses, handle)
+
+    training = assert_same(train).watch.training
+    assert len(training.looks) == 8
+    for look in training.looks:
+        assert look.cut == ()
+        assert look.backwards == look.forwards == 1
+        assert look.stale_gradient == 0
+        assert look.raw_gradient > 0
+        assert look.step > 0 or look.update > 0
+
+
 def test_gradient_accumulation_is_the_same():
     look = assert_same(accumulated).watch.training.looks[1]
     assert (look.backwards, look.forwards) == (3, 3)
@@ -278,6 +334,41 @@ def test_a_compiled_training_is_the_same(how, loss_fn):
     assert all(place.delta == place.delta for place in looks[0].places if place.role in ("conv", "dense"))
 
 
+class Counting(nn.Module):
+    """Keeps what passes leave behind in attributes of Python, and decides by it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(128, 3)
+        self.passes, self.seen, self.state = 0, [], None
+        self.register_buffer("mean", torch.zeros(128))
+
+    def forward(self, x: Any) -> Any:
+        x = x.flatten(1)
+        self.passes += 1
+        self.seen.append(len(x))
+        self.mean = 0.9 * self.mean + 0.1 * x.mean(0).detach()
+        output = self.fc(x - self.mean) * (1 + 0.1 * len(self.seen))
+        if self.state is not None:
+            output = output + self.state
+        self.state = output.detach().mean(0)
+        return output
+
+
+@pytest.mark.parametrize("loss_fn", [nn.CrossEntropyLoss(), F.cross_entropy], ids=["module", "function"])
+def test_what_passes_leave_behind_in_python_is_the_same(loss_fn):
+    models = []
+
+    def made() -> Any:
+        models.append(Counting())
+        return models[-1]
+
+    assert_same(lambda watch: trained(made, images, loss_fn, watch))
+    assert [model.passes for model in models] == [STEPS, STEPS]
+    assert models[0].seen == models[1].seen
+    assert torch.equal(models[0].state, models[1].state)
+
+
 class InPlace(nn.Module):
     """Standardizes its input in place."""
 
@@ -317,6 +408,27 @@ def test_rows_that_a_model_writes_into_are_the_same(loss_fn):
 
     result = assert_same(train)
     assert any("writes into the inputs" in remark for remark in result.watch.training.remarks)
+
+
+def test_the_callbacks_are_there_in_a_new_process():
+    subprocess.run([sys.executable, "-c", "import thalweg; thalweg.watching.LightningCallback"], check=True)
+
+
+def test_the_first_watch_of_a_process_draws_no_random_numbers():
+    code = """
+import random, numpy, torch, thalweg
+random.seed(1), numpy.random.seed(2), torch.manual_seed(3)
+model = torch.nn.Linear(2, 1)
+optimizer, loss_fn = torch.optim.Adam(model.parameters()), torch.nn.MSELoss()
+before = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+watch = thalweg.watch(model, optimizer, loss_fn)
+loss_fn(model(torch.ones(4, 2)), torch.ones(4, 1)).backward()
+optimizer.step()
+watch.epoch()
+str(watch.diagnose().page().text())
+assert before == (random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def hooks_of(model: Any, optimizer: Any, loss_fn: Any) -> Iterator[Any]:

@@ -62,6 +62,8 @@ class LayerFacts(NamedTuple):
     """Whether the layer multiplies its input by a matrix that it learns."""
     is_linear: bool = False
     """Whether the trained layer is an affine map of its input."""
+    beside: bool = False
+    """Whether it has weights and does not read the layer with weights before it: both are branches."""
 
 
 class IdenticalUnits(NamedTuple):

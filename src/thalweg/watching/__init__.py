@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import random
 from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
@@ -41,6 +42,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # rich draws a number of Python's random state where it is imported first.
+    state = random.getstate()
     try:
         return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     except ModuleNotFoundError as error:
@@ -49,6 +52,8 @@ def __getattr__(name: str) -> object:
             raise
         package = "'thalweg[torch]'" if library == "torch" else library
         return _absent(name, f"needs {library}, which is not installed: pip install {package}")
+    finally:
+        random.setstate(state)
 
 
 def _absent(name: str, problem: str) -> type:

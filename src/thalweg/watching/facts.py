@@ -491,6 +491,8 @@ class WatchedTraining:
     chance: str | None = None
     """The same of random numbers: the first module whose outputs differ between two passes of the same rows in
     evaluation mode."""
+    averaged: SetScores | None = None
+    """The latest batches in evaluation mode by the mean outputs of several passes, where chance takes part."""
     faults: tuple[str, ...] = ()
     """Errors inside of the watch, which has switched itself off; the user's training went on."""
     remarks: tuple[str, ...] = ()

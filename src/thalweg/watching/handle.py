@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import os
 import sys
@@ -11,15 +12,15 @@ import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..core.errors import InputError
+from ..core.files import commit
 from ..core.printable import printable, received
 from ..doctor.diagnosis import Diagnosis
-from ..doctor.examination import diagnose
 from ..doctor.findings import Finding
 from ..doctor.render import finding_in_words
 from ..pages.page import Page
@@ -38,12 +39,16 @@ from .looks.tensors import Fields
 from .measurements.measure_watch import measurements_of_watch
 from .measurements.watch_measurements import latest
 from .reference import reference_scores
-from .report import watch_page
+from .report import watch_diagnosis, watch_page
 from .writers import Writer
+
+T = TypeVar("T")
 
 _LIVE_STEP = 3
 # A score that no reference needs to judge.
 _NEAR = 0.95
+# Passes in which chance averages out: its deviation is a quarter then.
+_PASSES = 16
 
 _WATCHED: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
@@ -144,16 +149,19 @@ class Watch:
         self._guarded(self._finish)()
         self._guarded(self._try_reference)()
         self._guarded(self._replace_a_row)()
-        return diagnose(measurements_of_watch(self.training))
+        return watch_diagnosis(self.training)
 
     def page(self) -> Page:
         """The diagnosis with the charts of the training, as a page."""
         return watch_page(self.training, self.diagnose())
 
     def report(self, file: str | Path) -> Path:
-        """Write the page as an HTML document that needs no network. Returns its path."""
+        """Write the page as an HTML document that needs no network. Returns its path.
+
+        Raises InputError where the file cannot be written.
+        """
         path = Path(file)
-        path.write_text(self.page().html(), encoding="utf-8")
+        commit(path, self.page().html().encode())
         return path
 
     def close(self) -> None:
@@ -185,17 +193,18 @@ class Watch:
 
     # Faults -----------------------------------------------------------------------------------------------------------
 
-    def _guarded(self, function: Callable[..., None]) -> Callable[..., None]:
+    def _guarded(self, function: Callable[..., T]) -> Callable[..., T | None]:
         """The function without effect once the watch is off; an error inside of it switches the watch off."""
 
-        def guarded(*args: object) -> None:
+        def guarded(*args: object) -> T | None:
             # A process that was forked from this one trains on its own.
             if self._off or os.getpid() != self._process:
-                return
+                return None
             try:
-                function(*args)
+                return function(*args)
             except Exception as error:
                 self._fail(error)
+                return None
 
         return guarded
 
@@ -283,6 +292,8 @@ class Watch:
         try:
             with self._follower.busy():
                 self._change(**dependence(self._follower.model, rows[0].detach())._asdict())
+                if self.training.chance:
+                    self._change(averaged=self._averaged())
         except Exception as error:
             self._remark(f"No row was replaced: {type(error).__name__}.")
 
@@ -341,16 +352,33 @@ class Watch:
                     with in_mode(model, True, evaluating):
                         found["training_as_trained"] = self._scores(rows)
             if validation is not None:
-                with in_mode(model, False):
-                    found["validation"] = self._scores(validation)
-                if any(module.training for module in model.modules()):
-                    with in_mode(model, None):
-                        found["validation_as_found"] = self._scores(validation)
+                found |= self._validated(model, validation)
         return dataclasses.replace(self._plain_epoch(), **found)
 
-    def _scores(self, rows: Rows) -> SetScores:
-        loss = self.training.model.loss
-        return set_scores(self._follower.model, self.loss_fn, loss, *rows, self._follower.rows.chunk)
+    def _validated(self, model: nn.Module, validation: Rows) -> Fields:
+        """The scores of the validation rows; none where the model does not take them."""
+        found: Fields = {}
+        try:
+            with in_mode(model, False):
+                found["validation"] = self._scores(validation)
+            if any(module.training for module in model.modules()):
+                with in_mode(model, None):
+                    found["validation_as_found"] = self._scores(validation)
+        except Exception as error:
+            self._say_once(f"watch.epoch: validation: it cannot be evaluated: {type(error).__name__}: {error}")
+        return found
+
+    def _scores(self, rows: Rows, passes: int = 1) -> SetScores:
+        follower, loss = self._follower, self.training.model.loss
+        return set_scores(follower.model, self.loss_fn, loss, *rows, follower.rows.chunk, follower.taken, passes)
+
+    def _averaged(self) -> SetScores | None:
+        """The latest batches by the mean outputs of several passes in evaluation mode."""
+        rows, model = self._follower.rows.joined(), self._follower.model
+        if rows is None:
+            return None
+        with in_mode(model, False):
+            return self._scores(rows, _PASSES)
 
 
 def _check(model: object, optimizer: object, loss_fn: object) -> None:
@@ -359,8 +387,13 @@ def _check(model: object, optimizer: object, loss_fn: object) -> None:
         raise InputError("watch", f"model: expected a torch.nn.Module, received {received(model)}")
     if not isinstance(optimizer, Optimizer):
         raise InputError("watch", f"optimizer: expected a torch.optim.Optimizer, received {received(optimizer)}")
+    if inspect.isclass(loss_fn):
+        name = loss_fn.__name__
+        raise InputError("watch", f"loss_fn: expected a module or a function, received the class {name}: use {name}()")
     if loss_fn is not None and not callable(loss_fn):
         raise InputError("watch", f"loss_fn: expected a module or a function, received {received(loss_fn)}")
+    if any(nn.parameter.is_lazy(parameter) for parameter in model.parameters()):
+        raise InputError("watch", "model: its lazy modules have no parameters yet: call the model on a batch first")
     if next(model.parameters(), None) is None:
         raise InputError("watch", f"model: {type(model).__name__} has no parameters: there is nothing to train")
     if any(parameter.is_meta for parameter in model.parameters()):

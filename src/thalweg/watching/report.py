@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
 from ..doctor.diagnosis import Diagnosis
-from ..pages.blocks import Bullets, Chart, Facts, Heading
+from ..doctor.examination import diagnose
+from ..pages.blocks import Block, Chart, Facts, Heading
 from ..pages.numbers import count_noun, number
 from ..pages.page import Page
 from .facts import Look, PlaceStatistics, WatchedTraining
+from .measurements.measure_watch import measurements_of_watch
 
 # A chart of losses has no more points; each is the mean of the steps around it.
 _MOST_POINTS = 400
+
+
+def watch_diagnosis(training: WatchedTraining) -> Diagnosis:
+    """The diagnosis of a watched training, with what its watch could not see as remarks."""
+    off = tuple(
+        f"The watch switched itself off, and saw nothing of the training afterwards: {fault}"
+        for fault in training.faults
+    )
+    diagnosis = diagnose(measurements_of_watch(training))
+    return dataclasses.replace(diagnosis, remarks=(*diagnosis.remarks, *off, *training.remarks))
 
 
 def watch_page(training: WatchedTraining, diagnosis: Diagnosis, title: str = "Watched training") -> Page:
@@ -25,10 +38,8 @@ def watch_page(training: WatchedTraining, diagnosis: Diagnosis, title: str = "Wa
     """
     page = diagnosis.page(title)
     charts = _charts(training)
-    inside = (Heading("Inside of the training"), *charts) if charts else ()
-    notes = (*training.faults, *training.remarks)
-    told = (Heading("Notes of the watch"), Bullets(notes)) if notes else ()
-    blocks = (*page.blocks, Heading("What was watched"), _facts(training), *inside, *told)
+    inside: tuple[Block, ...] = (Heading("Inside of the training"), *charts) if charts else ()
+    blocks = (*page.blocks, Heading("What was watched"), _facts(training), *inside)
     return Page(title, blocks, page.summary)
 
 

@@ -57,6 +57,13 @@ _OPERATIONS = {
     "logsoftmax": "log_softmax",
 }
 
+LINEAR_OPERATIONS = frozenset(
+    {"view", "unsafeview", "reshape", "reshapealias", "clone", "contiguous", "alias", "t", "transpose", "permute",
+     "select", "slice", "squeeze", "unsqueeze", "expand", "add", "sub", "neg", "mean", "sum", "cat", "stack", "split",
+     "unbind", "index", "copy", "tocopy", "mm", "addmm", "bmm", "narrow", "flatten"}
+)  # fmt: skip
+"""Autograd's operations that keep a map linear, or only move its numbers."""
+
 
 class Slope(NamedTuple):
     """The slope of an activation as a function of its output y."""

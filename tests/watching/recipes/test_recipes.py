@@ -24,6 +24,7 @@ from thalweg.experiments.remedy_trials.score import NoScoreError  # noqa: E402
 from thalweg.watching.recipes import trials  # noqa: E402
 from thalweg.watching.recipes.edits import EDITS, edited, lines_of  # noqa: E402
 from thalweg.watching.recipes.loop import train  # noqa: E402
+from thalweg.watching.recipes.modules import bare  # noqa: E402
 from thalweg.watching.recipes.origin import load_recipe  # noqa: E402
 from thalweg.watching.recipes.parts import batches  # noqa: E402
 from thalweg.watching.recipes.proving import prove_recipe  # noqa: E402
@@ -208,6 +209,7 @@ def test_scores_agree_with_scikit_learn():
 # Edits ----------------------------------------------------------------------------------------------------------------
 
 VALUES = {
+    "relu_behind": ["0"],
     "output_activation": "none", "activation": "gelu", "normalization": "batch_norm", "dropout": 0.3, "init": "he",
     "trainable": True, "rows": "finite", "inputs": "standardized", "targets": "standardized", "loss": "mse",
     "output_shape": "targets", "optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.1,
@@ -277,8 +279,9 @@ def test_edits_of_the_model_do_what_they_say():
     ends = regression(model=lambda: nn.Sequential(nn.Linear(3, 2), nn.Softmax(1)))
     assert isinstance(parts_with(ends, {"output_activation": "none"}).model[1], nn.Identity)
     stack = regression(model=lambda: nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 1)))
-    found = parts_with(stack, {"activation": "relu"}).model
-    assert [type(module).__name__ for module in found.modules()].count("ReLU") == 2
+    found = parts_with(stack, {"relu_behind": ["0", "1"], "normalization": "batch_norm"}).model
+    kinds = [type(module).__name__ for module in found.modules() if not list(module.children())]
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear"]
 
     def frozen():
         return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)).requires_grad_(False)
@@ -291,6 +294,100 @@ def test_edits_of_the_model_do_what_they_say():
     he = parts_with(deep, {"init": "he"}).model
     assert he[0].weight.std().item() == pytest.approx(math.sqrt(2 / 3), rel=0.1)
     assert he[0].bias.abs().max() == 0
+
+
+class Listed(nn.Module):
+    """Layers of a list that are called one after the other in a loop."""
+
+    def __init__(self, between=lambda x: x, trained=True):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 8), nn.Linear(8, 8), nn.Linear(8, 1)]).requires_grad_(trained)
+        self.between = between
+
+    def forward(self, x):
+        for layer in self.layers[:-1]:
+            x = self.between(layer(x))
+        return self.layers[-1](x)
+
+
+class Nested(nn.Module):
+    """Convolutions of a module of its own with batch normalisation, dropout and a reshape on the way, in an order of
+    calls that is not that in which they were registered."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(16, 2)
+        self.body = nn.ModuleDict({"second": nn.Conv1d(4, 4, 3), "first": nn.Conv1d(1, 4, 3)})
+        self.norm, self.drop = nn.BatchNorm1d(4), nn.Dropout(0.5)
+
+    def forward(self, x):
+        x = self.body["second"](self.drop(self.norm(self.body["first"](x))))
+        return self.head(x.flatten(1))
+
+
+class Thrown(nn.Module):
+    """Its activation is called, and its result is not used."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.act, self.second = nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1)
+
+    def forward(self, x):
+        hidden = self.first(x)
+        self.act(hidden)
+        return self.second(hidden)
+
+
+class Code(nn.Module):
+    """A linear code that is an output too; its encoder and decoder are one layer each."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.encoder, self.decoder = layers
+
+    def forward(self, x):
+        code = self.encoder(x)
+        return self.decoder(code), code
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "names"),
+    [
+        (lambda: nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)), (2, 3), ["0"]),
+        (Listed, (2, 3), ["layers.0", "layers.1"]),
+        (lambda: Listed(trained=False), (2, 3), ["layers.0", "layers.1"]),
+        (lambda: Listed(torch.relu), (2, 3), []),
+        (Nested, (2, 1, 8), ["body.second", "body.first"]),
+        (Thrown, (2, 3), ["first"]),
+        (lambda: Code([nn.Linear(3, 2), nn.Linear(2, 3)]), (2, 3), []),
+        (lambda: Code([nn.Linear(3, 3)] * 2), (2, 3), []),
+        (lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (2, 5, 4), []),
+    ],
+)
+def test_bare_modules_are_those_that_are_called_one_after_the_other(model, shape, names):
+    torch.manual_seed(0)
+    module, x = model(), torch.randn(shape)
+    before = weights(module)
+    assert bare(module, x) == names
+    assert torch.equal(weights(module), before)
+    assert not any(child._forward_hooks for child in module.modules())
+
+
+def test_relu_is_put_between_modules_that_a_forward_of_its_own_calls():
+    recipe = regression(model=Listed)
+    (remedy,) = (remedy for remedy in remedies_for(parts_with(recipe)) if remedy.changes[0][0] == "relu_behind")
+    changes = dict(remedy.changes)
+    # An independent oracle: the same network with the activations in its forward.
+    torch.manual_seed(0)
+    written = Listed(torch.relu)
+    x = torch.randn(5, 3)
+    assert torch.equal(parts_with(recipe, changes).model(x), written(x))
+    # The lines that the user gets make the same network.
+    torch.manual_seed(0)
+    model = Listed()
+    exec(lines_of(changes), {"model": model, "nn": nn})
+    assert torch.equal(model(x), written(x))
+    assert "relu_behind" not in labels_of(regression(model=lambda: Listed(torch.relu)))
 
 
 BROADCAST = pytest.mark.filterwarnings("ignore:Using a target size:UserWarning")
@@ -325,6 +422,7 @@ def test_edits_of_the_optimizer_keep_the_ratio_of_rates():
     ("model", "changes"),
     [
         (lambda: nn.LSTM(3, 4), {"activation": "relu"}),
+        (lambda: nn.Linear(3, 1), {"relu_behind": ["hidden"]}),
         (lambda: nn.Linear(3, 1), {"normalization": "batch_norm"}),
         (lambda: nn.LSTM(3, 4), {"output_activation": "none"}),
         (lambda: nn.Linear(3, 1), {"dropout": 0.2}),
@@ -559,7 +657,13 @@ def test_a_file_gives_its_recipe_or_one_clear_error(tmp_path):
     assert load_recipe(FILE).epochs == 5
     with pytest.raises(InputError):
         load_recipe(tmp_path / "nowhere.py")
-    wrong = {"x = 1\ny = 1 / 0\n": "line 2", "x =\n": "SyntaxError", "recipe = 3\n": "recipe", "": "recipe"}
+    wrong = {
+        "x = 1\ny = 1 / 0\n": "line 2",
+        "import sys\nsys.exit(3)\n": "line 2: SystemExit",
+        "x =\n": "SyntaxError",
+        "recipe = 3\n": "recipe",
+        "": "recipe",
+    }
     for number, (text, reason) in enumerate(wrong.items()):
         path = tmp_path / f"file{number}.py"
         path.write_text(text, encoding="utf-8")
@@ -587,6 +691,22 @@ def test_the_doctor_examines_a_file(shell, tmp_path):
     assert "running the code" in finished.stderr
     assert "lr-too-low" in finished.stdout
     assert shell("doctor", str(FILE), "--set", "a.b=1", cwd=tmp_path).returncode == 2
+
+
+def test_only_a_recipe_that_learns_puts_the_fault_into_the_loop(shell, tmp_path):
+    from thalweg.watching.recipes.proof import DOES_NOT_LEARN, LEARNS
+
+    def shown(lines):
+        path = tmp_path / "made.py"
+        path.write_text(f"import dataclasses, sys\nsys.path.insert(0, {str(FILE.parent)!r})\n{lines}", encoding="utf-8")
+        return " ".join(shell("doctor", str(path), cwd=tmp_path).stdout.split())
+
+    learning = shown("from ring_recipes import healthy\nrecipe = dataclasses.replace(healthy, epochs=20)\n")
+    assert LEARNS in learning
+    assert DOES_NOT_LEARN not in learning
+    stuck = shown("from ring_recipes import slow\nrecipe = slow\n")
+    assert DOES_NOT_LEARN in stuck
+    assert LEARNS not in stuck
 
 
 @pytest.mark.slow
@@ -620,4 +740,5 @@ def test_a_row_that_is_not_finite_is_left_out():
     assert proof.changes is not None
     assert proof.changes["rows"] == "finite"
     assert "y_train.isfinite()" in proof.lines
+    assert proof.lines in proof.summary().markdown()
     assert "1 held-out row with" in " ".join(proof.remarks)

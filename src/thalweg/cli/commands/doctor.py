@@ -134,19 +134,24 @@ def _examine_recipe(
 ) -> Diagnosis:
     """Examine the recipe of a Python file, which is run for it; with --prove, try its remedies."""
     from ...core.progress import print_line
+    from ...doctor.measurements import LEARNED
     from ...pages.blocks import Text
     from ...watching.recipes.recipe import check_torch
 
     check_torch()
     from ...watching.recipes.origin import load_recipe
-    from ...watching.recipes.proof import LOOP_REMARK
+    from ...watching.recipes.proof import DOES_NOT_LEARN, LEARNS
 
     path = Path(str(source.recipe_file))
     _check_recipe_options(source, trials, out)
     print_line(f"thalweg: running the code of {path}")
     diagnosis = load_recipe(path).diagnose(until=trials.until)
     page = diagnosis.page(f"Diagnosis of {path.name}")
-    output.add_diagnosis(None, diagnosis, dataclasses.replace(page, blocks=(*page.blocks, Text(LOOP_REMARK))))
+    if diagnosis.learned and diagnosis.learned.share >= LEARNED:
+        page = dataclasses.replace(page, blocks=(*page.blocks, Text(LEARNS)))
+    elif not diagnosis.healthy:
+        page = dataclasses.replace(page, blocks=(*page.blocks, Text(DOES_NOT_LEARN)))
+    output.add_diagnosis(None, diagnosis, page)
     if trials.prove:
         output.add_proof(_prove_recipe(path, trials, out, quiet))
     return diagnosis
@@ -191,17 +196,15 @@ def _check_recipe_options(source: GivenSource, trials: _TrialOptions, out: Path 
 def _examine_watch(source: GivenSource, out: Path | None, trials: _TrialOptions, output: _Output) -> Diagnosis:
     """The diagnosis of a watched training, from what its folder has kept."""
     from ...core.errors import InputError
-    from ...doctor.examination import diagnose
     from ...watching import checks  # noqa: F401  (registers the checks of watched trainings)
     from ...watching.folder import read_watch
-    from ...watching.measurements.measure_watch import measurements_of_watch
-    from ...watching.report import watch_page
+    from ...watching.report import watch_diagnosis, watch_page
 
     if source.changes or source.settings or out or trials.prove:
         raise InputError("doctor", "a watched training is examined as it is, so it takes no --set, --out or --prove")
     folder = Path(source.watch_folder or "")
     training = read_watch(folder)
-    diagnosis = diagnose(measurements_of_watch(training))
+    diagnosis = watch_diagnosis(training)
     output.add_diagnosis(folder, diagnosis, watch_page(training, diagnosis, f"Diagnosis of {folder.name}"))
     return diagnosis
 

@@ -47,7 +47,7 @@ def _linear_stacks(layers: Sequence[LayerFacts]) -> Iterator[tuple[LayerFacts, .
         if not layer.is_linear:
             stack = ()
         elif layer.weighted:
-            stack = (*stack, layer)
+            stack = (layer,) if layer.beside else (*stack, layer)
             if len(stack) > 1:
                 yield stack
 

@@ -278,15 +278,19 @@ def label_coding(m: WatchMeasurements) -> Iterator[Finding]:
 @watch_check(code="label-coding", stage="during training")
 def permuted_classes(m: WatchMeasurements) -> Iterator[Finding]:
     """Validation rows whose classes the network tells apart, under other codes."""
-    from scipy.optimize import linear_sum_assignment
-
     if m.validation is None or len(m.validation.confusion) < 2 or m.validation.rows < _FEW_ROWS:
         return
     counts = np.array(m.validation.confusion, float)
-    rows, columns = linear_sum_assignment(-counts)
     # Only classes that occur count; a class that has a code of its own is no evidence.
     total = counts.sum()
-    right, renamed = np.trace(counts) / total, counts[rows, columns].sum() / total
+    right = np.trace(counts) / total
+    # No renaming is right for more rows than this. SciPy is loaded into the user's process only where one may help.
+    if min(counts.max(axis=0).sum(), counts.max(axis=1).sum()) / total - right < MOST:
+        return
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(-counts)
+    renamed = counts[rows, columns].sum() / total
     occur = int((counts.sum(axis=1) > 0).sum())
     if occur < 2 or renamed - right < MOST or renamed < MOST:
         return

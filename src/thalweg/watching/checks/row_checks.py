@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...doctor.attainable import standard_error
 from ...doctor.checks.init_checks import explodes
 from ...doctor.findings import Finding
-from ...doctor.measurements import BEYOND_CHANCE
+from ...doctor.measurements import BEYOND_CHANCE, LEAST_GAP
 from ...doctor.normal import normal
 from ...pages.numbers import count_noun, number, percent
 from ..facts import BatchStatistics, SetScores
@@ -366,14 +367,30 @@ def random_evaluation(m: WatchMeasurements) -> Iterator[Finding]:
     """Outputs that depend on chance in evaluation mode, where modules for dropout do nothing."""
     if not m.watched.chance:
         return
+    cost = _cost_of_chance(m)
     yield random_evaluation.finding(
-        severity=m.severity(),
+        severity="warning" if cost else m.severity(),
         place=m.watched.chance,
         value=1.0,
-        measured="two passes of the same rows in evaluation mode differ",
+        measured=f"two passes of the same rows in evaluation mode differ{cost}",
         normal="the same outputs: dropout and noise act in training mode alone",
         sentence="Chance takes part in each answer of the network, also after the training.",
         remedies=line("x = F.dropout(x, p, training=self.training)  # or an nn.Dropout(p) in __init__"),
+    )
+
+
+def _cost_of_chance(m: WatchMeasurements) -> str:
+    """How many more rows get the right class from the mean outputs of several passes than from one pass, in words;
+    empty for no relevant number, and for other targets: chance may be meant where an answer is no class."""
+    single, averaged = m.latest.training if m.latest else None, m.watched.averaged
+    if single is None or averaged is None or sum(single.classes.values()) != single.rows:
+        return ""
+    error = 2 * standard_error(single.balanced_score, single.rows, "balanced_accuracy")
+    if averaged.balanced_score - single.balanced_score <= max(LEAST_GAP, error):
+        return ""
+    return (
+        f"; the mean outputs of several passes have a balanced accuracy of {percent(averaged.balanced_score, 2)}, those"
+        f" of one pass of {percent(single.balanced_score, 2)}"
     )
 
 

@@ -71,8 +71,13 @@ def class_counts(values: Tensor) -> dict[str, int]:
 
 
 def class_outputs(outputs: Tensor, targets: Tensor) -> Tensor | None:
-    """Outputs (rows, classes) for whole targets of one dimension less, as cross-entropy takes them; None for others."""
-    if targets.is_floating_point() or outputs.dim() != targets.dim() + 1:
+    """Outputs (rows, classes) for whole targets of one dimension less, as cross-entropy takes them, also where the loop
+    has flattened the targets; None for others."""
+    if targets.is_floating_point():
+        return None
+    if targets.dim() == 1 and outputs.dim() > 2 and outputs.shape[:-1].numel() == len(targets):
+        return outputs.reshape(-1, outputs.shape[-1])
+    if outputs.dim() != targets.dim() + 1:
         return None
     if outputs.shape[0] == targets.shape[0] and outputs.shape[2:] == targets.shape[1:]:
         return outputs.movedim(1, -1).reshape(-1, outputs.shape[1])
@@ -92,8 +97,9 @@ def scores(outputs: Tensor, targets: Tensor, task: Task, threshold: float = 0.0)
     z, y = exact(outputs), targets.detach()
     found: Fields = {"level": float(rms(z)), "spread": float(difference(z, 0))}
     by_class = class_outputs(z, y)
-    if by_class is not None:
-        labels = y.reshape(-1).long()
+    labels = y.reshape(-1).long()
+    # Whole targets that no output can be the class of are none: indices, or rows of a batch.
+    if by_class is not None and bool((labels < by_class.shape[1]).all()):
         return found | _class_scores(by_class.argmax(1), labels)
     if z.numel() != y.numel():
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +14,25 @@ from ..facts import SetScores, WatchedLoss
 from ..roles import role_of
 from .batches import columns, fingerprints, scores
 from .replay import kept_random_state
-from .tensors import Fields, any_tensor, copied, exact, fetched, first_tensor, mean_and_deviation
+from .tensors import Fields, Taken, any_tensor, copied, exact, fetched, mean_and_deviation
 
 # At most this many rows are evaluated, evenly spaced.
 _ROWS = 1024
+# A list, dict or set with more items is not copied.
+_COPIED = 10_000
 
 
 @contextlib.contextmanager
 def in_mode(model: nn.Module, training: bool | None, evaluating: Collection[str] = ()) -> Iterator[None]:
-    """The modules in training or in evaluation mode; afterwards they and their buffers are as before.
+    """The modules in training or in evaluation mode; afterwards they, their buffers and their attributes in Python are
+    as before: a counter of passes, a state that a pass leaves behind.
 
     Args:
         model: the model.
         training: the mode; None leaves each module as it is.
         evaluating: names of the modules that stay in evaluation mode.
     """
-    modes = [(module, module.training) for module in model.modules()]
+    attributes = [_Attributes.of(module) for module in model.modules()]
     buffers = [] if training is False else [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     try:
         if training is not None:
@@ -38,10 +41,54 @@ def in_mode(model: nn.Module, training: bool | None, evaluating: Collection[str]
                 module.training = training and name not in evaluating
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for each in attributes:
+            each.put_back()
         for buffer, before in buffers:
             buffer.copy_(before)
+
+
+K = TypeVar("K")
+
+
+class _Attributes(NamedTuple):
+    """The attributes of a module, among them its mode and the dicts of its buffers, and what containers hold."""
+
+    module: nn.Module
+    values: dict[str, object]
+    dicts: list[tuple[dict[object, object], dict[object, object]]]
+    lists: list[tuple[list[object], list[object]]]
+    sets: list[tuple[set[object], set[object]]]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> _Attributes:
+        """The attributes as they are."""
+        values = dict(vars(module))
+        small = [value for value in values.values() if isinstance(value, dict | list | set) and len(value) <= _COPIED]
+        return cls(
+            module,
+            values,
+            [(value, value.copy()) for value in small if type(value) is dict],
+            [(value, value.copy()) for value in small if type(value) is list],
+            [(value, value.copy()) for value in small if type(value) is set],
+        )
+
+    def put_back(self) -> None:
+        """Make them so again."""
+        _put_back(vars(self.module), self.values)
+        for items, before in self.dicts:
+            _put_back(items, before)
+        for row, former in self.lists:
+            row[:] = former
+        for members, others in self.sets:
+            members &= others
+            members |= others
+
+
+def _put_back(names: dict[K, object], before: dict[K, object]) -> None:
+    """Give a dict its former items, without a moment in which one of them is missing: other threads may read it."""
+    names.update(before)
+    for name in names.keys() - before.keys():
+        del names[name]
 
 
 def differs_in_training(model: nn.Module) -> bool:
@@ -69,6 +116,8 @@ def set_scores(
     inputs: object,
     targets: Tensor,
     chunk: int,
+    taken: Taken,
+    passes: int = 1,
 ) -> SetScores:
     """Scores of a model on some rows, in the mode in which it is; the random states stay as they are.
 
@@ -79,15 +128,18 @@ def set_scores(
         inputs: what the model takes.
         targets: what the loss takes.
         chunk: rows that are evaluated at once.
+        taken: what the loss takes of the outputs.
+        passes: number of passes whose mean outputs are scored: chance averages out in several.
     """
     inputs, targets = _spaced(inputs, targets)
     outputs: list[Tensor] = []
     with kept_random_state():
-        for part, _ in _chunks(inputs, targets, chunk):
-            output = first_tensor(called(model, copied(part)))
-            if output is None:
+        for part, own in _chunks(inputs, targets, chunk):
+            found_outputs = [taken.of(called(model, copied(part)), own) for _ in range(passes)]
+            given = [output for output in found_outputs if output is not None]
+            if not given:
                 return SetScores(rows=len(targets))
-            outputs.append(output)
+            outputs.append(torch.stack(given).mean(0) if passes > 1 else given[0])
         joined = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
         value = _loss_of(loss_fn, joined, targets)
     threshold = 0.5 if loss.takes == "probabilities" else 0.0

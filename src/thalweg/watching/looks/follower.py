@@ -19,7 +19,7 @@ from .recorder import Guard, Recorder
 from .replay import RandomState, Snapshot
 from .schedule import next_look
 from .structure import eager, rates_of
-from .tensors import all_tensors, copied, fetched, outputs_and_targets
+from .tensors import Taken, all_tensors, copied, fetched, outputs_and_targets
 
 # Curvature is measured by a replay on a copy of models with no more parameters.
 _MOST_PARAMETERS = 1_000_000
@@ -44,6 +44,7 @@ class Follower:
         steps: number of steps so far.
         rates: (step, rates of the groups) of each step before which a rate changed.
         rows: the latest rows.
+        taken: what the loss takes of the outputs.
         evaluated_in_training: passes without gradients while the model is in training mode.
     """
 
@@ -61,6 +62,7 @@ class Follower:
         self.steps = 0
         self.rates: tuple[tuple[int, tuple[float, ...]], ...] = ()
         self.rows = RecentRows()
+        self.taken = Taken()
         self.evaluated_in_training = 0
         self._root = model
         self._optimizer = optimizer
@@ -126,6 +128,7 @@ class Follower:
         measurement, self._pending = self._pending, None
         if measurement is not None:
             self._looks += 1
+            self.taken = measurement.recorder.taken or self.taken
             self._found(measurement.look())
 
     def remove_hooks(self) -> None:
@@ -173,7 +176,30 @@ class Follower:
         if self._recorder is not None:
             self._recorder.add_loss(given, output)
 
-    def _on_step_begin(self, *_: object) -> None:
+    def _on_step_begin(
+        self, optimizer: Optimizer, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> tuple[tuple[object, ...], dict[str, object]] | None:
+        """Begin the step; where the optimizer calls a closure for it, when that has been called first."""
+        closures = [*filter(callable, (*args, *kwargs.values()))]
+        if not closures:
+            self._begin_step()
+            return None
+        closure, calls = closures[0], 0
+
+        def told() -> object:
+            nonlocal calls
+            value = closure()
+            calls += 1
+            if calls == 1:
+                self._guard(self._begin_step)()
+            return value
+
+        def passed(value: object) -> object:
+            return told if value is closure else value
+
+        return tuple(map(passed, args)), {name: passed(value) for name, value in kwargs.items()}
+
+    def _begin_step(self) -> None:
         if self._pending is not None:
             self._pending.at_next_step()
             self.finish_look()
@@ -184,6 +210,7 @@ class Follower:
                 self.steps, self.model, self._optimizer, recorder, self._forwards, self._first_values
             )
             self._measurement.before_step()
+            self._recorder = None
             if not recorder.has_seen or self._measures_curvature():
                 self._take_snapshot()
 
@@ -262,11 +289,12 @@ class Follower:
             return
         try:
             with self.busy():
+                known = math.nan if loss is None else float(loss.detach())
                 if not measurement.recorder.has_seen:
-                    seen = snapshot.recorded(copied(args), copied(kwargs), targets, self._watched.loss, self._guard)
-                    measurement.take_replay(seen)
+                    measurement.take_replay(
+                        snapshot.recorded(copied(args), copied(kwargs), targets, known, self._watched.loss, self._guard)
+                    )
                 if measurement.step == 0:
-                    known = math.nan if loss is None else float(loss.detach())
                     measurement.curvature = snapshot.curvature(copied(args), copied(kwargs), targets, known)
         except Exception as error:
             self._remark(f"Step {self.steps - 1} could not be repeated: {type(error).__name__}.")

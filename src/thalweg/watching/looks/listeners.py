@@ -17,13 +17,12 @@ class Listener:
     A copy of a model or a file that it is saved to does not carry the watch along: there the hook does nothing.
     """
 
-    def __init__(self, method: Callable[..., None]) -> None:
+    def __init__(self, method: Callable[..., object]) -> None:
         self.method = method
 
-    def __call__(self, *args: object) -> None:
-        """Tell the watch, except where a compiler traces the call."""
-        if not torch.compiler.is_compiling():
-            self.method(*args)
+    def __call__(self, *args: object) -> Any:
+        """Tell the watch, except where a compiler traces the call; returns what PyTorch is to take instead, or None."""
+        return None if torch.compiler.is_compiling() else self.method(*args)
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         # Of the standard library, so that the file opens without this project: it takes anything, and returns None.
@@ -37,8 +36,8 @@ class Methods(NamedTuple):
     """Before the model is called: (model, args, kwargs)."""
     loss: Callable[..., None]
     """After the loss module was called: (loss, args, kwargs, output)."""
-    step_begin: Callable[..., None]
-    """Before `optimizer.step()`: (optimizer, args, kwargs)."""
+    step_begin: Callable[..., object]
+    """Before `optimizer.step()`: (optimizer, args, kwargs); returns the args and kwargs that it gets, or None."""
     step_end: Callable[..., None]
     """After it: (optimizer, args, kwargs)."""
 

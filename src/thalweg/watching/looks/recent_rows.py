@@ -57,8 +57,11 @@ class RecentRows:
 
 
 def is_rows(value: object) -> bool:
-    """Whether a value is a pair of inputs and targets."""
-    return isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[1], Tensor) and value[1].dim() > 0
+    """Whether a value is a pair of inputs and targets, of at least one row."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    targets = value[1]
+    return isinstance(targets, Tensor) and targets.dim() > 0 and len(targets) > 0
 
 
 def as_arrays(rows: Rows) -> tuple[np.ndarray, np.ndarray] | None:

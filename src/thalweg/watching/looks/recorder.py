@@ -32,7 +32,7 @@ _WEIGHTED: frozenset[Role] = frozenset({"dense", "conv", "recurrent", "attention
 # steps in time are rows.
 _RANK_ROWS = 512
 _ACTIVITY_ROWS = 4096
-Guard = Callable[[Callable[..., None]], Callable[..., None]]
+Guard = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Wraps a hook, so that an error inside of it never reaches the training."""
 
 
@@ -80,8 +80,10 @@ class Recorder:
         self._uses: dict[str, int] = {}
         self._known: dict[Node, str] = {}
         self._axes: dict[str, int] = {}
+        self._outputs: list[tuple[Tensor, Node | None]] = []
         self._output: Tensor | None = None
         self._output_node: Node | None = None
+        self.taken: t.Taken | None = None
         self._stale: dict[str, t.SpacedNumbers] = {}
         self._fresh: list[Tensor] = []
         self._raw: dict[str, Tensor] = {}
@@ -226,12 +228,13 @@ class Recorder:
         self, module: nn.Module, role: Role, inputs: Tensor | None, y: Tensor, place: str
     ) -> Callable[[Tensor], None] | None:
         """For a dense layer on rows of features: what remembers the squares of the gradients of single rows."""
-        weight = getattr(module, "weight", None)
+        # The attribute of a parametrized weight computes it, and may change the module.
+        weight = module._parameters.get("weight")
         is_plain = role == "dense" and inputs is not None and inputs.dim() == 2 and y.dim() == 2
-        if not is_plain or not isinstance(weight, Tensor) or not weight.requires_grad or inputs is None:
+        if not is_plain or weight is None or not weight.requires_grad or inputs is None:
             return None
         x: Any = t.exact(inputs)
-        bias = getattr(module, "bias", None) is not None
+        bias = module._parameters.get("bias") is not None
 
         def measure(delta: Tensor) -> None:
             weights: Any = t.even(len(x), x)
@@ -247,9 +250,9 @@ class Recorder:
         for y in t.all_tensors(output):
             if y.requires_grad:
                 self._handles.append(y.register_hook(self._guard(lambda gradient: self._begin_backward())))
-        first = t.first_tensor(output)
-        if not self._begun and first is not None:
-            self._output, self._output_node = first.detach(), first.grad_fn
+        if not self._begun and (outputs := [(y.detach(), y.grad_fn) for y in t.all_tensors(output)]):
+            self._outputs = outputs
+            self._output, self._output_node = outputs[0]
 
     # Loss -------------------------------------------------------------------------------------------------------------
 
@@ -259,6 +262,8 @@ class Recorder:
             return
         self._losses += 1
         first = not self._begun
+        if first:
+            self._choose_output(output)
         if first and (pair := t.outputs_and_targets(args)) is not None:
             with torch.no_grad(), _without_autocast(output):
                 self._add_exact_loss_input(*pair)
@@ -275,8 +280,19 @@ class Recorder:
 
         self._handles.append(output.register_hook(self._guard(hook)))
 
+    def _choose_output(self, loss: Tensor, targets: Tensor | None = None) -> None:
+        """Take the first of the model's outputs that a loss depends on, of the shape of the targets if there is one;
+        unless one is chosen."""
+        nodes = {node: str(index) for index, (_, node) in enumerate(self._outputs) if node is not None}
+        used = sorted(map(int, path_to(loss, nodes).follows))
+        if self.taken is None and used:
+            shape = None if targets is None else targets.shape
+            self.taken = t.Taken(next((index for index in used if self._outputs[index][0].shape == shape), used[0]))
+            self._output, self._output_node = self._outputs[self.taken.number]
+
     def _add_exact_loss_input(self, outputs: Tensor, targets: Tensor) -> None:
         """What a loss module was seen to take."""
+        self.taken = self.taken and self.taken._replace(as_targets=outputs.shape == targets.shape)
         meaning = LOSSES.get(self.loss.kind)
         elementwise = meaning is not None and meaning.elementwise
         sees = self._output_node is not None and bool(path_to(outputs, {self._output_node: "output"}).follows)
@@ -301,6 +317,7 @@ class Recorder:
             if self._losses == 1 and "loss" in self._facts:
                 self._facts["loss_added"] = told - self._facts["loss"]
             self._facts["loss"] = told
+            self._choose_output(loss, y)
             if self._output_node is not None:
                 path = path_to(loss, {self._output_node: "output"})
                 self._facts["loss_operations"] = path.operations
@@ -316,18 +333,17 @@ class Recorder:
         """The output of the model and the user's targets: what a loss function got, but for what the loop did."""
         fields: t.Fields = {"broadcast": False}
         if path is not None:
-            # An operation between outputs and loss that has more numbers than both has compared all pairs. A loss of
-            # another forward pass does not lead to these outputs.
-            most = max(outputs.numel(), targets.numel())
-            differs = outputs.shape != targets.shape
+            # An operation between outputs and loss that has the shape of both together has compared all pairs. A loss
+            # of another forward pass does not lead to these outputs.
+            pairs = _together(outputs.shape, targets.shape)
             below = under_loss(path.nodes, self.loss.kind) or self._output_node
             fields = {
-                "broadcast": differs
-                and bool(path.follows)
-                and any(math.prod(shape_of(node)) > most for node in path.nodes),
+                "broadcast": bool(path.follows) and any(shape_of(node) == pairs for node in path.nodes),
                 "from_seen_output": bool(path.follows),
                 **self._last_operations(below),
             }
+        as_targets = targets.is_floating_point() and not fields["broadcast"]
+        self.taken = self.taken and self.taken._replace(as_targets=as_targets)
         self._set_loss_input(outputs, targets, fields)
 
     def _last_operations(self, node: Node | None) -> t.Fields:
@@ -433,3 +449,13 @@ def _without_autocast(output: object) -> contextlib.AbstractContextManager[objec
     y = t.first_tensor(output)
     device = y.device.type if y is not None else "cpu"
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
+
+
+def _together(one: torch.Size, other: torch.Size) -> tuple[int, ...] | None:
+    """The shape that an operation of single numbers has on tensors of two shapes, where it has more of them than each;
+    else None."""
+    try:
+        shape = tuple(torch.broadcast_shapes(one, other))
+    except RuntimeError:
+        return None
+    return shape if math.prod(shape) > max(one.numel(), other.numel()) else None

@@ -7,6 +7,7 @@ import copy
 import math
 import random
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,9 +18,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..facts import WatchedLoss
 from .recorder import Guard, Recorder
 from .structure import eager
+from .tensors import all_tensors
 
 # The loss of a replay may differ from that of the loop by this part: the loop may be in low precision.
 _ALIKE = 0.02
+# Of several losses the one of the loop is no further from it than this part.
+_NEAR = 0.1
 
 
 class RandomState(NamedTuple):
@@ -87,17 +91,60 @@ class Snapshot(NamedTuple):
                 self.random.put_back()
             yield
 
+    def _loss_of(self, outputs: object, targets: object, seen_loss: float) -> tuple[object, Tensor]:
+        """What the loss takes of the outputs, and the loss: in the form in which it is nearest to that of the loop.
+
+        The loop may take one of several outputs, or put it into the shape of the targets. Where no form is near, as of
+        a loop that adds a penalty, the last one that the loss takes says least that is wrong: equal shapes.
+        """
+        forms = [outputs]
+        for output in all_tensors(outputs):
+            if output is not outputs:
+                forms.append(output)
+            if isinstance(targets, Tensor) and output.shape != targets.shape and output.numel() == targets.numel():
+                forms.append(output.reshape(targets.shape))
+        found: list[tuple[object, Tensor]] = []
+        problem: Exception | None = None
+        for form in forms:
+            try:
+                with warnings.catch_warnings():
+                    # PyTorch warns of shapes that differ.
+                    warnings.simplefilter("ignore")
+                    found.append((form, self.loss(form, targets)))
+            except Exception as error:
+                problem = problem or error
+        if not found:
+            raise problem or TypeError("no outputs")
+        if not math.isfinite(seen_loss):
+            return found[0]
+        near = min(found, key=lambda pair: abs(float(pair[1].detach()) - seen_loss))
+        return near if _is_near(near[1], seen_loss, _NEAR) else found[-1]
+
     def recorded(
-        self, args: Sequence[object], kwargs: Mapping[str, object], targets: object, loss: WatchedLoss, guard: Guard
+        self,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        targets: object,
+        seen_loss: float,
+        loss: WatchedLoss,
+        guard: Guard,
     ) -> Recorder:
-        """Repeat the step under a recorder. Raises what the model or the loss raises."""
+        """Repeat the step under a recorder. Raises what the model or the loss raises.
+
+        Args:
+            args, kwargs: what the model got.
+            targets: what the loss got.
+            seen_loss: the loss of the loop; NaN: not known.
+            loss: what is known of the loss.
+            guard: wraps each hook.
+        """
         recorder = Recorder(self.model, self.model, loss, guard)
         try:
             with self._from_its_start(), torch.enable_grad():
                 recorder.begin_forward(args, kwargs)
                 outputs = self.model(*args, **kwargs)
-                value = self.loss(outputs, targets)
-                recorder.add_loss((outputs, targets), value)
+                given, value = self._loss_of(outputs, targets, seen_loss)
+                recorder.add_loss((given, targets), value)
                 value.backward()
                 recorder.add_step(args, targets, value)
         finally:
@@ -119,8 +166,8 @@ class Snapshot(NamedTuple):
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         kernels = sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False)
         with self._from_its_start(), torch.enable_grad(), kernels[0], kernels[1]:
-            value = self.loss(self.model(*args, **kwargs), targets)
-            if abs(float(value.detach()) - seen_loss) > _ALIKE * max(abs(seen_loss), _ALIKE):
+            _, value = self._loss_of(self.model(*args, **kwargs), targets, seen_loss)
+            if math.isfinite(seen_loss) and not _is_near(value, seen_loss, _ALIKE):
                 return math.nan
             gradients = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
             pairs = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None and g.requires_grad]
@@ -129,3 +176,7 @@ class Snapshot(NamedTuple):
             along = [(g.detach() * h).sum() for (_, g), h in zip(pairs, directions, strict=True) if h is not None]
         square = float(product.detach())
         return float(torch.stack(along).sum().detach()) / square if along and square > 0 else math.nan
+
+
+def _is_near(loss: Tensor, seen: float, part: float) -> bool:
+    return abs(float(loss.detach()) - seen) <= part * max(abs(seen), part)

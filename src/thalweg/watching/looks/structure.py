@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -157,7 +158,9 @@ def _members_of(value: object, depth: int = 2) -> Iterator[nn.Module | torch.Ten
     elif isinstance(value, list | tuple | set | frozenset):
         items = value
     elif isinstance(value, Mapping):
-        items = value.values()
+        # One that reads a file may be closed.
+        with contextlib.suppress(Exception):
+            items = list(value.values())
     for item in items:
         if isinstance(item, nn.Module):
             yield item

@@ -94,6 +94,29 @@ def first_tensor(value: object) -> Tensor | None:
     return next(all_tensors(value), None)
 
 
+class Taken(NamedTuple):
+    """What a loss takes of what a model returns.
+
+    >>> x = torch.ones(3, 1)
+    >>> [tuple(Taken(1, True).of((x, x[:, :0], "x"), torch.ones(size)).shape) for size in (0, 3)]
+    [(0,), (3, 0)]
+    """
+
+    number: int = 0
+    """Which of the tensors."""
+    as_targets: bool = False
+    """Whether the loss gets it in the shape of the targets."""
+
+    def of(self, outputs: object, targets: Tensor) -> Tensor | None:
+        """That tensor in that shape; the first one where there are fewer, as of a model that returns less in evaluation
+        mode; None where there is none."""
+        found = tuple(all_tensors(outputs))
+        if not found:
+            return None
+        output = found[self.number if self.number < len(found) else 0]
+        return output.reshape(targets.shape) if self.as_targets and output.numel() == targets.numel() else output
+
+
 def any_tensor(values: Sequence[object]) -> Tensor | None:
     """The first tensor of any type among values, of tuples and dicts too."""
     for value in values:

@@ -12,47 +12,10 @@ from ...doctor.measurements import IdenticalUnits, LayerFacts
 from ...doctor.step_statistics import StepStatistics
 from ...parts.part import Layer
 from ..facts import Look, PlaceStatistics, SetScores, WatchedModel, WatchedTraining
+from ..roles import LINEAR_OPERATIONS
 
 _WEIGHTED = ("dense", "conv", "recurrent", "attention", "embedding")
 _NONLINEAR = ("recurrent", "attention", "softmax", "other")
-# Autograd's operations that keep a map linear, or only move its numbers.
-_LINEAR = frozenset(
-    {
-        "view",
-        "unsafeview",
-        "reshape",
-        "reshapealias",
-        "clone",
-        "contiguous",
-        "alias",
-        "t",
-        "transpose",
-        "permute",
-        "select",
-        "slice",
-        "squeeze",
-        "unsqueeze",
-        "expand",
-        "add",
-        "sub",
-        "neg",
-        "mean",
-        "sum",
-        "cat",
-        "stack",
-        "split",
-        "unbind",
-        "index",
-        "toco",
-        "copy",
-        "tocopy",
-        "mm",
-        "addmm",
-        "bmm",
-        "narrow",
-        "flatten",
-    }
-)
 _LOSSES = {
     "MSELoss": "mean_squared_error",
     "mse_loss": "mean_squared_error",
@@ -106,9 +69,27 @@ class NetworkSource:
             )
             for index, place in enumerate(places)
         ]
+        branches = self._branches
+        layers = [layer._replace(beside=layer.weighted and layer.place in branches) for layer in layers]
         known = {layer.place for layer in layers}
         unseen = [module for module in self._model.modules if module.drop_rate and module.name not in known]
         return (*layers, *(LayerFacts(m.name, "dropout", (-np.inf, np.inf), drop_rate=m.drop_rate) for m in unseen))
+
+    @property
+    def _branches(self) -> set[str]:
+        """The places with weights that do not read the one with weights before them, nor through places without."""
+        weighted: list[str] = []
+        below: dict[str, set[str]] = {}
+        branches: set[str] = set()
+        for place in self._places:
+            read = {lower for follows in place.follows for lower in below.get(follows, ())}
+            below[place.place] = read
+            if place.role in _WEIGHTED:
+                if weighted and weighted[-1] not in read:
+                    branches.add(place.place)
+                weighted.append(place.place)
+                below[place.place] = {place.place}
+        return branches
 
     @cached_property
     def output(self) -> LayerFacts:
@@ -194,7 +175,7 @@ def _layer_facts(
             is_linear=straight and not place.activation,
             drop_rate=drop_rate,
         )
-    only_linear = all(name.strip("_") in _LINEAR for name in place.operations)
+    only_linear = all(name.strip("_") in LINEAR_OPERATIONS for name in place.operations)
     return facts if only_linear else facts._replace(is_linear=False)
 
 

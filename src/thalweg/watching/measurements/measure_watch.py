@@ -66,6 +66,9 @@ class _Source(RowSource):
             return None
         known = [scores for scores in (self._training, self._last.training_as_trained) if scores]
         best = max(known, key=lambda scores: np.nan_to_num(scores.balanced_score, nan=-np.inf))
+        if not np.isfinite(best.balanced_score) and self.watched.nonfinite is None:
+            # The outputs do not fit the targets in a way that is known: nothing was seen.
+            return None
         constant = best.constant_score if np.isfinite(best.constant_score) else 0.0
         attainable, line = self._attainable(constant)
         held_out = self._validation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -23,6 +23,7 @@ from .modules import (
     with_activation,
     with_batch_norm,
     with_dropout,
+    with_relu_behind,
 )
 from .parts import BINARY_ON_LOGITS, CROSS_ENTROPIES, LossFunction, TrainingParts
 from .rows import called, finite_rows, seeded
@@ -80,6 +81,14 @@ def _output_activation(model: nn.Module, kind: str) -> nn.Module:
 
 def _trainable(model: nn.Module, value: bool) -> nn.Module:
     return model.requires_grad_(value)
+
+
+def _relu_lines(names: Sequence[str]) -> str:
+    return (
+        f"for name in {list(names)}:\n"
+        "    model.set_submodule(name, nn.Sequential(model.get_submodule(name), nn.ReLU()))\n"
+        "# or torch.relu(...) around these layers in forward(), which keeps the names of the parameters"
+    )
 
 
 def _init_lines(kind: str) -> str:
@@ -314,6 +323,7 @@ def _epochs(parts: TrainingParts, value: int) -> TrainingParts:
 
 
 EDITS: dict[str, Edit[Any]] = {
+    "relu_behind": Edit(_on_model(with_relu_behind), _relu_lines),
     "output_activation": Edit(
         _on_model(_output_activation),
         lambda value: (

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 
 from ...core.errors import InputError
+from ..looks.evaluation import in_mode
+from ..looks.graph import path_to
+from ..looks.tensors import all_tensors
+from ..roles import LINEAR_OPERATIONS
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -25,6 +29,8 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 NORMALIZATIONS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 _OTHER_ACTIVATIONS = (nn.ReLU6, nn.SELU, nn.CELU, nn.Softplus, nn.Hardswish, nn.Mish, nn.PReLU)
 _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+# In evaluation mode batch normalisation is linear, and dropout nothing.
+_STRAIGHT = LINEAR_OPERATIONS | {"nativebatchnorm", "cudnnbatchnorm"}
 _BATCH_NORMS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: nn.BatchNorm1d,
     nn.Conv1d: nn.BatchNorm1d,
@@ -94,37 +100,60 @@ def replaced(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
 
 
 def with_activation(model: nn.Module, kind: str) -> nn.Module:
-    """Every hidden activation of this kind; where there is none, one between dense layers that follow each other.
-
-    Raises InputError where the model has neither: it calls its activations as functions.
-    """
+    """Every hidden activation of this kind. Raises InputError where the model has none as modules."""
     names = [name for name, _ in hidden_activations(model)]
+    if not names:
+        raise InputError("activation", "the model has no activations as modules: it calls them as functions")
     for name in names:
         model = replaced(model, name, ACTIVATIONS[kind]())
-    if names:
-        return model
-    pairs = list(_bare_pairs(model))
-    if not pairs:
-        raise InputError("activation", "the model has no activations as modules: it calls them as functions")
-    for parent, name, module in pairs:
-        setattr(parent, name, nn.Sequential(module, ACTIVATIONS[kind]()))
     return model
 
 
-def bare_pairs(model: nn.Module) -> int:
-    """Number of dense layers that another one follows with nothing nonlinear between them."""
-    return len(list(_bare_pairs(model)))
+def bare(model: nn.Module, x: Tensor) -> list[str]:
+    """The modules with weights whose outputs reach other ones with nothing nonlinear on the way, in any forward.
+
+    Modules whose outputs also go elsewhere, through something nonlinear or out of the model, are none of them.
+
+    >>> model = nn.ModuleList([nn.Linear(2, 3), nn.Linear(3, 3), nn.Linear(3, 1)])
+    >>> model.forward = lambda x: model[2](model[1](model[0](x)).tanh())
+    >>> bare(model, torch.ones(4, 2))
+    ['0']
+    """
+    modules = weighted(model)
+    known: dict[Node, str] = {}
+    followed: set[str] = set()
+    elsewhere: set[str] = set()
+
+    def listen(name: str) -> Callable[..., Tensor]:
+        def called(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            path = path_to(given[0], known)
+            straight = all(operation.strip("_") in _STRAIGHT for operation in path.operations)
+            (followed if straight else elsewhere).update(path.follows)
+            # A graph of its own begins at each module, also where its parameters are not trained.
+            start = output.detach().requires_grad_().clone()
+            if start.grad_fn is not None:
+                known[start.grad_fn] = name
+            return start
+
+        return called
+
+    handles = [module.register_forward_hook(listen(name)) for name, module in modules]
+    try:
+        with torch.enable_grad(), in_mode(model, False):
+            outputs = tuple(all_tensors(model(x)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    for output in outputs:
+        elsewhere.update(path_to(output, known).follows)
+    return [name for name, _ in modules if name in followed - elsewhere]
 
 
-def _bare_pairs(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
-    """Modules with weights that another one follows in the same nn.Sequential, with their parents and names."""
-    linear = (*NORMALIZATIONS, *DROPOUTS, nn.Flatten, nn.Identity)
-    for parent in model.modules():
-        if isinstance(parent, nn.Sequential):
-            children = [(name, child) for name, child in parent.named_children() if not isinstance(child, linear)]
-            for (name, child), (_, following) in itertools.pairwise(children):
-                if isinstance(child, _WEIGHTED) and isinstance(following, _WEIGHTED):
-                    yield parent, name, child
+def with_relu_behind(model: nn.Module, names: Sequence[str]) -> nn.Module:
+    """ReLU behind the modules of these names."""
+    for name in names:
+        model = replaced(model, name, nn.Sequential(model.get_submodule(name), nn.ReLU()))
+    return model
 
 
 def with_batch_norm(model: nn.Module) -> nn.Module:

@@ -36,7 +36,7 @@ def load_recipe(path: str | Path) -> Recipe:
             found = found()
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _error(Path(path), error) from error
     if not isinstance(found, Recipe):
         known = received(found) if hasattr(module, "recipe") else "none"
@@ -64,13 +64,14 @@ def _module(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        if isinstance(error, InputError) or not isinstance(error, Exception):
+        # A file that ends its process, with `sys.exit`, defines no recipe either.
+        if isinstance(error, InputError) or not isinstance(error, Exception | SystemExit):
             raise
         raise _error(path, error) from error
     return module
 
 
-def _error(path: Path, error: Exception) -> InputError:
+def _error(path: Path, error: BaseException) -> InputError:
     """The error of the user's code with the last of its lines that took part."""
     own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path.resolve())]
     line = f" line {own[-1]}:" if own else ""

@@ -18,7 +18,7 @@ from .modules import (
     DROPOUTS,
     NORMALIZATIONS,
     SATURATING,
-    bare_pairs,
+    bare,
     calls_activation,
     hidden_activations,
     output_activation,
@@ -29,6 +29,8 @@ from .rows import finite_rows
 
 # Outputs of this many rows tell whether they are probabilities.
 _ROWS = 256
+# What follows what in a forward is known from any rows.
+_FEW = 2
 # A scale is unusual where it departs from 1 by more than this factor.
 _USUAL = 3.0
 _RATE_FACTORS = (0.1, 10.0, 0.01, 100.0, 0.001, 1000.0)
@@ -190,8 +192,8 @@ def _layers(parts: TrainingParts) -> Iterator[Remedy]:
         yield _remedy("ReLU", activation="relu")
     elif any(isinstance(module, ACTIVATIONS["relu"]) for module in activations):
         yield _remedy("leaky ReLU", activation="leaky_relu")
-    elif not activations and bare_pairs(model):
-        yield _remedy("ReLU between the layers", activation="relu")
+    if names := bare(model, parts.rows.x[:_FEW].to(next(model.parameters()).device)):
+        yield _remedy("ReLU between the layers", relu_behind=list(names))
     hidden = len(weighted(model)) - 1
     if hidden >= 1 and not any(isinstance(module, NORMALIZATIONS) for module in model.modules()):
         yield _remedy("batch normalization", normalization="batch_norm")
