@@ -1,7 +1,9 @@
-"""Charts of lines and points as SVG, without a browser: for notebooks that are read where no script runs."""
+"""Charts of lines, points and maps as SVG, without a browser: for notebooks that are read where no script runs."""
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from collections.abc import Iterator, Sequence
 from html import escape, unescape
@@ -41,51 +43,59 @@ class _Axis(NamedTuple):
 
     def place(self, values: Sequence[object]) -> np.ndarray:
         """Places in the picture; NaN for what the axis cannot show."""
-        position = _positions(values, self.names, self.log)
+        return self.at(_positions(values, self.names, self.log))
+
+    def at(self, position: np.ndarray) -> np.ndarray:
+        """Places in the picture of numbers of the axis."""
         return self.first + (position - self.low) / (self.high - self.low) * (self.last - self.first)
 
 
 def chart_svg(figure: go.Figure) -> str:
-    """The figure as SVG, or "" where it has other traces than lines and points on a plane.
+    """The figure as SVG, or "" where it has other traces than lines, points and maps on a plane.
+
+    A border between the shades of a map is not drawn: the shades show it.
 
     >>> chart_svg(go.Figure(go.Scatter(y=[1, 2]))).count("<path")
     1
     """
-    if not figure.data or any(trace.type != "scatter" for trace in figure.data):
+    if not all(map(_can_be_drawn, figure.data)) or not figure.data:
         return ""
     width = figure.layout.width or _WIDTH
-    legend = _legend([trace for trace in figure.data if trace.name and trace.showlegend is not False], width)
+    lines = [trace for trace in figure.data if trace.type == "scatter"]
+    legend = _legend([trace for trace in lines if trace.name and trace.showlegend is not False], width)
     if figure.layout.showlegend is False or len(figure.data) < 2:
         legend = []
     rows = 1 + max((row for _, _, row in legend), default=-1)
     title = _plain(figure.layout.title.text or "")
     subtitle = _plain(figure.layout.title.subtitle.text or "")
-    top = 16 + (24 if title else 0) + (_ROW if subtitle else 0) + rows * _ROW
-    height = (figure.layout.height or _HEIGHT) + rows * _ROW
+    bar = _ROW if any(trace.type == "heatmap" and trace.showscale is not False for trace in figure.data) else 0
+    top = 16 + (24 if title else 0) + (_ROW if subtitle else 0) + rows * _ROW + bar
+    height = (figure.layout.height or _HEIGHT) + rows * _ROW + bar
     left = _left_margin(figure)
     plane = (left, width - 16.0, float(top), height - 48.0)
     parts = [_text(8, 20, title, size=16)] if title else []
     parts += [_text(8, 38, subtitle)] if subtitle else []
     for trace, shift, row in legend:
-        line = top - rows * _ROW + row * _ROW - 4
+        line = top - bar - rows * _ROW + row * _ROW - 4
         parts += [*_sample(trace, 8 + shift, line), _text(8 + shift + _SAMPLE, line + 4, _plain(trace.name))]
     pairs = dict.fromkeys((trace.xaxis or "x", trace.yaxis or "y") for trace in figure.data)
-    for number_of, (x_name, y_name) in enumerate(pairs):
+    for x_name, y_name in pairs:
         traces = [trace for trace in figure.data if (trace.xaxis or "x", trace.yaxis or "y") == (x_name, y_name)]
         x = _axis(figure, x_name, plane[0], plane[1])
         y = _axis(figure, y_name, plane[3], plane[2])
-        parts += _frame(x, y, f"plane-{number_of}")
-        parts += [
-            f'<g clip-path="url(#plane-{number_of})">',
-            *(line for t in traces for line in _trace(t, x, y)),
-            "</g>",
-        ]
+        x, y = _with_equal_units(figure, x, y)
+        parts += [*_frame(x, y), _opened_plane(x, y), *_traces(figure, traces, x, y), "</svg>"]
+    parts += _colour_bar(figure, plane)
     parts += [_note(figure, note, plane) for note in figure.layout.annotations if note.xref == note.yref == "paper"]
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'role="img" aria-label="{escape(title)}" font-family="system-ui, sans-serif" font-size="12">\n{body}\n</svg>'
     )
+
+
+def _can_be_drawn(trace: Any) -> bool:
+    return trace.type in ("scatter", "heatmap") or (trace.type == "contour" and trace.contours.coloring == "none")
 
 
 def _axis(figure: go.Figure, name: str, start: float, end: float) -> _Axis:
@@ -131,6 +141,10 @@ def _extent(trace: Any, letter: str, group: set[str]) -> Iterator[object]:
         return
     values = _values(trace, letter)
     yield values
+    if trace.type != "scatter":
+        if trace.type == "heatmap" and not any(isinstance(value, str) for value in values):
+            yield _edges(np.asarray(values, float))
+        return
     error = trace[f"error_{letter}"]
     if error.array is not None:
         less = error.array if error.arrayminus is None else error.arrayminus
@@ -140,7 +154,17 @@ def _extent(trace: Any, letter: str, group: set[str]) -> Iterator[object]:
 
 def _values(trace: Any, letter: str) -> Sequence[object]:
     values = trace[letter]
-    return list(range(len(trace.y if letter == "x" else trace.x))) if values is None else list(values)
+    if values is not None:
+        return list(values)
+    if trace.type == "scatter":
+        return list(range(len(trace.y if letter == "x" else trace.x)))
+    return list(range(np.asarray(trace.z).shape[letter == "x"]))
+
+
+def _edges(centres: np.ndarray) -> np.ndarray:
+    """The first and the last edge of cells around evenly spaced centres."""
+    half = (centres[-1] - centres[0]) / max(len(centres) - 1, 1) / 2 or 0.5
+    return np.array([centres[0] - half, centres[-1] + half])
 
 
 def _positions(values: Sequence[object], names: Sequence[str], log: bool) -> np.ndarray:
@@ -177,14 +201,30 @@ def _ticks(own: Any, names: Sequence[str], log: bool, low: float, high: float) -
     yield from ((place, text) for place, text in zip(places.tolist(), texts, strict=True) if low <= place <= high)
 
 
-def _frame(x: _Axis, y: _Axis, name: str) -> Iterator[str]:
-    """Grid, ticks and titles of a plane, and the region that its lines may not leave."""
+def _with_equal_units(figure: go.Figure, x: _Axis, y: _Axis) -> tuple[_Axis, _Axis]:
+    """The axes of a plane whose units must have one length, with the longer one shortened."""
+    if not figure.layout.yaxis.scaleanchor:
+        return x, y
+    units = [abs((axis.last - axis.first) / (axis.high - axis.low)) for axis in (x, y)]
+    shares = [min(units) / unit for unit in units]
+    return x._replace(last=x.first + shares[0] * (x.last - x.first)), y._replace(
+        first=y.last + shares[1] * (y.first - y.last)
+    )
+
+
+def _opened_plane(x: _Axis, y: _Axis) -> str:
+    """The beginning of a region that its lines cannot leave. Without an id: a notebook has many pictures on a page."""
     left, right = sorted((x.first, x.last))
     top, bottom = sorted((y.first, y.last))
-    yield (
-        f'<clipPath id="{name}"><rect x="{left - 6:.1f}" y="{top - 6:.1f}" width="{right - left + 12:.1f}" '
-        f'height="{bottom - top + 12:.1f}"/></clipPath>'
-    )
+    box = (left - 6, top - 6, right - left + 12, bottom - top + 12)
+    place = 'x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"'.format(*box)
+    return f'<svg {place} viewBox="{" ".join(f"{end:.1f}" for end in box)}">'
+
+
+def _frame(x: _Axis, y: _Axis) -> Iterator[str]:
+    """Grid, ticks and titles of a plane."""
+    left, right = sorted((x.first, x.last))
+    top, bottom = sorted((y.first, y.last))
     for axis, across in ((x, False), (y, True)):
         for position, text in axis.ticks:
             at = axis.first + (position - axis.low) / (axis.high - axis.low) * (axis.last - axis.first)
@@ -201,8 +241,12 @@ def _frame(x: _Axis, y: _Axis, name: str) -> Iterator[str]:
         yield _text(14, middle, y.title, anchor="middle", turn=f' transform="rotate(-90 14 {middle:.1f})"')
 
 
-def _traces(traces: Sequence[Any], x: _Axis, y: _Axis) -> Iterator[str]:
-    """Areas below, then lines, intervals and points."""
+def _traces(figure: go.Figure, traces: Sequence[Any], x: _Axis, y: _Axis) -> Iterator[str]:
+    """Maps and areas below, then lines, intervals and points."""
+    for trace in traces:
+        if trace.type == "heatmap":
+            yield from _map(figure, trace, x, y)
+    traces = [trace for trace in traces if trace.type == "scatter"]
     before = np.empty((0, 2))
     areas = []
     for trace in traces:
@@ -216,6 +260,92 @@ def _traces(traces: Sequence[Any], x: _Axis, y: _Axis) -> Iterator[str]:
     yield from areas
     for trace in traces:
         yield from _trace(trace, x, y)
+
+
+def _map(figure: go.Figure, trace: Any, x: _Axis, y: _Axis) -> Iterator[str]:
+    """The cells of a heat map as an embedded picture, and what is written in them."""
+    z = np.asarray(trace.z, float)
+    colours = _colours(figure, trace)
+    pixels = np.dstack([colours.of(z), np.where(np.isfinite(z), 255.0, 0.0)])
+    places = [
+        axis.at(_edges(_positions(_values(trace, each), axis.names, axis.log))) for each, axis in (("x", x), ("y", y))
+    ]
+    (left, right), (first, last) = places
+    # The first row of a picture is its highest one.
+    pixels = pixels[:: 1 if first < last else -1, :: 1 if left < right else -1]
+    box = (min(left, right), min(first, last), abs(right - left), abs(last - first))
+    yield _picture(pixels, box, smooth=bool(trace.zsmooth))
+    if trace.texttemplate and trace.text is not None:
+        across, up = (axis.place(_values(trace, each)) for each, axis in (("x", x), ("y", y)))
+        for (row, column), words in np.ndenumerate(np.asarray(trace.text)):
+            ink = "white" if colours.of(z[row, column]).mean() < 128 else "black"
+            yield _text(float(across[column]), float(up[row]) + 4, _plain(str(words)), anchor="middle", ink=ink)
+
+
+def _picture(pixels: np.ndarray, box: tuple[float, float, float, float], smooth: bool) -> str:
+    """Pixels (rows, columns, 4) stretched over a box (left, top, width, height)."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels.round().astype(np.uint8), "RGBA").save(file, "PNG")
+    style = "" if smooth else ' style="image-rendering: pixelated"'
+    place = 'x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"'.format(*box)
+    content = base64.b64encode(file.getvalue()).decode()
+    return f'<image {place} preserveAspectRatio="none"{style} href="data:image/png;base64,{content}"/>'
+
+
+class _Colours(NamedTuple):
+    """The colours of a map: at each of the stops from 0 to 1, for values from `low` to `high`."""
+
+    stops: np.ndarray
+    rgb: np.ndarray
+    low: float
+    high: float
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Red, green and blue from 0 to 255 of each value, in a new last axis; white for NaN."""
+        share = np.clip((values - self.low) / ((self.high - self.low) or 1.0), 0.0, 1.0)
+        found = np.stack([np.interp(share, self.stops, channel) for channel in self.rgb.T], axis=-1)
+        return np.where(np.isfinite(values)[..., None], found, 255.0)
+
+
+def _colours(figure: go.Figure, trace: Any) -> _Colours:
+    """The colours of a trace, or those that it shares with others."""
+    from PIL import ImageColor
+
+    own, letter = (figure.layout[trace.coloraxis], "c") if trace.coloraxis else (trace, "z")
+    sharing = [each for each in figure.data if trace.coloraxis and each.coloraxis == trace.coloraxis] or [trace]
+    values = np.concatenate([np.ravel(np.asarray(each.z, float)) for each in sharing])
+    values = values[np.isfinite(values)]
+    low, high = (values.min(), values.max()) if values.size else (0.0, 1.0)
+    middle = own[f"{letter}mid"]
+    if middle is not None:
+        reach = max(high - middle, middle - low)
+        low, high = middle - reach, middle + reach
+    low, high = (
+        given if given is not None else end for given, end in ((own[f"{letter}min"], low), (own[f"{letter}max"], high))
+    )
+    scale = own.colorscale or TEMPLATE.layout.colorscale.sequential
+    rgb = np.array([ImageColor.getrgb(colour)[:3] for _, colour in scale], float)
+    stops = np.array([stop for stop, _ in scale], float)
+    if own.reversescale:
+        stops, rgb = 1 - stops[::-1], rgb[::-1]
+    return _Colours(stops, rgb, float(low), float(high))
+
+
+def _colour_bar(figure: go.Figure, plane: tuple[float, float, float, float]) -> Iterator[str]:
+    """The colours of the first map that shows its scale, with the values at their ends, above the plane."""
+    maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.showscale is not False]
+    if not maps:
+        return
+    colours = _colours(figure, maps[0])
+    _, right, top, _ = plane
+    low, high = number(colours.low, 3), number(colours.high, 3)
+    end = right - _CHARACTER * len(high) - 6
+    shades = colours.of(np.linspace(colours.low, colours.high, 64))[None]
+    yield _picture(np.dstack([shades, np.full((1, 64), 255.0)]), (end - 120, top - 16, 120, 8), smooth=True)
+    yield _text(end - 126, top - 8, low, anchor="end")
+    yield _text(end + 6, top - 8, high)
 
 
 def _trace(trace: Any, x: _Axis, y: _Axis) -> Iterator[str]:
@@ -308,11 +438,11 @@ def _left_margin(figure: go.Figure) -> float:
         if isinstance(value, str)
     ]
     longest = max((len(_plain(part)) for name in names for part in name.split("<br>")), default=0)
-    return max(72.0, 24 + _CHARACTER * longest)
+    return max(72.0, 36 + _CHARACTER * longest)
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 12, turn: str = "") -> str:
-    style = f'text-anchor="{anchor}" font-size="{size}" fill="{_INK}"{turn}'
+def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 12, turn: str = "", ink: str = _INK) -> str:
+    style = f'text-anchor="{anchor}" font-size="{size}" fill="{ink}"{turn}'
     return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(printable(text))}</text>'
 
 
