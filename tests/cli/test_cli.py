@@ -117,6 +117,7 @@ def test_runs_lists_and_report_rewrites(shell, trained):
         (["train", "--resume", "nowhere"], "nowhere"),
         (["train", "iris", "--resume", "nowhere"], "--resume"),
         (["train", "--data", "missing.csv", "--target", "y"], "missing.csv"),
+        (["playground", "--no-browser", "--data", "missing.csv", "--target", "y"], "missing.csv"),
         (["predict", "nowhere", "file.csv"], "nowhere"),
         (["report", "nowhere"], "nowhere"),
         (["runs", "nowhere"], "nowhere"),

@@ -42,8 +42,10 @@ def playground(
     thalweg playground my-spec.toml --no-browser --port 8000
     thalweg playground --lesson vanishing
     """
+    import os
     import sys
 
+    from ...core.errors import InputError
     from ...playground.labs.process import LabProcess
 
     # It loads its libraries while the server does.
@@ -59,6 +61,8 @@ def playground(
     else:
         described = source_of("playground", spec, settings=settings, data=data, target=target).spec()
         first, files = dict(described.describe()), described.data.source.named_files
+        if missing := next((name for name in files if not os.path.exists(name)), None):
+            raise InputError(missing, "there is no such file or folder")
     if not is_loopback(host):
         print(
             f"thalweg: {host} can be reached from other machines: everybody with the address below can train here and"
