@@ -26,12 +26,14 @@ def undecided(found: Iterable[Difference]) -> str:
     'cannot be decided with 3 seeds; about 10 would'
     >>> undecided([between([0.75, 0.5], [0.5, 0.25])])
     'cannot be decided with 2 seeds: all differences are equal'
+    >>> undecided([between([0.75, 0.5], [0.5, 0.25]), between([0.75], [0.5])])
+    'cannot be decided with 2 seeds: all differences are equal'
     """
     of_all = list(found)
     pairs = max(each.pairs for each in of_all)
     if pairs == 1:
         return "cannot be decided with one pair of seeds"
-    if all(each.all_equal for each in of_all):
+    if all(each.all_equal for each in of_all if each.pairs > 1):
         return f"cannot be decided with {count_noun(pairs, 'seed')}: all differences are equal"
     needed = sorted({each.seeds_needed or MOST_SEEDS + 1 for each in of_all if not math.isnan(each.low)})
     ends = [number(seeds) if seeds <= MOST_SEEDS else f"more than {number(MOST_SEEDS)}" for seeds in needed]

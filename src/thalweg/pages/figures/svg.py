@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.basedatatypes import BaseTraceType
 
 from ...core.printable import printable
 from ..numbers import number, percent
@@ -94,7 +95,7 @@ def chart_svg(figure: go.Figure) -> str:
     )
 
 
-def _can_be_drawn(trace: Any) -> bool:
+def _can_be_drawn(trace: BaseTraceType) -> bool:
     return trace.type in ("scatter", "heatmap") or (trace.type == "contour" and trace.contours.coloring == "none")
 
 
@@ -135,7 +136,7 @@ def _root(figure: go.Figure, name: str) -> str:
     return _root(figure, own.matches) if own.matches and own.matches != name else name
 
 
-def _extent(trace: Any, letter: str, group: set[str]) -> Iterator[object]:
+def _extent(trace: BaseTraceType, letter: str, group: set[str]) -> Iterator[object]:
     """The numbers of a trace that an axis has to show, with the ends of its intervals."""
     if (trace[f"{letter}axis"] or letter) not in group:
         return
@@ -152,7 +153,7 @@ def _extent(trace: Any, letter: str, group: set[str]) -> Iterator[object]:
         yield np.asarray(values, float) - np.asarray(less, float)
 
 
-def _values(trace: Any, letter: str) -> Sequence[object]:
+def _values(trace: BaseTraceType, letter: str) -> Sequence[object]:
     values = trace[letter]
     if values is not None:
         return list(values)
@@ -241,7 +242,7 @@ def _frame(x: _Axis, y: _Axis) -> Iterator[str]:
         yield _text(14, middle, y.title, anchor="middle", turn=f' transform="rotate(-90 14 {middle:.1f})"')
 
 
-def _traces(figure: go.Figure, traces: Sequence[Any], x: _Axis, y: _Axis) -> Iterator[str]:
+def _traces(figure: go.Figure, traces: Sequence[BaseTraceType], x: _Axis, y: _Axis) -> Iterator[str]:
     """Maps and areas below, then lines, intervals and points."""
     for trace in traces:
         if trace.type == "heatmap":
@@ -262,7 +263,7 @@ def _traces(figure: go.Figure, traces: Sequence[Any], x: _Axis, y: _Axis) -> Ite
         yield from _trace(trace, x, y)
 
 
-def _map(figure: go.Figure, trace: Any, x: _Axis, y: _Axis) -> Iterator[str]:
+def _map(figure: go.Figure, trace: BaseTraceType, x: _Axis, y: _Axis) -> Iterator[str]:
     """The cells of a heat map as an embedded picture, and what is written in them."""
     z = np.asarray(trace.z, float)
     colours = _colours(figure, trace)
@@ -309,7 +310,7 @@ class _Colours(NamedTuple):
         return np.where(np.isfinite(values)[..., None], found, 255.0)
 
 
-def _colours(figure: go.Figure, trace: Any) -> _Colours:
+def _colours(figure: go.Figure, trace: BaseTraceType) -> _Colours:
     """The colours of a trace, or those that it shares with others."""
     from PIL import ImageColor
 
@@ -348,7 +349,7 @@ def _colour_bar(figure: go.Figure, plane: tuple[float, float, float, float]) -> 
     yield _text(end + 6, top - 8, high)
 
 
-def _trace(trace: Any, x: _Axis, y: _Axis) -> Iterator[str]:
+def _trace(trace: BaseTraceType, x: _Axis, y: _Axis) -> Iterator[str]:
     """Lines, intervals and points of a trace."""
     across = x.place(_values(trace, "x"))
     up = y.place(_values(trace, "y"))
@@ -396,7 +397,7 @@ def _path(across: np.ndarray, up: np.ndarray, step: bool) -> str:
     return "".join(path)
 
 
-def _legend(traces: Sequence[Any], width: float) -> list[tuple[Any, float, int]]:
+def _legend(traces: Sequence[BaseTraceType], width: float) -> list[tuple[BaseTraceType, float, int]]:
     """The traces of the legend, each with its place in a row and its row."""
     placed = []
     x, row = 0.0, 0
@@ -409,7 +410,7 @@ def _legend(traces: Sequence[Any], width: float) -> list[tuple[Any, float, int]]
     return placed
 
 
-def _sample(trace: Any, x: float, y: float) -> Iterator[str]:
+def _sample(trace: BaseTraceType, x: float, y: float) -> Iterator[str]:
     colour = escape(str(trace.line.color or trace.marker.color or _INK))
     if "lines" in (trace.mode or "lines"):
         dash = f' stroke-dasharray="{_DASHES[trace.line.dash]}"' if trace.line.dash in _DASHES else ""
