@@ -138,3 +138,13 @@ def test_units_of_one_length_make_a_circle_of_a_circle():
     figure.update_yaxes(scaleanchor="x")
     across, up = np.ptp(places(drawn(figure)), axis=0)
     assert across == pytest.approx(up, abs=0.3)
+
+
+def test_a_band_lies_between_its_two_lines():
+    below, above = np.array([1.0, 2.0, 1.0]), np.array([3.0, 3.0, 4.0])
+    figure = go.Figure([go.Scatter(y=below, mode="markers"), go.Scatter(y=above, mode="markers", fill="tonexty")])
+    picture = drawn(figure)
+    (band,) = picture.iter(f"{SVG}polygon")
+    corners = np.array([corner.split(",") for corner in band.get("points").split()], float)
+    points = places(picture)
+    np.testing.assert_allclose(corners, np.concatenate([points[3:], points[2::-1]]), atol=0.11)
