@@ -15,6 +15,8 @@ def axe(browsed):
     ).Axe()
 
     def violations(*rules: str) -> str:
+        # In the middle of a transition a colour is neither the old one nor the new one.
+        browsed.until(lambda: browsed.page.evaluate("document.getAnimations().length") == 0)
         found = library.run(browsed.page, options={"runOnly": list(rules)} if rules else None)
         return found.generate_report() if found.violations_count else ""
 
