@@ -73,7 +73,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     with open(folder / "looks.jsonl", "ab") as file:
         file.write(b'{"step": 8, "sou')
     training = read_watch(folder)
-    assert [look.step for look in training.looks] == [0, 1, 2, 3, 4, 6]
+    assert [look.step for look in training.looks] == [0, 1, 2, 3, 4, 5, 7]
     assert len(training.remarks) == 1
 
 

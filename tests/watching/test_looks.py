@@ -302,11 +302,11 @@ def test_a_loss_that_breaks_between_looks_is_repeated_at_once():
     with thalweg.watch(model, optimizer, loss_fn, quiet=True) as handle:
         for step in range(40):
             optimizer.zero_grad()
-            loss_fn(model(x * (math.inf if step == 30 else 1)), y).backward()
+            loss_fn(model(x * (math.inf if step == 35 else 1)), y).backward()
             optimizer.step()
     found = handle.training.nonfinite
-    assert (found.place, found.direction, found.step) == ("input", "input", 30)
-    assert [look.source for look in handle.training.looks if look.step == 30] == ["replay"]
+    assert (found.place, found.direction, found.step) == ("input", "input", 35)
+    assert [look.source for look in handle.training.looks if look.step == 35] == ["replay"]
 
 
 def test_modes_and_evaluations_are_told():
@@ -483,3 +483,38 @@ def test_chance_in_evaluation_mode_is_no_mixture_of_rows(always, chance, batch):
         optimizer.step()
         handle.diagnose()
     assert (handle.training.chance, handle.training.mixing) == (chance, "")
+
+
+def test_the_effective_rank_is_that_of_the_eigenvalues(batch):
+    x, y = batch
+    model = mlp()
+    outputs = model[0](x).detach().double()
+    values = torch.linalg.eigvalsh(torch.cov(outputs.T))
+    look = looked_at(model, x, y, nn.CrossEntropyLoss())[0]
+    assert look.places[0].rank == pytest.approx(float(values.sum() ** 2 / values.square().sum()), rel=1e-5)
+
+
+def test_a_step_that_changes_two_rows_of_a_large_embedding_moves_it():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(5000, 64), nn.Flatten(), nn.Linear(64, 2))
+    x, y = torch.tensor([[17], [4321]]), torch.tensor([0, 1])
+    before = model[0].weight.detach().clone()
+    look = looked_at(model, x, y, nn.CrossEntropyLoss(), rate=0.5)[0]
+    embedding = {p.name: p for p in look.parameters}["0.weight"]
+    assert embedding.moved
+    assert embedding.update == pytest.approx(rms(model[0].weight - before), rel=0.3)
+
+
+def test_a_model_that_changes_its_precision_between_looks_is_still_read(batch):
+    x, y = batch
+    model, loss_fn = mlp(), nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with thalweg.watch(model, optimizer, loss_fn, quiet=True) as handle:
+        for step in range(4):
+            if step == 2:
+                model.double()
+            optimizer.zero_grad()
+            loss_fn(model(x.to(model[0].weight.dtype)), y).backward()
+            optimizer.step()
+    assert not handle.training.faults
+    assert all(p.update > 0 and p.distance > 0 for look in handle.training.looks[1:] for p in look.parameters)

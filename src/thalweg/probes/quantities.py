@@ -16,7 +16,7 @@ _COUNTED = 4_096
 SATURATED = 0.05
 """An output is saturated where its derivative is below this fraction of the largest derivative."""
 # Rounding error of a mean, in units in the last place.
-_ROUNDED = 8
+ROUNDED = 8
 
 
 class Moments(NamedTuple):
@@ -118,7 +118,7 @@ def effective_rank(values: Array, weights: Array) -> Array:
     product = centred @ centred.T if v.shape[0] < v.shape[1] else centred.T @ centred
     spread = xp.sum(centred * centred)
     # Rounding leaves a small variance of samples that are all the same.
-    rounding = (_ROUNDED * xp.finfo(v.dtype).eps) ** 2 * xp.sum(weights[:, None] * v * v)
+    rounding = (ROUNDED * xp.finfo(v.dtype).eps) ** 2 * xp.sum(weights[:, None] * v * v)
     nothing = xp.full_like(spread, xp.nan)
     return xp.where(spread > rounding, spread**2 / xp.sum(product * product), nothing)
 

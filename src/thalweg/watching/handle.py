@@ -51,13 +51,24 @@ _NEAR = 0.95
 _PASSES = 16
 
 _WATCHED: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+_OPEN: weakref.WeakSet[Watch] = weakref.WeakSet()
+
+
+def _leave() -> None:
+    """A process that was forked from this one trains on its own."""
+    for each in _OPEN:
+        each._off = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave)
 
 
 class Watch:
     """Watches a training that you write yourself, and says why it does not learn.
 
     Weights, buffers, random states and gradients are the same with it and without it, to the bit. It looks at the first
-    three steps, then at ever rarer ones.
+    six steps, then at ever rarer ones.
 
     Args:
         model: any `nn.Module`, compiled or wrapped by DistributedDataParallel too.
@@ -82,7 +93,7 @@ class Watch:
     ...         loss_fn(model(x), y).backward()
     ...         optimizer.step()
     >>> watch.training.steps, len(watch.training.looks)
-    (60, 13)
+    (60, 14)
     """
 
     def __init__(
@@ -103,7 +114,6 @@ class Watch:
         self.training = WatchedTraining(described(model, optimizer, loss_fn))
         self._folder = WatchFolder(Path(folder), self.training.model) if folder is not None else None
         self._writers = tuple(writers)
-        self._process = os.getpid()
         self._off = self._closed = False
         self._validation: Rows | None = None
         self._referred = -1
@@ -115,6 +125,7 @@ class Watch:
             model, optimizer, loss_fn, self.training.model, self._guarded, self._add_look, self._remark
         )
         _WATCHED.add(self._follower.model)
+        _OPEN.add(self)
 
     # The user's calls -------------------------------------------------------------------------------------------------
 
@@ -172,6 +183,7 @@ class Watch:
         self._closed = self._off = True
         self._follower.detach()
         _WATCHED.discard(self._follower.model)
+        _OPEN.discard(self)
         try:
             if self._folder is not None:
                 self._folder.close(self.training)
@@ -197,8 +209,7 @@ class Watch:
         """The function without effect once the watch is off; an error inside of it switches the watch off."""
 
         def guarded(*args: object) -> T | None:
-            # A process that was forked from this one trains on its own.
-            if self._off or os.getpid() != self._process:
+            if self._off:
                 return None
             try:
                 return function(*args)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..facts import Task
-from .tensors import Fields, column_moments, difference, exact, largest, mean_and_deviation, rms
+from .tensors import Fields, Scaled, column_moments, difference, exact, mean_and_deviation, rms, share
 
 _COLUMNS = 512
 _FINGERPRINTS = 512
@@ -27,8 +27,7 @@ def batch_statistics(inputs: Tensor, targets: Tensor | None) -> Fields:
     if inputs.is_floating_point() and inputs.numel():
         x = exact(inputs)
         found["mean"], found["deviation"] = mean_and_deviation(x)
-        found["rms"] = torch.hypot(found["deviation"], found["mean"])
-        found["largest"] = largest(x)
+        found["ends"] = list(torch.aminmax(x))
         found |= columns(x)
     if targets is not None and targets.numel() and not targets.is_complex():
         y = exact(targets)[:_FINGERPRINTS]
@@ -48,7 +47,8 @@ def fingerprints(inputs: Tensor) -> Tensor:
     """A number for each row (n,) that equal rows share, and different ones hardly ever do."""
     if not inputs.dim() or not inputs.numel():
         return torch.zeros(0, device=inputs.device)
-    x = exact(inputs)[:_FINGERPRINTS].reshape(min(len(inputs), _FINGERPRINTS), -1)
+    rows = inputs[:_FINGERPRINTS] if inputs.shape[0] > _FINGERPRINTS else inputs
+    x = exact(rows).flatten(1) if rows.dim() > 1 else exact(rows)[:, None]
     return x @ _directions(x.shape[1], x.dtype, x.device)
 
 
@@ -137,14 +137,14 @@ def _class_scores(predicted: Tensor, labels: Tensor) -> Fields:
     return found
 
 
-def quick_score(outputs: Tensor, targets: Tensor, task: Task, threshold: float) -> Tensor | float:
+def quick_score(outputs: Tensor, targets: Tensor, task: Task, threshold: float) -> Tensor | Scaled | float:
     """Accuracy or R² of outputs on a batch, on their device; NaN where they do not fit."""
     by_class = class_outputs(outputs, targets)
     if by_class is not None:
-        return (by_class.argmax(1) == targets.reshape(-1)).float().mean()
+        return share(by_class.argmax(1) == targets.reshape(-1))
     if outputs.numel() != targets.numel() or not targets.numel() or task == "":
         return _NAN
     z, y = exact(outputs).reshape(-1), exact(targets).reshape(-1)
     if task == "multilabel":
-        return ((z > threshold) == (y > 0.5)).float().mean()
-    return 1 - torch.mean((z - y) ** 2) / difference(y, 0) ** 2
+        return share((z > threshold) == (y > 0.5))
+    return 1 - (torch.linalg.vector_norm(z - y) / torch.linalg.vector_norm(y - y.mean())) ** 2

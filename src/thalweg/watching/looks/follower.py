@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import is_
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from ..facts import Look, WatchedModel
 from . import listeners
@@ -24,7 +26,7 @@ from .tensors import Taken, all_tensors, copied, fetched, outputs_and_targets
 # Curvature is measured by a replay on a copy of models with no more parameters.
 _MOST_PARAMETERS = 1_000_000
 # Effective ranks are measured in each so manyth look.
-_RANKS_EVERY = 3
+_RANKS_EVERY = 4
 
 
 class Follower:
@@ -83,10 +85,11 @@ class Follower:
         methods = listeners.Methods(
             forward=guard(self._on_forward),
             loss=guard(self._on_loss),
-            step_begin=guard(self._on_step_begin),
             step_end=guard(self._on_step_end),
         )
         self._versions: tuple[int, ...] = ()
+        self._seen_rates: list[float | None] = []
+        self._step_begin: RemovableHandle | None = None
         self._removals = listeners.attach(model, optimizer, loss_fn, methods)
         self._prepare()
 
@@ -95,12 +98,22 @@ class Follower:
         self._forwards = 0
         self._call: tuple[tuple[object, ...], Mapping[str, object]] | None = None
         self._targets: object = None
-        self._loss: Tensor | None = None
+        self._loss: Tensor | float | None = None
         self._random: RandomState | None = None
         self._snapshot: Snapshot | None = None
         self._recorder = None
         if self.steps == self._due and not self._watched.compiled:
             self._recorder = self._new_recorder()
+        self._hear_step_begin(self.steps == self._due or self._pending is not None)
+
+    def _hear_step_begin(self, needed: bool) -> None:
+        """Be told when the next step of the optimizer begins, where that is needed."""
+        if needed and self._step_begin is None:
+            listener = listeners.Listener(self._guard(self._on_step_begin))
+            self._step_begin = self._optimizer.register_step_pre_hook(listener)
+        elif not needed and self._step_begin is not None:
+            self._step_begin.remove()
+            self._step_begin = None
 
     def _new_recorder(self) -> Recorder:
         ranks = self._looks % _RANKS_EVERY == 0
@@ -140,6 +153,7 @@ class Follower:
     def detach(self) -> None:
         """Take off everything."""
         self.remove_hooks()
+        self._hear_step_begin(False)
         for remove in self._removals:
             remove()
         self._removals = []
@@ -168,11 +182,14 @@ class Follower:
     ) -> None:
         if self._busy or not isinstance(output, Tensor) or not output.requires_grad:
             return
-        given = (*args, *kwargs.values())
+        given = (*args, *kwargs.values()) if kwargs else args
         if (pair := outputs_and_targets(given)) is not None:
             self._targets = pair[1]
         if output.dim() == 0:
-            self._loss = output.detach()
+            self._loss = _known(output)
+            if self._lost_its_numbers(self._loss):
+                self._due = self.steps
+                self._hear_step_begin(True)
         if self._recorder is not None:
             self._recorder.add_loss(given, output)
 
@@ -203,7 +220,7 @@ class Follower:
         if self._pending is not None:
             self._pending.at_next_step()
             self.finish_look()
-        if self.steps == self._due or self._lost_its_numbers(self._loss):
+        if self.steps == self._due:
             recorder = self._recorder or self._new_recorder()
             recorder.remove()
             self._measurement = StepMeasurement(
@@ -215,10 +232,8 @@ class Follower:
                 self._take_snapshot()
 
     def _on_step_end(self, *_: object) -> None:
-        self._losses.append(self._loss if self._loss is not None else math.nan)
-        rates = rates_of(self._optimizer)
-        if not self.rates or self.rates[-1][1] != rates:
-            self.rates = (*self.rates, (self.steps, rates))
+        self._losses.append(math.nan if self._loss is None else self._loss)
+        self._read_rates()
         call, targets, snapshot, loss = self._call, self._targets, self._snapshot, self._loss
         if call is not None:
             self.rows.add(_as_inputs(*call), targets)
@@ -234,27 +249,38 @@ class Follower:
         # Where the targets are not known yet, `on_told` has them.
         self._snapshot, self._call = snapshot, call
 
+    def _read_rates(self) -> None:
+        """Take note of the rates of this step, if they are not those of the step before."""
+        given = [group.get("lr") for group in self._optimizer.param_groups]
+        # The same numbers are the same rates; a tensor may have changed.
+        if len(given) == len(self._seen_rates) and all(map(is_, given, self._seen_rates)):
+            return
+        self._seen_rates = given if all(isinstance(rate, float) for rate in given) else []
+        rates = rates_of(self._optimizer)
+        if not self.rates or self.rates[-1][1] != rates:
+            self.rates = (*self.rates, (self.steps, rates))
+
     def on_told(self, x: object, y: object, loss: Tensor | None) -> None:
         """Take what the user tells of the step that has just ended; `loss` has a single number."""
         if loss is not None and self._losses:
-            self._losses[-1] = loss.detach().reshape(())
-            if self._recorder is None and self._lost_its_numbers(loss.detach()):
+            self._losses[-1] = known = _known(loss)
+            if self._recorder is None and self._lost_its_numbers(known):
                 self._due = self.steps
                 self._prepare()
         if self._pending is not None and self._pending.step == self.steps - 1:
             self._pending.recorder.add_step(x, y, loss)
         if self._snapshot is not None:
             args, kwargs = self._call or _as_call(x)
-            self._replay(self._snapshot, args, kwargs, y, loss)
+            self._replay(self._snapshot, args, kwargs, y, None if loss is None else _known(loss))
             self._snapshot = None
         if not self._watched.loss.module:
             self.rows.add(x, y)
 
     # Replays ----------------------------------------------------------------------------------------------------------
 
-    def _lost_its_numbers(self, loss: Tensor | None) -> bool:
-        """Whether a loss, on a device where asking costs nothing, is not finite for the first time."""
-        if self._searched or loss is None or loss.device.type != "cpu" or math.isfinite(float(loss)):
+    def _lost_its_numbers(self, loss: Tensor | float) -> bool:
+        """Whether a loss that is known without waiting for a device is not finite for the first time."""
+        if self._searched or isinstance(loss, Tensor) or math.isfinite(loss):
             return False
         self._searched = True
         return True
@@ -278,7 +304,7 @@ class Follower:
         args: Sequence[object],
         kwargs: Mapping[str, object],
         targets: object,
-        loss: Tensor | None,
+        loss: Tensor | float | None,
     ) -> None:
         """Repeat the step that has just ended, where hooks did not see it, or for what they cannot see."""
         measurement = self._pending
@@ -289,7 +315,7 @@ class Follower:
             return
         try:
             with self.busy():
-                known = math.nan if loss is None else float(loss.detach())
+                known = math.nan if loss is None else float(loss)
                 if not measurement.recorder.has_seen:
                     measurement.take_replay(
                         snapshot.recorded(copied(args), copied(kwargs), targets, known, self._watched.loss, self._guard)
@@ -298,6 +324,14 @@ class Follower:
                     measurement.curvature = snapshot.curvature(copied(args), copied(kwargs), targets, known)
         except Exception as error:
             self._remark(f"Step {self.steps - 1} could not be repeated: {type(error).__name__}.")
+
+
+def _known(loss: Tensor) -> Tensor | float:
+    """A loss as a number, where that needs no waiting for a device; a measured NaN as infinity, like `fetched`."""
+    if not loss.is_cpu:
+        return loss.detach().reshape(())
+    number = loss.item()
+    return math.inf if math.isnan(number) else number
 
 
 def _versions(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import NamedTuple
 
 from torch import Tensor
@@ -26,7 +27,12 @@ def operation(node: Node) -> str:
     >>> operation(torch.ones(2, requires_grad=True).relu().grad_fn)
     'relu'
     """
-    return re.sub(r"Backward\d*$", "", node.name()).rpartition("::")[2].lower()
+    return _word(node.name())
+
+
+@cache
+def _word(name: str) -> str:
+    return re.sub(r"Backward\d*$", "", name).rpartition("::")[2].lower()
 
 
 class Path(NamedTuple):
@@ -52,6 +58,8 @@ def path_to(tensor: Tensor, known: Mapping[Node, str]) -> Path:
 
 def path_from(start: Node | None, known: Mapping[Node, str]) -> Path:
     """The same from the node of a tensor."""
+    if start is not None and start in known:
+        return Path((), (known[start],), ())
     nodes: list[Node] = []
     follows: dict[str, None] = {}
     for node in _walk(start, known):

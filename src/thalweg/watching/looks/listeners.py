@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
+from torch.compiler import is_compiling
 from torch.optim import Optimizer
 
 
@@ -22,7 +22,7 @@ class Listener:
 
     def __call__(self, *args: object) -> Any:
         """Tell the watch, except where a compiler traces the call; returns what PyTorch is to take instead, or None."""
-        return None if torch.compiler.is_compiling() else self.method(*args)
+        return None if is_compiling() else self.method(*args)
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         # Of the standard library, so that the file opens without this project: it takes anything, and returns None.
@@ -36,18 +36,13 @@ class Methods(NamedTuple):
     """Before the model is called: (model, args, kwargs)."""
     loss: Callable[..., None]
     """After the loss module was called: (loss, args, kwargs, output)."""
-    step_begin: Callable[..., object]
-    """Before `optimizer.step()`: (optimizer, args, kwargs); returns the args and kwargs that it gets, or None."""
     step_end: Callable[..., None]
-    """After it: (optimizer, args, kwargs)."""
+    """After `optimizer.step()`: (optimizer, args, kwargs)."""
 
 
 def attach(model: nn.Module, optimizer: Optimizer, loss: object, methods: Methods) -> list[Callable[[], None]]:
     """Attach the listeners; returns what removes them."""
-    handles: list[Any] = [
-        optimizer.register_step_pre_hook(Listener(methods.step_begin)),
-        optimizer.register_step_post_hook(Listener(methods.step_end)),
-    ]
+    handles: list[Any] = [optimizer.register_step_post_hook(Listener(methods.step_end))]
     if isinstance(loss, nn.Module):
         handles.append(loss.register_forward_hook(Listener(methods.loss), with_kwargs=True))
     removals = [handle.remove for handle in handles]

@@ -48,7 +48,8 @@ def _row_sums(z: Tensor) -> t.Fields:
     if z.dim() < 2 or z.shape[1] < 2:
         return {}
     mean, deviation = t.mean_and_deviation(z.sum(1))
-    return {"row_sum": mean, "row_sum_deviation": deviation, "row_exp_sum": torch.exp(z).sum(1).mean()}
+    exponentials = t.Scaled(torch.exp(z).sum(), z.shape[1] / z.numel())
+    return {"row_sum": mean, "row_sum_deviation": deviation, "row_exp_sum": exponentials}
 
 
 def last_activation(node: Node | None, known: Mapping[Node, str]) -> t.Fields:

@@ -15,7 +15,7 @@ from ..facts import BatchStatistics, Direction, Look, LossInput, Nonfinite, Para
 from ..roles import role_of
 from . import tensors as t
 from .recorder import Recorder
-from .structure import held_parameters, membership, rates_of
+from .structure import held_parameters, membership, rates_of, watched_modules
 
 _NAN = math.nan
 _CHANGES_IN_TRAINING = ("dropout", "norm")
@@ -28,16 +28,22 @@ class FirstValues:
     """The parameters when they were first read, so that later looks know how far they have come."""
 
     def __init__(self) -> None:
-        self._keys: tuple[int, ...] = ()
-        self._vectors: list[Tensor] = []
+        self._vectors = t.Vectors(())
+        self._read: list[tuple[int, torch.device, torch.Size]] = []
+        self._first: tuple[t.Vectors, list[Tensor]] | None = None
 
-    def distances(self, vectors: t.Vectors, now: list[Tensor]) -> dict[int, Tensor]:
+    def vectors(self, parameters: Sequence[Tensor]) -> t.Vectors:
+        """What reads some parameters: the same as before where they are the same ones."""
+        read = [(id(parameter), parameter.device, parameter.shape) for parameter in parameters]
+        if read != self._read:
+            self._vectors, self._read = t.Vectors(parameters), read
+        return self._vectors
+
+    def distances(self, vectors: t.Vectors, now: list[Tensor]) -> dict[int, t.Scaled]:
         """The distance of each parameter from its first values; none where other parameters are read than then."""
-        if not self._keys:
-            self._keys, self._vectors = vectors.keys, now
-        if self._keys != vectors.keys:
-            return {}
-        return vectors.norms([a - b for a, b in zip(now, self._vectors, strict=True)])
+        self._first = self._first or (vectors, now)
+        known, first = self._first
+        return vectors.norms([a - b for a, b in zip(now, first, strict=True)]) if known is vectors else {}
 
 
 class StepMeasurement:
@@ -74,8 +80,8 @@ class StepMeasurement:
         self._names = {id(parameter): name for name, parameter in self._named.items()}
         self._held = {id(parameter): parameter for parameter in held_parameters(optimizer)}
         self._all = self._held | {id(p): p for p in self._named.values() if p.requires_grad}
-        self._vectors = t.Vectors(list(self._all.values()))
-        self._changes: dict[int, Tensor] = {}
+        self._vectors = first.vectors(list(self._all.values()))
+        self._changes: dict[int, t.Scaled] = {}
         self._slopes: list[list[Tensor]] = [[], []]
 
     def take_replay(self, recorder: Recorder) -> None:
@@ -151,7 +157,7 @@ class StepMeasurement:
             cut_by=_cut_by(places, cut),
             evaluating=tuple(
                 name
-                for name, module in self._model.named_modules()
+                for name, module in self.recorder.modules or watched_modules(self._model)
                 if not module.training and role_of(module) in _CHANGES_IN_TRAINING
             ),
             loss_input=None if loss_input is None else LossInput(**_with_flag(loss_input)),
@@ -214,7 +220,8 @@ def _place(fields: t.Fields) -> PlaceStatistics:
     if "difference" in fields:
         fields["difference"] = fields["difference"] / fields["rms"] if fields["rms"] > 0 else 0.0
     # Outputs that are the same for all samples have no rank.
-    return PlaceStatistics(**fields | {"rank": _finite_or_unseen(fields.get("rank", _NAN))})
+    rank = _finite_or_unseen(t.effective_rank(fields.pop("rank_terms", ())))
+    return PlaceStatistics(**fields, rank=rank)
 
 
 def _finite_or_unseen(value: float) -> float:
@@ -226,12 +233,15 @@ def _with_flag(fields: t.Fields) -> t.Fields:
 
 
 def _batch(fields: t.Fields) -> BatchStatistics:
-    largest = fields.get("largest", 0.0)
+    ends = fields.pop("ends", ())
+    largest = max(map(abs, ends), default=_NAN)
     targets: Sequence[float] = fields.get("targets", ())
     counts = {value: count for value, count in Counter(targets).items() if math.isfinite(value)}
     are_classes = len(counts) <= _MOST_CLASSES and all(value.is_integer() for value in counts)
     classes = {str(int(value)): count for value, count in counts.items()} if are_classes else {}
-    return BatchStatistics(**fields, finite=math.isfinite(largest), classes=classes)
+    level = math.hypot(fields["mean"], fields["deviation"]) if "mean" in fields else _NAN
+    finite = not math.isinf(largest)
+    return BatchStatistics(**fields, rms=level, largest=largest, finite=finite, classes=classes)
 
 
 def _cut_by(places: Sequence[PlaceStatistics], cut: Sequence[str]) -> str:
@@ -244,17 +254,17 @@ def _cut_by(places: Sequence[PlaceStatistics], cut: Sequence[str]) -> str:
     return next((place.place for place in after if place.input_has_graph is False), "")
 
 
-def _signal_to_noise(squares: Mapping[str, float], raw: Mapping[str, float], stale: float) -> float:
+def _signal_to_noise(squares: Mapping[str, Sequence[float]], raw: Mapping[str, float], stale: float) -> float:
     """|g|² divided by the variance of the gradients of single rows, over the dense layers; NaN where old gradients are
     mixed in, or a layer was used twice."""
     if stale != 0 or any(place.endswith(")") for place in squares):
         return _NAN
     signal = variance = 0.0
-    for place, square in squares.items():
+    for place, roots in squares.items():
         own = [raw.get(f"{place}.{name}" if place else name, 0.0) for name in ("weight", "bias")]
         gradient = math.fsum(norm**2 for norm in own)
         signal += gradient
-        variance += max(square - gradient, 0.0)
+        variance += max(math.fsum(root**2 for root in roots) - gradient, 0.0)
     return signal / variance if variance > 0 else _NAN
 
 

@@ -20,20 +20,23 @@ class RecentRows:
 
     def __init__(self) -> None:
         self._batches: list[Rows] = []
+        self._sizes: list[int] = []
         self._count = 0
 
     def add(self, inputs: object, targets: object) -> None:
         """Keep a batch, and drop those that are not needed any more."""
         if isinstance(targets, Tensor) and targets.dim():
+            size = targets.size(0)
             self._batches.append((inputs, targets))
-            self._count += targets.shape[0]
-            while self._count - self._batches[0][1].shape[0] >= _KEPT:
-                self._count -= self._batches.pop(0)[1].shape[0]
+            self._sizes.append(size)
+            self._count += size
+            while self._count - self._sizes[0] >= _KEPT:
+                self._count -= self._sizes.pop(0)
+                del self._batches[0]
 
     def clear(self) -> None:
         """Drop all batches."""
-        self._batches = []
-        self._count = 0
+        self._batches, self._sizes, self._count = [], [], 0
 
     @property
     def last(self) -> Rows | None:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 from torch.utils.hooks import RemovableHandle
 
-from ...probes import quantities as q
 from ..facts import Role, Task, WatchedLoss
 from ..roles import LOSSES, activation_of, activation_of_operation, role_of
 from . import tensors as t
@@ -68,6 +67,7 @@ class Recorder:
     def _forget(self) -> None:
         """Nothing was seen yet."""
         self.without_graph: set[str] = set()
+        self.modules: list[tuple[str, nn.Module]] = []
         self.inputs: Tensor | None = None
         self.targets: Tensor | None = None
         self._forwards = 0
@@ -87,7 +87,7 @@ class Recorder:
         self._stale: dict[str, t.SpacedNumbers] = {}
         self._fresh: list[Tensor] = []
         self._raw: dict[str, Tensor] = {}
-        self._squares: t.Fields = {}
+        self._squares: dict[str, list[t.Scaled]] = {}
 
     # Life -------------------------------------------------------------------------------------------------------------
 
@@ -112,7 +112,8 @@ class Recorder:
         self.inputs = None if inputs is None else inputs.detach()
         self.targets = None
         self._facts["root_training"] = self.root.training
-        for name, module in watched_modules(self.model):
+        self.modules = list(watched_modules(self.model))
+        for name, module in self.modules:
             hook = self._guard(self._module_hook(name))
             self._forward_handles.append(module.register_forward_hook(hook, with_kwargs=True))
 
@@ -139,18 +140,17 @@ class Recorder:
         def hook(module: nn.Module, args: Sequence[object], kwargs: Mapping[str, object], output: object) -> None:
             if threading.get_ident() != self._thread:
                 return
+            y = t.first_tensor(output)
             if not torch.is_grad_enabled():
                 self.without_graph.add(name)
-            else:
-                with torch.no_grad(), _without_autocast(output):
-                    self._add(name, module, t.first_tensor([*args, *kwargs.values()]), output)
+            elif y is not None:
+                with _without_autocast(y):
+                    given = [*args, *kwargs.values()] if kwargs or len(args) != 1 else args[0]
+                    self._add(name, module, t.first_tensor(given), y)
 
         return hook
 
-    def _add(self, name: str, module: nn.Module, inputs: Tensor | None, output: object) -> None:
-        y = t.first_tensor(output)
-        if y is None:
-            return
+    def _add(self, name: str, module: nn.Module, inputs: Tensor | None, y: Tensor) -> None:
         uses = self._uses[name] = self._uses.get(name, 0) + 1
         place = name if uses == 1 else f"{name} ({uses})"
         role = role_of(module)
@@ -181,7 +181,7 @@ class Recorder:
         if role in _MEASURED or next(module.parameters(recurse=False), None) is not None:
             fields |= _measured(y, axis, role, fields["activation"], 1 if fields["time_first"] else 0)
             if self._ranks and "difference" in fields:
-                fields["rank"] = t.effective_rank(t.by_unit(t.exact(y), axis, _RANK_ROWS))
+                fields["rank_terms"] = t.rank_terms(t.by_unit(t.exact(y), axis, _RANK_ROWS))
             self._watch_delta(y, fields, self._noise_source(module, role, inputs, y, place))
         self._places.append(fields)
         self._remember(y, place, axis)
@@ -233,13 +233,11 @@ class Recorder:
         is_plain = role == "dense" and inputs is not None and inputs.dim() == 2 and y.dim() == 2
         if not is_plain or weight is None or not weight.requires_grad or inputs is None:
             return None
-        x: Any = t.exact(inputs)
+        x = t.exact(inputs)
         bias = module._parameters.get("bias") is not None
 
         def measure(delta: Tensor) -> None:
-            weights: Any = t.even(len(x), x)
-            given: Any = delta
-            self._squares[place] = q.gradient_variance(x, given, weights, 0 * weights[0], bias)
+            self._squares[place] = t.squared_gradients(x, delta, bias)
 
         return measure
 
@@ -265,7 +263,7 @@ class Recorder:
         if first:
             self._choose_output(output)
         if first and (pair := t.outputs_and_targets(args)) is not None:
-            with torch.no_grad(), _without_autocast(output):
+            with _without_autocast(output):
                 self._add_exact_loss_input(*pair)
         if first and output.dim() == 0:
             self._facts["loss"] = output.detach()
@@ -326,7 +324,7 @@ class Recorder:
         if self.targets is None:
             self.targets = y.detach()
         if self._loss_input is None and self._output is not None:
-            with torch.no_grad(), _without_autocast(self._output):
+            with _without_autocast(self._output):
                 self._add_told_loss_input(self._output, y, path)
 
     def _add_told_loss_input(self, outputs: Tensor, targets: Tensor, path: Path | None) -> None:
@@ -379,11 +377,10 @@ class Recorder:
 
         def hook(gradient: Tensor) -> None:
             if "delta" not in fields:
-                with torch.no_grad():
-                    delta = t.exact(gradient)
-                    fields["delta"] = t.rms(delta)
-                    if noise is not None:
-                        noise(delta)
+                delta = t.exact(gradient)
+                fields["delta"] = t.rms(delta)
+                if noise is not None:
+                    noise(delta)
 
         self._handles.append(y.register_hook(self._guard(hook)))
 
@@ -444,10 +441,9 @@ def _measured(y: Tensor, axis: int, role: Role, activation: str, sample_axis: in
     return found
 
 
-def _without_autocast(output: object) -> contextlib.AbstractContextManager[object]:
-    """Statistics are computed in the precision of their numbers."""
-    y = t.first_tensor(output)
-    device = y.device.type if y is not None else "cpu"
+def _without_autocast(tensor: Tensor) -> contextlib.AbstractContextManager[object]:
+    """Statistics of a tensor are computed in the precision of its numbers."""
+    device = tensor.device.type
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else contextlib.nullcontext()
 
 

@@ -230,7 +230,7 @@ def _group(group: Mapping[str, object]) -> WatchedGroup:
 def rates_of(optimizer: Optimizer) -> tuple[float, ...]:
     """The learning rate of each group, as far as it is known without waiting for a device."""
     rates = [group.get("lr") for group in optimizer.param_groups]
-    return tuple(rate if isinstance(rate, float) else _as_rate(rate) for rate in rates)
+    return tuple([rate if type(rate) is float else _as_rate(rate) for rate in rates])
 
 
 def _as_rate(rate: object) -> float:

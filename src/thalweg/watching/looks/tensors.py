@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -12,16 +13,33 @@ from torch import Tensor
 from ...probes import quantities as q
 from ..roles import RANGES, SLOPES
 
-# Of parameters with more numbers than this in all a part is read, and of each at least so many.
-_READ = 2**15
+# Of parameters with more numbers than this in all a part is read, and of each at least so many, in runs of neighbours:
+# a cache line has 16 numbers, and costs as much to read as one of them.
+_READ = 2**14
 _LEAST_READ = 256
+_RUN = 16
 # Of a larger gradient a fixed sample of this many numbers is kept from before a backward pass.
 _SAMPLED = 65_536
 # Effective ranks are computed of at most this many units.
 _RANK_UNITS = 1024
 Fields = dict[str, Any]
 """Fields of a record by name: words, tensors, and numbers in place of tensors once they are fetched."""
+# Most of what stands in a tree.
+_PLAIN = frozenset({str, int, bool, float, tuple, type(None)})
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
+
+
+class Scaled(NamedTuple):
+    """A number that is the product of one on a device, and one that is known already.
+
+    The product is worked out when the number is fetched: on tensors of single numbers it takes five operations.
+    """
+
+    number: Tensor
+    factor: float
+
+    def __float__(self) -> float:
+        return float(self.number) * self.factor
 
 
 def fetched(tree: Any) -> Any:
@@ -31,43 +49,55 @@ def fetched(tree: Any) -> Any:
     Tensors with one number become floats, vectors become tuples of floats. All other values stay as they are. A
     measured NaN becomes infinity, because NaN means that a number was not measured.
 
-    >>> fetched({"rms": torch.tensor(2.0), "rows": [torch.tensor([1.0, 3.0]), "x"]})
-    {'rms': 2.0, 'rows': [(1.0, 3.0), 'x']}
+    >>> fetched({"rms": Scaled(torch.tensor(2.0), 0.5), "rows": [torch.tensor([1.0, 3.0]), "x"]})
+    {'rms': 1.0, 'rows': [(1.0, 3.0), 'x']}
     """
+    elsewhere: list[_Leaf] = []
+    _put_numbers(tree, elsewhere)
     groups: dict[tuple[torch.device, torch.dtype], list[_Leaf]] = {}
-    _collect(tree, groups)
+    for leaf in elsewhere:
+        groups.setdefault((leaf.tensor.device, leaf.tensor.dtype), []).append(leaf)
     for group in groups.values():
-        scalars = [leaf for leaf in group if not leaf.tensor.dim()]
-        vectors = [leaf for leaf in group if leaf.tensor.dim()]
-        parts = [torch.stack([leaf.tensor for leaf in scalars])] if scalars else []
-        joined = torch.cat([*parts, *(leaf.tensor.reshape(-1) for leaf in vectors)])
-        if joined.is_floating_point():
-            joined = torch.nan_to_num(joined, nan=math.inf, posinf=math.inf, neginf=-math.inf)
-        numbers = list(map(float, joined.tolist()))
-        for leaf, number in zip(scalars, numbers, strict=False):
-            leaf.branch[leaf.key] = number
-        start = len(scalars)
-        for branch, key, tensor in vectors:
-            end = start + tensor.numel()
-            branch[key] = tuple(numbers[start:end])
-            start = end
+        numbers = iter(torch.cat([leaf.tensor.reshape(-1) for leaf in group]).tolist())
+        for branch, key, tensor, factor in group:
+            own = list(islice(numbers, tensor.numel()))
+            branch[key] = _measured_numbers(own) if tensor.dim() else _measured_number(own[0]) * factor
     return tree
 
 
 class _Leaf(NamedTuple):
-    """A tensor and where it stands in a tree."""
+    """A tensor on another device than the processor, and where it stands in a tree."""
 
     branch: Any
     key: Any
     tensor: Tensor
+    factor: float
 
 
-def _collect(tree: Any, groups: dict[tuple[torch.device, torch.dtype], list[_Leaf]]) -> None:
-    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-        if isinstance(value, Tensor):
-            groups.setdefault((value.device, value.dtype), []).append(_Leaf(tree, key, value))
-        elif isinstance(value, dict | list):
-            _collect(value, groups)
+def _put_numbers(tree: Any, elsewhere: list[_Leaf]) -> None:
+    """Put the numbers of the tensors on the processor into a tree, and collect the other ones."""
+    for key, value in tree.items() if type(tree) is dict else enumerate(tree):
+        kind = type(value)
+        if kind in _PLAIN:
+            continue
+        if kind is dict or kind is list:
+            _put_numbers(value, elsewhere)
+        elif kind is Scaled or isinstance(value, Tensor):
+            tensor, factor = value if kind is Scaled else (value, 1.0)
+            if not tensor.is_cpu:
+                elsewhere.append(_Leaf(tree, key, tensor, factor))
+            elif tensor.dim():
+                tree[key] = _measured_numbers(tensor.reshape(-1).tolist())
+            else:
+                tree[key] = _measured_number(tensor.item()) * factor
+
+
+def _measured_number(number: float) -> float:
+    return math.inf if math.isnan(number) else float(number)
+
+
+def _measured_numbers(numbers: Sequence[float]) -> tuple[float, ...]:
+    return tuple(map(_measured_number if math.isnan(sum(numbers)) else float, numbers))
 
 
 def all_tensors(value: object) -> Iterator[Tensor]:
@@ -137,7 +167,10 @@ def outputs_and_targets(given: Sequence[object]) -> tuple[Tensor, Tensor] | None
     (True, None)
     """
     found = [value for value in given if isinstance(value, Tensor)]
-    return None if len(found) < 2 or found[1].grad_fn is not None else (found[0], found[1])
+    # Asking for the node of a tensor makes an object.
+    if len(found) < 2 or (found[1].requires_grad and found[1].grad_fn is not None):
+        return None
+    return found[0], found[1]
 
 
 def copied(value: object) -> Any:
@@ -162,33 +195,32 @@ def exact(tensor: Tensor) -> Tensor:
     return values.float() if values.dtype in _LOW_PRECISION or not values.is_floating_point() else values
 
 
-def rms(values: Tensor) -> Tensor:
+def rms(values: Tensor) -> Scaled:
     """√(mean v²)."""
-    return torch.linalg.vector_norm(values) / math.sqrt(max(values.numel(), 1))
+    return Scaled(torch.linalg.vector_norm(values), 1 / math.sqrt(max(values.numel(), 1)))
 
 
-# PyTorch's own deviations and largest absolute values take twenty times as long on a processor.
-def difference(values: Tensor, axis: int) -> Tensor:
+def centred(values: Tensor, axis: int) -> Tensor:
+    """The values without their mean along an axis."""
+    return torch.sub(values, values.sum(axis, keepdim=True), alpha=1 / max(values.size(axis), 1))
+
+
+# PyTorch's own deviations take twenty times as long on a processor.
+def difference(values: Tensor, axis: int) -> Scaled:
     """The standard deviation between samples, which lie along `axis`, averaged in squares over everything else."""
-    return rms(values - values.mean(axis, keepdim=True))
+    return rms(centred(values, axis))
 
 
-def mean_and_deviation(values: Tensor) -> tuple[Tensor, Tensor]:
+def mean_and_deviation(values: Tensor) -> tuple[Scaled, Scaled]:
     """Mean and standard deviation of all numbers."""
-    mean = values.mean()
-    return mean, rms(values - mean)
+    total, part = values.sum(), 1 / max(values.numel(), 1)
+    return Scaled(total, part), rms(torch.sub(values, total, alpha=part))
 
 
 def column_moments(values: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each column of values (rows, columns)."""
     means = values.mean(0)
     return means, torch.linalg.vector_norm(values - means, dim=0) / math.sqrt(len(values))
-
-
-def largest(values: Tensor) -> Tensor:
-    """The largest absolute value."""
-    low, high = torch.aminmax(values)
-    return torch.maximum(-low, high)
 
 
 def by_unit(values: Tensor, axis: int, most: int) -> Tensor:
@@ -199,32 +231,72 @@ def by_unit(values: Tensor, axis: int, most: int) -> Tensor:
         every = -(-math.prod(values.shape[:axis]) * inner.shape[-1] // most)
         values = inner[..., ::every].movedim(axis, -1)
     flat = values.reshape(-1, values.shape[-1])
-    return flat[:: -(-len(flat) // most)]
+    every = -(-len(flat) // most)
+    return flat if every == 1 else flat[::every]
 
 
-def even(rows: int, like: Tensor) -> Tensor:
-    """Equal weights of some rows (n,); they sum to 1."""
-    return torch.full((rows,), 1 / max(rows, 1), dtype=like.dtype, device=like.device)
-
-
-def effective_rank(values: Tensor) -> Tensor | float:
-    """The effective rank of values (rows, units); NaN for too many units."""
+def rank_terms(values: Tensor) -> list[Tensor]:
+    """What `effective_rank` is made of, for values (rows, units): the norms of the values, of the values without their
+    means, and of the matrix of their products. Empty for too many units."""
     if values.shape[1] > _RANK_UNITS:
-        return math.nan
-    return q.effective_rank(values, even(len(values), values))  # type: ignore[arg-type, return-value]
+        return []
+    rest = centred(values, 0)
+    # Both products have the same eigenvalues except for zeros; the smaller one is cheaper.
+    product = rest @ rest.T if len(rest) < rest.shape[1] else rest.T @ rest
+    return list(torch._foreach_norm([values, rest, product]))
 
 
-def activity(kind: str, outputs: Tensor) -> dict[str, Tensor]:
+def effective_rank(terms: Sequence[float]) -> float:
+    """(Σλ)² / Σλ², λ the eigenvalues of the covariance of the units; NaN of values that are all the same, but for
+    rounding. See `probes.quantities.effective_rank`, which has it for rows of any weight.
+
+    >>> line = rank_terms(torch.tensor([[1.0, 2], [2, 4], [3, 6]]))
+    >>> round(effective_rank([float(term) for term in line]), 4)
+    1.0
+    """
+    size, rest, product = terms or (0.0, 0.0, 0.0)
+    is_spread = rest > q.ROUNDED * torch.finfo(torch.float32).eps * size
+    return (rest**2 / product) ** 2 if is_spread and product > 0 else math.nan
+
+
+def share(signs: Tensor) -> Scaled:
+    """The part of some signs that is true."""
+    return Scaled(torch.count_nonzero(signs), 1 / max(signs.numel(), 1))
+
+
+def squared_gradients(x: Tensor, delta: Tensor, bias: bool) -> list[Scaled]:
+    """The mean square of the gradients of single rows, over all parameters of a dense layer, as roots of its terms.
+
+    Row i of n has the gradient x_i ⊗ d_i for W and d_i for b, d_i = n delta_i. So the mean square is
+    n Σ |x_i|² |delta_i|², and n Σ |delta_i|² for the bias: `probes.quantities.gradient_variance` has it for rows of any
+    weight.
+
+    Args:
+        x: the inputs (n, features).
+        delta: the gradient by the outputs (n, units).
+        bias: whether the layer has a bias.
+
+    >>> x, delta = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.5], [-0.5]])
+    >>> [round(float(root) ** 2, 4) for root in squared_gradients(x, delta, True)]
+    [5.0, 1.0]
+    """
+    sizes = torch.linalg.vector_norm(delta, dim=1)
+    by_weight = sizes * torch.linalg.vector_norm(x, dim=1)
+    roots = torch._foreach_norm([by_weight, sizes] if bias else [by_weight])
+    return [Scaled(root, math.sqrt(len(x))) for root in roots]
+
+
+def activity(kind: str, outputs: Tensor) -> dict[str, Scaled]:
     """`dead` and `saturated` of an activation with outputs (rows, units), where its slope is known and can be 0."""
     slope = SLOPES.get(kind)
     if slope is None:
         return {}
     # The slope of all of these is 0 at the ends of their range, and nowhere else.
     low, high = RANGES[kind]
-    alive = outputs.amax(0) > low if math.isinf(high) else ((outputs > low) & (outputs < high)).any(0)
-    numbers = {"dead": (~alive).float().mean()}
+    dead = outputs.amax(0) <= low if math.isinf(high) else ((outputs <= low) | (outputs >= high)).all(0)
+    numbers = {"dead": share(dead)}
     if slope.saturates:
-        numbers["saturated"] = (slope.of_output(outputs) < q.SATURATED * slope.steepest).float().mean()
+        numbers["saturated"] = share(slope.of_output(outputs) < q.SATURATED * slope.steepest)
     return numbers
 
 
@@ -246,10 +318,48 @@ def spaced(tensor: Tensor) -> SpacedNumbers:
     return SpacedNumbers(flat[::every].clone(), flat.numel() / max(-(-flat.numel() // every), 1))
 
 
-class Vectors:
-    """The numbers of some parameters in one vector for each device; of large models an evenly spaced part.
+class _Runs(NamedTuple):
+    """Evenly spaced runs of the numbers of a parameter."""
 
-    A number that stands for n is multiplied by √n, so that norms and inner products are estimates of those of all.
+    key: int
+    """The identity of the parameter."""
+    number: int
+    length: int
+    period: int
+    size: int
+    """How many numbers they have in all."""
+    share: float
+    """How many numbers of the parameter each of them stands for."""
+    root: float
+    """√share"""
+    device: torch.device
+
+    @classmethod
+    def of(cls, parameter: Tensor, every: int) -> _Runs:
+        """About one of `every` numbers of a parameter, and of each unit a run: a step of an embedding changes some."""
+        count = parameter.numel()
+        every = max(1, min(every, count // _LEAST_READ))
+        unit = count // max(len(parameter), 1) if parameter.dim() else 1
+        length = 1 if every == 1 else max(1, min(_RUN, unit // every))
+        number = count // (every * length)
+        size = number * length
+        share = count / max(size, 1)
+        return cls(id(parameter), number, length, every * length, size, share, math.sqrt(share), parameter.device)
+
+    def read(self, tensor: Tensor | None) -> Tensor:
+        """The numbers (size,) of a tensor that belongs to the parameter; zeros of one that is sparse, or of none."""
+        if tensor is None or tensor.is_sparse:
+            return torch.zeros(self.size, device=self.device)
+        flat = tensor.reshape(-1)
+        if self.period == 1:
+            return flat
+        return flat.as_strided((self.number, self.length), (self.period, 1)).reshape(-1)
+
+
+class Vectors:
+    """The numbers of some parameters in one vector for each device; of large models evenly spaced runs of them.
+
+    Norms and inner products of such vectors are estimates of those of all numbers.
 
     Args:
         parameters: the parameters, each once.
@@ -257,52 +367,44 @@ class Vectors:
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         every = -(-sum(parameter.numel() for parameter in parameters) // _READ)
-        self._groups: dict[torch.device, list[Tensor]] = {}
-        self._every: dict[int, int] = {}
+        # They are kept, so that no other object gets the identity of one of them.
+        self._parameters = tuple(parameters)
+        self._runs: dict[torch.device, list[_Runs]] = {}
         for parameter in parameters:
-            self._groups.setdefault(parameter.device, []).append(parameter)
-            self._every[id(parameter)] = max(1, min(every, parameter.numel() // _LEAST_READ))
-        self.keys = tuple(id(parameter) for group in self._groups.values() for parameter in group)
-        self._sizes = [[self._size(parameter) for parameter in group] for group in self._groups.values()]
-        self._roots = [
-            [math.sqrt(parameter.numel() / max(size, 1)) for parameter, size in zip(group, sizes, strict=True)]
-            for group, sizes in zip(self._groups.values(), self._sizes, strict=True)
+            self._runs.setdefault(parameter.device, []).append(_Runs.of(parameter, every))
+        # How many numbers each number of a vector stands for.
+        self._weights = [
+            torch.cat([torch.full((runs.size,), runs.share, device=device) for runs in group])
+            for device, group in self._runs.items()
         ]
 
     def read(self, tensors: Mapping[int, Tensor]) -> list[Tensor]:
         """A vector for each device, from the tensors that belong to the parameters; 0 for those without one."""
-        vectors = []
-        for group, sizes, roots in zip(self._groups.values(), self._sizes, self._roots, strict=True):
-            vector = torch.cat([self._part(parameter, tensors.get(id(parameter))) for parameter in group])
-            if any(root != 1 for root in roots):
-                torch._foreach_mul_(vector.split(sizes), roots)
-            vectors.append(vector)
-        return vectors
+        return [
+            torch.cat(
+                [runs.read(tensors.get(runs.key)) for runs in group], out=torch.empty(len(weights), device=device)
+            )
+            for (device, group), weights in zip(self._runs.items(), self._weights, strict=True)
+        ]
 
-    def norms(self, vectors: Sequence[Tensor]) -> dict[int, Tensor]:
+    def norms(self, vectors: Sequence[Tensor]) -> dict[int, Scaled]:
         """The norm of each parameter's part of vectors."""
-        parts = [part for vector, sizes in zip(vectors, self._sizes, strict=True) for part in vector.split(sizes)]
-        return dict(zip(self.keys, torch._foreach_norm(parts), strict=True)) if parts else {}
+        found: dict[int, Scaled] = {}
+        for vector, group in zip(vectors, self._runs.values(), strict=True):
+            norms = torch._foreach_norm(vector.split([runs.size for runs in group]))
+            found |= {runs.key: Scaled(norm, runs.root) for runs, norm in zip(group, norms, strict=True)}
+        return found
 
     def dot(self, vectors: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
         """The inner product over all parameters, as a term for each device."""
-        return [torch.dot(a, b) for a, b in zip(vectors, others, strict=True)]
-
-    def _size(self, parameter: Tensor) -> int:
-        return -(-parameter.numel() // self._every[id(parameter)])
-
-    def _part(self, parameter: Tensor, tensor: Tensor | None) -> Tensor:
-        if tensor is None or tensor.is_sparse:
-            return torch.zeros(self._size(parameter), device=parameter.device)
-        every = self._every[id(parameter)]
-        flat = tensor.reshape(-1)
-        return (flat if every == 1 else flat[::every]).float()
+        return [torch.dot(a * weights, b) for weights, a, b in zip(self._weights, vectors, others, strict=True)]
 
 
+@torch.no_grad()
 def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     """The norm of each tensor."""
     dense = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
-    return list(torch._foreach_norm([tensor.detach() for tensor in dense])) if dense else []
+    return list(torch._foreach_norm(dense)) if dense else []
 
 
 def total(squares: Sequence[Tensor]) -> Tensor | float:
