@@ -59,11 +59,13 @@ def test_a_member_learns_what_it_would_learn_alone():
     together = Session(completed(Spec(Data("iris"), ensemble, optimizer=SGD(0.3), training=training), data.train), data)
     alone = Spec(Data("iris"), ["smooth_clip", "dense 5", "relu", "dense 3"], optimizer=SGD(0.1), training=training)
     single = Session(completed(alone, data.train), data)
-    layers = [0, 2, 3, 4]
 
     def of_member(params, member):
-        own = [params[layer] for layer in layers]
-        return tuple(Affine(p.W[member], p.b[member]) if isinstance(p, Affine) else p for p in own)
+        clip, first, activation, last = params
+        # The first layers of the members are one layer of 15 units.
+        units = slice(5 * member, 5 * member + 5)
+        own = Affine(first.W[:, units], first.b[units])
+        return clip, own, activation, Affine(last.W[member], last.b[member])
 
     trained = fit(together).state.params
     for member in range(3):

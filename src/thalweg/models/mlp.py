@@ -13,7 +13,6 @@ from ..data import Dataset, RowSource, Scale, Task
 from ..parts.layers import (
     BatchNorm,
     Conv2d,
-    Copies,
     Dense,
     Dropout,
     Flatten,
@@ -181,7 +180,7 @@ class TableNetwork(Architecture, kind="table"):
     >>> from thalweg.data import Data
     >>> network = TableNetwork((8,), members=2).for_rows(Data("iris").load(0).train)
     >>> [layer.kind for layer in network.layers]
-    ['smooth_clip', 'periodic', 'copies', 'member_dense', 'relu', 'member_dense']
+    ['smooth_clip', 'periodic', 'dense', 'relu', 'member_dense']
     """
 
     hidden: tuple[Count, ...] = (64, 64)
@@ -202,17 +201,17 @@ class TableNetwork(Architecture, kind="table"):
         layers: list[Layer] = [SmoothClip()]
         if self.embedding and columns:
             layers.append(Periodic(self.embedding, columns=columns))
-        if self.members > 1:
-            layers.append(Copies(self.members))
-        for width in self.hidden:
-            layers += [self._dense(width), self.activation, *([Dropout(self.dropout)] if self.dropout else [])]
-        layers.append(self._dense(data.outputs))
+        after = (self.activation, *([Dropout(self.dropout)] if self.dropout else []))
+        for place, width in enumerate(self.hidden):
+            layers += [self._dense(width, place), *after]
+        layers.append(self._dense(data.outputs, len(self.hidden)))
         if self.members == 1:
             layers += _OUTPUTS[data.task]
         return Network(layers, self.init)
 
-    def _dense(self, width: int) -> Layer:
-        return Dense(width) if self.members == 1 else MemberDense(width, self.members)
+    def _dense(self, width: int, place: int) -> Layer:
+        """The dense layer of each member. All see the same inputs, so that their first layers are one, side by side."""
+        return MemberDense(width, self.members) if place and self.members > 1 else Dense(self.members * width)
 
     def loss_of(self, loss: Loss) -> Loss:
         return loss if self.members == 1 or isinstance(loss, MemberLoss) else MemberLoss(self.members, loss)
