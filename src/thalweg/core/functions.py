@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 
 from .arrays import Array, namespace
 
@@ -51,6 +52,43 @@ def erf(z: Array) -> Array:
     xp = namespace(z)
     special = _SPECIAL.get(xp.__name__)
     return (importlib.import_module(special) if special else xp).erf(z)
+
+
+# sin z = Σ (-1)^k z^(2k+1) / (2k+1)!; up to a quarter of a turn, 11 terms are exact to rounding in float64.
+_SINE_TERMS = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(11))
+
+
+def sine(z: Array) -> Array:
+    """sin z. With JAX: its series, after whole turns are subtracted and halves folded to at most a quarter of a turn.
+
+    XLA computes its own sine one number at a time on a CPU, and a series eight or more at a time: a tenth of the time.
+    The error is that of the rounding of z.
+
+    >>> import numpy
+    >>> sine(numpy.array([0.0, math.pi / 2])).tolist()
+    [0.0, 1.0]
+    """
+    xp = namespace(z)
+    if xp.__name__ != "jax.numpy":
+        return xp.sin(z)
+    z = z - 2 * math.pi * xp.round(z / (2 * math.pi))
+    z = xp.where(xp.abs(z) > math.pi / 2, xp.sign(z) * math.pi - z, z)
+    square = z * z
+    result = _SINE_TERMS[-1]
+    for term in reversed(_SINE_TERMS[:-1]):
+        result = result * square + term
+    return result * z
+
+
+def cosine(z: Array) -> Array:
+    """cos z = sin(z + π/2), as `sine` computes it.
+
+    >>> import numpy
+    >>> cosine(numpy.array([0.0, math.pi])).tolist()
+    [1.0, -1.0]
+    """
+    xp = namespace(z)
+    return xp.cos(z) if xp.__name__ != "jax.numpy" else sine(z + math.pi / 2)
 
 
 # Largest result (numbers) and largest product (multiplications) for which the forms below are faster: measured with

@@ -9,11 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ..core.errors import InputError
-from ..data import RowSource, Scale, Task
+from ..data import Dataset, RowSource, Scale, Task
 from ..parts.layers import (
     BatchNorm,
     Conv2d,
-    Copies,
     Dense,
     Dropout,
     Flatten,
@@ -163,14 +162,15 @@ class ConvolutionalNetwork(Architecture, kind="convolutional"):
 class TableNetwork(Architecture, kind="table"):
     """The network for tables: `network = "table"` in a spec.
 
-    Inputs are scaled by median and quartiles (`scale = "robust"`) and clipped smoothly; each number becomes periodic
-    functions of itself beside it; hidden layers follow. With several members, as many networks that share the
-    embeddings train at once, each on its own loss, and predict by the mean of their probabilities or values.
+    Inputs are scaled by median and quartiles (`scale = "robust"`) and clipped smoothly; each number of more than two
+    values becomes periodic functions of itself beside it; hidden layers follow. With several members, as many networks
+    that share the embeddings train at once, each on its own loss, and predict by the mean of their probabilities or
+    values.
 
     hidden: width of each hidden layer.
     members: networks of the ensemble.
     activation: the layer after each hidden layer.
-    embedding: functions of each number beside it; 0: none.
+    embedding: functions of each number of more than two values beside it; 0: none.
     dropout: fraction of units dropped after each activation; 0: none.
     weight_decay: of the weights, each step.
 
@@ -180,7 +180,7 @@ class TableNetwork(Architecture, kind="table"):
     >>> from thalweg.data import Data
     >>> network = TableNetwork((8,), members=2).for_rows(Data("iris").load(0).train)
     >>> [layer.kind for layer in network.layers]
-    ['smooth_clip', 'periodic', 'copies', 'member_dense', 'relu', 'member_dense']
+    ['smooth_clip', 'periodic', 'dense', 'relu', 'member_dense']
     """
 
     hidden: tuple[Count, ...] = (64, 64)
@@ -197,21 +197,21 @@ class TableNetwork(Architecture, kind="table"):
         return "robust"
 
     def for_rows(self, data: RowSource) -> Network:
-        columns = tuple(range(data.features)) if data.numbers is None else data.numbers
+        columns = _many_valued(data)
         layers: list[Layer] = [SmoothClip()]
         if self.embedding and columns:
             layers.append(Periodic(self.embedding, columns=columns))
-        if self.members > 1:
-            layers.append(Copies(self.members))
-        for width in self.hidden:
-            layers += [self._dense(width), self.activation, *([Dropout(self.dropout)] if self.dropout else [])]
-        layers.append(self._dense(data.outputs))
+        after = (self.activation, *([Dropout(self.dropout)] if self.dropout else []))
+        for place, width in enumerate(self.hidden):
+            layers += [self._dense(width, place), *after]
+        layers.append(self._dense(data.outputs, len(self.hidden)))
         if self.members == 1:
             layers += _OUTPUTS[data.task]
         return Network(layers, self.init)
 
-    def _dense(self, width: int) -> Layer:
-        return Dense(width) if self.members == 1 else MemberDense(width, self.members)
+    def _dense(self, width: int, place: int) -> Layer:
+        """The dense layer of each member. All see the same inputs, so that their first layers are one, side by side."""
+        return MemberDense(width, self.members) if place and self.members > 1 else Dense(self.members * width)
 
     def loss_of(self, loss: Loss) -> Loss:
         return loss if self.members == 1 or isinstance(loss, MemberLoss) else MemberLoss(self.members, loss)
@@ -222,6 +222,18 @@ class TableNetwork(Architecture, kind="table"):
     @property
     def batch_size(self) -> int:
         return 128
+
+
+def _many_valued(data: RowSource) -> tuple[int, ...]:
+    """The columns of numbers that have more than two values: of two, every function is a linear one.
+
+    Rows that stream are not counted: all their numbers may have more.
+    """
+    columns = tuple(range(data.features)) if data.numbers is None else data.numbers
+    if not isinstance(data, Dataset):
+        return columns
+    differs = (data.x != data.x.min(axis=0)) & (data.x != data.x.max(axis=0))
+    return tuple(column for column in columns if differs[:, column].any())
 
 
 def default_architecture(data: RowSource) -> Architecture:

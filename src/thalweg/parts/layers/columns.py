@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ...core.arrays import Array, map_arrays, namespace
 from ...core.errors import InputError, Problem
+from ...core.functions import cosine, sine
 from ..initializers import Ones
 from ..part import (
     Count,
@@ -221,16 +222,20 @@ class Periodic(Layer[Waves, tuple[()], Array], kind="periodic"):
         return only_trained(params, self.trainable)
 
     def _chosen(self, x: Array) -> Array:
-        """The embedded columns (n, columns, 1)."""
+        """The embedded columns (columns, n, 1): all products over the waves are those of stacks of matrices."""
         xp = namespace(x)
-        if not self.columns or self.columns == tuple(range(x.shape[1])):
-            return x[:, :, None]
-        return xp.concat([x[:, place : place + 1] for place in self.columns], axis=1)[:, :, None]
+        if not self._is_all(x):
+            x = xp.concat([x[:, place : place + 1] for place in self.columns], axis=1)
+        return xp.permute_dims(x, (1, 0))[:, :, None]
+
+    def _is_all(self, x: Array) -> bool:
+        return not self.columns or self.columns == tuple(range(x.shape[1]))
 
     def _placed(self, chosen: Array, x: Array) -> Array:
-        """Numbers (n, columns) of the embedded columns at their places among zeros like x."""
+        """Numbers (columns, n) of the embedded columns at their places among zeros like x."""
         xp = namespace(x)
-        if not self.columns or self.columns == tuple(range(x.shape[1])):
+        chosen = xp.permute_dims(chosen, (1, 0))
+        if self._is_all(x):
             return chosen
         of = {place: index for index, place in enumerate(self.columns)}
         zeros = xp.zeros_like(x[:, :1])
@@ -238,40 +243,47 @@ class Periodic(Layer[Waves, tuple[()], Array], kind="periodic"):
         return xp.concat(parts, axis=1)
 
     def _joined(self, x: Array, e: Array) -> Array:
+        """Inputs (n, d) and their functions (columns, n, width) side by side."""
         xp = namespace(e)
+        e = xp.permute_dims(e, (1, 0, 2))
         return xp.concat([x, xp.reshape(e, (e.shape[0], e.shape[1] * e.shape[2]))], axis=1)
+
+    def _angle(self, params: Waves, chosen: Array) -> Array:
+        """w_jl x_j + p_jl, (columns, n, waves)."""
+        return chosen * params.w[:, None, :] + params.p[:, None, :]
 
     def forward(
         self, params: Waves, state: tuple[()], x: Array, context: ForwardContext
     ) -> tuple[Array, tuple[()], Array]:
-        h = namespace(x).cos(self._chosen(x) * params.w + params.p)
-        return self._joined(x, _mixed(h, params.A) + params.b), state, x
+        h = cosine(self._angle(params, self._chosen(x)))
+        return self._joined(x, h @ params.A + params.b[:, None, :]), state, x
 
     def _split(self, x: Array, delta: Array) -> tuple[Array, Array]:
-        """dL/dy of the inputs (n, d) and dL/de (n, columns, width)."""
+        """dL/dy of the inputs (n, d) and dL/de (columns, n, width)."""
+        xp = namespace(delta)
         total = x.shape[1]
         columns = len(self.columns) or total
-        return delta[:, :total], namespace(delta).reshape(delta[:, total:], (delta.shape[0], columns, self.width))
+        d = xp.reshape(delta[:, total:], (delta.shape[0], columns, self.width))
+        return delta[:, :total], xp.permute_dims(d, (1, 0, 2))
 
     def backward(self, params: Waves, cache: Array, delta: Array) -> tuple[Array, Waves]:
         past, d = self._split(cache, delta)
         chosen = self._chosen(cache)
-        angle = chosen * params.w + params.p
-        g = -namespace(angle).sin(angle) * _mixed_back(d, params.A)
-        dx = past + self._placed(namespace(g).sum(params.w * g, axis=-1), cache)
-        return dx, _sums(chosen, g, namespace(angle).cos(angle), d)
+        angle = self._angle(params, chosen)
+        g = -sine(angle) * (d @ _transposed(params.A))
+        dx = past + self._placed(namespace(g).sum(params.w[:, None, :] * g, axis=-1), cache)
+        return dx, _sums(chosen, g, cosine(angle), d)
 
     def jvp(self, params: Waves, cache: Array, direction: Waves, x_dot: Array | None) -> Array:
-        xp = namespace(cache)
         chosen = self._chosen(cache)
-        angle = chosen * params.w + params.p
-        h_dot = -xp.sin(angle) * self._angle_dot(params, chosen, direction, x_dot)
-        e_dot = _mixed(h_dot, params.A) + _mixed(xp.cos(angle), direction.A) + direction.b
-        return self._joined(xp.zeros_like(cache) if x_dot is None else x_dot, e_dot)
+        angle = self._angle(params, chosen)
+        h_dot = -sine(angle) * self._angle_dot(params, chosen, direction, x_dot)
+        e_dot = h_dot @ params.A + cosine(angle) @ direction.A + direction.b[:, None, :]
+        return self._joined(namespace(cache).zeros_like(cache) if x_dot is None else x_dot, e_dot)
 
     def _angle_dot(self, params: Waves, chosen: Array, direction: Waves, x_dot: Array | None) -> Array:
-        a_dot = chosen * direction.w + direction.p
-        return a_dot if x_dot is None else a_dot + self._chosen(x_dot) * params.w
+        a_dot = self._angle(direction, chosen)
+        return a_dot if x_dot is None else a_dot + self._chosen(x_dot) * params.w[:, None, :]
 
     def backward_jvp(
         self, params: Waves, cache: Array, direction: Waves, x_dot: Array | None, delta: Array
@@ -279,36 +291,25 @@ class Periodic(Layer[Waves, tuple[()], Array], kind="periodic"):
         xp = namespace(cache)
         _, d = self._split(cache, delta)
         chosen = self._chosen(cache)
-        angle = chosen * params.w + params.p
-        sine, h = xp.sin(angle), xp.cos(angle)
+        angle = self._angle(params, chosen)
+        s, h = sine(angle), cosine(angle)
         a_dot = self._angle_dot(params, chosen, direction, x_dot)
-        pulled = _mixed_back(d, params.A)
-        g = -sine * pulled
-        g_dot = -h * a_dot * pulled - sine * _mixed_back(d, direction.A)
-        moved = _sums(chosen, g_dot, -sine * a_dot, d)._replace(b=xp.zeros_like(params.b))
+        pulled = d @ _transposed(params.A)
+        g = -s * pulled
+        g_dot = -h * a_dot * pulled - s * (d @ _transposed(direction.A))
+        moved = _sums(chosen, g_dot, -s * a_dot, d)._replace(b=xp.zeros_like(params.b))
         if x_dot is None:
             return None, moved
-        dx_dot = self._placed(xp.sum(direction.w * g + params.w * g_dot, axis=-1), cache)
-        return dx_dot, moved._replace(w=moved.w + xp.sum(self._chosen(x_dot) * g, axis=0))
+        dx_dot = self._placed(xp.sum(direction.w[:, None, :] * g + params.w[:, None, :] * g_dot, axis=-1), cache)
+        return dx_dot, moved._replace(w=moved.w + xp.sum(self._chosen(x_dot) * g, axis=1))
 
 
-# Products of a few waves and functions for each column: written out, because a compiler fuses them.
-def _mixed(h: Array, A: Array) -> Array:
-    """Σ_l h_jl A_jlk, (n, columns, width)."""
-    return namespace(h).sum(h[:, :, :, None] * A, axis=2)
-
-
-def _mixed_back(d: Array, A: Array) -> Array:
-    """Σ_k A_jlk d_jk, (n, columns, waves)."""
-    return namespace(d).sum(d[:, :, None, :] * A, axis=3)
+def _transposed(stack: Array) -> Array:
+    """Each matrix of a stack transposed."""
+    return namespace(stack).permute_dims(stack, (0, 2, 1))
 
 
 def _sums(x: Array, g: Array, h: Array, d: Array) -> Waves:
-    """The gradients as sums over the samples."""
+    """The gradients as sums over the samples, the second axis of all."""
     xp = namespace(g)
-    return Waves(
-        w=xp.sum(x * g, axis=0),
-        p=xp.sum(g, axis=0),
-        A=xp.sum(h[:, :, :, None] * d[:, :, None, :], axis=0),
-        b=xp.sum(d, axis=0),
-    )
+    return Waves(w=xp.sum(x * g, axis=1), p=xp.sum(g, axis=1), A=_transposed(h) @ d, b=xp.sum(d, axis=1))
