@@ -3,8 +3,8 @@
     python clinic/fresh_counts.py [PART ...] [--jobs N] [--cache FOLDER]
 
 trains the bases, the faults and the unusual healthy specs with three seeds each, and writes fresh/counts.json. With
-names of parts (first, second, third, fourth, redrawn, healthy, third-healthy, fourth-healthy) only these are trained,
-and the others stay as they were. The doctor takes no part in it.
+names of parts (first, second, third, fourth, redrawn, pictures, healthy, third-healthy, fourth-healthy,
+healthy-pictures) only these are trained, and the others stay as they were. The doctor takes no part in it.
 
 A base learns with a seed if it closes three quarters of the gap between a constant answer and a random forest, both on
 the test rows. A case counts with the seeds in which its base learns and it closes less than 80 % of the gap that its
@@ -26,6 +26,8 @@ from fresh.fourth_part import fourth_part
 from fresh.gains import RESULTS, Count, counts_of_base, counts_of_case, read_counts, write_counts
 from fresh.healthy import unusual
 from fresh.kinds import Case
+from fresh.picture_bases import picture_bases
+from fresh.picture_part import pictures, unusual_pictures
 from fresh.redrawn import redrawn, redrawn_bases
 from fresh.second_half import second_half
 from fresh.third_bases import third_bases
@@ -42,9 +44,11 @@ CASES: dict[str, Callable[[], dict[str, Case]]] = {
     "third": third_part,
     "fourth": fourth_part,
     "redrawn": redrawn,
+    "pictures": pictures,
     "healthy": unusual,
     "third-healthy": third_unusual,
     "fourth-healthy": fourth_unusual,
+    "healthy-pictures": unusual_pictures,
 }
 # The bases of the parts of healthy specs.
 HEALTHY: dict[str, Callable[[], dict[str, Base]]] = {
@@ -52,6 +56,7 @@ HEALTHY: dict[str, Callable[[], dict[str, Base]]] = {
     "third-healthy": third_bases,
     "fourth-healthy": fourth_bases,
     "redrawn-healthy": redrawn_bases,
+    "healthy-pictures": picture_bases,
 }
 
 

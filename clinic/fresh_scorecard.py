@@ -4,11 +4,11 @@
                                      [--jobs N] [--cache FOLDER] [--json FILE]
 
 diagnoses the runs that count by fresh/counts.json (made by fresh_counts.py), and prints how often each kind is found,
-by part. Without a name all cases are diagnosed; with `--part` those of a part: first, second, third, fourth or
-redrawn, which have faults, healthy, third-healthy, fourth-healthy or redrawn-healthy, which have the bases of these
-parts and unusual specs made from them. With `--confirm` the doctor may train to confirm what it suspects. `--repair`
-also scores the change that a confirmed diagnosis proposes; `--prove` tries the remedies for each case and scores the
-repair of the proof instead.
+by part. Without a name all cases are diagnosed; with `--part` those of a part: first, second, third, fourth, redrawn
+or pictures, which have faults, healthy, third-healthy, fourth-healthy, redrawn-healthy or healthy-pictures, which have
+the bases of these parts and unusual specs made from them. With `--confirm` the doctor may train to confirm what it
+suspects. `--repair` also scores the change that a confirmed diagnosis proposes; `--prove` tries the remedies for each
+case and scores the repair of the proof instead.
 
 found        a finding of severity warning or higher is right: its code, its place or its remedy (fresh/kinds.py)
 cause right  the first cause is right

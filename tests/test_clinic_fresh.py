@@ -16,6 +16,7 @@ from fresh import (
     fourth_part,
     healthy,
     kinds,
+    picture_part,
     redrawn,
     second_half,
     third_healthy,
@@ -111,8 +112,23 @@ def test_the_redrawn_cases_are_valid_and_have_the_kinds_of_the_unseen_ones():
             assert value_at(described, place) is not None, (case.name, place)
 
 
+def test_the_cases_of_pictures_are_valid_and_have_at_least_three_specs_of_four_kinds():
+    by_kind = {kind.name: 0 for kind in picture_part.KINDS}
+    for case in [*picture_part.pictures().values(), *picture_part.unusual_pictures().values()]:
+        described = checked(case.spec).describe()
+        assert any("conv2d" in str(layer) for layer in described["network"]["layers"])
+        for place in {*case.places} - PARTS_OF_DATA:
+            assert value_at(described, place) is not None, (case.name, place)
+        by_kind[case.kind.name] = by_kind.get(case.kind.name, 0) + 1
+    assert {case.kind.name for case in picture_part.unusual_pictures().values()} == {
+        kind.name for kind in picture_part.UNUSUAL
+    }
+    assert all(by_kind.values())
+    assert sum(count >= 3 for count in by_kind.values()) >= 4
+
+
 def test_no_kind_is_in_two_parts():
-    names = [kind.name for known, _ in PARTS.values() for kind in known]
+    names = [kind.name for known in (*(known for known, _ in PARTS.values()), picture_part.KINDS) for kind in known]
     assert len(names) == len({*names})
     assert sum(not kind.codes for known, _ in PARTS.values() for kind in known) >= 5
     assert sum(not kind.codes for kind in third_part.KINDS) >= 12

@@ -12,7 +12,7 @@ import pytest
 
 from thalweg.core.errors import InputError
 from thalweg.insight.gradient_flow import gradient_flow
-from thalweg.pages.blocks import ArrayBlock, Table
+from thalweg.pages.blocks import ArrayBlock, Chart, Formula, Table
 from thalweg.pages.page import FORMS
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
@@ -22,6 +22,16 @@ from thalweg.training.session import Session
 
 def flow_of(*stack: object, source: object = "digits", seeds: int = 4, **network: object):
     return gradient_flow(Spec.of({"data": source, "network": {"layers": list(stack), **network}}), seeds=seeds)
+
+
+def test_a_network_of_convolutions_has_measured_numbers_alone():
+    """There is no theory for them: no empty columns, no formula of dense layers, no caption of a missing curve."""
+    page = flow_of("conv2d 4", "relu", "conv2d 4", "relu", "flatten", "dense 10", "softmax", seeds=2).page()
+    table = next(block for block in page.blocks if isinstance(block, Table))
+    assert list(table.columns) == ["layer", "outputs", "delta"]
+    assert np.isfinite([row[1:] for row in table.rows]).all()
+    assert not any(isinstance(block, Formula) for block in page.blocks)
+    assert not any("theory" in block.caption for block in page.blocks if isinstance(block, Chart))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +116,7 @@ def test_the_page_has_the_numbers_in_all_forms():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["perceptron"], "at least two dense layers"),
+        (["perceptron"], "at least two layers with weights"),
         (["digits", "--seeds", "0"], "seeds: expected at least 1"),
         (["digits", "--rows", "1"], "rows: expected at least 2"),
         (["digitz"], "did you mean 'digits'"),

@@ -75,6 +75,7 @@ def test_the_lessons_come_in_the_order_of_teaching():
         "Outputs and losses": ["pairings", "softmax-adam", "iteration"],
         "The flow of delta": ["vanishing", "exploding", "dead-relu", "initialisation"],
         "The way down": ["optimizers", "rates", "sample-order", "terrain"],
+        "Pictures": ["convolution", "picture-residuals"],
         "At full size": ["mnist"],
     }
     assert list(chapters()) == list(order)

@@ -76,6 +76,11 @@ class GradientFlow(Paged):
         return float(deltas[0] / deltas[-1])
 
     @property
+    def has_theory(self) -> bool:
+        """Whether the theory predicts delta after every layer: it has no formula for convolutions, for instance."""
+        return bool(np.isfinite(self.predicted_deltas).all())
+
+    @property
     def outcome(self) -> str:
         """What becomes of delta from the last layer to the first, in a sentence."""
         ratio = self.delta_ratio
@@ -112,43 +117,52 @@ class GradientFlow(Paged):
 
     def _summary(self) -> Iterator[Block]:
         yield Text(self.outcome)
+        measured = f"Measured over {len(self.deltas)} draws of the weights with {self.rows} training rows."
+        if not self.has_theory:
+            yield Text(f"{measured} There is no theory for one of the layers, so nothing is predicted.")
+            return
         yield Formula(
             "s(l) = n_in var(W(l)) E[f(√s(l-1) z)²] + var(b(l)),   mean square of the outputs of dense layer l\n"
             "d(l) = d(l+1) n_out var(W(l+1)) E[f'(√s(l) z)²],      mean square of its delta\n"
             "z ~ N(0, 1)"
         )
         yield Text(
-            f"Measured over {len(self.deltas)} draws of the weights with {self.rows} training rows. The theory assumes"
-            " wide layers and independent weights; its delta starts from the measured delta of the last layer."
+            f"{measured} The theory assumes wide layers and independent weights; its delta starts from the measured"
+            " delta of the last layer."
         )
 
     def _charts(self) -> Iterator[Block]:
+        shown = "the mean of the draws, the range of 90 % of them" + ", and the theory" * self.has_theory
         yield Chart(
             self.figure(),
-            "Delta after each layer, from the input (left) to the output: the mean of the draws, the range of 90 % of"
-            f" them, and the theory. {self.outcome}",
+            f"Delta after each layer, from the input (left) to the output: {shown}. {self.outcome}",
         )
         outputs = _depth_figure(
             self.outputs, self.predicted_outputs, "Outputs by layer before training", "root mean square of the outputs"
         )
-        yield Chart(outputs, "Outputs of each layer: the mean of the draws, the range of 90 % of them, and the theory.")
+        yield Chart(outputs, f"Outputs of each layer: {shown}.")
 
     def _table(self) -> Iterator[Block]:
         yield Heading("Layer by layer")
         deltas = _geometric_mean(self.deltas)
-        columns = (_geometric_mean(self.outputs), self.predicted_outputs, deltas, self.predicted_deltas)
+        columns = {"outputs": _geometric_mean(self.outputs), "delta": deltas}
+        if self.has_theory:
+            columns = {
+                "outputs": columns["outputs"],
+                "outputs by theory": self.predicted_outputs,
+                "delta": deltas,
+                "delta by theory": self.predicted_deltas,
+            }
         rows: list[list[str | float]] = [
-            [name, *(float(column[k]) for column in columns)] for k, name in enumerate(self.layer_names)
+            [name, *(float(column[k]) for column in columns.values())] for k, name in enumerate(self.layer_names)
         ]
         if len(rows) > _MOST_TABLE_ROWS:
             half = _MOST_TABLE_ROWS // 2
-            rows = [*rows[:half], ["…"] * 5, *rows[-half:]]
-        yield Table("Root mean squares after each layer", ["layer", "outputs", "by theory", "delta", "by theory"], rows)
+            rows = [*rows[:half], ["…"] * (1 + len(columns)), *rows[-half:]]
+        yield Table("Root mean squares after each layer", ["layer", *columns], rows)
         orders = np.abs(np.log10(deltas / self.predicted_deltas))
         if np.isfinite(orders).all():
             yield Text(f"The prediction of delta is wrong by at most a factor of {number(10 ** orders.max(), 3)}.")
-        else:
-            yield Text("There is no theory for one of the layers, so nothing is predicted.")
 
     def _alternatives(self) -> Iterator[Block]:
         if not self.alternatives:
@@ -192,7 +206,9 @@ def gradient_flow(
     data = next(split.train.parts())
     stages = [k for k, layer in enumerate(whole.network.layers) if layer.has_weights or layer.inner]
     if len(stages) < 2:
-        raise InputError("network", "expected at least two dense layers or residual blocks, to compare their deltas")
+        raise InputError(
+            "network", "expected at least two layers with weights or residual blocks, to compare their deltas"
+        )
     batch = Batch(*(array[:rows] for array in Eager().place(as_batch(data))))
     network, loss = fused(whole.network, whole.loss)
     draws = []

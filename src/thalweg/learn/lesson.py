@@ -19,6 +19,7 @@ Chapter = Literal[
     "Outputs and losses",
     "The flow of delta",
     "The way down",
+    "Pictures",
     "At full size",
 ]
 """The chapters, in the order of teaching."""

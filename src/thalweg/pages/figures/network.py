@@ -269,6 +269,21 @@ def feature_maps(maps: np.ndarray, units: Sequence[int] | np.ndarray, sample: in
     )
 
 
+def picture_row(pictures: Sequence[np.ndarray], names: Sequence[str], title: str, value: str) -> go.Figure:
+    """Pictures (height, width) of any sizes side by side under their names: blue below 0, pale at 0, orange above.
+
+    >>> figure = picture_row([np.array([[1.0, -2.0]]), np.array([[3.0]])], ["x", "W"], "A picture", "brightness")
+    >>> figure.data[0].z.tolist(), figure.layout.annotations[1].text
+    ([[1.0, -2.0, nan, 3.0, nan]], 'W')
+    """
+    height, width = np.max([picture.shape for picture in pictures], axis=0)
+    framed = np.full((len(pictures), height, width), np.nan)
+    for place, picture in zip(framed, pictures, strict=True):
+        left = (width - picture.shape[1]) // 2
+        place[: picture.shape[0], left : left + picture.shape[1]] = picture
+    return _mosaic(framed, [_plain(name) for name in names], title, "picture", value, _AROUND_ZERO)
+
+
 def saliency_maps(maps: np.ndarray, names: Sequence[str]) -> go.Figure:
     """The saliency of classes (classes, height, width), side by side, each in fractions of its largest.
 
