@@ -170,6 +170,11 @@ class MeasuredRows:
         return np.asarray(self._x.std(axis=0))
 
     @property
+    def column_quantiles(self) -> tuple[tuple[float, ...], ...]:
+        quantiles = np.quantile(self._x, np.linspace(0, 1, 101), axis=0)
+        return tuple(tuple(map(float, column)) for column in quantiles.T)
+
+    @property
     def standardized_inputs(self) -> bool:
         return self._spec.data.scale == "standard"
 

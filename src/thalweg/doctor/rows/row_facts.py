@@ -58,6 +58,11 @@ class RowFacts(NamedFacts):
         return _NO_NUMBERS
 
     @fact
+    def column_quantiles(self) -> tuple[tuple[float, ...], ...]:
+        """Hundredths of each input column, from its smallest value to its largest."""
+        return ()
+
+    @fact
     def standardized_inputs(self) -> bool:
         """Whether the inputs are standardized before training."""
         return False
