@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -157,6 +158,16 @@ def answers(chosen: Sequence[_Run], cache: Path, jobs: int | None, confirm: bool
         print(f"examined: {len(result)} of {len(chosen)}", end="\r", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return result
+
+
+def one_of_each_kind(chosen: Iterable[_Run], seed: int) -> list[_Run]:
+    """A run of each kind, drawn at random."""
+    drawn = sorted(chosen, key=lambda one: one.run.name)
+    random.Random(seed).shuffle(drawn)
+    first: dict[str, _Run] = {}
+    for one in drawn:
+        first.setdefault(one.kind, one)
+    return list(first.values())
 
 
 class _Repaired(NamedTuple):
@@ -318,6 +329,7 @@ def main() -> None:
     how.add_argument("--prove", action="store_true", help="also try the remedies, and score the repairs")
     parser.add_argument("--minutes", type=float, default=5.0, help="time limit for each case with --prove")
     parser.add_argument("--seeds", type=int, help="number of seeds of each case [default: all that count]")
+    parser.add_argument("--draw", type=int, metavar="SEED", help="one run of each kind, drawn at random")
     parser.add_argument("--jobs", type=int, help="processes [default: one for each core]")
     parser.add_argument("--cache", type=Path, default=CACHE, help="the folder of cached runs")
     parser.add_argument("--json", type=Path, help="a file for all answers")
@@ -331,6 +343,8 @@ def main() -> None:
     chosen = runs_that_count(options.cases, [options.part] if options.part else PARTS, options.seeds)
     if not chosen:
         parser.error(f"no run of these counts: {', '.join(options.cases) or options.part}")
+    if options.draw is not None:
+        chosen = one_of_each_kind(chosen, options.draw)
     given = answers(chosen, options.cache, options.jobs, options.confirm)
     first = first_runs(chosen)
     repaired = []

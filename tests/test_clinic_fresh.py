@@ -28,7 +28,17 @@ from fresh.gains import WORSE, Count, attainable_gain, counts_of_case, gain_of, 
 from fresh.kinds import Case, Kind, changed, is_right, value_at
 from fresh.third_bases import third_bases
 from fresh_counts import HEALTHY, SEEDS, all_bases, parts
-from fresh_scorecard import CLOSED, Answer, Repair, first_runs, proposed, repairs, report, runs_that_count
+from fresh_scorecard import (
+    CLOSED,
+    Answer,
+    Repair,
+    first_runs,
+    one_of_each_kind,
+    proposed,
+    repairs,
+    report,
+    runs_that_count,
+)
 from run_cache import cached_runs, folders_of
 from thalweg import load
 from thalweg.doctor.findings import Finding, Remedy
@@ -262,6 +272,15 @@ def test_most_sealed_kinds_show(part, least, of_kinds, unnamed):
 
 def answer(name, kind, part, right=True, noticed=True, **more):
     return Answer(name, kind, part, 0, right, right, noticed, ("leak",), **more)
+
+
+def test_a_draw_has_each_kind_once_whatever_the_order_of_the_runs():
+    chosen = runs_that_count([], ["fourth"], 1)
+    drawn = one_of_each_kind(chosen, 5)
+    kinds_of = [run.kind for run in drawn]
+    assert len(kinds_of) == len(set(kinds_of))
+    assert set(kinds_of) == {run.kind for run in chosen}
+    assert [run.run.name for run in one_of_each_kind(chosen[::-1], 5)] == [run.run.name for run in drawn]
 
 
 def test_a_report_counts_runs_and_kinds():

@@ -9,6 +9,7 @@ from thalweg.doctor.checks import set_checks as checks
 from thalweg.doctor.findings import Learned
 from thalweg.doctor.measurements import Measurements
 from thalweg.doctor.rows.set_differences import FrequencyShift, Halves, SetShift, Transfer
+from thalweg.doctor.rows.spoiled_rows import SpoiledRows
 
 NAMES = ("a", "b")
 WORSE = {"training": 0.1, "validation": 0.1, "test": 0.5}
@@ -103,3 +104,27 @@ def test_a_relation_that_changes_along_the_rows_warns_where_it_costs(there, scor
     transfer = Transfer(UncertainScore(0.8, 0.02), UncertainScore(there, 0.02))
     halves = Halves(transfer, SetShift(0, inputs, 1e-9))
     assert found(checks.drift, score=score, halves=halves, rows=500) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "columns", "test", "expected"),
+    [
+        ("inputs", (1,), 0.2, [("severe", "input columns b")]),
+        ("inputs", (), 0.2, [("severe", "inputs")]),
+        ("targets", (), 0.2, [("severe", "data.target")]),
+        ("relation", (), 0.2, [("severe", "data.target")]),
+    ],
+)
+def test_training_rows_that_tell_less_than_others_are_spoiled(part, columns, test, expected):
+    spoiled = SpoiledRows("test", UncertainScore(0.2, 0.02), UncertainScore(0.9, 0.02), part, columns)
+    assert found(checks.spoiled_training_rows, spoiled_rows=spoiled, held_out_scores=scores(0.1, test)) == expected
+    # Rows that cost less than half of what the network lacks leave something else to be found.
+    slightly = spoiled._replace(there=UncertainScore(0.6, 0.02))
+    place = expected[0][1]
+    for score, severity in ((test, "warning"), (0.5, "severe")):
+        measured = {"spoiled_rows": slightly, "held_out_scores": scores(0.1, score)}
+        assert found(checks.spoiled_training_rows, **measured) == [(severity, place)]
+
+
+def test_rows_are_not_spoiled_where_nothing_was_measured():
+    assert found(checks.spoiled_training_rows) == []

@@ -17,6 +17,7 @@ from thalweg.training.row_edits import (
     MarkedCells,
     MoreRows,
     MovedTargets,
+    RankedCells,
     WithoutColumns,
     WithoutRows,
     WithoutTarget,
@@ -65,6 +66,20 @@ def test_marked_cells_are_filled_with_the_mean_of_the_others_and_marked_in_both_
         np.testing.assert_allclose(rows.x[:, 1], np.where(missing, others, x[part, 1]), rtol=1e-5)
         np.testing.assert_array_equal(rows.x[:, 3], missing)
         np.testing.assert_allclose(rows.x[:, [0, 2]], x[part][:, [0, 2]], rtol=1e-5)
+
+
+def test_ranked_cells_are_the_part_of_the_training_rows_below_them():
+    split = split_of(T, scale="none")
+    quantiles = tuple(map(tuple, np.quantile(split.train.x, np.linspace(0, 1, 150), axis=0).T))
+    found = RankedCells(quantiles).applied(split, "none")
+    ranks = np.argsort(np.argsort(X[:150], axis=0), axis=0) / 149
+    np.testing.assert_allclose(found.train.x, ranks, atol=1e-4)
+    # Of the order of the rows nothing is lost, and no held-out row is beyond the range.
+    below = (X[:150, 0] < X[180, 0]).sum()
+    assert (below - 1) / 149 <= found.validation.x[30, 0] <= below / 149
+    assert found.validation.x.min() >= 0
+    assert found.validation.x.max() <= 1
+    np.testing.assert_array_equal(found.train.y, split.train.y)
 
 
 def test_the_control_leaves_out_as_many_rows_of_each_class():

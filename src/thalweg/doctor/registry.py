@@ -18,6 +18,9 @@ STUCK: Group = "stuck"
 UNSTABLE: Group = "unstable"
 """Symptoms of numbers or steps out of their normal range."""
 
+SPOILED = "spoiled-rows"
+"""The code of training rows with a fault that other rows show: no score on the training rows judges beside it."""
+
 _Function = Callable[[Measurements], Iterator[Finding]]
 
 

@@ -21,7 +21,7 @@ from ..data import Dataset, Preprocessing, RawRows, Split, Task
 from ..doctor.diagnosis import Diagnosis
 from ..doctor.examination import diagnose
 from ..doctor.interventions.confirmation import budget_for, confirmed
-from ..doctor.interventions.row_suspects import row_suspects
+from ..doctor.interventions.row_suspects import input_suspects, row_suspects
 from ..doctor.interventions.suspects import suspects
 from ..doctor.measure_run import measurements_of
 from ..doctor.measurements import Measurements
@@ -267,12 +267,15 @@ class Run(Paged):
         layout = self.network.layout((self.preprocessing.features,))
         return confirmed(
             self._diagnosis,
-            suspects(
-                self.spec,
-                self._diagnosis.findings,
-                measurements.largest_rate,
-                [self.preprocessing.features, *(shape[-1] for shape in layout.shapes)],
-                measurements.remedies.output(),
+            (
+                *input_suspects(measurements, self._diagnosis.findings),
+                *suspects(
+                    self.spec,
+                    self._diagnosis.findings,
+                    measurements.largest_rate,
+                    [self.preprocessing.features, *(shape[-1] for shape in layout.shapes)],
+                    measurements.remedies.output(),
+                ),
             ),
             PairedRuns(self.spec, self.rows(), learned.measure),
             budget_for(self.seconds) if seconds is None else seconds,

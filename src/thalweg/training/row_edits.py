@@ -219,6 +219,26 @@ class MarkedCells(RowEdit):
 
 
 @dataclass(frozen=True)
+class RankedCells(RowEdit):
+    """Each input replaced by its rank among the training rows, in the rows that score too: x -> the part of the
+    training rows with smaller values, interpolated between quantiles.
+
+    The order of the values stays, so that a learner for which only the order counts is told the same.
+    """
+
+    quantiles: tuple[tuple[float, ...], ...]
+    """Evenly spaced quantiles of each column of the training rows, from its smallest value to its largest."""
+
+    def training(self, train: Dataset, held_out: Dataset) -> Dataset:
+        return self.scored(train)
+
+    def scored(self, held_out: Dataset) -> Dataset:
+        columns = zip(held_out.x.T, self.quantiles, strict=True)
+        ranks = [np.interp(values, knots, np.linspace(0, 1, len(knots))) for values, knots in columns]
+        return dataclasses.replace(held_out, x=np.stack(ranks, axis=1).astype(held_out.x.dtype))
+
+
+@dataclass(frozen=True)
 class MoreRows(RowEdit):
     """The held-out rows but each fourth train too; each fourth scores."""
 

@@ -193,6 +193,25 @@ def test_a_first_cause_that_nothing_needs_is_replaced_by_the_one_that_is():
     assert [cause.finding.place for cause in tried(run, [init, stop]).causes][:1] == ["stopping"]
 
 
+def test_rows_that_others_show_to_be_spoiled_come_before_what_their_own_score_confirms():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((800, 4))
+    y = x[:, 0] + np.sin(2 * x[:, 1]) + x[:, 2]
+    # The last 250 rows are the test rows: only the others were joined wrongly.
+    x[:550, :2] = rng.permutation(x[:550, :2])
+    data = {"source": (x, y), "validation": 0.1, "test": 250 / 800, "split": "time"}
+    network = {"layers": ["dense 16", "tanh", "dense 1"]}
+    training = {"epochs": 20, "engine": "eager"}
+    spec = {"data": data, "network": network, "optimizer": "adam 1e-7", "training": training, "probes": "standard"}
+    diagnosis = run_spec(Spec.of(spec)).diagnose(confirm=True)
+    root, *others = (cause.finding for cause in diagnosis.causes)
+    assert (root.code, root.place) == ("spoiled-rows", "input columns x0, x1")
+    confirmed_there = [one for one in others if one.confirmation and one.confirmation.status == "confirmed"]
+    assert confirmed_there[0].confirmation.scored == "training"
+    # No change of the spec mends the root cause.
+    assert diagnosis.repair is None
+
+
 def test_the_budget_holds():
     run = run_of([("training.average", 0.99999), ("training.epochs", 300)])
     began = time.monotonic()

@@ -78,6 +78,18 @@ def test_a_fault_of_the_rows_is_confirmed_on_held_out_rows(code):
     assert (diagnosis.repair is None) == (code != "few-training-rows")
 
 
+def test_inputs_of_many_magnitudes_are_tried_by_their_ranks():
+    """Nearly all rows of a lognormal column are alike once it is scaled; the order of its values tells the target."""
+    stretched = np.exp(4 * X)
+    diagnosis = diagnosed(stretched, T, epochs=25)
+    root = diagnosis.causes[0].finding
+    assert (root.code, root.confirmation.status) == ("outlying-inputs", "confirmed")
+    assert root.confirmation.scored == "training"
+    assert root.confirmation.after - root.confirmation.before > 0.1
+    # The spec has no setting for it.
+    assert diagnosis.repair is None
+
+
 HEALTHY = {
     "numbers": lambda: (X, T),
     "classes": lambda: (CLOUDS, Y),

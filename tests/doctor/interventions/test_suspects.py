@@ -186,3 +186,15 @@ def test_layers_that_are_narrower_than_usual_are_widened_alone(layers, place):
 def test_the_default_network_is_only_made_deeper():
     (deeper,) = larger(["dense 64", "relu", "dense 32", "relu", "dense 2", "softmax"])
     assert len(deeper.remedy.changes[0][1]) == 8
+
+
+def test_an_option_of_several_layers_is_put_back_together_before_it_is_put_back_alone():
+    layers = ["dense 8", "batch_norm 0.5", "relu", "dense 8", "batch_norm 0.5", "relu", "dense 2", "softmax"]
+    _, suspected = found({**PLAIN, "network": {"layers": layers}})
+    of_option = [[path for path, _ in one.changes] for one in suspected if one.place.endswith("momentum")]
+    both = ["network.layers.1.momentum", "network.layers.4.momentum"]
+    assert of_option == [both, both[:1], both[1:]]
+    # So are layers that could be left out: all of a kind first.
+    without = [dict(one.changes)["network.layers"] for one in suspected if "without" in one.remedy.label]
+    counts = [sum(Layer.of(layer).kind == "batch_norm" for layer in left) for left in without]
+    assert counts == [0, 1, 1]

@@ -8,14 +8,31 @@ from ...pages.numbers import measure_name, measure_value, number, percent
 from ..attainable import UncertainScore
 from ..findings import Finding, Severity
 from ..measurements import LEARNED, Measurements
-from ..registry import STUCK, check
+from ..registry import SPOILED, STUCK, UNSTABLE, check
 from ..rows.set_differences import SetShift
-from .row_checks import above, closed
+from ..rows.spoiled_rows import Part, SpoiledRows
+from .row_checks import above, closed, listed
 
 _FEW_HELD_OUT = 30
 _SHIFTED = 1.0
 _WORSE = 1.25
 _HELD_OUT = ("validation", "test")
+# Training rows that cost this part of the shortfall on other rows explain it.
+_MOST = 0.5
+_SPOILED: dict[Part, tuple[str, str]] = {
+    "inputs": (
+        "their inputs are of another kind",
+        "They were measured, scaled, cut, joined or filled in otherwise in the training rows.",
+    ),
+    "targets": (
+        "their targets are of another kind",
+        "They were measured, averaged, cut or named otherwise in the training rows.",
+    ),
+    "relation": (
+        "inputs and targets look alike in both, each by themselves",
+        "Targets of the training rows are wrong, or belong to other rows.",
+    ),
+}
 
 
 @check(
@@ -91,6 +108,47 @@ def broken_relation(m: Measurements) -> Iterator[Finding]:
 
 
 @check(
+    code=SPOILED,
+    stage="during training",
+    rank=43,
+    meaning="other rows tell more of themselves than the training rows tell of them, although these are more",
+    advice="check how the named part of the training rows was measured, joined and labelled",
+    explains=(STUCK, UNSTABLE, "mismatch", "wrong-labels", "memorised", "overfitting", "epochs-too-few", "lr-too-low"),
+    explained_by=(
+        "out-of-step",
+        "filled-targets",
+        "outlying-targets",
+        "two-kinds-of-rows",
+        "target-magnitudes",
+        "cut-off-targets",
+        "same-classes",
+        "outlying-inputs",
+        "filled-input",
+        "unmeasured-input",
+    ),
+)
+def spoiled_training_rows(m: Measurements) -> Iterator[Finding]:
+    """Training rows with a fault that other rows do not have, whatever it is. No change of a training mends it."""
+    found = m.spoiled_rows
+    if m.learned is None or found is None:
+        return
+    name = found.than
+    score = m.held_out_scores.get(name, found.there).value
+    shortfall = found.own.value - max(score, m.learned.constant)
+    own, there = (measure_value(m.learned.measure, one.value, digits=3) for one in (found.own, found.there))
+    differs, sentence = _SPOILED[found.part]
+    yield spoiled_training_rows.finding(
+        severity="severe" if found.lost >= _MOST * shortfall else "warning",
+        place=_spoiled_place(found, m.column_names),
+        value=found.lost,
+        measured=f"a random forest of the training rows reaches {there} on the {name} rows, and one of a part of the "
+        f"{name} rows {own} on the others ({measure_name(m.learned.measure)}); {differs}",
+        normal="no less than the other rows tell, because the training rows are more",
+        sentence=f"The training rows have a fault that the {name} rows do not have. {sentence}",
+    )
+
+
+@check(
     code="drift",
     stage="before training",
     rank=31,
@@ -116,6 +174,12 @@ def drift(m: Measurements) -> Iterator[Finding]:
         sentence="The relation of inputs and targets changes along the rows, as where a unit, a code or an instrument "
         "was changed.",
     )
+
+
+def _spoiled_place(found: SpoiledRows, names: Sequence[str]) -> str:
+    if found.part != "inputs":
+        return "data.target"
+    return f"input columns {listed([names[column] for column in found.columns])}" if found.columns else "inputs"
 
 
 def _of_inputs(m: Measurements, name: str) -> tuple[float, str]:

@@ -84,9 +84,11 @@ def _beside(search: SuspectSearch, changes: Changes) -> list[Suspect]:
 
 
 def _apart(search: SuspectSearch, changes: Changes) -> list[Suspect]:
-    """The suspects whose changes do not touch some changes, without larger networks."""
+    """The suspects of the spec whose changes do not touch some changes, without larger networks."""
     return [
         one
         for one in search.suspects
-        if not one.enlarges and not any(overlap(path, other) for path, _ in one.changes for other, _ in changes)
+        if one.rows is None
+        and not one.enlarges
+        and not any(overlap(path, other) for path, _ in one.changes for other, _ in changes)
     ]

@@ -49,7 +49,7 @@ def of_network(network: Network, widths: Sequence[int]) -> Iterator[Suspect]:
 def _superfluous(layers: Sequence[Layer]) -> Iterator[Suspect]:
     """Layers that only normalise, drop, add noise or reshape, and activations of what no layer with weights has made.
 
-    Several of one kind are taken away one at a time, and all together: they are mostly put in together.
+    Several of one kind are taken away all together, as they are mostly put in, and one at a time.
     """
     superfluous = [
         index
@@ -59,10 +59,11 @@ def _superfluous(layers: Sequence[Layer]) -> Iterator[Suspect]:
     kinds: dict[str, list[int]] = {}
     for index in superfluous:
         kinds.setdefault(layers[index].kind, []).append(index)
-        yield _without(layers, [index], f"{layers[index].kind} (layer {index + 1})")
     for kind, places in kinds.items():
         if len(places) > 1:
             yield _without(layers, places, f"any {kind}")
+        for index in places:
+            yield _without(layers, [index], f"{kind} (layer {index + 1})")
 
 
 def _without(layers: Sequence[Layer], places: Sequence[int], words: str) -> Suspect:

@@ -98,7 +98,9 @@ class PairedTest:
         # One pair alone must show much.
         least = MOST if len(before) == 1 else PROMISING
         status: Literal["confirmed", "not confirmed", "undecided"] = "not confirmed"
-        if gains.min() > 0 and mean >= max(LEAST_GAP, least * self.shortfall):
+        # Where the fresh seeds lack less than the examined one, a gain is compared with what they lack.
+        lacking = min(self.shortfall, self.best - float(np.mean(before)))
+        if gains.min() > 0 and mean >= max(LEAST_GAP, least * lacking):
             status = "confirmed"
             if self.scored == "held-out" and mean <= BEYOND_CHANCE * gain_error([part[:rows] for part in parts]):
                 status = "undecided"

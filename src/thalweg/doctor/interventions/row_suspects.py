@@ -16,6 +16,7 @@ from ...training.row_edits import (
     MarkedCells,
     MoreRows,
     MovedTargets,
+    RankedCells,
     RowEdit,
     WithoutColumns,
     WithoutRows,
@@ -29,6 +30,7 @@ from .suspect import Suspect
 # The largest class has more than this many times the rows of the others, on average.
 _UNEQUAL = 2.0
 _HALF = 1 / 2
+_STRETCHED = "outlying-inputs"
 
 _Trial = tuple[str, RowEdit]
 
@@ -41,6 +43,24 @@ def row_suspects(m: Measurements, findings: Sequence[Finding]) -> tuple[Suspect,
         findings: what the checks found in them; notes count too.
     """
     return tuple(sorted([*_of_findings(m, findings), *_of_classes(m)], key=lambda suspect: suspect.nearness))
+
+
+def input_suspects(m: Measurements, findings: Sequence[Finding]) -> tuple[Suspect, ...]:
+    """The suspects among the inputs that leave each row its targets and what a forest learns of it, so that the score
+    on the training rows judges them as it judges a setting: a scale of the inputs that few rows decide.
+
+    Args:
+        m: the measurements of the training.
+        findings: what the checks found in them; notes count too.
+    """
+    rank = CODES[_STRETCHED].rank
+    edit = RankedCells(m.column_quantiles)
+    remedy = Remedy("each input by its rank among the rows", ())
+    return tuple(
+        Suspect(_STRETCHED, found.place, remedy, rank, found, rows=edit)
+        for found in findings
+        if found.code == _STRETCHED
+    )
 
 
 def _of_findings(m: Measurements, findings: Sequence[Finding]) -> Iterator[Suspect]:

@@ -117,12 +117,13 @@ class SuspectSearch:
     def _screen(self, group: Sequence[Suspect]) -> list[Suspect]:
         """Try suspects with the seed of the training, until one closes nearly all; returns those that are left.
 
-        What is nearer to the beginning than that one is tried all the same: the others could not close more.
+        What is nearer to the beginning than that one is tried all the same; the others could not close more, and are
+        tried if it is not confirmed.
         """
         farther: list[Suspect] = []
         nearest: TriedChange | None = None
         for index, suspect in enumerate(group):
-            if nearest is not None and TriedChange((suspect,), 0.0).order > nearest.order:
+            if nearest is not None and TriedChange((suspect,), 0.0).order >= nearest.order:
                 farther.append(suspect)
                 continue
             now = time.monotonic()

@@ -14,7 +14,7 @@ import numpy as np
 from ...core.files import Json
 from ...pages.numbers import count_noun
 from ...parts.optimizers import Adam
-from ...parts.part import Part, options_of
+from ...parts.part import Layer, Part, options_of
 from ...parts.settings import BATCH_SIZE
 from ...spec.spec import CompleteSpec
 from ..findings import Finding, Remedy
@@ -79,8 +79,7 @@ def _departures(spec: CompleteSpec) -> Iterator[Suspect]:
     for name in ("init", "bias_init"):
         if getattr(spec.network, name) is not None:
             yield setting(f"network.{name}", None)
-    for index, layer in enumerate(spec.network.layers):
-        yield from _of_part(f"network.layers.{index}", layer)
+    yield from _of_layers(spec.network.layers)
     yield from _of_part("loss", spec.loss)
     yield from _of_part("regularization", spec.regularization, frozenset({"biases"}), _PENALTY)
     yield from _of_part("training", spec.training, _OF_THE_MACHINE | {"batch_size", "precision"})
@@ -100,6 +99,25 @@ def _of_part(
     for field in options_of(type(described)):
         if field.name not in without and _departs(described, field):
             yield setting(f"{place}.{field.name}", field.default, code)
+
+
+def _of_layers(layers: Sequence[Layer]) -> Iterator[Suspect]:
+    """Options of layers with another value than their default.
+
+    Layers of one kind mostly have an option for one reason: they are put back together, then one at a time.
+    """
+    places: dict[tuple[str, str], list[Suspect]] = {}
+    for index, layer in enumerate(layers):
+        for suspect in _of_part(f"network.layers.{index}", layer):
+            name = suspect.place.rpartition(".")[2]
+            places.setdefault((layer.kind, name), []).append(suspect)
+    for (kind, name), alone in places.items():
+        if len(alone) > 1:
+            changes = tuple(change for one in alone for change in one.remedy.changes)
+            label = alone[0].remedy.label.removeprefix(alone[0].place).strip()
+            remedy = Remedy(f"{name} {label} in each {kind}".replace("_", " "), changes)
+            yield part(alone[0].place, remedy)
+        yield from alone
 
 
 def _departs(described: Part, field: dataclasses.Field[object]) -> bool:

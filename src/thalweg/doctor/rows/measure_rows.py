@@ -66,6 +66,7 @@ from .set_differences import (
     set_difference,
     transfer,
 )
+from .spoiled_rows import Rows, SpoiledRows, spoiled_rows
 from .unmeasured import Unmeasured, unmeasured_inputs
 
 # At most this many rows are examined; a single step takes fewer, a score more.
@@ -167,6 +168,11 @@ class MeasuredRows:
     @cached_property
     def column_deviations(self) -> np.ndarray:
         return np.asarray(self._x.std(axis=0))
+
+    @property
+    def column_quantiles(self) -> tuple[tuple[float, ...], ...]:
+        quantiles = np.quantile(self._x, np.linspace(0, 1, 101), axis=0)
+        return tuple(tuple(map(float, column)) for column in quantiles.T)
 
     @property
     def standardized_inputs(self) -> bool:
@@ -306,12 +312,25 @@ class MeasuredRows:
         found = {name: frequency_difference(known, self._as_numbers(rows.y)) for name, rows in self._held_out.items()}
         return {name: shift for name, shift in found.items() if shift}
 
-    @property
+    @cached_property
     def transfers(self) -> dict[str, Transfer]:
         if self._record is None:
             return {}
         sets = {name: (rows.x[:_ROWS], rows.y[:_ROWS]) for name, rows in self._held_out.items()}
         return transfer(self._x, self._y, self._targets, self.task, sets, self._reference)
+
+    @cached_property
+    def spoiled_rows(self) -> SpoiledRows | None:
+        if not self._is_suspicious or not self.transfers:
+            return None
+        name = max(self.transfers, key=lambda name: len(self._held_out[name]))
+        # A repeated value is seen where no row between is left out.
+        train, other = (self._first_rows(rows) for rows in (self._train, self._held_out[name]))
+        return spoiled_rows(train, name, other, self.task, self.transfers[name].there)
+
+    def _first_rows(self, rows: Dataset) -> Rows:
+        y = rows.y[:_ROWS]
+        return Rows(np.asarray(rows.x[:_ROWS], float), y, self._as_numbers(y))
 
     @property
     def halves(self) -> Halves | None:

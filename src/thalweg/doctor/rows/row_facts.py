@@ -14,6 +14,7 @@ from .row_relations import OneClass, TellingPair, TwoKinds
 from .row_statistics import ColumnOutliers, DoubtfulLabels, TargetOrder, TellingColumn
 from .row_values import Edge, Magnitudes, TargetScore
 from .set_differences import FrequencyShift, Halves, SetShift, Transfer
+from .spoiled_rows import SpoiledRows
 from .unmeasured import Unmeasured
 
 _NAN = float("nan")
@@ -55,6 +56,11 @@ class RowFacts(NamedFacts):
     def column_deviations(self) -> np.ndarray:
         """Standard deviation of each input column (columns,)."""
         return _NO_NUMBERS
+
+    @fact
+    def column_quantiles(self) -> tuple[tuple[float, ...], ...]:
+        """Hundredths of each input column, from its smallest value to its largest."""
+        return ()
 
     @fact
     def standardized_inputs(self) -> bool:
@@ -200,6 +206,12 @@ class RowFacts(NamedFacts):
         """How well a reference learner of the training rows does on the rows of `validation` and `test`; empty before a
         training and for few rows."""
         return {}
+
+    @fact
+    def spoiled_rows(self) -> SpoiledRows | None:
+        """Whether the validation or the test rows, whichever are more, tell more of themselves than the training rows
+        tell of them; None where they do not, before a training, for few rows, and where scores are near perfect."""
+        return None
 
     @fact
     def halves(self) -> Halves | None:
