@@ -176,7 +176,7 @@ class PlaceStatistics:
     saturated: float = _NAN
     """Fraction of the outputs with a slope below 5 % of the steepest; only for activations."""
     rank: float = _NAN
-    """Effective rank of the outputs (`probes.quantities.effective_rank`); in each fourth look."""
+    """Effective rank of the outputs (`probes.quantities.effective_rank`); in each sixth look."""
     evaluating: bool = False
     """Whether the module was in evaluation mode."""
     input_shape: tuple[int, ...] = ()

@@ -30,6 +30,7 @@ from .facts import Look, SetScores, WatchedEpoch, WatchedTraining
 from .folder import WatchFolder
 from .looks.evaluation import differs_in_training, in_mode, set_scores
 from .looks.follower import Follower
+from .looks.listeners import Listener, Switch
 from .looks.measure_step import first_nonfinite
 from .looks.recent_rows import Rows, as_arrays, is_rows
 from .looks.row_mixing import dependence
@@ -57,7 +58,7 @@ _OPEN: weakref.WeakSet[Watch] = weakref.WeakSet()
 def _leave() -> None:
     """A process that was forked from this one trains on its own."""
     for each in _OPEN:
-        each._off = True
+        each._switch.off = True
 
 
 if hasattr(os, "register_at_fork"):
@@ -114,7 +115,8 @@ class Watch:
         self.training = WatchedTraining(described(model, optimizer, loss_fn))
         self._folder = WatchFolder(Path(folder), self.training.model) if folder is not None else None
         self._writers = tuple(writers)
-        self._off = self._closed = False
+        self._switch = Switch(self._fail)
+        self._closed = False
         self._validation: Rows | None = None
         self._referred = -1
         self._epoch_start = 0
@@ -180,7 +182,7 @@ class Watch:
         if self._closed:
             return
         self._guarded(self._finish)()
-        self._closed = self._off = True
+        self._closed = self._switch.off = True
         self._follower.detach()
         _WATCHED.discard(self._follower.model)
         _OPEN.discard(self)
@@ -205,22 +207,12 @@ class Watch:
 
     # Faults -----------------------------------------------------------------------------------------------------------
 
-    def _guarded(self, function: Callable[..., T]) -> Callable[..., T | None]:
+    def _guarded(self, function: Callable[..., T]) -> Listener[T]:
         """The function without effect once the watch is off; an error inside of it switches the watch off."""
-
-        def guarded(*args: object) -> T | None:
-            if self._off:
-                return None
-            try:
-                return function(*args)
-            except Exception as error:
-                self._fail(error)
-                return None
-
-        return guarded
+        return Listener(function, self._switch)
 
     def _fail(self, error: Exception) -> None:
-        self._off = True
+        self._switch.off = True
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
         words = f"{type(error).__name__}: {error} ({place})"

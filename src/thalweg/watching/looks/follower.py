@@ -26,7 +26,7 @@ from .tensors import Taken, all_tensors, copied, fetched, outputs_and_targets
 # Curvature is measured by a replay on a copy of models with no more parameters.
 _MOST_PARAMETERS = 1_000_000
 # Effective ranks are measured in each so manyth look.
-_RANKS_EVERY = 4
+_RANKS_EVERY = 6
 
 
 class Follower:
@@ -109,8 +109,7 @@ class Follower:
     def _hear_step_begin(self, needed: bool) -> None:
         """Be told when the next step of the optimizer begins, where that is needed."""
         if needed and self._step_begin is None:
-            listener = listeners.Listener(self._guard(self._on_step_begin))
-            self._step_begin = self._optimizer.register_step_pre_hook(listener)
+            self._step_begin = self._optimizer.register_step_pre_hook(self._guard(self._on_step_begin))
         elif not needed and self._step_begin is not None:
             self._step_begin.remove()
             self._step_begin = None

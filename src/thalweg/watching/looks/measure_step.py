@@ -93,9 +93,9 @@ class StepMeasurement:
     def before_step(self) -> None:
         """Measure gradients and parameters when `optimizer.step()` begins."""
         graded = {key: p.grad for key, p in self._all.items() if p.grad is not None}
-        self._norms = dict(zip(self._all, t.norms(list(self._all.values())), strict=True))
         self._grads = dict(zip(graded, t.norms(list(graded.values())), strict=True))
         self._before = self._vectors.read(self._all)
+        self._norms = self._vectors.norms(self._before)
         self._gradient = self._vectors.read(graded)
         self._distances = self._first.distances(self._vectors, self._before)
         self.rates = rates_of(self._optimizer)

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..facts import WatchedLoss
 from .recorder import Guard, Recorder
 from .structure import eager
-from .tensors import all_tensors
+from .tensors import all_tensors, norms
 
 # The loss of a replay may differ from that of the loop by this part: the loop may be in low precision.
 _ALIKE = 0.02
@@ -171,10 +171,11 @@ class Snapshot(NamedTuple):
                 return math.nan
             gradients = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
             pairs = [(p, g) for p, g in zip(parameters, gradients, strict=True) if g is not None and g.requires_grad]
-            product = torch.stack([(g * g.detach()).sum() for _, g in pairs]).sum()
-            directions = torch.autograd.grad(product, [p for p, _ in pairs], allow_unused=True)
-            along = [(g.detach() * h).sum() for (_, g), h in zip(pairs, directions, strict=True) if h is not None]
-        square = float(product.detach())
+            given = [g.detach() for _, g in pairs]
+            # The product of the Hessian and the gradient.
+            products = torch.autograd.grad([g for _, g in pairs], [p for p, _ in pairs], given, allow_unused=True)
+            along = [(g * h).sum() for g, h in zip(given, products, strict=True) if h is not None]
+        square = sum(float(norm) ** 2 for norm in norms(given))
         return float(torch.stack(along).sum().detach()) / square if along and square > 0 else math.nan
 
 
