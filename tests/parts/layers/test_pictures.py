@@ -101,6 +101,22 @@ def test_numbers_in_words_are_read_as_the_same_layer():
     assert layer_in_words(Conv2d(8)) == "conv2d 8"
 
 
+def test_the_same_pictures_are_compiled_in_one_precision_after_the_other():
+    losses = {}
+    for precision in ("float32", "float64"):
+        run = thalweg.train(
+            SMALL,
+            "digits",
+            epochs=1,
+            engine="compiled",
+            precision=precision,
+            probes="off",
+            progress=False,
+        )
+        losses[precision] = run.history[-1]["loss"]
+    assert losses["float32"] == pytest.approx(losses["float64"], rel=1e-4)
+
+
 def test_a_training_on_pictures_is_the_same_on_both_engines_and_learns():
     runs = {
         engine: thalweg.train(

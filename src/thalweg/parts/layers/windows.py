@@ -120,6 +120,7 @@ def _pixels(height: int, width: int, kernel: int, stride: int) -> np.ndarray:
     """The pixel under each pixel of the window at each place, as an index into all pixels (rows columns kernel²,)."""
     window = np.arange(kernel)
     rows, columns = (stride * np.arange(places(size, kernel, stride))[:, None] + window for size in (height, width))
-    index = (rows[:, None, :, None] * width + columns[None, :, None, :]).reshape(-1)
+    # JAX knows a constant by its identity, and reads one of 64 bits in as many or in 32, as the precision is.
+    index = (rows[:, None, :, None] * width + columns[None, :, None, :]).reshape(-1).astype(np.int32)
     index.flags.writeable = False
     return index
