@@ -129,6 +129,7 @@ def test_export(browsed):
     browsed.until(lambda: "[optimizer]" in browsed.text("#export-text"))
     page.select_option("#export-form", "python")
     browsed.until(lambda: "Spec.of" in browsed.text("#export-text"))
+    pytest.importorskip("torch", reason="the form for PyTorch needs PyTorch")
     page.select_option("#export-form", "torch")
     browsed.until(lambda: "nn.Sequential" in browsed.text("#export-text"))
     with page.expect_download() as download:
