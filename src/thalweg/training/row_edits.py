@@ -223,7 +223,7 @@ class RankedCells(RowEdit):
     """Each input replaced by its rank among the training rows, in the rows that score too: x -> the part of the
     training rows with smaller values, interpolated between quantiles.
 
-    The order of the values stays, so that a learner for which only the order counts is told the same.
+    The order of the values stays: trees, which use nothing else of them, learn the same.
     """
 
     quantiles: tuple[tuple[float, ...], ...]
