@@ -17,8 +17,8 @@ _CONFUSED = 64
 _NAN = float("nan")
 
 
-def batch_statistics(inputs: Tensor, targets: Tensor | None) -> Fields:
-    """The fields of `BatchStatistics`, as tensors where they are numbers of the batch."""
+def input_statistics(inputs: Tensor) -> Fields:
+    """The fields of `BatchStatistics` that tell of the inputs, as tensors where they are numbers of the batch."""
     found: Fields = {
         "shape": tuple(inputs.shape),
         "type": str(inputs.dtype).removeprefix("torch."),
@@ -29,10 +29,15 @@ def batch_statistics(inputs: Tensor, targets: Tensor | None) -> Fields:
         found["mean"], found["deviation"] = mean_and_deviation(x)
         found["ends"] = list(torch.aminmax(x))
         found |= columns(x)
-    if targets is not None and targets.numel() and not targets.is_complex():
-        y = exact(targets)[:_FINGERPRINTS]
-        found["targets"] = y.reshape(len(y), -1).mean(1) if y.dim() > 1 else y.reshape(-1)
     return found
+
+
+def target_statistics(targets: Tensor | None) -> Fields:
+    """Those that tell of the targets."""
+    if targets is None or not targets.numel() or targets.is_complex():
+        return {}
+    y = exact(targets)[:_FINGERPRINTS]
+    return {"targets": y.reshape(len(y), -1).mean(1) if y.dim() > 1 else y.reshape(-1)}
 
 
 def columns(x: Tensor) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from ..facts import Look, WatchedModel
 from . import listeners
 from .measure_step import FirstValues, StepMeasurement
-from .recent_rows import RecentRows
+from .recent_rows import Call, RecentRows, as_call
 from .recorder import Guard, Recorder
 from .replay import RandomState, Snapshot
 from .schedule import next_look
@@ -90,21 +90,21 @@ class Follower:
         self._versions: tuple[int, ...] = ()
         self._seen_rates: list[float | None] = []
         self._step_begin: RemovableHandle | None = None
-        self._removals = listeners.attach(model, optimizer, loss_fn, methods)
-        self._prepare()
-
-    def _prepare(self) -> None:
-        """Make ready for the next step."""
         self._forwards = 0
-        self._call: tuple[tuple[object, ...], Mapping[str, object]] | None = None
-        self._targets: object = None
-        self._loss: Tensor | float | None = None
+        self._call: Call | None = None
+        self._targets: Tensor | None = None
+        self._loss: Tensor | float = math.nan
         self._random: RandomState | None = None
         self._snapshot: Snapshot | None = None
-        self._recorder = None
-        if self.steps == self._due and not self._watched.compiled:
-            self._recorder = self._new_recorder()
-        self._hear_step_begin(self.steps == self._due or self._pending is not None)
+        self._removals = listeners.attach(model, optimizer, loss_fn, methods)
+        self._prepare_look()
+
+    def _prepare_look(self) -> None:
+        """Make ready for the next step, where it is looked at or completes a look."""
+        due = self.steps == self._due
+        self._random = None
+        self._recorder = self._new_recorder() if due and not self._watched.compiled else None
+        self._hear_step_begin(due or self._pending is not None)
 
     def _hear_step_begin(self, needed: bool) -> None:
         """Be told when the next step of the optimizer begins, where that is needed."""
@@ -185,10 +185,13 @@ class Follower:
         if (pair := outputs_and_targets(given)) is not None:
             self._targets = pair[1]
         if output.dim() == 0:
-            self._loss = _known(output)
-            if self._lost_its_numbers(self._loss):
-                self._due = self.steps
-                self._hear_step_begin(True)
+            if output.is_cpu and math.isfinite(number := output.item()):
+                self._loss = number
+            else:
+                self._loss = _known(output)
+                if self._lost_its_numbers(self._loss):
+                    self._due = self.steps
+                    self._hear_step_begin(True)
         if self._recorder is not None:
             self._recorder.add_loss(given, output)
 
@@ -231,29 +234,33 @@ class Follower:
                 self._take_snapshot()
 
     def _on_step_end(self, *_: object) -> None:
-        self._losses.append(math.nan if self._loss is None else self._loss)
-        self._read_rates()
-        call, targets, snapshot, loss = self._call, self._targets, self._snapshot, self._loss
-        if call is not None:
-            self.rows.add(_as_inputs(*call), targets)
+        # Of most steps this is all. What it touches has left the caches since the step before, so it touches little.
+        self._losses.append(self._loss)
+        rates = [group.get("lr") for group in self._optimizer.param_groups]
+        # The same numbers are the same rates; a tensor may have changed.
+        if len(rates) != len(self._seen_rates) or not all(map(is_, rates, self._seen_rates)):
+            self._take_rates(rates)
+        if self._call is not None and self._targets is not None:
+            self.rows.add(self._call, self._targets)
+        self.steps += 1
+        if self._step_begin is not None or self.steps == self._due:
+            self._end_look()
+        self._forwards, self._targets, self._loss = 0, None, math.nan
+
+    def _end_look(self) -> None:
+        """End the look at the step that has just ended, and make ready for the next one."""
         if self._measurement is not None:
             self._measurement.after_step()
             self._pending, self._measurement = self._measurement, None
-            self._due = next_look(self.steps)
-        self.steps += 1
-        if snapshot is not None and call is not None and targets is not None:
-            self._replay(snapshot, *call, targets, loss)
-            snapshot = None
-        self._prepare()
-        # Where the targets are not known yet, `on_told` has them.
-        self._snapshot, self._call = snapshot, call
+            self._due = next_look(self._pending.step)
+        if self._snapshot is not None and self._call is not None and self._targets is not None:
+            self._replay(self._snapshot, *self._call, self._targets, self._loss)
+            # Where the targets are not known yet, `on_told` has them.
+            self._snapshot = None
+        self._prepare_look()
 
-    def _read_rates(self) -> None:
+    def _take_rates(self, given: list[float | None]) -> None:
         """Take note of the rates of this step, if they are not those of the step before."""
-        given = [group.get("lr") for group in self._optimizer.param_groups]
-        # The same numbers are the same rates; a tensor may have changed.
-        if len(given) == len(self._seen_rates) and all(map(is_, given, self._seen_rates)):
-            return
         self._seen_rates = given if all(isinstance(rate, float) for rate in given) else []
         rates = rates_of(self._optimizer)
         if not self.rates or self.rates[-1][1] != rates:
@@ -265,15 +272,15 @@ class Follower:
             self._losses[-1] = known = _known(loss)
             if self._recorder is None and self._lost_its_numbers(known):
                 self._due = self.steps
-                self._prepare()
+                self._prepare_look()
         if self._pending is not None and self._pending.step == self.steps - 1:
             self._pending.recorder.add_step(x, y, loss)
         if self._snapshot is not None:
-            args, kwargs = self._call or _as_call(x)
-            self._replay(self._snapshot, args, kwargs, y, None if loss is None else _known(loss))
+            args, kwargs = self._call or as_call(x)
+            self._replay(self._snapshot, args, kwargs, y, math.nan if loss is None else _known(loss))
             self._snapshot = None
         if not self._watched.loss.module:
-            self.rows.add(x, y)
+            self.rows.add(as_call(x), y)
 
     # Replays ----------------------------------------------------------------------------------------------------------
 
@@ -303,7 +310,7 @@ class Follower:
         args: Sequence[object],
         kwargs: Mapping[str, object],
         targets: object,
-        loss: Tensor | float | None,
+        loss: Tensor | float,
     ) -> None:
         """Repeat the step that has just ended, where hooks did not see it, or for what they cannot see."""
         measurement = self._pending
@@ -314,7 +321,7 @@ class Follower:
             return
         try:
             with self.busy():
-                known = math.nan if loss is None else float(loss)
+                known = float(loss)
                 if not measurement.recorder.has_seen:
                     measurement.take_replay(
                         snapshot.recorded(copied(args), copied(kwargs), targets, known, self._watched.loss, self._guard)
@@ -336,17 +343,3 @@ def _known(loss: Tensor) -> Tensor | float:
 def _versions(args: Sequence[object], kwargs: Mapping[str, object]) -> tuple[int, ...]:
     """How often each floating tensor among the inputs, or what it is a view of, was written to in place."""
     return tuple(x._version for x in all_tensors([*args, *kwargs.values()]) if not x.is_inference())
-
-
-def _as_call(x: object) -> tuple[tuple[object, ...], Mapping[str, object]]:
-    """Arguments and keywords of the model for what the user tells as its inputs."""
-    if isinstance(x, Mapping):
-        return (), x
-    return (tuple(x), {}) if isinstance(x, tuple | list) else ((x,), {})
-
-
-def _as_inputs(args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
-    """The inverse of `_as_call`."""
-    if kwargs and not args:
-        return dict(kwargs)
-    return args[0] if len(args) == 1 else args

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +12,8 @@ from .tensors import any_tensor, exact
 
 Rows = tuple[object, Tensor]
 """What the model takes (a tensor, a tuple of arguments or a dict of keywords), and the targets."""
+Call = tuple[tuple[object, ...], Mapping[str, object]]
+"""The arguments and keywords of a call of the model."""
 # As many batches are kept as hold this many rows.
 _KEPT = 512
 _CHUNK = 256
@@ -19,29 +23,40 @@ class RecentRows:
     """The latest batches."""
 
     def __init__(self) -> None:
-        self._batches: list[Rows] = []
-        self._sizes: list[int] = []
-        self._count = 0
+        self._calls: list[tuple[Call, object]] = []
+        self._most = 0
 
-    def add(self, inputs: object, targets: object) -> None:
-        """Keep a batch, and drop those that are not needed any more."""
-        if isinstance(targets, Tensor) and targets.dim():
-            size = targets.size(0)
-            self._batches.append((inputs, targets))
-            self._sizes.append(size)
-            self._count += size
-            while self._count - self._sizes[0] >= _KEPT:
-                self._count -= self._sizes.pop(0)
-                del self._batches[0]
+    def add(self, call: Call, targets: object) -> None:
+        """Keep a batch; those that are not needed any more are dropped several at a time."""
+        self._calls.append((call, targets))
+        if len(self._calls) > self._most:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Drop the batches that are not needed any more, and those without rows."""
+        kept: list[tuple[Call, object]] = []
+        count = 0
+        for call, targets in reversed(self._calls):
+            if isinstance(targets, Tensor) and targets.dim() and count < _KEPT:
+                kept.append((call, targets))
+                count += targets.size(0)
+        self._calls = kept[::-1]
+        self._most = len(kept) + len(kept) // 2
+
+    @property
+    def _batches(self) -> list[Rows]:
+        self._drop()
+        return [(_as_inputs(*call), targets) for call, targets in self._calls if isinstance(targets, Tensor)]
 
     def clear(self) -> None:
         """Drop all batches."""
-        self._batches, self._sizes, self._count = [], [], 0
+        self._calls = []
 
     @property
     def last(self) -> Rows | None:
         """The latest batch; None without one."""
-        return self._batches[-1] if self._batches else None
+        batches = self._batches
+        return batches[-1] if batches else None
 
     @property
     def chunk(self) -> int:
@@ -50,13 +65,28 @@ class RecentRows:
 
     def joined(self) -> Rows | None:
         """All batches in one; the latest where they have different forms; None without one."""
-        inputs = [x for x, _ in self._batches if isinstance(x, Tensor)]
-        targets = [y for _, y in self._batches]
+        batches = self._batches
+        inputs = [x for x, _ in batches if isinstance(x, Tensor)]
+        targets = [y for _, y in batches]
         by_row = all(len(x) == len(y) for x, y in zip(inputs, targets, strict=False))
         forms = {x.shape[1:] for x in inputs}, {y.shape[1:] for y in targets}
-        if self._batches and len(inputs) == len(targets) and by_row and max(map(len, forms)) == 1:
+        if batches and len(inputs) == len(targets) and by_row and max(map(len, forms)) == 1:
             return torch.cat(inputs), torch.cat(targets)
-        return self.last
+        return batches[-1] if batches else None
+
+
+def as_call(inputs: object) -> Call:
+    """Arguments and keywords of the model for what the user tells as its inputs."""
+    if isinstance(inputs, Mapping):
+        return (), inputs
+    return (tuple(inputs), {}) if isinstance(inputs, tuple | list) else ((inputs,), {})
+
+
+def _as_inputs(args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+    """The inverse of `as_call`."""
+    if kwargs and not args:
+        return dict(kwargs)
+    return args[0] if len(args) == 1 else args
 
 
 def is_rows(value: object) -> bool:

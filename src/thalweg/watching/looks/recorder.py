@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from ..facts import Role, Task, WatchedLoss
 from ..roles import LOSSES, activation_of, activation_of_operation, role_of
 from . import tensors as t
-from .batches import batch_statistics, quick_score
+from .batches import input_statistics, quick_score, target_statistics
 from .graph import RESHAPES, Path, path_from, path_to, shape_of
 from .loss_input import last_activation, statistics, under_loss
 from .structure import watched_modules
@@ -68,8 +68,8 @@ class Recorder:
         """Nothing was seen yet."""
         self.without_graph: set[str] = set()
         self.modules: list[tuple[str, nn.Module]] = []
-        self.inputs: Tensor | None = None
-        self.targets: Tensor | None = None
+        self._targets: Tensor | None = None
+        self._batch: t.Fields | None = None
         self._forwards = 0
         self._begun = False
         self._times: Counter[str] = Counter()
@@ -109,8 +109,9 @@ class Recorder:
         self._thread = threading.get_ident()
         self._uses = {}
         inputs = t.any_tensor([*args, *kwargs.values()])
-        self.inputs = None if inputs is None else inputs.detach()
-        self.targets = None
+        # The first layer reads them next, and finds them in the caches.
+        self._batch = None if inputs is None else _statistics_of_inputs(inputs)
+        self._targets = None
         self._facts["root_training"] = self.root.training
         self.modules = list(watched_modules(self.model))
         for name, module in self.modules:
@@ -307,8 +308,8 @@ class Recorder:
     def add_step(self, inputs: object, targets: object, loss: object) -> None:
         """What the user tells of the step, after it."""
         x, y = t.any_tensor([inputs]), t.any_tensor([targets])
-        if self.inputs is None and x is not None:
-            self.inputs = x.detach()
+        if self._batch is None and x is not None:
+            self._batch = _statistics_of_inputs(x)
         path = None
         if isinstance(loss, Tensor) and loss.numel() == 1:
             told = loss.detach().reshape(())
@@ -321,8 +322,8 @@ class Recorder:
                 self._facts["loss_operations"] = path.operations
         if y is None:
             return
-        if self.targets is None:
-            self.targets = y.detach()
+        if self._targets is None:
+            self._targets = y.detach()
         if self._loss_input is None and self._output is not None:
             with _without_autocast(self._output):
                 self._add_told_loss_input(self._output, y, path)
@@ -350,7 +351,7 @@ class Recorder:
         return {"operations": path.operations, "follows": path.follows, **last_activation(node, self._known)}
 
     def _set_loss_input(self, outputs: Tensor, targets: Tensor, fields: t.Fields) -> None:
-        self.targets = targets.detach()
+        self._targets = targets.detach()
         self._loss_input = statistics(outputs, targets) | fields
         task: Task = self.loss.task or ("regression" if targets.is_floating_point() else "classification")
         threshold = 0.5 if self.loss.takes == "probabilities" else 0.0
@@ -404,8 +405,8 @@ class Recorder:
         """The fields of `Look` that this recorder knows, numbers as tensors; `stale`, `fresh`, `squares` and `raw` are
         what its ratios are made of."""
         facts = dict(self._facts)
-        if self.inputs is not None:
-            facts["batch"] = batch_statistics(self.inputs, self.targets)
+        if self._batch is not None:
+            facts["batch"] = self._batch | target_statistics(self._targets)
         return facts | {
             "fresh": t.total(self._fresh),
             "raw": self._raw,
@@ -439,6 +440,12 @@ def _measured(y: Tensor, axis: int, role: Role, activation: str, sample_axis: in
     elif activation:
         found |= t.activity(activation, t.by_unit(v, axis, _ACTIVITY_ROWS))
     return found
+
+
+@torch.no_grad()
+def _statistics_of_inputs(inputs: Tensor) -> t.Fields:
+    with _without_autocast(inputs):
+        return input_statistics(inputs)
 
 
 def _without_autocast(tensor: Tensor) -> contextlib.AbstractContextManager[object]:
