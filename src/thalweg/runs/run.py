@@ -26,6 +26,7 @@ from ..doctor.interventions.suspects import suspects
 from ..doctor.measure_run import measurements_of
 from ..doctor.measurements import Measurements
 from ..doctor.rows.measure_rows import TrainingRecord
+from ..engine.choice import engine_for, step_seconds
 from ..engine.engine import Engine
 from ..engine.step import State, Trace, fused, inference_state
 from ..export.checking import raw_rows
@@ -52,7 +53,6 @@ from ..training.evaluate import evaluate, predict_batches
 from ..training.inspect import inspect
 from ..training.paired import PairedRuns
 from ..training.saved_state import save_state
-from ..training.session import engine_for
 from .importance import MOST_INPUTS, SHUFFLES, Importance, importance_of
 from .report import card, report_page
 from .report_data import ReportData
@@ -163,16 +163,16 @@ class Run(Paged):
         """The loss and the metric for raw rows and their targets."""
         data = self.preprocessing.dataset(x, y)
         others = self.spec.training.metrics or ()
-        return evaluate(self.network, self.loss, self.state, data, self._engine, self.preprocessing, others)
+        return evaluate(self.network, self.loss, self.state, data, self._engine(len(data)), self.preprocessing, others)
 
-    @property
-    def _engine(self) -> Engine:
-        """The engine of the training, on any device: a run may be used on another machine."""
-        return engine_for(self.spec.training, anywhere=True)
+    def _engine(self, rows: int) -> Engine:
+        """The engine that predicts so many rows, on any device: a run may be used on another machine."""
+        seconds = step_seconds(self.network, self.params, self.preprocessing.features, rows)
+        return engine_for(self.spec.training, seconds, anywhere=True)
 
     def outputs_of(self, x: np.ndarray) -> np.ndarray:
         """The outputs (n, K) for prepared rows (n, inputs)."""
-        return predict_batches(self.network, self.loss, self.state, x, self._engine)
+        return predict_batches(self.network, self.loss, self.state, x, self._engine(len(x)))
 
     def decided(self, outputs: np.ndarray) -> np.ndarray:
         """What outputs (n, K) say of prepared targets: numbers of classes (n,), labels 0 and 1 or values (n, K)."""
