@@ -64,7 +64,8 @@ def _add(update: Callable[[bytes], None], value: object) -> None:
         update(f"array {value.dtype.str} {value.shape}".encode())
         update(np.ascontiguousarray(value).tobytes())
     else:
-        update(value if isinstance(value, bytes) else repr(value).encode())
+        update(f"{type(value).__name__} ".encode())
+        update(value.encode() if isinstance(value, str) else repr(value).encode())
     update(b"\0")
 
 

@@ -153,23 +153,22 @@ def _asset(name: str) -> str:
 @cache
 def _packed_library() -> str:
     """The script that draws charts, for a page that holds it."""
-    return _written(_compressed(library_text().encode()), 'id="library"') + "\n"
+    return _packed_bytes(library_text(), 'id="library"').tobytes().decode() + "\n"
 
 
 @remembered
-def _compressed(content: bytes) -> np.ndarray:
-    """The compressed bytes (n,)."""
-    return np.frombuffer(zlib.compress(content, 9), np.uint8)
+def _packed_bytes(text: str, attributes: str) -> np.ndarray:
+    """`_packed` as bytes (n,)."""
+    return np.frombuffer(_packed(text, attributes).encode(), np.uint8)
 
 
 def _packed(text: str, attributes: str) -> str:
-    """A text, compressed, in an element that page.js unpacks."""
-    return _written(np.frombuffer(zlib.compress(text.encode(), 9), np.uint8), attributes)
+    """A text, compressed, in an element that page.js unpacks.
 
-
-def _written(content: np.ndarray, attributes: str) -> str:
-    """An element with compressed bytes, in base 85 with a comma for "<": nothing in it is a tag or a comment."""
-    written = b85encode(content.tobytes(), pad=True).decode().replace("<", ",")
+    It is written in base 85 with a comma for "<", so that nothing in it is a tag or a comment.
+    """
+    content = zlib.compress(text.encode(), 9)
+    written = b85encode(content, pad=True).decode().replace("<", ",")
     return f'<script type="text/plain" {attributes} data-bytes="{len(content)}">{written}</script>'
 
 

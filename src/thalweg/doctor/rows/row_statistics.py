@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -243,16 +245,19 @@ def doubtful_labels(probabilities: np.ndarray, y: np.ndarray) -> DoubtfulLabels 
 
 def _overlap(error: float) -> float:
     """The error in the most certain quarter of the rows of two Gaussian classes with this total error."""
-    from scipy.special import ndtr, ndtri
-
     if not 0 < error < 0.5:
         return error
-    half = -float(ndtri(error))
+    half = -NormalDist().inv_cdf(error)
     low, high = 0.0, half + 10
-    # Halved until no number lies between; scipy.optimize takes longer to import than all else here.
+    # Halved until no number lies between.
     while low < (q := (low + high) / 2) < high:
-        low, high = (q, high) if ndtr(half - q) + ndtr(-half - q) > _CERTAIN else (low, q)
-    return float(ndtr(-half - q)) / _CERTAIN
+        low, high = (q, high) if _normal(half - q) + _normal(-half - q) > _CERTAIN else (low, q)
+    return _normal(-half - q) / _CERTAIN
+
+
+def _normal(z: float) -> float:
+    """Φ(z), also far out."""
+    return math.erfc(-z / math.sqrt(2)) / 2
 
 
 def few_rows(outputs: np.ndarray, y: np.ndarray) -> FewRows:
