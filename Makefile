@@ -38,6 +38,7 @@ bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/sweep.py
 	$(BIN)/python benchmarks/estimators.py
 	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python benchmarks/first_answer.py
 	$(BIN)/python benchmarks/playground.py
 
 # Untuned estimators on public tables, in hours; a run that was stopped goes on where it was.

@@ -46,7 +46,7 @@ def session_of(data: Data, epochs: int) -> Session:
             network=Network(["dense 64", "relu", f"dense {CLASSES}"]),
             loss=CrossEntropy(),
             optimizer=Adam(),
-            training=Training(epochs=epochs, batch_size=128),
+            training=Training(epochs=epochs, batch_size=128, engine="compiled"),
             probes=Off(),
         )
     )

@@ -140,7 +140,7 @@ def session_of(case: Case, data: Dataset) -> Session:
         network=case.network,
         loss=CrossEntropy(),
         optimizer=Adam(RATE),
-        training=Training(epochs=case.epochs, batch_size=case.batch_size, seed=SEED),
+        training=Training(epochs=case.epochs, batch_size=case.batch_size, seed=SEED, engine="compiled"),
         probes=Off(),
     )
     return Session.load(spec)

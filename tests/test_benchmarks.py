@@ -62,6 +62,17 @@ def test_the_gradient_of_a_convolution_is_compared_with_pytorchs_in_every_round(
     assert last.endswith(f"{ratios[0]:.2f} to {ratios[1]:.2f}")
 
 
+def test_the_first_answer_is_measured_with_its_parts():
+    head, *lines = run("benchmarks/first_answer.py", "--quick").splitlines()
+    assert head.split()[:2] == ["seconds", "wall"]
+    names = ["base", "train", "train, compiled", "predict", "new machine"]
+    assert [line[:16].strip() for line in lines[:5]] == names
+    assert float(lines[0].split()[-4]) == 1.0
+    parts = [float(line.split(" (")[0].split()[-1]) for line in lines[5:]]
+    assert len(parts) == 7
+    assert sum(parts) > 0
+
+
 def test_the_loss_over_a_plane_is_compared_with_its_products_in_every_round():
     words = ["--points", "3", "--samples", "50", "--rounds", "1"]
     warm, timed, last = run("benchmarks/loss_landscape.py", *words).splitlines()

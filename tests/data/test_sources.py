@@ -362,3 +362,17 @@ def test_an_array_that_claims_more_than_its_file_holds_is_refused_by_a_number(sh
 def test_the_rows_of_a_synthetic_problem_are_bounded():
     with pytest.raises(InputError):
         Source.of({"kind": "rings", "samples": 10**12})
+
+
+@pytest.mark.parametrize("name", ["digits", "iris", "wine", "breast_cancer", "diabetes"])
+def test_kept_tables_are_those_of_scikit_learn(name, tmp_path, monkeypatch):
+    from sklearn import datasets
+
+    monkeypatch.setenv("THALWEG_CACHE", str(tmp_path))
+    given = getattr(datasets, f"load_{name}")(**({"scaled": False} if name == "diabetes" else {}))
+    for _ in range(2):
+        found = Source.of(name).load(seed=0)
+        np.testing.assert_array_equal(found.x, given.data)
+        np.testing.assert_array_equal(found.y, given.target)
+        assert found.y.dtype.kind == given.target.dtype.kind
+        assert found.feature_names == tuple(map(str, given.feature_names))

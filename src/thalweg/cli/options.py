@@ -37,7 +37,9 @@ Epochs = Annotated[
 Seed = Annotated[
     int | None, typer.Option("--seed", help="Random seed of the initial weights, the splits and the order of rows.")
 ]
-EngineName = Annotated[str | None, typer.Option("--engine", help="compiled (XLA) or eager (NumPy, float64).")]
+EngineName = Annotated[
+    str | None, typer.Option("--engine", help="compiled (XLA), eager (NumPy, float64), or auto: the faster.")
+]
 DeviceName = Annotated[str | None, typer.Option("--device", help="cpu or gpu.")]
 PageFile = Annotated[
     Path | None, typer.Option("--out", help="Write to this file; its suffix sets the form: .html, .md, .json, .txt.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.remembered import remembered
 from .dataset import Samples
 from .source import Source
 
@@ -20,9 +21,7 @@ class Digits(Source, kind="digits"):
     """
 
     def load(self, seed: int) -> Samples:
-        from sklearn.datasets import load_digits
-
-        return _classification(load_digits())._replace(image_shape=(8, 8), scale="range")
+        return _classification("digits")._replace(image_shape=(8, 8), scale="range")
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,7 @@ class Iris(Source, kind="iris"):
     """
 
     def load(self, seed: int) -> Samples:
-        from sklearn.datasets import load_iris
-
-        return _classification(load_iris())
+        return _classification("iris")
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,7 @@ class Wine(Source, kind="wine"):
     """
 
     def load(self, seed: int) -> Samples:
-        from sklearn.datasets import load_wine
-
-        return _classification(load_wine())
+        return _classification("wine")
 
 
 @dataclass(frozen=True)
@@ -62,9 +57,7 @@ class BreastCancer(Source, kind="breast_cancer"):
     """
 
     def load(self, seed: int) -> Samples:
-        from sklearn.datasets import load_breast_cancer
-
-        return _classification(load_breast_cancer())
+        return _classification("breast_cancer")
 
 
 @dataclass(frozen=True)
@@ -76,27 +69,55 @@ class Diabetes(Source, kind="diabetes"):
     """
 
     def load(self, seed: int) -> Samples:
-        from sklearn.datasets import load_diabetes
-
-        bunch = load_diabetes(scaled=False)
         return Samples(
-            x=bunch["data"],
-            y=bunch["target"],
+            *_columns("diabetes"),
             task="regression",
-            feature_names=_names(bunch["feature_names"]),
+            feature_names=_names("diabetes", "feature_names"),
             target_names=("progression",),
         )
 
 
-def _classification(bunch: Mapping[str, object]) -> Samples:
+def _classification(name: str) -> Samples:
+    x, y = _columns(name)
     return Samples(
-        x=np.asarray(bunch["data"]),
-        y=np.asarray(bunch["target"]),
+        x=x,
+        y=y.astype(int),
         task="classification",
-        feature_names=_names(bunch["feature_names"]),
-        target_names=_names(bunch["target_names"]),
+        feature_names=_names(name, "feature_names"),
+        target_names=_names(name, "target_names"),
     )
 
 
-def _names(names: object) -> tuple[str, ...]:
-    return tuple(str(name) for name in np.asarray(names))
+def _columns(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs (n, features) and targets (n,) of a data set, both as fractional numbers."""
+    table = _table(name)
+    return table[:, :-1].copy(), table[:, -1].copy()
+
+
+def _names(name: str, of: str) -> tuple[str, ...]:
+    return tuple(map(str, _listed_names(name, of)))
+
+
+# scikit-learn takes a second to import.
+@remembered
+def _table(name: str) -> np.ndarray:
+    bunch = _bunch(name)
+    return np.column_stack([np.asarray(bunch["data"], float), np.asarray(bunch["target"], float)])
+
+
+@remembered
+def _listed_names(name: str, of: str) -> np.ndarray:
+    return np.array([str(one) for one in np.asarray(_bunch(name)[of])])
+
+
+def _bunch(name: str) -> Mapping[str, object]:
+    from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+
+    loaders: dict[str, Callable[[], Mapping[str, object]]] = {
+        "breast_cancer": load_breast_cancer,
+        "diabetes": lambda: load_diabetes(scaled=False),
+        "digits": load_digits,
+        "iris": load_iris,
+        "wine": load_wine,
+    }
+    return loaders[name]()

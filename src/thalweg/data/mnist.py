@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,6 +82,10 @@ def _download(folder: Path) -> IdxFiles:
 
 def _fetch(name: str) -> bytes:
     """The gzipped file of that name from the first mirror that has it with the right checksum."""
+    # They load ssl, which takes long.
+    import http.client
+    import urllib.request
+
     # Without a network all mirrors fail for the same reason, which is given once.
     failures: dict[str, str] = {}
     for mirror in MIRRORS:
@@ -107,6 +108,8 @@ def _fetch(name: str) -> bytes:
 
 def _reason(error: Exception) -> str:
     """Why a download failed, without the names of the classes that say so."""
+    import urllib.error
+
     answered = isinstance(error, urllib.error.HTTPError)
     cause = error.reason if isinstance(error, urllib.error.URLError) and not answered else error
     return str((cause.strerror if isinstance(cause, OSError) else None) or cause)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..core.noise import generator
+from ..core.remembered import remembered
 from ..data import Task
 from ..parts.task_metrics import balanced_weights
 
@@ -138,8 +139,11 @@ def reference_outputs(x: np.ndarray, targets: np.ndarray, task: Task, least_leaf
     if len(x) < FEW_ROWS:
         return None
     rows = slice(0, max(_LEAST_FOREST_ROWS, _FOREST_NUMBERS // x.shape[1]))
-    x = x[rows]
-    targets = targets[rows]
+    return _forest_outputs(x[rows], targets[rows], task, least_leaf)
+
+
+@remembered
+def _forest_outputs(x: np.ndarray, targets: np.ndarray, task: Task, least_leaf: int) -> np.ndarray:
     fold = folds(targets, task)
     outputs = np.empty(targets.shape)
     for number in range(_FOLDS):
@@ -192,10 +196,16 @@ def line_score(x: np.ndarray, y: np.ndarray, task: Task) -> float:
     varies = deviation > 0
     if not varies.any() or (task == "classification" and len(np.unique(y)) < 2):
         return constant_score(y, task)
+    x = (x - x.mean(axis=0))[:, varies] / deviation[varies]
+    return score_of(_line_outputs(x, y, task), y, task).value
+
+
+@remembered
+def _line_outputs(x: np.ndarray, y: np.ndarray, task: Task) -> np.ndarray:
+    """What the best straight line answers on its own rows, of the shape of y."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 
-    x = (x - x.mean(axis=0))[:, varies] / deviation[varies]
     models = {
         "regression": Ridge(1 / _HARDLY_PENALIZED),
         "multilabel": RidgeClassifier(1 / _HARDLY_PENALIZED, class_weight="balanced"),
@@ -204,7 +214,7 @@ def line_score(x: np.ndarray, y: np.ndarray, task: Task) -> float:
     with warnings.catch_warnings():
         # Of separable classes the weights grow without end, and the classes stay the same.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return score_of(np.asarray(models[task].fit(x, y).predict(x)).reshape(y.shape), y, task).value
+        return np.asarray(models[task].fit(x, y).predict(x)).reshape(y.shape)
 
 
 def standard_error(score: float, rows: int, measure: str) -> float:

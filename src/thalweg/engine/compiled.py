@@ -23,7 +23,7 @@ from ..core.private import private_folder
 from ..core.progress import print_line
 from ..models.network import Network
 from ..parts.part import Initializer, Part, options_of
-from ..parts.settings import Device, Precision
+from ..parts.settings import Device, EngineName, Precision
 from .forked import forked_from_jax
 from .step import Batch, Plan, State, StepMetrics, batch_at, make_step
 
@@ -256,6 +256,11 @@ class Compiled:
                 f"expected a {self.device}, found only: {found}. A GPU needs NVIDIA's driver and"
                 " `pip install 'thalweg[cuda]'`; or choose --device cpu",
             ) from error
+
+    @property
+    def name(self) -> EngineName:
+        """The word for it."""
+        return "compiled"
 
     @property
     def platform(self) -> str:

@@ -22,7 +22,7 @@ from ..core.arrays import (
     map_arrays,
 )
 from ..parts.part import Optimizer
-from ..parts.settings import Precision
+from ..parts.settings import EngineName, Precision
 from .step import Batch, Plan, State, StepMetrics, batch_at, make_step
 
 Args = ParamSpec("Args")
@@ -71,6 +71,11 @@ class Eager:
     """
 
     precision: Precision = "float64"
+
+    @property
+    def name(self) -> EngineName:
+        """The word for it."""
+        return "eager"
 
     @property
     def platform(self) -> str:

@@ -27,6 +27,10 @@ class Engine(Protocol):
     """
 
     @property
+    def name(self) -> EngineName:
+        """The word for it."""
+
+    @property
     def precision(self) -> Precision:
         """The type of its floating-point numbers."""
 

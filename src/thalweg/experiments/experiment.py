@@ -219,7 +219,11 @@ class Experiment:
 
     def spec(self, arm: Arm) -> Spec:
         """The spec of an arm, with the seed of the base spec. Raises InputError with every problem."""
-        return Spec.of(self.tables(arm))
+        spec = Spec.of(self.tables(arm))
+        if spec.training.engine != "auto":
+            return spec
+        # One program serves all trials of an architecture.
+        return dataclasses.replace(spec, training=dataclasses.replace(spec.training, engine="compiled"))
 
     def trials(self, watch: Callable[[int, int], None] = lambda done, total: None) -> tuple[Trial, ...]:
         """The trials of all arms with all seeds but fresh ones, ordered by seed, then by arm; as `checked_arms`."""

@@ -11,6 +11,7 @@ import numpy as np
 from ..core.arrays import Array, Params, map_arrays
 from ..core.progress import ProgressMessage, Watch
 from ..data import Dataset
+from ..engine.choice import engine_for
 from ..engine.engine import Engine
 from ..engine.step import Batch, Plan, State, inference_state, measure
 from ..pages.numbers import number
@@ -18,7 +19,6 @@ from ..parts.optimizers import SGD
 from ..runs.run import Run
 from ..training.batch_plan import as_batch
 from ..training.evaluate import evaluate, metric_for
-from ..training.session import engine_for
 
 # The number of rows that pass through the network between two progress messages.
 _ROWS_AT_ONCE = 1 << 17

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.printable import printable, printable_json
+from ..core.remembered import remembered
 from .blocks import (
     ArrayBlock,
     Block,
@@ -152,7 +153,13 @@ def _asset(name: str) -> str:
 @cache
 def _packed_library() -> str:
     """The script that draws charts, for a page that holds it."""
-    return _packed(library_text(), 'id="library"') + "\n"
+    return _packed_bytes(library_text(), 'id="library"').tobytes().decode() + "\n"
+
+
+@remembered
+def _packed_bytes(text: str, attributes: str) -> np.ndarray:
+    """`_packed` as bytes (n,)."""
+    return np.frombuffer(_packed(text, attributes).encode(), np.uint8)
 
 
 def _packed(text: str, attributes: str) -> str:

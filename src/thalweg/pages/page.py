@@ -19,7 +19,6 @@ from .json import render_json
 from .markdown import render_markdown
 from .notebook import show, still_html
 from .numbers import number
-from .text import print_text, render_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -55,6 +54,8 @@ class Page:
 
     def text(self, width: int = 100) -> str:
         """Plain text with lines of at most `width` characters."""
+        from .text import render_text
+
         return render_text(self.title, self.blocks, self.summary, self.settings, width=width)
 
     def html(self, links: Sequence[Link] = (), library: str = "") -> str:
@@ -96,6 +97,8 @@ class Page:
 
     def show(self, console: Console | None = None) -> None:
         """Print the page in color on a terminal; paragraphs are at most 100 characters wide."""
+        from .text import print_text
+
         print_text(self.title, self.blocks, self.summary, self.settings, console=console)
 
     def _repr_html_(self) -> str:

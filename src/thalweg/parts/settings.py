@@ -63,8 +63,8 @@ class Training(Part):
     epochs: number of epochs; "auto": as many as the rows need (`spec.length`).
     batch_size: rows in a batch; "full": all rows; None: 32, or the batch of the linear unit's rule.
     seed: seed of all random numbers.
-    engine: "compiled" (XLA) or "eager" (NumPy).
-    precision: None: float32 on the compiled engine, float64 on the eager one.
+    engine: "compiled" (XLA), "eager" (NumPy), or "auto": NumPy for what it ends before XLA has started.
+    precision: None: float64 where the engine is "eager", else float32.
     device: None: the default device of the engine.
     accumulate: batches for each update, which uses the gradient over all of them: a large batch in little memory.
     clip: bound of the gradients.
@@ -72,13 +72,13 @@ class Training(Part):
     metrics: measures beside the loss and those of the task (`thalweg.metrics`).
 
     >>> Training(epochs=3).engine
-    'compiled'
+    'auto'
     """
 
     epochs: Length = 20
     batch_size: Count | Literal["full"] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
-    engine: EngineName = "compiled"
+    engine: EngineChoice = "auto"
     precision: Precision | None = None
     device: Device | None = None
     accumulate: Count = 1
@@ -88,7 +88,7 @@ class Training(Part):
 
     @property
     def number_type(self) -> Precision:
-        """The precision of the engine: the given one, or the engine's own."""
+        """The precision of the training: the given one, or that of the engine."""
         return self.precision or ("float64" if self.engine == "eager" else "float32")
 
 
@@ -135,6 +135,7 @@ Length = Annotated[
 Precision = Literal["float32", "float64"]
 Device = Literal["cpu", "gpu"]
 EngineName = Literal["compiled", "eager"]
+EngineChoice = Literal["auto", "compiled", "eager"]
 
 _OBSERVATIONS = 64
 _RAREST = 20

@@ -12,7 +12,6 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.intervals import Difference, differences
 from ..data import Dataset, Preprocessing, Task
-from ..pages import figures
 from ..pages.blocks import Block, Chart, Folded, Table, Text
 from ..pages.numbers import count_noun, difference, interval, measure_name
 from ..pages.page import Page, Paged
@@ -72,6 +71,8 @@ class Importance(Paged):
 
     def blocks(self) -> list[Block]:
         """What the importance is, its chart, and the columns that the chart leaves out."""
+        from ..pages import figures
+
         score = measure_name(self.measure)
         words = (
             f"How much the {score} on {count_noun(self.rows, 'row')} of the {self.held_out} set falls where the values "

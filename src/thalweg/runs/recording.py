@@ -257,7 +257,7 @@ def _facts(session: Session, fitted: Fit, seconds: float) -> dict[str, str]:
         "parameters": number(sum(np.size(array) for _, array in arrays_of(fitted.state.params))),
         "updates": number(int(fitted.state.step)),
         "time": f"{number(seconds, 3)} s",
-        "engine": f"{training.engine}, {engine.precision}, {engine.platform}",
+        "engine": f"{engine.name}, {engine.precision}, {engine.platform}",
         "seed": str(training.seed),
         "finished": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %z"),
         "thalweg": f"{__version__} on Python {platform.python_version()}",

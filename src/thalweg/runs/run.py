@@ -18,19 +18,9 @@ from ..core.files import commit, remove
 from ..core.printable import printable
 from ..core.progress import Watch, ignore_progress
 from ..data import Dataset, Preprocessing, RawRows, Split, Task
-from ..doctor.diagnosis import Diagnosis
-from ..doctor.examination import diagnose
-from ..doctor.interventions.confirmation import budget_for, confirmed
-from ..doctor.interventions.row_suspects import input_suspects, row_suspects
-from ..doctor.interventions.suspects import suspects
-from ..doctor.measure_run import measurements_of
-from ..doctor.measurements import Measurements
-from ..doctor.rows.measure_rows import TrainingRecord
+from ..engine.choice import engine_for, step_seconds
 from ..engine.engine import Engine
 from ..engine.step import State, Trace, fused, inference_state
-from ..export.checking import raw_rows
-from ..export.trained_model import TrainedModel
-from ..export.writing import ExportedFile, export_files
 from ..models.conversion.to_torch import module_of
 from ..models.decision import decided, predictions
 from ..models.linear_units import with_threshold
@@ -50,17 +40,20 @@ from ..spec.toml import to_toml
 from ..training.checkpoints import checkpoint_folder
 from ..training.evaluate import evaluate, predict_batches
 from ..training.inspect import inspect
-from ..training.paired import PairedRuns
 from ..training.saved_state import save_state
-from ..training.session import engine_for
 from .importance import MOST_INPUTS, SHUFFLES, Importance, importance_of
-from .report import card, report_page
 from .report_data import ReportData
 from .run_folder import REPORT_FILE, RESULT, RESULT_FILE, json_line, new_run_folder, write_spec
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
     from torch import nn
+
+    # Predictions start without the doctor, the charts and the exporters.
+    from ..doctor.diagnosis import Diagnosis
+    from ..doctor.measurements import Measurements
+    from ..export.trained_model import TrainedModel
+    from ..export.writing import ExportedFile
 
 # Rows on which an exported file is compared with the run.
 _COMPARED_ROWS = 1000
@@ -163,16 +156,16 @@ class Run(Paged):
         """The loss and the metric for raw rows and their targets."""
         data = self.preprocessing.dataset(x, y)
         others = self.spec.training.metrics or ()
-        return evaluate(self.network, self.loss, self.state, data, self._engine, self.preprocessing, others)
+        return evaluate(self.network, self.loss, self.state, data, self._engine(len(data)), self.preprocessing, others)
 
-    @property
-    def _engine(self) -> Engine:
-        """The engine of the training, on any device: a run may be used on another machine."""
-        return engine_for(self.spec.training, anywhere=True)
+    def _engine(self, rows: int) -> Engine:
+        """The engine that predicts so many rows, on any device: a run may be used on another machine."""
+        seconds = step_seconds(self.network, self.params, self.preprocessing.features, rows)
+        return engine_for(self.spec.training, seconds, anywhere=True)
 
     def outputs_of(self, x: np.ndarray) -> np.ndarray:
         """The outputs (n, K) for prepared rows (n, inputs)."""
-        return predict_batches(self.network, self.loss, self.state, x, self._engine)
+        return predict_batches(self.network, self.loss, self.state, x, self._engine(len(x)))
 
     def decided(self, outputs: np.ndarray) -> np.ndarray:
         """What outputs (n, K) say of prepared targets: numbers of classes (n,), labels 0 and 1 or values (n, K)."""
@@ -227,6 +220,8 @@ class Run(Paged):
 
         The rows of a run from a folder are loaded again; where they are gone, the page says so and shows the record.
         """
+        from .report import report_page
+
         return report_page(report_data_of(self))
 
     def inspect(self, x: RawRows, y: ArrayLike, weight: ArrayLike | None = None) -> Trace:
@@ -258,6 +253,11 @@ class Run(Paged):
         >>> run.diagnose().causes[0].finding.code
         'output-activation'
         """
+        from ..doctor.interventions.confirmation import budget_for, confirmed
+        from ..doctor.interventions.row_suspects import input_suspects, row_suspects
+        from ..doctor.interventions.suspects import suspects
+        from ..training.paired import PairedRuns
+
         if not confirm:
             return self._diagnosis
         learned = self._diagnosis.learned
@@ -286,6 +286,8 @@ class Run(Paged):
 
     @cached_property
     def _diagnosis(self) -> Diagnosis:
+        from ..doctor.examination import diagnose
+
         return diagnose(self.measurements)
 
     def importance(self, shuffles: int = SHUFFLES) -> Importance | None:
@@ -355,6 +357,8 @@ class Run(Paged):
     @property
     def trained_model(self) -> TrainedModel:
         """What predictions need: the network, its weights and its preprocessing."""
+        from ..export.trained_model import TrainedModel
+
         state = inference_state(self.state)
         return TrainedModel(self.network, self.loss, state.params, state.layers, self.preprocessing)
 
@@ -388,6 +392,9 @@ class Run(Paged):
         >>> [file.path.name for file in run.export(python=folder / "network.py")]
         ['network.py']
         """
+        from ..export.checking import raw_rows
+        from ..export.writing import export_files
+
         rows = raw_rows(self.preprocessing, self._held_out_inputs())
         expected = self.predict_outputs(rows)
         return export_files(self.trained_model, rows, expected, onnx, torch, python, watch)
@@ -402,6 +409,9 @@ class Run(Paged):
     @property
     def measurements(self) -> Measurements:
         """What the doctor measures. The rows of a run from a folder are loaded again."""
+        from ..doctor.measure_run import measurements_of
+        from ..doctor.rows.measure_rows import TrainingRecord
+
         split = self.rows()
         record = TrainingRecord(
             params=self.params,
@@ -434,6 +444,8 @@ class Run(Paged):
 
     def _card(self) -> Page:
         """What a notebook shows: how the training ended, the verdict of the doctor, the measures, the first curve."""
+        from .report import card
+
         try:
             health: tuple[Text, ...] = (Text(self.diagnose().verdict),)
         except InputError:

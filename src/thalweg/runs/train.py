@@ -19,7 +19,7 @@ from ..parts.clipping import Clipping
 from ..parts.metrics import Metric
 from ..parts.part import Layer, Loss, Optimizer
 from ..parts.regularization import Regularization
-from ..parts.settings import Checkpoints, Device, EngineName, Off, Precision, Probes, Stopping
+from ..parts.settings import Checkpoints, Device, EngineChoice, Off, Precision, Probes, Stopping
 from ..spec.spec import Spec
 from ..spec.toml import read_spec
 from ..training.callbacks import Callback, ProgressMessages
@@ -62,7 +62,7 @@ def train(
     epochs: int | Literal["auto"] = 20,
     batch_size: int | str | None = None,
     seed: int = 0,
-    engine: EngineName = "compiled",
+    engine: EngineChoice = "auto",
     precision: Precision | None = None,
     device: Device | None = None,
     accumulate: int = 1,
@@ -92,7 +92,7 @@ def train(
         epochs: number of passes through the training rows; "auto": as many as they need (early stopping or holdouts).
         batch_size: rows of a batch, or "full"; 32 by default.
         seed: decides weights, splits, the order of rows, and all noise.
-        engine: "compiled" (XLA) or "eager" (NumPy).
+        engine: "compiled" (XLA), "eager" (NumPy), or "auto": NumPy for what it ends before XLA has started.
         precision: "float32" or "float64"; by default float32 compiled, float64 eager.
         device: "cpu" or "gpu"; by default what the machine has.
         accumulate: batches that make one update.

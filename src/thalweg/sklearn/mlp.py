@@ -17,7 +17,7 @@ from ..data import Dataset, Preprocessing
 from ..models.network import Network
 from ..parts.losses import Poisson
 from ..parts.part import Loss
-from ..parts.settings import Device, Precision
+from ..parts.settings import Device, EngineChoice, Precision
 from .estimator import RandomState, Rows, set_parameters
 from .network_estimator import (
     NetworkEstimator,
@@ -26,7 +26,7 @@ from .network_estimator import (
     input_names,
     learns_by_steps,
 )
-from .settings import EngineChoice, PartLike
+from .settings import PartLike
 
 
 def gives_probabilities(estimator: NetworkEstimator) -> bool:

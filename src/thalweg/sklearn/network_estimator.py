@@ -25,6 +25,7 @@ from ..core.errors import InputError
 from ..core.noise import noise_key
 from ..data import Data, Dataset, Order, Preprocessing, Source, Split, Task
 from ..doctor.attainable import constant_loss
+from ..engine.choice import engine_for
 from ..engine.eager import Eager
 from ..engine.engine import Engine
 from ..engine.step import Plan, State, loss_and_gradient, predict
@@ -45,7 +46,7 @@ from ..training.checkpoints import Checkpoint
 from ..training.early_stopping import EarlyStoppingState, objective
 from ..training.evaluate import evaluate, metric_for
 from ..training.fit import Fit, fit
-from ..training.session import Session, check_fit, engine_for
+from ..training.session import Session, check_fit
 from .estimator import LARGEST_SEED, RandomState, Rows, SparseEstimator, dense, seed_from, without_rows
 from .settings import PartLike, Settings, auto_batch_size, is_random, loss_of, output_name, output_of
 

@@ -37,12 +37,11 @@ from ..parts.part import (
 from ..parts.regularization import Regularization
 from ..parts.schedules import InverseScaling
 from ..parts.schedules.metric_schedules import ReduceOnPlateau
-from ..parts.settings import Device, EngineName, Precision, Probes, Stopping
+from ..parts.settings import Device, EngineChoice, EngineName, Precision, Probes, Stopping
 from ..spec.complete import default_loss
 
 PartLike: TypeAlias = Part | Mapping[str, object] | str
 """A part: an object, a table with its kind, or a name, possibly with options."""
-EngineChoice: TypeAlias = EngineName | Literal["auto"]
 
 _AUTO_BATCH = 200
 # scikit-learn's adaptive rate is divided by 5 at each plateau; at this rate or below, a plateau ends the training.

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.arrays import arrays_of
 from ..data import Dataset, Split
 from ..parts.settings import Off
 from ..spec.complete import completed
@@ -27,10 +26,7 @@ Changes = tuple[tuple[str, object], ...]
 ROWS = "rows"
 """The place of a change of the rows."""
 
-# The eager engine needs about this many seconds for the call of a layer, and for an operation on a number. A training
-# that it ends in less time than a program takes to compile is trained by it.
-_CALL_SECONDS = 4e-5
-_OPERATION_SECONDS = 4e-10
+# Each change of a spec may need a program of its own, which takes about this long to compile.
 _COMPILE_SECONDS = 3.0
 
 
@@ -150,14 +146,7 @@ class PairedRuns:
 def _fastest(session: Session) -> Session:
     """The session on the eager engine, where this trains it in less time than a program takes to compile."""
     training = session.spec.training
-    if training.engine == "eager":
-        return session
-    layers = session.spec.network.layers
-    numbers = sum(np.size(array) for _, array in arrays_of(session.start.params))
-    rows = session.batches.step_rows
-    # Forward, backward and the gradient of a weight: two operations each for every row.
-    step = _CALL_SECONDS * len(layers) + _OPERATION_SECONDS * 6 * numbers * rows
-    if step * session.batches.steps > _COMPILE_SECONDS:
+    if training.engine == "eager" or session.numpy_seconds > _COMPILE_SECONDS:
         return session
     eager = dataclasses.replace(training, engine="eager", precision=training.number_type, device=None)
     return Session(dataclasses.replace(session.spec, training=eager), session.split)

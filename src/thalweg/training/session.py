@@ -13,13 +13,14 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.memory import check_memory
 from ..data import Dataset, EpochIndex, Preprocessing, RowSource, Split
-from ..engine.engine import Engine, make_engine
+from ..engine.choice import engine_for, step_seconds
+from ..engine.engine import Engine
 from ..engine.step import Plan, State
 from ..models.linear_units import tunes
 from ..models.network import Network
 from ..parts.schedules import in_steps
 from ..parts.schedules.metric_schedules import metric_schedules
-from ..parts.settings import BATCH_SIZE, Stopping, Training
+from ..parts.settings import BATCH_SIZE, Stopping
 from ..parts.task_metrics import TaskMetric
 from ..spec.complete import completed
 from ..spec.spec import CompleteSpec, Spec
@@ -63,8 +64,15 @@ class Session:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that the spec names."""
-        return engine_for(self.spec.training)
+        """The engine that the spec names, or the one that ends the training first."""
+        return engine_for(self.spec.training, self.numpy_seconds)
+
+    @cached_property
+    def numpy_seconds(self) -> float:
+        """The seconds that NumPy is expected to need for all steps of the training."""
+        batches = self.batches
+        params = self.start.params
+        return batches.steps * step_seconds(self.spec.network, params, self.split.train.features, batches.step_rows)
 
     @cached_property
     def batches(self) -> BatchPlan:
@@ -162,11 +170,6 @@ class Session:
     def predict(self, state: State, x: np.ndarray) -> np.ndarray:
         """The outputs (n, K) for prepared rows x (n, features), for a state of NumPy arrays."""
         return predict_batches(self.spec.network, self.spec.loss, state, x, self.engine)
-
-
-def engine_for(training: Training, anywhere: bool = False) -> Engine:
-    """The engine of a training; `anywhere`: on whatever device this machine has."""
-    return make_engine(training.engine, training.precision, None if anywhere else training.device)
 
 
 def check_fit(network: Network, data: RowSource | Preprocessing, members: int = 1) -> tuple[tuple[int, ...], ...]:

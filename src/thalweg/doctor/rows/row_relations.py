@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...core.remembered import remembered
 from ...data import Task
 from ..attainable import (
     FEW_ROWS,
@@ -238,6 +239,7 @@ def _best_pairs(x: np.ndarray, targets: np.ndarray) -> list[tuple[int, int]]:
     return [(int(i[k]), int(j[k])) for k in best if varies[i[k]] and varies[j[k]]]
 
 
+@remembered
 def _pair_outputs(pair: np.ndarray, numbers: np.ndarray, targets: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """Cross-validated outputs of a small tree on the best weighted sums of a pair of columns (n, 2)."""
     from sklearn.tree import DecisionTreeRegressor

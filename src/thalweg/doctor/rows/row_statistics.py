@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
 from ...core.intervals import wilson
+from ...core.remembered import remembered
 from ...data import Task
 from ...parts.task_metrics import balanced_weights
 from ..attainable import (
@@ -161,24 +164,38 @@ def telling_column(x: np.ndarray, y: np.ndarray, targets: np.ndarray, task: Task
     """
     if len(x) < FEW_ROWS or x.shape[1] < 2:
         return None
-    from sklearn.tree import DecisionTreeRegressor
-
     constant = constant_score(y, task)
-    whole = DecisionTreeRegressor(max_depth=_DEPTH, random_state=0).fit(x, targets)
-    fold = folds(targets, task)
-    for column in np.argsort(-whole.feature_importances_, kind="stable")[:_CANDIDATES]:
-        outputs = np.empty(targets.shape)
-        for number in range(fold.max() + 1):
-            out = fold == number
-            tree = DecisionTreeRegressor(max_depth=_DEPTH, random_state=0)
-            tree.fit(x[~out][:, [column]], targets[~out])
-            outputs[out] = tree.predict(x[out][:, [column]]).reshape(-1, targets.shape[1])
+    for column in np.argsort(-_importances(x, targets), kind="stable")[:_CANDIDATES]:
+        outputs = _outputs_of_column(x[:, [column]], targets, task)
         alone = score_of(decided(outputs, y, task), y, task)
         if alone.value - constant >= _NEARLY_PERFECT * (1 - constant):
             others = np.delete(x, column, axis=1)
             rest = attainable_score(others, y, task, reference_outputs(others, targets, task))
             return TellingColumn(int(column), alone, rest)
     return None
+
+
+@remembered
+def _importances(x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The importance of each column (columns,) in a small tree."""
+    from sklearn.tree import DecisionTreeRegressor
+
+    tree = DecisionTreeRegressor(max_depth=_DEPTH, random_state=0).fit(x, targets)
+    return np.asarray(tree.feature_importances_)
+
+
+@remembered
+def _outputs_of_column(column: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
+    """Cross-validated outputs of a small tree on a column (n, 1)."""
+    from sklearn.tree import DecisionTreeRegressor
+
+    fold = folds(targets, task)
+    outputs = np.empty(targets.shape)
+    for number in range(fold.max() + 1):
+        out = fold == number
+        tree = DecisionTreeRegressor(max_depth=_DEPTH, random_state=0).fit(column[~out], targets[~out])
+        outputs[out] = tree.predict(column[out]).reshape(-1, targets.shape[1])
+    return outputs
 
 
 def doubtful_labels(probabilities: np.ndarray, y: np.ndarray) -> DoubtfulLabels | None:
@@ -228,14 +245,19 @@ def doubtful_labels(probabilities: np.ndarray, y: np.ndarray) -> DoubtfulLabels 
 
 def _overlap(error: float) -> float:
     """The error in the most certain quarter of the rows of two Gaussian classes with this total error."""
-    from scipy.optimize import brentq
-    from scipy.special import ndtr, ndtri
-
     if not 0 < error < 0.5:
         return error
-    half = -float(ndtri(error))
-    q = brentq(lambda q: ndtr(half - q) + ndtr(-half - q) - _CERTAIN, 0.0, half + 10)
-    return float(ndtr(-half - q)) / _CERTAIN
+    half = -NormalDist().inv_cdf(error)
+    low, high = 0.0, half + 10
+    # Halved until no number lies between.
+    while low < (q := (low + high) / 2) < high:
+        low, high = (q, high) if _normal(half - q) + _normal(-half - q) > _CERTAIN else (low, q)
+    return _normal(-half - q) / _CERTAIN
+
+
+def _normal(z: float) -> float:
+    """Φ(z), also far out."""
+    return math.erfc(-z / math.sqrt(2)) / 2
 
 
 def few_rows(outputs: np.ndarray, y: np.ndarray) -> FewRows:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...core.remembered import remembered
 from ...data import Task
 from ..attainable import (
     FEW_ROWS,
@@ -118,12 +119,13 @@ def frequency_difference(a: np.ndarray, b: np.ndarray) -> FrequencyShift | None:
     >>> frequency_difference(np.eye(2)[[0] * 50 + [1] * 50], np.eye(2)[[0] * 52 + [1] * 48]) is None
     True
     """
-    from scipy.stats import fisher_exact
-
     known, there = a.mean(axis=0), b.mean(axis=0)
     larger = _TIMES_AS_FREQUENT * np.minimum(known, there) < np.maximum(known, there)
     found = []
     for label in np.flatnonzero((np.abs(known - there) >= _DIFFERENT) | larger):
+        # scipy.stats takes half a second to import.
+        from scipy.stats import fisher_exact
+
         counts = [[part[:, label].sum(), len(part) - part[:, label].sum()] for part in (a, b)]
         chance = min(1.0, float(fisher_exact(np.array(counts, int)).pvalue) * a.shape[1])
         if chance < _CHANCE:
@@ -159,14 +161,24 @@ def transfer(
     if outputs is None:
         return {}
     known = attainable_score(x, y, task, outputs)
-    forest = reference_forest(task).fit(x, targets if targets.shape[1] > 1 else targets[:, 0])
 
-    def score(x: np.ndarray, true: np.ndarray) -> UncertainScore:
-        predicted = forest.predict(x).reshape(-1, targets.shape[1])
+    def score(predicted: np.ndarray, true: np.ndarray) -> UncertainScore:
         outputs = predicted.reshape(true.shape) if task == "regression" else decided(predicted, y, task)
         return score_of(outputs, true, task)
 
-    return {name: Transfer(known, score(*rows)) for name, rows in sets.items()}
+    predicted = _outputs_for(x, targets, task, np.concatenate([x[:0], *(rows for rows, _ in sets.values())]))
+    ends = np.cumsum([len(true) for _, true in sets.values()])
+    parts = dict(zip(sets, np.split(predicted, ends), strict=False))
+    return {name: Transfer(known, score(parts[name], true)) for name, (_, true) in sets.items()}
+
+
+@remembered
+def _outputs_for(x: np.ndarray, targets: np.ndarray, task: Task, others: np.ndarray) -> np.ndarray:
+    """What a forest that is fitted to rows x (n, columns) says of other rows (m, columns): (m, outputs)."""
+    if not len(others):
+        return np.empty((0, targets.shape[1]))
+    forest = reference_forest(task).fit(x, targets if targets.shape[1] > 1 else targets[:, 0])
+    return np.asarray(forest.predict(others)).reshape(-1, targets.shape[1])
 
 
 def halves(x: np.ndarray, y: np.ndarray, targets: np.ndarray, task: Task) -> Halves | None:

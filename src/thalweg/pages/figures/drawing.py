@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -32,6 +31,8 @@ class DrawingTask(TypedDict):
 
 def main() -> int:
     """Draw the figures on stdin, and return the exit code."""
+    import asyncio
+
     from kaleido import write_fig_from_object
     from kaleido.errors import BrowserFailedError, ChromeNotFoundError
 

@@ -298,7 +298,7 @@ class LiveTraining:
 
     def _compile(self) -> None:
         """Let the trainer compile the program of this training, so that it goes on meanwhile."""
-        self._to_prepare = self.trainer is not None and self.spec.training.engine == "compiled"
+        self._to_prepare = self.trainer is not None and self.spec.training.engine != "eager"
         self.engine = "compiling" if self._to_prepare else "eager"
 
     def prepare_engine(self) -> None:
