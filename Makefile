@@ -33,6 +33,7 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/training_speed.py --json benchmarks/latest.json
 	$(BIN)/python benchmarks/streaming.py
+	$(BIN)/python benchmarks/streaming.py --table 10000000
 	$(BIN)/python benchmarks/probes.py
 	$(BIN)/python benchmarks/watching.py
 	$(BIN)/python benchmarks/sweep.py

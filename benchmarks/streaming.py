@@ -1,19 +1,31 @@
 """How fast a network trains on rows that stream from a disk, compared with the same rows in memory.
 
     python benchmarks/streaming.py [--rows 500000] [--memory 100] [--rounds 5] [--epochs 3]
+    python benchmarks/streaming.py --table 10000000 [--memory 320]
 
 A 100-64-10 ReLU network is trained with Adam in batches of 128, on the same rows in both ways, in turn. The first chunk
 of steps, in which the program is compiled, is left out. If there is room, the rows are in the file cache of the system:
 the benchmark measures the cost of streaming, not the speed of the disk.
+
+With `--table`, a Parquet file of so many rows of 20 numbers is written into $TMPDIR, and `thalweg train` trains a
+20-32-1 network on it for one epoch, in a process of its own; and so on a file of 1,000 rows, whose peak of memory is
+that of the libraries.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from thalweg.data import Data, StreamedDataset
 from thalweg.models.network import Network
@@ -27,6 +39,7 @@ from thalweg.training.session import Session
 
 FEATURES = 100
 CLASSES = 10
+COLUMNS = 20
 
 
 class Speed(Callback):
@@ -59,12 +72,52 @@ def samples_per_second(session: Session) -> float:
     return speed.samples_per_second
 
 
+def write_table(path: Path, rows: int) -> None:
+    """Write a Parquet file of so many rows: 20 numbers between -1 and 1 and a target y, made piece by piece."""
+    numbers = {f"x{seed}": pl.col("row").hash(seed) / 2**63 - 1 for seed in range(COLUMNS)}
+    frame = pl.LazyFrame().select(pl.int_range(0, rows, dtype=pl.UInt32).alias("row")).with_columns(**numbers)
+    noise = 0.1 * (pl.col("row").hash(COLUMNS) / 2**63 - 1)
+    frame.with_columns(y=pl.col("x0") + pl.col("x1") * pl.col("x2") + noise).drop("row").sink_parquet(path)
+
+
+def peak_and_seconds(folder: Path, rows: int, memory: int) -> tuple[float, float]:
+    """The peak of memory (MB) and the seconds of `thalweg train` on such a table."""
+    table = folder / f"{rows}.parquet"
+    write_table(table, rows)
+    words = ["train", "--data", table, "--target", "y", "--epochs", "1", "--quiet", "--out", folder / f"run-{rows}"]
+    settings = ['network=["dense 32", "relu", "dense 1"]', "training.batch_size=1024", f"data.memory={memory}"]
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "thalweg", *map(str, words), *(word for one in settings for word in ("--set", one))],
+        stdout=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(process.returncode)
+    # macOS counts bytes, Linux kibibytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return usage.ru_maxrss * unit / 1e6, time.perf_counter() - begin
+
+
+def measure_table(rows: int, memory: int) -> None:
+    """Print the peak of memory of a training on a table of so many rows, and of one on 1,000 rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        for count in (1000, rows):
+            peak, seconds = peak_and_seconds(Path(folder), count, memory)
+            print(f"{count:,} rows x {COLUMNS} columns, memory = {memory}: peak {peak:.0f} MB, {seconds:.1f} s")
+
+
 def main() -> None:
     """Measure both in turn; print the ratio of each round, the median and the extremes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("rows", 500_000), ("memory", 100), ("rounds", 5), ("epochs", 3)):
+    for name, default in (("rows", 500_000), ("memory", None), ("rounds", 5), ("epochs", 3), ("table", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
+    if options.table:
+        measure_table(options.table, options.memory or 320)
+        return
+    options.memory = options.memory or 100
     rng = np.random.default_rng(0)
     x = rng.standard_normal((options.rows, FEATURES), np.float32)
     y = (x @ rng.standard_normal((FEATURES, CLASSES), np.float32)).argmax(axis=1)

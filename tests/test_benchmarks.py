@@ -19,7 +19,7 @@ LEARNERS = {"thalweg", "torch", "sklearn", "numpy"}
 pytestmark = pytest.mark.slow
 
 
-def run(*words: str | Path) -> str:
+def run(*words: str | Path, seconds: int = 300) -> str:
     source = Path(thalweg.__path__[0]).parent
     process = subprocess.run(
         [sys.executable, *map(str, words)],
@@ -27,7 +27,7 @@ def run(*words: str | Path) -> str:
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=seconds,
         check=False,
     )
     assert process.returncode == 0, process.stderr
@@ -52,6 +52,14 @@ def test_streaming_is_compared_with_memory_in_every_round():
     ratios = sorted(float(line.rpartition(" ")[2]) for line in rounds)
     assert len(ratios) == 2
     assert last.endswith(f"{ratios[0]:.2f} to {ratios[1]:.2f}")
+
+
+def test_ten_million_rows_of_twenty_numbers_train_within_a_gigabyte():
+    few, many = run("benchmarks/streaming.py", "--table", "10000000", seconds=900).splitlines()
+    assert many.startswith("10,000,000 rows x 20 columns")
+    peak, peak_of_few = (float(line.partition("peak ")[2].partition(" MB")[0]) for line in (many, few))
+    assert peak < 1000
+    assert peak - peak_of_few < 320
 
 
 def test_the_gradient_of_a_convolution_is_compared_with_pytorchs_in_every_round():

@@ -1,4 +1,7 @@
+import tracemalloc
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from input_errors import input_error
@@ -36,6 +39,18 @@ def test_fractions_of_unlabelled_rows(rows, validation, test):
     assert len(parts.test) == round(test * rows)
     assert len(parts.validation) == round(validation * (rows - len(parts.test)))
     assert sorted(np.concatenate(parts).tolist()) == list(range(rows))
+
+
+@pytest.mark.parametrize("labels", [None, np.arange(10**6) % 7])
+def test_a_split_takes_24_bytes_a_row_at_most(labels):
+    rows = 10**6
+    split_rows(np.random.default_rng(0), rows, 0.1, 0.2, labels)
+    tracemalloc.start()
+    parts = split_rows(np.random.default_rng(0), rows, 0.1, 0.2, labels)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= 24 * rows
+    assert sum(part.nbytes for part in parts) == 4 * rows
 
 
 def test_a_balanced_split_is_exact():

@@ -28,6 +28,8 @@ from thalweg.data import (
 )
 from thalweg.data.column_statistics import ColumnMoments, ColumnRange
 from thalweg.data.reading.table_files import TableOptions, table_pieces
+from thalweg.spec.complete import completed
+from thalweg.spec.spec import Spec
 
 ROWS = 4000
 FEATURES = 80
@@ -139,7 +141,7 @@ def test_streamed_tables_equal_those_in_memory(tmp_path, suffix, target):
         table().write_parquet(path, row_group_size=900)
     else:
         table().write_csv(path, separator="\t" if suffix == "tsv" else ",")
-    streamed = Data(str(path), target=target, memory=1).load(1)
+    streamed = Data(str(path), target=target, memory=3).load(1)
     assert_same(streamed, Data(str(path), target=target).load(1))
     assert any("of 4400 rows have no value of 'target'" in note for note in streamed.notes) == (target == "target")
 
@@ -161,7 +163,9 @@ def test_npy_files_stream_and_images_stay_images(tmp_path, shape):
 
 def test_below_the_memory_nothing_changes():
     x, y = arrays("labels")
-    limited = Data((x, y), memory=2).load(0)
+    # Four times 1.28 MB.
+    limited = Data((x, y), memory=6).load(0)
+    assert isinstance(Data((x, y), memory=5).load(0).train, StreamedDataset)
     unlimited = Data((x, y)).load(0)
     assert isinstance(limited.train, Dataset)
     assert np.allclose(limited.train.x, unlimited.train.x, atol=1e-5)
@@ -172,6 +176,39 @@ def test_below_the_memory_nothing_changes():
     falling = np.arange(20000.0)[::-1]
     narrow = Data((falling[:, None], falling), memory=1, order={"kind": "time", "by": "x0"}, split="time").load(0)
     assert isinstance(narrow.train, Dataset)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "npy", "csv", "parquet"])
+def test_rows_that_do_not_fit_into_the_machine_stream_by_themselves(tmp_path, monkeypatch, kind):
+    x, y = arrays("numbers")
+    frame = pl.DataFrame(x, schema=[f"x{i}" for i in range(FEATURES)]).with_columns(y=y)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    frame.write_csv(tmp_path / "rows.csv")
+    frame.write_parquet(tmp_path / "rows.parquet")
+    source = {"arrays": (x, y), "npy": {"kind": "npy", "x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}}
+    target = None if kind in source else "y"
+    data = Data(source.get(kind, str(tmp_path / f"rows.{kind}")), target=target)
+    whole = data.load(0)
+    assert isinstance(whole.train, Dataset)
+    monkeypatch.setattr("thalweg.data.loading.machine_memory", lambda: 4_000_000)
+    split = data.load(0)
+    assert_same(split, whole)
+    # Wherever this spec is trained again, the order of its rows is the same.
+    spec = completed(Spec.of({"data": data}), split.train)
+    assert spec.data.memory == 2
+    monkeypatch.setattr("thalweg.data.loading.machine_memory", lambda: 12_000_000)
+    assert isinstance(data.load(0).train, Dataset)
+    assert completed(Spec.of({"data": data}), data.load(0).train).data.memory is None
+
+
+def test_the_head_of_streamed_rows_are_the_first_ones(monkeypatch):
+    data = numbered(3000)
+    first = data.part_rows(1)
+    assert data.head().x[:, 0].tolist() == list(range(first))
+    monkeypatch.setattr("thalweg.data.streaming._HEAD_ROWS", 50)
+    assert data.head().x[:, 0].tolist() == list(range(50))
+    assert data.head().y.tolist() == [row % 3 for row in range(50)]
 
 
 def test_a_set_whose_weights_are_all_zero_is_rejected():
@@ -291,8 +328,8 @@ def test_too_little_memory_is_reported_with_the_least():
     with input_error("data.memory", "500 rows", "at least memory = 2;"):
         numbered(3000).part_rows(500)
     assert numbered(6000, memory=2).part_rows(500) == 500
-    with input_error("data.memory", "20000 rows", "at least 2"):
-        Data((np.zeros((20000, 20)), np.arange(20000.0)), memory=1).load(0)
+    with input_error("data.memory", "40000 rows", "at least 2"):
+        Data((np.zeros((40000, 20)), np.arange(40000.0)), memory=1).load(0)
 
 
 def test_errors_in_the_middle_of_a_file_name_their_place(tmp_path):
@@ -320,7 +357,7 @@ def test_a_text_in_the_middle_makes_a_column_text(tmp_path):
         pl.when(pl.int_range(pl.len()) == 2500).then(pl.lit("oops")).otherwise("whole").alias("whole")
     )
     frame.write_csv(path)
-    streamed = Data(str(path), target="target", memory=1, test=0.0, validation=0.0).load(0)
+    streamed = Data(str(path), target="target", memory=3, test=0.0, validation=0.0).load(0)
     assert any("'oops'" in note for note in streamed.notes)
     assert_same(streamed, Data(str(path), target="target", test=0.0, validation=0.0).load(0))
 

@@ -12,6 +12,7 @@ from sessions import fit_parts
 from thalweg.core.arrays import arrays_of
 from thalweg.core.errors import InputError
 from thalweg.data import Data, Dataset, EpochIndex, Order
+from thalweg.engine.compiled import Compiled
 from thalweg.engine.engine import make_engine
 from thalweg.engine.step import Plan
 from thalweg.models.network import Network
@@ -71,6 +72,27 @@ def test_the_full_batch_is_one_update_an_epoch(rings, choice):
     optimizer = choice.pop("optimizer", SGD(0.1))
     fitted = fit_parts(RINGS, CrossEntropy(), optimizer, Training(epochs=4, **choice), rings.train)
     assert int(fitted.state.step) == 4
+
+
+def test_the_numbers_of_the_rows_are_copied_to_the_device_once(rings, monkeypatch):
+    jax = pytest.importorskip("jax")
+    seen = []
+    call = Compiled.call
+
+    def recorded(self, function, *args, **options):
+        seen.append(args)
+        return call(self, function, *args, **options)
+
+    monkeypatch.setattr(Compiled, "call", recorded)
+    rows = rings.train
+    network = Network(["dense 2"])
+    start = Plan(network, SoftmaxCrossEntropy(), SGD(), metric_for(network, SoftmaxCrossEntropy(), rows)).start(0, 2)
+    data = Dataset(np.tile(rows.x, (20, 1)), np.tile(rows.y, 20), "classification")
+    evaluate(network, SoftmaxCrossEntropy(), start, data, Compiled())
+    assert len(seen) == -(-len(data) // 2048) > 1
+    for _, _, batch, rows, _ in seen:
+        assert all(isinstance(array, jax.Array) for array in (*batch, rows))
+    assert len({id(rows) for *_, rows, _ in seen}) == 1
 
 
 def test_a_batch_larger_than_the_data_is_the_full_batch(rings):

@@ -159,6 +159,10 @@ class Dataset:
         """The rows in parts that fit into memory: here a single part."""
         yield self
 
+    def head(self) -> Dataset:
+        """The rows that are looked at to describe them: here all."""
+        return self
+
 
 def as_matrix(x: object, image_shape: ImageShape | None = None) -> np.ndarray:
     """`x` as an array (n, features) of finite numbers. Raises InputError if it is anything else.

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.files import JsonObject
+from ..core.memory import machine_memory
 from ..core.noise import generator
 from ..parts.part import Count, Fraction, Part
 from ..parts.settings import Precision
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
     import polars
 
 # Bytes for each row that splitting takes at most: permutations, and the rows sorted by class.
-_SPLIT_BYTES = 64
+_SPLIT_BYTES = 24
+_FIRST_TARGETS = 1000
+_NUMBER_BYTES = 4
+# Bytes for each row that tell which set it belongs to.
+_SET_BYTES = 4
+# What a training takes for each byte of its rows in memory: the rows, a copy while they are put together, a copy on the
+# device to train on, and one to evaluate. Rows that are read as a whole are twice as large, as a table and as numbers.
+_COPIES = 4
+_COPIES_OF_A_WHOLE = 8
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,9 @@ class Data(Part):
         split: "random": held-out rows are drawn, in proportion from each class; "time": the first rows train, the next
             ones validate, the last ones test, in the order of the file or of the column that
             `order = { kind = "time", by = ... }` names.
-        memory: megabytes (10^6 bytes) that the rows may take. If they take more as float32 they stream from the disk
-            during training, provided that the source can be read in pieces: tables, .npy files, arrays. None: no limit.
+        memory: megabytes (10^6 bytes) that the rows may take with all copies of them, four times their size as numbers
+            of the training's precision. If they take more they stream from the disk during training, provided that the
+            source can be read in pieces: tables, .npy files, arrays. None: half of the machine's memory.
         columns: the columns that are inputs; empty: all but the other ones.
         drop: columns that are left out.
         types: of some columns of a table, the kind: number, time, boolean or category. The others have the one that
@@ -145,8 +155,8 @@ class Data(Part):
         """
         if self.split == "time":
             return True
-        # Sources that stream have no test set of their own.
-        return self.memory is None and self.source.load(0).x_test is not None
+        # Sources that can stream have no test set of their own.
+        return not self.source.numbers() and self.source.load(0).x_test is not None
 
     def load(
         self,
@@ -193,14 +203,20 @@ class Data(Part):
             order=self.order,
         )
 
+    @property
+    def _memory_bytes(self) -> int:
+        """The memory that the rows may take with all copies of them."""
+        return self.memory * 10**6 if self.memory else machine_memory() // 2
+
     def _read(self, seed: int, on_load: Callable[[int, int], None]) -> Iterable[LabeledRows]:
-        """The rows as the source gives them: as a whole, or piece by piece if there is a memory limit."""
-        size = piece_bytes(self.memory * 10**6) if self.memory else 0
+        """The rows as the source gives them: as a whole, or piece by piece if they may not fit into the memory."""
         source = self.source.reader(self.choice)
-        reader = source.pieces(size) if size else None
+        size = piece_bytes(self._memory_bytes)
+        fits = self.memory is None and _COPIES_OF_A_WHOLE * _NUMBER_BYTES * source.numbers() <= self._memory_bytes
+        reader = None if fits else source.pieces(size)
         if reader is None:
             return [separate_target(source.load(seed), self.choice)]
-        return LabeledPieces(reader, max(1, size // (4 * reader.width)), self.choice, on_load)
+        return LabeledPieces(reader, max(1, size // (_NUMBER_BYTES * reader.width)), self.choice, on_load)
 
     def _gather(self, rows: Iterable[LabeledRows]) -> _AllRows:
         """Targets and keys of all rows. Raises InputError if no row has a target."""
@@ -214,13 +230,13 @@ class Data(Part):
             if key is not None:
                 keys.append(key)
             missing += piece.missing
-        y = targets[0] if len(targets) == 1 else np.concatenate(targets)
+        y = _joined(targets)
         if not len(y):
             raise InputError("table", f"target column {self.target!r}: expected classes or numbers, it has no values")
         notes = samples.notes
         if missing:
             notes = (*notes, f"{missing} of {missing + len(y)} rows have no value of {self.target!r} and are dropped")
-        return _AllRows(samples=samples, y=y, key=np.concatenate(keys) if keys else None, notes=notes)
+        return _AllRows(samples=samples, y=y, key=_joined(keys) if keys else None, notes=notes)
 
     def _task_of(self, all_rows: _AllRows) -> tuple[Task, _AllRows, tuple[str, ...]]:
         """The task, the rows with classes in place of one-hot rows, and a note on what was inferred.
@@ -280,14 +296,15 @@ class Data(Part):
     ) -> tuple[int | None, tuple[str, ...]]:
         """The memory limit in bytes if the rows exceed it, else None; and a note if they stream."""
         size = np.dtype(preprocessing.precision).itemsize * len(all_rows.y) * preprocessing.features
-        if not self.memory or not isinstance(rows, LabeledPieces) or size <= self.memory * 10**6:
+        memory = self._memory_bytes
+        if not isinstance(rows, LabeledPieces) or _COPIES * size <= memory:
             return None, ()
-        memory = self.memory * 10**6
         _check_streaming(memory, self.order, all_rows)
+        limit = f"memory = {self.memory}" if self.memory else f"half of the machine's memory ({memory / 1e6:.0f} MB)"
         note = (
-            f"the rows take {size / 1e6:.0f} MB as {preprocessing.precision}, more than memory = {self.memory}: they "
-            "stream from the disk. Blocks of adjacent rows are visited in random order, in parts that fit into memory, "
-            "and data.order applies within each part"
+            f"the rows take {size / 1e6:.0f} MB as {preprocessing.precision}, with their copies in memory "
+            f"{_COPIES * size / 1e6:.0f} MB, more than {limit}: they stream from the disk. Blocks of adjacent rows are "
+            "visited in random order, in parts that fit into memory, and data.order applies within each part"
         )
         return memory, (note,)
 
@@ -323,12 +340,14 @@ def _with_classes(samples: Samples) -> Samples:
 
 def _check_streaming(memory: int, order: Order, all_rows: _AllRows) -> None:
     """Raise InputError if streamed rows cannot be split within the memory (bytes), or would have to be sorted."""
-    y = all_rows.y
-    least = -(-(2 * y.nbytes + _SPLIT_BYTES * len(y)) // 10**6)
+    rows = len(all_rows.y)
+    held = all_rows.y.nbytes + (0 if all_rows.key is None else all_rows.key.nbytes)
+    # First the split; then half of the memory is for the pieces that are read.
+    least = -(-max(held + _SPLIT_BYTES * rows, 2 * (held + _SET_BYTES * rows)) // 10**6)
     if least * 10**6 > memory:
         raise InputError(
             "data.memory",
-            f"{memory // 10**6} MB cannot hold the targets of {len(y)} rows while they are split; set memory to at "
+            f"{memory // 10**6} MB cannot hold the targets of {rows} rows while they are split; set memory to at "
             f"least {least}",
         )
     if order.in_time and all_rows.key is not None:
@@ -340,6 +359,19 @@ def _check_streaming(memory: int, order: Order, all_rows: _AllRows) -> None:
                 f"streamed rows cannot be sorted, but row {row} (from 0) is earlier than the row before it; sort the "
                 "file, or remove memory",
             )
+
+
+def _joined(arrays: list[np.ndarray]) -> np.ndarray:
+    """The arrays as one. Each is forgotten as soon as it is copied."""
+    if len(arrays) == 1:
+        return arrays[0]
+    joined = np.empty((sum(map(len, arrays)), *arrays[0].shape[1:]), np.result_type(*arrays))
+    end = len(joined)
+    while arrays:
+        array = arrays.pop()
+        joined[end - len(array) : end] = array
+        end -= len(array)
+    return joined
 
 
 def _training_pieces(
@@ -393,7 +425,8 @@ def _writer(preprocessing: Preprocessing, memory: int | None) -> MemoryWriter | 
 
 def _between(indices: np.ndarray, start: int, stop: int) -> np.ndarray:
     """The ascending indices from `start` up to, but without, `stop`."""
-    return indices[slice(*np.searchsorted(indices, [start, stop]))]
+    # Bounds of another type would have all indices converted.
+    return indices[slice(*np.searchsorted(indices, np.array([start, stop], indices.dtype)))]
 
 
 def infer_task(y: np.ndarray) -> tuple[Task, str]:
@@ -410,7 +443,10 @@ def infer_task(y: np.ndarray) -> tuple[Task, str]:
         return "regression", f"each row has {y.shape[1]} numbers as targets"
     if y.dtype.kind in "bU":
         return "classification", f"the target is {'boolean' if y.dtype.kind == 'b' else 'text'}"
-    distinct = np.unique(y)
+    # The first numbers of a continuous target tell that there are many.
+    distinct = np.unique(y[:_FIRST_TARGETS])
+    if y.dtype.kind != "f" or len(distinct) <= 2:
+        distinct = np.unique(y)
     if y.dtype.kind == "f":
         if len(distinct) == 2 and (np.isin(distinct, (0, 1)).all() or np.isin(distinct, (-1, 1)).all()):
             return "classification", f"the target has only the numbers {distinct[0]:g} and {distinct[1]:g}"

@@ -85,8 +85,11 @@ def _check_target(table: TableReading | None, target: str) -> None:
 
 
 def piece_bytes(memory: int) -> int:
-    """Size of a piece as float32, in bytes, such that all arrays made from it, float64 too, fit into the memory."""
-    return memory // 32
+    """Size of a piece as float32, in bytes, such that all arrays made from it, float64 too, fit into half the memory.
+
+    The other half is for what is known of each row: its target, and the set that it belongs to.
+    """
+    return memory // 64
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,12 @@ class SourceReader(NamedTuple):
     Attributes:
         load: from a seed, all rows.
         pieces: from about a number of bytes of text, a reader of pieces of that size; None: only as a whole.
+        numbers: about how many numbers the rows are, found without reading them; 0: they are read only as a whole.
     """
 
     load: Callable[[int], Samples]
     pieces: Callable[[int], PieceReader | None]
+    numbers: Callable[[], int]
 
 
 class Source(Part, ABC, family="data source"):
@@ -66,9 +68,13 @@ class Source(Part, ABC, family="data source"):
         """A reader of the rows that holds about `size` bytes of text at a time; None: the rows load only as a whole."""
         return None
 
+    def numbers(self) -> int:
+        """About how many numbers the rows are, found without reading them; 0: they are read only as a whole."""
+        return 0
+
     def reader(self, choice: ColumnChoice) -> SourceReader:
         """How the rows are read where some columns are needed; sources of text read no others."""
-        return SourceReader(self.load, self.pieces)
+        return SourceReader(self.load, self.pieces, self.numbers)
 
     def rows_like_these(self, file: str) -> polars.DataFrame:
         """The rows of another file of the same form, whose text is still to be read. Raises InputError as `load`."""

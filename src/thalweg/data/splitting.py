@@ -36,7 +36,8 @@ def split_rows(
     [72, 8, 20]
     """
     test_size, validation_size = _sizes(rows, validation, test)
-    groups = [np.arange(rows)] if labels is None else _classes(labels, 1 + (test_size > 0) + (validation_size > 0))
+    parts = 1 + (test_size > 0) + (validation_size > 0)
+    groups = [np.arange(rows, dtype=_index_type(rows))] if labels is None else _classes(labels, parts)
     groups = [rng.permutation(group) for group in groups]
     test_rows, groups = _draw(groups, test_size, keep=1 + (validation_size > 0))
     validation_rows, groups = _draw(groups, validation_size, keep=1)
@@ -48,11 +49,12 @@ def split_in_time(rows: int, validation: float, test: float, times: np.ndarray |
 
     Raises InputError if no row is left to train on.
 
-    >>> split_in_time(6, validation=0.25, test=0.4)
-    RowSplit(train=array([0, 1, 2]), validation=array([3]), test=array([4, 5]))
+    >>> [part.tolist() for part in split_in_time(6, validation=0.25, test=0.4)]
+    [[0, 1, 2], [3], [4, 5]]
     """
     test_size, validation_size = _sizes(rows, validation, test)
     sequence = np.arange(rows) if times is None else np.argsort(times, kind="stable")
+    sequence = sequence.astype(_index_type(rows), copy=False)
     train_size = rows - test_size - validation_size
     return RowSplit(*(np.sort(part) for part in np.split(sequence, [train_size, train_size + validation_size])))
 
@@ -69,8 +71,10 @@ def _sizes(rows: int, validation: float, test: float) -> tuple[int, int]:
 
 def _classes(labels: np.ndarray, parts: int) -> list[np.ndarray]:
     """The rows of each class. Raises InputError for a class with fewer rows than parts."""
-    classes, index = np.unique(labels, return_inverse=True)
-    groups = [np.flatnonzero(index == i) for i in range(len(classes))]
+    classes = np.unique(labels)
+    index = np.searchsorted(classes, labels).astype(_index_type(len(classes)))
+    order = np.argsort(index, kind="stable").astype(_index_type(len(labels)))
+    groups = np.split(order, np.cumsum(np.bincount(index))[:-1])
     for label, group in zip(classes, groups, strict=True):
         if len(group) < parts:
             size = f"{len(group)} row{'s' * (len(group) > 1)}"
@@ -96,4 +100,11 @@ def _draw(groups: list[np.ndarray], total: int, keep: int) -> tuple[np.ndarray, 
 
 
 def _join(groups: list[np.ndarray]) -> np.ndarray:
-    return np.sort(np.concatenate(groups))
+    rows = np.concatenate(groups)
+    rows.sort()
+    return rows
+
+
+def _index_type(count: int) -> type[np.signedinteger]:
+    """The type of indices below `count`: half the memory where 32 bits hold them."""
+    return np.int32 if count <= np.iinfo(np.int32).max else np.int64

@@ -30,6 +30,7 @@ _PARTS_IN_MEMORY = 8
 # Rows that are adjacent on the disk are read together, this many bytes at a time.
 _BLOCK_BYTES = 1_000_000
 _BLOCKS_A_PART = 16
+_HEAD_ROWS = 100_000
 
 Place = TypeVar("Place")
 Read = TypeVar("Read")
@@ -135,6 +136,10 @@ class StreamedDataset:
         size = self.part_rows(1)
         ranges = [[(start, min(start + size, self.rows))] for start in range(0, self.rows, size)]
         yield from _read_ahead(self._part, ranges)
+
+    def head(self) -> Dataset:
+        """The rows that are looked at to describe them: the first 100,000, or the first part where that is less."""
+        return self._part([(0, min(self.rows, self.part_rows(1), _HEAD_ROWS))])
 
     def epoch(self, order: Order, epoch_index: EpochIndex) -> Iterator[tuple[Dataset, np.ndarray]]:
         """The parts of an epoch, each with the order of its rows (n,); every row is in exactly one part.

@@ -21,7 +21,7 @@ from .idx import find_idx, read_folder
 from .pieces import PieceReader, array_pieces, release
 from .reading.column_choice import ColumnChoice
 from .reading.image_files import ColorMode, read_image, read_image_folder
-from .reading.table_files import TableOptions, load_table, table_pieces, text_of_table, understood
+from .reading.table_files import TableOptions, load_table, table_numbers, table_pieces, text_of_table, understood
 from .source import Source, SourceReader
 from .tables import as_frame, check_table, is_frame
 
@@ -87,8 +87,13 @@ class TableFile(Source, kind="table"):
     def reader(self, choice: ColumnChoice) -> SourceReader:
         options = self._options._replace(choice=choice)
         return SourceReader(
-            lambda seed: load_table(self.file, options), lambda size: table_pieces(self.file, options, size)
+            lambda seed: load_table(self.file, options),
+            lambda size: table_pieces(self.file, options, size),
+            self.numbers,
         )
+
+    def numbers(self) -> int:
+        return table_numbers(self.file)
 
     def rows_like_these(self, file: str) -> polars.DataFrame:
         return text_of_table(file, self._options)
@@ -122,6 +127,9 @@ class NpyFiles(Source, kind="npy"):
 
     def pieces(self, size: int) -> PieceReader | None:
         return Arrays(_npy(self.x, "r"), _npy(self.y)).pieces(size)
+
+    def numbers(self) -> int:
+        return Arrays(_npy(self.x, "r"), _npy(self.y, "r")).numbers()
 
 
 def _npy(path: str, mode: Literal["r"] | None = None) -> np.ndarray:
@@ -256,7 +264,7 @@ class Arrays(Source, kind="arrays"):
         return self._load(TableOptions())
 
     def reader(self, choice: ColumnChoice) -> SourceReader:
-        return SourceReader(lambda seed: self._load(TableOptions(choice=choice)), self.pieces)
+        return SourceReader(lambda seed: self._load(TableOptions(choice=choice)), self.pieces, self.numbers)
 
     def _load(self, options: TableOptions) -> Samples:
         if not is_frame(self.x):
@@ -268,9 +276,11 @@ class Arrays(Source, kind="arrays"):
         return self._samples(as_frame(table.x))._replace(table=table.table, notes=table.notes)
 
     def pieces(self, size: int) -> PieceReader | None:
-        if self.y is None or not isinstance(self.x, np.ndarray) or self.x.ndim not in (2, 3, 4) or not self.x.size:
-            return None
-        return array_pieces(self._samples(self.x))
+        return array_pieces(self._samples(self.x)) if self.numbers() else None
+
+    def numbers(self) -> int:
+        has_rows = self.y is not None and isinstance(self.x, np.ndarray) and self.x.ndim in (2, 3, 4)
+        return int(self.x.size) if has_rows else 0
 
     def _samples(self, x: np.ndarray | polars.DataFrame) -> Samples:
         y = None

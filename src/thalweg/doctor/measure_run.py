@@ -69,7 +69,7 @@ def measurements_of(
 
     Args:
         spec: the completed spec.
-        split: its rows. Of rows that stream from the disk the first part is examined.
+        split: its rows. Of rows that stream from the disk the first 100,000 are examined.
         per_epoch: number of updates in an epoch.
         record: what the training has left; None before it.
     """

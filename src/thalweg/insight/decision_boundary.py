@@ -302,7 +302,7 @@ def _measured(
 ) -> DecisionBoundary:
     """The predictions on the plane, compared with those for the training rows themselves."""
     preprocessing = run.preprocessing
-    data = next(split.train.parts())
+    data = split.train.head()
     scores = _scores(run, data, plane)
     if frames is not None and run.task == "regression":
         shape = frames.outputs.shape

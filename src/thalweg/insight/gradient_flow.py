@@ -203,7 +203,7 @@ def gradient_flow(
     watch(ProgressMessage("loading the data"))
     split = spec.data.load(spec.training.seed, precision=spec.training.number_type)
     whole = completed(spec, split.train)
-    data = next(split.train.parts())
+    data = split.train.head()
     stages = [k for k, layer in enumerate(whole.network.layers) if layer.has_weights or layer.inner]
     if len(stages) < 2:
         raise InputError(

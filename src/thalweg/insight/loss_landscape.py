@@ -294,8 +294,8 @@ def _check(kind: str, points: int, span: float, samples: int, seed: int) -> None
 
 
 def _sampled(split: Split, samples: int, seed: int) -> Dataset:
-    """A random part of the training rows, or all of them; of rows that are streamed, only those in memory."""
-    data = next(iter(split.train.parts()))
+    """A random part of the training rows, or all of them; of rows that are streamed, of their `head`."""
+    data = split.train.head()
     if samples >= len(data):
         return data
     chosen = np.sort(generator(seed, "landscape", "rows").choice(len(data), samples, replace=False))

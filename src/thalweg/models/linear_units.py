@@ -232,12 +232,12 @@ def linear_training(
     seed: int,
     data: Dataset | StreamedDataset,
 ) -> LinearTraining | None:
-    """The training of a linear unit; None for other networks. Of streamed rows only the first part is used."""
+    """The training of a linear unit; None for other networks. Of streamed rows only `head` is used."""
     *below, last = network.layers
     by_rule = isinstance(loss, PerceptronLoss | LeastMeanSquares) and isinstance(optimizer, SGD)
     if not by_rule or not last.has_weights or not all(layer.is_feature_map for layer in below):
         return None
-    part = next(data.parts())
+    part = data.head()
     start = network.initialize(seed, (data.features,))
     outputs = network.forward(start.params, start.states, part.x, ForwardContext(training=False)).outputs
     return LinearTraining(

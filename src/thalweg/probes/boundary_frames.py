@@ -177,8 +177,8 @@ class BoundaryCallback(Callback):
 
     @classmethod
     def on(cls, plane: InputPlane, train: Dataset | StreamedDataset, steps: int) -> Self:
-        """Frames on a given plane, on a grid around the training rows (the first part of rows that stream)."""
-        part = next(train.parts()).x
+        """Frames on a given plane, on a grid around the training rows (`head` of rows that stream)."""
+        part = train.head().x
         x, y = grid_around(plane.places(part[:: -(-len(part) // _GRID_ROWS)]), _PLACES)
         nothing = np.empty((0, _PLACES, _PLACES, 0), np.float32)
         return cls(BoundaryFrames(plane=plane, x=x, y=y, steps=np.empty(0, int), outputs=nothing), steps)

@@ -126,7 +126,7 @@ class WeightImages(NamedTuple):
 def plane_of(preprocessing: Preprocessing, train: Dataset | StreamedDataset) -> InputPlane | None:
     """The plane to show: of the two inputs, in their own units, or of the two leading principal axes of `train`.
 
-    The principal axes are those of the covariance of the preprocessed training rows (of the first part of rows that
+    The principal axes are those of the covariance of the preprocessed training rows (of `head` of rows that
     stream); their origin is the mean. None for images, for one input or more than 100, for rows on one line, for
     several labels, and for a regression on more than two inputs.
 
@@ -155,7 +155,7 @@ def slice_of(
 
     Args:
         preprocessing: the fitted preprocessing.
-        train: the training rows; of rows that stream the first part is used.
+        train: the training rows; of rows that stream their `head`.
         chosen: the indices of the two inputs.
         at: values of other inputs in their own units; the rest have the mean of the training rows.
 
@@ -174,7 +174,7 @@ def slice_of(
     directions[[0, 1], pair] = 1 / span[pair]
     if features == 2:
         return InputPlane(origin=-shift / span, directions=directions, axes=axes)
-    rows = next(train.parts()).x
+    rows = train.head().x
     origin = rows.mean(axis=0, dtype=float)
     variances = sum((np.square(away).sum(axis=0) for away in _away(rows, origin)), np.zeros(features))
     for place, value in at.items():
@@ -186,7 +186,7 @@ def slice_of(
 
 def principal_plane(train: Dataset | StreamedDataset) -> InputPlane | None:
     """The plane of the two leading principal axes of the preprocessed rows of `train`; None for rows on one line."""
-    rows = next(train.parts()).x
+    rows = train.head().x
     mean = rows.mean(axis=0, dtype=float)
     covariance = sum((away.T @ away for away in _away(rows, mean)), np.zeros((len(mean),) * 2)) / len(rows)
     variances, vectors = np.linalg.eigh(covariance)

@@ -217,7 +217,7 @@ def _reports_of_a_step(session: Session) -> int:
     """The number of arrays that a step of the session reports, found by a step of one row."""
     engine = Eager()
     plan = dataclasses.replace(session.plan, accumulate=1)
-    row = Batch(*(array[:1] for array in engine.place(as_batch(next(session.split.train.parts())))))
+    row = Batch(*(array[:1] for array in engine.place(as_batch(session.split.train.head()))))
     with np.errstate(all="ignore"):
         _, metrics = make_step(plan)(engine.place(session.start), row)
     return len(leaves(metrics))

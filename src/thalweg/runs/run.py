@@ -313,7 +313,7 @@ class Run(Paged):
         ('accuracy', 4)
         """
         name, rows = list(self.rows().sets.items())[-1]
-        data = next(rows.parts())
+        data = rows.head()
         return importance_of(self.preprocessing, data, name, lambda x: self.decided(self.outputs_of(x)), shuffles)
 
     def rows(self) -> Split:
@@ -402,7 +402,7 @@ class Run(Paged):
     def _held_out_inputs(self) -> np.ndarray:
         """Some inputs (n, features) of the last of the sets; normal numbers where the rows are gone."""
         try:
-            return next(list(self.rows().sets.values())[-1].parts()).x[:_COMPARED_ROWS]
+            return list(self.rows().sets.values())[-1].head().x[:_COMPARED_ROWS]
         except InputError:
             return np.random.default_rng(0).standard_normal((_COMPARED_ROWS, self.preprocessing.features))
 
@@ -510,8 +510,8 @@ def _with_rows(report: ReportData, run: Run) -> ReportData:
     assert split
     plane = plane_of(run.preprocessing, split.train)
     name, rows = list(split.sets.items())[-1]
-    # Of rows that are streamed, the report shows those that fit into memory.
-    data = next(rows.parts())
+    # Of rows that are streamed, the report shows the first ones.
+    data = rows.head()
     outputs = run.outputs_of(data.x)
     confidence = None
     if run.task == "classification":

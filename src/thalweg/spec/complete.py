@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..core.errors import InputError
-from ..data import RowSource
+from ..data import RowSource, StreamedDataset
 from ..models.linear_units import LinearUnit
 from ..models.mlp import Architecture, default_architecture
 from ..models.network import Network
@@ -56,8 +56,11 @@ def completed(spec: Spec, data: RowSource) -> CompleteSpec:
 
     A linear unit is replaced by its layers, loss, optimizer, batch size and stopping rule; `epochs = "auto"` means 20
     there. Pictures are reshaped before a network whose first layers take pictures. Raises InputError if the task of a
-    linear unit is not classification.
+    linear unit is not classification. Rows that stream because of the machine's memory do so wherever the spec is
+    trained: the order of rows depends on it.
     """
+    if isinstance(data, StreamedDataset) and spec.data.memory is None:
+        spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, memory=data.memory // 10**6))
     if isinstance(spec.network, LinearUnit):
         return _completed_unit(spec, spec.network, data)
     network = spec.network or default_architecture(data)

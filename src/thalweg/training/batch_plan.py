@@ -92,10 +92,11 @@ def as_batch(data: Dataset, rows: int = 0) -> Batch:
     """All rows of a data set as one batch, of weight 1 unless they have weights; padded to `rows` with weight 0."""
     weight = np.ones(len(data), dtype=np.float32) if data.weight is None else data.weight
     batch = Batch(data.x, data.y, weight)
-    return Batch(*(_filled(array, rows) for array in batch)) if rows > len(data) else batch
+    return Batch(*(filled(array, rows) for array in batch)) if rows > len(data) else batch
 
 
-def _filled(array: np.ndarray, rows: int) -> np.ndarray:
+def filled(array: np.ndarray, rows: int) -> np.ndarray:
+    """The rows of an array, and rows of 0 after them so that there are `rows`."""
     return np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)])
 
 

@@ -20,11 +20,12 @@ from ..parts.task_metrics import (
     BalancedMetric,
     ClassificationMetric,
     JoinedMetric,
+    MetricSums,
     RegressionMetric,
     TaskMetric,
     balanced_weights,
 )
-from .batch_plan import as_batch, in_batches
+from .batch_plan import as_batch, filled, in_batches
 from .callbacks import Record
 from .history import totals
 
@@ -125,18 +126,18 @@ def evaluator(plan: Plan, engine: Engine, data: RowSource) -> Callable[[State], 
 
     def placed(part: Dataset) -> tuple[Batch, Array]:
         size = min(len(data), _ROWS)
-        return engine.place(as_batch(part, size)), in_batches(np.arange(len(part)), size)
+        # The numbers of the rows are placed too, or each call would copy them.
+        return engine.place(as_batch(part, size)), engine.place(in_batches(np.arange(len(part)), size))
 
     kept = [placed(data)] if isinstance(data, Dataset) else None
 
     def measure(state: State) -> Record:
-        parts = kept or map(placed, data.parts())
-        sums = [
-            engine.call(measure_at, plan, state, batch, rows, index)
-            for batch, rows in parts
-            for index in range(len(rows))
-        ]
-        return totals(plan.metric, map_arrays(lambda *values: np.stack([np.asarray(v) for v in values]), *sums))
+        sums: list[MetricSums] = []
+        for batch, rows in kept or map(placed, data.parts()):
+            of_part = [engine.call(measure_at, plan, state, batch, rows, index) for index in range(len(rows))]
+            # Fetched before the next part is placed, which would wait in memory until the device is ready for it.
+            sums += map(engine.fetch, of_part)
+        return totals(plan.metric, map_arrays(lambda *values: np.stack(values), *sums))
 
     return measure
 
@@ -168,7 +169,6 @@ def predict_batches(network: Network, loss: Loss, state: State, x: np.ndarray, e
     placed = engine.place(inference_state(state))
     # Padded to a power of two, so that a few compiled programs serve any number of rows.
     size = min(1 << (len(x) - 1).bit_length(), _ROWS)
-    padded = np.concatenate([x, np.zeros((-len(x) % size, x.shape[1]), x.dtype)])
-    parts = [engine.place(padded[start : start + size]) for start in range(0, len(padded), size)]
-    outputs = [engine.call(predict, network, loss, placed.params, placed.layers, part) for part in parts]
+    parts = (filled(x[start : start + size], size) for start in range(0, len(x), size))
+    outputs = [engine.call(predict, network, loss, placed.params, placed.layers, engine.place(part)) for part in parts]
     return np.concatenate(outputs)[: len(x)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _BLOCK_CELLS = 500_000
 # A block has a cost for each column.
 _BLOCK_ROWS = 32
+# A cell of text and its separator take at least so many bytes; more of them, where they are compressed.
+_CELL_BYTES = 2
 # Bytes of a cell while it is parsed, in units of the 4 bytes that it takes in a piece.
 _PARSED_SIZE = 16
 # Common writers of Parquet put at most this many rows into a row group by default.
@@ -133,9 +135,22 @@ def _whole(text: TextTable, path: str | os.PathLike[str]) -> polars.DataFrame:
 
 def understood(frame: polars.DataFrame, options: TableOptions, text: TextTable | None = None) -> Samples:
     """A frame whose columns of text are read as numbers, dates and missing values where they are certain."""
-    evidence, dropped = _evidence([frame], options, text)
+    dropped = _dropped(frame.columns, options)
+    evidence = _evidence([frame], dropped, options, text)
     reading = _reading(evidence, options, text)
     return Samples(_converted(frame.drop(dropped), evidence, reading), None, table=reading, notes=reading.notes)
+
+
+def table_numbers(path: str) -> int:
+    """About how many numbers the rows of a file are, without reading them: rather too many than too few.
+
+    Raises InputError for a file that is missing or damaged.
+    """
+    table_path = check_file(path)
+    if is_parquet(table_path):
+        frames = _ParquetFrames(table_path, 0)
+        return frames.rows * len(frames.names)
+    return table_path.stat().st_size // _CELL_BYTES
 
 
 def table_pieces(path: str, options: TableOptions, size: int) -> PieceReader:
@@ -144,19 +159,23 @@ def table_pieces(path: str, options: TableOptions, size: int) -> PieceReader:
     table_path = check_file(path)
     text = None
     read_frames: Callable[[int], Iterator[polars.DataFrame]]
+    strings: Callable[[int], Iterator[polars.DataFrame]]
     if is_parquet(table_path):
         frames = _ParquetFrames(table_path, size)
         read_frames, names, rows = frames.read, frames.names, frames.rows
+        strings = frames.texts
     elif is_workbook(table_path):
         sheet = _first_sheet(table_path)
         read_frames, names, rows = sheet.iter_slices, sheet.columns, sheet.height
+        strings = read_frames
     else:
         text = TextTable.of(table_path, options.for_file())
         read_frames, names, rows = text.blocks, list(text.names), None
+        strings = read_frames
+    dropped = _dropped(names, options)
     per_piece = max(1, size // (4 * len(names)))
-    strings = read_frames(max(1, per_piece // (_PARSED_SIZE if text else 1)))
-    counted = _Counted(strings)
-    evidence, dropped = _evidence(counted, options, text)
+    counted = _Counted(strings(max(1, per_piece // (_PARSED_SIZE if text else 1))))
+    evidence = _evidence(counted, dropped, options, text)
     reading = _reading(evidence, options, text)
     height = counted.rows if rows is None else rows
     check_rows(height, path)
@@ -182,32 +201,30 @@ class _Counted:
 
 
 def _evidence(
-    frames: Iterable[polars.DataFrame], options: TableOptions, text: TextTable | None
-) -> tuple[dict[str, Evidence], list[str]]:
-    """The evidence of the text columns of frames, and the columns that are left out."""
+    frames: Iterable[polars.DataFrame], dropped: list[str], options: TableOptions, text: TextTable | None
+) -> dict[str, Evidence]:
+    """The evidence of the text columns of frames."""
     import polars
 
     of_text = options.for_text(text.separator if text else ",")
     merged: dict[str, Evidence] = {}
-    dropped: list[str] = []
     for number, frame in enumerate(frames):
-        if not number:
-            dropped = _dropped(frame, options)
         for series in frame.get_columns():
             needed = series.name not in dropped and options.choice.is_read(series.name)
             if series.dtype == polars.String and needed:
                 evidence = Evidence.of(series, of_text)
                 merged[series.name] = merged[series.name].merged(evidence) if number else evidence
-    return merged, dropped
+    return merged
 
 
-def _dropped(frame: polars.DataFrame, options: TableOptions) -> list[str]:
-    known = set(frame.columns)
+def _dropped(columns: Sequence[str], options: TableOptions) -> list[str]:
+    """The columns that are left out. Raises InputError where the options name columns that are missing."""
+    known = set(columns)
     for word, names in (("drop", options.drop), ("keep", options.keep)):
         for name in names:
             if name not in known:
-                raise InputError("table", f"{word}: column {name!r} is missing; {nearest(name, frame.columns)}")
-    options.choice.check(frame.columns)
+                raise InputError("table", f"{word}: column {name!r} is missing; {nearest(name, columns)}")
+    options.choice.check(columns)
     return list(options.drop)
 
 
@@ -251,22 +268,32 @@ class _ParquetFrames:
         with polars_errors_of(path):
             self.frame = polars.scan_parquet(path, glob=False)
             self.rows = int(self.frame.select(polars.len()).collect().item())
-            self.names = self.frame.collect_schema().names()
+            schema = self.frame.collect_schema()
+        self.names = schema.names()
+        self.text_names = [name for name, kind in schema.items() if kind == polars.String]
         check_rows(self.rows, path)
         group_bytes = path.stat().st_size * min(1, _GROUP_ROWS / self.rows)
         self.columns = max(1, int(len(self.names) * _GROUP_PIECES * size / group_bytes))
 
     def read(self, rows: int) -> Iterator[polars.DataFrame]:
+        """All columns."""
+        return self._read(self.names, rows)
+
+    def texts(self, rows: int) -> Iterator[polars.DataFrame]:
+        """The columns of text; no frame where there are none."""
+        return self._read(self.text_names, rows) if self.text_names else iter(())
+
+    def _read(self, names: list[str], rows: int) -> Iterator[polars.DataFrame]:
         import polars
 
         for start in range(0, self.rows, rows):
             with polars_errors_of(self.path):
                 piece = polars.concat(
                     [
-                        self.frame.select(self.names[first : first + self.columns])
+                        self.frame.select(names[first : first + self.columns])
                         .slice(start, rows)
                         .collect(engine="streaming")
-                        for first in range(0, len(self.names), self.columns)
+                        for first in range(0, len(names), self.columns)
                     ],
                     how="horizontal",
                 )

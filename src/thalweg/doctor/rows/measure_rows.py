@@ -113,11 +113,11 @@ class MeasuredRows:
 
     @cached_property
     def _train(self) -> Dataset:
-        return next(iter(self._split.train.parts()))
+        return self._split.train.head()
 
     @cached_property
     def _validation(self) -> Dataset | None:
-        return None if self._split.validation is None else next(iter(self._split.validation.parts()))
+        return None if self._split.validation is None else self._split.validation.head()
 
     @cached_property
     def _chosen(self) -> np.ndarray:
@@ -277,8 +277,8 @@ class MeasuredRows:
 
     @cached_property
     def _held_out(self) -> dict[str, Dataset]:
-        """The first part of the validation and the test rows, where there are enough to judge by."""
-        parts = {name: next(iter(rows.parts())) for name, rows in self._split.sets.items() if name != "training"}
+        """The validation and the test rows that are examined, where there are enough to judge by."""
+        parts = {name: rows.head() for name, rows in self._split.sets.items() if name != "training"}
         return {name: part for name, part in parts.items() if len(part) >= _FEW_VALIDATION_ROWS}
 
     @property
