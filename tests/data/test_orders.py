@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import tomli_w
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from input_errors import input_error
 from parts_table import ORDERS, name_of
@@ -229,6 +229,7 @@ def test_the_short_batch_has_rows_of_any_length():
     start=st.floats(0.05, 1),
     seed=seeds,
 )
+@example(n=60, epochs=2, stages=2, start=0.05, seed=0)
 def test_a_curriculum_goes_from_easy_to_all(n, epochs, stages, start, seed):
     data = rows_of(n, 2, seed)
     order = Curriculum(by="difficulty", stages=stages, start=start)

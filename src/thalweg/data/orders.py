@@ -312,11 +312,13 @@ class Curriculum(KeyedOrder, kind="curriculum"):
 
     def rows(self, epoch_index: EpochIndex, data: Dataset) -> np.ndarray:
         stages = min(self.stages, epoch_index.epochs)
-        later = stages - 1 - epoch_index.epoch * stages // epoch_index.epochs
-        fraction = 1 - (1 - self.start) * later / max(stages - 1, 1)
+        stage = epoch_index.epoch * stages // epoch_index.epochs
+        first = math.ceil(self.start * len(data)) if stages > 1 else len(data)
+        # Whole numbers, rounded up: a fraction of 0.5 is rounded to a little more, and would admit a row more.
+        admitted = first - (first - len(data)) * stage // max(stages - 1, 1)
         # Rows of equal difficulty are admitted at random, and the same ones in every epoch.
         easiest = _sorted(self.keys_of(data), epoch_index._replace(epoch=0).generator("ties"))
-        return _repeated(easiest[: math.ceil(fraction * len(data))], len(data), epoch_index.generator())
+        return _repeated(easiest[:admitted], len(data), epoch_index.generator())
 
 
 def _classes(order: Order, data: Dataset) -> list[np.ndarray]:
