@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 import thalweg
+from thalweg.core.arrays import leaves
 from thalweg.core.errors import InputError
+from thalweg.engine.compiled import Compiled
 from thalweg.models.network import Network
 from thalweg.models.summary import layer_in_words
 from thalweg.parts.initializers import GlorotUniform, HeNormal
 from thalweg.parts.layers import Conv2d
+from thalweg.parts.layers.convolution import Kernels
 from thalweg.parts.layers.windows import padded, patches, unpadded, unpatched
+from thalweg.parts.part import ForwardContext
 
 SMALL = [
     "conv2d 4 3 1 1",
@@ -42,6 +46,32 @@ def test_a_frame_is_put_around_and_taken_away():
     np.testing.assert_array_equal(framed, np.pad(x, [(0, 0), (2, 2), (2, 2), (0, 0)]))
     np.testing.assert_array_equal(unpadded(framed, 2), x)
     assert padded(x, 0) is unpadded(x, 0) is x
+
+
+@pytest.mark.parametrize("rows", [5, 8])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "groups"),
+    [(1, 1, 0, 1), (3, 1, 1, 1), (3, 1, 4, 1), (3, 2, 0, 1), (3, 2, 1, 1), (2, 3, 0, 1), (5, 4, 2, 1), (3, 1, 1, 2)],
+)
+def test_a_convolution_by_xla_is_the_product_of_patches(rows, kernel, stride, padding, groups):
+    layer = Conv2d(4, kernel, stride, padding, groups)
+    rng = np.random.default_rng(0)
+    channels = 6 * groups
+    x = rng.normal(size=(rows, 9, 10, channels))
+    W = rng.normal(size=(kernel, kernel, 6, 4))
+    params = Kernels(W, rng.normal(size=4))
+    z, _, _ = layer.forward(params, (), x, ForwardContext(training=True))
+    delta = rng.normal(size=z.shape)
+    expected = (z, *layer.backward(params, x, delta))
+
+    def passes(params, x, delta):
+        z, _, cache = layer.forward(params, (), x, ForwardContext(training=True))
+        return (z, *layer.backward(params, cache, delta))
+
+    engine = Compiled("float32")
+    found = engine.fetch(engine.call(passes, *(engine.place(tree) for tree in (params, x, delta))))
+    for mine, theirs in zip(leaves(expected), leaves(found), strict=True):
+        np.testing.assert_allclose(theirs, mine, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ...core.arrays import Array, map_arrays, namespace
 from ...core.errors import InputError
+from ...core.functions import convolution, fenced, grouped_product, has_convolution, summed
 from ..part import (
     Count,
     Flag,
@@ -22,7 +23,10 @@ from ..part import (
     only_trained,
 )
 from .base import check_bias, picture_shape, window_places
-from .windows import padded, patches, places, unpadded, unpatched
+from .windows import padded, patches, places, under, unpadded, unpatched
+
+# Lines of a window with fewer numbers are no faster than whole windows as rows of a matrix.
+_SHORT_LINE = 16
 
 
 class Kernels(NamedTuple):
@@ -173,45 +177,82 @@ class Conv2d(Layer[Kernels | BareKernels, tuple[()], Array], kind="conv2d"):
 
     # The three products. Rows are places of the window; each group of channels has matrices of its own.
 
+    def _is_convolved(self, x: Array) -> bool:
+        """Whether a convolution of the library is faster than the product of patches: those of groups are slow."""
+        return self.groups == 1 and has_convolution(x)
+
     def _product(self, x: Array, W: Array) -> Array:
         """(P x) W."""
+        if self._is_convolved(x):
+            frame = (self.padding, self.padding)
+            return convolution(x, W, self.stride, (frame, frame))
         xp = namespace(x)
         n, *sizes, _ = x.shape
         rows, columns = (places(size + 2 * self.padding, self.kernel, self.stride) for size in sizes)
-        z = self._patches(x) @ self._matrices(W)
+        z = grouped_product(self._patches(x), self._matrices(W))
         return xp.reshape(xp.permute_dims(z, (1, 0, 2)), (n, rows, columns, self.width))
 
     def _weight_gradient(self, x: Array, delta: Array) -> Array:
         """(P x)ᵀ d."""
         xp = namespace(x)
-        gradients = self._patches(x).mT @ self._rows(delta)
+        gradients = summed(self._part_of_gradient, padded(x, self.padding), delta)
         shape = (self.kernel, self.kernel, x.shape[-1] // self.groups, self.width)
-        return xp.reshape(xp.permute_dims(gradients, (1, 0, 2)), shape)
+        return xp.reshape(xp.permute_dims(gradients, (2, 0, 1)), shape)
+
+    def _part_of_gradient(self, x: Array, delta: Array) -> Array:
+        """The transpose of (P x)ᵀ d for some padded pictures: (groups, width / groups, kernel² channels / groups)."""
+        xp = namespace(x)
+        turned = self._matrices(delta).mT
+        if self.kernel * x.shape[-1] < _SHORT_LINE:
+            rows = [self._of_groups(patches(x, self.kernel, self.stride), self.kernel**2, x.shape[-1])]
+        else:
+            # The pixels of a line of the window are copied once for all lines.
+            line = fenced(xp.concat(under(x, (1, self.kernel), (1, self.stride)), axis=3))
+            lines = under(line, (self.kernel, 1), (self.stride, 1))
+            rows = [self._of_groups(fenced(numbers), self.kernel, x.shape[-1]) for numbers in lines]
+        return xp.concat([grouped_product(turned, each) for each in rows], axis=2)
 
     def _back(self, delta: Array, W: Array, shape: tuple[int, ...]) -> Array:
         """Pᵀ (d Wᵀ)."""
         xp = namespace(delta)
         _, height, width, channels = shape
+        if self._is_convolved(delta):
+            return self._convolved_back(delta, W, (height, width))
         window, own = self.kernel**2, channels // self.groups
-        shares = xp.reshape(self._rows(delta) @ self._matrices(W).mT, (self.groups, -1, window, own))
+        shares = grouped_product(self._matrices(delta), self._matrices(W).mT)
+        shares = xp.reshape(shares, (self.groups, -1, window, own))
         shares = xp.reshape(xp.permute_dims(shares, (1, 2, 0, 3)), (*delta.shape[:3], window, channels))
         frame = 2 * self.padding
         parts = [shares[:, :, :, pixel] for pixel in range(window)]
         return unpadded(unpatched(parts, self.stride, (height + frame, width + frame)), self.padding)
 
+    def _convolved_back(self, delta: Array, W: Array, sizes: tuple[int, int]) -> Array:
+        """Pᵀ (d Wᵀ) as a convolution of d, with zeros between its pixels for a stride, by the kernels turned round."""
+        turned = namespace(W).permute_dims(W[::-1, ::-1], (0, 1, 3, 2))
+        before = self.kernel - 1 - self.padding
+        # After the last place of the window there may be pixels that no window reaches.
+        ends = [
+            size + self.kernel - 2 - before - self.stride * (count - 1)
+            for size, count in zip(sizes, delta.shape[1:3], strict=True)
+        ]
+        return convolution(delta, turned, 1, ((before, ends[0]), (before, ends[1])), spread=self.stride)
+
     def _patches(self, x: Array) -> Array:
         """P x as a matrix for each group (groups, places, kernel² channels / groups)."""
-        xp = namespace(x)
-        window, own = self.kernel**2, x.shape[-1] // self.groups
         numbers = patches(padded(x, self.padding), self.kernel, self.stride)
-        numbers = xp.permute_dims(xp.reshape(numbers, (-1, window, self.groups, own)), (2, 0, 1, 3))
-        return xp.reshape(numbers, (self.groups, -1, window * own))
+        return self._of_groups(numbers, self.kernel**2, x.shape[-1])
+
+    def _of_groups(self, numbers: Array, pixels: int, channels: int) -> Array:
+        """The numbers of so many pixels in each row, as a matrix for each group (groups, rows, pixels channels /
+        groups)."""
+        xp = namespace(numbers)
+        own = channels // self.groups
+        if self.groups > 1:
+            numbers = xp.permute_dims(xp.reshape(numbers, (-1, pixels, self.groups, own)), (2, 0, 1, 3))
+        return xp.reshape(numbers, (self.groups, -1, pixels * own))
 
     def _matrices(self, W: Array) -> Array:
-        """W as a matrix for each group (groups, kernel² channels / groups, width / groups)."""
+        """W as a matrix for each group (groups, kernel² channels / groups, width / groups); delta likewise (groups,
+        places, width / groups)."""
         xp = namespace(W)
         return xp.permute_dims(xp.reshape(W, (-1, self.groups, self.width // self.groups)), (1, 0, 2))
-
-    def _rows(self, delta: Array) -> Array:
-        """d as a matrix for each group (groups, places, width / groups)."""
-        return self._matrices(delta)

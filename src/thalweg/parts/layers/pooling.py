@@ -68,7 +68,8 @@ class MaxPool2d(ParameterFree[tuple[()], tuple[Array, Array]], kind="max_pool2d"
         return namespace(x_dot).zeros_like(x_dot), params
 
     def _under(self, x: Array) -> list[Array]:
-        return under(x, self.kernel, self.stride or self.kernel)
+        stride = self.stride or self.kernel
+        return under(x, (self.kernel, self.kernel), (stride, stride))
 
     def _firsts(self, x: Array, y: Array) -> list[Array]:
         """m for each pixel of the window (n, rows, columns, channels)."""
@@ -135,7 +136,8 @@ class AveragePool2d(_Average, kind="average_pool2d"):
         return unpatched([delta / window] * window, self.stride or self.kernel, cache.shape[1:3]), params
 
     def _mean(self, x: Array) -> Array:
-        first, *others = under(x, self.kernel, self.stride or self.kernel)
+        stride = self.stride or self.kernel
+        first, *others = under(x, (self.kernel, self.kernel), (stride, stride))
         return sum(others, first) / self.kernel**2
 
 

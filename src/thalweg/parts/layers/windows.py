@@ -59,11 +59,14 @@ def patches(x: Array, kernel: int, stride: int) -> Array:
     return fenced(xp.reshape(xp.take(pixels, _pixels(height, width, kernel, stride), axis=1), shape))
 
 
-def under(x: Array, kernel: int, stride: int) -> list[Array]:
-    """`patches` as a list: for each pixel of the window, the numbers under it (n, rows, columns, channels)."""
-    _, height, width, _ = x.shape
-    bottom, right = (stride * (places(size, kernel, stride) - 1) + 1 for size in (height, width))
-    return [x[:, i : i + bottom : stride, j : j + right : stride] for i in range(kernel) for j in range(kernel)]
+def under(x: Array, kernel: tuple[int, int], stride: tuple[int, int]) -> list[Array]:
+    """For each pixel of a window of so many rows and columns, the numbers under it (n, rows, columns, channels)."""
+    _, *sizes, _ = x.shape
+    lines, columns = (
+        [slice(start, start + step * (places(size, span, step) - 1) + 1, step) for start in range(span)]
+        for size, span, step in zip(sizes, kernel, stride, strict=True)
+    )
+    return [x[:, i, j] for i in lines for j in columns]
 
 
 def unpatched(parts: Sequence[Array], stride: int, shape: tuple[int, int]) -> Array:
