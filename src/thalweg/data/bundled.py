@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.remembered import remembered
+from ..core.private import remembered
 from .dataset import Samples
 from .source import Source
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..core.noise import generator
-from ..core.remembered import remembered
+from ..core.private import remembered
 from ..data import Task
 from ..parts.task_metrics import balanced_weights
 

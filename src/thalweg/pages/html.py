@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.printable import printable, printable_json
-from ..core.remembered import remembered
+from ..core.private import remembered
 from .blocks import (
     ArrayBlock,
     Block,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.intervals import wilson
-from ...core.remembered import remembered
+from ...core.private import remembered
 from ...data import Task
 from ...parts.task_metrics import balanced_weights
 from ..attainable import (

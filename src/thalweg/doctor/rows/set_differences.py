@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.remembered import remembered
+from ...core.private import remembered
 from ...data import Task
 from ..attainable import (
     FEW_ROWS,

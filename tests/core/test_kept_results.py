@@ -6,8 +6,8 @@ import stat
 import numpy as np
 import pytest
 
-from thalweg.core import remembered as module
-from thalweg.core.remembered import remembered
+from thalweg.core import private as module
+from thalweg.core.private import remembered
 
 calls = []
 
