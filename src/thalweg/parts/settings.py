@@ -66,6 +66,7 @@ class Training(Part):
     engine: "compiled" (XLA) or "eager" (NumPy).
     precision: None: float32 on the compiled engine, float64 on the eager one.
     device: None: the default device of the engine.
+    devices: how many devices share the rows of each batch; None: one.
     accumulate: batches for each update, which uses the gradient over all of them: a large batch in little memory.
     clip: bound of the gradients.
     average: decay of a running average of the parameters (0.999, say), which then predicts in place of the last ones.
@@ -81,6 +82,7 @@ class Training(Part):
     engine: EngineName = "compiled"
     precision: Precision | None = None
     device: Device | None = None
+    devices: Count | None = None
     accumulate: Count = 1
     clip: Clipping | None = None
     average: Fraction | None = None

@@ -65,6 +65,7 @@ def train(
     engine: EngineName = "compiled",
     precision: Precision | None = None,
     device: Device | None = None,
+    devices: int | None = None,
     accumulate: int = 1,
     clip: Clipping | str | PartTable | None = None,
     average: float | None = None,
@@ -95,6 +96,7 @@ def train(
         engine: "compiled" (XLA) or "eager" (NumPy).
         precision: "float32" or "float64"; by default float32 compiled, float64 eager.
         device: "cpu" or "gpu"; by default what the machine has.
+        devices: how many devices share the rows of each batch; one by default.
         accumulate: batches that make one update.
         clip: how gradients are bounded.
         average: weight that each update leaves to a running average of the parameters.
@@ -121,6 +123,7 @@ def train(
         "engine": engine,
         "precision": precision,
         "device": device,
+        "devices": devices,
         "accumulate": accumulate,
         "clip": clip,
         "average": average,
