@@ -248,6 +248,26 @@ def run_to_end(spec: Spec, callbacks: Sequence[Callback] = ()) -> Run:
     return run
 
 
+def session_of(source: Run | Spec | Mapping[str, Any] | str | Path) -> Session:
+    """The training that a source stands for.
+
+    Args:
+        source: a run, whose rows are used as they are; its folder; or a spec (a file, a name, its tables).
+
+    Raises:
+        InputError: the source is none of these, or its rows cannot be loaded.
+
+    >>> session_of("xor").spec.data == session_of({"data": "xor"}).spec.data
+    True
+    """
+    if isinstance(source, Run):
+        return Session(source.spec, source.rows())
+    if isinstance(source, str | Path):
+        of_run = os.path.join(source, "spec.toml")
+        source = read_spec(of_run if os.path.isfile(of_run) else str(source))
+    return Session.load(Spec.of(source))
+
+
 def run_of(
     source: Run | Spec | Mapping[str, Any] | str | Path,
     watch: Callable[[ProgressMessage], None],
