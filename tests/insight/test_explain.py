@@ -15,6 +15,7 @@ from parts_table import LAYERS, LOSSES, OPTIMIZERS, name_of
 from thalweg.core.arrays import arrays_of
 from thalweg.core.errors import InputError
 from thalweg.insight.explain import explain
+from thalweg.insight.gradient_flow import gradient_flow
 from thalweg.pages.blocks import ArrayBlock, Check, Heading, Table, Text
 from thalweg.pages.page import FORMS
 from thalweg.parts.layers import Tanh
@@ -62,6 +63,22 @@ def check_of(page):
 
 def given(values):
     return {"kind": "given", "values": values}
+
+
+def test_a_run_and_its_folder_are_explained_as_its_spec(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    spec = spec_of({"source": (x, x[:, 0])}, ["dense 4", "tanh", "dense 1"])
+    run = run_spec(spec)
+    pages = [explain(source, step=2).json() for source in (spec, run)]
+    assert pages[0] == pages[1]
+    deep = ["dense 4", "tanh", "dense 4", "tanh", "dense 1"]
+    spec = spec_of({"source": (x, x[:, 0])}, deep)
+    assert np.array_equal(*(gradient_flow(source, seeds=2).deltas for source in (spec, run_spec(spec))))
+    run_spec(spec_of("xor", ["dense 2"]), tmp_path / "run")
+    of_folder, of_file = (explain(tmp_path / name, step=2).json() for name in ("run", "run/spec.toml"))
+    assert of_folder == of_file
+    with pytest.raises(InputError, match="nowhere"):
+        explain(tmp_path / "nowhere.toml")
 
 
 def test_one_weight_by_hand_through_json():

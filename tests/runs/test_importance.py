@@ -121,6 +121,12 @@ def test_nothing_is_measured_where_nothing_can_be_lost():
         importance_of(preprocessing, constant, "test", lambda rows: rows[:, :1], shuffles=0)
 
 
+def test_pictures_have_no_columns():
+    run = thalweg.train(["dense 10"], "digits", epochs=1, engine="eager", progress=False)
+    with pytest.raises(InputError, match=r"^importance: .*8 x 8.*saliency"):
+        run.importance()
+
+
 def test_a_report_has_it_for_tables_and_not_for_pictures():
     run = thalweg.train(["dense 4", "tanh", "dense 3"], "iris", epochs=5, progress=False)
     assert "Importance of the inputs" in run.page().text()

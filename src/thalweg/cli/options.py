@@ -41,6 +41,9 @@ EngineName = Annotated[
     str | None, typer.Option("--engine", help="compiled (XLA), eager (NumPy, float64), or auto: the faster.")
 ]
 DeviceName = Annotated[str | None, typer.Option("--device", help="cpu or gpu.")]
+Devices = Annotated[
+    int | None, typer.Option("--devices", metavar="N", help="Number of devices that share the rows of each batch.")
+]
 PageFile = Annotated[
     Path | None, typer.Option("--out", help="Write to this file; its suffix sets the form: .html, .md, .json, .txt.")
 ]

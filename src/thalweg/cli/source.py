@@ -105,6 +105,7 @@ def source_of(
     seed: int | None = None,
     engine: str | None = None,
     device: str | None = None,
+    devices: int | None = None,
 ) -> GivenSource:
     """The source that a command's argument and options describe; an option that is None changes nothing."""
     options: dict[str, object] = {
@@ -114,6 +115,7 @@ def source_of(
         "training.seed": seed,
         "training.engine": engine,
         "training.device": device,
+        "training.devices": devices,
     }
     changes = [(place, value) for place, value in options.items() if value is not None]
     # A number or a word, read as --set reads it.

@@ -56,13 +56,13 @@ def engine_for(training: Training, seconds: float = math.inf, anywhere: bool = F
     Args:
         training: the section.
         seconds: what NumPy is expected to need for the whole work.
-        anywhere: on whatever device this machine has.
+        anywhere: on whatever device this machine has, and on one alone.
 
     >>> engine_for(Training(), seconds=0.1)
     Eager(precision='float32')
     """
-    device = None if anywhere else training.device
+    device, devices = (None, 1) if anywhere else (training.device, training.devices or 1)
     name = training.engine
     if name == "auto":
-        name = "eager" if device != "gpu" and seconds < _START_SECONDS else "compiled"
-    return make_engine(name, training.number_type, device)
+        name = "eager" if device != "gpu" and devices == 1 and seconds < _START_SECONDS else "compiled"
+    return make_engine(name, training.number_type, device, devices)

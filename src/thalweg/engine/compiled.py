@@ -7,14 +7,16 @@ import functools
 import itertools
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental import multihost_utils
 from jax.experimental.compilation_cache import compilation_cache
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..core.arrays import Array, Tree, TreeT
 from ..core.errors import InputError, shortened
@@ -131,12 +133,38 @@ def _looped(
     return lax.fori_loop(start, stop, one, (carry, outputs))
 
 
-def _run(plan: Plan, state: State, data: Batch, rows: Array, start: Array, stop: Array) -> tuple[State, StepMetrics]:
+class _Sharing(NamedTuple):
+    """Where the arrays of a training on several devices are."""
+
+    everywhere: NamedSharding
+    """A copy on each device: parameters, states, and the rows that batches choose from."""
+    by_row: NamedSharding
+    """Batches: each device has an equal part of the rows."""
+    by_column: NamedSharding
+    """The numbers of the rows of each step (steps, batch): each device has those of its part."""
+
+
+@functools.cache
+def _sharing(device: Device | None, count: int) -> _Sharing:
+    mesh = Mesh(np.array(jax.devices(device)[:count]), ("rows",))
+    specs = (PartitionSpec(), PartitionSpec("rows"), PartitionSpec(None, "rows"))
+    return _Sharing(*(NamedSharding(mesh, spec) for spec in specs))
+
+
+def _run(
+    sharing: _Sharing | None, plan: Plan, state: State, data: Batch, rows: Array, start: Array, stop: Array
+) -> tuple[State, StepMetrics]:
     step = make_step(plan)
     pack, unpack = _packing(plan.network, state)
 
     def body(packed: State, index: Array) -> tuple[State, StepMetrics]:
-        state, metrics = step(unpack(packed), batch_at(data, rows, index))
+        batch = batch_at(data, rows, index)
+        if sharing is None:
+            state, metrics = step(unpack(packed), batch)
+            return pack(state), metrics
+        # Each device has its rows; XLA adds what sums over a batch need: gradients, loss, statistics of the batch.
+        batch = lax.with_sharding_constraint(batch, sharing.by_row)
+        state, metrics = lax.with_sharding_constraint(step(unpack(packed), batch), sharing.everywhere)
         return pack(state), metrics
 
     packed, metrics = _looped(body, pack(state), start, stop, len(rows))
@@ -180,6 +208,11 @@ def _program(
     of_args, _ = structure.children()
     ends = list(itertools.accumulate((arg.num_leaves for arg in of_args.children()), initial=0))
     return jax.jit(own, donate_argnums=[leaf for arg in donated for leaf in range(ends[arg], ends[arg + 1])])
+
+
+def _on_one_device(leaf: object) -> object:
+    """The copy of an array on the first device of this process."""
+    return leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf
 
 
 def _kind(leaf: object) -> Hashable:
@@ -228,17 +261,25 @@ class Compiled:
     Attributes:
         precision: the type of its floating-point numbers.
         device: cpu or gpu; by default what JAX prefers.
+        devices: how many of them share the rows of each batch; all else is computed on the first one.
 
     Raises:
-        InputError: this machine lacks the device, or the process was forked after JAX was loaded.
+        InputError: this machine lacks the devices, or the process was forked after JAX was loaded.
     """
 
     precision: Precision = "float32"
     device: Device | None = None
+    devices: int = 1
 
     def __post_init__(self) -> None:
         _keep_compiled_programs()
-        self._find()
+        platform = self._find().platform
+        found = len(jax.devices(self.device))
+        if found < self.devices:
+            fix = f"choose at most --devices {found}"
+            if platform == "cpu":
+                fix += f", or divide the processor: XLA_FLAGS=--xla_force_host_platform_device_count={self.devices}"
+            raise InputError("devices", f"expected {self.devices} devices ({platform}), found {found}; {fix}")
 
     def _find(self) -> jax.Device:
         if forked_from_jax():
@@ -248,7 +289,7 @@ class Compiled:
                 ' Start processes by "spawn" or by joblib\'s "loky", or choose the eager engine',
             )
         try:
-            return jax.devices(self.device)[0]
+            return jax.local_devices(backend=self.device)[0]
         except RuntimeError as error:
             found = ", ".join(sorted({device.platform for device in jax.devices()}))
             raise InputError(
@@ -267,6 +308,10 @@ class Compiled:
         """The device: cpu or gpu."""
         return str(self._find().platform)
 
+    @property
+    def _sharing(self) -> _Sharing | None:
+        return _sharing(self.device, self.devices) if self.devices > 1 else None
+
     def _execute(
         self,
         function: Callable[..., Result],
@@ -277,6 +322,8 @@ class Compiled:
     ) -> Result:
         """function(*fixed, *args, **options) by its program. The memory of the donated arguments is used again."""
         leaves, structure = jax.tree.flatten((_known(args), options))
+        if function is not _run and self.devices > 1:
+            leaves = [_on_one_device(leaf) for leaf in leaves]
         with self._settings():
             return _program(function, fixed, donated, structure, self, *map(_kind, leaves))(*leaves)
 
@@ -293,8 +340,9 @@ class Compiled:
             kinds = {"f": self.precision, "i": "int32", "u": "uint32"}
             return _aligned(array, np.dtype(kinds.get(array.dtype.kind, array.dtype)))
 
+        where = self._find() if self._sharing is None else self._sharing.everywhere
         with self._settings():
-            return jax.block_until_ready(jax.device_put(jax.tree.map(cast, tree), self._find(), may_alias=True))
+            return jax.block_until_ready(jax.device_put(jax.tree.map(cast, tree), where, may_alias=True))
 
     def fetch(self, tree: TreeT) -> TreeT:
         """The arrays as NumPy arrays that no later step changes."""
@@ -305,11 +353,22 @@ class Compiled:
         """Whether no number is NaN or infinite."""
         return bool(self._execute(_finite, (), (), tree))
 
+    def agreed(self, number: int) -> int:
+        """The number of the first process. See `Engine.agreed`."""
+        if self.devices == 1 or jax.process_count() == 1:
+            return number
+        return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+
     def run(
         self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int
     ) -> tuple[State, StepMetrics]:
         """Run the steps from `start` to before `stop`; step k uses the rows `rows[k]`. See `Engine.run`."""
-        return self._execute(_run, (), (1,), plan, state, data, rows, start, stop)
+        sharing = self._sharing
+        if sharing is not None:
+            with self._settings():
+                state, data = jax.device_put((state, data), sharing.everywhere)
+                rows = jax.device_put(rows, sharing.by_column)
+        return self._execute(_run, (sharing,), (1,), plan, state, data, rows, start, stop)
 
     def call(self, function: Callable[Args, Result], *args: Args.args, **options: Args.kwargs) -> Result:
         """The result of a pure function of arrays. See `Engine.call`."""

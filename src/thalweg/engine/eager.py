@@ -99,6 +99,10 @@ class Eager:
         """Whether no number is NaN or infinite."""
         return all(np.isfinite(array).all() for array in leaves(tree))
 
+    def agreed(self, number: int) -> int:
+        """The number: one process trains."""
+        return number
+
     def run(
         self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int
     ) -> tuple[State, StepMetrics]:

@@ -47,6 +47,12 @@ class Engine(Protocol):
     def finite(self, tree: Tree) -> bool:
         """Whether no number is NaN or infinite."""
 
+    def agreed(self, number: int) -> int:
+        """A number that depends on the clock or on signals, as the first of several processes has it.
+
+        Processes that share the rows of each batch must run the same steps.
+        """
+
     def run(
         self, plan: Plan, state: State, data: Batch, rows: Array, start: int, stop: int
     ) -> tuple[State, StepMetrics]:
@@ -111,21 +117,26 @@ def _say_that_numpy_computes() -> None:
     )
 
 
-def make_engine(name: EngineName, precision: Precision | None = None, device: Device | None = None) -> Engine:
+def make_engine(
+    name: EngineName, precision: Precision | None = None, device: Device | None = None, devices: int = 1
+) -> Engine:
     """The engine of that name; without a precision, float64 for NumPy and float32 for XLA.
+
+    With several `devices`, XLA shares the rows of each batch out among them.
 
     In a process that was forked after JAX was loaded, XLA cannot compute. There the engine is `Eager` in the precision
     of the compiled one, which is said once on stderr.
 
-    Raises InputError where this machine lacks the device, or a forked process asks for a GPU.
+    Raises InputError where this machine lacks the devices, a forked process asks for a GPU or for several devices, or
+    NumPy is to use these.
 
     >>> make_engine("eager")
     Eager(precision='float64')
     """
-    if name == "compiled" and (device == "gpu" or not forked_from_jax()):
+    if name == "compiled" and (device == "gpu" or devices > 1 or not forked_from_jax()):
         from .compiled import Compiled
 
-        return Compiled(precision or "float32", device)
+        return Compiled(precision or "float32", device, devices)
     from .eager import Eager
 
     if name == "compiled":
@@ -133,4 +144,8 @@ def make_engine(name: EngineName, precision: Precision | None = None, device: De
         return Eager(precision or "float32")
     if device == "gpu":
         raise InputError("device", "the eager engine runs on the CPU; choose --engine compiled for a GPU")
+    if devices > 1:
+        raise InputError(
+            "devices", f"expected 1 for the eager engine, received {devices}; choose --engine compiled for several"
+        )
     return Eager(precision or "float64")

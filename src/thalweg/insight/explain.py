@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -18,10 +19,10 @@ from ..parts.optimizers import Adam, adam_moments
 from ..parts.part import at, options_of
 from ..parts.schedules.metric_schedules import metric_schedules
 from ..parts.settings import Stopping
+from ..runs.run import Run
+from ..runs.train import session_of
 from ..spec.spec import Spec, data_name
-from ..spec.toml import any_spec
 from ..training.replay import trace_step
-from ..training.session import Session
 from .formulas import formulas
 from .gradient_check import TOLERANCE, WIDTH, check_gradients
 from .traced_step import TracedStep, traced_step
@@ -33,7 +34,7 @@ _MANY_NAMES = 12
 
 
 def explain(
-    spec: Spec | Mapping[str, object] | str,
+    spec: Run | Spec | Mapping[str, object] | str | Path,
     step: int = 1,
     sample: int | None = None,
     check: bool = False,
@@ -44,7 +45,8 @@ def explain(
     The training runs up to this step on the engine that the spec names.
 
     Args:
-        spec: the training: a `Spec`, its tables, or the name of a file, an example or a data source.
+        spec: the training: a `Run` or its folder, a `Spec`, its tables, or the name of a file, an example or a data
+            source.
         step: the step, counted from 1.
         sample: the row of the batch, from 0, that is shown alone; all rows by default.
         check: whether to compare the gradients with central differences of the loss.
@@ -58,7 +60,7 @@ def explain(
     >>> [block.values.tolist() for block in page.blocks if isinstance(block, ArrayBlock) and block.name == "x"][0]
     [[0.0, 0.0]]
     """
-    session = Session.load(any_spec(spec))
+    session = session_of(spec)
     whole = session.spec
     traced = traced_step(session, step, sample, watch)
     blocks = [*step_blocks(traced), *(_check(traced, watch) if check else ())]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,9 +30,9 @@ from ..pages.numbers import number
 from ..pages.page import Page, Paged
 from ..parts.initializers import GlorotNormal, HeNormal, LeCunNormal, Orthogonal
 from ..parts.part import ForwardContext, Layer, Loss
-from ..spec.complete import completed
+from ..runs.run import Run
+from ..runs.train import session_of
 from ..spec.spec import CompleteSpec, Spec, data_name
-from ..spec.toml import any_spec
 from ..training.batch_plan import as_batch
 
 if TYPE_CHECKING:
@@ -176,12 +177,16 @@ class GradientFlow(Paged):
 
 
 def gradient_flow(
-    spec: Spec | Mapping[str, object] | str, seeds: int = 20, rows: int = 256, watch: Watch = ignore_progress
+    spec: Run | Spec | Mapping[str, object] | str | Path,
+    seeds: int = 20,
+    rows: int = 256,
+    watch: Watch = ignore_progress,
 ) -> GradientFlow:
     """Measure outputs and deltas of a network before training over draws of its weights, and compare with theory.
 
     Args:
-        spec: the training: a `Spec`, its tables, or the name of a file, an example or a data source.
+        spec: the training: a `Run` or its folder, a `Spec`, its tables, or the name of a file, an example or a data
+            source.
         seeds: the number of draws; their seeds count up from the seed of the spec.
         rows: the number of training rows, the first ones, for all draws.
         watch: receives progress messages.
@@ -199,11 +204,10 @@ def gradient_flow(
         raise InputError("seeds", f"expected at least 1, received {seeds}")
     if rows < 2:
         raise InputError("rows", f"expected at least 2, received {rows}")
-    spec = any_spec(spec)
     watch(ProgressMessage("loading the data"))
-    split = spec.data.load(spec.training.seed, precision=spec.training.number_type)
-    whole = completed(spec, split.train)
-    data = split.train.head()
+    session = session_of(spec)
+    whole = session.spec
+    data = session.split.train.head()
     stages = [k for k, layer in enumerate(whole.network.layers) if layer.has_weights or layer.inner]
     if len(stages) < 2:
         raise InputError(

@@ -66,6 +66,7 @@ class Training(Part):
     engine: "compiled" (XLA), "eager" (NumPy), or "auto": NumPy for what it ends before XLA has started.
     precision: None: float64 where the engine is "eager", else float32.
     device: None: the default device of the engine.
+    devices: how many devices share the rows of each batch; None: one.
     accumulate: batches for each update, which uses the gradient over all of them: a large batch in little memory.
     clip: bound of the gradients.
     average: decay of a running average of the parameters (0.999, say), which then predicts in place of the last ones.
@@ -81,6 +82,7 @@ class Training(Part):
     engine: EngineChoice = "auto"
     precision: Precision | None = None
     device: Device | None = None
+    devices: Count | None = None
     accumulate: Count = 1
     clip: Clipping | None = None
     average: Fraction | None = None

@@ -264,6 +264,8 @@ def _facts(session: Session, fitted: Fit, seconds: float) -> dict[str, str]:
         "libraries": libraries_in_words(),
         "machine": machine_in_words(),
     }
+    if training.devices and training.devices > 1:
+        facts["devices"] = f"{training.devices}, which share each batch"
     spans = session.split.preprocessing.target_span
     if any(span != 1 for span in spans):
         units = ", ".join([*map(number, spans[:_MOST_UNITS]), *["…"] * (len(spans) > _MOST_UNITS)])

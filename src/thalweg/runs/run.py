@@ -303,7 +303,7 @@ class Run(Paged):
             numbers to predict are equal.
 
         Raises:
-            InputError: the rows of a loaded run are gone, or `shuffles` is below 1.
+            InputError: the rows of a loaded run are gone or are pictures, or `shuffles` is below 1.
 
         Source: Breiman 2001, Random forests, section 10.
 
@@ -314,6 +314,10 @@ class Run(Paged):
         """
         name, rows = list(self.rows().sets.items())[-1]
         data = rows.head()
+        if data.image_shape:
+            shape = " x ".join(map(str, data.image_shape))
+            fix = "the saliency in the report shows where the network looks"
+            raise InputError("importance", f"expected rows of a table, received pictures of {shape}; {fix}")
         return importance_of(self.preprocessing, data, name, lambda x: self.decided(self.outputs_of(x)), shuffles)
 
     def rows(self) -> Split:

@@ -65,6 +65,7 @@ def train(
     engine: EngineChoice = "auto",
     precision: Precision | None = None,
     device: Device | None = None,
+    devices: int | None = None,
     accumulate: int = 1,
     clip: Clipping | str | PartTable | None = None,
     average: float | None = None,
@@ -95,6 +96,7 @@ def train(
         engine: "compiled" (XLA), "eager" (NumPy), or "auto": NumPy for what it ends before XLA has started.
         precision: "float32" or "float64"; by default float32 compiled, float64 eager.
         device: "cpu" or "gpu"; by default what the machine has.
+        devices: how many devices share the rows of each batch; one by default.
         accumulate: batches that make one update.
         clip: how gradients are bounded.
         average: weight that each update leaves to a running average of the parameters.
@@ -121,6 +123,7 @@ def train(
         "engine": engine,
         "precision": precision,
         "device": device,
+        "devices": devices,
         "accumulate": accumulate,
         "clip": clip,
         "average": average,
@@ -243,6 +246,26 @@ def run_to_end(spec: Spec, callbacks: Sequence[Callback] = ()) -> Run:
     if run.interrupted:
         raise KeyboardInterrupt
     return run
+
+
+def session_of(source: Run | Spec | Mapping[str, Any] | str | Path) -> Session:
+    """The training that a source stands for.
+
+    Args:
+        source: a run, whose rows are used as they are; its folder; or a spec (a file, a name, its tables).
+
+    Raises:
+        InputError: the source is none of these, or its rows cannot be loaded.
+
+    >>> session_of("xor").spec.data == session_of({"data": "xor"}).spec.data
+    True
+    """
+    if isinstance(source, Run):
+        return Session(source.spec, source.rows())
+    if isinstance(source, str | Path):
+        of_run = os.path.join(source, "spec.toml")
+        source = read_spec(of_run if os.path.isfile(of_run) else str(source))
+    return Session.load(Spec.of(source))
 
 
 def run_of(

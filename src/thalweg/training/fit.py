@@ -237,7 +237,7 @@ class _Training:
         metrics = _joined([(self.engine.fetch(metrics), steps) for metrics, steps in parts])
         seconds = time.perf_counter() - self.piece_began
         ran = index - piece.begin
-        self.piece_steps = max(1, int(ran * min(32.0, max(0.25, _PIECE_SECONDS / seconds))))
+        self.piece_steps = self.engine.agreed(max(1, int(ran * min(32.0, max(0.25, _PIECE_SECONDS / seconds)))))
         for callback in self.callbacks:
             callback.on_steps_end(self.step, metrics)
         return metrics
@@ -335,13 +335,14 @@ class _Training:
         """Stop for a signal, when the time is over, or when a callback asks for it."""
         if self.step >= self.steps:
             return
+        signal_number = self.engine.agreed(int(signal or 0))
         seconds = self.session.spec.stopping.seconds
-        if signal:
-            self.stopped = f"by {in_words(signal)}"
-            self.signal = int(signal)
+        if signal_number:
+            self.stopped = f"by {in_words(Signals(signal_number))}"
+            self.signal = signal_number
         elif self.stopped:
             return
-        elif seconds is not None and self.early_stopping.seconds >= seconds:
+        elif seconds is not None and self.engine.agreed(self.early_stopping.seconds >= seconds):
             self.stopped = f"the time of {seconds:g} s is over"
         else:
             self.stopped = next((callback.stop for callback in self.callbacks if callback.stop), "")

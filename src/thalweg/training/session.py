@@ -85,6 +85,7 @@ class Session:
         rows = BATCH_SIZE if training.batch_size in (None, "full") else int(training.batch_size)
         batch_size = -(-len(train) // training.accumulate) if full else min(rows, len(train))
         _check_batches(spec.network, len(train), batch_size)
+        _check_devices(training.devices or 1, batch_size, len(train))
         step_rows = batch_size * training.accumulate
         # The outputs of every layer and their deltas, in 32 bits, and the numbers of the rows.
         outputs = sum(math.prod(shape) for shape in shapes)
@@ -197,6 +198,18 @@ def check_fit(network: Network, data: RowSource | Preprocessing, members: int = 
         )
         raise InputError("network", f"ends with {shape[-1]} outputs, and {what}; make its last dense layer {fix}")
     return shapes
+
+
+def _check_devices(devices: int, batch_size: int, samples: int) -> None:
+    """Raise InputError where the devices cannot have equal parts of a batch."""
+    if batch_size % devices:
+        less = batch_size - batch_size % devices
+        sizes = " or ".join(str(size) for size in (less, less + devices) if 0 < size <= samples)
+        fix = f"take training.batch_size = {sizes}, or another number of devices" if sizes else "take fewer devices"
+        raise InputError(
+            "training.devices",
+            f"expected a number that divides the {batch_size} rows of a batch, received {devices}; {fix}",
+        )
 
 
 def _check_batches(network: Network, samples: int, batch_size: int) -> None:

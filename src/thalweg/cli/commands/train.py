@@ -13,6 +13,7 @@ from ..options import (
     DataDir,
     DataFile,
     DeviceName,
+    Devices,
     EngineName,
     Epochs,
     Json,
@@ -47,6 +48,7 @@ def train(
     seed: Seed = None,
     engine: EngineName = None,
     device: DeviceName = None,
+    devices: Devices = None,
     probes: Annotated[
         str | None, typer.Option("--probes", help='off, light, standard or full; "standard 50": every 50 steps.')
     ] = None,
@@ -80,6 +82,7 @@ def train(
         seed=seed,
         engine=engine,
         device=device,
+        devices=devices,
     )
     if probes:
         source.changes.append(("probes", probes))

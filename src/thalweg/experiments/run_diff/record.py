@@ -20,7 +20,7 @@ from .rounding import relative_difference, roundoff_of_sum, terms_of_step, unit_
 # Sections that no training depends on, to the bit.
 _NO_PART = ("probes", "checkpoints")
 # Where the same training is computed: these settings change a training by rounding alone.
-_WHERE = ("training.engine", "training.precision", "training.device")
+_WHERE = ("training.engine", "training.precision", "training.device", "training.devices")
 # The probes have six digits.
 _RECORDED_DIGITS = 1e-5
 # The recorded quantities without sums that cancel, in the order of computation.
