@@ -37,7 +37,15 @@ def test_a_gpu_is_never_replaced_by_numpy(seconds, monkeypatch):
     asked = []
     monkeypatch.setattr("thalweg.engine.choice.make_engine", lambda *given: asked.append(given))
     engine_for(Training(device="gpu"), seconds)
-    assert asked == [("compiled", "float32", "gpu")]
+    assert asked == [("compiled", "float32", "gpu", 1)]
+
+
+def test_several_devices_are_never_replaced_by_numpy(monkeypatch):
+    asked = []
+    monkeypatch.setattr("thalweg.engine.choice.make_engine", lambda *given: asked.append(given))
+    engine_for(Training(devices=2), 0.0)
+    engine_for(Training(devices=2), 0.0, anywhere=True)
+    assert asked == [("compiled", "float32", None, 2), ("eager", "float32", None, 1)]
 
 
 def test_both_engines_train_the_same_network_and_the_run_names_its_own():

@@ -156,9 +156,20 @@ def test_devices_that_do_not_divide_a_batch_are_refused_with_batches_that_fit(de
 
 
 def test_bad_numbers_of_devices_are_one_message_and_exit_code_2(tmp_path):
-    for devices, said in (("64", "expected 64 devices"), ("0", "received 0")):
+    command = [
+        sys.executable,
+        "-m",
+        "thalweg",
+        "train",
+        "iris",
+        "--out",
+        tmp_path / "run",
+        "--set",
+        "training.batch_size=64",
+    ]
+    for devices, said in (("64", "expected 64 devices"), ("0", "received 0"), ("3", "received 3")):
         done = subprocess.run(
-            [sys.executable, "-m", "thalweg", "train", "iris", "--devices", devices, "--out", tmp_path / "run"],
+            [*command, "--devices", devices],
             env=environment(XLA_FLAGS=""),
             capture_output=True,
             text=True,
