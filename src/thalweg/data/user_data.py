@@ -139,7 +139,7 @@ def _npy(path: str, mode: Literal["r"] | None = None) -> np.ndarray:
     except FileNotFoundError:
         raise InputError(path, "there is no such file") from None
     except (OSError, ValueError, EOFError) as error:
-        if "object" in str(error).lower():
+        if "Object arrays" in str(error) or "Python objects" in str(error):
             fix = "received Python objects, which are not read; save x.astype(float), or text as a table"
             raise InputError(path, f"expected an array of numbers, {fix}") from None
         fix = "save it again by numpy.save"
