@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +26,26 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """
     words = [seed, *(part if isinstance(part, str) else int(part) for part in purpose)]
     return np.random.default_rng(_digest(words, 16))
+
+
+@contextmanager
+def same_draws() -> Iterator[None]:
+    """Inside, a library is imported that draws from Python's generator (Rich does): the draws after it are those that
+    they were without it.
+
+    >>> random.seed(1)
+    >>> first = random.random()
+    >>> random.seed(1)
+    >>> with same_draws():
+    ...     _ = random.random()
+    >>> random.random() == first
+    True
+    """
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def noise_key(seed: int) -> np.ndarray:

@@ -37,7 +37,7 @@ def step_seconds(network: Network, params: tuple[Params, ...], features: int, ro
     >>> network = Network(["dense 64", "relu", "dense 3"])
     >>> params = network.initialize(0, (4,)).params
     >>> round(step_seconds(network, params, 4, rows=32) * 1e6)
-    138
+    149
     """
     seconds = _CALL_SECONDS * len(network.layers)
     for shape, of_layer in zip(network.layout((features,)).shapes, params, strict=True):

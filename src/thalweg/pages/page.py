@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from ..core.errors import InputError, nearest
 from ..core.files import commit
+from ..core.noise import same_draws
 from ..core.printable import printable
 from .blocks import Block, Chart, flat
 from .html import LIBRARY, Link, library_text, render_fragment, render_html
@@ -54,7 +55,8 @@ class Page:
 
     def text(self, width: int = 100) -> str:
         """Plain text with lines of at most `width` characters."""
-        from .text import render_text
+        with same_draws():
+            from .text import render_text
 
         return render_text(self.title, self.blocks, self.summary, self.settings, width=width)
 
@@ -97,7 +99,8 @@ class Page:
 
     def show(self, console: Console | None = None) -> None:
         """Print the page in color on a terminal; paragraphs are at most 100 characters wide."""
-        from .text import print_text
+        with same_draws():
+            from .text import print_text
 
         print_text(self.title, self.blocks, self.summary, self.settings, console=console)
 

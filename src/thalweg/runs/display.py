@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..core.noise import same_draws
 from ..core.progress import LINE_SECONDS, in_notebook, notebook_line, print_line
 from ..core.streams import escaped_streams
 from ..pages.numbers import measure_value, number
@@ -114,12 +115,13 @@ class _Bar(Callback):
 
 @contextmanager
 def _bar() -> Iterator[Callback]:
-    from rich import progress as rich_progress
-    from rich.console import Group
-    from rich.live import Live
-    from rich.text import Text
+    with same_draws():
+        from rich import progress as rich_progress
+        from rich.console import Group
+        from rich.live import Live
+        from rich.text import Text
 
-    from ..core.console import console
+        from ..core.console import console
 
     columns = (
         rich_progress.TextColumn("{task.description}"),
