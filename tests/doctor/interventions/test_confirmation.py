@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 
 from thalweg.cli.shell import main
-from thalweg.doctor.findings import Remedy
+from thalweg.core.progress import ignore_progress
+from thalweg.doctor.findings import Learned, Remedy
 from thalweg.doctor.interventions.confirmation import budget_for, confirmed
+from thalweg.doctor.interventions.paired_test import PairedTest
+from thalweg.doctor.interventions.search import SuspectSearch
 from thalweg.doctor.interventions.suspect import part, setting
 from thalweg.doctor.interventions.suspects import longer
 from thalweg.runs.train import run_spec
 from thalweg.spec.edit import changed
 from thalweg.spec.spec import Spec
 from thalweg.spec.toml import read_spec
-from thalweg.training.paired import PairedRuns
+from thalweg.training.paired import PairedRuns, PairedScore
 
 HEALTHY = Spec.of(
     {
@@ -169,6 +172,26 @@ def test_a_fault_and_a_rate_that_suited_it_are_found_as_a_pair():
     diagnosis = tried(run, [norm, rate._replace(compensates=True)])
     assert [cause.finding.place for cause in diagnosis.causes] == ["regularization.max_norm"]
     assert {"regularization.max_norm", "optimizer.learning_rate"} <= {path for path, _ in diagnosis.repair.changes}
+
+
+def test_what_is_put_back_together_is_no_more_than_what_is_needed(monkeypatch):
+    """Two of eight settings close the shortfall, and only together. A training takes a second, of 24."""
+    needed = {("data", 2), ("data", 7)}
+    trained = []
+    monkeypatch.setattr(time, "monotonic", lambda: float(len(trained)))
+
+    class Runs:
+        spec = HEALTHY
+
+        def score(self, changes, seed, until):
+            trained.append(changes)
+            score = 1.0 if needed <= {(path[:4], value) for path, value in changes} else 0.5
+            return PairedScore(score, score, 1)
+
+    suspected = [part(f"data{i}", Remedy(f"{i}", ((f"data{i}", i),))) for i in range(8)]
+    test = PairedTest(Learned("accuracy", 0.5, 0.5, 1.0), Runs(), "training")
+    (found,) = SuspectSearch(test, suspected, 24.0, ignore_progress).run()
+    assert {(path[:4], value) for path, value in found.changes} == needed
 
 
 def test_a_repair_has_what_else_the_training_needs_without_its_fault():

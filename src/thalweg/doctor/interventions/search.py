@@ -155,11 +155,13 @@ class SuspectSearch:
         whole = self._timely(group)
         if whole is None or whole.closed < PROMISING:
             return None
+        # Where they explain the shortfall, no pair is tried after them.
+        spared = _FOR_FRESH if whole.closed >= MOST else _FOR_PAIRS
         size = len(group) // 2
         while size:
             start = 0
             while start < len(whole.suspects) > 1:
-                fewer = self._timely(whole.suspects[:start] + whole.suspects[start + size :])
+                fewer = self._timely(whole.suspects[:start] + whole.suspects[start + size :], spared)
                 if fewer is not None and fewer.closed >= whole.closed - EQUAL:
                     whole = fewer
                 else:
