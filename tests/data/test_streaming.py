@@ -473,7 +473,8 @@ from thalweg.runs.train import run_spec
 from thalweg.spec.spec import Spec
 table = {"data": {"source": {"kind": "npy", "x": sys.argv[1], "y": sys.argv[2]}, "memory": 400}}
 table |= {"network": {"layers": ["dense 64", "relu", "dense 3"]}, "loss": "softmax_cross_entropy"}
-run = run_spec(Spec.of(table | {"training": {"epochs": 2, "batch_size": 128}}), folder=Path(sys.argv[3]))
+table |= {"training": {"epochs": 2, "batch_size": 128, "engine": "compiled"}}
+run = run_spec(Spec.of(table), folder=Path(sys.argv[3]))
 assert len(run.history) == 2
 print([int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
 """
