@@ -255,6 +255,7 @@ def test_both_halves_of_the_grid_have_all_values():
         assert {5, 128} <= {width for _, width in sizes}
 
 
+@pytest.mark.slow
 def test_rows_have_the_fault_in_their_name():
     def named(suffix):
         return [name for name in ROWS if name.endswith(suffix)]

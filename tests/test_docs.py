@@ -54,9 +54,17 @@ NAMES = [module.name for module in pkgutil.walk_packages(thalweg.__path__, "thal
 MODULES = [module for name in NAMES if name != "thalweg.__main__" and (module := imported(name))]
 
 
+# They take more than ten seconds.
+LONG = {("console", "learning.md", 4), ("python", "doctor.md", 1)}
+
+
 def blocks(language):
     return [
-        pytest.param(block, id=f"{page.name}-{number}")
+        pytest.param(
+            block,
+            id=f"{page.name}-{number}",
+            marks=[pytest.mark.slow] if (language, page.name, number) in LONG else [],
+        )
         for page in PAGES
         for number, block in enumerate(re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S))
     ]

@@ -190,6 +190,7 @@ def test_of_a_run_whose_rows_are_gone_the_report_says_what_was_not_looked_at(she
     assert "rows.csv" in done.stderr
 
 
+@pytest.mark.slow
 def test_remedies_are_proven_and_the_repaired_spec_overwrites_nothing(shell, ill):
     folder = ill
     (folder / "run-repaired.toml").write_text("mine")

@@ -52,6 +52,7 @@ def test_healthy_rows_raise_nothing_above_a_note(healthy):
     "targets", [RNG.integers(0, 2, 600), (RNG.random(600) < 0.1).astype(int), RNG.standard_normal(600)]
 )
 @pytest.mark.parametrize("init", ["glorot_uniform", "normal 0.001"])
+@pytest.mark.slow
 def test_of_random_targets_nothing_else_is_the_cause(targets, init):
     layers = [*["dense 8", "relu"] * 4, "dense 1" if targets.dtype.kind == "f" else "dense 2"]
     layers += [] if targets.dtype.kind == "f" else ["softmax"]

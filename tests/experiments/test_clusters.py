@@ -73,6 +73,7 @@ def test_two_workers_of_dask_give_the_results_of_one_process(dask, undisturbed, 
     assert all_contents(tmp_path / "out") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_worker_of_dask_killed_during_a_trial_costs_only_a_retry(dask, tmp_path):
     spec = write_tables(tmp_path / "sweep.toml", training={"epochs": 500}, seeds={"count": 2})
     shell = Shell(spec, "--cluster", dask[0], "--out", tmp_path / "out", "--quiet")

@@ -130,6 +130,7 @@ def test_each_worker_keeps_to_its_own_cores_before_jax_is_imported(tmp_path):
 # Workers that die -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_worker_killed_during_a_trial_costs_only_a_retry(tmp_path):
     spec = write_tables(tmp_path / "sweep.toml", training=LONG, seeds={"count": 1})
     shell = Shell(spec, "--jobs", 2, "--out", tmp_path / "out", "--quiet")
@@ -146,6 +147,7 @@ def test_a_worker_killed_during_a_trial_costs_only_a_retry(tmp_path):
     assert kept == {path: after[path] for path in kept}
 
 
+@pytest.mark.slow
 def test_a_worker_killed_while_it_hands_over_more_than_a_pipe_holds(tmp_path):
     spec = write_tables(
         tmp_path / "sweep.toml",
@@ -237,6 +239,7 @@ def test_errors_and_functions_survive_pickling():
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_process_and_the_same_command_continues(jobs, tmp_path, undisturbed):
     spec = write_tables(tmp_path / "sweep.toml", training=LONG, seeds={"count": 2})
     words = (spec, "--jobs", jobs, "--out", tmp_path / "out", "--quiet", "--set")
@@ -302,6 +305,7 @@ main()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.slow
 def test_a_full_disk_is_one_message_and_finished_trials_are_kept(jobs, tmp_path):
     # The weights of the wide arm exceed the limit.
     spec = write_tables(tmp_path / "sweep.toml", vary={"network.hidden": [[4], [300, 300]]}, seeds={"count": 1})

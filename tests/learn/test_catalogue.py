@@ -32,6 +32,8 @@ from thalweg.spec.toml import read_spec
 from thalweg.training.session import Session
 
 NAMES = lesson_names()
+# Even their quick forms take more than five seconds.
+LONG = ("picture-residuals", "rates")
 
 
 def assert_complete(page: Page) -> None:
@@ -89,7 +91,9 @@ def test_no_two_lessons_have_the_same_place():
     assert len(set(places)) == len(places)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in NAMES]
+)
 def test_a_lesson_in_its_quick_form(name):
     page = lesson(name, quick=True).page()
     assert_complete(page)

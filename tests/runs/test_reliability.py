@@ -151,7 +151,7 @@ class Failing:
     [
         pytest.param("fsync", errno.ENOSPC, id="full", marks=pytest.mark.slow),
         pytest.param("replace", errno.EACCES, id="denied", marks=pytest.mark.slow),
-        pytest.param("unlink", errno.EROFS, id="read-only"),
+        pytest.param("unlink", errno.EROFS, id="read-only", marks=pytest.mark.slow),
     ],
 )
 def test_a_disk_that_fails_at_any_moment_is_told_and_what_was_written_stays_good(name, number, tmp_path, monkeypatch):
@@ -185,6 +185,7 @@ def test_a_disk_that_fails_at_any_moment_is_told_and_what_was_written_stays_good
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES], ids=errno.errorcode.get)
+@pytest.mark.slow
 def test_files_that_can_not_be_opened_are_told(number, tmp_path, monkeypatch):
     import builtins
 

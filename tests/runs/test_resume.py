@@ -349,6 +349,7 @@ def long(tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.slow
 def test_a_signal_from_outside(number, long, tmp_path):
     spec, expected = long
     folder = tmp_path / "run"
@@ -471,6 +472,7 @@ def test_killed_before_the_first_checkpoint_it_begins_anew(filmed, tmp_path):
 
 @pytest.mark.parametrize("missing", ["report.html", "result.json", "checkpoints/final.json"])
 @pytest.mark.parametrize("how", ["removed", "torn"])
+@pytest.mark.slow
 def test_what_is_missing_of_a_run_that_has_ended_is_written(missing, how, filmed, tmp_path):
     whole, _ = filmed
     folder = tmp_path / "run"
@@ -585,6 +587,7 @@ SAVING = [name for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGXCPU", "SIGBREAK
 
 
 @pytest.mark.parametrize("name", SAVING)
+@pytest.mark.slow
 def test_each_signal_saves(name, filmed, tmp_path):
     number = getattr(signal, name)
     stopped = run_spec(Spec.of(FILMED), tmp_path / "run", [Watching(press(lambda progress: progress.step > 4, number))])

@@ -571,6 +571,7 @@ def test_an_evaluation_in_training_mode_is_found():
 
 
 @pytest.mark.parametrize(("rate", "severities"), [(0.8, ["warning"]), (0.05, ["note"])])
+@pytest.mark.slow
 def test_chance_that_costs_right_answers_is_more_than_a_note(rate, severities):
     """A network that has learned, and answers at random all the same."""
 
@@ -703,6 +704,7 @@ def test_a_loss_that_jumps_by_chance_says_nothing_of_the_steps():
     assert places(program(False), "oscillating-loss") == ["training"]
 
 
+@pytest.mark.slow
 def test_a_network_that_answers_other_rows_has_learned():
     """Targets that are mixed or noisy are never answered, and the classes of the validation rows are."""
 

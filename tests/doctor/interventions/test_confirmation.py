@@ -85,6 +85,7 @@ def test_parts_that_a_plain_network_would_not_have_are_found(changes, code, plac
     assert place in (None, root.place)
 
 
+@pytest.mark.slow
 def test_a_larger_network_is_not_the_cause_where_something_that_is_taken_away_is():
     few = {"network.layers": ["dense 6", "tanh", "dense 2", "softmax"], "regularization.max_norm": 0.3}
     diagnosis = run_of([("data.source", "rings 300"), *few.items()]).diagnose(confirm=True)
@@ -104,6 +105,7 @@ def test_what_keeps_a_network_at_the_straight_line_is_its_cause():
     assert (root.code, root.confirmation.status) == ("lr-too-low", "confirmed")
 
 
+@pytest.mark.slow
 def test_the_scores_of_a_confirmation_are_those_of_the_paired_runs():
     run = run_of([("regularization.max_norm", 1e-3)])
     result = run.diagnose(confirm=True).causes[0].finding.confirmation
@@ -252,6 +254,7 @@ def shell(monkeypatch, capsys, *words):
     return end.value.code, *capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_the_shell_confirms_unless_it_is_to_be_quick(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     run_of([("regularization.max_norm", 1e-3)]).save(tmp_path / "run")

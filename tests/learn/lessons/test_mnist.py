@@ -22,6 +22,7 @@ def test_every_check_holds_in_the_quick_form():
     assert not failed(page)
 
 
+@pytest.mark.slow
 def test_the_accuracy_on_mnist_is_97_to_98_per_cent(mnist_folder):
     page = MnistLesson().page()
     assert not failed(page)

@@ -69,6 +69,7 @@ def test_blocks_without_f_pass_on_what_they_get():
     assert LESSON.difference_of_silent_blocks(seed=5) == 0
 
 
+@pytest.mark.slow
 def test_the_checks_of_the_quick_form_hold_and_its_table_is_that_of_its_trainings():
     lesson = lesson_of("picture-residuals", quick=True)
     page = lesson.page()

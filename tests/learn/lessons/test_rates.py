@@ -16,6 +16,7 @@ def lesson():
     return lesson_of("rates", quick=True)
 
 
+@pytest.mark.slow
 def test_every_check_holds_in_both_forms(lesson):
     for page in (lesson.page(), RatesLesson().page()):
         assert len(blocks_of(page, Check)) == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars
+import pytest
 
 
 def offered(browsed, path, lines):
@@ -28,6 +29,7 @@ def test_of_many_rows_a_sample_is_shown_and_all_are_trained_on_when_asked(browse
     assert browsed.refused == []
 
 
+@pytest.mark.slow
 def test_rows_that_stay_on_the_disk_are_sampled_until_all_are_asked_for(browsed, another, tmp_path):
     file = tmp_path / "long.parquet"
     columns = np.random.default_rng(0).normal(size=(40, 30_000)).astype(np.float32)

@@ -35,6 +35,7 @@ def test_dead_and_saturated_units_are_marked(browsed, activation, bias, mark):
     page.locator("[data-key='unit 0 0']").hover()
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_and_a_remedy_is_tried_side_by_side(browsed):
     page = browsed.open(
         network__layers=[*SIGMOIDS * 4, "dense 2", "softmax"], data__source="rings 60", training__epochs=10
