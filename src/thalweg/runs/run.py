@@ -159,7 +159,7 @@ class Run(Paged):
         return evaluate(self.network, self.loss, self.state, data, self._engine(len(data)), self.preprocessing, others)
 
     def _engine(self, rows: int) -> Engine:
-        """The engine that predicts so many rows, on any device: a run may be used on another machine."""
+        """The engine for predictions of `rows` rows, on any device: a run may be used on another machine."""
         seconds = step_seconds(self.network, self.params, self.preprocessing.features, rows)
         return engine_for(self.spec.training, seconds, anywhere=True)
 

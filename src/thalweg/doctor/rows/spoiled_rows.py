@@ -34,7 +34,7 @@ _MOST_COLUMNS = 30
 _TELLS = 0.025
 _AS_MUCH = 0.8
 _NOTHING = 0.2
-# The share of a set in a leaf is an estimate; it needs so many rows.
+# The fewest rows of a set from which its share in a leaf is estimated.
 _LEAF = 10
 # In a continuous column most values occur once.
 _CONTINUOUS = 0.5

@@ -60,7 +60,10 @@ def patches(x: Array, kernel: int, stride: int) -> Array:
 
 
 def under(x: Array, kernel: tuple[int, int], stride: tuple[int, int]) -> list[Array]:
-    """For each pixel of a window of so many rows and columns, the numbers under it (n, rows, columns, channels)."""
+    """The numbers under each pixel of a window, as an array (n, rows, columns, channels) for each pixel.
+
+    kernel: rows and columns of the window. stride: its steps along rows and columns, in pixels.
+    """
     _, *sizes, _ = x.shape
     lines, columns = (
         [slice(start, start + step * (places(size, span, step) - 1) + 1, step) for start in range(span)]
