@@ -10,6 +10,7 @@ import pytest
 
 from thalweg.core.arrays import rms
 from thalweg.core.errors import InputError
+from thalweg.parts.part import ForwardContext
 from thalweg.playground.labs.frames import QUANTITIES, FrameMaker, Seen, View
 from thalweg.playground.live.live_training import LiveTraining
 from thalweg.playground.live.samples import sampled
@@ -131,6 +132,8 @@ def test_many_inputs_are_seen_on_two_of_them_or_on_principal_axes():
         {"axes": [0, 0]},
         {"axes": [0, 9]},
         {"axes": "x"},
+        {"picture": -1},
+        {"picture": "x"},
     ],
 )
 def test_a_view_that_there_is_not_is_refused(message):
@@ -186,3 +189,101 @@ def test_a_block_has_the_size_of_the_matrices_in_it():
     expected = np.sqrt((np.square(inner[0].W).mean() + np.square(inner[2].W).mean()) / 2)
     assert arrays["layers.weights"][1] == pytest.approx(expected, rel=1e-5)
     assert np.isfinite(arrays["layers.gradients"][1])
+
+
+# Pictures -------------------------------------------------------------------------------------------------------------
+
+CONVOLUTIONS = ["reshape 8 8 1", "conv2d 3", "relu", "conv2d 4", "relu", "max_pool2d", "flatten", "dense 10", "softmax"]
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    spec = {
+        "data": "digits",
+        "network": {"layers": CONVOLUTIONS},
+        "optimizer": "adam 0.01",
+        "training": {"engine": "eager", "batch_size": 50, "precision": "float64"},
+    }
+    training = LiveTraining(kept_spec(spec).spec)
+    training.advance(60, lambda look: False)
+    # A channel whose bias is far below 0 is dead.
+    training.set_parameter(3, "b", (2,), -1e6)
+    return training
+
+
+def test_a_picture_is_shown_with_what_every_layer_makes_of_it(pictures):
+    header, arrays = frame_of(pictures, View(picture=7))
+    split, state = pictures.split, pictures.checkpoint.state
+    rows, spec = split.test, pictures.session.spec
+    shown = header["picture"]
+    assert (shown["set"], shown["row"], shown["rows"], shown["target"]) == ("test", 7, len(rows), rows.y[7])
+    answers = pictures.session.predict(state, rows.x)
+    assert shown["wrong"] == np.flatnonzero(answers.argmax(axis=1) != rows.y)[:200].tolist()
+    assert arrays["picture.output"] == pytest.approx(answers[7], abs=1e-6)
+    # The digits of scikit-learn have 17 levels.
+    picture = arrays["picture.input"].ravel()
+    assert picture == pytest.approx(picture.round(), abs=1e-5)
+    assert (picture.min(), picture.max()) == (0, 16)
+    assert arrays["picture.kernels.1"] == pytest.approx(state.params[1].W[:, :, 0].transpose(2, 0, 1), rel=1e-5)
+    outputs = spec.network.forward(state.params, state.layers, rows.x[7:8], ForwardContext(training=False)).outputs
+    # A row of the drawing ends before what makes vectors of its maps.
+    for name, expected in (("picture.maps.1", outputs[2]), ("picture.maps.3", outputs[5])):
+        expected = expected[0].transpose(2, 0, 1)
+        assert arrays[name] / 127.5 - 1 == pytest.approx(expected / np.abs(expected).max(), abs=0.005)
+    assert {name for name in arrays if name.startswith("picture.maps")} == {"picture.maps.1", "picture.maps.3"}
+    assert arrays["dead.4"].tolist() == [0, 0, 1, 0]
+
+
+def test_saliency_and_delta_of_a_picture_are_slopes_of_its_own_loss(pictures):
+    _, arrays = frame_of(pictures, View("delta", picture=3))
+    rows, spec, state = pictures.split.test, pictures.session.spec, pictures.checkpoint.state
+
+    def loss(x, shift=0.0, place=None):
+        """The loss of the picture where one output of the first convolution is shifted: -log of its probability."""
+        outputs = x
+        for index, (layer, own, its_state) in enumerate(
+            zip(spec.network.layers, state.params, state.layers, strict=True)
+        ):
+            outputs = layer.forward(own, its_state, outputs, ForwardContext(training=False))[0]
+            if index == 1 and place is not None:
+                outputs = outputs.copy()
+                outputs[(0, *place)] += shift
+        return -np.log(outputs[0, rows.y[3]])
+
+    h = 1e-5
+    x = rows.x[3:4].astype(float)
+    for pixel in (20, 27, 43):
+        step = np.zeros_like(x)
+        step[0, pixel] = h
+        slope = (loss(x + step) - loss(x - step)) / (2 * h)
+        assert arrays["picture.saliency"].ravel()[pixel] == pytest.approx(abs(slope), rel=1e-3, abs=1e-7)
+    maps = arrays["picture.maps.1"]
+    slopes = [(loss(x, h, place) - loss(x, -h, place)) / (2 * h) for place in ((2, 3, 0), (3, 3, 1), (4, 4, 2))]
+    shares = [maps[c, i, j] / 127.5 - 1 for i, j, c in ((2, 3, 0), (3, 3, 1), (4, 4, 2))]
+    scale = max(slopes, key=abs) / shares[int(np.argmax(np.abs(slopes)))]
+    assert np.abs(slopes).max() > 0
+    assert np.array(slopes) / scale == pytest.approx(shares, abs=0.02)
+
+
+@pytest.mark.parametrize("quantity", ["gradients", "updates"])
+def test_kernels_show_gradients_and_updates_of_the_last_step(pictures, quantity):
+    _, arrays = frame_of(pictures, View(quantity))
+    _, trace = trace_step(pictures.session.plan, pictures.last)
+    tree = {"gradients": trace.grads, "updates": trace.updates}[quantity]
+    assert arrays["picture.kernels.1"] == pytest.approx(tree[1].W[:, :, 0].transpose(2, 0, 1), rel=1e-4, abs=1e-9)
+
+
+def test_the_first_weights_of_a_dense_network_are_pictures_too():
+    spec = {**EAGER, "data": "digits", "network": ["dense 5", "relu", "dense 10", "softmax"]}
+    training = LiveTraining(kept_spec(spec).spec)
+    _, arrays = frame_of(training, View(picture=10**9))
+    W = training.checkpoint.state.params[0].W
+    assert arrays["picture.kernels.0"] == pytest.approx(W.T.reshape(5, 8, 8), rel=1e-5)
+    assert not any(name.startswith("picture.maps") for name in arrays)
+
+
+def test_what_takes_long_is_measured_on_fewer_rows(pictures):
+    wide = {"data": "digits", "network": ["reshape 8 8 1", "conv2d 400", "relu", "flatten", "dense 10", "softmax"]}
+    slow = FrameMaker(LiveTraining(kept_spec({**EAGER, **wide}).spec).session)
+    quick = FrameMaker(pictures.session)
+    assert len(slow.train) == slow.most_rows < len(quick.train) == len(pictures.split.train)

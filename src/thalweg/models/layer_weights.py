@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol, cast
 
+import numpy as np
+
 from ..core.arrays import Array, Params
 from ..core.errors import InputError
 from ..parts.layers.residual import Branch
 from ..parts.part import Layer
+from .network import Network
 
 
 class _Named(Protocol):
@@ -19,6 +22,26 @@ class _Named(Protocol):
 def begins_row(layer: Layer) -> bool:
     """Whether a layer begins a row of units: it has weights, or is a block."""
     return layer.has_weights or bool(layer.inner)
+
+
+def rows_of_drawing(network: Network) -> list[int]:
+    """The row of units that each layer belongs to in a drawing: a layer with weights or a block begins a row, and those
+    after it that have none belong to it. Row 0 holds what stands before the first weights.
+
+    >>> rows_of_drawing(Network(["dense 4", "tanh", "dense 2", "softmax"]))
+    [1, 1, 2, 2]
+    """
+    rows: list[int] = np.cumsum([begins_row(layer) for layer in network.layers]).tolist()
+    return rows
+
+
+def last_of_rows(network: Network) -> list[int]:
+    """The last layer of each row of a drawing: its outputs are those of the units.
+
+    >>> last_of_rows(Network(["dense 4", "tanh", "dense 2", "softmax"]))
+    [1, 3]
+    """
+    return list({row: index for index, row in enumerate(rows_of_drawing(network))}.values())
 
 
 def weights_of(own: Params) -> Params:

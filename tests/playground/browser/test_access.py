@@ -39,6 +39,16 @@ def test_axe_finds_nothing(browsed, axe):
     assert axe("color-contrast") == ""
 
 
+def test_axe_finds_nothing_around_a_picture(browsed, axe):
+    layers = ["reshape 8 8 1", "conv2d 3", "relu", "flatten", "dense 10", "softmax"]
+    page = browsed.open(data__source="digits", network__layers=layers).page
+    browsed.until(lambda: page.locator(".picture-tile").count() == 6)
+    assert axe() == ""
+    page.emulate_media(color_scheme="dark")
+    browsed.until(lambda: page.evaluate("document.documentElement.dataset.theme") == "dark")
+    assert axe("color-contrast") == ""
+
+
 def test_the_keyboard_alone(browsed):
     page = browsed.open().page
     page.keyboard.press("s")

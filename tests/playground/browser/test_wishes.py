@@ -221,3 +221,33 @@ def test_layers_that_have_no_units_to_draw_are_named(browsed):
     page.select_option("[data-key='activation 0']", "tanh")
     browsed.until(lambda: "tanh" in [layer["kind"] for layer in browsed.state["layers"]])
     assert browsed.refused == []
+
+
+def test_a_picture_is_shown_with_its_kernels_maps_and_answer(browsed):
+    layers = ["reshape 8 8 1", "conv2d 4", "relu", "conv2d 5", "relu", "flatten", "dense 10", "softmax"]
+    page = browsed.open(data__source="digits", network__layers=layers, optimizer="adam 0.01").page
+    page.click("#epoch")
+    browsed.until(lambda: browsed.frame["step"] > 0)
+    counts = page.locator(".picture-tiles").evaluate_all("strips => strips.map(strip => strip.children.length)")
+    assert counts == [4, 4, 5]
+    painted = page.locator(".picture-tile canvas").evaluate_all(
+        "all => all.map(one => new Set(one.getContext('2d').getImageData(0, 0, one.width, one.height).data).size)"
+    )
+    assert min(painted) > 2
+    page.click("#picture-wrong")
+    browsed.until(lambda: browsed.frame["picture"]["row"] in browsed.frame["picture"]["wrong"])
+    names = browsed.state["outputs"]
+    label = names[browsed.frame["picture"]["target"]]
+    browsed.until(lambda: page.locator("#picture-answer").get_attribute("class") == "wrong")
+    assert f"class {label}" in page.locator("#picture-answer").inner_text()
+    page.locator("#picture-row").fill("1")
+    page.locator("#picture-row").press("Enter")
+    browsed.until(lambda: browsed.frame["picture"]["row"] == 0)
+    page.click("#picture-before")
+    browsed.until(lambda: browsed.frame["picture"]["row"] == browsed.frame["picture"]["rows"] - 1)
+    assert page.locator("#layer-legend li").all_inner_texts()[0].startswith("conv2d 4")
+
+
+def test_rows_that_are_no_pictures_have_no_picture(browsed):
+    page = browsed.open().page
+    assert page.locator("#pictures").is_hidden()

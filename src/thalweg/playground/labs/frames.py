@@ -15,10 +15,10 @@ import numpy as np
 from ...core.arrays import Array, Params, leaves, rms
 from ...core.errors import InputError
 from ...core.files import Json, JsonObject
+from ...engine.choice import step_seconds
 from ...engine.eager import Eager
 from ...engine.step import Plan, State, Trace, inference_state, predict
-from ...models.layer_weights import begins_row, weights_of
-from ...models.network import Network
+from ...models.layer_weights import begins_row, last_of_rows, weights_of
 from ...parts.part import ForwardContext, normalized_weights
 from ...parts.task_metrics import confusion_matrix
 from ...probes import quantities as q
@@ -29,20 +29,23 @@ from ...training.replay import StepState, trace_step
 from ...training.session import Session
 from ..live.samples import sampled
 from .input_places import Axes, InputPlaces
+from .picture_frames import PictureFrames, signed_bytes
 
 Quantity = Literal["weights", "outputs", "delta", "gradients", "updates"]
 QUANTITIES: tuple[Quantity, ...] = ("weights", "outputs", "delta", "gradients", "updates")
 
-# Losses and scores are measured on at most this many rows of a set, a seeded sample.
-_MEASURED_ROWS = 5000
-_SIGNAL_ROWS = 500
+# Losses and scores are measured on a seeded sample of a set: as many rows as pass the network in this time, within
+# these numbers. A tenth of them says which units are dead.
+_MEASURE_SECONDS = 0.2
+_MEASURED_ROWS = (500, 5000)
+_SIGNAL_SHARE = 10
 _UNIT_PLACES = 32
 _LINE_PLACES = 201
 _SIZES = (8, 128)
 # Arrays of more numbers are not sent: nobody reads them, and a frame must stay small.
 _MOST_NUMBERS = 65_536
 _MOST_CLASSES = 20
-_BYTE = 255
+_MOST_MISTAKES = 200
 _CURVE_COLUMNS = 5
 
 
@@ -54,12 +57,14 @@ class View(NamedTuple):
         maps: whether the outputs of all units over the plane are sent.
         size: places along each axis of the output map.
         axes: the plane of the maps.
+        picture: the picture whose maps are sent, a place in the rows of `FrameMaker.held_out`.
     """
 
     quantity: Quantity = "weights"
     maps: bool = True
     size: int = 48
     axes: Axes = None
+    picture: int = 0
 
     def changed(self, message: Mapping[str, Json], features: int) -> View:
         """The view that a message asks for. Raises InputError for one that there is not."""
@@ -70,7 +75,10 @@ class View(NamedTuple):
             raise InputError("view", f"expected one of {', '.join(QUANTITIES)}, received {quantity!r}")
         if not isinstance(size, int) or not _SIZES[0] <= size <= _SIZES[1]:
             raise InputError("view", f"expected a size from {_SIZES[0]} to {_SIZES[1]}, received {size!r}")
-        return View(quantity, bool(message.get("maps", self.maps)), size, axes)
+        picture = message.get("picture", self.picture)
+        if not isinstance(picture, int) or picture < 0:
+            raise InputError("view", f"expected the number of a picture, received {picture!r}")
+        return View(quantity, bool(message.get("maps", self.maps)), size, axes, picture)
 
 
 def _axes(value: Json, features: int) -> Axes:
@@ -124,26 +132,6 @@ def packed(header: JsonObject, arrays: Sequence[tuple[str, np.ndarray]]) -> byte
     return b"".join([struct.pack("<I", len(text)), text, *parts])
 
 
-def rows_of_drawing(network: Network) -> list[int]:
-    """The row of units that each layer belongs to in a drawing: a layer with weights or a block begins a row, and those
-    after it that have none belong to it. Row 0 holds what stands before the first weights.
-
-    >>> rows_of_drawing(Network(["dense 4", "tanh", "dense 2", "softmax"]))
-    [1, 1, 2, 2]
-    """
-    rows: list[int] = np.cumsum([begins_row(layer) for layer in network.layers]).tolist()
-    return rows
-
-
-def last_of_rows(network: Network) -> set[int]:
-    """The last layer of each row of a drawing: its outputs are those of the units.
-
-    >>> sorted(last_of_rows(Network(["dense 4", "tanh", "dense 2", "softmax"])))
-    [1, 3]
-    """
-    return set({row: index for index, row in enumerate(rows_of_drawing(network))}.values())
-
-
 class FrameMaker:
     """Measures frames of one training.
 
@@ -156,13 +144,25 @@ class FrameMaker:
         self.session = session
         self.engine = Eager(session.spec.training.number_type)
         split = session.split
-        self.train = sampled(split.train, _MEASURED_ROWS)
+        self.most_rows = self._most_rows()
+        self.train = sampled(split.train, self.most_rows)
         held_out = split.test or split.validation
-        self.test = sampled(held_out, _MEASURED_ROWS) if held_out is not None and len(held_out) else None
+        self.test = sampled(held_out, self.most_rows) if held_out is not None and len(held_out) else None
         same_rows = before is not None and before.session.split.train is split.train
         kept = before.places if before is not None and same_rows else None
         self.places: InputPlaces = kept or InputPlaces(split, self.train, self.test)
+        self.held_out = self.train if self.test is None else self.test
         self._shown = last_of_rows(session.spec.network)
+        shape = self.held_out.image_shape
+        self.pictures = PictureFrames(session, self.engine, self.held_out, shape) if shape else None
+
+    def _most_rows(self) -> int:
+        """How many rows of a set losses and scores are measured on."""
+        network = self.session.spec.network
+        features = self.session.split.preprocessing.features
+        least, most = _MEASURED_ROWS
+        seconds = step_seconds(network, self.session.start.params, features, most)
+        return int(np.clip(most * _MEASURE_SECONDS / seconds, least, most))
 
     # Measures ---------------------------------------------------------------------------------------------------------
 
@@ -184,15 +184,11 @@ class FrameMaker:
             for name, value in measure(state).items()
         }
 
-    def _confusion(self, state: State) -> list[list[int]] | None:
-        rows = self.train if self.test is None else self.test
-        if rows.task != "classification" or rows.outputs > _MOST_CLASSES:
+    def _answers(self, state: State) -> np.ndarray | None:
+        """The classes that are chosen for the rows held out (n,); None where the targets are no classes."""
+        if self.held_out.task != "classification":
             return None
-        loss = self.session.spec.loss
-        found: list[list[int]] = confusion_matrix(
-            rows.y, loss.chosen_classes(self._predicted(state, rows.x)), rows.outputs
-        ).tolist()
-        return found
+        return self.session.spec.loss.chosen_classes(self._predicted(state, self.held_out.x))
 
     def _predicted(self, state: State, x: np.ndarray) -> np.ndarray:
         state = inference_state(state)
@@ -228,11 +224,21 @@ class FrameMaker:
             "fresh": fresh,
             "metrics": {name: value if math.isfinite(value) else None for name, value in numbers.items()},
         }
-        if (confusion := self._confusion(state)) is not None:
-            header["confusion"] = [list(row) for row in confusion]
+        rows = self.held_out
+        answers = self._answers(state)
+        if answers is not None and rows.outputs <= _MOST_CLASSES:
+            header["confusion"] = confusion_matrix(rows.y, answers, rows.outputs).tolist()
         points = np.asarray(curve, float).reshape(-1, _CURVE_COLUMNS)
         arrays = [("curve", points), *self._parameters(seen, trace, view), *self._by_unit(trace, view)]
         arrays += [*self._flags(state), *self._by_layer(seen.traced.state.params, trace), *self._maps(state, view)]
+        if self.pictures is not None:
+            wrong = [] if answers is None else np.flatnonzero(answers != rows.y)[:_MOST_MISTAKES].tolist()
+            header["picture"] = self.pictures.described(view.picture) | {
+                "set": "training" if self.test is None else "test",
+                "wrong": wrong,
+            }
+            weights = {"gradients": trace.grads, "updates": trace.updates}.get(view.quantity, state.params)
+            arrays += self.pictures.arrays(state, view.picture, weights, of_delta=view.quantity == "delta")
         return packed(header, arrays)
 
     def _parameters(self, seen: Seen, trace: Trace, view: View) -> Iterator[tuple[str, np.ndarray]]:
@@ -259,17 +265,19 @@ class FrameMaker:
 
     def _flags(self, state: State) -> Iterator[tuple[str, np.ndarray]]:
         """Which units of each activation are dead, and which are saturated, for every row of a sample."""
-        rows = sampled(self.train, _SIGNAL_ROWS)
+        rows = sampled(self.train, self.most_rows // _SIGNAL_SHARE)
         network = self.session.plan.network
         state = inference_state(state)
         with np.errstate(all="ignore"):
             context = ForwardContext(training=False)
             outputs = network.forward(state.params, state.layers, rows.x, context).outputs
-            weights = np.full(len(rows), 1 / len(rows))
             for index, layer in enumerate(network.layers):
                 slopes = slope(layer, (rows.x, *outputs)[index], outputs[index])
-                if slopes is None or np.ndim(slopes) != 2:
+                if slopes is None:
                     continue
+                # A channel of pictures is one unit, which every place of a picture uses.
+                slopes = np.reshape(slopes, (-1, slopes.shape[-1]))
+                weights = np.full(len(slopes), 1 / len(slopes))
                 yield f"dead.{index}", (~np.asarray(q.alive(slopes, weights))).astype(np.uint8)
                 if layer.saturates and layer.steepest_slope:
                     flat = np.abs(slopes) < q.SATURATED * layer.steepest_slope
@@ -320,11 +328,7 @@ class FrameMaker:
 
 def _pictures(values: Array) -> np.ndarray:
     """Outputs (places, units) as pictures (units, 32, 32) of bytes: 0 is -m, 255 is m, the largest absolute value."""
-    with np.errstate(all="ignore"):
-        finite = np.nan_to_num(np.asarray(values, np.float32))
-        limit = np.abs(finite).max(initial=1e-12)
-        scaled = ((finite / limit + 1) * (_BYTE / 2)).round().astype(np.uint8)
-    return scaled.T.reshape(-1, _UNIT_PLACES, _UNIT_PLACES)
+    return signed_bytes(values).T.reshape(-1, _UNIT_PLACES, _UNIT_PLACES)
 
 
 def _size(tree: Params) -> float:

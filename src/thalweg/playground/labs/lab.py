@@ -15,6 +15,7 @@ from typing import NamedTuple, cast
 from ...core.errors import InputError, nearest
 from ...core.files import Json, JsonObject
 from ...engine.step import State
+from ...models.layer_weights import rows_of_drawing
 from ...models.summary import layer_in_words
 from ...spec.spec import Spec
 from ..analyses.analyst import Analyst, Answer
@@ -24,7 +25,7 @@ from ..live.trainer import Trainer
 from ..specs import FilesAllowed, places_of
 from .curve import Curve
 from .doctors_rounds import DoctorsRounds
-from .frames import FrameMaker, Seen, View, rows_of_drawing
+from .frames import FrameMaker, Seen, View
 from .kinds import ANSWER_MESSAGE, FRAME_MESSAGE, JSON_MESSAGE
 from .opening import opened, problems_of
 
@@ -267,6 +268,7 @@ class Lab:
             "task": preprocessing.task,
             "classes": list(preprocessing.target_names) if preprocessing.task == "classification" else [],
             "rows": {"train": len(training.split.train), "test": len(test) if test else 0},
+            "measured": self.frames.most_rows,
             "on_disk": training.on_disk,
             "per_epoch": training.per_epoch,
             "batch": training.session.batches.step_rows,

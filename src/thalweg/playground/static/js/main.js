@@ -21,6 +21,7 @@ import { startConfusion, startCurves } from "./drawing/curves.js";
 import { startLayerChart } from "./drawing/layer_chart.js";
 import { startNetwork } from "./drawing/network_drawing.js";
 import { startOutputMap } from "./drawing/output_map.js";
+import { startPictures } from "./drawing/pictures.js";
 import { startCompare } from "./panels/compare.js";
 import { startDoctor } from "./panels/doctor.js";
 import { startExport } from "./panels/export.js";
@@ -33,7 +34,7 @@ import { startUnitCard } from "./panels/unit_card.js";
 
 const STARTS = [
   startTheme, followAddress, startNotices, startTabs, startCard, startTransport, startSettings, startData, startFeatures, startLayers,
-  startViewSwitch, startNetwork, startOutputMap, startAxes, startPaint, startCurves, startConfusion, startLayerChart, startUnitCard,
+  startViewSwitch, startNetwork, startOutputMap, startAxes, startPaint, startCurves, startConfusion, startLayerChart, startPictures, startUnitCard,
   startDoctor, startCompare, startFigures, startExport, startRuns, startKeyboard, startClassroom,
 ];
 

@@ -22,6 +22,7 @@
  * @property {string} task
  * @property {string[] | null} classes
  * @property {{train: number, test: number}} rows
+ * @property {number} measured  The most rows of a set that losses and scores are measured on.
  * @property {number | null} on_disk  Training rows on the disk, where the page trains on a sample of them.
  * @property {string} loss
  * @property {Table} optimizer
@@ -31,7 +32,8 @@
 /** @typedef {{train: PointSet, test: PointSet, axes: string[] | null, line: boolean, sampled: number | null, extent: [[number, number], [number, number]] | null}} Points */
 /** @typedef {{name: string, shape: number[], low: number, high: number, values: Float32Array | Uint8Array}} FrameArray */
 /** @typedef {Record<string, number | null | undefined>} Metrics */
-/** @typedef {{step: number, epoch: number, fresh: boolean, metrics: Metrics, confusion?: number[][], arrays: Map<string, FrameArray>}} Frame */
+/** @typedef {{step: number, epoch: number, fresh: boolean, metrics: Metrics, confusion?: number[][], picture?: ShownPicture, arrays: Map<string, FrameArray>}} Frame */
+/** @typedef {{row: number, rows: number, set: "training" | "test", target: number | number[], wrong: number[]}} ShownPicture  `wrong`: the first pictures with another answer than their class. */
 /** @typedef {{words: string, set: Record<string, unknown>, spec: Table}} Remedy  `spec`: that of the training with the remedy. */
 /** @typedef {{code: string, severity: string, place: string, layers: number[], message: string, evidence_html: string, remedies: Remedy[]}} Finding */
 /** @typedef {{findings: Finding[], learned?: unknown, verdict?: string | null}} Diagnosis */

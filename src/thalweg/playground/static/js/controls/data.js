@@ -77,7 +77,8 @@ function show() {
     const share = Math.round((100 * rows.train) / Math.max(rows.train + rows.test, 1));
     showValue(byId("train-share", HTMLInputElement), share);
     byId("train-share-value").textContent = `${share} %`;
-    byId("row-count").textContent = `${grouped(rows.train)} training rows, ${grouped(rows.test)} test rows`;
+    const sampled = Math.max(rows.train, rows.test) > state.measured ? `; losses and scores are those of ${grouped(state.measured)} of a set at most` : "";
+    byId("row-count").textContent = `${grouped(rows.train)} training rows, ${grouped(rows.test)} test rows${sampled}`;
     byId("disk-note").hidden = !state.on_disk;
     /** @type {HTMLElement} */ (byId("disk-note").firstElementChild).textContent = `A seeded sample of the ${grouped(state.on_disk ?? 0)} training rows on the disk.`;
   }

@@ -5,13 +5,14 @@ import { classColour, colours, index } from "./colours.js";
 /** @typedef {import("./colours.js").Colour} Colour */
 
 /**
- * Paint rows of colours; the first row of numbers is at the bottom, as on the axis of a plot.
+ * Paint rows of colours; the first row of numbers is at the bottom, as on the axis of a plot, or at the top.
  * @param {HTMLCanvasElement} canvas
  * @param {number} rows
  * @param {number} columns
  * @param {(place: number) => Colour} colourAt
+ * @param {boolean} [fromTop]
  */
-function paint(canvas, rows, columns, colourAt) {
+function paint(canvas, rows, columns, colourAt, fromTop = false) {
   if (canvas.width !== columns) canvas.width = columns;
   if (canvas.height !== rows) canvas.height = rows;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
@@ -19,7 +20,7 @@ function paint(canvas, rows, columns, colourAt) {
   for (let row = 0; row < rows; row += 1) {
     for (let column = 0; column < columns; column += 1) {
       const [red, green, blue] = colourAt(row * columns + column);
-      const at = 4 * ((rows - 1 - row) * columns + column);
+      const at = 4 * ((fromTop ? row : rows - 1 - row) * columns + column);
       image.data[at] = red;
       image.data[at + 1] = green;
       image.data[at + 2] = blue;
@@ -42,6 +43,41 @@ export function paintMap(canvas, values, { rows, columns, start = 0, stride = 1,
     const share = (values[start + place * stride] - low) / range;
     return scale[discrete ? (share >= 0.5 ? 224 : 31) : index(share)];
   });
+}
+
+/**
+ * One of several pictures of signed numbers, as pictures are looked at: the first row at the top.
+ * @param {HTMLCanvasElement} canvas
+ * @param {import("../types.js").FrameArray} array  (pictures, rows, columns)
+ * @param {number} picture
+ */
+export function paintSigned(canvas, { shape: [, rows, columns], values, low, high }, picture) {
+  const scale = colours("diverging");
+  const isBytes = values instanceof Uint8Array;
+  const limit = Math.max(Math.abs(low), Math.abs(high)) || 1;
+  const start = picture * rows * columns;
+  paint(canvas, rows, columns, (place) => scale[isBytes ? values[start + place] : index((values[start + place] / limit + 1) / 2)], true);
+}
+
+/**
+ * A picture in its own colours, or in greys, from its least number to its greatest.
+ * @param {HTMLCanvasElement} canvas
+ * @param {import("../types.js").FrameArray} array  (rows, columns, channels)
+ */
+export function paintPicture(canvas, { shape: [rows, columns, channels], values, low, high }) {
+  const byte = (/** @type {number} */ value) => (255 * (value - low)) / (high - low || 1);
+  const at = channels === 3 ? [0, 1, 2] : [0, 0, 0];
+  paint(canvas, rows, columns, (place) => [byte(values[place * channels + at[0]]), byte(values[place * channels + at[1]]), byte(values[place * channels + at[2]])], true);
+}
+
+/**
+ * A picture of sizes from 0 on.
+ * @param {HTMLCanvasElement} canvas
+ * @param {import("../types.js").FrameArray} array  (rows, columns)
+ */
+export function paintSizes(canvas, { shape: [rows, columns], values, high }) {
+  const scale = colours("sequential");
+  paint(canvas, rows, columns, (place) => scale[index(values[place] / (high || 1))], true);
 }
 
 /**

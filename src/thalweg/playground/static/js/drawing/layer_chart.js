@@ -4,7 +4,7 @@ import { brief, byId, calmly, make } from "../dom.js";
 import { catalogue, get, on } from "../store.js";
 import { drawChart, fromX, rowAt, thinned } from "./chart.js";
 import { depthColour } from "./colours.js";
-import { weighted } from "./network_layout.js";
+import { leftOut, withWeights } from "./network_layout.js";
 import { QUANTITIES } from "../controls/view_switch.js";
 
 /** @typedef {import("../types.js").Quantity} Quantity */
@@ -61,10 +61,12 @@ function append(quantity, received) {
  */
 function shownLayers(quantity) {
   const layers = get("state")?.layers ?? [];
-  const rows = weighted(layers);
+  const rows = withWeights(layers);
+  const unnumbered = leftOut(layers);
   return rows.map((layer, k) => {
     const last = (rows[k + 1]?.index ?? layers.length) - 1;
-    return { index: quantity === "outputs" ? last : layer.index, name: k === rows.length - 1 ? "output" : `layer ${k + 1}` };
+    const name = k === rows.length - 1 ? "output" : unnumbered.includes(layer) ? layer.name : `layer ${k + 1}`;
+    return { index: quantity === "outputs" ? last : layer.index, name };
   });
 }
 

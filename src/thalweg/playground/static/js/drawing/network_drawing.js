@@ -56,7 +56,7 @@ export function startNetwork() {
 function build(state) {
   columns = columnsOf(state);
   const hidden = leftOut(state.layers).map((layer) => layer.name);
-  byId("left-out").textContent = hidden.length ? `Not drawn: ${hidden.join(", ")}. Each of these weights meets many places of a sample.` : "";
+  byId("left-out").textContent = hidden.length ? `Not drawn: ${hidden.join(", ")}. Each of these weights meets many places of a sample; what they make of a picture stands below.` : "";
   const units = byId("network-units");
   tiles = columns.flatMap((column) => Array.from({ length: column.units }, (_, unit) => tile(column, unit)));
   refill(units, ...columns.map(layerHead), ...tiles.map((one) => one.button));

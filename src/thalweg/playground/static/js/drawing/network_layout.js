@@ -40,10 +40,13 @@ const MARGIN = 44;
 const isDrawn = (layer) => layer.kind === "dense" || layer.kind === "residual";
 
 /** The layers that begin a row of units: those with weights between units. @param {LayerInfo[]} layers */
-export const weighted = (layers) => layers.filter(isDrawn);
+const weighted = (layers) => layers.filter(isDrawn);
+
+/** The layers with weights. @param {LayerInfo[]} layers */
+export const withWeights = (layers) => layers.filter((layer, k) => (layer.row ?? 0) > (layers[k - 1]?.row ?? 0));
 
 /** The layers with weights that have no units to draw, such as convolutions. @param {LayerInfo[]} layers */
-export const leftOut = (layers) => layers.filter((layer, k) => (layer.row ?? 0) > (layers[k - 1]?.row ?? 0) && !isDrawn(layer));
+export const leftOut = (layers) => withWeights(layers).filter((layer) => !isDrawn(layer));
 
 /**
  * @param {LabState} state
