@@ -146,6 +146,18 @@ def test_streamed_tables_equal_those_in_memory(tmp_path, suffix, target):
     assert any("of 4400 rows have no value of 'target'" in note for note in streamed.notes) == (target == "target")
 
 
+def test_classes_with_long_names_take_no_more_memory_than_numbers(tmp_path):
+    rows, names = 60_000, [f"a class with a long name, number {k}" for k in range(3)]
+    rng = np.random.default_rng(0)
+    numbers = {f"n{column}": rng.random(rows, np.float32) for column in range(12)}
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame({**numbers, "y": [names[k] for k in rng.integers(0, 3, rows)]}).write_parquet(path)
+    # As text the targets alone take 8 MB.
+    streamed, whole = (Data(str(path), target="y", memory=memory).load(2) for memory in (3, None))
+    assert_same(streamed, whole)
+    assert streamed.preprocessing.classes == tuple(names)
+
+
 @pytest.mark.parametrize("shape", [(FEATURES,), (10, 8)])
 def test_npy_files_stream_and_images_stay_images(tmp_path, shape):
     x, y = arrays("labels")

@@ -74,15 +74,26 @@ class _AllRows(NamedTuple):
 
     Attributes:
         samples: names, defaults and test set of the source; its rows are those of the last piece.
-        y: the targets of all rows.
+        y: the targets of all rows; of targets that are text, the place of each in `texts`.
         key: the number of each row that the order uses, or None.
         notes: messages for the user.
+        texts: the different texts of the targets, sorted; None where they are numbers.
     """
 
     samples: Samples
     y: np.ndarray
     key: np.ndarray | None
     notes: tuple[str, ...]
+    texts: np.ndarray | None = None
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """Targets that tell what all are like: the different texts, or all numbers."""
+        return self.y if self.texts is None else self.texts
+
+    def targets(self, rows: np.ndarray) -> np.ndarray:
+        """The targets of some rows, as the source has them."""
+        return self.y[rows] if self.texts is None else self.texts[self.y[rows]]
 
 
 @dataclass(frozen=True)
@@ -180,7 +191,7 @@ class Data(Part):
         samples = all_rows.samples
         row_split, split_notes = self._split(all_rows, task, seed)
         preprocessing, fit_notes = Preprocessing.fit_pieces(
-            _training_pieces(rows, row_split.train, all_rows.y),
+            _training_pieces(rows, row_split.train, all_rows),
             task=task,
             scale=self.scale or samples.scale,
             feature_names=samples.feature_names,
@@ -222,21 +233,25 @@ class Data(Part):
         """Targets and keys of all rows. Raises InputError if no row has a target."""
         targets: list[np.ndarray] = []
         keys: list[np.ndarray] = []
+        codes: dict[str, int] = {}
         missing = 0
         for piece in rows:
             samples = piece.samples
-            targets.append(piece.y)
+            targets.append(_coded(piece.y, codes) if piece.y.dtype.kind == "U" else piece.y)
             key = self.order.key(samples.x, piece.y, samples.feature_names)
             if key is not None:
                 keys.append(key)
             missing += piece.missing
+        texts = np.array(sorted(codes)) if codes else None
         y = _joined(targets)
+        if texts is not None:
+            y = np.argsort([codes[text] for text in texts.tolist()]).astype(np.int32)[y]
         if not len(y):
             raise InputError("table", f"target column {self.target!r}: expected classes or numbers, it has no values")
         notes = samples.notes
         if missing:
             notes = (*notes, f"{missing} of {missing + len(y)} rows have no value of {self.target!r} and are dropped")
-        return _AllRows(samples=samples, y=y, key=_joined(keys) if keys else None, notes=notes)
+        return _AllRows(samples=samples, y=y, key=_joined(keys) if keys else None, notes=notes, texts=texts)
 
     def _task_of(self, all_rows: _AllRows) -> tuple[Task, _AllRows, tuple[str, ...]]:
         """The task, the rows with classes in place of one-hot rows, and a note on what was inferred.
@@ -246,19 +261,19 @@ class Data(Part):
         notes: tuple[str, ...] = ()
         task = self.task or all_rows.samples.task
         if task is None:
-            task, reason = infer_task(all_rows.y)
+            task, reason = infer_task(all_rows.kinds)
             notes = (f"task: {task}, because {reason}; set task if this is wrong",)
         if task == "classification" and all_rows.y.ndim == 2 and _is_one_hot(all_rows.y):
             if self.task:
                 notes = ("each row of the targets has a single 1, whose column is read as the class",)
             all_rows = all_rows._replace(y=all_rows.y.argmax(axis=1), samples=_with_classes(all_rows.samples))
-        check_targets(all_rows.y, task)
+        check_targets(all_rows.kinds, task)
         self.order.check(task)
         return task, all_rows, notes
 
     def _split(self, all_rows: _AllRows, task: Task, seed: int) -> tuple[RowSplit, tuple[str, ...]]:
         """Which rows go to which set, and notes on what may surprise."""
-        samples, y, key, _ = all_rows
+        samples, y, key, _, texts = all_rows
         notes = []
         rows = len(y)
         has_test_set = samples.x_test is not None
@@ -266,10 +281,10 @@ class Data(Part):
         if self.split == "time":
             row_split = split_in_time(rows, self.validation, test, key if self.order.in_time else None)
             if task == "classification":
-                _check_classes(y, row_split)
+                _check_classes(all_rows, row_split)
         else:
             labels = y if task == "classification" else None
-            row_split = split_rows(generator(seed, "split"), rows, self.validation, test, labels)
+            row_split = split_rows(generator(seed, "split"), rows, self.validation, test, labels, texts)
             if self.order.in_time and (self.validation or test):
                 notes.append(
                     "the order is that of time, but split = 'random' holds out rows between the training rows; "
@@ -309,14 +324,26 @@ class Data(Part):
         return memory, (note,)
 
 
-def _check_classes(y: np.ndarray, row_split: RowSplit) -> None:
+def _coded(texts: np.ndarray, codes: dict[str, int]) -> np.ndarray:
+    """The code of each text; a new text has the next one. A text takes four bytes for each of its letters.
+
+    >>> codes = {"no": 0}
+    >>> _coded(np.array(["yes", "no", "yes"]), codes).tolist(), codes
+    ([1, 0, 1], {'no': 0, 'yes': 1})
+    """
+    different, places = np.unique(texts, return_inverse=True)
+    return np.array([codes.setdefault(text, len(codes)) for text in different.tolist()], np.int32)[places]
+
+
+def _check_classes(all_rows: _AllRows, row_split: RowSplit) -> None:
     """Raise InputError for a class of held-out rows that no training row has."""
+    y = all_rows.y
     known = np.unique(y[row_split.train])
     for name, indices in (("validation", row_split.validation), ("test", row_split.test)):
         strange = np.setdiff1d(y[indices], known)
         if len(strange):
-            label = strange[0].item()
-            number = np.count_nonzero(y[indices] == label)
+            number = np.count_nonzero(y[indices] == strange[0])
+            label = (strange if all_rows.texts is None else all_rows.texts[strange])[0].item()
             raise InputError(
                 "data.split",
                 f"{number} of the {len(indices)} {name} rows have the class {label!r}, which no training row has: "
@@ -375,7 +402,7 @@ def _joined(arrays: list[np.ndarray]) -> np.ndarray:
 
 
 def _training_pieces(
-    rows: Iterable[LabeledRows], train: np.ndarray, y: np.ndarray
+    rows: Iterable[LabeledRows], train: np.ndarray, all_rows: _AllRows
 ) -> Iterator[tuple[np.ndarray | polars.DataFrame, np.ndarray]]:
     """The training rows and their targets, piece by piece; `train` are the ascending indices of these rows."""
     start = 0
@@ -383,7 +410,7 @@ def _training_pieces(
         stop = start + len(piece.y)
         indices = _between(train, start, stop)
         if len(indices):
-            yield piece.samples.x[indices - start], y[indices]
+            yield piece.samples.x[indices - start], all_rows.targets(indices)
         start = stop
 
 
@@ -407,7 +434,7 @@ def _prepare(
             for chunk in (piece[i : i + size] for i in range(0, len(piece), size)):
                 columns = {
                     "x": preprocessing.inputs(samples.x[chunk - start]),
-                    "y": preprocessing.targets(all_rows.y[chunk]),
+                    "y": preprocessing.targets(all_rows.targets(chunk)),
                 }
                 if samples.weight is not None:
                     columns["weight"] = samples.weight[chunk - start].astype(np.float32)

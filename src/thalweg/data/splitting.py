@@ -18,7 +18,12 @@ class RowSplit(NamedTuple):
 
 
 def split_rows(
-    rng: np.random.Generator, rows: int, validation: float, test: float, labels: np.ndarray | None = None
+    rng: np.random.Generator,
+    rows: int,
+    validation: float,
+    test: float,
+    labels: np.ndarray | None = None,
+    texts: np.ndarray | None = None,
 ) -> RowSplit:
     """Draw the test rows, then the validation rows from the rest.
 
@@ -28,6 +33,7 @@ def split_rows(
         validation: fraction of the rows that are not test rows.
         test: fraction of all rows.
         labels: class of each row, (n,); if given, each class is split by the same fractions.
+        texts: the classes by name, where labels are their places, (K,).
 
     Raises:
         InputError: no row is left to train on, or a class has fewer rows than there are parts.
@@ -37,7 +43,7 @@ def split_rows(
     """
     test_size, validation_size = _sizes(rows, validation, test)
     parts = 1 + (test_size > 0) + (validation_size > 0)
-    groups = [np.arange(rows, dtype=_index_type(rows))] if labels is None else _classes(labels, parts)
+    groups = [np.arange(rows, dtype=_index_type(rows))] if labels is None else _classes(labels, texts, parts)
     groups = [rng.permutation(group) for group in groups]
     test_rows, groups = _draw(groups, test_size, keep=1 + (validation_size > 0))
     validation_rows, groups = _draw(groups, validation_size, keep=1)
@@ -69,13 +75,13 @@ def _sizes(rows: int, validation: float, test: float) -> tuple[int, int]:
     return test_size, validation_size
 
 
-def _classes(labels: np.ndarray, parts: int) -> list[np.ndarray]:
+def _classes(labels: np.ndarray, texts: np.ndarray | None, parts: int) -> list[np.ndarray]:
     """The rows of each class. Raises InputError for a class with fewer rows than parts."""
     classes = np.unique(labels)
     index = np.searchsorted(classes, labels).astype(_index_type(len(classes)))
     order = np.argsort(index, kind="stable").astype(_index_type(len(labels)))
     groups = np.split(order, np.cumsum(np.bincount(index))[:-1])
-    for label, group in zip(classes, groups, strict=True):
+    for label, group in zip(classes if texts is None else texts[classes], groups, strict=True):
         if len(group) < parts:
             size = f"{len(group)} row{'s' * (len(group) > 1)}"
             raise InputError(
