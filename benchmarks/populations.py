@@ -50,10 +50,10 @@ class Case(NamedTuple):
 
 CASES = {
     "8 units": Case("rings 300", (8,), 32, 2000),
-    "32-16 units": Case("rings 2000", (32, 16), 128, 1000),
-    "64 units, 64 inputs": Case("digits", (64,), 32, 500),
+    "32-16 units": Case("rings 2000", (32, 16), 128, 600),
+    "64 units, 64 inputs": Case("digits", (64,), 32, 400),
     "few epochs": Case("rings 300", (8,), 32, 50),
-    "256-256 units": Case("digits", (256, 256), 128, 40),
+    "256-256 units": Case("digits", (256, 256), 128, 20),
 }
 
 
