@@ -49,7 +49,7 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "8 units": Case("rings 300", (8,), 32, 2000),
+    "8 units": Case("rings 300", (8,), 32, 3000),
     "32-16 units": Case("rings 2000", (32, 16), 128, 600),
     "64 units, 64 inputs": Case("digits", (64,), 32, 400),
     "few epochs": Case("rings 300", (8,), 32, 50),
