@@ -37,6 +37,7 @@ bench: $(VENV)/.torch
 	$(BIN)/python benchmarks/probes.py
 	$(BIN)/python benchmarks/watching.py
 	$(BIN)/python benchmarks/sweep.py
+	$(BIN)/python benchmarks/populations.py
 	$(BIN)/python benchmarks/estimators.py
 	$(BIN)/python benchmarks/tables.py
 	$(BIN)/python benchmarks/first_answer.py

@@ -186,6 +186,12 @@ def test_the_time_of_each_training_is_reported_by_size_of_sweep(sweep):
     assert all(line["each"] == line["seconds"] / line["trials"] for line in sweep["growth"])
 
 
+def test_trials_as_one_program_are_compared_with_trials_alone():
+    (line,) = run("benchmarks/populations.py", "--quick", "--rounds", "1", "--cases", "8 units").splitlines()
+    assert line.startswith("8 units")
+    assert float(line.rpartition(" ")[2]) < 1e-5
+
+
 def test_the_machine_and_the_versions_are_named(report):
     machine = report["machine"]
     assert report["rounds"] == 2

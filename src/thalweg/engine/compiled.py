@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -24,12 +24,11 @@ from ..core.files import cache_folder
 from ..core.private import private_folder
 from ..core.progress import print_line
 from ..models.network import Network
-from ..parts.part import Initializer, Part, options_of
+from ..parts.part import Part, options_of
 from ..parts.settings import Device, EngineName, Precision
 from .forked import forked_from_jax
 from .step import Batch, Plan, State, StepMetrics, batch_at, make_step
-
-_Fixed = tuple[tuple[str, object], ...]
+from .structure import Fixed, divided
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
@@ -38,31 +37,13 @@ PartT = TypeVar("PartT", bound=Part)
 CarryT = TypeVar("CarryT", bound=Tree)
 
 
-def _flatten(part: Part) -> tuple[tuple[object, ...], tuple[tuple[str, ...], _Fixed]]:
-    """A part as JAX sees it. Fractional numbers and parts are leaves: changing them compiles nothing.
-
-    Whole numbers and words shape the program.
-    """
-    leaves: dict[str, object] = {}
-    fixed: list[tuple[str, object]] = []
-    for field in options_of(type(part)):
-        value = getattr(part, field.name)
-        if isinstance(value, int | str | None) or _shapes_the_program(value):
-            fixed.append((field.name, value))
-        elif isinstance(value, Initializer):
-            # It has done its work before the first step, and must not cause another compilation.
-            fixed.append((field.name, None))
-        else:
-            leaves[field.name] = value
-    return tuple(leaves.values()), (tuple(leaves), tuple(fixed))
+def _flatten(part: Part) -> tuple[tuple[object, ...], tuple[tuple[str, ...], Fixed]]:
+    """A part as JAX sees it: what its program is given are leaves."""
+    given, fixed = divided(part)
+    return tuple(given.values()), (tuple(given), fixed)
 
 
-def _shapes_the_program(value: object) -> bool:
-    """Whether a tuple holds whole numbers and words alone."""
-    return isinstance(value, tuple) and all(isinstance(item, str | int) for item in value)
-
-
-def _unflatten(cls: type[PartT], names: tuple[tuple[str, ...], _Fixed], leaves: tuple[object, ...]) -> PartT:
+def _unflatten(cls: type[PartT], names: tuple[tuple[str, ...], Fixed], leaves: tuple[object, ...]) -> PartT:
     # The constructor would check ranges, and a traced number has none.
     part = object.__new__(cls)
     for name, value in (*zip(names[0], leaves, strict=True), *names[1]):
@@ -169,6 +150,22 @@ def _run(
 
     packed, metrics = _looped(body, pack(state), start, stop, len(rows))
     return unpack(packed), metrics
+
+
+def _run_each(
+    plans: Plan, states: State, data: Batch, rows: Array, start: Array, stop: Array
+) -> tuple[State, StepMetrics]:
+    """`_run` of several trainings of one structure: every array has a first axis over them."""
+
+    def one(plan: Plan, state: State, data: Batch, rows: Array) -> tuple[State, StepMetrics]:
+        return _run(None, plan, state, data, rows, start, stop)
+
+    return jax.vmap(one)(plans, states, data, rows)
+
+
+def _call_each(function: Callable[..., TreeT], members: tuple[object, ...], *args: object) -> TreeT:
+    """function(*member, *args) of each member: every array of `members` has a first axis over them."""
+    return jax.vmap(lambda member: function(*member, *args))(members)
 
 
 def _loop(
@@ -369,6 +366,25 @@ class Compiled:
                 state, data = jax.device_put((state, data), sharing.everywhere)
                 rows = jax.device_put(rows, sharing.by_column)
         return self._execute(_run, (sharing,), (1,), plan, state, data, rows, start, stop)
+
+    def stacked(self, trees: Sequence[Value]) -> Value:
+        """Trees of one structure as one, placed, whose arrays have a first axis over them; numbers become arrays."""
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *map(_known, trees))
+        return cast(Value, self.place(stacked))
+
+    def run_each(
+        self, plans: Plan, states: State, data: Batch, rows: Array, start: int, stop: int
+    ) -> tuple[State, StepMetrics]:
+        """`run` of several trainings as one program: arrays of `stacked`, and rows (trainings, steps, batch size)."""
+        return self._execute(_run_each, (), (1,), plans, states, data, rows, start, stop)
+
+    def call_each(self, function: Callable[..., TreeT], members: tuple[object, ...], *args: object) -> TreeT:
+        """function(*member, *args) of each member, as one program: `members` are arguments of `stacked`."""
+        return self._execute(_call_each, (function,), (), members, *args)
+
+    def finite_each(self, states: State) -> np.ndarray:
+        """Whether no number of each state is NaN or infinite (trainings,)."""
+        return np.asarray(self.call_each(_finite, (states,)))
 
     def call(self, function: Callable[Args, Result], *args: Args.args, **options: Args.kwargs) -> Result:
         """The result of a pure function of arrays. See `Engine.call`."""

@@ -38,16 +38,17 @@ class _Cluster(NamedTuple):
 @contextmanager
 def cluster_workers(
     address: str, folder: Path
-) -> Iterator[tuple[Callable[[Sequence[Trial[object]]], Iterator[TrialOutcome]], int]]:
-    """A function that runs trials on a cluster and writes their runs into the folder, and how many run at a time.
+) -> Iterator[tuple[Callable[[Sequence[Sequence[Trial[object]]]], Iterator[TrialOutcome]], int]]:
+    """A function that runs groups of trials on a cluster and writes their runs into the folder, and how many run at a
+    time: each trial runs alone.
 
     Raises:
         InputError: the address is invalid, no cluster answers there, or its package is not installed.
     """
     with _connected(address) as (run, width):
 
-        def run_and_write(trials: Sequence[Trial[object]]) -> Iterator[TrialOutcome]:
-            for outcome, files in run(trials):
+        def run_and_write(groups: Sequence[Sequence[Trial[object]]]) -> Iterator[TrialOutcome]:
+            for outcome, files in run([trial for group in groups for trial in group]):
                 for name, content in files.items():
                     commit(folder / outcome.key / name, content)
                 yield outcome

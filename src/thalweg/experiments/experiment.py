@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Generic, NamedTuple
@@ -18,6 +18,7 @@ from ..core.files import Json, JsonObject
 from ..data import Data, RowSource, Source, Split
 from ..data.orders import KeyFunction
 from ..doctor.attainable import constant_accuracy
+from ..engine.structure import structure
 from ..parts.part import Count, Part, options_of
 from ..spec.complete import completed
 from ..spec.differences import canonical_json
@@ -92,6 +93,18 @@ class Compare(Part):
 _Work = TypeVar("_Work", covariant=True, default=CompleteSpec)
 
 
+class Joint(NamedTuple):
+    """Trials that can run as one program.
+
+    Attributes:
+        structure: what they share.
+        saving: the seconds that each of them saves by it: `Session.joint_saving`.
+    """
+
+    structure: Hashable
+    saving: float
+
+
 class Trial(NamedTuple, Generic[_Work]):
     """One arm with one seed.
 
@@ -100,12 +113,14 @@ class Trial(NamedTuple, Generic[_Work]):
         seed: the seed.
         spec: what is trained, with this seed: a completed spec, or whatever else `workers.record` can train.
         key: a hash of all that decides the result: the spec and the rows of the data.
+        joint: the trials that it can run with as one program; None: it runs alone.
     """
 
     arm: Arm
     seed: int
     spec: _Work
     key: str
+    joint: Joint | None = None
 
 
 class CheckedArm(NamedTuple):
@@ -116,16 +131,18 @@ class CheckedArm(NamedTuple):
         spec: its completed spec.
         row_fingerprints: the fingerprints of its rows for seed 0.
         constant: the accuracy (or R²) of the best constant answer on its validation rows for seed 0.
+        joint: as in `Trial`.
     """
 
     arm: Arm
     spec: CompleteSpec
     row_fingerprints: Mapping[str, int]
     constant: float
+    joint: Joint | None
 
     def trial(self, seed: int) -> Trial:
         """The trial of the arm with a seed."""
-        return trial_of(self.arm, self.spec, self.row_fingerprints, seed)
+        return trial_of(self.arm, self.spec, self.row_fingerprints, seed)._replace(joint=self.joint)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +274,7 @@ class Experiment:
                 session.check()
                 constant = _constant_answer(self._validation_rows(split))
                 self._check_measure(measures_of(split.train.task, spec.training.metrics or ()))
-                checked.append(CheckedArm(arm, session.spec, row_fingerprints, constant))
+                checked.append(CheckedArm(arm, session.spec, row_fingerprints, constant, _joint(session, data)))
             except InputError as error:
                 for problem in error.problems:
                     placed = problem if problem.place else problem.below(error.subject)
@@ -302,6 +319,16 @@ def trial_of(arm: Arm, spec: CompleteSpec, row_fingerprints: Mapping[str, int], 
     whole = dataclasses.replace(spec, training=dataclasses.replace(spec.training, seed=seed))
     decisive = {"spec": whole.describe(), "rows": row_fingerprints}
     return Trial(arm, seed, whole, hashlib.sha256(canonical_json(decisive).encode()).hexdigest()[:16])
+
+
+def _joint(session: Session, data: str) -> Joint | None:
+    """The trials that a session can run with: those with the same data whose specs differ in fractional numbers."""
+    if not session.joint_saving:
+        return None
+    spec = session.spec
+    training = dataclasses.replace(spec.training, seed=0)
+    parts = (spec.network, spec.loss, spec.optimizer, spec.regularization, spec.stopping, training)
+    return Joint((data, structure(parts)), session.joint_saving)
 
 
 def _constant_answer(rows: RowSource) -> float:

@@ -19,7 +19,7 @@ from types import FrameType
 
 from ..core.machine import available_cores
 from .experiment import Trial
-from .workers import TrialOutcome, WorkerContext, run_trial_in_worker
+from .workers import TrialOutcome, WorkerContext, run_group_in_worker
 
 # How often a sweep looks whether Ctrl-C was pressed.
 _LOOK_SECONDS = 0.05
@@ -31,8 +31,8 @@ _CLOSING_SECONDS = 4.0
 @contextmanager
 def local_workers(
     trials: Sequence[Trial[object]], jobs: int, folder: Path, until: float = math.inf
-) -> Iterator[Callable[[Sequence[Trial[object]]], Iterator[TrialOutcome]]]:
-    """A function that runs some of the trials in `jobs` processes, each with its share of the cores.
+) -> Iterator[Callable[[Sequence[Sequence[Trial[object]]]], Iterator[TrialOutcome]]]:
+    """A function that runs groups of the trials in `jobs` processes, each with its share of the cores.
 
     Trials are given up at the time `until`, as of `time.monotonic`. All processes are killed at the end, and at Ctrl-C,
     which raises KeyboardInterrupt.
@@ -44,7 +44,7 @@ def local_workers(
     context = WorkerContext(folder, os.getpid(), shares, {trial.key: trial.spec for trial in trials}, until)
     workers = _Workers()
 
-    def run(trials: Sequence[Trial[object]]) -> Iterator[TrialOutcome]:
+    def run(groups: Sequence[Sequence[Trial[object]]]) -> Iterator[TrialOutcome]:
         workers.stop_if_asked()
         parallel = Parallel(
             *(jobs, "loky", "generator_unordered"),
@@ -52,7 +52,8 @@ def local_workers(
             initializer=WorkerContext.init_worker,
             initargs=(context,),
         )
-        yield from workers.outcomes(lambda: parallel(delayed(run_trial_in_worker)(trial.key) for trial in trials))
+        keys = [[trial.key for trial in group] for group in groups]
+        yield from workers.outcomes(lambda: parallel(map(delayed(run_group_in_worker), keys)))
 
     with workers.asked_at_ctrl_c(), _quiet_processes(), warnings.catch_warnings():
         # Between two trials joblib restarts a worker whose memory has grown, which costs nothing.
@@ -79,15 +80,16 @@ class _Workers:
         self._others = set(multiprocessing.active_children())
         self._asked = False
 
-    def outcomes(self, start: Callable[[], Generator[TrialOutcome]]) -> Iterator[TrialOutcome]:
+    def outcomes(self, start: Callable[[], Generator[list[TrialOutcome]]]) -> Iterator[TrialOutcome]:
         """What the generator gives that `start` makes. Ctrl-C, and closing this one, kill the workers."""
         received: queue.SimpleQueue[TrialOutcome | BaseException | None] = queue.SimpleQueue()
 
         def serve() -> None:
             try:
                 with _interrupts_blocked(), closing(start()) as outcomes:
-                    for outcome in outcomes:
-                        received.put(outcome)
+                    for of_group in outcomes:
+                        for outcome in of_group:
+                            received.put(outcome)
                 received.put(None)
             except BaseException as error:
                 received.put(error)

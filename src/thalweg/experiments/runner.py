@@ -6,7 +6,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -14,18 +14,21 @@ from typing import TypeAlias
 from ..core.errors import InputError
 from ..core.machine import available_cores
 from ..core.progress import ProgressMessage
+from ..engine.choice import ends_sooner_together, group_size
 from .clusters import cluster_workers
 from .experiment import Trial
 from .processes import local_workers
 from .results import RUNNING, TrialResult, keep_trial, read_results, read_trial
-from .workers import TrialOutcome, forget_rows, run_trial
+from .workers import TrialOutcome, forget_rows, run_group
 
 # A worker may die of a cause other than its trial: each trial that was running is retried alone, this many times.
 _ATTEMPTS_ALONE = 2
 # After this many rounds in which workers die and no trial finishes, the trials are not the cause.
 _FRUITLESS_ROUNDS = 3
 
-_Runner: TypeAlias = Callable[[Sequence[Trial[object]]], Iterator[TrialOutcome]]
+_Group: TypeAlias = Sequence[Trial[object]]
+"""Trials that one process runs as one program; most often a single trial."""
+_Runner: TypeAlias = Callable[[Sequence[_Group]], Iterator[TrialOutcome]]
 
 
 def run_missing(
@@ -52,7 +55,8 @@ def run_missing(
     known = len(results)
     missing = [trial for trial in trials if trial.key not in results]
     # The first trials of each process also import and compile, so that they tell nothing of the others.
-    starting = 2 * (jobs or len(available_cores()))
+    width = jobs or len(available_cores())
+    starting = 2 * width * max((len(group) for group in _groups(missing, width, cluster)), default=1)
     finishes: list[float] = []
 
     def finished(trial: Trial[object], path: Path) -> None:
@@ -108,15 +112,18 @@ def run_trials(
         KeyboardInterrupt: at Ctrl-C.
     """
     queue = _TrialQueue(trials, folder, finished, until)
+    jobs = min(jobs or len(available_cores()), len(trials))
     fruitless = 0
-    with _workers(trials, folder, cluster, min(jobs or len(available_cores()), len(trials)), give_up) as (run, width):
+    with _workers(trials, folder, cluster, jobs, give_up) as (run, width):
         while queue.missing and fruitless < _FRUITLESS_ROUNDS and not queue.out_of_time:
             before = queue.finished_count
+            groups = _groups(list(queue.missing.values()), jobs, cluster)
             try:
-                queue.collect(run, list(queue.missing.values()))
+                queue.collect(run, groups)
             except _WorkerLostError:
-                # Trials start in order: those that were running are the first of the missing ones.
-                for trial in list(queue.missing.values())[:width]:
+                # Groups start in order: those that were running are the first of the missing ones.
+                left = [[trial for trial in group if trial.key in queue.missing] for group in groups]
+                for trial in [trial for group in list(filter(None, left))[:width] for trial in group]:
                     if not queue.out_of_time:
                         queue.run_alone(run, trial)
                 fruitless = fruitless + 1 if queue.finished_count == before else 0
@@ -124,6 +131,24 @@ def run_trials(
         reason = list(queue.failed.values())[-1]
         raise InputError("experiment", f"workers die with every trial; {len(queue.missing)} are left. {reason}")
     return queue.failed
+
+
+def _groups(trials: _Group, workers: int, cluster: str | None) -> list[_Group]:
+    """The trials in groups, each for one worker, in the order of their first trials; on a cluster each by itself."""
+    alike: dict[Hashable, list[int]] = {}
+    for number, trial in enumerate(trials):
+        together = trial.joint is not None and cluster is None
+        alike.setdefault(trial.joint.structure if trial.joint and together else trial.key, []).append(number)
+    largest = group_size(len(trials), workers) if trials else 1
+    groups: list[list[int]] = []
+    for numbers in alike.values():
+        joint = trials[numbers[0]].joint
+        joins = joint is not None and ends_sooner_together(len(numbers) / workers, largest, joint.saving)
+        count = -(-len(numbers) // largest) if joins else len(numbers)
+        groups += [
+            numbers[index * len(numbers) // count : (index + 1) * len(numbers) // count] for index in range(count)
+        ]
+    return [[trials[number] for number in group] for group in sorted(groups)]
 
 
 class _WorkerLostError(Exception):
@@ -159,9 +184,9 @@ class _TrialQueue:
         """Whether the time is up, by the clock of this process or by that of a trial."""
         return self._given_up or time.monotonic() >= self._until
 
-    def collect(self, run: _Runner, trials: Sequence[Trial[object]]) -> None:
-        """Run some trials until they have ended or the time is up. Raises _WorkerLostError where a worker dies."""
-        with closing(_outcomes(run, trials)) as outcomes:
+    def collect(self, run: _Runner, groups: Sequence[_Group]) -> None:
+        """Run groups of trials until they have ended or the time is up. Raises _WorkerLostError where a worker dies."""
+        with closing(_outcomes(run, groups)) as outcomes:
             for outcome in outcomes:
                 trial = self.missing.pop(outcome.key, None)
                 if trial is None:
@@ -188,16 +213,16 @@ class _TrialQueue:
         """Run one trial that was running when a worker died; it has failed where its workers die again."""
         for attempt in range(_ATTEMPTS_ALONE):
             try:
-                self.collect(run, [trial])
+                self.collect(run, [[trial]])
                 return
             except _WorkerLostError as lost:
                 if attempt + 1 == _ATTEMPTS_ALONE:
                     self.failed[trial.key] = _worker_error(self.missing.pop(trial.key), lost)
 
 
-def _outcomes(run: _Runner, trials: Sequence[Trial[object]]) -> Generator[TrialOutcome]:
+def _outcomes(run: _Runner, groups: Sequence[_Group]) -> Generator[TrialOutcome]:
     try:
-        yield from run(trials)
+        yield from run(groups)
     except InputError:
         # The disk of this machine.
         raise
@@ -209,6 +234,10 @@ def _outcomes(run: _Runner, trials: Sequence[Trial[object]]) -> Generator[TrialO
 def _worker_error(trial: Trial[object], lost: _WorkerLostError) -> InputError:
     fix = "check the memory that it needs, and run it alone (--jobs 1); on a cluster thalweg must be installed"
     return InputError(f"{trial.arm.label}, seed {trial.seed}", f"every worker that ran it died ({lost}); {fix}")
+
+
+def _run_here(group: _Group, folder: Path, give_up: float) -> list[TrialOutcome]:
+    return run_group([(trial.key, trial.spec) for trial in group], folder, give_up)
 
 
 @contextmanager
@@ -224,6 +253,6 @@ def _workers(
             yield run, jobs
     else:
         try:
-            yield lambda trials: (run_trial(trial.key, trial.spec, folder, give_up) for trial in trials), 1
+            yield lambda groups: (outcome for group in groups for outcome in _run_here(group, folder, give_up)), 1
         finally:
             forget_rows()

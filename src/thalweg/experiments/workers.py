@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from ..core.errors import InputError
 from ..data import Split
-from ..runs.train import run_session
+from ..runs.train import run_session, run_together
 from ..spec.differences import canonical_json
 from ..spec.spec import CompleteSpec
 from ..training.callbacks import TimeLimit
@@ -91,6 +91,45 @@ def run_trial(key: str, spec: object, folder: Path, until: float = math.inf) -> 
     return TrialOutcome(key, out_of_time=not in_time)
 
 
+def run_group(members: Sequence[tuple[str, object]], folder: Path, until: float = math.inf) -> list[TrialOutcome]:
+    """`run_trial` of a group of trials, keys with their works: as one program where device and rows allow it."""
+    sessions = _joint_sessions([work for _, work in members])
+    if not sessions:
+        return [run_trial(key, work, folder, until) for key, work in members]
+    limits = [TimeLimit(until) for _ in sessions]
+    runs = run_together(sessions, [[limit] for limit in limits])
+    if any(run.interrupted for run in runs):
+        raise KeyboardInterrupt
+    outcomes = []
+    for (key, _), run, limit in zip(members, runs, limits, strict=True):
+        outcome = TrialOutcome(key, out_of_time=bool(limit.stop))
+        if not limit.stop:
+            try:
+                write_run(folder / key, run)
+            except InputError as error:
+                outcome = TrialOutcome(key, write_error=str(error))
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _joint_sessions(works: Sequence[object]) -> list[Session]:
+    """The sessions of some works where they train as one program, otherwise none.
+
+    A work whose rows cannot be loaded says so when it runs alone.
+    """
+    specs = [work for work in works if isinstance(work, CompleteSpec)]
+    if len(specs) < max(2, len(works)):
+        return []
+    try:
+        sessions = [Session(spec, _split_of(spec)) for spec in specs]
+        for session in sessions:
+            session.check()
+        joins = len({session.structure for session in sessions}) == 1 and sessions[0].engine.platform == "cpu"
+    except InputError:
+        return []
+    return sessions if joins else []
+
+
 def run_trial_remotely(key: str, spec: object) -> tuple[TrialOutcome, dict[str, bytes]]:
     """`run_trial` on a machine that shares no folder with the parent: the files of the run are returned by name."""
     with tempfile.TemporaryDirectory(prefix="thalweg-") as name:
@@ -158,10 +197,10 @@ _share_locks: list[FileLock] = []
 _loaded: dict[str, Split] = {}
 
 
-def run_trial_in_worker(key: str) -> TrialOutcome:
-    """Run a trial in a process that `WorkerContext.init_worker` has prepared."""
+def run_group_in_worker(keys: Sequence[str]) -> list[TrialOutcome]:
+    """Run a group of trials in a process that `WorkerContext.init_worker` has prepared."""
     context = _contexts[-1]
-    return run_trial(key, context.specs[key], context.folder, context.until)
+    return run_group([(key, context.specs[key]) for key in keys], context.folder, context.until)
 
 
 def forget_rows() -> None:

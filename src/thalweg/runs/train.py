@@ -24,7 +24,7 @@ from ..spec.spec import Spec
 from ..spec.toml import read_spec
 from ..training.callbacks import Callback, ProgressMessages
 from ..training.checkpoints import Checkpoint
-from ..training.fit import fit
+from ..training.fit import fit, fit_together
 from ..training.holdouts import with_chosen_length
 from ..training.session import Session
 from .converted import network_from
@@ -205,6 +205,20 @@ def run_session(
     with new_run_folder(folder):
         write_spec(folder, session.spec)
         return record_training(session, RunBuilder(session), folder, callbacks, warn)
+
+
+def run_together(sessions: Sequence[Session], callbacks: Sequence[Sequence[Callback]]) -> list[Run]:
+    """The runs of sessions that train as one program; see `fit_together`. The time of each is its part of the whole.
+
+    Args:
+        sessions: trainings without probes, checked, whose `Session.structure` is the same.
+        callbacks: see each training.
+    """
+    began = time.perf_counter()
+    sessions = [_with_linear_notes(session) for session in sessions]
+    fits = fit_together(sessions, callbacks)
+    seconds = (time.perf_counter() - began) / len(sessions)
+    return [RunBuilder(session).run(fitted, seconds) for session, fitted in zip(sessions, fits, strict=True)]
 
 
 def _with_linear_notes(session: Session) -> Session:

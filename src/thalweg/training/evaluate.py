@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,6 +30,9 @@ from ..parts.task_metrics import (
 from .batch_plan import as_batch, filled, in_batches
 from .callbacks import Record
 from .history import totals
+
+if TYPE_CHECKING:
+    from ..engine.compiled import Compiled
 
 _ROWS = 2048
 # What a record of an epoch has besides the measures of the training, and what is measured at its end.
@@ -138,6 +143,31 @@ def evaluator(plan: Plan, engine: Engine, data: RowSource) -> Callable[[State], 
             # Fetched before the next part is placed, which would wait in memory until the device is ready for it.
             sums += map(engine.fetch, of_part)
         return totals(plan.metric, map_arrays(lambda *values: np.stack(values), *sums))
+
+    return measure
+
+
+def joint_evaluator(
+    plans: Sequence[Plan], engine: Compiled, sets: Sequence[Dataset]
+) -> Callable[[State], list[Record]]:
+    """`evaluator` for several trainings at once: a function of stacked states that measures each over its own rows.
+
+    Args:
+        plans: one for each training, of one structure.
+        engine: where they are trained.
+        sets: the rows of each, equally many.
+    """
+    size = min(len(sets[0]), _ROWS)
+    stacked = engine.stacked(plans)
+    batches = engine.stacked([as_batch(data, size) for data in sets])
+    rows = engine.place(in_batches(np.arange(len(sets[0])), size))
+
+    def measure(states: State) -> list[Record]:
+        members = (stacked, states, batches)
+        sums = [engine.fetch(engine.call_each(measure_at, members, rows, index)) for index in range(len(rows))]
+        whole = map_arrays(lambda *values: np.stack(values, axis=1), *sums)
+        each = (map_arrays(itemgetter(number), whole) for number in range(len(plans)))
+        return [totals(plan.metric, own) for plan, own in zip(plans, each, strict=True)]
 
     return measure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,18 +13,19 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.memory import check_memory
 from ..data import Dataset, EpochIndex, Preprocessing, RowSource, Split
-from ..engine.choice import engine_for, step_seconds
+from ..engine.choice import engine_for, joint_saving, step_seconds
 from ..engine.engine import Engine
 from ..engine.step import Plan, State
+from ..engine.structure import structure
 from ..models.linear_units import tunes
 from ..models.network import Network
 from ..parts.schedules import in_steps
 from ..parts.schedules.metric_schedules import metric_schedules
-from ..parts.settings import BATCH_SIZE, Stopping
+from ..parts.settings import BATCH_SIZE, Off, Stopping
 from ..parts.task_metrics import TaskMetric
 from ..spec.complete import completed
 from ..spec.spec import CompleteSpec, Spec
-from .batch_plan import BatchPlan
+from .batch_plan import BatchPlan, as_batch
 from .checkpoints import Checkpoint
 from .early_stopping import EarlyStopping
 from .evaluate import evaluate, measures_of, metric_for, predict_batches, score_parts
@@ -73,6 +74,36 @@ class Session:
         batches = self.batches
         params = self.start.params
         return batches.steps * step_seconds(self.spec.network, params, self.split.train.features, batches.step_rows)
+
+    @cached_property
+    def joint_saving(self) -> float:
+        """The seconds that the training saves on a CPU by running with others as one program; 0 where it runs alone.
+
+        Alone run trainings with probes, with a time limit or a length that is still to be chosen, with rows that stream
+        from a disk, and without validation rows, where many epochs run without a call.
+        """
+        spec = self.spec
+        training = spec.training
+        stopping = spec.stopping
+        train = self.split.train
+        alone = training.engine != "compiled" or training.device == "gpu" or (training.devices or 1) > 1
+        alone = alone or not isinstance(spec.probes, Off) or bool(stopping.seconds or stopping.holdouts)
+        if alone or not isinstance(train, Dataset) or not isinstance(self.split.validation, Dataset):
+            return 0.0
+        epochs = training.epochs
+        if stopping.target is not None:
+            epochs = 1
+        elif stopping.patience is not None:
+            epochs = min(epochs, stopping.patience + 1)
+        return joint_saving(spec.network, self.start.params, train.features, len(train), epochs)
+
+    @cached_property
+    def structure(self) -> Hashable:
+        """What trainings must share to run as one program: all but fractional numbers, seeds and the values of rows."""
+        spec = self.spec
+        rows = tuple(tuple(as_batch(data)) for data in self.split.sets.values() if isinstance(data, Dataset))
+        decisions = structure(spec.stopping), spec.training.epochs, self.batches.step_rows
+        return self.engine, structure(self.plan), structure(self.start), structure(rows), decisions
 
     @cached_property
     def batches(self) -> BatchPlan:
