@@ -187,22 +187,12 @@ class Conv2d(Layer[Kernels | BareKernels, tuple[()], Array], kind="conv2d"):
     def _product(self, x: Array, W: Array) -> Array:
         """(P x) W."""
         if self._is_convolved(x):
-            return self._convolved(x, W)
+            return _convolved(x, W, self.stride, self.padding)
         xp = namespace(x)
         n, *sizes, _ = x.shape
         rows, columns = (places(size + 2 * self.padding, self.kernel, self.stride) for size in sizes)
         z = grouped_product(self._patches(x), self._matrices(W))
         return xp.reshape(xp.permute_dims(z, (1, 0, 2)), (n, rows, columns, self.width))
-
-    def _convolved(self, x: Array, W: Array) -> Array:
-        """(P x) W as a convolution."""
-        frame = (self.padding, self.padding)
-        return on_cpu(
-            lambda x, W: runs.product(x, W, self.stride, self.padding),
-            lambda x, W: convolution(x, W, (self.stride, self.stride), (frame, frame)),
-            x,
-            W,
-        )
 
     def _weight_gradient(self, x: Array, delta: Array) -> Array:
         """(P x)ᵀ d."""
@@ -265,6 +255,8 @@ class Conv2d(Layer[Kernels | BareKernels, tuple[()], Array], kind="conv2d"):
         """Pᵀ (d Wᵀ) as a convolution of d, with zeros between its pixels for a stride, by the kernels turned round."""
         turned = namespace(W).permute_dims(W[::-1, ::-1], (0, 1, 3, 2))
         before = self.kernel - 1 - self.padding
+        if self.stride == 1:
+            return _convolved(delta, turned, 1, before)
         # After the last place of the window there may be pixels that no window reaches.
         ends = [
             size + self.kernel - 2 - before - self.stride * (count - 1)
@@ -291,3 +283,14 @@ class Conv2d(Layer[Kernels | BareKernels, tuple[()], Array], kind="conv2d"):
         places, width / groups)."""
         xp = namespace(W)
         return xp.permute_dims(xp.reshape(W, (-1, self.groups, self.width // self.groups)), (1, 0, 2))
+
+
+def _convolved(x: Array, W: Array, stride: int, padding: int) -> Array:
+    """The convolution of pictures by kernels W, by a routine of XLA."""
+    frame = (padding, padding)
+    return on_cpu(
+        lambda x, W: runs.product(x, W, stride, padding),
+        lambda x, W: convolution(x, W, (stride, stride), (frame, frame)),
+        x,
+        W,
+    )
