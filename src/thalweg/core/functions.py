@@ -6,6 +6,8 @@ import importlib
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from .arrays import Array, namespace
 
 _SPECIAL = {"numpy": "scipy.special", "jax.numpy": "jax.scipy.special"}
@@ -158,7 +160,7 @@ def has_convolution(x: Array) -> bool:
 def convolution(
     x: Array,
     W: Array,
-    stride: int,
+    strides: tuple[int, int],
     frame: tuple[tuple[int, int], tuple[int, int]],
     spread: int = 1,
 ) -> Array:
@@ -169,44 +171,78 @@ def convolution(
 
     Args:
         x: the pictures (n, rows, columns, channels).
-        W: the kernels (kernel, kernel, channels, width).
-        stride: the step from place to place in pixels.
+        W: the kernels (rows, columns, channels, width).
+        strides: the steps from place to place along rows and columns, in pixels.
         frame: zeros before and after the rows, and before and after the columns; below zero pixels are left out.
         spread: the step from pixel to pixel, with zeros between them.
     """
     return importlib.import_module("jax.lax").conv_general_dilated(
         x,
         W,
-        (stride, stride),
+        strides,
         frame,
         lhs_dilation=(spread, spread),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
 
-# A sum over rows is taken in the first number of parts that divides theirs: measured with jax 0.10 on 2 cores.
-_PARTS = (8, 7, 6, 5, 4, 3, 2, 1)
+def on_cpu(function: Callable[..., Array], otherwise: Callable[..., Array], *arrays: Array) -> Array:
+    """The function of JAX's arrays where XLA compiles for a CPU, and the other one for any other device."""
+    return importlib.import_module("jax.lax").platform_dependent(*arrays, cpu=function, default=otherwise)
 
 
-def summed(function: Callable[..., Array], *arrays: Array) -> Array:
+def parts_within(rows: int, most: int) -> int:
+    """The largest number of equal parts of these rows, up to a bound.
+
+    >>> parts_within(128, 10), parts_within(7, 6)
+    (8, 1)
+    """
+    return next(parts for parts in range(min(most, rows), 0, -1) if rows % parts == 0)
+
+
+def summed(function: Callable[..., Array], parts: int, *arrays: Array) -> Array:
     """Σ of a function over parts of arrays along their first axis, one after the other, in the memory of one part.
 
     Args:
         function: of as many arrays; its value is the sum of those of the parts.
+        parts: how many; they divide the rows.
         arrays: of equally many rows.
 
     >>> import numpy
-    >>> summed(lambda x, y: x.T @ y, numpy.ones((6, 1)), numpy.ones((6, 2))).tolist()
+    >>> summed(lambda x, y: x.T @ y, 3, numpy.ones((6, 1)), numpy.ones((6, 2))).tolist()
     [[6.0, 6.0]]
     """
-    rows = arrays[0].shape[0]
-    parts = next(parts for parts in _PARTS if rows % parts == 0)
     if parts == 1:
         return function(*arrays)
+    pieces = _pieces(parts, arrays)
+    if namespace(arrays[0]) is np:
+        values = (function(*(piece[k] for piece in pieces)) for k in range(parts))
+        return sum(values, next(values))
+    jax = importlib.import_module("jax")
+    shape = jax.eval_shape(function, *(piece[0] for piece in pieces))
+    zeros = namespace(arrays[0]).zeros(shape.shape, dtype=shape.dtype)
+    return jax.lax.scan(lambda total, part: (total + function(*part), None), zeros, pieces)[0]
+
+
+def mapped(function: Callable[..., Array], parts: int, *arrays: Array) -> Array:
+    """The rows of a function over parts of JAX's arrays along their first axis, one after the other.
+
+    Args:
+        function: of as many arrays; it has a row for each of theirs.
+        parts: how many; they divide the rows.
+        arrays: of equally many rows.
+
+    >>> import jax.numpy
+    >>> mapped(lambda x: 2 * x, 3, jax.numpy.ones(6)).tolist()
+    [2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
+    """
+    if parts == 1:
+        return function(*arrays)
+    values = importlib.import_module("jax.lax").map(lambda part: function(*part), _pieces(parts, arrays))
+    return namespace(values).reshape(values, (-1, *values.shape[2:]))
+
+
+def _pieces(parts: int, arrays: tuple[Array, ...]) -> list[Array]:
+    """The arrays with an axis for the parts before that of the rows."""
     xp = namespace(arrays[0])
-    pieces = [xp.reshape(array, (parts, rows // parts, *array.shape[1:])) for array in arrays]
-    total = function(*(piece[0] for piece in pieces))
-    if xp.__name__ != "jax.numpy":
-        return sum((function(*(piece[k] for piece in pieces)) for k in range(1, parts)), total)
-    scan = importlib.import_module("jax.lax").scan
-    return scan(lambda total, part: (total + function(*part), None), total, [piece[1:] for piece in pieces])[0]
+    return [xp.reshape(array, (parts, array.shape[0] // parts, *array.shape[1:])) for array in arrays]
