@@ -51,6 +51,52 @@ def test_a_number_of_two_values_is_not_embedded():
         assert [layer.columns for layer in layers if layer.kind == "periodic"] == embedded
 
 
+def towns(rows: int = 400, count: int = 12) -> pl.DataFrame:
+    """A table whose target depends on the category and on nothing else."""
+    rng = np.random.default_rng(0)
+    place = np.arange(rows) % count
+    return pl.DataFrame(
+        {"size": rng.normal(size=rows), "town": [f"town {i:02}" for i in place], "old": place > 3, "price": place % 5.0}
+    )
+
+
+def test_a_column_of_many_categories_is_one_input_and_its_vectors_are_learned(tmp_path):
+    table = {"kind": "table", "hidden": [16], "members": 2, "codes_above": 11, "category_width": 3}
+    run = thalweg.train(
+        table, towns(), target="price", epochs=400, engine="eager", folder=tmp_path / "run", progress=False
+    )
+    assert run.preprocessing.feature_names == ("size", "town", "old")
+    first, _, periodic = run.spec.network.layers[:3]
+    # 12 towns and the code of no known one, at the next power of two; the vectors come last.
+    assert (first.kind, first.columns, first.sizes, periodic.columns) == ("embedding", (1,), (16,), (0,))
+    loaded = thalweg.load(tmp_path / "run")
+    rows = pl.DataFrame({"size": [0.0] * 5, "town": [f"town {i:02}" for i in range(5)], "old": [False] * 4 + [True]})
+    assert np.abs(loaded.predict(rows).ravel() - np.arange(5)).max() < 0.6
+    # A town that is not known, and no town, are the code 0.
+    strange = pl.DataFrame({"size": [0.0, 0.0], "town": ["Ulm", None], "old": [True, True]})
+    assert loaded.preprocessing.inputs(strange)[:, 1].tolist() == [0.0, 0.0]
+    assert np.isfinite(loaded.predict(strange)).all()
+
+
+def test_with_fewer_categories_each_is_an_input():
+    spec = Spec.of({"data": {"source": towns(), "target": "price"}, "network": {"kind": "table", "codes_above": 12}})
+    split = spec.data.load(0)
+    assert split.train.features == 14
+    assert completed(spec, split.train).network.layers[0].kind == "smooth_clip"
+
+
+def test_codes_of_categories_need_an_embedding_layer():
+    spec = Spec.of({"data": {"source": towns(), "target": "price", "codes_above": 3}, "network": ["dense 1"]})
+    split = spec.data.load(0)
+    assert (split.train.codes, split.preprocessing.codes) == (((1, 13),), ((1, 13),))
+    assert (split.preprocessing.shift[1], split.preprocessing.span[1]) == (0.0, 1.0)
+    with pytest.raises(InputError, match=r"input 1 .* number of a category"):
+        _ = Session(completed(spec, split.train), split).batches
+    embedded = [{"kind": "embedding", "columns": [1], "sizes": [13], "width": 2}, "dense 1"]
+    spec = Spec.of({"data": {"source": towns(), "target": "price", "codes_above": 3}, "network": embedded})
+    assert Session(completed(spec, split.train), split).batches.per_epoch > 0
+
+
 def test_a_member_learns_what_it_would_learn_alone():
     data = Data("iris", scale="robust").load(0)
     training = Training(epochs=4, batch_size=32, engine="eager")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable
+from typing import cast
+
+import numpy as np
 
 from .arrays import Array, namespace
 
@@ -90,6 +93,26 @@ def cosine(z: Array) -> Array:
     """
     xp = namespace(z)
     return xp.cos(z) if xp.__name__ != "jax.numpy" else sine(z + math.pi / 2)
+
+
+def scattered_sum(places: Array, values: Array, size: int) -> Array:
+    """Sums of the values that go to each place, (size, width). The Array API has no sum over repeated places.
+
+    Args:
+        places: the place of each value, whole numbers (...).
+        values: what is summed, (..., width).
+        size: number of places.
+
+    >>> import numpy
+    >>> scattered_sum(numpy.array([2, 0, 2]), numpy.array([[1.0], [2.0], [4.0]]), 3).tolist()
+    [[2.0], [0.0], [5.0]]
+    """
+    for xp in (namespace(places), namespace(values)):
+        if xp.__name__ == "jax.numpy":
+            return cast(Array, xp.zeros((size, values.shape[-1]), dtype=values.dtype).at[places].add(values))
+    sums = np.zeros((size, values.shape[-1]), values.dtype)
+    np.add.at(sums, places, values)
+    return sums
 
 
 # Largest result (numbers) and largest product (multiplications) for which the forms below are faster: measured with

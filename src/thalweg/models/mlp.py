@@ -15,6 +15,7 @@ from ..parts.layers import (
     Conv2d,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     MaxPool2d,
     MemberDense,
@@ -56,6 +57,11 @@ class Architecture(Part, ABC, family="architecture"):
     @property
     def scale(self) -> Scale | None:
         """How it wants its inputs scaled; None: as the source does."""
+        return None
+
+    @property
+    def codes_above(self) -> int | None:
+        """Columns with more categories become numbers of categories, for an embedding layer; None: no columns do."""
         return None
 
     @abstractmethod
@@ -163,7 +169,8 @@ class TableNetwork(Architecture, kind="table"):
     """The network for tables: `network = "table"` in a spec.
 
     Inputs are scaled by median and quartiles (`scale = "robust"`) and clipped smoothly; each number of more than two
-    values becomes periodic functions of itself beside it; hidden layers follow. With several members, as many networks
+    values becomes periodic functions of itself beside it; a column of many categories becomes a learned vector for each
+    of them; hidden layers follow. With several members, as many networks
     that share the embeddings train at once, each on its own loss, and predict by the mean of their probabilities or
     values.
 
@@ -171,6 +178,9 @@ class TableNetwork(Architecture, kind="table"):
     members: networks of the ensemble.
     activation: the layer after each hidden layer.
     embedding: functions of each number of more than two values beside it; 0: none.
+    codes_above: a column of text with more categories than this has a learned vector for each category; with fewer,
+        each category is an input.
+    category_width: numbers of these vectors.
     dropout: fraction of units dropped after each activation; 0: none.
     weight_decay: of the weights, each step.
 
@@ -187,6 +197,8 @@ class TableNetwork(Architecture, kind="table"):
     members: Members = 8
     activation: Layer = ReLU()
     embedding: Annotated[int, Field(ge=0, le=1024, strict=True)] = 4
+    codes_above: Count = 100
+    category_width: Count = 16
     dropout: Fraction = 0.0
     weight_decay: NonNegative = 0.01
     init: Initializer | None = None
@@ -197,8 +209,12 @@ class TableNetwork(Architecture, kind="table"):
         return "robust"
 
     def for_rows(self, data: RowSource) -> Network:
-        columns = _many_valued(data)
+        coded = tuple(place for place, _ in data.codes)
+        # The vectors of categories come after all other inputs.
+        columns = tuple(place - sum(code < place for code in coded) for place in _many_valued(data))
         layers: list[Layer] = [SmoothClip()]
+        if coded:
+            layers = [Embedding(coded, tuple(_rounded(size) for _, size in data.codes), self.category_width), *layers]
         if self.embedding and columns:
             layers.append(Periodic(self.embedding, columns=columns))
         after = (self.activation, *([Dropout(self.dropout)] if self.dropout else []))
@@ -222,6 +238,15 @@ class TableNetwork(Architecture, kind="table"):
     @property
     def batch_size(self) -> int:
         return 128
+
+
+def _rounded(size: int) -> int:
+    """The next power of two: a few categories more or less, as in other rows of a table, need no new program.
+
+    >>> _rounded(33), _rounded(64)
+    (64, 64)
+    """
+    return 1 << (size - 1).bit_length()
 
 
 def _many_valued(data: RowSource) -> tuple[int, ...]:

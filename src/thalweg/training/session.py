@@ -177,8 +177,12 @@ def check_fit(network: Network, data: RowSource | Preprocessing, members: int = 
     """The shape of a sample after each layer.
 
     Raises InputError unless the network takes the data's samples and has an output for each of its targets; of an
-    ensemble of that many `members`, each has them.
+    ensemble of that many `members`, each has them. Numbers of categories go to an embedding layer.
     """
+    embedded = {place for layer in network.layers[:1] for place in layer.code_columns}
+    if others := [place for place, _ in data.codes if place not in embedded]:
+        fix = "remove data.codes_above, or begin the network with an embedding layer of this column"
+        raise InputError("network", f"input {others[0]} (from 0) is the number of a category, not a quantity; {fix}")
     shapes = network.layout((data.features,)).shapes
     shape = shapes[-1]
     width, rest = divmod(shape[-1], members)

@@ -1,17 +1,20 @@
-"""Layers for the columns of a table: smooth clipping, a learned scale, periodic embeddings of numbers."""
+"""Layers for the columns of a table: smooth clipping, a learned scale, embeddings of categories and of numbers."""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from ...core.arrays import Array, map_arrays, namespace
 from ...core.errors import InputError, Problem
-from ...core.functions import cosine, sine
-from ..initializers import Ones
+from ...core.functions import cosine, scattered_sum, sine
+from ..initializers import Normal, Ones
 from ..part import (
     Count,
     ForwardContext,
@@ -145,6 +148,149 @@ class Scaling(Layer[Factors, tuple[()], Array], kind="scaling"):
         return direction.s * delta, self.gradients(params, x_dot, delta)
 
 
+class Vectors(NamedTuple):
+    """Parameters of an embedding, and their gradients: E (sum of the sizes, width), a row for each category."""
+
+    E: Array
+
+
+@dataclass(frozen=True)
+class Embedding(Layer[Vectors, tuple[()], Array], kind="embedding"):
+    """A learned vector for each category: y = (x without the columns, E_1[c_1], E_2[c_2], ...), with codes c_j = x_j.
+
+    A dense layer on one input for each category would compute the same, at a cost that grows with their number.
+
+    Backward, with d_j = dL/dy at the vector of column j:  dL/dE_j[c] = Σ d_j over the samples with the code c. The
+    codes have no gradient: dL/dx_j = 0.
+
+    Along E_dot and x_dot: y_dot = (x_dot without the columns, E_dot_1[c_1], ...). Both results of the backward pass are
+    independent of E and of small changes of x: their derivatives are 0.
+
+    Shapes: x (n, d), E (sum of the sizes, width), y (n, d - columns + columns * width).
+
+    columns: the columns that hold codes: whole numbers from 0.
+    sizes: number of codes of each of these columns; a larger code counts as the last one.
+    width: numbers of each vector.
+    init: initializer of E; None: normal with the standard deviation 1 / √width. The vectors of the codes 0, which stand
+        for missing and unknown categories, start at 0.
+    trainable: whether a training changes E.
+
+    Raises InputError for samples that are not flat, for columns that are not there or not as many as sizes, and for
+    unknown names.
+
+    Source: Guo and Berkhahn 2016, Entity embeddings of categorical variables.
+
+    >>> import numpy as np
+    >>> E = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]])
+    >>> x = np.array([[2.0, 7.0], [0.0, 8.0]])
+    >>> Embedding((0,), (3,), 2).forward(Vectors(E), (), x, ForwardContext(training=True))[0].tolist()
+    [[7.0, 3.0, 4.0], [8.0, 0.0, 0.0]]
+    """
+
+    columns: Places
+    sizes: tuple[Count, ...]
+    width: Count = 8
+    init: Initializer | None = None
+    trainable: Trainable = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_trainable(self, self.trainable, Vectors._fields)
+        if len(self.columns) != len(self.sizes) or not self.columns:
+            message = f"expected a size for each column, received {len(self.columns)} columns, {len(self.sizes)} sizes"
+            raise InputError(self.kind, [Problem("sizes", message)])
+        if len(set(self.columns)) < len(self.columns):
+            raise InputError(self.kind, [Problem("columns", "expected each column once")])
+
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Vectors, tuple[()], tuple[int, ...]]:
+        total = flat_width(self, shape)
+        _check_places(self, self.columns, total)
+        init = self.init or Normal(1 / math.sqrt(self.width))
+        E = np.array(context.draw(init, (sum(self.sizes), self.width)))
+        E[list(self._first_rows)] = 0.0
+        return Vectors(E), (), (total + len(self.columns) * (self.width - 1),)
+
+    @property
+    def code_columns(self) -> tuple[int, ...]:
+        return self.columns
+
+    @property
+    def _first_rows(self) -> tuple[int, ...]:
+        """The row of E that has the code 0 of each column."""
+        return tuple(sum(self.sizes[:index]) for index in range(len(self.sizes)))
+
+    def trained(self, params: Vectors) -> Vectors:
+        return only_trained(params, self.trainable)
+
+    def _rows(self, x: Array) -> Array:
+        """The rows of E for the codes of x, (n, columns)."""
+        xp = namespace(x)
+        codes = _taken(x, self.columns)
+        last = np.array(self.sizes, codes.dtype) - 1
+        codes = xp.minimum(xp.maximum(codes, 0), last) + np.array(self._first_rows, codes.dtype)
+        # Halves are added because a conversion cuts.
+        return xp.astype(codes + 0.5, np.dtype("int32"))
+
+    def _joined(self, x: Array, rows: Array, E: Array) -> Array:
+        """The other columns of x and the vectors of the rows side by side."""
+        xp = namespace(x)
+        e = xp.take(E, rows, axis=0)
+        e = xp.reshape(e, (x.shape[0], len(self.columns) * self.width))
+        others = self._others(x)
+        return xp.concat([_taken(x, others), e], axis=1) if others else e
+
+    def _others(self, x: Array) -> Places:
+        return tuple(place for place in range(x.shape[1]) if place not in self.columns)
+
+    def forward(
+        self, params: Vectors, state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
+        return self._joined(x, self._rows(x), params.E), state, x
+
+    def backward(self, params: Vectors, cache: Array, delta: Array) -> tuple[Array, Vectors]:
+        others = self._others(cache)
+        return _placed(delta[:, : len(others)], others, cache), self.gradients(params, cache, delta)
+
+    def gradients(self, params: Vectors, cache: Array, delta: Array) -> Vectors:
+        xp = namespace(delta)
+        d = delta[:, cache.shape[1] - len(self.columns) :]
+        d = xp.reshape(d, (delta.shape[0], len(self.columns), self.width))
+        return Vectors(scattered_sum(self._rows(cache), d, params.E.shape[0]))
+
+    def jvp(self, params: Vectors, cache: Array, direction: Vectors, x_dot: Array | None) -> Array:
+        moved = namespace(cache).zeros_like(cache) if x_dot is None else x_dot
+        return self._joined(moved, self._rows(cache), direction.E)
+
+    def backward_jvp(
+        self, params: Vectors, cache: Array, direction: Vectors, x_dot: Array | None, delta: Array
+    ) -> tuple[Array | None, Vectors]:
+        zeros = map_arrays(namespace(delta).zeros_like, params)
+        return None if x_dot is None else namespace(delta).zeros_like(cache), zeros
+
+
+def _taken(x: Array, columns: Sequence[int]) -> Array:
+    """The columns of x, (n, columns)."""
+    # One slice for each run of neighbours: a compiler takes its time with each of them.
+    starts = [0, *(place for place in range(1, len(columns)) if columns[place] != columns[place - 1] + 1), len(columns)]
+    runs = [x[:, columns[start] : columns[stop - 1] + 1] for start, stop in itertools.pairwise(starts)]
+    return namespace(x).concat(runs, axis=1) if len(runs) > 1 else runs[0]
+
+
+def _placed(numbers: Array, columns: Places, x: Array) -> Array:
+    """Numbers (n, columns) at the places of the columns among zeros like x."""
+    xp = namespace(x)
+    of = {place: index for index, place in enumerate(columns)}
+    places = [of.get(place, len(columns) + place) for place in range(x.shape[1])]
+    return _taken(xp.concat([numbers, xp.zeros_like(x)], axis=1), places)
+
+
+def _check_places(layer: Layer, columns: Places, total: int) -> None:
+    """Raise InputError for a column that samples of `total` numbers have not."""
+    if missing := [place for place in columns if place >= total]:
+        message = f"expected columns below {total}, the number of inputs, received {missing[0]}"
+        raise InputError(layer.kind, [Problem("columns", message)])
+
+
 class Waves(NamedTuple):
     """Parameters of a periodic embedding, and their gradients.
 
@@ -205,9 +351,7 @@ class Periodic(Layer[Waves, tuple[()], Array], kind="periodic"):
 
     def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Waves, tuple[()], tuple[int, ...]]:
         total = flat_width(self, shape)
-        if missing := [place for place in self.columns if place >= total]:
-            message = f"expected columns below {total}, the number of inputs, received {missing[0]}"
-            raise InputError(self.kind, [Problem("columns", message)])
+        _check_places(self, self.columns, total)
         columns = len(self.columns) or total
         draw = context.rng
         params = Waves(
@@ -225,7 +369,7 @@ class Periodic(Layer[Waves, tuple[()], Array], kind="periodic"):
         """The embedded columns (columns, n, 1): all products over the waves are those of stacks of matrices."""
         xp = namespace(x)
         if not self._is_all(x):
-            x = xp.concat([x[:, place : place + 1] for place in self.columns], axis=1)
+            x = _taken(x, self.columns)
         return xp.permute_dims(x, (1, 0))[:, :, None]
 
     def _is_all(self, x: Array) -> bool:
@@ -233,14 +377,8 @@ class Periodic(Layer[Waves, tuple[()], Array], kind="periodic"):
 
     def _placed(self, chosen: Array, x: Array) -> Array:
         """Numbers (columns, n) of the embedded columns at their places among zeros like x."""
-        xp = namespace(x)
-        chosen = xp.permute_dims(chosen, (1, 0))
-        if self._is_all(x):
-            return chosen
-        of = {place: index for index, place in enumerate(self.columns)}
-        zeros = xp.zeros_like(x[:, :1])
-        parts = [chosen[:, of[place] : of[place] + 1] if place in of else zeros for place in range(x.shape[1])]
-        return xp.concat(parts, axis=1)
+        chosen = namespace(x).permute_dims(chosen, (1, 0))
+        return chosen if self._is_all(x) else _placed(chosen, self.columns, x)
 
     def _joined(self, x: Array, e: Array) -> Array:
         """Inputs (n, d) and their functions (columns, n, width) side by side."""
