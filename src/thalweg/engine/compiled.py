@@ -351,6 +351,9 @@ class Compiled:
 
     def finite(self, tree: Tree) -> bool:
         """Whether no number is NaN or infinite."""
+        if self.platform == "cpu":
+            # The numbers are in the memory of the process: to look at them, no program needs to be compiled.
+            return all(np.isfinite(np.from_dlpack(_on_one_device(leaf))).all() for leaf in jax.tree.leaves(tree))
         return bool(self._execute(_finite, (), (), tree))
 
     def agreed(self, number: int) -> int:

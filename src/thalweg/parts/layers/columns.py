@@ -148,14 +148,14 @@ class Scaling(Layer[Factors, tuple[()], Array], kind="scaling"):
         return direction.s * delta, self.gradients(params, x_dot, delta)
 
 
-class Vectors(NamedTuple):
+class CategoryVectors(NamedTuple):
     """Parameters of an embedding, and their gradients: E (sum of the sizes, width), a row for each category."""
 
     E: Array
 
 
 @dataclass(frozen=True)
-class Embedding(Layer[Vectors, tuple[()], Array], kind="embedding"):
+class Embedding(Layer[CategoryVectors, tuple[()], Array], kind="embedding"):
     """A learned vector for each category: y = (x without the columns, E_1[c_1], E_2[c_2], ...), with codes c_j = x_j.
 
     A dense layer on one input for each category would compute the same, at a cost that grows with their number.
@@ -183,7 +183,7 @@ class Embedding(Layer[Vectors, tuple[()], Array], kind="embedding"):
     >>> import numpy as np
     >>> E = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]])
     >>> x = np.array([[2.0, 7.0], [0.0, 8.0]])
-    >>> Embedding((0,), (3,), 2).forward(Vectors(E), (), x, ForwardContext(training=True))[0].tolist()
+    >>> Embedding((0,), (3,), 2).forward(CategoryVectors(E), (), x, ForwardContext(training=True))[0].tolist()
     [[7.0, 3.0, 4.0], [8.0, 0.0, 0.0]]
     """
 
@@ -195,20 +195,22 @@ class Embedding(Layer[Vectors, tuple[()], Array], kind="embedding"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_trainable(self, self.trainable, Vectors._fields)
+        check_trainable(self, self.trainable, CategoryVectors._fields)
         if len(self.columns) != len(self.sizes) or not self.columns:
             message = f"expected a size for each column, received {len(self.columns)} columns, {len(self.sizes)} sizes"
             raise InputError(self.kind, [Problem("sizes", message)])
         if len(set(self.columns)) < len(self.columns):
             raise InputError(self.kind, [Problem("columns", "expected each column once")])
 
-    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Vectors, tuple[()], tuple[int, ...]]:
+    def initialize(
+        self, context: InitContext, shape: tuple[int, ...]
+    ) -> tuple[CategoryVectors, tuple[()], tuple[int, ...]]:
         total = flat_width(self, shape)
         _check_places(self, self.columns, total)
         init = self.init or Normal(1 / math.sqrt(self.width))
         E = np.array(context.draw(init, (sum(self.sizes), self.width)))
         E[list(self._first_rows)] = 0.0
-        return Vectors(E), (), (total + len(self.columns) * (self.width - 1),)
+        return CategoryVectors(E), (), (total + len(self.columns) * (self.width - 1),)
 
     @property
     def code_columns(self) -> tuple[int, ...]:
@@ -219,7 +221,7 @@ class Embedding(Layer[Vectors, tuple[()], Array], kind="embedding"):
         """The row of E that has the code 0 of each column."""
         return tuple(sum(self.sizes[:index]) for index in range(len(self.sizes)))
 
-    def trained(self, params: Vectors) -> Vectors:
+    def trained(self, params: CategoryVectors) -> CategoryVectors:
         return only_trained(params, self.trainable)
 
     def _rows(self, x: Array) -> Array:
@@ -243,27 +245,27 @@ class Embedding(Layer[Vectors, tuple[()], Array], kind="embedding"):
         return tuple(place for place in range(x.shape[1]) if place not in self.columns)
 
     def forward(
-        self, params: Vectors, state: tuple[()], x: Array, context: ForwardContext
+        self, params: CategoryVectors, state: tuple[()], x: Array, context: ForwardContext
     ) -> tuple[Array, tuple[()], Array]:
         return self._joined(x, self._rows(x), params.E), state, x
 
-    def backward(self, params: Vectors, cache: Array, delta: Array) -> tuple[Array, Vectors]:
+    def backward(self, params: CategoryVectors, cache: Array, delta: Array) -> tuple[Array, CategoryVectors]:
         others = self._others(cache)
         return _placed(delta[:, : len(others)], others, cache), self.gradients(params, cache, delta)
 
-    def gradients(self, params: Vectors, cache: Array, delta: Array) -> Vectors:
+    def gradients(self, params: CategoryVectors, cache: Array, delta: Array) -> CategoryVectors:
         xp = namespace(delta)
         d = delta[:, cache.shape[1] - len(self.columns) :]
         d = xp.reshape(d, (delta.shape[0], len(self.columns), self.width))
-        return Vectors(scattered_sum(self._rows(cache), d, params.E.shape[0]))
+        return CategoryVectors(scattered_sum(self._rows(cache), d, params.E.shape[0]))
 
-    def jvp(self, params: Vectors, cache: Array, direction: Vectors, x_dot: Array | None) -> Array:
+    def jvp(self, params: CategoryVectors, cache: Array, direction: CategoryVectors, x_dot: Array | None) -> Array:
         moved = namespace(cache).zeros_like(cache) if x_dot is None else x_dot
         return self._joined(moved, self._rows(cache), direction.E)
 
     def backward_jvp(
-        self, params: Vectors, cache: Array, direction: Vectors, x_dot: Array | None, delta: Array
-    ) -> tuple[Array | None, Vectors]:
+        self, params: CategoryVectors, cache: Array, direction: CategoryVectors, x_dot: Array | None, delta: Array
+    ) -> tuple[Array | None, CategoryVectors]:
         zeros = map_arrays(namespace(delta).zeros_like, params)
         return None if x_dot is None else namespace(delta).zeros_like(cache), zeros
 
