@@ -147,7 +147,7 @@ def test_codes_of_categories_are_exported(tmp_path):
     rng = np.random.default_rng(0)
     colour = rng.choice(["red", "dark green", "naïve, blue", None], 300, p=[0.4, 0.3, 0.2, 0.1])
     table = polars.DataFrame({"weight": rng.normal(size=300), "colour": colour})
-    network = {"kind": "table", "hidden": [8], "members": 2, "codes_above": 2}
+    network = {"kind": "table", "hidden": [8], "members": 2, "vectors_above": 2}
     red = (table["colour"] == "red").fill_null(False).to_numpy()
     run = thalweg.train(network, (table, red), epochs=5, engine="eager", progress=False)
     assert run.spec.network.layers[0].kind == "embedding"

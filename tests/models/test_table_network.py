@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,9 +12,11 @@ import thalweg
 from thalweg.core.errors import InputError
 from thalweg.data import Data
 from thalweg.models.mlp import TableNetwork
+from thalweg.models.network import Network
 from thalweg.parts.layers.dense import Affine
 from thalweg.parts.losses import MemberLoss
 from thalweg.parts.optimizers import SGD
+from thalweg.parts.part import ForwardContext
 from thalweg.parts.settings import Training
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
@@ -61,7 +65,7 @@ def towns(rows: int = 400, count: int = 12) -> pl.DataFrame:
 
 
 def test_a_column_of_many_categories_is_one_input_and_its_vectors_are_learned(tmp_path):
-    table = {"kind": "table", "hidden": [16], "members": 2, "codes_above": 11, "category_width": 3}
+    table = {"kind": "table", "hidden": [16], "members": 2, "vectors_above": 11, "category_width": 3}
     run = thalweg.train(
         table, towns(), target="price", epochs=400, engine="eager", folder=tmp_path / "run", progress=False
     )
@@ -78,11 +82,22 @@ def test_a_column_of_many_categories_is_one_input_and_its_vectors_are_learned(tm
     assert np.isfinite(loaded.predict(strange)).all()
 
 
-def test_with_fewer_categories_each_is_an_input():
-    spec = Spec.of({"data": {"source": towns(), "target": "price"}, "network": {"kind": "table", "codes_above": 12}})
-    split = spec.data.load(0)
-    assert split.train.features == 14
-    assert completed(spec, split.train).network.layers[0].kind == "smooth_clip"
+def test_few_categories_are_an_input_each():
+    both = towns().with_columns(pl.Series("kind", ["a", "b", "c", "d"] * 100))
+    network = {"kind": "table", "vectors_above": 11}
+    spec = Spec.of({"data": {"source": both.select("kind", "town", "size", "old", "price"), "target": "price"}})
+    split = Spec(dataclasses.replace(spec.data, codes_above=2), TableNetwork.of(network)).data.load(0)
+    assert split.train.codes == ((0, 5), (1, 13))
+    layers = TableNetwork.of(network).for_rows(split.train).layers[:4]
+    # Towns have a vector each, which comes last; kinds are inputs at the place of their column without towns.
+    assert [layer.kind for layer in layers] == ["embedding", "one_hot", "smooth_clip", "periodic"]
+    assert (layers[0].columns, layers[1].columns, layers[1].sizes, layers[3].columns) == ((1,), (0,), (8,), (0,))
+    network = Network(layers[:2])
+    start = network.initialize(0, (4,))
+    outputs = network.forward(start.params, start.states, split.train.x, ForwardContext(training=False)).outputs[-1]
+    raw = np.eye(8)[split.train.x[:, 0].astype(int)][:, 1:]
+    np.testing.assert_array_equal(outputs[:, -7:], raw)
+    np.testing.assert_array_equal(outputs[:, :2], split.train.x[:, 2:])
 
 
 def test_codes_of_categories_need_an_embedding_layer():

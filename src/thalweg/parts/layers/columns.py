@@ -1,4 +1,4 @@
-"""Layers for the columns of a table: smooth clipping, a learned scale, embeddings of categories and of numbers."""
+"""Layers for the columns of a table: categories, embeddings of them and of numbers, scaling, smooth clipping."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..part import (
     only_trained,
 )
 from .activations import Activation
-from .base import flat_width
+from .base import ParameterFree, flat_width
 
 Places = tuple[Annotated[int, Field(ge=0, strict=True)], ...]
 """Numbers of columns, from 0."""
@@ -196,11 +196,7 @@ class Embedding(Layer[CategoryVectors, tuple[()], Array], kind="embedding"):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_trainable(self, self.trainable, CategoryVectors._fields)
-        if len(self.columns) != len(self.sizes) or not self.columns:
-            message = f"expected a size for each column, received {len(self.columns)} columns, {len(self.sizes)} sizes"
-            raise InputError(self.kind, [Problem("sizes", message)])
-        if len(set(self.columns)) < len(self.columns):
-            raise InputError(self.kind, [Problem("columns", "expected each column once")])
+        _check_codes(self, self.columns, self.sizes)
 
     def initialize(
         self, context: InitContext, shape: tuple[int, ...]
@@ -238,11 +234,7 @@ class Embedding(Layer[CategoryVectors, tuple[()], Array], kind="embedding"):
         xp = namespace(x)
         e = xp.take(E, rows, axis=0)
         e = xp.reshape(e, (x.shape[0], len(self.columns) * self.width))
-        others = self._others(x)
-        return xp.concat([_taken(x, others), e], axis=1) if others else e
-
-    def _others(self, x: Array) -> Places:
-        return tuple(place for place in range(x.shape[1]) if place not in self.columns)
+        return xp.concat([*_without(x, self.columns), e], axis=1)
 
     def forward(
         self, params: CategoryVectors, state: tuple[()], x: Array, context: ForwardContext
@@ -250,7 +242,7 @@ class Embedding(Layer[CategoryVectors, tuple[()], Array], kind="embedding"):
         return self._joined(x, self._rows(x), params.E), state, x
 
     def backward(self, params: CategoryVectors, cache: Array, delta: Array) -> tuple[Array, CategoryVectors]:
-        others = self._others(cache)
+        others = _other_places(cache, self.columns)
         return _placed(delta[:, : len(others)], others, cache), self.gradients(params, cache, delta)
 
     def gradients(self, params: CategoryVectors, cache: Array, delta: Array) -> CategoryVectors:
@@ -268,6 +260,89 @@ class Embedding(Layer[CategoryVectors, tuple[()], Array], kind="embedding"):
     ) -> tuple[Array | None, CategoryVectors]:
         zeros = map_arrays(namespace(delta).zeros_like, params)
         return None if x_dot is None else namespace(delta).zeros_like(cache), zeros
+
+
+@dataclass(frozen=True)
+class OneHot(ParameterFree[tuple[()], Array], kind="one_hot"):
+    """A number of 0 or 1 for each category: y = (x without the columns, [x_1 = 1], ..., [x_1 = size_1 - 1], [x_2 = 1],
+    ...). The code 0, of missing and unknown categories, is 0 everywhere.
+
+    Backward: dL/dx = dL/dy at the other columns, and 0 at the codes. The derivatives of y along x_dot are x_dot at the
+    other columns, and 0.
+
+    Rows of codes take less memory than rows of 0 and 1, and a few categories more or less leave the sizes as they are.
+
+    Shapes: x (n, d), y (n, d - columns + Σ (size - 1)).
+
+    columns: the columns that hold codes: whole numbers from 0.
+    sizes: number of codes of each of these columns; a larger code is 0 everywhere.
+
+    Raises InputError for samples that are not flat, and for columns that are not there or not as many as sizes.
+
+    >>> import numpy as np
+    >>> x = np.array([[2.0, 7.0], [0.0, 8.0]])
+    >>> OneHot((0,), (3,)).forward((), (), x, ForwardContext(training=True))[0].tolist()
+    [[7.0, 0.0, 1.0], [8.0, 0.0, 0.0]]
+    """
+
+    columns: Places
+    sizes: tuple[Count, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_codes(self, self.columns, self.sizes)
+
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[tuple[()], tuple[()], tuple[int, ...]]:
+        total = flat_width(self, shape)
+        _check_places(self, self.columns, total)
+        return (), (), (total + sum(size - 2 for size in self.sizes),)
+
+    @property
+    def code_columns(self) -> tuple[int, ...]:
+        return self.columns
+
+    def forward(
+        self, params: tuple[()], state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
+        # Each code once for each of its numbers, and the code that the number stands for.
+        repeated = [x[:, place : place + 1] for place in self.columns]
+        codes = [np.arange(1, size, dtype=x.dtype) for size in self.sizes]
+        xp = namespace(x)
+        ones = [xp.astype(xp.abs(code - own) < 0.5, x.dtype) for code, own in zip(repeated, codes, strict=True)]
+        return xp.concat([*_without(x, self.columns), *ones], axis=1), state, x
+
+    def backward(self, params: tuple[()], cache: Array, delta: Array) -> tuple[Array, tuple[()]]:
+        others = _other_places(cache, self.columns)
+        return _placed(delta[:, : len(others)], others, cache), params
+
+    def jvp(self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array) -> Array:
+        xp = namespace(x_dot)
+        width = sum(size - 1 for size in self.sizes)
+        return xp.concat([*_without(x_dot, self.columns), xp.zeros((x_dot.shape[0], width), dtype=x_dot.dtype)], axis=1)
+
+    def backward_jvp(
+        self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array, delta: Array
+    ) -> tuple[Array, tuple[()]]:
+        return namespace(x_dot).zeros_like(x_dot), params
+
+
+def _check_codes(layer: Layer, columns: Places, sizes: tuple[int, ...]) -> None:
+    """Raise InputError unless there are columns, each once, and a size for each."""
+    if len(columns) != len(sizes) or not columns:
+        message = f"expected a size for each column, received {len(columns)} columns, {len(sizes)} sizes"
+        raise InputError(layer.kind, [Problem("sizes", message)])
+    if len(set(columns)) < len(columns):
+        raise InputError(layer.kind, [Problem("columns", "expected each column once")])
+
+
+def _other_places(x: Array, columns: Places) -> Places:
+    return tuple(place for place in range(x.shape[1]) if place not in columns)
+
+
+def _without(x: Array, columns: Places) -> list[Array]:
+    """The other columns of x, as one array or none."""
+    others = _other_places(x, columns)
+    return [_taken(x, others)] if others else []
 
 
 def _taken(x: Array, columns: Sequence[int]) -> Array:
