@@ -143,6 +143,21 @@ print(json.dumps({{"predicted": predicted.tolist(), "outputs": outputs.tolist()}
     same(run, new, process(folder, script))
 
 
+def test_codes_of_categories_are_exported(tmp_path):
+    rng = np.random.default_rng(0)
+    colour = rng.choice(["red", "dark green", "naïve, blue", None], 300, p=[0.4, 0.3, 0.2, 0.1])
+    table = polars.DataFrame({"weight": rng.normal(size=300), "colour": colour})
+    network = {"kind": "table", "hidden": [8], "members": 2, "vectors_above": 2}
+    red = (table["colour"] == "red").fill_null(False).to_numpy()
+    run = thalweg.train(network, (table, red), epochs=5, engine="eager", progress=False)
+    assert run.spec.network.layers[0].kind == "embedding"
+    # Each file is compared with the run before it is written.
+    files = {name: tmp_path / name for name in ("python", "onnx", "torch") if name == "python" or find_spec(name)}
+    assert all(written.difference < 1e-5 for written in run.export(**files))
+    new = polars.DataFrame({"weight": [0.1, -2.0, 0.5], "colour": ["never seen", None, "red"]})
+    same(run, new, process(tmp_path, rows_script(new) + f"from python import predict, predict_outputs\n{PRINT}"))
+
+
 def test_a_script_reads_a_file_as_the_training_did(tmp_path):
     rng = np.random.default_rng(0)
     lines = ["price;share;day;shop;sold"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,9 +12,11 @@ import thalweg
 from thalweg.core.errors import InputError
 from thalweg.data import Data
 from thalweg.models.mlp import TableNetwork
+from thalweg.models.network import Network
 from thalweg.parts.layers.dense import Affine
 from thalweg.parts.losses import MemberLoss
 from thalweg.parts.optimizers import SGD
+from thalweg.parts.part import ForwardContext
 from thalweg.parts.settings import Training
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
@@ -49,6 +53,63 @@ def test_a_number_of_two_values_is_not_embedded():
         rows = Data.of({"source": (x[:, columns], x[:, 1])}).load(0).train
         layers = TableNetwork((8,)).for_rows(rows).layers
         assert [layer.columns for layer in layers if layer.kind == "periodic"] == embedded
+
+
+def towns(rows: int = 400, count: int = 12) -> pl.DataFrame:
+    """A table whose target depends on the category and on nothing else."""
+    rng = np.random.default_rng(0)
+    place = np.arange(rows) % count
+    return pl.DataFrame(
+        {"size": rng.normal(size=rows), "town": [f"town {i:02}" for i in place], "old": place > 3, "price": place % 5.0}
+    )
+
+
+def test_a_column_of_many_categories_is_one_input_and_its_vectors_are_learned(tmp_path):
+    table = {"kind": "table", "hidden": [16], "members": 2, "vectors_above": 11, "category_width": 3}
+    run = thalweg.train(
+        table, towns(), target="price", epochs=400, engine="eager", folder=tmp_path / "run", progress=False
+    )
+    assert run.preprocessing.feature_names == ("size", "town", "old")
+    first, _, periodic = run.spec.network.layers[:3]
+    # 12 towns and the code of no known one, at the next power of two; the vectors come last.
+    assert (first.kind, first.columns, first.sizes, periodic.columns) == ("embedding", (1,), (16,), (0,))
+    loaded = thalweg.load(tmp_path / "run")
+    rows = pl.DataFrame({"size": [0.0] * 5, "town": [f"town {i:02}" for i in range(5)], "old": [False] * 4 + [True]})
+    assert np.abs(loaded.predict(rows).ravel() - np.arange(5)).max() < 0.6
+    # A town that is not known, and no town, are the code 0.
+    strange = pl.DataFrame({"size": [0.0, 0.0], "town": ["Ulm", None], "old": [True, True]})
+    assert loaded.preprocessing.inputs(strange)[:, 1].tolist() == [0.0, 0.0]
+    assert np.isfinite(loaded.predict(strange)).all()
+
+
+def test_few_categories_are_an_input_each():
+    both = towns().with_columns(pl.Series("kind", ["a", "b", "c", "d"] * 100))
+    network = {"kind": "table", "vectors_above": 11}
+    spec = Spec.of({"data": {"source": both.select("kind", "town", "size", "old", "price"), "target": "price"}})
+    split = Spec(dataclasses.replace(spec.data, codes_above=2), TableNetwork.of(network)).data.load(0)
+    assert split.train.codes == ((0, 5), (1, 13))
+    layers = TableNetwork.of(network).for_rows(split.train).layers[:4]
+    # Towns have a vector each, which comes last; kinds are inputs at the place of their column without towns.
+    assert [layer.kind for layer in layers] == ["embedding", "one_hot", "smooth_clip", "periodic"]
+    assert (layers[0].columns, layers[1].columns, layers[1].sizes, layers[3].columns) == ((1,), (0,), (8,), (0,))
+    network = Network(layers[:2])
+    start = network.initialize(0, (4,))
+    outputs = network.forward(start.params, start.states, split.train.x, ForwardContext(training=False)).outputs[-1]
+    raw = np.eye(8)[split.train.x[:, 0].astype(int)][:, 1:]
+    np.testing.assert_array_equal(outputs[:, -7:], raw)
+    np.testing.assert_array_equal(outputs[:, :2], split.train.x[:, 2:])
+
+
+def test_codes_of_categories_need_an_embedding_layer():
+    spec = Spec.of({"data": {"source": towns(), "target": "price", "codes_above": 3}, "network": ["dense 1"]})
+    split = spec.data.load(0)
+    assert (split.train.codes, split.preprocessing.codes) == (((1, 13),), ((1, 13),))
+    assert (split.preprocessing.shift[1], split.preprocessing.span[1]) == (0.0, 1.0)
+    with pytest.raises(InputError, match=r"input 1 .* number of a category"):
+        _ = Session(completed(spec, split.train), split).batches
+    embedded = [{"kind": "embedding", "columns": [1], "sizes": [13], "width": 2}, "dense 1"]
+    spec = Spec.of({"data": {"source": towns(), "target": "price", "codes_above": 3}, "network": embedded})
+    assert Session(completed(spec, split.train), split).batches.per_epoch > 0
 
 
 def test_a_member_learns_what_it_would_learn_alone():

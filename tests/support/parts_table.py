@@ -133,6 +133,27 @@ def _periodic(torch: Any, params: Any, state: Any, x: Any, training: bool, colum
     return torch.cat([x, embedded.flatten(1)], dim=1)
 
 
+def _embedding(
+    torch: Any, params: Any, state: Any, x: Any, training: bool, columns: tuple[int, ...], sizes: tuple[int, ...]
+) -> Any:
+    # PyTorch rounds halves to even; the numbers of the tests are none.
+    codes = [torch.round(x[:, j]).clamp(0, size - 1).long() for j, size in zip(columns, sizes, strict=True)]
+    tables = torch.split(params.E, sizes)
+    vectors = [torch.nn.functional.embedding(code, table) for code, table in zip(codes, tables, strict=True)]
+    others = [j for j in range(x.shape[1]) if j not in columns]
+    return torch.cat([x[:, others], *vectors], dim=1)
+
+
+def _one_hot(
+    torch: Any, params: Any, state: Any, x: Any, training: bool, columns: tuple[int, ...], sizes: tuple[int, ...]
+) -> Any:
+    codes = [torch.round(x[:, j]) for j in columns]
+    known = [torch.where((code > 0) & (code < size), code, 0).long() for code, size in zip(codes, sizes, strict=True)]
+    ones = [torch.nn.functional.one_hot(code, size)[:, 1:] for code, size in zip(known, sizes, strict=True)]
+    others = [j for j in range(x.shape[1]) if j not in columns]
+    return torch.cat([x[:, others], *ones], dim=1)
+
+
 def _member_dense(torch: Any, params: Any, state: Any, x: Any, training: bool) -> Any:
     parts = x.chunk(len(params.W), dim=1)
     return torch.cat([part @ W + b for part, W, b in zip(parts, *params, strict=True)], dim=1)
@@ -241,6 +262,18 @@ BLOCKS = [
     ),
     BlockEntry(layers.Periodic(2, 3, 0.5), functools.partial(_periodic, columns=(0, 1, 2, 3))),
     BlockEntry(layers.Periodic(3, 2, columns=(2, 0)), functools.partial(_periodic, columns=(2, 0))),
+    BlockEntry(
+        layers.Embedding((3, 1), (2, 3), 3, init.Normal(1.0)),
+        functools.partial(_embedding, columns=(3, 1), sizes=(2, 3)),
+    ),
+    BlockEntry(
+        layers.Embedding((0, 1, 2, 3), (2, 2, 4, 2), 1),
+        functools.partial(_embedding, columns=(0, 1, 2, 3), sizes=(2, 2, 4, 2)),
+    ),
+    BlockEntry(layers.OneHot((3, 1), (3, 2)), functools.partial(_one_hot, columns=(3, 1), sizes=(3, 2))),
+    BlockEntry(
+        layers.OneHot((0, 1, 2, 3), (2, 4, 2, 2)), functools.partial(_one_hot, columns=(0, 1, 2, 3), sizes=(2, 4, 2, 2))
+    ),
     BlockEntry(layers.Copies(3), lambda torch, params, state, x, training: torch.tile(x, (1, 3)), transparent=True),
     BlockEntry(layers.MemberDense(3, 2, bias_init=init.Constant(0.1)), _member_dense),
     BlockEntry(layers.Radial(3, 0.8), functools.partial(_radial, width=0.8)),

@@ -73,6 +73,7 @@ class Dataset:
         key: (n,) float64, the number of each row that the order uses (a length, a difficulty, a time), or None.
         precision: float32, or float64 for an engine that computes so.
         numbers: the columns of x that hold numbers, and not 0 and 1 of a category or a boolean; None: all columns.
+        codes: the columns of x that hold numbers of categories, each with how many there are.
 
     Raises:
         InputError: rows, targets, weights or keys do not fit together.
@@ -91,6 +92,7 @@ class Dataset:
     key: np.ndarray | None = None
     precision: Precision = "float32"
     numbers: tuple[int, ...] | None = None
+    codes: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         x = as_matrix(self.x)
@@ -126,11 +128,12 @@ class Dataset:
         image_shape: ImageShape | None = None,
         key: np.ndarray | None = None,
         numbers: tuple[int, ...] | None = None,
+        codes: tuple[tuple[int, int], ...] = (),
     ) -> Dataset:
         """A data set of arrays that were checked before; they are neither checked again nor copied."""
         data = object.__new__(cls)
         fields = {"x": x, "y": y, "task": task, "weight": weight, "key": key, "precision": x.dtype.name}
-        described = {"target_names": target_names, "image_shape": image_shape, "numbers": numbers}
+        described = {"target_names": target_names, "image_shape": image_shape, "numbers": numbers, "codes": codes}
         for name, value in {**fields, **described}.items():
             object.__setattr__(data, name, value)
         return data

@@ -125,21 +125,33 @@ def fit_inputs(
     scale: Scale,
     one_range: bool = False,
     table: TableReading = UNREAD,
+    codes_above: int | None = None,
 ) -> FittedInputs:
-    """Fit the encoding and scaling of the inputs; `one_range`: the scale "range" uses one range for all inputs."""
+    """Fit the encoding and scaling of the inputs.
+
+    `one_range`: the scale "range" uses one range for all inputs; `codes_above`: see `fit_columns`.
+    """
     columns: tuple[Column, ...] = ()
     notes: tuple[str, ...] = ()
     if not isinstance(summary, NumberSummary):
-        columns, summary, notes = _fit_table(summary, table)
+        columns, summary, notes = _fit_table(summary, table, codes_above)
     shift, span = fit_scale(summary, scale, one_range)
+    if coded := [place for place, column in enumerate(_of_inputs(columns)) if column.coded]:
+        shift, span = (np.array(np.broadcast_to(numbers, len(summary.range.low))) for numbers in (shift, span))
+        shift[coded], span[coded] = 0.0, 1.0
     return FittedInputs(len(summary.range.low), columns, shift, span, summary.range, notes)
 
 
+def _of_inputs(columns: Iterable[Column]) -> list[Column]:
+    """The column of each input."""
+    return [column for column in columns for _ in column.inputs]
+
+
 def _fit_table(
-    summaries: tuple[ColumnSummary, ...], table: TableReading
+    summaries: tuple[ColumnSummary, ...], table: TableReading, codes_above: int | None
 ) -> tuple[tuple[Column, ...], NumberSummary, tuple[str, ...]]:
     """The columns that are inputs, the summary of the inputs that they become, and notes."""
-    fitted, notes = fit_columns(summaries, table)
+    fitted, notes = fit_columns(summaries, table, codes_above)
     columns = []
     ranges = []
     moments = []

@@ -121,6 +121,8 @@ class Data(Part):
         types: of some columns of a table, the kind: number, time, boolean or category. The others have the one that
             their values suggest.
         id: a column of a table that names the rows: it is no input, and predictions have it.
+        codes_above: a column with more categories becomes one input, the number of its category, for an embedding
+            layer; None: each category of a column is an input, 0 or 1, unless the network is one with embeddings.
 
     >>> split = Data("iris", validation=0.2).load(seed=0)
     >>> len(split.train), len(split.validation), len(split.test)
@@ -140,6 +142,7 @@ class Data(Part):
     drop: tuple[str, ...] = ()
     types: ColumnTypes = ()
     id: str | None = None
+    codes_above: Count | None = None
 
     def describe(self) -> JsonObject:
         """As every part; without lists of columns that are empty, and with kinds of columns as a table."""
@@ -199,6 +202,7 @@ class Data(Part):
             image_shape=samples.image_shape,
             table=samples.table,
             precision=precision,
+            codes_above=self.codes_above,
         )
         memory, memory_notes = self._memory_limit(rows, all_rows, preprocessing)
         train, validation, test = _prepare(rows, row_split, preprocessing, all_rows, memory)

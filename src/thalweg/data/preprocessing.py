@@ -175,13 +175,15 @@ class Preprocessing:
         image_shape: ImageShape | None = None,
         table: TableReading | None = None,
         precision: Precision = "float32",
+        codes_above: int | None = None,
     ) -> tuple[Self, tuple[str, ...]]:
         """`fit` for training rows (x, y) in pieces, of which one at a time is in memory.
 
-        `table` is how the text columns of a table were read; `precision` that of the rows for the network.
+        `table` is how the text columns of a table were read; `precision` that of the rows for the network; a column of
+        more than `codes_above` categories becomes one input, the number of its category.
         """
         summary = reduce(RowSummary.merged, (RowSummary.of(x, y, task, scale) for x, y in pieces))
-        inputs = fit_inputs(summary.inputs, scale, one_range=image_shape is not None, table=table or UNREAD)
+        inputs = fit_inputs(summary.inputs, scale, image_shape is not None, table or UNREAD, codes_above)
         targets = fit_targets(summary.targets, task, scale, target_names)
         if inputs.columns:
             feature_names = tuple(name for column in inputs.columns for name in column.inputs)
@@ -220,6 +222,12 @@ class Preprocessing:
             return None
         scaled = [column.is_scaled for column in self.columns for _ in column.inputs]
         return tuple(place for place, is_number in enumerate(scaled) if is_number)
+
+    @property
+    def codes(self) -> tuple[tuple[int, int], ...]:
+        """The inputs that are numbers of categories, each with how many there are, that of no known one included."""
+        columns = [column for column in self.columns for _ in column.inputs]
+        return tuple((place, len(column.categories) + 1) for place, column in enumerate(columns) if column.coded)
 
     @property
     def target_unit(self) -> np.ndarray | float:
@@ -310,6 +318,7 @@ class Preprocessing:
             image_shape=self.image_shape,
             precision=self.precision,
             numbers=self.numbers,
+            codes=self.codes,
         )
 
     def labels(self, indices: ArrayLike) -> np.ndarray:

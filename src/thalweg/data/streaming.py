@@ -96,6 +96,7 @@ class StreamedDataset:
         target_variance: weighted variance of each target of a regression, (outputs,); empty for other tasks.
         columns: the files of x, y, and if present weight and key.
         numbers: the columns of x that hold numbers; None: all columns.
+        codes: the columns of x that hold numbers of categories, each with how many there are.
     """
 
     task: Task
@@ -107,6 +108,7 @@ class StreamedDataset:
     target_variance: np.ndarray
     columns: Mapping[str, _ColumnFile]
     numbers: tuple[int, ...] | None = None
+    codes: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         return self.rows
@@ -180,6 +182,7 @@ class StreamedDataset:
             target_names=self.target_names,
             image_shape=self.image_shape,
             numbers=self.numbers,
+            codes=self.codes,
         )
 
 
@@ -259,6 +262,7 @@ class DiskWriter:
             target_variance=self.target_moments.variance if self.target_moments else np.zeros(0),
             columns=self.columns,
             numbers=self.preprocessing.numbers,
+            codes=self.preprocessing.codes,
         )
 
 
@@ -288,4 +292,5 @@ class MemoryWriter:
             key=columns.get("key"),
             precision=self.preprocessing.precision,
             numbers=self.preprocessing.numbers,
+            codes=self.preprocessing.codes,
         )

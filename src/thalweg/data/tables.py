@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -177,6 +178,7 @@ class Column:
         fill: replaces a missing value; a missing or unknown category is 0 in every input.
         categories: the categories, in the order of their inputs.
         reading: how text cells are read; None: as they suggest.
+        coded: whether a category is a single input, its number from 1, for an embedding layer.
     """
 
     name: str
@@ -184,10 +186,13 @@ class Column:
     fill: float = 0.0
     categories: tuple[str, ...] = ()
     reading: Reading | None = None
+    coded: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the network's inputs that this column becomes."""
+        if self.coded:
+            return (self.name,)
         return tuple(f"{self.name}={category}" for category in self.categories) or (self.name,)
 
     @property
@@ -201,7 +206,13 @@ class Column:
 
         if self.kind == "category":
             text = _cast(series, polars.String).str.strip_chars()
-            return np.column_stack([(text == c).fill_null(False).to_numpy() for c in self.categories]).astype(float)
+            known = text.cast(polars.Enum(self.categories), strict=False).to_physical()
+            codes = known.cast(polars.Int64).fill_null(-1).to_numpy() + 1
+            if self.coded:
+                return codes.astype(float).reshape(-1, 1)
+            ones = np.zeros((len(codes), len(self.categories) + 1))
+            ones[np.arange(len(codes)), codes] = 1.0
+            return ones[:, 1:]
         numbers = self.numbers(series)
         return (numbers.fill_null(self.fill) if numbers.null_count() else numbers).to_numpy().reshape(-1, 1)
 
@@ -341,7 +352,8 @@ class ColumnSummary(NamedTuple):
         if self.moments is None or self.range is None or not column.is_scaled:
             zeros = np.zeros(len(column.inputs))
             ones = np.ones(len(column.inputs))
-            return ColumnRange(zeros, ones), ColumnMoments(ones * self.rows, zeros, ones)
+            highest = ones * len(column.categories) if column.coded else ones
+            return ColumnRange(zeros, highest), ColumnMoments(ones * self.rows, zeros, ones)
         # Missing values are filled by the mean, which adds rows but nothing to the sum of squared deviations.
         rows = np.array([float(self.rows)])
         variance = self.moments.variance * (self.moments.total / rows)
@@ -358,11 +370,11 @@ class ColumnSummary(NamedTuple):
 
 
 def fit_columns(
-    summaries: Sequence[ColumnSummary], table: TableReading
+    summaries: Sequence[ColumnSummary], table: TableReading, codes_above: int | None = None
 ) -> tuple[tuple[Column | None, ...], tuple[str, ...]]:
     """How each column becomes numbers (None: it is dropped), and notes for the user about irregular columns.
 
-    Raises InputError if no column can be an input.
+    A column of more than `codes_above` categories becomes codes. Raises InputError if no column can be an input.
     """
     row_numbers = [summary.name not in table.keep and summary.counts_rows for summary in summaries]
     # A table that has nothing else is one of a function of these numbers.
@@ -378,7 +390,13 @@ def fit_columns(
     if not any(column for column, _ in fitted):
         reason = "; ".join(notes) or "the table has no column but the target"
         raise InputError("table", f"no column can be an input: {reason}")
-    return tuple(column for column, _ in fitted), notes
+    columns = (column for column, _ in fitted)
+    return tuple(column and _coded(column, codes_above) for column in columns), notes
+
+
+def _coded(column: Column, codes_above: int | None) -> Column:
+    is_coded = codes_above is not None and len(column.categories) > codes_above
+    return dataclasses.replace(column, coded=True) if is_coded else column
 
 
 def _fit(summary: ColumnSummary, table: TableReading, is_row_number: bool) -> tuple[Column | None, list[str]]:

@@ -80,6 +80,9 @@ def _cells(column: Column, numbers: np.ndarray) -> polars.Series:
     """The cells that the encoded numbers (n, inputs) of a column stand for."""
     import polars
 
+    if column.coded:
+        texts = [column.categories[int(code) - 1] if code else None for code in numbers[:, 0]]
+        return polars.Series(column.name, texts, polars.String)
     if column.kind == "category":
         chosen = zip(numbers.argmax(axis=1), numbers.max(axis=1) > 0, strict=True)
         texts = [column.categories[place] if known else None for place, known in chosen]

@@ -114,6 +114,16 @@ def _encode(writer: GraphWriter, column: Column) -> str:
     if column.kind != "category":
         fill = writer.constant(np.array(column.fill))
         return writer.add("Where", writer.add("IsNaN", column.name), fill, column.name)
+    if column.coded:
+        code = writer.add(
+            "LabelEncoder",
+            column.name,
+            domain="ai.onnx.ml",
+            keys_strings=list(column.categories),
+            values_int64s=list(range(1, len(column.categories) + 1)),
+            default_int64=0,
+        )
+        return writer.cast(code, np.dtype(np.float64))
     places = list(range(len(column.categories)))
     place = writer.add(
         "LabelEncoder",

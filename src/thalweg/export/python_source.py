@@ -100,7 +100,7 @@ def _call(column: rows.ExportedColumn) -> str:
 
 
 def _column(column: Column) -> rows.ExportedColumn:
-    own = rows.ExportedColumn(column.name, column.kind, column.fill, column.categories)
+    own = rows.ExportedColumn(column.name, column.kind, column.fill, column.categories, column.coded)
     reading = column.reading
     if reading is None or reading.kind == "text":
         return own

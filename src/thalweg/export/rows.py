@@ -26,6 +26,7 @@ class ExportedColumn(NamedTuple):
         kind: number, time (days since 1970), boolean (0 or 1) or category (one number for each category).
         fill: replaces a missing value; a missing or unknown category is 0 for each category.
         categories: the categories.
+        coded: whether a category is a single number, from 1; 0 of a missing or unknown one.
         pattern: a regular expression of numbers in text; "" for those of Python.
         decimal: the decimal mark of numbers in text.
         thousands: the separator between groups of three digits.
@@ -39,6 +40,7 @@ class ExportedColumn(NamedTuple):
     kind: str = "number"
     fill: float = 0.0
     categories: tuple[str, ...] = ()
+    coded: bool = False
     pattern: str = ""
     decimal: str = "."
     thousands: str = ""
@@ -51,6 +53,9 @@ class ExportedColumn(NamedTuple):
         """The cells (n,) as numbers (n, 1), or (n, categories)."""
         if self.kind == "category":
             texts = [_text(cell) for cell in cells]
+            if self.coded:
+                codes: dict[str | None, float] = {text: float(code) for code, text in enumerate(self.categories, 1)}
+                return np.array([[codes.get(text, 0.0)] for text in texts])
             return np.array([[float(text == category) for category in self.categories] for text in texts])
         return np.array([[self.number(cell, row)] for row, cell in enumerate(cells, 1)])
 

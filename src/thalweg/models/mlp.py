@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -15,9 +16,11 @@ from ..parts.layers import (
     Conv2d,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     MaxPool2d,
     MemberDense,
+    OneHot,
     Periodic,
     ReLU,
     Sigmoid,
@@ -34,6 +37,9 @@ from .network import Network
 
 # A picture of fewer pixels on its shorter side is not pooled again.
 _LEAST_SIDE = 8
+# Of more numbers none is embedded: on the development tables with 38 and 49 of them embeddings take 60 % of the time,
+# and only the first is better with them.
+_MOST_EMBEDDED = 48
 # From this shorter side on, at least two blocks of the convolutional network fit.
 _LEAST_SIDE_OF_DEFAULT = 2 * _LEAST_SIDE
 
@@ -56,6 +62,11 @@ class Architecture(Part, ABC, family="architecture"):
     @property
     def scale(self) -> Scale | None:
         """How it wants its inputs scaled; None: as the source does."""
+        return None
+
+    @property
+    def codes_above(self) -> int | None:
+        """Columns with more categories become numbers of categories, for an embedding layer; None: no columns do."""
         return None
 
     @abstractmethod
@@ -163,14 +174,18 @@ class TableNetwork(Architecture, kind="table"):
     """The network for tables: `network = "table"` in a spec.
 
     Inputs are scaled by median and quartiles (`scale = "robust"`) and clipped smoothly; each number of more than two
-    values becomes periodic functions of itself beside it; hidden layers follow. With several members, as many networks
+    values becomes periodic functions of itself beside it; each category is an input, or has a learned vector where a
+    column has many of them; hidden layers follow. With several members, as many networks
     that share the embeddings train at once, each on its own loss, and predict by the mean of their probabilities or
     values.
 
     hidden: width of each hidden layer.
     members: networks of the ensemble.
     activation: the layer after each hidden layer.
-    embedding: functions of each number of more than two values beside it; 0: none.
+    embedding: functions of each number of more than two values beside it; 0, or with more than 48 such numbers: none.
+    vectors_above: a column of text with more categories than this has a learned vector for each category; with fewer,
+        each category is an input.
+    category_width: numbers of these vectors.
     dropout: fraction of units dropped after each activation; 0: none.
     weight_decay: of the weights, each step.
 
@@ -187,6 +202,8 @@ class TableNetwork(Architecture, kind="table"):
     members: Members = 8
     activation: Layer = ReLU()
     embedding: Annotated[int, Field(ge=0, le=1024, strict=True)] = 4
+    vectors_above: Count = 100
+    category_width: Count = 16
     dropout: Fraction = 0.0
     weight_decay: NonNegative = 0.01
     init: Initializer | None = None
@@ -196,10 +213,17 @@ class TableNetwork(Architecture, kind="table"):
         """By median and quartiles."""
         return "robust"
 
+    @property
+    def codes_above(self) -> int:
+        """All but two categories are codes: its first layers make inputs of them."""
+        return 2
+
     def for_rows(self, data: RowSource) -> Network:
-        columns = _many_valued(data)
-        layers: list[Layer] = [SmoothClip()]
-        if self.embedding and columns:
+        # What categories become comes after all other inputs.
+        coded = tuple(place for place, _ in data.codes)
+        columns = _shifted(_many_valued(data), coded)
+        layers = [*self._of_categories(data.codes), SmoothClip()]
+        if self.embedding and 0 < len(columns) <= _MOST_EMBEDDED:
             layers.append(Periodic(self.embedding, columns=columns))
         after = (self.activation, *([Dropout(self.dropout)] if self.dropout else []))
         for place, width in enumerate(self.hidden):
@@ -208,6 +232,19 @@ class TableNetwork(Architecture, kind="table"):
         if self.members == 1:
             layers += _OUTPUTS[data.task]
         return Network(layers, self.init)
+
+    def _of_categories(self, codes: tuple[tuple[int, int], ...]) -> list[Layer]:
+        """The layers that make inputs of codes, given by their places and sizes."""
+        wide = [(place, size) for place, size in codes if size > self.vectors_above + 1]
+        narrow = [(place, size) for place, size in codes if size <= self.vectors_above + 1]
+        layers: list[Layer] = []
+        if wide:
+            places, sizes = zip(*wide, strict=True)
+            layers.append(Embedding(places, tuple(map(_power_of_two, sizes)), self.category_width))
+        if narrow:
+            places, sizes = zip(*narrow, strict=True)
+            layers.append(OneHot(_shifted(places, [place for place, _ in wide]), tuple(map(_rounded, sizes))))
+        return layers
 
     def _dense(self, width: int, place: int) -> Layer:
         """The dense layer of each member. All see the same inputs, so that their first layers are one, side by side."""
@@ -222,6 +259,34 @@ class TableNetwork(Architecture, kind="table"):
     @property
     def batch_size(self) -> int:
         return 128
+
+
+def _shifted(places: Sequence[int], gone: Sequence[int]) -> tuple[int, ...]:
+    """The places of columns once others before them are gone.
+
+    >>> _shifted((0, 3, 5), (1, 4))
+    (0, 2, 3)
+    """
+    return tuple(place - sum(other < place for other in gone) for place in places)
+
+
+# Sizes are rounded up: a few categories more or less, as in other rows of a table, need no new program.
+
+
+def _power_of_two(size: int) -> int:
+    """The next power of two: rows of a table of vectors that no code names take no time."""
+    return 1 << (size - 1).bit_length()
+
+
+def _rounded(size: int) -> int:
+    """The next power of two up to 16, then at most a quarter more.
+
+    >>> [_rounded(size) for size in (3, 9, 17, 33, 100)]
+    [4, 16, 20, 40, 112]
+    """
+    power = _power_of_two(size)
+    step = power if power <= 16 else power // 8
+    return -(-size // step) * step
 
 
 def _many_valued(data: RowSource) -> tuple[int, ...]:

@@ -453,6 +453,11 @@ class Layer(Part, ABC, Generic[P, S, C], family="layer"):
         return 0.0
 
     @property
+    def code_columns(self) -> tuple[int, ...]:
+        """The columns of its inputs that are numbers of categories, and not quantities."""
+        return ()
+
+    @property
     def inner(self) -> tuple[Layer, ...]:
         """The layers inside a block, in order; empty for all other layers."""
         return ()

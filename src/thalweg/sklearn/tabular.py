@@ -116,7 +116,8 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):  # type: ignore[misc
 
     The network is that of `network = "table"`: inputs by median and quartiles, periodic embeddings of numbers, and an
     ensemble that trains as one program, whose mean of probabilities is the answer. Frames of pandas or polars are taken
-    as they are: text and categories become one input for each category, dates days, missing values are filled.
+    as they are: text and categories become one input for each category, or a learned vector where there are more than
+    100, dates days, missing values are filled.
 
     Parameters
     ----------

@@ -102,6 +102,8 @@ class Spec(Part):
                 raise InputError("network", problems)
         if isinstance(unit, LinearUnit | ArchitecturePart) and unit.scale and not self.data.scale:
             object.__setattr__(self, "data", dataclasses.replace(self.data, scale=unit.scale))
+        if isinstance(unit, ArchitecturePart) and unit.codes_above and not self.data.codes_above:
+            object.__setattr__(self, "data", dataclasses.replace(self.data, codes_above=unit.codes_above))
 
     def describe(self) -> JsonObject:
         sections = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

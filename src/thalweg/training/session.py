@@ -208,8 +208,12 @@ def check_fit(network: Network, data: RowSource | Preprocessing, members: int = 
     """The shape of a sample after each layer.
 
     Raises InputError unless the network takes the data's samples and has an output for each of its targets; of an
-    ensemble of that many `members`, each has them.
+    ensemble of that many `members`, each has them. Numbers of categories go to an embedding layer.
     """
+    taken = _code_columns(network, data.features)
+    if others := [place for place, _ in data.codes if place not in taken]:
+        fix = "remove data.codes_above, or begin the network with a layer embedding or one_hot of this column"
+        raise InputError("network", f"input {others[0]} (from 0) is the number of a category, not a quantity; {fix}")
     shapes = network.layout((data.features,)).shapes
     shape = shapes[-1]
     width, rest = divmod(shape[-1], members)
@@ -229,6 +233,19 @@ def check_fit(network: Network, data: RowSource | Preprocessing, members: int = 
         )
         raise InputError("network", f"ends with {shape[-1]} outputs, and {what}; make its last dense layer {fix}")
     return shapes
+
+
+def _code_columns(network: Network, features: int) -> set[int]:
+    """The inputs that the first layers take as numbers of categories."""
+    taken: set[int] = set()
+    places = list(range(features))
+    for layer in network.layers:
+        if not layer.code_columns:
+            break
+        # What they make of codes comes after the other inputs.
+        taken |= {places[column] for column in layer.code_columns if column < len(places)}
+        places = [place for column, place in enumerate(places) if column not in layer.code_columns]
+    return taken
 
 
 def _check_devices(devices: int, batch_size: int, samples: int) -> None:

@@ -42,7 +42,18 @@ def parts() -> list:
 
 def is_without_module(part) -> bool:
     changes = {"random_translation", "random_rotation", "elastic_transform", "random_flip", "random_erasing"}
-    others = {"radial", "step", "sign", "smooth_clip", "scaling", "periodic", "copies", "member_dense"}
+    others = {
+        "radial",
+        "step",
+        "sign",
+        "smooth_clip",
+        "scaling",
+        "embedding",
+        "one_hot",
+        "periodic",
+        "copies",
+        "member_dense",
+    }
     return part.kind in changes | others
 
 

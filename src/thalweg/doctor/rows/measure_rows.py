@@ -163,11 +163,17 @@ class MeasuredRows:
 
     @cached_property
     def column_sizes(self) -> np.ndarray:
-        return np.asarray(np.sqrt(np.mean(self._x**2, axis=0)))
+        sizes = np.asarray(np.sqrt(np.mean(self._x**2, axis=0)))
+        # An embedding layer takes codes of categories, whose size says nothing.
+        sizes[[place for place, _ in self._train.codes]] = 1.0
+        return sizes
 
     @cached_property
     def column_deviations(self) -> np.ndarray:
-        return np.asarray(self._x.std(axis=0))
+        deviations = np.asarray(self._x.std(axis=0))
+        codes = [place for place, _ in self._train.codes]
+        deviations[codes] = deviations[codes] > 0
+        return deviations
 
     @property
     def column_quantiles(self) -> tuple[tuple[float, ...], ...]:

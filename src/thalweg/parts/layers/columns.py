@@ -1,17 +1,20 @@
-"""Layers for the columns of a table: smooth clipping, a learned scale, periodic embeddings of numbers."""
+"""Layers for the columns of a table: categories, embeddings of them and of numbers, scaling, smooth clipping."""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from ...core.arrays import Array, map_arrays, namespace
 from ...core.errors import InputError, Problem
-from ...core.functions import cosine, sine
-from ..initializers import Ones
+from ...core.functions import cosine, scattered_sum, sine
+from ..initializers import Normal, Ones
 from ..part import (
     Count,
     ForwardContext,
@@ -24,7 +27,7 @@ from ..part import (
     only_trained,
 )
 from .activations import Activation
-from .base import flat_width
+from .base import ParameterFree, flat_width
 
 Places = tuple[Annotated[int, Field(ge=0, strict=True)], ...]
 """Numbers of columns, from 0."""
@@ -145,6 +148,226 @@ class Scaling(Layer[Factors, tuple[()], Array], kind="scaling"):
         return direction.s * delta, self.gradients(params, x_dot, delta)
 
 
+class CategoryVectors(NamedTuple):
+    """Parameters of an embedding, and their gradients: E (sum of the sizes, width), a row for each category."""
+
+    E: Array
+
+
+@dataclass(frozen=True)
+class Embedding(Layer[CategoryVectors, tuple[()], Array], kind="embedding"):
+    """A learned vector for each category: y = (x without the columns, E_1[c_1], E_2[c_2], ...), with codes c_j = x_j.
+
+    A dense layer on one input for each category would compute the same, at a cost that grows with their number.
+
+    Backward, with d_j = dL/dy at the vector of column j:  dL/dE_j[c] = Σ d_j over the samples with the code c. The
+    codes have no gradient: dL/dx_j = 0.
+
+    Along E_dot and x_dot: y_dot = (x_dot without the columns, E_dot_1[c_1], ...). Both results of the backward pass are
+    independent of E and of small changes of x: their derivatives are 0.
+
+    Shapes: x (n, d), E (sum of the sizes, width), y (n, d - columns + columns * width).
+
+    columns: the columns that hold codes: whole numbers from 0.
+    sizes: number of codes of each of these columns; a larger code counts as the last one.
+    width: numbers of each vector.
+    init: initializer of E; None: normal with the standard deviation 1 / √width. The vectors of the codes 0, which stand
+        for missing and unknown categories, start at 0.
+    trainable: whether a training changes E.
+
+    Raises InputError for samples that are not flat, for columns that are not there or not as many as sizes, and for
+    unknown names.
+
+    Source: Guo and Berkhahn 2016, Entity embeddings of categorical variables.
+
+    >>> import numpy as np
+    >>> E = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]])
+    >>> x = np.array([[2.0, 7.0], [0.0, 8.0]])
+    >>> Embedding((0,), (3,), 2).forward(CategoryVectors(E), (), x, ForwardContext(training=True))[0].tolist()
+    [[7.0, 3.0, 4.0], [8.0, 0.0, 0.0]]
+    """
+
+    columns: Places
+    sizes: tuple[Count, ...]
+    width: Count = 8
+    init: Initializer | None = None
+    trainable: Trainable = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_trainable(self, self.trainable, CategoryVectors._fields)
+        _check_codes(self, self.columns, self.sizes)
+
+    def initialize(
+        self, context: InitContext, shape: tuple[int, ...]
+    ) -> tuple[CategoryVectors, tuple[()], tuple[int, ...]]:
+        total = flat_width(self, shape)
+        _check_places(self, self.columns, total)
+        init = self.init or Normal(1 / math.sqrt(self.width))
+        E = np.array(context.draw(init, (sum(self.sizes), self.width)))
+        E[list(self._first_rows)] = 0.0
+        return CategoryVectors(E), (), (total + len(self.columns) * (self.width - 1),)
+
+    @property
+    def code_columns(self) -> tuple[int, ...]:
+        return self.columns
+
+    @property
+    def _first_rows(self) -> tuple[int, ...]:
+        """The row of E that has the code 0 of each column."""
+        return tuple(sum(self.sizes[:index]) for index in range(len(self.sizes)))
+
+    def trained(self, params: CategoryVectors) -> CategoryVectors:
+        return only_trained(params, self.trainable)
+
+    def _rows(self, x: Array) -> Array:
+        """The rows of E for the codes of x, (n, columns)."""
+        xp = namespace(x)
+        codes = _taken(x, self.columns)
+        last = np.array(self.sizes, codes.dtype) - 1
+        codes = xp.minimum(xp.maximum(codes, 0), last) + np.array(self._first_rows, codes.dtype)
+        # Halves are added because a conversion cuts.
+        return xp.astype(codes + 0.5, np.dtype("int32"))
+
+    def _joined(self, x: Array, rows: Array, E: Array) -> Array:
+        """The other columns of x and the vectors of the rows side by side."""
+        xp = namespace(x)
+        e = xp.take(E, rows, axis=0)
+        e = xp.reshape(e, (x.shape[0], len(self.columns) * self.width))
+        return xp.concat([*_without(x, self.columns), e], axis=1)
+
+    def forward(
+        self, params: CategoryVectors, state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
+        return self._joined(x, self._rows(x), params.E), state, x
+
+    def backward(self, params: CategoryVectors, cache: Array, delta: Array) -> tuple[Array, CategoryVectors]:
+        others = _other_places(cache, self.columns)
+        return _placed(delta[:, : len(others)], others, cache), self.gradients(params, cache, delta)
+
+    def gradients(self, params: CategoryVectors, cache: Array, delta: Array) -> CategoryVectors:
+        xp = namespace(delta)
+        d = delta[:, cache.shape[1] - len(self.columns) :]
+        d = xp.reshape(d, (delta.shape[0], len(self.columns), self.width))
+        return CategoryVectors(scattered_sum(self._rows(cache), d, params.E.shape[0]))
+
+    def jvp(self, params: CategoryVectors, cache: Array, direction: CategoryVectors, x_dot: Array | None) -> Array:
+        moved = namespace(cache).zeros_like(cache) if x_dot is None else x_dot
+        return self._joined(moved, self._rows(cache), direction.E)
+
+    def backward_jvp(
+        self, params: CategoryVectors, cache: Array, direction: CategoryVectors, x_dot: Array | None, delta: Array
+    ) -> tuple[Array | None, CategoryVectors]:
+        zeros = map_arrays(namespace(delta).zeros_like, params)
+        return None if x_dot is None else namespace(delta).zeros_like(cache), zeros
+
+
+@dataclass(frozen=True)
+class OneHot(ParameterFree[tuple[()], Array], kind="one_hot"):
+    """A number of 0 or 1 for each category: y = (x without the columns, [x_1 = 1], ..., [x_1 = size_1 - 1], [x_2 = 1],
+    ...). The code 0, of missing and unknown categories, is 0 everywhere.
+
+    Backward: dL/dx = dL/dy at the other columns, and 0 at the codes. The derivatives of y along x_dot are x_dot at the
+    other columns, and 0.
+
+    Rows of codes take less memory than rows of 0 and 1, and a few categories more or less leave the sizes as they are.
+
+    Shapes: x (n, d), y (n, d - columns + Σ (size - 1)).
+
+    columns: the columns that hold codes: whole numbers from 0.
+    sizes: number of codes of each of these columns; a larger code is 0 everywhere.
+
+    Raises InputError for samples that are not flat, and for columns that are not there or not as many as sizes.
+
+    >>> import numpy as np
+    >>> x = np.array([[2.0, 7.0], [0.0, 8.0]])
+    >>> OneHot((0,), (3,)).forward((), (), x, ForwardContext(training=True))[0].tolist()
+    [[7.0, 0.0, 1.0], [8.0, 0.0, 0.0]]
+    """
+
+    columns: Places
+    sizes: tuple[Count, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_codes(self, self.columns, self.sizes)
+
+    def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[tuple[()], tuple[()], tuple[int, ...]]:
+        total = flat_width(self, shape)
+        _check_places(self, self.columns, total)
+        return (), (), (total + sum(size - 2 for size in self.sizes),)
+
+    @property
+    def code_columns(self) -> tuple[int, ...]:
+        return self.columns
+
+    def forward(
+        self, params: tuple[()], state: tuple[()], x: Array, context: ForwardContext
+    ) -> tuple[Array, tuple[()], Array]:
+        # Each code once for each of its numbers, and the code that the number stands for.
+        repeated = [x[:, place : place + 1] for place in self.columns]
+        codes = [np.arange(1, size, dtype=x.dtype) for size in self.sizes]
+        xp = namespace(x)
+        ones = [xp.astype(xp.abs(code - own) < 0.5, x.dtype) for code, own in zip(repeated, codes, strict=True)]
+        return xp.concat([*_without(x, self.columns), *ones], axis=1), state, x
+
+    def backward(self, params: tuple[()], cache: Array, delta: Array) -> tuple[Array, tuple[()]]:
+        others = _other_places(cache, self.columns)
+        return _placed(delta[:, : len(others)], others, cache), params
+
+    def jvp(self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array) -> Array:
+        xp = namespace(x_dot)
+        width = sum(size - 1 for size in self.sizes)
+        return xp.concat([*_without(x_dot, self.columns), xp.zeros((x_dot.shape[0], width), dtype=x_dot.dtype)], axis=1)
+
+    def backward_jvp(
+        self, params: tuple[()], cache: Array, direction: tuple[()], x_dot: Array, delta: Array
+    ) -> tuple[Array, tuple[()]]:
+        return namespace(x_dot).zeros_like(x_dot), params
+
+
+def _check_codes(layer: Layer, columns: Places, sizes: tuple[int, ...]) -> None:
+    """Raise InputError unless there are columns, each once, and a size for each."""
+    if len(columns) != len(sizes) or not columns:
+        message = f"expected a size for each column, received {len(columns)} columns, {len(sizes)} sizes"
+        raise InputError(layer.kind, [Problem("sizes", message)])
+    if len(set(columns)) < len(columns):
+        raise InputError(layer.kind, [Problem("columns", "expected each column once")])
+
+
+def _other_places(x: Array, columns: Places) -> Places:
+    return tuple(place for place in range(x.shape[1]) if place not in columns)
+
+
+def _without(x: Array, columns: Places) -> list[Array]:
+    """The other columns of x, as one array or none."""
+    others = _other_places(x, columns)
+    return [_taken(x, others)] if others else []
+
+
+def _taken(x: Array, columns: Sequence[int]) -> Array:
+    """The columns of x, (n, columns)."""
+    # One slice for each run of neighbours: a compiler takes its time with each of them.
+    starts = [0, *(place for place in range(1, len(columns)) if columns[place] != columns[place - 1] + 1), len(columns)]
+    runs = [x[:, columns[start] : columns[stop - 1] + 1] for start, stop in itertools.pairwise(starts)]
+    return namespace(x).concat(runs, axis=1) if len(runs) > 1 else runs[0]
+
+
+def _placed(numbers: Array, columns: Places, x: Array) -> Array:
+    """Numbers (n, columns) at the places of the columns among zeros like x."""
+    xp = namespace(x)
+    of = {place: index for index, place in enumerate(columns)}
+    places = [of.get(place, len(columns) + place) for place in range(x.shape[1])]
+    return _taken(xp.concat([numbers, xp.zeros_like(x)], axis=1), places)
+
+
+def _check_places(layer: Layer, columns: Places, total: int) -> None:
+    """Raise InputError for a column that samples of `total` numbers have not."""
+    if missing := [place for place in columns if place >= total]:
+        message = f"expected columns below {total}, the number of inputs, received {missing[0]}"
+        raise InputError(layer.kind, [Problem("columns", message)])
+
+
 class Waves(NamedTuple):
     """Parameters of a periodic embedding, and their gradients.
 
@@ -205,9 +428,7 @@ class Periodic(Layer[Waves, tuple[()], Array], kind="periodic"):
 
     def initialize(self, context: InitContext, shape: tuple[int, ...]) -> tuple[Waves, tuple[()], tuple[int, ...]]:
         total = flat_width(self, shape)
-        if missing := [place for place in self.columns if place >= total]:
-            message = f"expected columns below {total}, the number of inputs, received {missing[0]}"
-            raise InputError(self.kind, [Problem("columns", message)])
+        _check_places(self, self.columns, total)
         columns = len(self.columns) or total
         draw = context.rng
         params = Waves(
@@ -225,7 +446,7 @@ class Periodic(Layer[Waves, tuple[()], Array], kind="periodic"):
         """The embedded columns (columns, n, 1): all products over the waves are those of stacks of matrices."""
         xp = namespace(x)
         if not self._is_all(x):
-            x = xp.concat([x[:, place : place + 1] for place in self.columns], axis=1)
+            x = _taken(x, self.columns)
         return xp.permute_dims(x, (1, 0))[:, :, None]
 
     def _is_all(self, x: Array) -> bool:
@@ -233,14 +454,8 @@ class Periodic(Layer[Waves, tuple[()], Array], kind="periodic"):
 
     def _placed(self, chosen: Array, x: Array) -> Array:
         """Numbers (columns, n) of the embedded columns at their places among zeros like x."""
-        xp = namespace(x)
-        chosen = xp.permute_dims(chosen, (1, 0))
-        if self._is_all(x):
-            return chosen
-        of = {place: index for index, place in enumerate(self.columns)}
-        zeros = xp.zeros_like(x[:, :1])
-        parts = [chosen[:, of[place] : of[place] + 1] if place in of else zeros for place in range(x.shape[1])]
-        return xp.concat(parts, axis=1)
+        chosen = namespace(x).permute_dims(chosen, (1, 0))
+        return chosen if self._is_all(x) else _placed(chosen, self.columns, x)
 
     def _joined(self, x: Array, e: Array) -> Array:
         """Inputs (n, d) and their functions (columns, n, width) side by side."""
