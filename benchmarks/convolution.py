@@ -1,99 +1,202 @@
-"""How long the gradient of a convolutional network takes, beside PyTorch: the same weights and pictures, in turn.
+"""How long networks of convolutions take to train, beside PyTorch: the same weights and pictures, in turn.
 
-    python benchmarks/convolution.py [--rounds 5] [--calls 20] [--processor]
+    python benchmarks/convolution.py [--rounds 5] [--calls 20] [--processor] [--networks lenet residual]
 
-The network has 1, 16 and 32 channels of 5 x 5 windows on pictures of 28 x 28 pixels, in batches of 128. Both gradients
-must be the same numbers. PyTorch computes with channels last and its own number of threads. See README.md.
+Each program computes in a process of its own; both must compute the same numbers first. PyTorch computes with channels
+last and its own number of threads. See README.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from thalweg.core.arrays import leaves, map_arrays
 from thalweg.engine.engine import make_engine
-from thalweg.engine.step import Batch, Plan, loss_and_gradient
+from thalweg.engine.step import Batch, Plan, State, loss_and_gradient
 from thalweg.models.conversion.to_torch import module_of
 from thalweg.models.network import Network
+from thalweg.parts.layers import Residual
 from thalweg.parts.losses import SoftmaxCrossEntropy
 from thalweg.parts.optimizers import SGD
 from thalweg.parts.task_metrics import ClassificationMetric
 
 BATCH = 128
-LAYERS = [
-    "reshape 28 28",
-    "conv2d 16 5",
-    "relu",
-    "max_pool2d",
-    "conv2d 32 5",
-    "relu",
-    "max_pool2d",
-    "flatten",
-    "dense 10",
-]
+RATE = 0.05
+Program = Callable[[int], np.ndarray]
 
 
-def programs() -> tuple[Callable[[], np.ndarray], Callable[[], np.ndarray]]:
-    """The gradient of the first kernels (5, 5, 1, 16) by Thalweg and by PyTorch, each as a function."""
+def lenet() -> Network:
+    """1, 16 and 32 channels of 5 x 5 windows, on pictures of 28 x 28 pixels."""
+    layers = ["reshape 28 28", "conv2d 16 5", "relu", "max_pool2d", "conv2d 32 5", "relu", "max_pool2d", "flatten"]
+    return Network([*layers, "dense 10"])
+
+
+def residual() -> Network:
+    """Eight layers: a convolution, three residual blocks of two with 16, 32 and 64 channels, and the output layer.
+
+    Windows of 3 x 3 on pictures of 32 x 32 pixels in three colours; the last two blocks begin with a stride of 2.
+    """
+
+    def convolution(width: int, stride: int = 1) -> list[object]:
+        return [{"kind": "conv2d", "width": width, "stride": stride, "padding": 1, "bias": False}, "batch_norm"]
+
+    blocks: list[object] = []
+    for width, stride in ((16, 1), (32, 2), (64, 2)):
+        blocks += [Residual([*convolution(width, stride), "relu", *convolution(width)]), "relu"]
+    return Network(["reshape 32 32 3", *convolution(16), "relu", *blocks, "global_average_pool", "dense 10"])
+
+
+NETWORKS = {"lenet": (lenet, 28 * 28), "residual": (residual, 32 * 32 * 3)}
+
+
+def setting(name: str) -> tuple[Plan, State, Batch]:
+    """The plan of a network, its start, and the pictures of a step."""
+    make, features = NETWORKS[name]
     rng = np.random.default_rng(0)
-    x = rng.random((BATCH, 784), np.float32)
+    x = rng.random((BATCH, features), np.float32)
     y = rng.integers(10, size=BATCH).astype(np.int32)
-    network = Network(LAYERS)
-    plan = Plan(network=network, loss=SoftmaxCrossEntropy(), optimizer=SGD(0.1), metric=ClassificationMetric(0.5))
-    start = plan.start(0, 784)
+    plan = Plan(network=make(), loss=SoftmaxCrossEntropy(), optimizer=SGD(RATE), metric=ClassificationMetric(1 / 10))
+    return plan, plan.start(0, features), Batch(x, y, np.ones(BATCH, np.float32))
+
+
+def thalweg(name: str) -> Program:
+    """Thalweg's program: gradients of the small network, whole steps of the other one."""
+    plan, start, batch = setting(name)
     engine = make_engine("compiled")
-    state, batch = engine.place(start), engine.place(Batch(x, y, np.ones(BATCH, np.float32)))
+    state, data = engine.place(start), engine.place(batch)
+    if name == "lenet":
 
-    def thalweg() -> np.ndarray:
-        _, gradients = engine.call(loss_and_gradient, plan, state, batch)
-        return np.asarray(leaves(gradients)[0])
+        def gradients(calls: int) -> np.ndarray:
+            for _ in range(calls):
+                _, gradients = engine.call(loss_and_gradient, plan, state, data)
+                first = np.asarray(leaves(gradients)[0])
+            return first
 
+        return gradients
+
+    rows = np.tile(np.arange(BATCH, dtype=np.int32), (100, 1))
+
+    def steps(calls: int) -> np.ndarray:
+        after, _ = engine.run(plan, engine.place(start), data, rows, 0, calls)
+        return np.asarray(leaves(after.params)[0])
+
+    return steps
+
+
+def pytorch(name: str) -> Program:
+    """PyTorch's program for the same numbers."""
+    plan, start, batch = setting(name)
     params = map_arrays(lambda array: array.astype(np.float32), start.params)
-    module = module_of(network, params, start.layers).train()
-    rows, labels = torch.from_numpy(x), torch.from_numpy(y.astype(np.int64))
 
-    def peer() -> np.ndarray:
+    def module() -> torch.nn.Module:
+        return module_of(plan.network, params, start.layers).train().to(memory_format=torch.channels_last)
+
+    rows, labels = torch.from_numpy(batch.x), torch.from_numpy(batch.y.astype(np.int64))
+
+    def backward(module: torch.nn.Module) -> torch.nn.Parameter:
         module.zero_grad()
         torch.nn.functional.cross_entropy(module(rows), labels).backward()
-        kernels = next(parameter for parameter in module.parameters() if parameter.ndim == 4)
-        assert kernels.grad is not None
-        return kernels.grad.numpy().transpose(2, 3, 1, 0)
+        return next(parameter for parameter in module.parameters() if parameter.ndim == 4)
 
-    return thalweg, peer
+    if name == "lenet":
+        net = module()
+
+        def gradients(calls: int) -> np.ndarray:
+            for _ in range(calls):
+                kernels = backward(net)
+            assert kernels.grad is not None
+            return kernels.grad.numpy().transpose(2, 3, 1, 0)
+
+        return gradients
+
+    def steps(calls: int) -> np.ndarray:
+        net = module()
+        optimizer = torch.optim.SGD(net.parameters(), lr=RATE)
+        for _ in range(calls):
+            kernels = backward(net)
+            optimizer.step()
+        return kernels.detach().numpy().transpose(2, 3, 1, 0)
+
+    return steps
 
 
-def seconds(function: Callable[[], np.ndarray], calls: int, clock: Callable[[], float]) -> float:
-    """The median time of a call."""
-    times = []
-    for _ in range(calls):
+PROGRAMS = {"thalweg": thalweg, "pytorch": pytorch}
+
+
+def memory(kind: str) -> float:
+    """The memory of this process in MB: VmRSS now, VmHWM at most so far. 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    lines = status.read_text("utf-8").splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1000 for line in lines if line.startswith(kind)), 0.0)
+
+
+def serve(program: str, name: str, processor: bool) -> None:
+    """Compute as often as each line of the input says, and print seconds a call, and MB at most above the start."""
+    clock = time.process_time if processor else time.perf_counter
+    compute = PROGRAMS[program](name)
+    start = memory("VmRSS")
+    sys.stdout.buffer.write(compute(1).astype(np.float64).tobytes())
+    sys.stdout.buffer.flush()
+    for line in sys.stdin:
         begin = clock()
-        function()
-        times.append(clock() - begin)
-    return statistics.median(times)
+        compute(int(line))
+        print((clock() - begin) / int(line), memory("VmHWM") - start, flush=True)
 
 
 def main() -> None:
     """Print the times of each round and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--calls", type=int, default=20, help="gradients of each program in a round")
+    parser.add_argument("--calls", type=int, default=20, help="gradients or steps of each program in a round, to 100")
     parser.add_argument("--processor", action="store_true", help="time of all threads, for a machine that is busy")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    clock = time.process_time if options.processor else time.perf_counter
-    thalweg, peer = programs()
-    np.testing.assert_allclose(thalweg(), peer(), rtol=1e-3, atol=1e-5)
+    if options.serve:
+        serve(*options.serve, options.processor)
+        return
+    for name in options.networks:
+        compare(name, options.rounds, options.calls, options.processor)
+
+
+def compare(name: str, rounds: int, calls: int, processor: bool) -> None:
+    """Both programs of a network in turn, each in a process of its own."""
+    print(f"{name}: {NETWORKS[name][0].__doc__.splitlines()[0]}")
+    words = [sys.executable, __file__, *(["--processor"] if processor else []), "--serve"]
+    both = [
+        subprocess.Popen([*words, program, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for program in PROGRAMS
+    ]
+    size = leaves(setting(name)[1].params)[0].nbytes
+    first, second = (np.frombuffer(process.stdout.read(size)) for process in both)
+    np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-5)
+
+    def measured(process: subprocess.Popen[bytes], calls: int) -> list[float]:
+        process.stdin.write(f"{calls}\n".encode())
+        process.stdin.flush()
+        return [float(word) for word in process.stdout.readline().split()]
+
+    for process in both:
+        measured(process, 1)
     ratios = []
-    for number in range(1, options.rounds + 1):
-        own, other = (seconds(program, options.calls, clock) for program in (thalweg, peer))
+    for number in range(1, rounds + 1):
+        (own, peak), (other, other_peak) = (measured(process, calls) for process in both)
         ratios.append(own / other)
-        print(f"round {number}: {own * 1e3:.1f} ms, PyTorch {other * 1e3:.1f} ms, ratio {ratios[-1]:.2f}", flush=True)
-    print(f"ratio: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
+        times = f"{own * 1e3:.1f} ms, PyTorch {other * 1e3:.1f} ms"
+        print(f"round {number}: {times}, ratio {ratios[-1]:.2f}", flush=True)
+    for process in both:
+        process.stdin.close()
+        process.wait()
+    print(f"memory: {peak:.0f} MB, PyTorch {other_peak:.0f} MB")
+    print(f"ratio: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}", flush=True)
 
 
 if __name__ == "__main__":

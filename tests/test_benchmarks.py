@@ -62,9 +62,11 @@ def test_ten_million_rows_of_twenty_numbers_train_within_a_gigabyte():
     assert peak - peak_of_few < 320
 
 
-def test_the_gradient_of_a_convolution_is_compared_with_pytorchs_in_every_round():
+@pytest.mark.parametrize("network", ["lenet", "residual"])
+def test_a_network_of_convolutions_is_compared_with_pytorchs_in_every_round(network):
     pytest.importorskip("torch", reason="LEFT OUT: the benchmark, which needs PyTorch; make torch installs it")
-    *rounds, last = run("benchmarks/convolution.py", "--rounds", "2", "--calls", "1").splitlines()
+    words = ["--rounds", "2", "--calls", "1", "--networks", network]
+    _, *rounds, _, last = run("benchmarks/convolution.py", *words).splitlines()
     ratios = sorted(float(line.rpartition(" ")[2]) for line in rounds)
     assert len(ratios) == 2
     assert last.endswith(f"{ratios[0]:.2f} to {ratios[1]:.2f}")
