@@ -350,7 +350,7 @@ class Compiled:
         """Whether no number is NaN or infinite."""
         if self.platform == "cpu":
             # The numbers are in the memory of the process: to look at them, no program needs to be compiled.
-            views = (np.from_dlpack(cast(jax.Array, _on_one_device(leaf))) for leaf in jax.tree.leaves(tree))
+            views = (np.from_dlpack(cast(Array, _on_one_device(leaf))) for leaf in jax.tree.leaves(tree))
             return all(bool(np.isfinite(view).all()) for view in views)
         return bool(self._execute(_finite, (), (), tree))
 
