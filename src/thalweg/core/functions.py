@@ -9,8 +9,6 @@ from typing import cast
 
 import numpy as np
 
-import numpy as np
-
 from .arrays import Array, namespace
 
 _SPECIAL = {"numpy": "scipy.special", "jax.numpy": "jax.scipy.special"}

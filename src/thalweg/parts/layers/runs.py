@@ -23,11 +23,11 @@ from ...core.arrays import Array, namespace
 from ...core.functions import convolution, mapped, parts_within, summed
 from .windows import places
 
-# Columns that fill the blocks of XLA's convolution, and of its matrix product; numbers of r that stay in a core's
-# cache. Measured with jax 0.10 on 2 cores with AVX-512.
+# Columns that fill the blocks of XLA's convolution, and of its matrix product; numbers of r that are made at a time.
+# Measured with jax 0.10 on 2 cores with AVX-512.
 _WIDE_CONVOLUTION = 32
 _WIDE_PRODUCT = 64
-_MOST_NUMBERS = 2**18
+_MOST_NUMBERS = 2**21
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Runs:
         return total[:, self.padding : height - self.padding, self.padding : width - self.padding]
 
     def parts(self, samples: int, channels: int) -> int:
-        """In how many parts the samples are worked off, so that the pixels of a part stay in the cache."""
+        """In how many parts the samples are worked off, so that the pixels of a part take little memory."""
         numbers = samples * self.shape[0] * self.count * self.kernel * self.span * channels
         return parts_within(samples, -(-numbers // _MOST_NUMBERS))
 
