@@ -18,7 +18,7 @@ from thalweg.core.arrays import leaves
 from thalweg.core.errors import InputError
 from thalweg.core.intervals import difference
 from thalweg.doctor.findings import Remedy
-from thalweg.experiments import runner
+from thalweg.experiments import runner, workers
 from thalweg.experiments.remedy_trials import search, trials
 from thalweg.experiments.remedy_trials.arms import ArmFactory, merged, setting_of
 from thalweg.experiments.remedy_trials.effects import ArmScores, RemedyEffect
@@ -653,7 +653,7 @@ def test_another_seed_draws_another_random_change(factory: ArmFactory):
 def clock(monkeypatch):
     """A clock that advances by one minute for each trial only."""
     now = types.SimpleNamespace(minutes=0, limits=[])
-    run_trial = runner.run_trial
+    run_trial = workers.run_trial
 
     def counted(*given):
         outcome = run_trial(*given)
@@ -663,7 +663,7 @@ def clock(monkeypatch):
 
     calls = itertools.count()
     time = types.SimpleNamespace(monotonic=lambda: 60.0 * now.minutes + 1e-6 * next(calls))
-    monkeypatch.setattr(runner, "run_trial", counted)
+    monkeypatch.setattr(workers, "run_trial", counted)
     for module in (callbacks, runner, search, trials, sys.modules["thalweg.experiments.remedy_trials.prove"]):
         monkeypatch.setattr(module, "time", time)
     return now
@@ -763,7 +763,7 @@ def test_an_outdated_repair_is_removed(tmp_path):
 
 
 def test_ctrl_c_leaves_whole_trials_and_the_same_call_continues(tmp_path, monkeypatch):
-    run_trial = runner.run_trial
+    run_trial = workers.run_trial
     count = iter(range(100))
 
     def stopped(*given):
@@ -771,7 +771,7 @@ def test_ctrl_c_leaves_whole_trials_and_the_same_call_continues(tmp_path, monkey
             raise KeyboardInterrupt
         return run_trial(*given)
 
-    monkeypatch.setattr(runner, "run_trial", stopped)
+    monkeypatch.setattr(workers, "run_trial", stopped)
     with pytest.raises(KeyboardInterrupt):
         proven(SLOW, [LARGER], seeds=3, folder=tmp_path)
     assert len(trials_in(tmp_path)) == 4
