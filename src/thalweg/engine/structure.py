@@ -18,9 +18,9 @@ def divided(part: Part) -> tuple[dict[str, object], Fixed]:
 
     Fractional numbers and parts are given: changing them compiles nothing. Whole numbers and words shape the program.
 
-    >>> from thalweg.parts.optimizers import Momentum
-    >>> divided(Momentum(0.1))
-    ({'learning_rate': 0.1, 'momentum': 0.9}, (('nesterov', False),))
+    >>> from thalweg.parts.losses import MemberLoss
+    >>> divided(MemberLoss(3))
+    ({'loss': SoftmaxCrossEntropy(label_smoothing=0.0)}, (('members', 3),))
     """
     given: dict[str, object] = {}
     fixed: list[tuple[str, object]] = []
