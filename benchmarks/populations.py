@@ -22,8 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 
 class Case(NamedTuple):
@@ -57,6 +58,13 @@ CASES = {
 }
 
 
+class Said(TypedDict):
+    """What a process says of its experiment: trials of the largest group, and the loss of each trial."""
+
+    size: int
+    losses: list[float]
+
+
 class Cost(NamedTuple):
     """Seconds of a process and its workers: by the clock, and of the processor."""
 
@@ -68,12 +76,15 @@ def run_case(tables: str, jobs: str, mode: str) -> None:
     """Run an experiment in this process and its workers, and print how many trials a group has."""
     import thalweg
     from thalweg.experiments import runner
+    from thalweg.experiments.experiment import Trial
 
     sizes: list[int] = []
     grouped = runner._groups
 
-    def groups(trials, workers, cluster):  # type: ignore[no-untyped-def]
-        found = grouped(trials, workers, cluster) if mode == "together" else [[trial] for trial in trials]
+    def groups(trials: Sequence[Trial[object]], workers: int, cluster: str | None) -> list[Sequence[Trial[object]]]:
+        found = grouped(trials, workers, cluster)
+        if mode == "alone":
+            found = [[trial] for trial in trials]
         sizes.append(max(map(len, found)))
         return found
 
@@ -84,7 +95,7 @@ def run_case(tables: str, jobs: str, mode: str) -> None:
     print(json.dumps({"size": sizes[-1], "losses": losses}))
 
 
-def cost_of(tables: dict[str, object], jobs: int, mode: str, cache: Path) -> tuple[Cost, dict[str, object]]:
+def cost_of(tables: dict[str, object], jobs: int, mode: str, cache: Path) -> tuple[Cost, Said]:
     """What an experiment costs in a new process, and what the process says of it."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.perf_counter()
@@ -123,14 +134,14 @@ def main() -> None:
         tables = CASES[name].tables(options.quick)
         with tempfile.TemporaryDirectory() as folder:
             costs: dict[str, list[Cost]] = {"together": [], "alone": []}
-            said: dict[str, dict[str, object]] = {}
+            said: dict[str, Said] = {}
             for _ in range(options.rounds + 1):
                 for mode, measured in costs.items():
                     cost, said[mode] = cost_of(tables, options.jobs, mode, Path(folder))
                     measured.append(cost)
         pairs = list(zip(costs["alone"], costs["together"], strict=True))
         first, *rounds = [(a.wall / b.wall, a.processor / b.processor) for a, b in pairs]
-        losses = zip(said["alone"]["losses"], said["together"]["losses"], strict=True)  # type: ignore[call-overload]
+        losses = zip(said["alone"]["losses"], said["together"]["losses"], strict=True)
         print(
             f"{name:20} groups of {said['together']['size']}  wall {spread([r[0] for r in rounds])}"
             f"  processor {spread([r[1] for r in rounds])}  first {first[0]:.2f} {first[1]:.2f}"

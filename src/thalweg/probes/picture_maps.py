@@ -100,7 +100,7 @@ def saliency(
         input_gradient(network, loss, params, states, data.x[rows], y[rows])
         for rows in (slice(start, min(start + _ROWS, len(y))) for start in range(0, len(y), _ROWS))
     ]
-    largest = np.abs(_pixels(np.concatenate(slopes), data.image_shape)).max(axis=-1)
+    largest = np.abs(pixels(np.concatenate(slopes), data.image_shape)).max(axis=-1)
     classes = np.unique(y)[:_MOST_CLASSES]
     means = np.stack([largest[y == label].mean(axis=0) for label in classes])
     scale = means.max(axis=(1, 2), keepdims=True)
@@ -127,6 +127,6 @@ def _first_convolution(params: Sequence[Params]) -> int | None:
     return next((index for index, own in enumerate(params) if isinstance(own, Kernels | BareKernels)), None)
 
 
-def _pixels(x: np.ndarray, shape: ImageShape) -> np.ndarray:
+def pixels(x: np.ndarray, shape: ImageShape) -> np.ndarray:
     """Rows as pictures (n, height, width, channels)."""
     return x.reshape(len(x), *shape[:2], -1)

@@ -15,6 +15,7 @@ from ...engine.step import State, inference_state, predict
 from ...models.layer_weights import begins_row, rows_of_drawing, weights_of
 from ...parts.losses import as_targets
 from ...parts.part import ForwardContext
+from ...probes.picture_maps import pixels
 from ...training.session import Session
 
 _MOST_KERNELS = 32
@@ -83,8 +84,8 @@ class PictureFrames:
             answers = self.engine.call(predict, network, loss, state.params, state.layers, self.engine.place(x))
         preprocessing = self.session.split.preprocessing
         values = preprocessing.values(answers) if self.rows.task == "regression" else answers
-        yield "picture.input", _thinned(self._pixels(preprocessing.unscaled(x))[0])
-        yield "picture.saliency", _thinned(np.abs(self._pixels(lowest))[0].max(axis=-1))
+        yield "picture.input", _thinned(pixels(preprocessing.unscaled(x), self.shape)[0])
+        yield "picture.saliency", _thinned(np.abs(pixels(np.asarray(lowest), self.shape))[0].max(axis=-1))
         yield "picture.output", np.ravel(values)
         if self._first_weights is not None:
             kernels = self._kernels(weights_of(weights[self._first_weights]))
@@ -106,10 +107,6 @@ class PictureFrames:
             if row and np.ndim(shown[index]) == 4 and not (of_delta and starts in found):
                 found[starts] = index
         return found
-
-    def _pixels(self, x: Array) -> np.ndarray:
-        """Rows as pictures (n, height, width, channels)."""
-        return np.asarray(x).reshape(len(x), *self.shape[:2], -1)
 
     def _kernels(self, own: Params) -> np.ndarray | None:
         """The weights of the first units as pictures, the mean over input channels; None where they are none."""
