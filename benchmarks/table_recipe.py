@@ -26,6 +26,7 @@ from sklearn import datasets
 from thalweg import Data, Stopping, Training
 from thalweg.models.mlp import TableNetwork
 from thalweg.models.network import Network
+from thalweg.parts.layers import Scaling
 from thalweg.parts.losses import MemberLoss, SoftmaxCrossEntropy
 from thalweg.parts.optimizers import Adam, AdamW
 from thalweg.parts.schedules import Cosine
@@ -109,7 +110,9 @@ def _without(kind: str) -> Callable[[CompleteSpec], CompleteSpec]:
 
 
 def _scaled(spec: CompleteSpec) -> CompleteSpec:
-    return dataclasses.replace(spec, network=Network(["scaling", *spec.network.layers]))
+    layers = list(spec.network.layers)
+    layers.insert(1 + [layer.kind for layer in layers].index("smooth_clip"), Scaling())
+    return dataclasses.replace(spec, network=Network(layers))
 
 
 def _smoothed(spec: CompleteSpec) -> CompleteSpec:
@@ -124,7 +127,7 @@ VARIANTS: Mapping[str, Variant] = {
     "no smooth clipping": Variant(change=_without("smooth_clip")),
     "no embedding": Variant(TableNetwork(embedding=0)),
     "1 member": Variant(TableNetwork(members=1)),
-    "4 members": Variant(TableNetwork(members=4)),
+    "8 members": Variant(TableNetwork(members=8)),
     "16 members": Variant(TableNetwork(members=16)),
     "no weight decay": Variant(TableNetwork(weight_decay=0.0)),
     "constant rate": Variant(change=lambda spec: dataclasses.replace(spec, optimizer=Adam(0.001))),

@@ -159,8 +159,9 @@ def test_an_unusable_table_is_one_message_and_exit_code_2(shell, content, messag
 
 
 def test_a_diverging_run_exits_with_3_names_the_step_and_can_be_resumed(shell, tmp_path):
-    words = ["--set", "optimizer.kind=sgd", "--set", "optimizer.learning_rate=1e6", "--engine", "eager", "--quiet"]
-    finished = shell("train", "diabetes", *words, "--out", tmp_path / "run")
+    places = {"network.kind": "mlp", "optimizer.kind": "sgd", "optimizer.learning_rate": "1e6"}
+    words = [word for place, value in places.items() for word in ("--set", f"{place}={value}")]
+    finished = shell("train", "diabetes", *words, "--engine", "eager", "--quiet", "--out", tmp_path / "run")
     assert finished.returncode == 3
     assert re.search(r"layer 3 \(dense\) became infinite at step \d+ \(epoch \d+\)", finished.stderr)
     assert "Traceback" not in finished.stderr
@@ -267,13 +268,15 @@ def test_a_process_ends_whatever_waits_at_its_exit(hang, words, code):
 
 
 def test_lr_range_writes_a_page_and_suggests_a_rate_that_train_takes(shell, tmp_path):
-    finished = shell("lr-range", "iris", "--engine", "eager", cwd=tmp_path)
+    # The network for tables has a schedule, of which the rate would be a part.
+    mlp = ["--set", "network.kind=mlp"]
+    finished = shell("lr-range", "iris", *mlp, "--engine", "eager", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     use = re.search(r"To train with it: (.*)", finished.stdout)[1].split()
     (page,) = (tmp_path / "runs").iterdir()
     assert page.name.startswith("iris-lr-range-")
     assert f"curve: runs/{page.name}" in finished.stdout
-    finished = shell("train", "iris", *use, "--epochs", 1, "--engine", "eager", "--out", "run", cwd=tmp_path)
+    finished = shell("train", "iris", *mlp, *use, "--epochs", 1, "--engine", "eager", "--out", "run", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
 
 

@@ -28,7 +28,7 @@ from thalweg.training.session import Session
 
 
 def spec_of(data, layers, **sections):
-    training = {"engine": "eager", "batch_size": 8, **sections.pop("training", {})}
+    training = {"engine": "eager", "batch_size": 8, "epochs": 20, **sections.pop("training", {})}
     return Spec.of({"data": data, "network": {"layers": layers}, "training": training, **sections})
 
 

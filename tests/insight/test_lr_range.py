@@ -85,7 +85,7 @@ def test_training_with_the_rate_does_about_as_well_as_with_the_best_of_a_grid(op
 
 def test_targets_that_have_nothing_to_do_with_the_inputs_give_no_number():
     rng = np.random.default_rng(0)
-    result = sweep(spec_of(rng.normal(size=(1000, 4)), rng.integers(0, 2, 1000).astype(str)))
+    result = sweep(spec_of(rng.normal(size=(1000, 4)), rng.integers(0, 2, 1000).astype(str), network="mlp"))
     assert result.chosen is None
     assert "flat" in result.reason
     assert result.choices == ()
@@ -215,7 +215,7 @@ def test_two_identical_calls_give_identical_results():
 def test_both_engines_agree():
     def losses(engine: str) -> tuple[np.ndarray, ...]:
         training = {"engine": engine, "precision": "float64"}
-        return sweep(Spec.of({"data": {"source": "iris"}, "training": training}), high=1.0).losses
+        return sweep(Spec.of({"data": "iris", "network": "mlp", "training": training}), high=1.0).losses
 
     for eager, compiled in zip(losses("eager"), losses("compiled"), strict=True):
         np.testing.assert_allclose(eager, compiled, rtol=1e-6)
@@ -223,7 +223,7 @@ def test_both_engines_agree():
 
 def test_the_sweep_is_a_training_with_the_rate_it_says():
     """The loss of step t is that of the spec's own training with this schedule, by `fit`."""
-    spec = Spec.of({"data": {"source": "iris"}, "training": {"batch_size": "full", "engine": "eager"}})
+    spec = Spec.of({"data": "iris", "network": "mlp", "training": {"batch_size": "full", "engine": "eager"}})
     result = sweep(spec, low=1e-4, high=1e-1, steps=60, sweeps=1)
     spec = result.spec
     split = result.spec.data.load(0)

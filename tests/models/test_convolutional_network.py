@@ -30,7 +30,7 @@ def test_blocks_follow_until_the_shorter_side_has_fewer_than_8_pixels(shape, blo
     ("shape", "kind"), [((16, 16), "convolutional"), ((15, 40), "mlp"), ((20, 20, 3), "convolutional")]
 )
 def test_images_of_at_least_16_pixels_are_convolved_where_a_spec_names_no_network(shape, kind):
-    assert default_architecture(images(*shape)).kind == kind
+    assert default_architecture(Data("mnist").source, images(*shape)).kind == kind
 
 
 def test_rows_of_numbers_are_refused():

@@ -364,9 +364,9 @@ def test_what_the_user_says_of_stopping_goes_before_what_the_unit_would():
 
 
 def test_adaline_standardises_unless_it_is_told_not_to():
-    assert Spec.of({"data": "and", "network": "adaline"}).data.scale == "standard"
-    assert Spec.of({"data": {"source": "and", "scale": "none"}, "network": "adaline"}).data.scale == "none"
-    assert Spec.of({"data": "and", "network": "perceptron"}).data.scale is None
+    assert Spec.of({"data": "and", "network": "adaline"}).prepared_data.scale == "standard"
+    assert Spec.of({"data": {"source": "and", "scale": "none"}, "network": "adaline"}).prepared_data.scale == "none"
+    assert Spec.of({"data": "and", "network": "perceptron"}).prepared_data.scale is None
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import polars as pl
 import pytest
@@ -16,7 +14,7 @@ from thalweg.models.network import Network
 from thalweg.parts.layers.dense import Affine
 from thalweg.parts.losses import MemberLoss
 from thalweg.parts.optimizers import SGD
-from thalweg.parts.part import ForwardContext
+from thalweg.parts.part import ForwardContext, Loss
 from thalweg.parts.settings import Training
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
@@ -35,7 +33,7 @@ def frame(rows: int = 60) -> pl.DataFrame:
 
 def test_only_numbers_are_embedded_and_the_inputs_are_scaled_by_their_quartiles():
     spec = Spec.of({"data": {"source": frame(), "target": "price"}, "network": "table"})
-    split = spec.data.load(0)
+    split = spec.prepared_data.load(0)
     whole = completed(spec, split.train)
     assert split.preprocessing.feature_names == ("town=Bern", "town=Ulm", "size", "old")
     (embedding,) = (layer for layer in whole.network.layers if layer.kind == "periodic")
@@ -86,7 +84,7 @@ def test_few_categories_are_an_input_each():
     both = towns().with_columns(pl.Series("kind", ["a", "b", "c", "d"] * 100))
     network = {"kind": "table", "vectors_above": 11}
     spec = Spec.of({"data": {"source": both.select("kind", "town", "size", "old", "price"), "target": "price"}})
-    split = Spec(dataclasses.replace(spec.data, codes_above=2), TableNetwork.of(network)).data.load(0)
+    split = Spec(spec.data, TableNetwork.of(network)).prepared_data.load(0)
     assert split.train.codes == ((0, 5), (1, 13))
     layers = TableNetwork.of(network).for_rows(split.train).layers[:4]
     # Towns have a vector each, which comes last; kinds are inputs at the place of their column without towns.
@@ -155,3 +153,12 @@ def test_an_ensemble_is_saved_loaded_and_reported(source, tmp_path):
 def test_a_loss_with_other_members_than_the_network_is_refused():
     with pytest.raises(InputError, match="member_dense 3 4"):
         thalweg.train(["dense 3"], "iris", loss={"kind": "member_loss", "members": 4}, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "member"),
+    [("cross_entropy", "softmax_cross_entropy"), ("binary_cross_entropy", "sigmoid_binary_cross_entropy")],
+)
+def test_members_end_with_logits_also_for_a_loss_on_probabilities(given, member):
+    loss = TableNetwork().loss_of(Loss.of(given))
+    assert (loss.kind, loss.loss.kind) == ("member_loss", member)

@@ -125,6 +125,13 @@ def test_gradient_variance_is_that_of_the_samples_gradients_written_out(on):
     assert on(q.gradient_variance, x, delta, share, mean @ mean) == pytest.approx(expected)
 
 
+def test_gradient_variance_of_an_ensemble_is_the_sum_of_its_members(on):
+    rng = np.random.default_rng(1)
+    x, delta = rng.normal(size=(50, 2, 4)), rng.normal(size=(50, 2, 3))
+    alone = [on(q.gradient_variance, x[:, member], delta[:, member], EVEN, 1.5) for member in range(2)]
+    assert on(q.gradient_variance, x, delta, EVEN, 3.0) == pytest.approx(sum(map(float, alone)))
+
+
 def test_gradient_variance_of_equal_samples_is_zero_and_never_less(on):
     x = np.full((50, 3), 0.1)
     delta = np.full((50, 2), 0.3) / 50

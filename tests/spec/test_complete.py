@@ -1,7 +1,11 @@
+import dataclasses
+
+import numpy as np
 import pytest
 from input_errors import input_error
 
 from thalweg.data import Data
+from thalweg.models.mlp import TableNetwork
 from thalweg.models.network import Network
 from thalweg.parts.layers import Dense
 from thalweg.parts.losses import (
@@ -33,8 +37,29 @@ def test_the_loss_follows_output_and_task(layers, source, loss):
 
 
 def test_a_bare_source_gets_a_network_that_fits():
-    spec = Spec.of({"data": "iris"})
-    assert completed(spec, spec.data.load(0).train).network.layers[-2] == Dense(3)
+    spec = Spec.of({"data": "rings"})
+    assert completed(spec, spec.data.load(0).train).network.layers[-2] == Dense(2)
+
+
+def test_a_table_gets_the_network_for_tables_with_its_own_length():
+    x = np.random.default_rng(0).normal(size=(1000, 3))
+    spec = Spec.of({"data": {"source": (x, x[:, 0]), "test": 0.0, "validation": 0.04}})
+    whole = completed(spec, spec.prepared_data.load(0).train)
+    assert whole == completed(dataclasses.replace(spec, network=TableNetwork()), spec.prepared_data.load(0).train)
+    assert (whole.data.scale, whole.data.codes_above) == ("robust", 2)
+    # 960 rows are 8 batches of 128: 800 updates.
+    assert (whole.training.epochs, whole.training.batch_size, whole.stopping.keeps_best) == (100, 128, True)
+    assert spec.data.scale is None
+
+
+@pytest.mark.parametrize("source", ["rings", "digits", (np.zeros((4, 5, 5)), np.arange(4) % 2)])
+def test_pictures_and_drawn_points_are_no_table(source):
+    assert Spec.of({"data": {"source": source}}).prepared_data.codes_above is None
+
+
+def test_what_is_said_of_the_rows_comes_before_what_the_network_for_tables_wants():
+    spec = Spec.of({"data": {"source": "iris", "scale": "range", "codes_above": 30}})
+    assert (spec.prepared_data.scale, spec.prepared_data.codes_above) == ("range", 30)
 
 
 def test_a_linear_unit_needs_classes():

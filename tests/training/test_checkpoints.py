@@ -139,7 +139,8 @@ def test_every_so_many_epochs_and_at_the_end(rings, validation, every, epochs):
 
 
 def test_at_each_best_epoch(rings):
-    found, last, fitted = kept_epochs(rings, checkpoints=Checkpoints(every=100), stopping=Stopping(restore_best=True))
+    choices = {"checkpoints": Checkpoints(every=100, best=True), "stopping": Stopping(restore_best=True)}
+    found, last, fitted = kept_epochs(rings, **choices)
     losses = [record["validation_loss"] for record in fitted.history]
     best = [epoch for epoch, loss in enumerate(losses, 1) if loss < min([np.inf, *losses[: epoch - 1]])]
     assert found == sorted({*best, 7})
@@ -149,11 +150,22 @@ def test_at_each_best_epoch(rings):
 
 
 def test_not_at_the_best_where_that_is_not_wanted(rings):
-    choices = {"checkpoints": Checkpoints(every=100, best=False), "stopping": Stopping(restore_best=True)}
-    assert kept_epochs(rings, **choices)[0] == [7]
+    choices = {"checkpoints": Checkpoints(every=100), "stopping": Stopping(restore_best=True)}
+    found, last, fitted = kept_epochs(rings, **choices)
+    assert found == [7]
+    for (_, one), (_, other) in zip(arrays_of(last.best), arrays_of(fitted.state), strict=True):
+        np.testing.assert_array_equal(one, other)
     # Where the best weights are not kept, its epoch is no reason either.
-    choices = {"checkpoints": Checkpoints(every=100), "stopping": Stopping(target=-1.0)}
+    choices = {"checkpoints": Checkpoints(every=100, best=True), "stopping": Stopping(target=-1.0)}
     assert kept_epochs(rings, **choices)[0] == [7]
+
+
+@pytest.mark.parametrize("validation", [True, False])
+def test_by_the_clock_where_no_number_of_epochs_is_set(rings, validation, monkeypatch):
+    assert kept_epochs(rings, validation)[0] == [7]
+    monkeypatch.setattr("thalweg.training.fit._SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("thalweg.training.fit._MOST_EPOCHS_BETWEEN_LOOKS", 1)
+    assert kept_epochs(rings, validation)[0] == [1, 2, 3, 4, 5, 6, 7]
 
 
 # What the rows are known by -------------------------------------------------------------------------------------------

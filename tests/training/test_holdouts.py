@@ -91,7 +91,7 @@ def test_where_all_holdouts_diverge_the_training_itself_says_so():
 
 def test_a_run_states_its_length_and_can_be_repeated(tmp_path):
     first = train(
-        None, "iris", engine="eager", stopping={"holdouts": 1}, epochs=20, folder=tmp_path / "a", progress=False
+        "mlp", "iris", engine="eager", stopping={"holdouts": 1}, epochs=20, folder=tmp_path / "a", progress=False
     )
     saved = load(tmp_path / "a").spec
     assert saved.training.epochs == len(first.history)

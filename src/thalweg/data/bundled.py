@@ -24,44 +24,46 @@ class Digits(Source, kind="digits"):
         return _classification("digits")._replace(image_shape=(8, 8), scale="range")
 
 
+class BundledTable(Source):
+    """A table of numbers, whose name in scikit-learn is its kind."""
+
+    @property
+    def is_table(self) -> bool:
+        return True
+
+    def load(self, seed: int) -> Samples:
+        return _classification(self.kind)
+
+
 @dataclass(frozen=True)
-class Iris(Source, kind="iris"):
+class Iris(BundledTable, kind="iris"):
     """150 irises of 3 species, described by 4 lengths.
 
     >>> Iris().load(seed=0).target_names
     ('setosa', 'versicolor', 'virginica')
     """
 
-    def load(self, seed: int) -> Samples:
-        return _classification("iris")
-
 
 @dataclass(frozen=True)
-class Wine(Source, kind="wine"):
+class Wine(BundledTable, kind="wine"):
     """178 wines of 3 growers, described by 13 chemical measures.
 
     >>> Wine().load(seed=0).x.shape
     (178, 13)
     """
 
-    def load(self, seed: int) -> Samples:
-        return _classification("wine")
-
 
 @dataclass(frozen=True)
-class BreastCancer(Source, kind="breast_cancer"):
+class BreastCancer(BundledTable, kind="breast_cancer"):
     """569 tumours, malignant or benign, described by 30 measures of their cells.
 
     >>> BreastCancer().load(seed=0).target_names
     ('malignant', 'benign')
     """
 
-    def load(self, seed: int) -> Samples:
-        return _classification("breast_cancer")
-
 
 @dataclass(frozen=True)
-class Diabetes(Source, kind="diabetes"):
+class Diabetes(BundledTable, kind="diabetes"):
     """442 patients, described by 10 measures in their original units; the target is the disease's progress in a year.
 
     >>> Diabetes().load(seed=0).x.shape

@@ -56,6 +56,11 @@ class Source(Part, ABC, family="data source"):
     """Whether each seed draws rows of its own, and does not only split the same rows in another way."""
 
     @property
+    def is_table(self) -> bool:
+        """Whether its columns are measures of different kinds, and not the pixels of a picture or places in a plane."""
+        return False
+
+    @property
     def named_files(self) -> tuple[str, ...]:
         """The files and folders that its options name."""
         return ()

@@ -78,6 +78,10 @@ class TableFile(Source, kind="table"):
     def named_files(self) -> tuple[str, ...]:
         return (self.file,)
 
+    @property
+    def is_table(self) -> bool:
+        return True
+
     def load(self, seed: int) -> Samples:
         return load_table(self.file, self._options)
 
@@ -121,6 +125,10 @@ class NpyFiles(Source, kind="npy"):
     @property
     def named_files(self) -> tuple[str, ...]:
         return self.x, self.y
+
+    @property
+    def is_table(self) -> bool:
+        return Arrays(_npy(self.x, "r")).is_table
 
     def load(self, seed: int) -> Samples:
         return Arrays(_npy(self.x), _npy(self.y)).load(seed)
@@ -259,6 +267,10 @@ class Arrays(Source, kind="arrays"):
     x: Any
     y: Any = None
     weight: Any = None
+
+    @property
+    def is_table(self) -> bool:
+        return self._image_shape is None
 
     def load(self, seed: int) -> Samples:
         return self._load(TableOptions())

@@ -265,16 +265,17 @@ class Experiment:
             try:
                 spec = self.spec(arm)
                 precision = spec.training.number_type
-                data = canonical_json({"data": spec.data.describe(), "precision": precision})
-                if data not in loaded:
-                    split = spec.data.load(0, watch, precision)
-                    loaded[data] = split, fingerprints(split)
-                split, row_fingerprints = loaded[data]
+                data = spec.prepared_data
+                key = canonical_json({"data": data.describe(), "precision": precision})
+                if key not in loaded:
+                    split = data.load(0, watch, precision)
+                    loaded[key] = split, fingerprints(split)
+                split, row_fingerprints = loaded[key]
                 session = Session(completed(spec, split.train), split)
                 session.check()
                 constant = _constant_answer(self._validation_rows(split))
                 self._check_measure(measures_of(split.train.task, spec.training.metrics or ()))
-                checked.append(CheckedArm(arm, session.spec, row_fingerprints, constant, _joint(session, data)))
+                checked.append(CheckedArm(arm, session.spec, row_fingerprints, constant, _joint(session, key)))
             except InputError as error:
                 for problem in error.problems:
                     placed = problem if problem.place else problem.below(error.subject)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ..core.errors import InputError
-from ..data import Dataset, RowSource, Scale, Task
+from ..data import Dataset, RowSource, Scale, Source, Task
 from ..parts.layers import (
     BatchNorm,
     Conv2d,
@@ -85,6 +85,11 @@ class Architecture(Part, ABC, family="architecture"):
     def batch_size(self) -> int:
         """Rows in a batch."""
         return BATCH_SIZE
+
+    @property
+    def updates(self) -> int | None:
+        """Updates by its own optimizer where the number of epochs is "auto"; None: as many as the rows need."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,8 @@ class TableNetwork(Architecture, kind="table"):
     category_width: numbers of these vectors.
     dropout: fraction of units dropped after each activation; 0: none.
     weight_decay: of the weights, each step.
+    updates: updates of a training whose number of epochs is "auto", in at most 256 epochs, until the rate has fallen
+        to 0.
 
     Source: Holzmüller, Grinsztajn, Steinwart 2024, Better by default (RealMLP); Gorishniy, Rubachev, Babenko 2022, On
     embeddings for numerical features; Gorishniy, Kotelnikov, Babenko 2024, TabM.
@@ -199,13 +206,14 @@ class TableNetwork(Architecture, kind="table"):
     """
 
     hidden: tuple[Count, ...] = (64, 64)
-    members: Members = 8
+    members: Members = 4
     activation: Layer = ReLU()
     embedding: Annotated[int, Field(ge=0, le=1024, strict=True)] = 4
     vectors_above: Count = 100
     category_width: Count = 16
     dropout: Fraction = 0.0
     weight_decay: NonNegative = 0.01
+    updates: Count = 800
     init: Initializer | None = None
 
     @property
@@ -251,7 +259,17 @@ class TableNetwork(Architecture, kind="table"):
         return MemberDense(width, self.members) if place and self.members > 1 else Dense(self.members * width)
 
     def loss_of(self, loss: Loss) -> Loss:
-        return loss if self.members == 1 or isinstance(loss, MemberLoss) else MemberLoss(self.members, loss)
+        if self.members == 1 or isinstance(loss, MemberLoss):
+            return loss
+        on_logits: Loss | None = loss
+        if loss.takes == "probabilities":
+            # Members end with logits: the loss is that on probabilities with the activation before it.
+            on_logits = loss.fused_with(Softmax()) or loss.fused_with(Sigmoid())
+        if on_logits is None:
+            fix = 'take "softmax_cross_entropy", or network = { kind = "table", members = 1 }'
+            found = f"expected a loss on logits, received {loss.kind}, which takes probabilities"
+            raise InputError("loss", f"{found}; {fix}")
+        return MemberLoss(self.members, on_logits)
 
     def optimizer(self) -> Optimizer:
         return AdamW(Cosine(0.004), weight_decay=self.weight_decay)
@@ -301,12 +319,17 @@ def _many_valued(data: RowSource) -> tuple[int, ...]:
     return tuple(column for column in columns if differs[:, column].any())
 
 
-def default_architecture(data: RowSource) -> Architecture:
-    """The architecture where a spec names none: convolutional for images of at least 16 x 16 pixels, else a perceptron.
+def default_architecture(source: Source, rows: RowSource | None = None) -> Architecture:
+    """The architecture where a spec names none.
+
+    That for tables; the convolutional one for images of at least 16 x 16 pixels; else a multi-layer perceptron. The
+    last two take the same inputs, so that the choice between them can wait for the rows.
 
     >>> from thalweg.data import Data
-    >>> default_architecture(Data("digits").load(0).train).kind
-    'mlp'
+    >>> [default_architecture(Data(source).source).kind for source in ("iris", "digits")]
+    ['table', 'mlp']
     """
-    is_large = data.image_shape is not None and min(data.image_shape[:2]) >= _LEAST_SIDE_OF_DEFAULT
-    return ConvolutionalNetwork() if is_large else MultiLayerPerceptron()
+    if source.is_table:
+        return TableNetwork()
+    shape = rows.image_shape if rows else None
+    return ConvolutionalNetwork() if shape and min(shape[:2]) >= _LEAST_SIDE_OF_DEFAULT else MultiLayerPerceptron()

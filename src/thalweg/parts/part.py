@@ -507,7 +507,10 @@ class Layer(Part, ABC, Generic[P, S, C], family="layer"):
         """
 
     def weight_matrix(self, params: P) -> Array | None:
-        """The matrix W (fan_in, width) of a layer that `has_weights`; None for all other layers."""
+        """The matrix W (fan_in, units) of a layer that `has_weights`, a column for each unit; None for all others.
+
+        A unit may meet a part of the inputs alone: a window of a picture, or the inputs of its member of an ensemble.
+        """
         return None
 
     def mean_field(self, draws: Sequence[P], square: float) -> MeanField | None:

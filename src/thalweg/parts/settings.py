@@ -61,7 +61,7 @@ class Training(Part):
     """How to train: the [training] section of a spec.
 
     epochs: number of epochs; "auto": as many as the rows need (`spec.length`).
-    batch_size: rows in a batch; "full": all rows; None: 32, or the batch of the linear unit's rule.
+    batch_size: rows in a batch; "full": all rows; None: 32, or the batch of the linear unit or the network for tables.
     seed: seed of all random numbers.
     engine: "compiled" (XLA), "eager" (NumPy), or "auto": NumPy for what it ends before XLA has started.
     precision: None: float64 where the engine is "eager", else float32.
@@ -76,7 +76,7 @@ class Training(Part):
     'auto'
     """
 
-    epochs: Length = 20
+    epochs: Length = "auto"
     batch_size: Count | Literal["full"] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     engine: EngineChoice = "auto"
@@ -116,17 +116,18 @@ class CompleteTraining(Training):
 class Checkpoints(Part):
     """When a training with a folder saves its state, from which it can be resumed: the [checkpoints] section of a spec.
 
-    every: epochs between two checkpoints; there is always one at the end.
+    every: epochs between two checkpoints; None: the first epoch that ends 10 seconds or more after the last checkpoint.
+        There is always one at the end.
     keep: number of checkpoints kept, the last ones.
     best: whether each best epoch is saved too, if the best weights are kept.
 
-    >>> Checkpoints().every
-    10
+    >>> Checkpoints(every=5).keep
+    3
     """
 
-    every: Count = 10
+    every: Count | None = None
     keep: Count = 3
-    best: bool = True
+    best: bool = False
 
 
 Epochs = Annotated[int, Field(ge=1, le=10**9, strict=True)]

@@ -14,6 +14,7 @@ from ..core.arrays import Array, Params, Tree, arrays_of, map_arrays, namespace
 from ..engine import hessian
 from ..engine.step import Batch, Plan, State, Trace, batch_at, make_trace
 from ..parts.layers import Activation, Affine, Weights
+from ..parts.layers.members import by_member
 from ..parts.part import normalized_weights
 from ..parts.settings import Light, Standard
 from . import quantities as q
@@ -52,19 +53,22 @@ class ObservedStep:
     @cached_property
     def noise(self) -> tuple[list[Array | None], list[Array | None]]:
         """|g|² and the variance of the gradients of single samples, of each dense layer; None for other layers."""
-        squares: list[Array | None] = []
-        variances: list[Array | None] = []
-        for layer in self.layers:
-            learning = {name for name, _ in arrays_of(layer.grads)} if isinstance(layer.grads, Affine | Weights) else ()
-            square = q.square(layer.grads) if learning else None
-            inputs = layer.x if "W" in learning else layer.x[:, :0]
-            squares.append(square)
-            variances.append(
-                None
-                if square is None
-                else q.gradient_variance(inputs, layer.delta, self.weights, square, "b" in learning)
-            )
-        return squares, variances
+        noise = [self._noise_of(layer) for layer in self.layers]
+        return [square for square, _ in noise], [variance for _, variance in noise]
+
+    def _noise_of(self, layer: LayerStep) -> tuple[Array | None, Array | None]:
+        if not isinstance(layer.params, Affine | Weights):
+            return None, None
+        learning = {name for name, _ in arrays_of(layer.grads)}
+        if not learning:
+            return None, None
+        x, delta = layer.x, layer.delta
+        if layer.params.W.ndim == 3:
+            members = layer.params.W.shape[0]
+            x, delta = by_member(x, members), by_member(delta, members)
+        square = q.square(layer.grads)
+        x = x if "W" in learning else x[..., :0]
+        return square, q.gradient_variance(x, delta, self.weights, square, "b" in learning)
 
     @cached_property
     def weight_norms(self) -> Array:

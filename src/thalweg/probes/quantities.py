@@ -193,7 +193,8 @@ def gradient_variance(x: Array, delta: Array, weights: Array, gradient: Array, b
 
         Σ p_i |g_i|² - |Σ p_i g_i|² = Σ (|x_i|² + 1) |delta_i|² / p_i - |g|²,
 
-    exact from x (n, fan_in) and delta (n, width), without any sample's gradient. `gradient` is |g|².
+    exact from x (n, fan_in) and delta (n, width), without any sample's gradient. `gradient` is |g|². Of an ensemble, x
+    is (n, members, fan_in) and delta (n, members, width), and the squares of the members add up.
 
     Source: the norms are Goodfellow's, 2015, Efficient per-example gradient computations.
 
@@ -204,7 +205,8 @@ def gradient_variance(x: Array, delta: Array, weights: Array, gradient: Array, b
     5.0
     """
     xp = namespace(x)
-    norms = (xp.sum(x * x, axis=1) + bias) * xp.sum(delta * delta, axis=1)
+    norms = (xp.sum(x * x, axis=-1) + bias) * xp.sum(delta * delta, axis=-1)
+    norms = xp.sum(xp.reshape(norms, (norms.shape[0], -1)), axis=1)
     found = xp.sum(norms / xp.where(weights > 0, weights, xp.ones_like(weights))) - gradient
     return xp.maximum(found, xp.zeros_like(found))
 

@@ -256,6 +256,7 @@ class Run(Paged):
         from ..doctor.interventions.confirmation import budget_for, confirmed
         from ..doctor.interventions.row_suspects import input_suspects, row_suspects
         from ..doctor.interventions.suspects import suspects
+        from ..spec.length import usual_stopping
         from ..training.paired import PairedRuns
 
         if not confirm:
@@ -264,20 +265,22 @@ class Run(Paged):
         if learned is None:
             return self._diagnosis
         measurements = self.measurements
+        spec, rows = self.spec, self.rows()
         layout = self.network.layout((self.preprocessing.features,))
         return confirmed(
             self._diagnosis,
             (
                 *input_suspects(measurements, self._diagnosis.findings),
                 *suspects(
-                    self.spec,
+                    spec,
                     self._diagnosis.findings,
                     measurements.largest_rate,
                     [self.preprocessing.features, *(shape[-1] for shape in layout.shapes)],
                     measurements.remedies.output(),
+                    usual_stopping(spec.training, spec.optimizer, spec.data, rows.train),
                 ),
             ),
-            PairedRuns(self.spec, self.rows(), learned.measure),
+            PairedRuns(spec, rows, learned.measure),
             budget_for(self.seconds) if seconds is None else seconds,
             watch,
             held_out=measurements.held_out_scores.get("validation"),

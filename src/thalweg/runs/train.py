@@ -59,7 +59,7 @@ def train(
     regularization: Regularization | PartTable = Regularization(),
     stopping: Stopping | PartTable = Stopping(),
     checkpoints: Checkpoints | PartTable = Checkpoints(),
-    epochs: int | Literal["auto"] = 20,
+    epochs: int | Literal["auto"] = "auto",
     batch_size: int | str | None = None,
     seed: int = 0,
     engine: EngineChoice = "auto",
@@ -91,7 +91,7 @@ def train(
         stopping: when to stop before the last epoch, and with which weights.
         checkpoints: when a training with a folder saves its state.
         epochs: number of passes through the training rows; "auto": as many as they need (early stopping or holdouts).
-        batch_size: rows of a batch, or "full"; 32 by default.
+        batch_size: rows of a batch, or "full"; 32 by default, 128 of the network for tables.
         seed: decides weights, splits, the order of rows, and all noise.
         engine: "compiled" (XLA), "eager" (NumPy), or "auto": NumPy for what it ends before XLA has started.
         precision: "float32" or "float64"; by default float32 compiled, float64 eager.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,7 +20,7 @@ from ..data.tables import is_frame
 from ..engine.eager import Eager
 from ..engine.step import State
 from ..models.mlp import TableNetwork
-from ..parts.settings import CompleteTraining, EngineName, Off, Stopping
+from ..parts.settings import EngineName, Off, Training
 from ..spec.complete import completed
 from ..spec.spec import CompleteSpec, Spec
 from ..training.evaluate import predict_batches
@@ -31,17 +31,10 @@ from .estimator import RandomState, seed_from, set_parameters
 Effort = Literal["fast", "full"]
 
 
-class _Work(NamedTuple):
-    """What an effort does: the network, and the updates after which its rate has fallen to 0."""
-
-    network: TableNetwork
-    updates: int
-
-
 # Chosen on the development tables of benchmarks/suite.py.
-_EFFORTS: Mapping[Effort, _Work] = {
-    "fast": _Work(TableNetwork(members=4), 800),
-    "full": _Work(TableNetwork(members=8), 8_000),
+_EFFORTS: Mapping[Effort, TableNetwork] = {
+    "fast": TableNetwork(),
+    "full": TableNetwork(members=8, updates=8_000),
 }
 
 # NumPy takes 1.5 ms for an update, XLA a third of that or less, after 3.5 s to compile. Its program serves all fits to
@@ -69,24 +62,17 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
         """Train on rows, of which a part is held out to choose the epoch whose weights are kept."""
         if self.effort not in _EFFORTS:
             raise InputError("effort", f"expected one of {get_args(Effort)}, received {received(self.effort)}")
-        network, updates = _EFFORTS[self.effort]
-        if self.network is not None:
-            network = TableNetwork.of(self.network)
+        network = _EFFORTS[self.effort] if self.network is None else TableNetwork.of(self.network)
         seed = seed_from(self.random_state)
         data = Data.of({"source": (X, y), "task": self._task, "validation": self.validation_fraction, "test": 0.0})
-        spec = Spec(data=dataclasses.replace(data, scale=network.scale), network=network, probes=Off())
-        split = spec.data.load(seed)
+        spec = Spec(data=data, network=network, training=Training("auto", seed=seed), probes=Off())
+        split = spec.prepared_data.load(seed)
         whole = completed(spec, split.train)
-        batches = -(-len(split.train) // network.batch_size)
-        epochs = min(self.max_epochs, max(1, updates // batches))
-        engine: EngineName = "eager" if epochs * batches < _FEW_UPDATES else "compiled"
-        whole = dataclasses.replace(
-            whole,
-            training=CompleteTraining(
-                epochs=epochs, batch_size=network.batch_size, seed=seed, engine=engine, precision="float32"
-            ),
-            stopping=Stopping(restore_best=split.validation is not None),
-        )
+        epochs = min(self.max_epochs, whole.training.epochs)
+        updates = epochs * -(-len(split.train) // network.batch_size)
+        engine: EngineName = "eager" if updates < _FEW_UPDATES else "compiled"
+        training = dataclasses.replace(whole.training, epochs=epochs, engine=engine, precision="float32")
+        whole = dataclasses.replace(whole, training=training)
         fitted = fit(Session(whole, split))
         if fitted.diverged:
             raise InputError(type(self).__name__, fitted.diverged)
@@ -124,7 +110,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):  # type: ignore[misc
     effort : {"fast", "full"}, default="fast"
         "full": an ensemble of 8 networks instead of 4, trained ten times as long.
     network : TableNetwork, dict or None, default=None
-        Another network for tables, as {"kind": "table", "hidden": [128], "members": 4}.
+        Another network for tables in place of that of the effort: {"kind": "table", "members": 2, "updates": 900}.
     validation_fraction : float, default=0.15
         Fraction of the rows that choose the epoch whose weights are kept.
     max_epochs : int, default=256
@@ -205,7 +191,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):  # type: ignore[misc]
     effort : {"fast", "full"}, default="fast"
         "full": an ensemble of 8 networks instead of 4, trained ten times as long.
     network : TableNetwork, dict or None, default=None
-        Another network for tables.
+        Another network for tables in place of that of the effort.
     validation_fraction : float, default=0.15
         Fraction of the rows that choose the epoch whose weights are kept.
     max_epochs : int, default=256

@@ -63,19 +63,21 @@ def completed(spec: Spec, data: RowSource) -> CompleteSpec:
         spec = dataclasses.replace(spec, data=dataclasses.replace(spec.data, memory=data.memory // 10**6))
     if isinstance(spec.network, LinearUnit):
         return _completed_unit(spec, spec.network, data)
-    network = spec.network or default_architecture(data)
+    network = spec.network or default_architecture(spec.data.source, data)
+    updates = None
     if isinstance(network, Architecture):
         layers = network.for_rows(data)
         loss = network.loss_of(spec.loss or default_loss(layers, data))
         optimizer, batch_size = spec.optimizer or network.optimizer(), network.batch_size
+        updates = None if spec.optimizer else network.updates
     else:
         layers = network.for_pictures(data.image_shape)
         loss = spec.loss or default_loss(layers, data)
         optimizer, batch_size = spec.optimizer or Adam(), BATCH_SIZE
     training = dataclasses.replace(spec.training, batch_size=spec.training.batch_size or batch_size)
-    complete_training, stopping = with_length(training, spec.stopping, optimizer, spec.data, data)
+    complete_training, stopping = with_length(training, spec.stopping, optimizer, spec.data, data, updates)
     return CompleteSpec(
-        data=spec.data,
+        data=spec.prepared_data,
         network=layers,
         loss=loss,
         optimizer=optimizer,
@@ -92,7 +94,7 @@ def _completed_unit(spec: Spec, unit: LinearUnit, data: RowSource) -> CompleteSp
         fix = 'for numbers use layers = ["dense 1"] with loss = "squared_error" and optimizer = "sgd"'
         raise InputError("network", f"the {unit.kind} expects the task classification, received {data.task}; {fix}")
     return CompleteSpec(
-        data=spec.data,
+        data=spec.prepared_data,
         network=unit.network(data.outputs),
         loss=unit.loss,
         optimizer=unit.optimizer,

@@ -14,6 +14,8 @@ from ..parts.settings import BATCH_SIZE, CompleteTraining, Stopping, Training
 # Updates, not epochs: 20 epochs of 100 rows are 80 updates, and those of 50,000 rows 31,000.
 _UPDATES = 10_000
 _PATIENCE = 1000
+# A budget of an architecture: more epochs of few rows learn them by heart.
+_MOST_EPOCHS = 256
 # Without held-out rows nothing says when a training is long enough.
 _UNWATCHED_UPDATES = 1000
 _FEWEST_EPOCHS = 20
@@ -27,11 +29,17 @@ _FEWEST_ROWS = 20
 
 
 def with_length(
-    training: Training, stopping: Stopping, optimizer: Optimizer, data: Data, rows: RowSource
+    training: Training,
+    stopping: Stopping,
+    optimizer: Optimizer,
+    data: Data,
+    rows: RowSource,
+    budget: int | None = None,
 ) -> tuple[CompleteTraining, Stopping]:
     """The training with its number of epochs, and when it stops before the last one.
 
-    A spec that says how many epochs it trains is left as it is. Otherwise:
+    A spec that says how many epochs it trains is left as it is. An architecture with a `budget` of updates has it in at
+    most 256 epochs, and the best weights are restored. Otherwise:
 
         updates   10,000, in at least 20 epochs; 1,000 without held-out rows
         patience  1,000 updates without a better validation loss, at least 5 epochs; the best weights are restored
@@ -51,14 +59,25 @@ def with_length(
     if training.epochs != "auto":
         return with_epochs(training, training.epochs), stopping
     per_epoch = _updates_in_epoch(training, optimizer, len(rows))
-    holdouts = stopping.holdouts or _holdouts(training, stopping, optimizer, data, rows, per_epoch)
     validation_rows = round(data.validation / (1 - data.validation) * len(rows))
+    if budget is not None:
+        epochs = min(_MOST_EPOCHS, max(1, budget // per_epoch))
+        defaults = Stopping(restore_best=validation_rows > 0, seconds=_SECONDS)
+        return with_epochs(training, epochs), merged(defaults, stopping)
+    holdouts = stopping.holdouts or _holdouts(training, stopping, optimizer, data, rows, per_epoch)
     watched = bool(holdouts or validation_rows)
     updates = _UPDATES if watched else _UNWATCHED_UPDATES
     epochs = max(_FEWEST_EPOCHS, -(-updates // per_epoch))
     patience = max(_LEAST_PATIENCE, -(-_PATIENCE // per_epoch)) if watched else None
     defaults = Stopping(patience=patience, seconds=_SECONDS, holdouts=holdouts)
     return with_epochs(training, epochs), merged(defaults, stopping)
+
+
+def usual_stopping(training: Training, optimizer: Optimizer, data: Data, rows: RowSource) -> Stopping:
+    """The options of stopping that follow from rows, by which trainings that say nothing of their length stop."""
+    of_steps = Training("auto", batch_size=training.batch_size, accumulate=training.accumulate)
+    _, stopping = with_length(of_steps, Stopping(), optimizer, data, rows)
+    return dataclasses.replace(stopping, restore_best=True)
 
 
 def with_epochs(training: Training, epochs: int) -> CompleteTraining:

@@ -15,7 +15,7 @@ from ..core.files import JsonObject
 from ..data import Data
 from ..models.linear_units import LinearUnit
 from ..models.mlp import Architecture as ArchitecturePart
-from ..models.mlp import MultiLayerPerceptron
+from ..models.mlp import MultiLayerPerceptron, default_architecture
 from ..models.network import Network
 from ..parts.part import Loss, Optimizer, Part, options_of
 from ..parts.regularization import Regularization
@@ -74,7 +74,7 @@ class Spec(Part):
 
     >>> spec = Spec.of({"data": {"source": "rings"}, "network": {"layers": ["dense 2", "softmax"]}})
     >>> spec.training.epochs, spec.network.layers[0].width
-    (20, 2)
+    ('auto', 2)
     """
 
     data: Data
@@ -100,10 +100,16 @@ class Spec(Part):
             ]
             if problems:
                 raise InputError("network", problems)
-        if isinstance(unit, LinearUnit | ArchitecturePart) and unit.scale and not self.data.scale:
-            object.__setattr__(self, "data", dataclasses.replace(self.data, scale=unit.scale))
-        if isinstance(unit, ArchitecturePart) and unit.codes_above and not self.data.codes_above:
-            object.__setattr__(self, "data", dataclasses.replace(self.data, codes_above=unit.codes_above))
+
+    @property
+    def prepared_data(self) -> Data:
+        """The data, scaled and coded as the network wants them where `data` does not say how."""
+        data, network = self.data, self.network or default_architecture(self.data.source)
+        if isinstance(network, LinearUnit | ArchitecturePart):
+            data = dataclasses.replace(data, scale=data.scale or network.scale)
+        if isinstance(network, ArchitecturePart):
+            data = dataclasses.replace(data, codes_above=data.codes_above or network.codes_above)
+        return data
 
     def describe(self) -> JsonObject:
         sections = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -121,7 +127,7 @@ class CompleteSpec(Spec):
     >>> from thalweg.spec.complete import completed
     >>> spec = completed(Spec.of({"data": {"source": "xor"}}), Data("xor").load(seed=0).train)
     >>> spec.loss.kind, spec.optimizer.kind, spec.training.batch_size, spec.training.epochs
-    ('cross_entropy', 'adam', 32, 20)
+    ('cross_entropy', 'adam', 32, 1000)
     """
 
     data: Data

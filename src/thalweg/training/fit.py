@@ -30,6 +30,9 @@ from .session import Session
 
 # A piece of steps lasts about this long: the interval of the progress display, and the longest wait after Ctrl-C.
 _PIECE_SECONDS = 0.2
+# Where a spec does not say how often: a checkpoint takes 0.02 s or more, however short an epoch is.
+_SECONDS_BETWEEN_CHECKPOINTS = 10.0
+_MOST_EPOCHS_BETWEEN_LOOKS = 10
 
 
 @dataclass(frozen=True)
@@ -361,7 +364,7 @@ class _Training:
         self.following: Chunk | None = None
         self.upcoming: Iterator[Chunk] = iter(())
         self.piece_steps = 1
-        self.piece_began = self.began = time.perf_counter()
+        self.piece_began = self.began = self.saved_at = time.perf_counter()
         self.earlier_seconds = begin.early_stopping.seconds
         self.warm: tuple[int, float] | None = None
         self.stopped = ""
@@ -389,7 +392,10 @@ class _Training:
         # Where nothing happens at the end of each epoch, several short ones run as one program.
         each_epoch = bool(_measured(self.session)) or decisions.epochs_ahead(self.early_stopping) == 1
         epochs = self.session.spec.training.epochs
-        look_every = 1 if each_epoch else self.saver.settings.every if self.saver else epochs
+        if each_epoch:
+            look_every = 1
+        else:
+            look_every = (self.saver.settings.every or _MOST_EPOCHS_BETWEEN_LOOKS) if self.saver else epochs
         self.upcoming = self.session.batches.chunks(self.engine, self.step, look_every)
         self.following = next(self.upcoming, None)
         while self.following and not self.stopped:
@@ -522,9 +528,14 @@ class _Training:
         if self.saver is None:
             return
         settings = self.saver.settings
-        if self.step // self.per_epoch % settings.every == 0 or (is_best and settings.best and self.best):
+        if settings.every is None:
+            is_due = time.perf_counter() - self.saved_at >= _SECONDS_BETWEEN_CHECKPOINTS
+        else:
+            is_due = self.step // self.per_epoch % settings.every == 0
+        if is_due or (is_best and settings.best and self.best):
             self.saver.save(self.checkpoint())
             self.saved_step = self.step
+            self.saved_at = time.perf_counter()
 
     def report(self, metrics: StepMetrics) -> None:
         """Tell the callbacks how far the training has come."""

@@ -118,9 +118,9 @@ class PairedRuns:
         return _fastest(session)
 
     def _split(self, spec: Spec, seed: int) -> Split:
-        key = canonical_json(spec.data.describe()), seed
+        key = canonical_json(spec.prepared_data.describe()), seed
         if key not in self._splits:
-            self._splits[key] = spec.data.load(seed, precision=spec.training.number_type)
+            self._splits[key] = spec.prepared_data.load(seed, precision=spec.training.number_type)
         return self._splits[key]
 
     def _trained(self, session: Session, until: float) -> PairedScore:

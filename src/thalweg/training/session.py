@@ -60,7 +60,7 @@ class Session:
         Raises:
             InputError: the rows cannot be loaded, or do not suit the spec.
         """
-        split = spec.data.load(spec.training.seed, on_load, spec.training.number_type)
+        split = spec.prepared_data.load(spec.training.seed, on_load, spec.training.number_type)
         return cls(completed(spec, split.train), split)
 
     @cached_property

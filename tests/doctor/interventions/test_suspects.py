@@ -9,7 +9,9 @@ from thalweg.doctor.findings import Remedy
 from thalweg.doctor.interventions.spec_remedies import SpecRemedies
 from thalweg.doctor.interventions.suspects import suspects
 from thalweg.parts.part import Layer, Optimizer
+from thalweg.parts.settings import Stopping
 from thalweg.spec.edit import changed
+from thalweg.spec.length import usual_stopping
 from thalweg.spec.spec import Spec
 from thalweg.training.session import Session
 
@@ -17,14 +19,16 @@ PLAIN = {
     "data": "rings 100",
     "network": {"layers": ["dense 8", "relu", "dense 8", "relu", "dense 2", "softmax"]},
     "optimizer": "adam 0.001",
-    "training": {"engine": "eager"},
+    "training": {"engine": "eager", "epochs": 20},
 }
 
 
 def found(tables):
-    spec = Session.load(Spec.of(tables)).spec
+    session = Session.load(Spec.of(tables))
+    spec = session.spec
     widths = [2, *(shape[-1] for shape in spec.network.layout((2,)).shapes)]
-    return spec, suspects(spec, (), 0.001, widths, Remedy("", ()))
+    usual = usual_stopping(spec.training, spec.optimizer, spec.data, session.split.train)
+    return spec, suspects(spec, (), 0.001, widths, Remedy("", ()), usual)
 
 
 def places(tables):
@@ -33,6 +37,11 @@ def places(tables):
 
 def test_a_plain_spec_has_no_suspect_but_amounts():
     assert places(PLAIN) == set()
+
+
+def test_how_a_training_without_a_length_stops_by_itself_is_no_suspect():
+    assert places({**PLAIN, "training": {"engine": "eager"}}) == set()
+    assert places({**PLAIN, "training": {"engine": "eager"}, "stopping": {"patience": 7}}) == {"stopping"}
 
 
 @pytest.mark.parametrize(
@@ -144,7 +153,7 @@ def test_another_batch_has_the_rows_of_a_step():
 def test_an_output_or_a_loss_that_does_not_suit_the_task_is_a_suspect(layers, loss, output, code):
     spec = Session.load(Spec.of({**PLAIN, "network": {"layers": layers}, "loss": loss})).spec
     remedy = SpecRemedies(spec, "classification", 2, frozenset(), 0.001).output()
-    suspected = suspects(spec, (), 0.001, [2, *[2] * len(layers)], remedy)
+    suspected = suspects(spec, (), 0.001, [2, *[2] * len(layers)], remedy, Stopping())
     assert tuple(path for path, _ in remedy.changes) == output
     assert [one.code for one in suspected if one.remedy == remedy] == ([code] if code else [])
 

@@ -15,7 +15,7 @@ from ...core.files import Json
 from ...pages.numbers import count_noun
 from ...parts.optimizers import Adam
 from ...parts.part import Layer, Part, options_of
-from ...parts.settings import BATCH_SIZE
+from ...parts.settings import BATCH_SIZE, Stopping
 from ...spec.spec import CompleteSpec
 from ..findings import Finding, Remedy
 from ..registry import CODES, PLACES, SETTING, STUCK
@@ -34,7 +34,12 @@ _REMEDIES = 2
 
 
 def suspects(
-    spec: CompleteSpec, findings: Sequence[Finding], learning_rate: float, widths: Sequence[int], output: Remedy
+    spec: CompleteSpec,
+    findings: Sequence[Finding],
+    learning_rate: float,
+    widths: Sequence[int],
+    output: Remedy,
+    usual: Stopping,
 ) -> tuple[Suspect, ...]:
     """All suspects of a training, each effect once: first those that checks have found.
 
@@ -44,11 +49,12 @@ def suspects(
         learning_rate: the largest learning rate of the training; NaN if unknown.
         widths: the number of inputs, and the width of the network after each layer.
         output: the output activation and the loss that suit the task.
+        usual: how trainings of these rows stop by themselves (`spec.length.usual_stopping`).
     """
     named = {finding.code for finding in findings if finding.severity != "note"}
     found = [
         *_of_findings(findings),
-        *_departures(spec),
+        *_departures(spec, usual),
         *_of_output(output),
         *(suspect for suspect in of_network(spec.network, widths) if suspect.code not in named),
         *amounts(spec, learning_rate),
@@ -73,8 +79,9 @@ def _of_findings(findings: Iterable[Finding]) -> Iterator[Suspect]:
             yield Suspect(finding.code, finding.place, remedy, nearness, finding)
 
 
-def _departures(spec: CompleteSpec) -> Iterator[Suspect]:
+def _departures(spec: CompleteSpec, usual: Stopping) -> Iterator[Suspect]:
     """Settings with another value than their default, each put back to it."""
+    stopping = spec.stopping
     yield from _of_part("data", spec.data, _OF_THE_ROWS)
     for name in ("init", "bias_init"):
         if getattr(spec.network, name) is not None:
@@ -83,7 +90,8 @@ def _departures(spec: CompleteSpec) -> Iterator[Suspect]:
     yield from _of_part("loss", spec.loss)
     yield from _of_part("regularization", spec.regularization, frozenset({"biases"}), _PENALTY)
     yield from _of_part("training", spec.training, _OF_THE_MACHINE | {"batch_size", "precision"})
-    if any(_departs(spec.stopping, field) for field in options_of(type(spec.stopping))):
+    departing = [field.name for field in options_of(Stopping) if _departs(stopping, field)]
+    if any(getattr(stopping, name) != getattr(usual, name) for name in departing):
         yield part("stopping", Remedy("all epochs, without early stopping", (("stopping", None),)))
     if isinstance(spec.optimizer.describe().get("learning_rate"), str | dict):
         constant = Remedy("the default learning rate, constant", ((_RATE, None),))

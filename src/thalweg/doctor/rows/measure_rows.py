@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -182,7 +183,8 @@ class MeasuredRows:
 
     @property
     def standardized_inputs(self) -> bool:
-        return self._spec.data.scale == "standard"
+        below = itertools.takewhile(lambda layer: not layer.has_weights, self._spec.network.layers)
+        return self._spec.data.scale == "standard" or any(np.isfinite(layer.output_range).all() for layer in below)
 
     @property
     def constant_columns(self) -> tuple[str, ...]:

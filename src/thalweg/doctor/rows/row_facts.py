@@ -64,7 +64,7 @@ class RowFacts(NamedFacts):
 
     @fact
     def standardized_inputs(self) -> bool:
-        """Whether the inputs are standardized before training."""
+        """Whether the first weights get inputs that are standardized, or that a layer before them bounds."""
         return False
 
     @fact

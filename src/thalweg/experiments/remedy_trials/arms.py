@@ -163,7 +163,7 @@ class ArmFactory:
         self._loaded: dict[str, tuple[Split, dict[str, int]]] = {}
         # The fraction of validation rows in all trials; None: that of each arm.
         self._validation: float | None = None
-        split = self._rows(spec.data)[0]
+        split = self._rows(spec.prepared_data)[0]
         self.spec = completed(spec, split.train)
         self.score = self._choose_score(split)
         self.unchanged = self.candidate("unchanged", ())
@@ -217,7 +217,7 @@ class ArmFactory:
         for path, value in arm.changes:
             set_value(table, path, value)
         spec = Spec.of(table)
-        split = self._rows(spec.data)[0]
+        split = self._rows(spec.prepared_data)[0]
         task = split.train.task
         if measure_of(task) != self.score.measure:
             raise InputError("data.task", f"becomes {task}, whose score cannot be compared with that of the other arms")

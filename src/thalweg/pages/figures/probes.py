@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
+from ...parts.layers import Layer
 from ...probes.records import Observations
 from ..numbers import number
 from .axes import log_axis
@@ -54,16 +55,21 @@ class Panel(NamedTuple):
 
 
 def main_layers(layers: Sequence[str]) -> np.ndarray:
-    """The indices of the dense layers and residual blocks, whose delta is dL/dz; of all layers if there are none.
+    """The indices of the layers with weights and of residual blocks, whose delta is dL/dz; of all if there are none.
 
     Layers inside of a residual block (such as 2.1) do not count, because only a part of the signal passes through them.
 
     >>> main_layers(["1: dense 8", "2: residual (dense 8)", "2.1: dense 8", "3: relu", "4: dense 2"]).tolist()
     [0, 1, 4]
     """
-    names = [name.split(": ", 1) for name in layers]
-    kinds = ["" if "." in name[0] else name[-1].split(" ", 1)[0] for name in names]
-    indices = np.flatnonzero([kind in ("dense", "residual") for kind in kinds])
+    weighted = {part.kind for part in Layer.kinds.values() if getattr(part, "has_weights", False)}
+
+    def is_main(name: str) -> bool:
+        number, _, words = name.partition(": ")
+        kind, _, options = words.partition(" ")
+        return "." not in number and (kind in weighted or options.startswith("("))
+
+    indices = np.flatnonzero([is_main(name) for name in layers])
     return indices if indices.size else np.arange(len(layers))
 
 
@@ -623,7 +629,7 @@ def _recorded_layers(*quantities: np.ndarray) -> np.ndarray:
 
 
 def _main_of(observations: Observations, layers: np.ndarray) -> np.ndarray:
-    """The dense layers and residual blocks among `layers` (indices); all of them if there are none."""
+    """The layers with weights and residual blocks among `layers` (indices); all of them if there are none."""
     main = np.intersect1d(layers, main_layers(observations.layers))
     return main if main.size else layers
 

@@ -43,7 +43,7 @@ class Copies(ParameterFreeLinear[Any], kind="copies"):
         return namespace(x).concat([x] * self.members, axis=1), state, ()
 
     def backward(self, params: tuple[()], cache: tuple[()], delta: Array) -> tuple[Array, tuple[()]]:
-        return namespace(delta).sum(_by_member(delta, self.members), axis=1), params
+        return namespace(delta).sum(by_member(delta, self.members), axis=1), params
 
     def jvp(self, params: tuple[()], cache: tuple[()], direction: tuple[()], x_dot: Array) -> Array:
         return namespace(x_dot).concat([x_dot] * self.members, axis=1)
@@ -80,6 +80,7 @@ class MemberDense(Layer[Affine, tuple[()], Array], kind="member_dense"):
     """
 
     is_linear = True
+    has_weights = True
     output_symbol = "z"
 
     width: Count
@@ -108,6 +109,10 @@ class MemberDense(Layer[Affine, tuple[()], Array], kind="member_dense"):
     def trained(self, params: Affine) -> Affine:
         return only_trained(params, self.trainable)
 
+    def weight_matrix(self, params: Affine) -> Array:
+        xp = namespace(params.W)
+        return xp.reshape(xp.permute_dims(params.W, (1, 0, 2)), (params.W.shape[1], -1))
+
     def forward(
         self, params: Affine, state: tuple[()], x: Array, context: ForwardContext
     ) -> tuple[Array, tuple[()], Array]:
@@ -125,12 +130,12 @@ class MemberDense(Layer[Affine, tuple[()], Array], kind="member_dense"):
         return self._product(delta, W), self.gradients(params, cache, delta)
 
     def gradients(self, params: Affine, cache: Array, delta: Array) -> Affine:
-        return Affine(self._weight_sums(cache, delta), namespace(delta).sum(_by_member(delta, self.members), axis=0))
+        return Affine(self._weight_sums(cache, delta), namespace(delta).sum(by_member(delta, self.members), axis=0))
 
     def _weight_sums(self, x: Array, delta: Array) -> Array:
         """x_mᵀ d_m of each member."""
         xp = namespace(delta)
-        return xp.permute_dims(_by_member(x, self.members), (1, 2, 0)) @ _stacked(delta, self.members)
+        return xp.permute_dims(by_member(x, self.members), (1, 2, 0)) @ _stacked(delta, self.members)
 
     def jvp(self, params: Affine, cache: Array, direction: Affine, x_dot: Array | None) -> Array:
         z_dot = self._product(cache, direction.W, direction.b)
@@ -147,11 +152,11 @@ class MemberDense(Layer[Affine, tuple[()], Array], kind="member_dense"):
         return self._product(delta, W_dot), zeros._replace(W=self._weight_sums(x_dot, delta))
 
 
-def _by_member(x: Array, members: int) -> Array:
+def by_member(x: Array, members: int) -> Array:
     """Rows (n, members * width) as (n, members, width)."""
     return namespace(x).reshape(x, (x.shape[0], members, x.shape[1] // members))
 
 
 def _stacked(x: Array, members: int) -> Array:
     """Rows (n, members * width) as (members, n, width)."""
-    return namespace(x).permute_dims(_by_member(x, members), (1, 0, 2))
+    return namespace(x).permute_dims(by_member(x, members), (1, 0, 2))

@@ -86,8 +86,8 @@ class _Trials(NamedTuple):
     def trained(self, arm: Arm, seed: int, changes: Changes) -> tuple[float, Sequence[Record]]:
         """Train one arm with one seed: its score, and its record."""
         spec = changed(self.spec, (*changes, ("training.seed", seed)))
-        same_rows = (spec.data, seed) == (self.spec.data, self.spec.training.seed)
-        split = self.split if same_rows else spec.data.load(seed, precision=spec.training.number_type)
+        same_rows = (spec.prepared_data, seed) == (self.spec.data, self.spec.training.seed)
+        split = self.split if same_rows else spec.prepared_data.load(seed, precision=spec.training.number_type)
         session = Session(completed(spec, split.train), split)
         fitted = fit(session, [_ArmCallback(lambda history: self.send_curve(arm, seed, history), self.stopped)])
         measure = "r2" if split.train.task == "regression" else "balanced_accuracy"

@@ -58,7 +58,7 @@ class _Loaded(NamedTuple):
 
 def _loaded(spec: Spec) -> _Loaded:
     """The rows of a spec in memory: of those that would stream from the disk, a seeded sample of each set."""
-    split = spec.data.load(spec.training.seed, precision=spec.training.number_type)
+    split = spec.prepared_data.load(spec.training.seed, precision=spec.training.number_type)
     if isinstance(split.train, Dataset):
         return _Loaded(split, None)
     train, validation, test = (
@@ -222,8 +222,8 @@ class LiveTraining:
 
         Raises InputError where the spec does not fit its rows; nothing has changed then.
         """
-        same_rows = (spec.data, spec.training.seed, spec.training.number_type) == (
-            self.spec.data,
+        same_rows = (spec.prepared_data, spec.training.seed, spec.training.number_type) == (
+            self.spec.prepared_data,
             self.spec.training.seed,
             self.spec.training.number_type,
         )

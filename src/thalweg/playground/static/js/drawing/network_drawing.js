@@ -55,8 +55,11 @@ export function startNetwork() {
 /** @param {import("../types.js").LabState} state */
 function build(state) {
   columns = columnsOf(state);
-  const hidden = leftOut(state.layers).map((layer) => layer.name);
-  byId("left-out").textContent = hidden.length ? `Not drawn: ${hidden.join(", ")}. Each of these weights meets many places of a sample; what they make of a picture stands below.` : "";
+  const hidden = leftOut(state.layers);
+  const ofPictures = hidden.some((layer) => layer.kind === "conv2d");
+  const instead = ofPictures ? "what they make of a picture stands below" : "their sizes stand in the chart by layer";
+  const names = hidden.map((layer) => layer.name).join(", ");
+  byId("left-out").textContent = names && `Not drawn: ${names}. Their weights are no single matrix between two columns of units; ${instead}.`;
   const units = byId("network-units");
   tiles = columns.flatMap((column) => Array.from({ length: column.units }, (_, unit) => tile(column, unit)));
   refill(units, ...columns.map(layerHead), ...tiles.map((one) => one.button));
