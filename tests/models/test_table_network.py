@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
@@ -68,7 +70,7 @@ def test_a_column_of_many_categories_is_one_input_and_its_vectors_are_learned(tm
         table, towns(), target="price", epochs=400, engine="eager", folder=tmp_path / "run", progress=False
     )
     assert run.preprocessing.feature_names == ("size", "town", "old")
-    first, _, periodic = run.spec.network.layers[:3]
+    first, _, _, periodic = run.spec.network.layers[:4]
     # 12 towns and the code of no known one, at the next power of two; the vectors come last.
     assert (first.kind, first.columns, first.sizes, periodic.columns) == ("embedding", (1,), (16,), (0,))
     loaded = thalweg.load(tmp_path / "run")
@@ -86,10 +88,10 @@ def test_few_categories_are_an_input_each():
     spec = Spec.of({"data": {"source": both.select("kind", "town", "size", "old", "price"), "target": "price"}})
     split = Spec(spec.data, TableNetwork.of(network)).prepared_data.load(0)
     assert split.train.codes == ((0, 5), (1, 13))
-    layers = TableNetwork.of(network).for_rows(split.train).layers[:4]
+    layers = TableNetwork.of(network).for_rows(split.train).layers[:5]
     # Towns have a vector each, which comes last; kinds are inputs at the place of their column without towns.
-    assert [layer.kind for layer in layers] == ["embedding", "one_hot", "smooth_clip", "periodic"]
-    assert (layers[0].columns, layers[1].columns, layers[1].sizes, layers[3].columns) == ((1,), (0,), (8,), (0,))
+    assert [layer.kind for layer in layers] == ["embedding", "one_hot", "smooth_clip", "scaling", "periodic"]
+    assert (layers[0].columns, layers[1].columns, layers[1].sizes, layers[4].columns) == ((1,), (0,), (8,), (0,))
     network = Network(layers[:2])
     start = network.initialize(0, (4,))
     outputs = network.forward(start.params, start.states, split.train.x, ForwardContext(training=False)).outputs[-1]
@@ -115,7 +117,10 @@ def test_a_member_learns_what_it_would_learn_alone():
     training = Training(epochs=4, batch_size=32, engine="eager")
     ensemble = TableNetwork((5,), members=3, embedding=0)
     # The mean over the members divides each gradient by their number.
-    together = Session(completed(Spec(Data("iris"), ensemble, optimizer=SGD(0.3), training=training), data.train), data)
+    whole = completed(Spec(Data("iris"), ensemble, optimizer=SGD(0.3), training=training), data.train)
+    # What all members share, the scale of the inputs, learns from the mean of them all.
+    own_layers = Network([layer for layer in whole.network.layers if layer.kind != "scaling"])
+    together = Session(dataclasses.replace(whole, network=own_layers), data)
     alone = Spec(Data("iris"), ["smooth_clip", "dense 5", "relu", "dense 3"], optimizer=SGD(0.1), training=training)
     single = Session(completed(alone, data.train), data)
 

@@ -23,6 +23,7 @@ from ..parts.layers import (
     OneHot,
     Periodic,
     ReLU,
+    Scaling,
     Sigmoid,
     SmoothClip,
     Softmax,
@@ -178,11 +179,11 @@ class ConvolutionalNetwork(Architecture, kind="convolutional"):
 class TableNetwork(Architecture, kind="table"):
     """The network for tables: `network = "table"` in a spec.
 
-    Inputs are scaled by median and quartiles (`scale = "robust"`) and clipped smoothly; each number of more than two
-    values becomes periodic functions of itself beside it; each category is an input, or has a learned vector where a
-    column has many of them; hidden layers follow. With several members, as many networks
-    that share the embeddings train at once, each on its own loss, and predict by the mean of their probabilities or
-    values.
+    Inputs are scaled by median and quartiles (`scale = "robust"`), clipped smoothly, and multiplied by a learned scale
+    each; each number of more than two values becomes periodic functions of itself beside it; each category is an input,
+    or has a learned vector where a column has many of them; hidden layers follow. With several members, as many
+    networks that share the embeddings train at once, each on its own loss, and predict by the mean of their
+    probabilities or values.
 
     hidden: width of each hidden layer.
     members: networks of the ensemble.
@@ -202,7 +203,7 @@ class TableNetwork(Architecture, kind="table"):
     >>> from thalweg.data import Data
     >>> network = TableNetwork((8,), members=2).for_rows(Data("iris").load(0).train)
     >>> [layer.kind for layer in network.layers]
-    ['smooth_clip', 'periodic', 'dense', 'relu', 'member_dense']
+    ['smooth_clip', 'scaling', 'periodic', 'dense', 'relu', 'member_dense']
     """
 
     hidden: tuple[Count, ...] = (64, 64)
@@ -230,7 +231,7 @@ class TableNetwork(Architecture, kind="table"):
         # What categories become comes after all other inputs.
         coded = tuple(place for place, _ in data.codes)
         columns = _shifted(_many_valued(data), coded)
-        layers = [*self._of_categories(data.codes), SmoothClip()]
+        layers = [*self._of_categories(data.codes), SmoothClip(), Scaling()]
         if self.embedding and 0 < len(columns) <= _MOST_EMBEDDED:
             layers.append(Periodic(self.embedding, columns=columns))
         after = (self.activation, *([Dropout(self.dropout)] if self.dropout else []))

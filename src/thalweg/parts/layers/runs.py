@@ -27,7 +27,7 @@ from .windows import places
 # Measured with jax 0.10 on 2 cores with AVX-512.
 _WIDE_CONVOLUTION = 32
 _WIDE_PRODUCT = 64
-_MOST_NUMBERS = 2**21
+_MOST_NUMBERS = 2**19
 
 
 @dataclass(frozen=True)
