@@ -16,13 +16,15 @@ _UPDATES = 10_000
 _PATIENCE = 1000
 # A budget of an architecture: more epochs of few rows learn them by heart.
 _MOST_EPOCHS = 256
+# Holdouts of such a training end after this part of it without a better loss: chosen on development tables.
+_BUDGETS_IN_PATIENCE = 6
 # Without held-out rows nothing says when a training is long enough.
 _UNWATCHED_UPDATES = 1000
 _FEWEST_EPOCHS = 20
 _LEAST_PATIENCE = 5
 _SECONDS = 600.0
-# A tenth of fewer rows says little about the best length.
-_FEW_ROWS = 2000
+FEW_ROWS = 2000
+"""A tenth of fewer rows says little about the best length."""
 _HOLDOUTS = 5
 # Fewer rows cannot be held out from.
 _FEWEST_ROWS = 20
@@ -38,8 +40,7 @@ def with_length(
 ) -> tuple[CompleteTraining, Stopping]:
     """The training with its number of epochs, and when it stops before the last one.
 
-    A spec that says how many epochs it trains is left as it is. An architecture with a `budget` of updates has it in at
-    most 256 epochs, and the best weights are restored. Otherwise:
+    A spec that says how many epochs it trains is left as it is. Otherwise:
 
         updates   10,000, in at least 20 epochs; 1,000 without held-out rows
         patience  1,000 updates without a better validation loss, at least 5 epochs; the best weights are restored
@@ -47,7 +48,9 @@ def with_length(
         holdouts  5 for up to 2,000 training rows, whose few validation rows cannot decide; 1 for more rows without a
                   validation set; none where rows are ordered in time, or the rate depends on the length or a measure
 
-    What `stopping` says takes the place of these values.
+    An architecture with a `budget` of updates has that one, in at most 256 epochs, with the same holdouts, which have a
+    patience of a sixth of its epochs; without holdouts the best weights are restored. What `stopping` says takes the
+    place of these values.
 
     Source: Prechelt 1998, Early stopping, but when?
 
@@ -62,9 +65,17 @@ def with_length(
     validation_rows = round(data.validation / (1 - data.validation) * len(rows))
     if budget is not None:
         epochs = min(_MOST_EPOCHS, max(1, budget // per_epoch))
-        defaults = Stopping(restore_best=validation_rows > 0, seconds=_SECONDS)
+        held_out = stopping.holdouts or _holdouts(stopping, data, rows)
+        if held_out:
+            patience = max(_LEAST_PATIENCE, epochs // _BUDGETS_IN_PATIENCE)
+            defaults = Stopping(patience=patience, seconds=_SECONDS, holdouts=held_out)
+        else:
+            defaults = Stopping(restore_best=validation_rows > 0, seconds=_SECONDS)
         return with_epochs(training, epochs), merged(defaults, stopping)
-    holdouts = stopping.holdouts or _holdouts(training, stopping, optimizer, data, rows, per_epoch)
+    depends = bool(metric_schedules(optimizer)) or _depends_on_length(optimizer, per_epoch)
+    holdouts = stopping.holdouts
+    if holdouts is None and not depends:
+        holdouts = _holdouts(stopping, data, rows)
     watched = bool(holdouts or validation_rows)
     updates = _UPDATES if watched else _UNWATCHED_UPDATES
     epochs = max(_FEWEST_EPOCHS, -(-updates // per_epoch))
@@ -97,16 +108,13 @@ def _updates_in_epoch(training: Training, optimizer: Optimizer, rows: int) -> in
     return -(-rows // (min(training.batch_size or BATCH_SIZE, rows) * training.accumulate))
 
 
-def _holdouts(
-    training: Training, stopping: Stopping, optimizer: Optimizer, data: Data, rows: RowSource, per_epoch: int
-) -> int | None:
+def _holdouts(stopping: Stopping, data: Data, rows: RowSource) -> int | None:
     """How often rows are held out to choose the length; None where that does not suit."""
     ordered = data.split == "time" or data.order.in_time
-    depends = bool(metric_schedules(optimizer)) or _depends_on_length(optimizer, per_epoch)
     decided = stopping.patience is not None or stopping.measure is not None or stopping.restore_best is not None
-    if ordered or depends or decided or not isinstance(rows, Dataset) or len(rows) < _FEWEST_ROWS:
+    if ordered or decided or not isinstance(rows, Dataset) or len(rows) < _FEWEST_ROWS:
         return None
-    if len(rows) <= _FEW_ROWS:
+    if len(rows) <= FEW_ROWS:
         return _HOLDOUTS
     return None if data.validation else 1
 
