@@ -13,7 +13,7 @@ from sklearn.inspection import permutation_importance
 import thalweg
 from thalweg.core.errors import InputError
 from thalweg.data import Dataset, Preprocessing
-from thalweg.runs.importance import Region, importance_of
+from thalweg.runs.importance import importance_of
 
 
 class Known(RegressorMixin, BaseEstimator):
@@ -121,43 +121,14 @@ def test_nothing_is_measured_where_nothing_can_be_lost():
         importance_of(preprocessing, constant, "test", lambda rows: rows[:, :1], shuffles=0)
 
 
-def of_pictures(x, y, task, decide):
-    preprocessing, _ = Preprocessing.fit(x.reshape(len(x), -1), y, task, "none", image_shape=x.shape[1:])
-    data = Dataset(x.reshape(len(x), -1), preprocessing.targets(y), task, image_shape=x.shape[1:])
-    return importance_of(preprocessing, data, "test", lambda rows: decide(rows.reshape(-1, *x.shape[1:])), shuffles=20)
+def test_pictures_have_no_columns():
+    run = thalweg.train(["dense 10"], "digits", epochs=1, engine="eager", progress=False)
+    with pytest.raises(InputError, match=r"^importance: .*8 x 8.*saliency"):
+        run.importance()
 
 
-def test_only_the_region_that_tells_the_class_is_important():
-    mean = np.arange(20 * 9.0).reshape(20, 9, 1)
-    x = mean + np.random.default_rng(0).normal(size=(600, 20, 9, 2))
-
-    def decide(pictures):
-        # Regions of 20 x 9 pixels have 3 rows and 2 columns: this pixel is in the last row of the third one.
-        return (pictures[:, 8, 4, 1] > mean[8, 4]).astype(int)
-
-    found = of_pictures(x, decide(x), "classification", decide)
-    first, *others = found.inputs
-    assert (first.name, first.region) == ("rows 7 to 9, columns 5 to 6", Region(slice(6, 9), slice(4, 6)))
-    assert first.lost.mean == pytest.approx(0.5, abs=0.05)
-    assert len(others) == 7 * 5 - 1
-    assert all(item.lost.all_equal for item in others)
-    np.testing.assert_allclose(found.picture, mean[..., 0], atol=0.4)
-
-
-def test_the_regions_share_every_pixel_once():
-    x = np.random.default_rng(0).normal(size=(400, 16, 5))
-    places = np.zeros((16, 5), int)
-    found = of_pictures(x, x.sum(axis=(1, 2)), "regression", lambda pictures: pictures.sum(axis=(1, 2))[:, None])
-    for item in found.inputs:
-        places[item.region] += 1
-        pixels = places[item.region].size
-        # Each pixel of other pictures adds twice its part of the variance to the mean square.
-        assert item.lost.mean == pytest.approx(2 * pixels / 80, rel=0.25)
-    assert (places == 1).all()
-
-
-def test_a_report_has_it_for_columns_and_for_regions():
+def test_a_report_has_it_for_tables_and_not_for_pictures():
     run = thalweg.train(["dense 4", "tanh", "dense 3"], "iris", epochs=5, progress=False)
     assert "Importance of the inputs" in run.page().text()
     pictures = thalweg.train(["dense 4", "tanh", "dense 10"], "digits", epochs=1, progress=False)
-    assert "rows 1 to 2, columns 1 to 2" in pictures.page().text()
+    assert "Importance of the inputs" not in pictures.page().text()

@@ -9,9 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ...core.intervals import Difference
-from ...parts.metrics import is_share
-from ..numbers import measure_name, measure_value, number
+from ..numbers import number
 from .axes import over_plane
 from .plane import samples
 from .theme import BLUE, INK, TEMPLATE, VERMILION
@@ -23,8 +21,6 @@ _FRACTIONS: dict[str, object] = {"colorscale": [[0, _PALE], [1, VERMILION]], "zm
 # The same region colours on light and dark pages, so that one dark border is visible on both.
 _REGIONS = ("#a5cde8", "#efbf9e", "#99d8c7", "#ebd6e4", "#f5d899", "#bbe1f6")
 _BORDER = "#26292e"
-# Visible on light and dark pages.
-_FRAME = "#84888f"
 _SHADES = [[0, "#79b5dd"], [0.5, "#f4f4f4"], [1, "#e69e6e"]]
 _PANELS_IN_A_ROW = 4
 _PICTURES_IN_A_ROW = 8
@@ -295,57 +291,6 @@ def saliency_maps(maps: np.ndarray, names: Sequence[str]) -> go.Figure:
     'cat'
     """
     return _mosaic(maps, [_plain(name) for name in names], "Mean saliency by class", "class", "|dL/dx|", _FRACTIONS)
-
-
-def importance_of_regions(
-    picture: np.ndarray, lost: Sequence[tuple[slice, slice, Difference]], measure: str
-) -> go.Figure:
-    """The mean of pictures (height, width), and beside it the score that is lost without each region of them.
-
-    `lost` has the rows, the columns and the loss of each region. Regions whose interval includes 0 are blank.
-
-    >>> from thalweg.core.intervals import difference
-    >>> left = slice(0, 1), slice(0, 1), difference([1.0, 0.9, 0.8], [0.5, 0.41, 0.29])
-    >>> importance_of_regions(np.array([[0.5, 0.25]]), [left], "accuracy").data[1].z.round(2).tolist()
-    [[0.5, nan]]
-    """
-    height, width = picture.shape
-    means = np.full((height, width), np.nan)
-    labels = np.full((height, width), "", dtype=object)
-    for rows, columns, found in lost:
-        low, high = (measure_value(measure, end) for end in (found.low, found.high))
-        labels[rows, columns] = f"rows {rows.start + 1} to {rows.stop}, columns {columns.start + 1} to {columns.stop}"
-        labels[rows, columns] += f": {measure_value(measure, found.mean)} ({low} to {high})"
-        if found.low > 0 or found.high < 0:
-            means[rows, columns] = found.mean
-    beside = width + max(1, width // 8)
-    figure = go.Figure()
-    figure.add_heatmap(
-        z=_rounded(picture),
-        x=np.arange(width),
-        colorscale="gray",
-        showscale=False,
-        hovertemplate="mean of the pictures: %{z:.4~g}<extra></extra>",
-    )
-    figure.add_heatmap(
-        z=means,
-        x=np.arange(width) + beside,
-        customdata=labels,
-        hovertemplate="%{customdata}<extra></extra>",
-        hoverongaps=False,
-        **_AROUND_ZERO,
-        colorbar={"title": "lost", "thickness": 16, "tickformat": "~%" if is_share(measure) else None},
-    )
-    frame = {"type": "rect", "y0": -0.5, "y1": height - 0.5, "line": {"color": _FRAME, "width": 1}}
-    for left, name in ((0, "mean of the pictures"), (beside, f"{measure_name(measure)} lost without the region")):
-        figure.add_shape(x0=left - 0.5, x1=left + width - 0.5, **frame)
-        place = {"x": left + (width - 1) / 2, "y": -0.5, "yanchor": "bottom", "showarrow": False}
-        figure.add_annotation(text=name, font={"size": 12}, **place)
-    hidden = {"visible": False, "constrain": "domain"}
-    figure.update_xaxes(range=[-1, beside + width], **hidden)
-    figure.update_yaxes(range=[height, -1 - height / 8], scaleanchor="x", **hidden)
-    title = "Importance of the regions"
-    return figure.update_layout(template=TEMPLATE, title=title, height=420, margin={"t": 48, "l": 8, "b": 16})
 
 
 def _mosaic(
