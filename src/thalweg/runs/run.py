@@ -41,7 +41,7 @@ from ..training.checkpoints import checkpoint_folder
 from ..training.evaluate import evaluate, predict_batches
 from ..training.inspect import inspect
 from ..training.saved_state import save_state
-from .importance import MOST_INPUTS, SHUFFLES, Importance, importance_of
+from .importance import MOST_INPUTS, MOST_PICTURE_INPUTS, SHUFFLES, Importance, importance_of
 from .report_data import ReportData
 from .run_folder import REPORT_FILE, RESULT, RESULT_FILE, json_line, new_run_folder, write_spec
 
@@ -291,19 +291,20 @@ class Run(Paged):
         return diagnose(self.measurements)
 
     def importance(self, shuffles: int = SHUFFLES) -> Importance | None:
-        """How much of the score on held-out rows is lost without each column of the data.
+        """How much of the score on held-out rows is lost without each column of the data, or each region of pictures.
 
-        The rows are those of the test set, else of the validation set, else of the training.
+        Pictures are divided into at most 7 x 7 regions; the pixels of a region are those of other pictures. The rows
+        are those of the test set, else of the validation set, else of the training.
 
         Args:
-            shuffles: how many other rows a row gets its values of the column from.
+            shuffles: how many other rows a row gets its values of the column or region from.
 
         Returns:
-            The importance of each column with its interval; None where there are fewer than two rows, or where all
-            numbers to predict are equal.
+            The importance of each column or region with its interval; None where there are fewer than two rows, or
+            where all numbers to predict are equal.
 
         Raises:
-            InputError: the rows of a loaded run are gone or are pictures, or `shuffles` is below 1.
+            InputError: the rows of a loaded run are gone, or `shuffles` is below 1.
 
         Source: Breiman 2001, Random forests, section 10.
 
@@ -314,10 +315,6 @@ class Run(Paged):
         """
         name, rows = list(self.rows().sets.items())[-1]
         data = rows.head()
-        if data.image_shape:
-            shape = " x ".join(map(str, data.image_shape))
-            fix = "the saliency in the report shows where the network looks"
-            raise InputError("importance", f"expected rows of a table, received pictures of {shape}; {fix}")
         return importance_of(self.preprocessing, data, name, lambda x: self.decided(self.outputs_of(x)), shuffles)
 
     def rows(self) -> Split:
@@ -544,16 +541,16 @@ def _with_rows(report: ReportData, run: Run) -> ReportData:
         input_map=map_of(run.preprocessing, plane, data, run.outputs_of, hidden) if plane else None,
         curve=curve_of(run.preprocessing, data, run.outputs_of),
         weights=weight_images(run.params, data.image_shape),
-        importance=run.importance() if _has_named_columns(run, data) else None,
+        importance=run.importance() if _is_of_few_inputs(data) else None,
         kernels=kernel_images(run.params),
         feature_maps=feature_maps(run.network, run.params, run.state.layers, data),
         saliency=saliency(run.network, run.loss, run.params, run.state.layers, data),
     )
 
 
-def _has_named_columns(run: Run, data: Dataset) -> bool:
-    """Whether the importance of each input says something: not of pixels, of a single input, or of very many."""
-    return data.image_shape is None and 1 < run.preprocessing.features <= MOST_INPUTS
+def _is_of_few_inputs(data: Dataset) -> bool:
+    """Whether a report measures the importance of inputs: not of a single one, or of very many."""
+    return 1 < data.features <= (MOST_INPUTS if data.image_shape is None else MOST_PICTURE_INPUTS)
 
 
 def _expected(run: Run) -> np.ndarray | None:
