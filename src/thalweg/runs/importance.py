@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 SHUFFLES = 5
 MOST_INPUTS = 200
 """The report of a network with more inputs than these does not measure their importance."""
-MOST_PICTURE_INPUTS = 4096
-"""The same for pictures, whose inputs are measured by region."""
+MOST_PIXELS = 1600
+"""The report of a network of pictures with more pixels than these does not measure the importance of their regions."""
 _MOST_ROWS = 2000
 _LEAST_ROWS = 100
 _MOST_OUTPUTS = 500_000
-# What a network computes for a picture grows with its inputs.
-_MOST_NUMBERS = 100_000_000
+# What a network computes for a picture grows with its pixels.
+_MOST_PIXELS_OF_ALL = 40_000_000
 _MOST_REGIONS = 7
 _MOST_BARS = 20
 _MOST_NAMED = 5
@@ -126,7 +126,7 @@ class Importance(Paged):
             "causes the target."
         )
         shown = self.inputs[:_MOST_BARS]
-        caption = "; ".join(f"{item.name} {difference(self.measure, -item.lost.mean)}" for item in shown[:_MOST_NAMED])
+        caption = "; ".join(f"{item.name}: {difference(self.measure, -item.lost.mean)}" for item in shown[:_MOST_NAMED])
         more, figure = self._bars(shown) if self.picture is None else self._map(self.picture)
         return [Text(f"{words} {more}"), Chart(figure, caption), Folded(f"All {noun}s", (self._table(noun),))]
 
@@ -193,7 +193,7 @@ def importance_of(
         raise InputError("shuffles", f"expected a number of at least 1, received {shuffles}")
     groups = list(_columns(preprocessing) if data.image_shape is None else _regions(data.image_shape))
     rng = np.random.default_rng(0)
-    outputs = min(_MOST_OUTPUTS, _MOST_NUMBERS // data.features)
+    outputs = min(_MOST_OUTPUTS, _MOST_PIXELS_OF_ALL // math.prod(data.image_shape[:2] if data.image_shape else ()))
     most = int(np.clip(outputs // (shuffles * len(groups)), _LEAST_ROWS, _MOST_ROWS))
     order = rng.permutation(len(data))[:most]
     x, y = data.x[order], data.y[order]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +42,7 @@ from ..training.checkpoints import checkpoint_folder
 from ..training.evaluate import evaluate, predict_batches
 from ..training.inspect import inspect
 from ..training.saved_state import save_state
-from .importance import MOST_INPUTS, MOST_PICTURE_INPUTS, SHUFFLES, Importance, importance_of
+from .importance import MOST_INPUTS, MOST_PIXELS, SHUFFLES, Importance, importance_of
 from .report_data import ReportData
 from .run_folder import REPORT_FILE, RESULT, RESULT_FILE, json_line, new_run_folder, write_spec
 
@@ -550,7 +551,9 @@ def _with_rows(report: ReportData, run: Run) -> ReportData:
 
 def _is_of_few_inputs(data: Dataset) -> bool:
     """Whether a report measures the importance of inputs: not of a single one, or of very many."""
-    return 1 < data.features <= (MOST_INPUTS if data.image_shape is None else MOST_PICTURE_INPUTS)
+    if data.image_shape is None:
+        return 1 < data.features <= MOST_INPUTS
+    return 1 < math.prod(data.image_shape[:2]) <= MOST_PIXELS
 
 
 def _expected(run: Run) -> np.ndarray | None:
