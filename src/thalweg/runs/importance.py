@@ -189,12 +189,8 @@ def importance_of(
     Raises:
         InputError: `shuffles` is below 1.
     """
-    if shuffles < 1:
-        raise InputError("shuffles", f"expected a number of at least 1, received {shuffles}")
-    groups = list(_columns(preprocessing) if data.image_shape is None else _regions(data.image_shape))
+    groups, most = _plan(preprocessing, data, shuffles)
     rng = np.random.default_rng(0)
-    outputs = min(_MOST_OUTPUTS, _MOST_PIXELS_OF_ALL // math.prod(data.image_shape[:2] if data.image_shape else ()))
-    most = int(np.clip(outputs // (shuffles * len(groups)), _LEAST_ROWS, _MOST_ROWS))
     order = rng.permutation(len(data))[:most]
     x, y = data.x[order], data.y[order]
     rows = len(order)
@@ -224,6 +220,21 @@ def importance_of(
         picture = pixels(preprocessing.unscaled(x), data.image_shape).mean(axis=(0, 3))
     measure = "r2" if data.task == "regression" else "accuracy"
     return Importance(measure, held_out, rows, shuffles, tuple(inputs), picture)
+
+
+def rows_to_answer(preprocessing: Preprocessing, data: Dataset, shuffles: int) -> int:
+    """How many rows a network answers for the importance. Raises InputError where `shuffles` is below 1."""
+    groups, most = _plan(preprocessing, data, shuffles)
+    return min(most, len(data)) * (1 + shuffles * len(groups))
+
+
+def _plan(preprocessing: Preprocessing, data: Dataset, shuffles: int) -> tuple[list[_Group], int]:
+    """The inputs that are shuffled together, and the most rows. Raises InputError where `shuffles` is below 1."""
+    if shuffles < 1:
+        raise InputError("shuffles", f"expected a number of at least 1, received {shuffles}")
+    groups = list(_columns(preprocessing) if data.image_shape is None else _regions(data.image_shape))
+    outputs = min(_MOST_OUTPUTS, _MOST_PIXELS_OF_ALL // math.prod(data.image_shape[:2] if data.image_shape else ()))
+    return groups, int(np.clip(outputs // (shuffles * len(groups)), _LEAST_ROWS, _MOST_ROWS))
 
 
 class _Group(NamedTuple):

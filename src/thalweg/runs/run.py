@@ -42,7 +42,7 @@ from ..training.checkpoints import checkpoint_folder
 from ..training.evaluate import evaluate, predict_batches
 from ..training.inspect import inspect
 from ..training.saved_state import save_state
-from .importance import MOST_INPUTS, MOST_PIXELS, SHUFFLES, Importance, importance_of
+from .importance import MOST_INPUTS, MOST_PIXELS, SHUFFLES, Importance, importance_of, rows_to_answer
 from .report_data import ReportData
 from .run_folder import REPORT_FILE, RESULT, RESULT_FILE, json_line, new_run_folder, write_spec
 
@@ -316,7 +316,12 @@ class Run(Paged):
         """
         name, rows = list(self.rows().sets.items())[-1]
         data = rows.head()
-        return importance_of(self.preprocessing, data, name, lambda x: self.decided(self.outputs_of(x)), shuffles)
+        engine = self._engine(rows_to_answer(self.preprocessing, data, shuffles))
+
+        def decisions_of(x: np.ndarray) -> np.ndarray:
+            return self.decided(predict_batches(self.network, self.loss, self.state, x, engine))
+
+        return importance_of(self.preprocessing, data, name, decisions_of, shuffles)
 
     def rows(self) -> Split:
         """The rows of the training. Those of a run from a folder are loaded again.
