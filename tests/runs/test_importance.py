@@ -13,6 +13,7 @@ from sklearn.inspection import permutation_importance
 import thalweg
 from thalweg.core.errors import InputError
 from thalweg.data import Dataset, Preprocessing
+from thalweg.pages.blocks import Chart
 from thalweg.runs.importance import importance_of
 
 
@@ -121,14 +122,104 @@ def test_nothing_is_measured_where_nothing_can_be_lost():
         importance_of(preprocessing, constant, "test", lambda rows: rows[:, :1], shuffles=0)
 
 
-def test_pictures_have_no_columns():
-    run = thalweg.train(["dense 10"], "digits", epochs=1, engine="eager", progress=False)
-    with pytest.raises(InputError, match=r"^importance: .*8 x 8.*saliency"):
-        run.importance()
+def pictures_of(x, y, task, shape):
+    preprocessing, _ = Preprocessing.fit(x, y, task, "none", image_shape=shape)
+    data = Dataset(
+        preprocessing.inputs(x), preprocessing.targets(y), task, image_shape=shape, target_names=("no", "yes")[:2]
+    )
+    return preprocessing, data
 
 
-def test_a_report_has_it_for_tables_and_not_for_pictures():
+@pytest.mark.parametrize("shape", [(28, 28), (8, 8), (32, 20, 3), (3, 50), (1, 1)])
+def test_regions_cover_each_pixel_once_and_are_nearly_of_one_size(shape):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, int(np.prod(shape))))
+    y = np.arange(30) % 2
+    found = importance_of(*pictures_of(x, y, "classification", shape), "test", lambda rows: np.zeros(len(rows), int))
+    counts = np.zeros(shape[:2], int)
+    for top, bottom, left, right in (item.region for item in found.inputs):
+        counts[top:bottom, left:right] += 1
+    assert (counts == 1).all()
+    assert len(found.inputs) <= 49
+    for start, stop in ((0, 1), (2, 3)):
+        sides = {item.region[stop] - item.region[start] for item in found.inputs}
+        assert max(sides) - min(sides) <= 1
+    assert found.picture == pytest.approx(x.reshape(30, *shape[:2], -1).mean(axis=(0, 3)), rel=1e-5, abs=1e-6)
+
+
+def test_only_the_region_that_tells_the_class_has_importance():
+    """The sign of the sum of one block of 4 x 4 pixels in three channels is the class; the rest is noise."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(800, 28, 28, 3))
+
+    def decide(rows):
+        return (rows.reshape(-1, 28, 28, 3)[:, 8:12, 20:24].sum(axis=(1, 2, 3)) > 0).astype(int)
+
+    rows = x.reshape(800, -1)
+    found = importance_of(*pictures_of(rows, decide(rows), "classification", (28, 28, 3)), "test", decide)
+    first, *others = found.inputs
+    assert len(others) == 48
+    assert first.region == (8, 12, 20, 24)
+    assert first.name == "rows 9 to 12, columns 21 to 24"
+    # Half of the other pictures have the same sign.
+    assert first.lost.low < 0.5 < first.lost.high
+    assert all(item.lost.all_equal and item.lost.mean == 0 for item in others)
+
+
+def test_the_importance_of_regions_of_a_linear_network_is_twice_their_part_of_the_variance():
+    """y = w x over all pairs of n pictures: a region with the part d of y loses 2 n / (n - 1) var(d) / var(y)."""
+    rng = np.random.default_rng(5)
+    w = np.zeros((14, 14))
+    w[0, 0], w[1, 1], w[5, 7] = 1.0, 2.0, 3.0
+    x = rng.normal(size=(60, 196)).astype(np.float32)
+    y = x @ w.ravel()
+    found = importance_of(
+        *pictures_of(x, y, "regression", (14, 14)), "test", lambda rows: (rows @ w.ravel())[:, None], shuffles=59
+    )
+    lost = {item.region: item.lost.mean for item in found.inputs}
+    # Two pixels of one region are exchanged together.
+    first, second = x[:, 0] + 2 * x[:, 15], 3 * x[:, 77]
+    assert lost.pop((0, 2, 0, 2)) == pytest.approx(120 / 59 * first.var() / y.var(), rel=1e-4)
+    assert lost.pop((4, 6, 6, 8)) == pytest.approx(120 / 59 * second.var() / y.var(), rel=1e-4)
+    assert max(map(abs, lost.values())) < 1e-6
+
+
+def test_the_importance_of_regions_is_that_of_scikit_learn_for_columns_that_a_region_repeats():
+    """Each region of 2 x 2 pixels repeats one column, so that both shuffle the same numbers."""
+    rng = np.random.default_rng(4)
+    columns = rng.normal(size=(1500, 16))
+    model = Known(np.arange(16) / 4).fit(columns, None)
+    y = model.predict(columns) + 0.5 * rng.normal(size=1500)
+    theirs = permutation_importance(model, columns, y, n_repeats=20, random_state=0)
+    pictures = columns.reshape(1500, 4, 4).repeat(2, axis=1).repeat(2, axis=2)
+
+    def decide(rows):
+        means = rows.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4))
+        return model.predict(means.reshape(-1, 16))[:, None]
+
+    found = importance_of(
+        *pictures_of(pictures.reshape(1500, -1), y, "regression", (8, 8)), "test", decide, shuffles=20
+    )
+    for (top, _, left, _), lost in ((item.region, item.lost) for item in found.inputs):
+        assert lost.mean == pytest.approx(theirs.importances_mean[top // 2 * 4 + left // 2], abs=0.02)
+
+
+def test_a_report_shows_the_regions_of_pictures():
+    run = thalweg.train(["dense 16", "tanh", "dense 10"], "digits", epochs=3, progress=False)
+    found = run.importance()
+    assert len(found.inputs) == 16
+    assert found.picture.shape == (8, 8)
+    assert "Importance of the inputs" in run.page().text()
+    charts = [block for block in found.blocks() if isinstance(block, Chart)]
+    assert [chart.figure.layout.title.text for chart in charts] == ["Importance of the regions"]
+
+
+def test_a_report_leaves_out_inputs_that_would_take_long():
+    wide = np.random.default_rng(0).normal(size=(60, 70, 70))
+    run = thalweg.train(["dense 2"], (wide, np.arange(60) % 2), epochs=1, progress=False)
+    assert "Importance of the inputs" not in run.page().text()
+
+
+def test_a_report_has_it_for_tables():
     run = thalweg.train(["dense 4", "tanh", "dense 3"], "iris", epochs=5, progress=False)
     assert "Importance of the inputs" in run.page().text()
-    pictures = thalweg.train(["dense 4", "tanh", "dense 10"], "digits", epochs=1, progress=False)
-    assert "Importance of the inputs" not in pictures.page().text()

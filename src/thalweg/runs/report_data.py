@@ -49,7 +49,7 @@ class ReportData:
         threshold: Decision threshold for one output.
         curve: Outputs along the only input.
         weights: Weights of the first layer as images.
-        importance: How much of the score is lost without each column of a table.
+        importance: How much of the score is lost without each column of a table, or each region of pictures.
         kernels: Kernels of the first convolution as images.
         feature_maps: What this convolution makes of the first row.
         saliency: Mean saliency of the pixels by class.

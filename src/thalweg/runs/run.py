@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +42,7 @@ from ..training.checkpoints import checkpoint_folder
 from ..training.evaluate import evaluate, predict_batches
 from ..training.inspect import inspect
 from ..training.saved_state import save_state
-from .importance import MOST_INPUTS, SHUFFLES, Importance, importance_of
+from .importance import MOST_INPUTS, MOST_PIXELS, SHUFFLES, Importance, importance_of, rows_to_answer
 from .report_data import ReportData
 from .run_folder import REPORT_FILE, RESULT, RESULT_FILE, json_line, new_run_folder, write_spec
 
@@ -294,19 +295,20 @@ class Run(Paged):
         return diagnose(self.measurements)
 
     def importance(self, shuffles: int = SHUFFLES) -> Importance | None:
-        """How much of the score on held-out rows is lost without each column of the data.
+        """How much of the score on held-out rows is lost without each column of the data, or each region of pictures.
 
-        The rows are those of the test set, else of the validation set, else of the training.
+        Pictures are divided into at most 7 x 7 regions; the pixels of a region are those of other pictures. The rows
+        are those of the test set, else of the validation set, else of the training.
 
         Args:
-            shuffles: how many other rows a row gets its values of the column from.
+            shuffles: how many other rows a row gets its values of the column or region from.
 
         Returns:
-            The importance of each column with its interval; None where there are fewer than two rows, or where all
-            numbers to predict are equal.
+            The importance of each column or region with its interval; None where there are fewer than two rows, or
+            where all numbers to predict are equal.
 
         Raises:
-            InputError: the rows of a loaded run are gone or are pictures, or `shuffles` is below 1.
+            InputError: the rows of a loaded run are gone, or `shuffles` is below 1.
 
         Source: Breiman 2001, Random forests, section 10.
 
@@ -317,11 +319,12 @@ class Run(Paged):
         """
         name, rows = list(self.rows().sets.items())[-1]
         data = rows.head()
-        if data.image_shape:
-            shape = " x ".join(map(str, data.image_shape))
-            fix = "the saliency in the report shows where the network looks"
-            raise InputError("importance", f"expected rows of a table, received pictures of {shape}; {fix}")
-        return importance_of(self.preprocessing, data, name, lambda x: self.decided(self.outputs_of(x)), shuffles)
+        engine = self._engine(rows_to_answer(self.preprocessing, data, shuffles))
+
+        def decisions_of(x: np.ndarray) -> np.ndarray:
+            return self.decided(predict_batches(self.network, self.loss, self.state, x, engine))
+
+        return importance_of(self.preprocessing, data, name, decisions_of, shuffles)
 
     def rows(self) -> Split:
         """The rows of the training. Those of a run from a folder are loaded again.
@@ -547,16 +550,18 @@ def _with_rows(report: ReportData, run: Run) -> ReportData:
         input_map=map_of(run.preprocessing, plane, data, run.outputs_of, hidden) if plane else None,
         curve=curve_of(run.preprocessing, data, run.outputs_of),
         weights=weight_images(run.params, data.image_shape),
-        importance=run.importance() if _has_named_columns(run, data) else None,
+        importance=run.importance() if _is_of_few_inputs(data) else None,
         kernels=kernel_images(run.params),
         feature_maps=feature_maps(run.network, run.params, run.state.layers, data),
         saliency=saliency(run.network, run.loss, run.params, run.state.layers, data),
     )
 
 
-def _has_named_columns(run: Run, data: Dataset) -> bool:
-    """Whether the importance of each input says something: not of pixels, of a single input, or of very many."""
-    return data.image_shape is None and 1 < run.preprocessing.features <= MOST_INPUTS
+def _is_of_few_inputs(data: Dataset) -> bool:
+    """Whether a report measures the importance of inputs: not of a single one, or of very many."""
+    if data.image_shape is None:
+        return 1 < data.features <= MOST_INPUTS
+    return 1 < math.prod(data.image_shape[:2]) <= MOST_PIXELS
 
 
 def _expected(run: Run) -> np.ndarray | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..numbers import number
+from ...core.intervals import Difference
+from ...parts.metrics import is_share
+from ..numbers import measure_name, number
 from .axes import over_plane
 from .plane import samples
 from .theme import BLUE, INK, TEMPLATE, VERMILION
@@ -18,6 +20,7 @@ _PALE = "#e6e6e6"
 _DIVERGING = [[0, BLUE], [0.5, _PALE], [1, VERMILION]]
 _AROUND_ZERO: dict[str, object] = {"colorscale": _DIVERGING, "zmid": 0}
 _FRACTIONS: dict[str, object] = {"colorscale": [[0, _PALE], [1, VERMILION]], "zmin": 0, "zmax": 1}
+_GREYS = [[0, "#26292e"], [1, "#f4f4f4"]]
 # The same region colours on light and dark pages, so that one dark border is visible on both.
 _REGIONS = ("#a5cde8", "#efbf9e", "#99d8c7", "#ebd6e4", "#f5d899", "#bbe1f6")
 _BORDER = "#26292e"
@@ -291,6 +294,64 @@ def saliency_maps(maps: np.ndarray, names: Sequence[str]) -> go.Figure:
     'cat'
     """
     return _mosaic(maps, [_plain(name) for name in names], "Mean saliency by class", "class", "|dL/dx|", _FRACTIONS)
+
+
+def importance_map(
+    picture: np.ndarray, lost: Mapping[tuple[int, int, int, int], Difference], measure: str
+) -> go.Figure:
+    """The score that is lost without each region of pictures, beside their mean; dots where the interval excludes 0.
+
+    Args:
+        picture: the mean picture (height, width).
+        lost: what is lost without each region (top, bottom, left, right).
+        measure: the score.
+
+    >>> from thalweg.core.intervals import difference
+    >>> lost = {(0, 2, 0, 1): difference([1.0, 0.9, 0.8], [0.4, 0.5, 0.6])}
+    >>> importance_map(np.ones((2, 1)), lost, "accuracy").data[1].z.round(2).tolist()
+    [[0.4], [0.4]]
+    """
+    height, width = picture.shape
+    values = np.full(picture.shape, np.nan)
+    for (top, bottom, left, right), found in lost.items():
+        values[top:bottom, left:right] = found.mean
+    gap = max(1, round(width / 10))
+    shift = width + gap
+    name = measure_name(measure)
+    reach = float(np.nanmax(np.abs(values), initial=0)) or 1.0
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=picture, colorscale=_GREYS, showscale=False, hovertemplate="row %{y}, column %{x}: %{z:.4~g}<extra></extra>"
+    )
+    figure.add_heatmap(
+        z=values,
+        x=np.arange(shift, shift + width),
+        **_AROUND_ZERO,
+        zmin=-reach,
+        zmax=reach,
+        colorbar={"title": f"{name} lost", "thickness": 16, "tickformat": "~%" if is_share(measure) else None},
+        hovertemplate="%{z:.3~f}<extra></extra>",
+    )
+    sure = [region for region, found in lost.items() if found.verdict != "undecided"]
+    figure.add_scatter(
+        x=[shift + (left + right - 1) / 2 for _, _, left, right in sure],
+        y=[(top + bottom - 1) / 2 for top, bottom, _, _ in sure],
+        mode="markers",
+        marker={"color": _BORDER, "size": 5},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    for label, left in (("mean picture", 0), ("without the region", shift)):
+        words = {"text": label, "font": {"size": 11}, "showarrow": False, "yanchor": "bottom"}
+        figure.add_annotation(x=left + (width - 1) / 2, y=-0.5, **words)
+    hidden = {"visible": False, "constrain": "domain"}
+    figure.update_xaxes(range=[-0.5, shift + width - 0.5], **hidden)
+    figure.update_yaxes(range=[height - 0.5, -0.5 - height / 10], scaleanchor="x", **hidden)
+    total = 110 + min(600, round(620 * height / (shift + width)))
+    title = "Importance of the regions"
+    return figure.update_layout(
+        template=TEMPLATE, title=title, height=total, showlegend=False, margin={"t": 48, "l": 8, "b": 16}
+    )
 
 
 def _mosaic(
