@@ -20,14 +20,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...core.arrays import Array, namespace
-from ...core.functions import convolution, mapped, parts_within, summed
+from ...core.functions import convolution, fenced, mapped, parts_within, summed
 from .windows import places
 
 # Columns that fill the blocks of XLA's convolution, and of its matrix product; numbers of r that are made at a time.
 # Measured with jax 0.10 on 2 cores with AVX-512.
 _WIDE_CONVOLUTION = 32
 _WIDE_PRODUCT = 64
-_MOST_NUMBERS = 2**21
+_MOST_NUMBERS = 2**19
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ class Runs:
             x,
             ((0, 0), (self.padding, self.padding), (self.padding, max(self.columns - width, 0)), (0, 0)),
         )
-        return x[:, :, : self.columns]
+        # The compiler would write the frame out anew, with all its cases, for each of the parts that are copied.
+        return fenced(x[:, :, : self.columns])
 
 
 def product(x: Array, W: Array, stride: int, padding: int) -> Array:
