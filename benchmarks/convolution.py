@@ -9,11 +9,13 @@ last and its own number of threads. See README.md.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -140,16 +142,20 @@ def memory(kind: str) -> float:
 
 
 def serve(program: str, name: str, processor: bool) -> None:
-    """Compute as often as each line of the input says, and print seconds a call, and MB at most above the start."""
+    """Compute as often as each line of the input says, and print seconds a call, and MB at most above the start: of
+    the first call, which compiles or prepares its routines, and of the calls since then."""
     clock = time.process_time if processor else time.perf_counter
     compute = PROGRAMS[program](name)
     start = memory("VmRSS")
     sys.stdout.buffer.write(compute(1).astype(np.float64).tobytes())
     sys.stdout.buffer.flush()
+    first = memory("VmHWM") - start
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", "ascii")  # VmHWM begins again at VmRSS
     for line in sys.stdin:
         begin = clock()
         compute(int(line))
-        print((clock() - begin) / int(line), memory("VmHWM") - start, flush=True)
+        print((clock() - begin) / int(line), first, memory("VmHWM") - start, flush=True)
 
 
 def main() -> None:
@@ -172,8 +178,11 @@ def compare(name: str, rounds: int, calls: int, processor: bool) -> None:
     """Both programs of a network in turn, each in a process of its own."""
     print(f"{name}: {NETWORKS[name][0].__doc__.splitlines()[0]}")
     words = [sys.executable, __file__, *(["--processor"] if processor else []), "--serve"]
+    # A kept program would leave out the compiler's memory.
+    compiling = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "0"}
     both = [
-        subprocess.Popen([*words, program, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for program in PROGRAMS
+        subprocess.Popen([*words, program, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=compiling)
+        for program in PROGRAMS
     ]
     size = leaves(setting(name)[1].params)[0].nbytes
     first, second = (np.frombuffer(process.stdout.read(size)) for process in both)
@@ -188,14 +197,15 @@ def compare(name: str, rounds: int, calls: int, processor: bool) -> None:
         measured(process, 1)
     ratios = []
     for number in range(1, rounds + 1):
-        (own, peak), (other, other_peak) = (measured(process, calls) for process in both)
+        (own, *peaks), (other, *other_peaks) = (measured(process, calls) for process in both)
         ratios.append(own / other)
         times = f"{own * 1e3:.1f} ms, PyTorch {other * 1e3:.1f} ms"
         print(f"round {number}: {times}, ratio {ratios[-1]:.2f}", flush=True)
     for process in both:
         process.stdin.close()
         process.wait()
-    print(f"memory: {peak:.0f} MB, PyTorch {other_peak:.0f} MB")
+    for when, peak, other_peak in zip(("the first call", "later calls"), peaks, other_peaks, strict=True):
+        print(f"memory of {when}: {peak:.0f} MB, PyTorch {other_peak:.0f} MB")
     print(f"ratio: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The memory of this machine, and estimates that are refused before anything is allocated."""
+"""The memory of this machine and of this process, and estimates that are refused before anything is allocated."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ def _system_memory() -> int:
     status = Status(length=ctypes.sizeof(Status))
     getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # noqa: B009
     return int(status.numbers[0])
+
+
+def release_memory() -> None:
+    """Give memory that is free in this process back to the system, where its allocator can: glibc's on Linux."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def check_memory(subject: str, needed: int, fix: str) -> None:

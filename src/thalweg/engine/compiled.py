@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 import jax
+import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -21,6 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ..core.arrays import Array, Tree, TreeT
 from ..core.errors import InputError, shortened
 from ..core.files import cache_folder
+from ..core.memory import release_memory
 from ..core.private import private_folder
 from ..core.progress import print_line
 from ..models.network import Network
@@ -236,6 +238,16 @@ def _keep_compiled_programs() -> None:
         jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def _on_event(event: str, duration_secs: float, **kwargs: str | int) -> None:
+    # The compiler takes ten times the memory of a small program, and the allocator would keep it in every thread's own
+    # arena, where a program that runs in another thread cannot use it.
+    if event == "/jax/core/compile/backend_compile_duration":
+        release_memory()
+
+
+jax.monitoring.register_event_duration_secs_listener(_on_event)
 
 
 # XLA reads an array in place if it begins at a multiple of this many bytes.

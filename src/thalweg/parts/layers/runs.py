@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...core.arrays import Array, namespace
-from ...core.functions import convolution, mapped, parts_within, summed
+from ...core.functions import convolution, fenced, mapped, parts_within, summed
 from .windows import places
 
 # Columns that fill the blocks of XLA's convolution, and of its matrix product; numbers of r that are made at a time.
@@ -138,7 +138,8 @@ class Runs:
             x,
             ((0, 0), (self.padding, self.padding), (self.padding, max(self.columns - width, 0)), (0, 0)),
         )
-        return x[:, :, : self.columns]
+        # The compiler would write the frame out anew, with all its cases, for each of the parts that are copied.
+        return fenced(x[:, :, : self.columns])
 
 
 def product(x: Array, W: Array, stride: int, padding: int) -> Array:
