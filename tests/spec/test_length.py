@@ -89,3 +89,20 @@ def test_the_completed_spec_is_complete_in_its_file():
     table["training"]["epochs"] = "auto"
     with pytest.raises(InputError, match=r"training\.epochs"):
         CompleteSpec.of(table)
+
+
+@pytest.mark.parametrize(
+    ("number", "epochs", "patience", "holdouts", "restore_best"),
+    [(100, 256, 42, 5, None), (1000, 100, 16, 5, None), (30_000, 3, None, None, True), (10**6, 1, None, None, True)],
+)
+def test_a_budget_is_spent_in_at_most_256_epochs(number, epochs, patience, holdouts, restore_best):
+    rate = Optimizer.of({"kind": "adamw", "learning_rate": {"kind": "cosine", "initial": 0.01}})
+    training = Training("auto", batch_size=128)
+    whole, stopping = with_length(training, NOTHING, rate, Data("iris"), rows(number), budget=800)
+    assert (whole.epochs, stopping.patience, stopping.holdouts) == (epochs, patience, holdouts)
+    assert stopping.restore_best is restore_best
+    # What a spec says of the end of a training goes before.
+    _, own = with_length(training, Stopping(patience=3), rate, Data("iris"), rows(number), budget=800)
+    assert (own.patience, own.holdouts, own.keeps_best) == (3, None, True)
+    _, timed = with_length(training, NOTHING, rate, Data("iris", split="time"), rows(number), budget=800)
+    assert timed.holdouts is None

@@ -62,26 +62,36 @@ def with_length(
     if training.epochs != "auto":
         return with_epochs(training, training.epochs), stopping
     per_epoch = _updates_in_epoch(training, optimizer, len(rows))
-    validation_rows = round(data.validation / (1 - data.validation) * len(rows))
     if budget is not None:
-        epochs = min(_MOST_EPOCHS, max(1, budget // per_epoch))
-        held_out = stopping.holdouts or _holdouts(stopping, data, rows)
-        if held_out:
-            patience = max(_LEAST_PATIENCE, epochs // _BUDGETS_IN_PATIENCE)
-            defaults = Stopping(patience=patience, seconds=_SECONDS, holdouts=held_out)
-        else:
-            defaults = Stopping(restore_best=validation_rows > 0, seconds=_SECONDS)
-        return with_epochs(training, epochs), merged(defaults, stopping)
+        return _of_budget(training, stopping, data, rows, min(_MOST_EPOCHS, max(1, budget // per_epoch)))
     depends = bool(metric_schedules(optimizer)) or _depends_on_length(optimizer, per_epoch)
     holdouts = stopping.holdouts
     if holdouts is None and not depends:
         holdouts = _holdouts(stopping, data, rows)
-    watched = bool(holdouts or validation_rows)
+    watched = bool(holdouts or _validation_rows(data, rows))
     updates = _UPDATES if watched else _UNWATCHED_UPDATES
     epochs = max(_FEWEST_EPOCHS, -(-updates // per_epoch))
     patience = max(_LEAST_PATIENCE, -(-_PATIENCE // per_epoch)) if watched else None
     defaults = Stopping(patience=patience, seconds=_SECONDS, holdouts=holdouts)
     return with_epochs(training, epochs), merged(defaults, stopping)
+
+
+def _of_budget(
+    training: Training, stopping: Stopping, data: Data, rows: RowSource, epochs: int
+) -> tuple[CompleteTraining, Stopping]:
+    """The length of a training by the budget of its architecture, which is so many epochs."""
+    holdouts = stopping.holdouts or _holdouts(stopping, data, rows)
+    if holdouts:
+        patience = max(_LEAST_PATIENCE, epochs // _BUDGETS_IN_PATIENCE)
+        defaults = Stopping(patience=patience, seconds=_SECONDS, holdouts=holdouts)
+    else:
+        defaults = Stopping(restore_best=_validation_rows(data, rows) > 0, seconds=_SECONDS)
+    return with_epochs(training, epochs), merged(defaults, stopping)
+
+
+def _validation_rows(data: Data, rows: RowSource) -> int:
+    """About how many validation rows there are beside so many training rows."""
+    return round(data.validation / (1 - data.validation) * len(rows))
 
 
 def usual_stopping(training: Training, optimizer: Optimizer, data: Data, rows: RowSource) -> Stopping:
