@@ -96,7 +96,7 @@ def test_the_completed_spec_is_complete_in_its_file():
     [(100, 256, 42, 5, None), (1000, 100, 16, 5, None), (30_000, 3, None, None, True), (10**6, 1, None, None, True)],
 )
 def test_a_budget_is_spent_in_at_most_256_epochs(number, epochs, patience, holdouts, restore_best):
-    rate = Optimizer.of({"kind": "adamw", "learning_rate": {"kind": "cosine", "initial": 0.01}})
+    rate = Optimizer.of({"kind": "adamw", "learning_rate": {"kind": "cosine", "peak": 0.01}})
     training = Training("auto", batch_size=128)
     whole, stopping = with_length(training, NOTHING, rate, Data("iris"), rows(number), budget=800)
     assert (whole.epochs, stopping.patience, stopping.holdouts) == (epochs, patience, holdouts)
