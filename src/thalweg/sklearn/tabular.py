@@ -20,13 +20,11 @@ from ..data.tables import is_frame
 from ..engine.eager import Eager
 from ..engine.step import State
 from ..models.mlp import TableNetwork
-from ..parts.settings import EngineName, Off, Training
+from ..parts.settings import EngineName, Off, Stopping, Training
 from ..spec.complete import completed
-from ..spec.length import FEW_ROWS
 from ..spec.spec import CompleteSpec, Spec
 from ..training.evaluate import predict_batches
 from ..training.fit import fit
-from ..training.holdouts import with_chosen_length
 from ..training.session import Session
 from .estimator import RandomState, seed_from, set_parameters
 
@@ -61,30 +59,27 @@ class TabularEstimator(BaseEstimator):  # type: ignore[misc]
         set_parameters(self, locals())
 
     def _fit(self, X: object, y: np.ndarray) -> Self:
-        """Train on rows, of which a part is held out to choose the length of the training."""
+        """Train on rows, of which a part is held out to choose the epoch whose weights are kept."""
         if self.effort not in _EFFORTS:
             raise InputError("effort", f"expected one of {get_args(Effort)}, received {received(self.effort)}")
         network = _EFFORTS[self.effort] if self.network is None else TableNetwork.of(self.network)
         seed = seed_from(self.random_state)
-        # Few rows choose the length by holdouts, and all of them train.
-        validation = 0.0 if len(y) <= FEW_ROWS else self.validation_fraction
-        data = Data.of({"source": (X, y), "task": self._task, "validation": validation, "test": 0.0})
+        data = Data.of({"source": (X, y), "task": self._task, "validation": self.validation_fraction, "test": 0.0})
         spec = Spec(data=data, network=network, training=Training("auto", seed=seed), probes=Off())
         split = spec.prepared_data.load(seed)
-        whole = completed(spec, split.train)
+        # Holdouts, by which few rows would choose the length, take several times as long.
+        stopping = Stopping(restore_best=split.validation is not None)
+        whole = completed(dataclasses.replace(spec, stopping=stopping), split.train)
         epochs = min(self.max_epochs, whole.training.epochs)
         updates = epochs * -(-len(split.train) // network.batch_size)
-        # Holdouts have a program of their own.
-        few = 2 * _FEW_UPDATES if whole.stopping.holdouts else _FEW_UPDATES
-        engine: EngineName = "eager" if updates < few else "compiled"
+        engine: EngineName = "eager" if updates < _FEW_UPDATES else "compiled"
         training = dataclasses.replace(whole.training, epochs=epochs, engine=engine, precision="float32")
-        session = with_chosen_length(Session(dataclasses.replace(whole, training=training), split))
-        whole = session.spec
-        fitted = fit(session)
+        whole = dataclasses.replace(whole, training=training)
+        fitted = fit(Session(whole, split))
         if fitted.diverged:
             raise InputError(type(self).__name__, fitted.diverged)
         self.preprocessing_: Preprocessing = split.preprocessing
-        self.notes_: tuple[str, ...] = session.split.notes
+        self.notes_: tuple[str, ...] = split.notes
         self.n_iter_ = len(fitted.history)
         self.loss_curve_ = [record["loss"] for record in fitted.history]
         self._state: State = fitted.state
@@ -119,8 +114,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):  # type: ignore[misc
     network : TableNetwork, dict or None, default=None
         Another network for tables in place of that of the effort: {"kind": "table", "members": 2, "updates": 900}.
     validation_fraction : float, default=0.15
-        Fraction of the rows that choose the epoch whose weights are kept. Of up to 2,000 rows, five holdouts of a fifth
-        choose the number of epochs instead, and all rows train.
+        Fraction of the rows that choose the epoch whose weights are kept.
     max_epochs : int, default=256
         The most epochs, however few rows there are.
     random_state : int, RandomState or None, default=None
@@ -201,8 +195,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):  # type: ignore[misc]
     network : TableNetwork, dict or None, default=None
         Another network for tables in place of that of the effort.
     validation_fraction : float, default=0.15
-        Fraction of the rows that choose the epoch whose weights are kept. Of up to 2,000 rows, five holdouts of a fifth
-        choose the number of epochs instead, and all rows train.
+        Fraction of the rows that choose the epoch whose weights are kept.
     max_epochs : int, default=256
         The most epochs, however few rows there are.
     random_state : int, RandomState or None, default=None

@@ -23,8 +23,8 @@ _UNWATCHED_UPDATES = 1000
 _FEWEST_EPOCHS = 20
 _LEAST_PATIENCE = 5
 _SECONDS = 600.0
-FEW_ROWS = 2000
-"""A tenth of fewer rows says little about the best length."""
+# A tenth of fewer rows says little about the best length.
+_FEW_ROWS = 2000
 _HOLDOUTS = 5
 # Fewer rows cannot be held out from.
 _FEWEST_ROWS = 20
@@ -124,7 +124,7 @@ def _holdouts(stopping: Stopping, data: Data, rows: RowSource) -> int | None:
     decided = stopping.patience is not None or stopping.measure is not None or stopping.restore_best is not None
     if ordered or decided or not isinstance(rows, Dataset) or len(rows) < _FEWEST_ROWS:
         return None
-    if len(rows) <= FEW_ROWS:
+    if len(rows) <= _FEW_ROWS:
         return _HOLDOUTS
     return None if data.validation else 1
 
