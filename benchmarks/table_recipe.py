@@ -145,7 +145,7 @@ def loss_and_seconds(table: Table, variant: Variant, split: int, updates: int) -
         stopping=Stopping(restore_best=True),
         probes="off",
     )
-    rows = spec.data.load(split)
+    rows = spec.prepared_data.load(split)
     session = Session(variant.change(completed(spec, rows.train)), rows)
     began = time.process_time()
     state = fit(session).state

@@ -187,7 +187,7 @@ def _prepare(chosen: Sequence[Case]) -> Iterator[_Prepared]:
     ranges: dict[str, Range] = {}
     for case in chosen:
         spec = dataclasses.replace(read_spec(str(case.path)), probes=Off())
-        data = spec.data.load(seed=0).train
+        data = spec.prepared_data.load(seed=0).train
         assert isinstance(data, Dataset)
         # Programs on the same rows share the range; the scaling of the inputs makes no difference to a forest.
         rows = canonical_json([spec.data.source.describe(), spec.data.test, spec.data.validation])

@@ -58,9 +58,10 @@ def cached_runs(specs: Mapping[str, Spec], seeds: Sequence[int] | None = None) -
     rows_by_data: dict[str, _Rows] = {}
     wholes = {}
     for name, spec in specs.items():
-        data = canonical_json(spec.data.describe())
+        prepared = spec.prepared_data
+        data = canonical_json(prepared.describe())
         if data not in rows_by_data:
-            split = spec.data.load(seed=0)
+            split = prepared.load(seed=0)
             assert isinstance(split.train, Dataset)
             unscaled = canonical_json([spec.data.source.describe(), spec.data.test, spec.data.validation])
             rows_by_data[data] = _Rows(split.train, fingerprints(split), unscaled)
