@@ -16,6 +16,7 @@ from thalweg.doctor.registry import CHECKS
 from thalweg.doctor.step_statistics import StepStatistics
 from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
+from thalweg.training.session import Session
 
 
 class NoRemedies:
@@ -142,3 +143,18 @@ def test_few_weights_deviate_by_chance_and_no_start_of_theirs_is_too_small():
     least = normal("weights_small").far().low
     assert all(weights_small("lecun_normal", seed) > least for seed in range(5))
     assert all(weights_small("normal 0.05", seed) < least**2 for seed in range(5))
+
+
+@pytest.mark.parametrize(
+    ("scale", "first", "are_scaled"),
+    [
+        ("standard", "dense 4", True),
+        ("robust", "smooth_clip", True),
+        ("robust", "dense 4", False),
+        ("none", "tanh", False),
+    ],
+)
+def test_inputs_are_scaled_by_their_deviation_or_by_quartiles_and_a_bound(scale, first, are_scaled):
+    rows = {"source": "rings 100", "scale": scale}
+    session = Session.load(Spec.of({"data": rows, "network": [first, "dense 2", "softmax"], "training": {"epochs": 1}}))
+    assert measurements_of(session.spec, session.split, session.batches.per_epoch).standardized_inputs is are_scaled

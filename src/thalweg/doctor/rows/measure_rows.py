@@ -184,7 +184,9 @@ class MeasuredRows:
     @property
     def standardized_inputs(self) -> bool:
         below = itertools.takewhile(lambda layer: not layer.has_weights, self._spec.network.layers)
-        return self._spec.data.scale == "standard" or any(np.isfinite(layer.output_range).all() for layer in below)
+        is_bounded = any(np.isfinite(layer.output_range).all() for layer in below)
+        scale = self._spec.data.scale
+        return scale == "standard" or (scale == "robust" and is_bounded)
 
     @property
     def constant_columns(self) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class RowFacts(NamedFacts):
 
     @fact
     def standardized_inputs(self) -> bool:
-        """Whether the first weights get inputs that are standardized, or that a layer before them bounds."""
+        """Whether inputs are standardized, or scaled by quartiles and bounded by a layer before the first weights."""
         return False
 
     @fact
