@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -31,7 +31,7 @@ from ..parts.layers import (
 from ..parts.layers.members import Members
 from ..parts.losses import MemberLoss
 from ..parts.optimizers import Adam, AdamW
-from ..parts.part import Count, Fraction, Initializer, Layer, Loss, NonNegative, Optimizer, Part
+from ..parts.part import Count, Fraction, Initializer, Layer, Loss, NonNegative, Optimizer, Part, options_of
 from ..parts.schedules import Cosine
 from ..parts.settings import BATCH_SIZE
 from .network import Network
@@ -56,9 +56,23 @@ class Architecture(Part, ABC, family="architecture"):
 
     @classmethod
     def as_table(cls, value: object) -> dict[str, Any]:
-        """The table of an architecture; options without a kind are those of a multi-layer perceptron."""
+        """The table of an architecture; options without a kind are those of the first one that has them all."""
         table = super().as_table(value)
-        return table if cls.kind or "kind" in table else {"kind": MultiLayerPerceptron.kind, **table}
+        return (
+            table
+            if cls.kind or "kind" in table
+            else {"kind": cls.kind_with(table) or MultiLayerPerceptron.kind, **table}
+        )
+
+    @classmethod
+    def kind_with(cls, options: Iterable[str]) -> str | None:
+        """The kind of the first architecture that has all these options; None where none has them.
+
+        >>> [Architecture.kind_with(options) for options in (["hidden"], ["members", "hidden"], ["layers"])]
+        ['mlp', 'table', None]
+        """
+        fields = {kind: {field.name for field in options_of(part)} for kind, part in cls.kinds.items()}
+        return next((kind for kind, names in fields.items() if names.issuperset(options)), None)
 
     @property
     def scale(self) -> Scale | None:

@@ -15,7 +15,7 @@ from ..core.files import JsonObject
 from ..data import Data
 from ..models.linear_units import LinearUnit
 from ..models.mlp import Architecture as ArchitecturePart
-from ..models.mlp import MultiLayerPerceptron, default_architecture
+from ..models.mlp import default_architecture
 from ..models.network import Network
 from ..parts.part import Loss, Optimizer, Part, options_of
 from ..parts.regularization import Regularization
@@ -34,9 +34,8 @@ def data_name(spec: Spec) -> str:
 def _architecture(value: object) -> str:
     kind = value.partition(" ")[0] if isinstance(value, str) else value
     if isinstance(value, Mapping):
-        # A table of options of a multi-layer perceptron, without layers, can be nothing else.
-        is_mlp = bool(value) and value.keys() <= {field.name for field in options_of(MultiLayerPerceptron)}
-        kind = value.get("kind", MultiLayerPerceptron.kind if is_mlp else None)
+        # A table of options of an architecture, without layers, can be nothing else.
+        kind = value.get("kind", ArchitecturePart.kind_with(value) if value else None)
     if isinstance(kind, ArchitecturePart) or (isinstance(kind, str) and kind in ArchitecturePart.kinds):
         return "architecture"
     return "unit" if isinstance(kind, LinearUnit | str) else "layers"
