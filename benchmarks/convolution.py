@@ -1,6 +1,6 @@
 """How long networks of convolutions take to train, beside PyTorch: the same weights and pictures, in turn.
 
-    python benchmarks/convolution.py [--rounds 5] [--calls 20] [--processor] [--networks lenet residual]
+    python benchmarks/convolution.py [--rounds 5] [--calls 20] [--processor] [--kept] [--networks lenet residual]
 
 Each program computes in a process of its own; both must compute the same numbers first. PyTorch computes with channels
 last and its own number of threads. See README.md.
@@ -19,12 +19,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from thalweg.core.arrays import leaves, map_arrays
 from thalweg.engine.engine import make_engine
 from thalweg.engine.step import Batch, Plan, State, loss_and_gradient
-from thalweg.models.conversion.to_torch import module_of
 from thalweg.models.network import Network
 from thalweg.parts.layers import Residual
 from thalweg.parts.losses import SoftmaxCrossEntropy
@@ -96,6 +94,10 @@ def thalweg(name: str) -> Program:
 
 def pytorch(name: str) -> Program:
     """PyTorch's program for the same numbers."""
+    import torch
+
+    from thalweg.models.conversion.to_torch import module_of
+
     plan, start, batch = setting(name)
     params = map_arrays(lambda array: array.astype(np.float32), start.params)
 
@@ -142,20 +144,22 @@ def memory(kind: str) -> float:
 
 
 def serve(program: str, name: str, processor: bool) -> None:
-    """Compute as often as each line of the input says, and print seconds a call, and MB at most above the start: of
-    the first call, which compiles or prepares its routines, and of the calls since then."""
+    """Compute as often as each line of the input says, and print seconds a call, and MB at most: above the start in the
+    first call, which compiles or prepares its routines, and in the calls since then, and of the whole process."""
     clock = time.process_time if processor else time.perf_counter
     compute = PROGRAMS[program](name)
     start = memory("VmRSS")
     sys.stdout.buffer.write(compute(1).astype(np.float64).tobytes())
     sys.stdout.buffer.flush()
-    first = memory("VmHWM") - start
+    first = memory("VmHWM")
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", "ascii")  # VmHWM begins again at VmRSS
     for line in sys.stdin:
         begin = clock()
         compute(int(line))
-        print((clock() - begin) / int(line), first, memory("VmHWM") - start, flush=True)
+        seconds = (clock() - begin) / int(line)
+        later = memory("VmHWM")
+        print(seconds, first - start, later - start, max(first, later), flush=True)
 
 
 def main() -> None:
@@ -164,6 +168,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=20, help="gradients or steps of each program in a round, to 100")
     parser.add_argument("--processor", action="store_true", help="time of all threads, for a machine that is busy")
+    parser.add_argument("--kept", action="store_true", help="programs of earlier trainings, as a user has them")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -171,15 +176,15 @@ def main() -> None:
         serve(*options.serve, options.processor)
         return
     for name in options.networks:
-        compare(name, options.rounds, options.calls, options.processor)
+        compare(name, options.rounds, options.calls, options.processor, options.kept)
 
 
-def compare(name: str, rounds: int, calls: int, processor: bool) -> None:
+def compare(name: str, rounds: int, calls: int, processor: bool, kept: bool) -> None:
     """Both programs of a network in turn, each in a process of its own."""
     print(f"{name}: {NETWORKS[name][0].__doc__.splitlines()[0]}")
     words = [sys.executable, __file__, *(["--processor"] if processor else []), "--serve"]
-    # A kept program would leave out the compiler's memory.
-    compiling = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "0"}
+    # A kept program leaves out the compiler's memory.
+    compiling = dict(os.environ) if kept else {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "0"}
     both = [
         subprocess.Popen([*words, program, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=compiling)
         for program in PROGRAMS
@@ -204,7 +209,8 @@ def compare(name: str, rounds: int, calls: int, processor: bool) -> None:
     for process in both:
         process.stdin.close()
         process.wait()
-    for when, peak, other_peak in zip(("the first call", "later calls"), peaks, other_peaks, strict=True):
+    parts = ("the first call", "later calls", "the whole process")
+    for when, peak, other_peak in zip(parts, peaks, other_peaks, strict=True):
         print(f"memory of {when}: {peak:.0f} MB, PyTorch {other_peak:.0f} MB")
     print(f"ratio: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}", flush=True)
 

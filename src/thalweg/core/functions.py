@@ -157,6 +157,23 @@ def transposed_product(a: Array, b: Array) -> Array:
     return (fenced(a.T) if small else a.T) @ b
 
 
+def channel_sums(x: Array, weights: Array | None = None) -> Array:
+    """Σ x over all axes but the last (channels,), for samples x (n, ..., channels), each of which may have a weight.
+
+    Over the samples first, then over their pixels: XLA sums long neighbouring rows three times as fast as columns.
+
+    >>> import numpy
+    >>> channel_sums(numpy.ones((2, 1, 3, 1)), numpy.array([1.0, 2.0])).tolist()
+    [9.0]
+    """
+    xp = namespace(x)
+    if weights is None:
+        total = xp.sum(x, axis=0)
+    else:
+        total = xp.reshape(weights[None] @ xp.reshape(x, (x.shape[0], -1)), x.shape[1:])
+    return xp.sum(fenced(total), axis=tuple(range(x.ndim - 2))) if x.ndim > 2 else total
+
+
 def fenced(x: Array) -> Array:
     """x, computed before the operation that uses it."""
     if namespace(x).__name__ != "jax.numpy":
@@ -186,7 +203,8 @@ def convolution(
     W: Array,
     strides: tuple[int, int],
     frame: tuple[tuple[int, int], tuple[int, int]],
-    spread: int = 1,
+    spread: tuple[int, int] = (1, 1),
+    dilation: int = 1,
 ) -> Array:
     """XLA's convolution of pictures: at each place the sum of the numbers under the window times W.
 
@@ -198,14 +216,16 @@ def convolution(
         W: the kernels (rows, columns, channels, width).
         strides: the steps from place to place along rows and columns, in pixels.
         frame: zeros before and after the rows, and before and after the columns; below zero pixels are left out.
-        spread: the step from pixel to pixel, with zeros between them.
+        spread: the steps from pixel to pixel along rows and columns, with zeros between them.
+        dilation: the step from pixel to pixel of the window, in pixels.
     """
     return importlib.import_module("jax.lax").conv_general_dilated(
         x,
         W,
         strides,
         frame,
-        lhs_dilation=(spread, spread),
+        lhs_dilation=spread,
+        rhs_dilation=(dilation, dilation),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 

@@ -206,7 +206,23 @@ def _program(
     own.__name__ = function.__name__
     of_args, _ = structure.children()
     ends = list(itertools.accumulate((arg.num_leaves for arg in of_args.children()), initial=0))
-    return jax.jit(own, donate_argnums=[leaf for arg in donated for leaf in range(ends[arg], ends[arg + 1])])
+    given = [leaf for arg in donated for leaf in range(ends[arg], ends[arg + 1])]
+    return jax.jit(own, donate_argnums=given, compiler_options=_compiler_options())
+
+
+@functools.cache
+def _compiler_options() -> dict[str, str]:
+    """What the compiler is told beside the program.
+
+    XLA's library for convolutions on a CPU computes each of them on one core, and the routine that it stands for on
+    all of them. The library's products of matrices stay. This option is not one that XLA promises to keep.
+    """
+    options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
+    try:
+        jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return options
 
 
 def _on_one_device(leaf: object) -> object:
@@ -248,6 +264,9 @@ def _on_event(event: str, duration_secs: float, **kwargs: str | int) -> None:
 
 
 jax.monitoring.register_event_duration_secs_listener(_on_event)
+# On a CPU, JAX would run programs in threads of its own, one of which begins before the one before it has given its
+# memory back. Each thread keeps what it has allocated, and a program of many steps gains nothing.
+jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 # XLA reads an array in place if it begins at a multiple of this many bytes.

@@ -54,7 +54,9 @@ def passes(layer, params, x, delta):
     return (z, *layer.backward(params, cache, delta))
 
 
-@pytest.mark.parametrize(("rows", "sizes"), [(5, (9, 10)), (8, (27, 28))], ids=["one part", "parts"])
+@pytest.mark.parametrize(
+    ("rows", "sizes", "channels"), [(5, (9, 10), 6), (48, (27, 28), 9)], ids=["few channels", "in parts"]
+)
 @pytest.mark.parametrize(
     ("width", "kernel", "stride", "padding", "groups"),
     [
@@ -70,14 +72,15 @@ def passes(layer, params, x, delta):
         (16, 3, 2, 0, 1),
         (32, 4, 1, 0, 1),
         (32, 5, 2, 1, 1),
+        (1, 9, 1, 0, 1),
         (64, 3, 1, 0, 1),
     ],
 )
-def test_a_convolution_by_xla_is_the_product_of_patches(rows, sizes, width, kernel, stride, padding, groups):
+def test_a_convolution_by_xla_is_the_product_of_patches(rows, sizes, channels, width, kernel, stride, padding, groups):
     layer = Conv2d(width, kernel, stride, padding, groups)
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(rows, *sizes, 6 * groups))
-    params = Kernels(rng.normal(size=(kernel, kernel, 6, width)), rng.normal(size=width))
+    x = rng.normal(size=(rows, *sizes, channels * groups))
+    params = Kernels(rng.normal(size=(kernel, kernel, channels, width)), rng.normal(size=width))
     z, _, _ = layer.forward(params, (), x, ForwardContext(training=True))
     delta = rng.normal(size=z.shape)
     engine = Compiled("float32")

@@ -9,7 +9,16 @@ from pydantic import Field
 
 from ...core.arrays import Array, map_arrays, namespace
 from ...core.errors import InputError
-from ...core.functions import convolution, fenced, grouped_product, has_convolution, on_cpu, parts_within, summed
+from ...core.functions import (
+    channel_sums,
+    convolution,
+    fenced,
+    grouped_product,
+    has_convolution,
+    on_cpu,
+    parts_within,
+    summed,
+)
 from ..part import (
     Count,
     Flag,
@@ -22,7 +31,7 @@ from ..part import (
     check_trainable,
     only_trained,
 )
-from . import runs
+from . import wide
 from .base import check_bias, picture_shape, window_places
 from .windows import padded, patches, places, under, unpadded, unpatched
 
@@ -140,7 +149,7 @@ class Conv2d(Layer[Kernels | BareKernels, tuple[()], Array], kind="conv2d"):
 
     def gradients(self, params: Kernels | BareKernels, cache: Array, delta: Array) -> Kernels | BareKernels:
         W = self._weight_gradient(cache, delta)
-        return Kernels(W, namespace(delta).sum(delta, axis=(0, 1, 2))) if self.bias else BareKernels(W)
+        return Kernels(W, channel_sums(delta)) if self.bias else BareKernels(W)
 
     def local_factors(self, params: Kernels | BareKernels, cache: Array, delta: Array) -> tuple[LocalFactor, ...]:
         return (LocalFactor("x", cache),)
@@ -198,12 +207,20 @@ class Conv2d(Layer[Kernels | BareKernels, tuple[()], Array], kind="conv2d"):
         """(P x)ᵀ d."""
         if not self._is_convolved(x):
             return self._gradient_by_lines(x, delta)
-        return on_cpu(
-            lambda x, delta: runs.weight_gradient(x, delta, self.kernel, self.stride, self.padding),
-            self._gradient_by_lines,
-            x,
-            delta,
-        )
+        # One part after the other: a compiler would work x out anew, out of order, to turn it round as a whole.
+        parts = parts_within(x.shape[0], -(-max(x.size, delta.size) // wide.MOST_NUMBERS))
+        return summed(self._convolved_gradient, parts, x, delta)
+
+    def _convolved_gradient(self, x: Array, delta: Array) -> Array:
+        """(P x)ᵀ d as a convolution over the places: channels of x are its samples, and samples are its channels."""
+        xp = namespace(x)
+        ends = [
+            self.stride * (count - 1) + self.kernel - self.padding - size
+            for size, count in zip(x.shape[1:3], delta.shape[1:3], strict=True)
+        ]
+        frame = ((self.padding, ends[0]), (self.padding, ends[1]))
+        pictures, kernels = xp.permute_dims(x, (3, 1, 2, 0)), xp.permute_dims(delta, (1, 2, 0, 3))
+        return xp.permute_dims(convolution(pictures, kernels, (1, 1), frame, dilation=self.stride), (1, 2, 0, 3))
 
     def _gradient_by_lines(self, x: Array, delta: Array) -> Array:
         """(P x)ᵀ d as products of the lines of the window."""
@@ -245,7 +262,7 @@ class Conv2d(Layer[Kernels | BareKernels, tuple[()], Array], kind="conv2d"):
         if 2 * self.padding >= self.kernel - 1:
             return self._turned_convolution(delta, W, sizes)
         return on_cpu(
-            lambda delta, W: runs.input_gradient(delta, W, sizes, self.stride, self.padding),
+            lambda delta, W: wide.input_gradient(delta, W, sizes, self.stride, self.padding),
             lambda delta, W: self._turned_convolution(delta, W, sizes),
             delta,
             W,
@@ -262,7 +279,9 @@ class Conv2d(Layer[Kernels | BareKernels, tuple[()], Array], kind="conv2d"):
             size + self.kernel - 2 - before - self.stride * (count - 1)
             for size, count in zip(sizes, delta.shape[1:3], strict=True)
         ]
-        return convolution(delta, turned, (1, 1), ((before, ends[0]), (before, ends[1])), spread=self.stride)
+        return convolution(
+            delta, turned, (1, 1), ((before, ends[0]), (before, ends[1])), spread=(self.stride, self.stride)
+        )
 
     def _patches(self, x: Array) -> Array:
         """P x as a matrix for each group (groups, places, kernel² channels / groups)."""
@@ -289,7 +308,7 @@ def _convolved(x: Array, W: Array, stride: int, padding: int) -> Array:
     """The convolution of pictures by kernels W, by a routine of XLA."""
     frame = (padding, padding)
     return on_cpu(
-        lambda x, W: runs.product(x, W, stride, padding),
+        lambda x, W: wide.product(x, W, stride, padding),
         lambda x, W: convolution(x, W, (stride, stride), (frame, frame)),
         x,
         W,

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.arrays import Array, namespace
 from ...core.errors import InputError
+from ...core.functions import channel_sums
 from ..part import (
     ForwardContext,
     Fraction,
@@ -176,10 +177,10 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
 
     def _dots(self, cache: _Cache, x_dot: Array) -> tuple[Array, Array]:
         """xhat_dot and s_dot."""
-        xp = namespace(x_dot)
         xhat, scale, weights = cache
-        c = xp.sum(weights * xhat * x_dot, axis=_rows(x_dot))
-        return scale * (x_dot - xp.sum(weights * x_dot, axis=_rows(x_dot)) - xhat * c), -(scale**2) * c
+        of_samples = namespace(x_dot).reshape(weights, (-1,))
+        c = channel_sums(xhat * x_dot, of_samples)
+        return scale * (x_dot - channel_sums(x_dot, of_samples) - xhat * c), -(scale**2) * c
 
     def backward_jvp(
         self, params: Scale, cache: _Cache, direction: Scale, x_dot: Array | None, delta: Array
@@ -215,13 +216,9 @@ class BatchNorm(Layer[Scale, RunningMoments, _Cache], kind="batch_norm", also=("
 def _moments(x: Array, weights: Array) -> RunningMoments:
     """Mean and variance over the rows. The mean is subtracted before squaring, so that a large mean costs no digits."""
     xp = namespace(x)
-    mean = xp.sum(weights * x, axis=_rows(x))
-    return RunningMoments(mean, xp.sum(weights * (x - mean) ** 2, axis=_rows(x)))
-
-
-def _rows(x: Array) -> tuple[int, ...]:
-    """The axes of the rows: all but the last."""
-    return tuple(range(x.ndim - 1))
+    of_samples = xp.reshape(weights, (-1,))
+    mean = channel_sums(x, of_samples)
+    return RunningMoments(mean, channel_sums((x - mean) ** 2, of_samples))
 
 
 @dataclass(frozen=True)
@@ -330,13 +327,12 @@ def _mean(x: Array) -> Array:
 
 
 def _gradients(xhat: Array, delta: Array) -> Scale:
-    xp = namespace(delta)
-    return Scale(xp.sum(delta * xhat, axis=_rows(delta)), xp.sum(delta, axis=_rows(delta)))
+    return Scale(channel_sums(delta * xhat), channel_sums(delta))
 
 
 def _gradient_dots(xhat_dot: Array, delta: Array) -> Scale:
     """The derivative of the gradients along xhat_dot."""
-    gamma = namespace(delta).sum(delta * xhat_dot, axis=_rows(delta))
+    gamma = channel_sums(delta * xhat_dot)
     return Scale(gamma, namespace(gamma).zeros_like(gamma))
 
 

@@ -82,11 +82,11 @@ def unpatched(parts: Sequence[Array], stride: int, shape: tuple[int, int]) -> Ar
     """
     kernel = math.isqrt(len(parts))
     height, width = shape
-    lines = [_spread(parts[i * kernel : (i + 1) * kernel], stride, width, axis=2) for i in range(kernel)]
-    return _spread([fenced(line) for line in lines], stride, height, axis=1)
+    lines = [spread(parts[i * kernel : (i + 1) * kernel], stride, width, axis=2) for i in range(kernel)]
+    return spread([fenced(line) for line in lines], stride, height, axis=1)
 
 
-def _spread(parts: Sequence[Array], stride: int, size: int, axis: int) -> Array:
+def spread(parts: Sequence[Array], stride: int, size: int, axis: int) -> Array:
     """The sum of the parts along an axis of `size` pixels; part i has a number at i, i + stride, i + 2 stride, ..."""
     xp = namespace(parts[0])
     total: Array | None = None
