@@ -229,7 +229,7 @@ def test_rows_that_cannot_score_end_with_the_diagnosis(shell, tmp_path):
     # Sorted by class, and the last rows are all of one class.
     sections = {"split": "time", "validation": "0.2", "test": "0.0"}
     words = [word for name, value in sections.items() for word in ("--set", f"data.{name}={value}")]
-    words += ["--set", "optimizer.learning_rate=1e-9", "--epochs", 5]
+    words += ["--set", "optimizer.learning_rate=1e-9", "--set", "network=mlp", "--epochs", 5]
     done = shell("doctor", "iris", *words, "--prove", "--quiet", "--json", cwd=tmp_path)
     assert done.returncode == 1
     found = json.loads(done.stdout)

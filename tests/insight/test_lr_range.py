@@ -17,6 +17,7 @@ from thalweg.spec.complete import completed
 from thalweg.spec.spec import Spec
 
 SPEC = completed(Spec.of({"data": {"source": "iris"}}), Data.of("iris").load(0).train)
+IRIS = {"data": "iris", "network": "mlp"}
 RATES = np.geomspace(1e-6, 10, 200)
 
 
@@ -92,14 +93,14 @@ def test_targets_that_have_nothing_to_do_with_the_inputs_give_no_number():
 
 
 def test_rates_that_are_too_small_give_no_number():
-    result = sweep("iris", low=1e-9, high=1e-6)
+    result = sweep(IRIS, low=1e-9, high=1e-6)
     assert result.chosen is None
     assert "larger high than 1e-6" in result.reason
 
 
 def test_a_fall_that_the_range_cuts_off_gives_no_number():
-    above = sweep("iris", high=3e-3)
-    below = sweep("iris", low=0.03, high=100.0)
+    above = sweep(IRIS, high=3e-3)
+    below = sweep(IRIS, low=0.03, high=100.0)
     assert above.chosen is None
     assert "upper edge" in above.reason
     assert below.chosen is None
@@ -205,8 +206,8 @@ def test_a_sweep_that_ended_early_is_seen_to_blow_up():
 
 
 def test_two_identical_calls_give_identical_results():
-    one = sweep("iris")
-    other = sweep("iris")
+    one = sweep(IRIS)
+    other = sweep(IRIS)
     assert one.report() == other.report()
     for mine, yours in zip(one.losses, other.losses, strict=True):
         np.testing.assert_array_equal(mine, yours)
@@ -240,18 +241,18 @@ def test_the_sweep_is_a_training_with_the_rate_it_says():
 
 
 def test_each_sweep_has_weights_and_an_order_of_its_own():
-    first, second = sweep("iris", sweeps=2).losses
+    first, second = sweep(IRIS, sweeps=2).losses
     assert first[0] != second[0]
 
 
 def test_a_schedule_gives_way_and_the_result_says_so():
     learning_rate = {"kind": "cosine", "peak": 3e-3, "warmup": "1 epoch"}
-    plain = sweep({"data": {"source": "iris"}, "optimizer": {"kind": "adam"}})
-    result = sweep({"data": {"source": "iris"}, "optimizer": {"kind": "adam", "learning_rate": learning_rate}})
+    plain = sweep({**IRIS, "optimizer": {"kind": "adam"}})
+    result = sweep({**IRIS, "optimizer": {"kind": "adam", "learning_rate": learning_rate}})
     np.testing.assert_array_equal(plain.smoothed, result.smoothed)
     assert any("schedule cosine" in remark for remark in result.remarks)
     plateau = {"kind": "plateau", "initial": 0.1}
-    adaptive = sweep({"data": {"source": "iris"}, "optimizer": {"kind": "adam", "learning_rate": plateau}})
+    adaptive = sweep({**IRIS, "optimizer": {"kind": "adam", "learning_rate": plateau}})
     assert adaptive.chosen == plain.chosen
 
 
@@ -268,11 +269,11 @@ def test_a_schedule_gives_way_and_the_result_says_so():
 )
 def test_a_range_of_no_use_is_refused(options, said):
     with pytest.raises(InputError, match=said):
-        sweep("iris", **options)
+        sweep(IRIS, **options)
 
 
 def test_the_page_is_complete_and_escapes_names():
-    result = sweep("iris")
+    result = sweep(IRIS)
     page = result.page()
     kinds = [type(block) for block in page.blocks]
     assert kinds == [Chart, Text, Text, Heading, Facts, Heading, CodeBlock]
@@ -285,5 +286,5 @@ def test_the_page_is_complete_and_escapes_names():
 
 
 def test_the_notebook_shows_the_rate_and_the_command():
-    result = sweep("iris")
+    result = sweep(IRIS)
     assert f"--set optimizer.learning_rate={result.chosen:g}" in result._repr_html_()

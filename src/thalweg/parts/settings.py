@@ -133,7 +133,11 @@ class Checkpoints(Part):
 Epochs = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 Length = Annotated[
     Annotated[Epochs, Tag("number")] | Annotated[Literal["auto"], Tag("word")],
-    Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
+    Discriminator(
+        lambda value: "number" if not isinstance(value, str) else "word" if value == "auto" else None,
+        custom_error_type="length",
+        custom_error_message="expected a number of epochs, or auto",
+    ),
 ]
 Precision = Literal["float32", "float64"]
 Device = Literal["cpu", "gpu"]
