@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -24,16 +24,15 @@ from .preprocessing import Preprocessing
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-# Parts that may be in memory at the same time. In training: one on the device, the next one (on the device and as it
-# was read), and one that is being read. While held-out rows are evaluated: three more. One covers everything small.
+# Parts that may be in memory at the same time. In training: one on the device, the next one on the device too, and one
+# that is read and placed there. While held-out rows are evaluated: three more. One covers everything small.
 _PARTS_IN_MEMORY = 8
 # Rows that are adjacent on the disk are read together, this many bytes at a time.
 _BLOCK_BYTES = 1_000_000
 _BLOCKS_A_PART = 16
 _HEAD_ROWS = 100_000
 
-Place = TypeVar("Place")
-Read = TypeVar("Read")
+Item = TypeVar("Item")
 RowRange: TypeAlias = tuple[int, int]
 """Rows from the first number up to, but without, the second."""
 
@@ -137,7 +136,7 @@ class StreamedDataset:
         """All rows in the order of the file, part by part."""
         size = self.part_rows(1)
         ranges = [[(start, min(start + size, self.rows))] for start in range(0, self.rows, size)]
-        yield from _read_ahead(self._part, ranges)
+        yield from ahead(map(self._part, ranges))
 
     def head(self) -> Dataset:
         """The rows that are looked at to describe them: the first 100,000, or the first part where that is less."""
@@ -150,14 +149,9 @@ class StreamedDataset:
         last of them smaller. Within a part `order` applies. In the order of time nothing is shuffled. The result is a
         function of the seed and the epoch alone.
         """
-        parts = _cut(self._blocks(order, epoch_index), self.part_rows(epoch_index.batch_size))
-
-        def read(numbered: tuple[int, list[RowRange]]) -> tuple[Dataset, np.ndarray]:
-            number, ranges = numbered
+        for number, ranges in enumerate(_cut(self._blocks(order, epoch_index), self.part_rows(epoch_index.batch_size))):
             part = self._part(ranges)
-            return part, order.rows(epoch_index._replace(part=number), part)
-
-        yield from _read_ahead(read, list(enumerate(parts)))
+            yield part, order.rows(epoch_index._replace(part=number), part)
 
     @property
     def _row_bytes(self) -> int:
@@ -209,15 +203,17 @@ def _cut(blocks: Iterable[RowRange], size: int) -> list[list[RowRange]]:
     return parts
 
 
-def _read_ahead(read: Callable[[Place], Read], places: list[Place]) -> Iterator[Read]:
-    """read(place) for each place; a thread reads one place ahead, and ends with the iterator."""
-    with ThreadPoolExecutor(1, "thalweg-read") as pool:
-        next_read = pool.submit(read, places[0])
-        for place in places[1:]:
-            result = next_read.result()
-            next_read = pool.submit(read, place)
-            yield result
-        yield next_read.result()
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The items, each of which is made in a thread while the one before it is used; the thread ends with the iterator.
+
+    >>> list(ahead(iter("abc")))
+    ['a', 'b', 'c']
+    """
+    with ThreadPoolExecutor(1, "thalweg-ahead") as pool:
+        upcoming = pool.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = pool.submit(next, items, None)
+            yield item
 
 
 # Writers --------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data import Dataset, EpochIndex, Order, RowSource, StreamedDataset
+from ..data.streaming import ahead
 from ..engine.engine import Engine
 from ..engine.step import Batch
 
@@ -56,7 +57,7 @@ class BatchPlan(NamedTuple):
         A chunk ends wherever a multiple of `look_every` epochs does. All chunks have arrays of the same shapes.
         """
         if isinstance(self.data, StreamedDataset):
-            return self._streamed(self.data, engine, start)
+            return ahead(self._streamed(self.data, engine, start))
         return self._in_memory(self.data, engine, start, look_every)
 
     def _in_memory(self, data: Dataset, engine: Engine, start: int, look_every: int) -> Iterator[Chunk]:
