@@ -22,7 +22,7 @@ import numpy as np
 
 from thalweg.core.arrays import leaves, map_arrays
 from thalweg.engine.engine import make_engine
-from thalweg.engine.step import Batch, Plan, State, loss_and_gradient
+from thalweg.engine.step import Batch, Plan, State
 from thalweg.models.network import Network
 from thalweg.parts.layers import Residual
 from thalweg.parts.losses import SoftmaxCrossEntropy
@@ -69,20 +69,10 @@ def setting(name: str) -> tuple[Plan, State, Batch]:
 
 
 def thalweg(name: str) -> Program:
-    """Thalweg's program: gradients of the small network, whole steps of the other one."""
+    """Thalweg's program: so many steps from the start, and the first kernels after them."""
     plan, start, batch = setting(name)
     engine = make_engine("compiled")
-    state, data = engine.place(start), engine.place(batch)
-    if name == "lenet":
-
-        def gradients(calls: int) -> np.ndarray:
-            for _ in range(calls):
-                _, gradients = engine.call(loss_and_gradient, plan, state, data)
-                first = np.asarray(leaves(gradients)[0])
-            return first
-
-        return gradients
-
+    data = engine.place(batch)
     rows = np.tile(np.arange(BATCH, dtype=np.int32), (100, 1))
 
     def steps(calls: int) -> np.ndarray:
@@ -100,34 +90,16 @@ def pytorch(name: str) -> Program:
 
     plan, start, batch = setting(name)
     params = map_arrays(lambda array: array.astype(np.float32), start.params)
-
-    def module() -> torch.nn.Module:
-        return module_of(plan.network, params, start.layers).train().to(memory_format=torch.channels_last)
-
     rows, labels = torch.from_numpy(batch.x), torch.from_numpy(batch.y.astype(np.int64))
 
-    def backward(module: torch.nn.Module) -> torch.nn.Parameter:
-        module.zero_grad()
-        torch.nn.functional.cross_entropy(module(rows), labels).backward()
-        return next(parameter for parameter in module.parameters() if parameter.ndim == 4)
-
-    if name == "lenet":
-        net = module()
-
-        def gradients(calls: int) -> np.ndarray:
-            for _ in range(calls):
-                kernels = backward(net)
-            assert kernels.grad is not None
-            return kernels.grad.numpy().transpose(2, 3, 1, 0)
-
-        return gradients
-
     def steps(calls: int) -> np.ndarray:
-        net = module()
+        net = module_of(plan.network, params, start.layers).train().to(memory_format=torch.channels_last)
         optimizer = torch.optim.SGD(net.parameters(), lr=RATE)
         for _ in range(calls):
-            kernels = backward(net)
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(net(rows), labels).backward()
             optimizer.step()
+        kernels = next(parameter for parameter in net.parameters() if parameter.ndim == 4)
         return kernels.detach().numpy().transpose(2, 3, 1, 0)
 
     return steps
@@ -166,7 +138,7 @@ def main() -> None:
     """Print the times of each round and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--calls", type=int, default=20, help="gradients or steps of each program in a round, to 100")
+    parser.add_argument("--calls", type=int, default=20, help="steps of each program in a round, to 100")
     parser.add_argument("--processor", action="store_true", help="time of all threads, for a machine that is busy")
     parser.add_argument("--kept", action="store_true", help="programs of earlier trainings, as a user has them")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))

@@ -66,11 +66,11 @@ def test_ten_million_rows_of_twenty_numbers_train_within_a_gigabyte():
 def test_a_network_of_convolutions_is_compared_with_pytorchs_in_every_round(network):
     pytest.importorskip("torch", reason="LEFT OUT: the benchmark, which needs PyTorch; make torch installs it")
     words = ["--rounds", "2", "--calls", "1", "--networks", network]
-    _, *rounds, first, later, last = run("benchmarks/convolution.py", *words).splitlines()
+    _, *rounds, first, later, whole, last = run("benchmarks/convolution.py", *words).splitlines()
     ratios = sorted(float(line.rpartition(" ")[2]) for line in rounds)
     assert len(ratios) == 2
     assert last.endswith(f"{ratios[0]:.2f} to {ratios[1]:.2f}")
-    for line in (first, later):
+    for line in (first, later, whole):
         own, other = (float(part.split()[-2]) for part in line.split(", "))
         assert own > 0
         assert other > 0
