@@ -212,10 +212,10 @@ def _program(
 
 @functools.cache
 def _compiler_options() -> dict[str, str]:
-    """What the compiler is told beside the program.
+    """The options of the compiler; none where this version of XLA does not know them.
 
-    XLA's library for convolutions on a CPU computes each of them on one core, and the routine that it stands for on
-    all of them. The library's products of matrices stay. This option is not one that XLA promises to keep.
+    XLA has two routines for a convolution on a CPU. By default it uses that of a library, which computes on one core;
+    the option makes it use the other one, which computes on all cores. Matrix products still use the library.
     """
     options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
     try:

@@ -453,7 +453,7 @@ class _Training:
             parts.append((self.place.run(self.plan, chunk, index, end), end - index))
             index = end
         if index == chunk.steps:
-            # The device works on while the next chunk is prepared.
+            # A GPU works on while the next chunk is prepared.
             self.following = next(self.upcoming, None)
         if not parts:
             return None
